@@ -1,0 +1,67 @@
+"""maxslope: curves of maximal slope, to attack, evaluate and train robust classifiers and to study the flows behind them.
+
+Names load on first use, so that ``import maxslope`` and the command line start at once.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    # budgets and norms
+    "Linf": "sets",
+    "L2": "sets",
+    "L1": "sets",
+    "Budget": "sets",
+    "Lp": "spaces",
+    "Mixed": "spaces",
+    "Weighted": "spaces",
+    # attack and evaluate
+    "attack": "attacks",
+    "AttackResult": "attacks",
+    "Effort": "attacks",
+    "Recipe": "attacks",
+    "recipes": "attacks",
+    "evaluate": "evaluation",
+    "Report": "evaluation",
+    # flows
+    "flow": "flow",
+    "Steps": "flow",
+    "Stop": "flow",
+    "Record": "flow",
+    "Curve": "curve",
+    "Status": "_status",
+    "Explicit": "schemes",
+    "SemiImplicit": "schemes",
+    "Momentum": "schemes",
+    "Loss": "energies",
+    "TargetedLoss": "energies",
+    "Function": "energies",
+    "MaxslopeWarning": "_checks",
+}
+
+__all__ = [*_HOME]  # noqa: PLE0604
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from maxslope._checks import MaxslopeWarning
+    from maxslope._status import Status
+    from maxslope.attacks import AttackResult, Effort, Recipe, attack, recipes
+    from maxslope.curve import Curve
+    from maxslope.energies import Function, Loss, TargetedLoss
+    from maxslope.evaluation import Report, evaluate
+    from maxslope.flow import Record, Steps, Stop, flow
+    from maxslope.schemes import Explicit, Momentum, SemiImplicit
+    from maxslope.sets import L1, L2, Budget, Linf
+    from maxslope.spaces import Lp, Mixed, Weighted
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'maxslope' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"maxslope.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,143 @@
+"""Every message for misuse, in one place: the rule, the value received, and what to do."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_MODE_DEPENDENT = (
+    torch.nn.modules.batchnorm._BatchNorm,
+    torch.nn.modules.dropout._DropoutNd,
+    torch.nn.RReLU,
+)
+
+
+class MaxslopeWarning(UserWarning):
+    """A result was computed, but it may not mean what it seems to mean."""
+
+
+def warn(message: str) -> None:
+    """Warn the caller of the public function."""
+    warnings.warn(message, MaxslopeWarning, stacklevel=4)
+
+
+def logits(out: Any, rows: int) -> None:
+    """Raise unless ``out`` has one row of logits per point."""
+    if not isinstance(out, Tensor):
+        raise TypeError(
+            f"A model returns a tensor of logits [rows, classes], got {type(out).__name__}; wrap it: "
+            "lambda x: model(x).logits, or model(x)[0]."
+        )
+    if out.ndim not in (1, 2) or out.shape[0] != rows:
+        raise ValueError(
+            f"A model returns logits [rows, classes] (or [rows] for one-output binary models), got "
+            f"{tuple(out.shape)} for {rows} rows; reduce other axes (or segment rows) in a wrapper."
+        )
+
+
+def points(x: Any) -> Tensor:
+    """Raise unless ``x`` is a non-empty floating-point tensor ``[rows, *shape]`` without NaN; return it detached."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"Inputs are a torch tensor [rows, *shape], got {type(x).__name__}; use torch.as_tensor.")
+    if not x.is_floating_point():
+        raise TypeError(
+            f"Inputs must be floating point, got {x.dtype}; for 8-bit images use x.float() / 255 and a box of (0, 1)."
+        )
+    if x.ndim < 2 or x.numel() == 0:
+        raise ValueError(f"Inputs are [rows, *shape] with at least one row and coordinate, got shape {tuple(x.shape)}.")
+    if not bool(x.isfinite().all()):
+        raise ValueError(f"Inputs must be finite, got {int((~x.isfinite()).sum())} NaN or infinite values.")
+    return x.detach()
+
+
+def labels(y: Any, x: Tensor, name: str = "Labels") -> Tensor:
+    """Raise unless ``y`` holds one class number per row of ``x``; return it as int64 on the device of ``x``."""
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{name} are a torch tensor [rows] of class numbers, got {type(y).__name__}.")
+    if y.shape != (x.shape[0],):
+        raise ValueError(
+            f"{name} have shape [{x.shape[0]}], one class number per row of the inputs, got {tuple(y.shape)}; one-hot "
+            "labels become class numbers by .argmax(1)."
+        )
+    if y.is_floating_point() or y.is_complex():
+        raise TypeError(f"{name} are class numbers of an integer dtype, got {y.dtype}; use y.long().")
+    if int(y.min()) < 0:
+        raise ValueError(f"{name} are class numbers >= 0, got a smallest value of {int(y.min())}.")
+    return y.detach().to(device=x.device, dtype=torch.int64)
+
+
+def classes(largest: int, count: int) -> None:
+    """Raise unless every label is below the number of the model's outputs."""
+    if largest >= count:
+        raise ValueError(
+            f"Labels must be below the number of classes, but the model has {count} classes and the largest label is "
+            f"{largest}."
+        )
+
+
+def eps_rows(eps: Any, rows: int) -> None:
+    """Raise unless eps is one number or one number per row."""
+    if isinstance(eps, Tensor) and eps.ndim and eps.shape != (rows,):
+        raise ValueError(f"eps is a number or a tensor [{rows}], one per sample, got shape {tuple(eps.shape)}.")
+
+
+def in_box(x: Tensor, box: Any) -> None:
+    """Raise unless every coordinate of ``x`` lies in the box."""
+    if box is None:
+        return
+    lo, hi = (torch.as_tensor(b, dtype=x.dtype, device=x.device) for b in box)
+    slack = 4 * torch.finfo(x.dtype).eps * (hi - lo)
+    if bool(((x < lo - slack) | (x > hi + slack)).any()):
+        raise ValueError(
+            f"Inputs must lie in the box {box!r}, got values from {float(x.min()):.4g} to {float(x.max()):.4g}. Give the "
+            "box of your inputs, such as Linf(eps, box=(-1, 1)), or box=None; put normalization inside the model."
+        )
+
+
+def model(net: Any, x: Tensor) -> None:
+    """Raise or warn about a module's mode, device and dtype; functions pass."""
+    if not callable(net):
+        raise TypeError(f"A model is callable, from inputs [rows, *shape] to logits, got {type(net).__name__}.")
+    if not isinstance(net, torch.nn.Module):
+        return
+    training = [name or type(m).__name__ for name, m in net.named_modules() if m.training and _depends_on_mode(m)]
+    if training:
+        raise ValueError(
+            f"The model is in training mode, where {', '.join(training[:3])} make a row's output depend on chance or on "
+            "its batch; call model.eval() first."
+        )
+    if net.training:
+        warn("The model is in training mode; no layer here depends on it, but call model.eval() to be sure.")
+    weight = next((p for p in net.parameters() if p.is_floating_point()), None)
+    if weight is None:
+        return
+    if weight.device != x.device:
+        raise ValueError(
+            f"Model and inputs must be on one device, got {weight.device} and {x.device}; use x.to({str(weight.device)!r})."
+        )
+    if weight.dtype != x.dtype:
+        raise ValueError(
+            f"Model and inputs must have one dtype, got {weight.dtype} and {x.dtype}; use x.to({weight.dtype}) or "
+            f"model.to({x.dtype})."
+        )
+
+
+def _depends_on_mode(module: torch.nn.Module) -> bool:
+    if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+        return module.p > 0
+    return isinstance(module, _MODE_DEPENDENT)
+
+
+def not_probabilities(out: Tensor) -> None:
+    """Warn where logits look like the output of a softmax."""
+    if out.shape[0] < 2 or out.shape[1] < 2 or not bool(out.isfinite().all()):
+        return
+    total = out.sum(1)
+    if bool(((out >= 0) & (out <= 1)).all()) and bool(((total - 1).abs() < 1e-3).all()):
+        warn(
+            "The model's outputs look like probabilities (rows in [0, 1] that sum to 1). Losses expect logits: remove "
+            "the final softmax, or wrap the model as lambda x: model(x).clamp_min(1e-30).log()."
+        )

@@ -1,0 +1,57 @@
+"""Rows: the leading axis of every tensor of the house.
+
+Points are ``[rows, *shape]`` of any rank, scalars are ``[rows]``. These helpers are the only places where that
+layout is spelled out.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def flat(x: Tensor) -> Tensor:
+    """View (or copy) ``[rows, *shape]`` as ``[rows, d]``.
+
+    >>> flat(torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 12])
+    """
+    return x.reshape(x.shape[0], -1) if x.numel() else x.new_zeros(x.shape[0], _size(x))
+
+
+def _size(x: Tensor) -> int:
+    size = 1
+    for n in x.shape[1:]:
+        size *= n
+    return size
+
+
+def column(scalars: Tensor, like: Tensor) -> Tensor:
+    """Shape ``[rows]`` scalars so that they broadcast against ``like`` of shape ``[rows, *shape]``.
+
+    >>> column(torch.ones(2), torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 1, 1])
+    """
+    return scalars.reshape(-1, *(1,) * (like.ndim - 1))
+
+
+def choose(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """Row by row: ``new`` where ``mask`` (shape ``[rows]``) holds, ``old`` elsewhere."""
+    return torch.where(column(mask, new), new, old)
+
+
+def inner(xi: Tensor, v: Tensor) -> Tensor:
+    """The pairing <xi, v> of each row, shape ``[rows]``."""
+    return (flat(xi) * flat(v)).sum(1)
+
+
+def per_row(value: float | Tensor, like: Tensor) -> Tensor:
+    """A number or ``[rows]`` tensor as a ``[rows]`` tensor with the dtype and device of ``like``."""
+    if isinstance(value, Tensor):
+        return value.to(like).expand(like.shape[0])
+    return torch.full((like.shape[0],), float(value), dtype=like.dtype, device=like.device)
+
+
+def take(value: Tensor, index: Tensor) -> Tensor:
+    """Rows ``index`` of a per-row tensor; a tensor with a single row stands for every row and is returned as it is."""
+    return value if value.shape[0] == 1 else value[index]

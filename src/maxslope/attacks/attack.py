@@ -1,0 +1,207 @@
+"""Attack samples within a budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maxslope import _checks
+from maxslope._rows import per_row
+from maxslope._status import Status
+from maxslope.attacks.effort import Effort
+from maxslope.attacks.pool import Pool, Tally, Task
+from maxslope.attacks.recipes import Recipe
+from maxslope.energies import Margin, Network
+from maxslope.sets import Budget
+
+
+@dataclass(frozen=True, eq=False)
+class AttackResult:
+    """What an attack found, one entry per sample.
+
+    Attributes:
+        points: ``[rows, *shape]``, inside ball and box: where ``broken``, the point that breaks the sample; elsewhere
+            the point of least margin that was seen.
+        broken: ``[rows]`` bool, recomputed from ``points`` by a forward pass of its own.
+        margin: ``[rows]``, the logit margin at ``points``: negative where broken (for targets: positive until the
+            target wins).
+        gap: ``[rows]``, the linear gap max { <grad m, x - z> : z allowed } of the margin m at ``points``: to first
+            order, no allowed point lowers the margin by more. NaN where broken or not certified.
+        slope: ``[rows]``, the constrained slope of the margin at ``points``, in logits per unit of the norm: 0 exactly
+            at first-order stationary points. NaN where broken or not certified.
+        distance: ``[rows]``, the norm of ``points - x``.
+        non_finite: ``[rows]`` bool, some run met NaN or infinity and the sample is not broken.
+        unconfirmed: ``[rows]``, runs that met an error which the verification did not confirm (a model that is random).
+        status: ``[rows]`` of :class:`Status`, why the last run ended.
+        runs: ``[rows]``, runs made.
+        forward: forward passes, ``[rows]``.
+        backward: backward passes, ``[rows]``.
+    """
+
+    points: Tensor
+    broken: Tensor
+    margin: Tensor
+    gap: Tensor
+    slope: Tensor
+    distance: Tensor
+    non_finite: Tensor
+    unconfirmed: Tensor
+    status: Tensor
+    runs: Tensor
+    forward: Tensor
+    backward: Tensor
+
+    def reasons(self) -> list[str]:
+        """Return one sentence per sample on why its last run ended."""
+        return [Status(int(s)).sentence for s in self.status]
+
+
+def attack(
+    model: Any,
+    x: Tensor,
+    y: Tensor,
+    budget: Budget,
+    *,
+    effort: Effort | None = None,
+    recipe: Recipe | None = None,
+    restarts: int = 1,
+    targets: Tensor | None = None,
+    mask: Tensor | None = None,
+    ids: Tensor | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    certify: bool = True,
+) -> AttackResult:
+    """Look for points in the budget that the model gets wrong.
+
+    Follows curves of maximal slope of E(x) = -loss(model(x), y) + chi_K(x), K the ball of the budget and its box.
+
+    Args:
+        model: from inputs ``[rows, *shape]`` to logits ``[rows, classes]`` (or ``[rows]``, one-output binary models),
+            in evaluation mode. Preprocessing belongs inside.
+        x: clean inputs, ``[rows, *shape]``, in the box.
+        y: labels, ``[rows]``.
+        budget: such as ``Linf(8 / 255)``; its eps may differ by sample.
+        effort: the runs of each sample; by default ``Effort.standard()``.
+        recipe: one named attack instead of an effort, such as ``recipes.pgd(40)``.
+        restarts: runs of ``recipe``.
+        targets: ``[rows]``, classes to reach instead of leaving ``y``.
+        mask: boolean, broadcastable to ``x``; coordinates where it is False may not move.
+        ids: ``[rows]``, what random numbers are keyed by besides the seed; by default 0, 1, ... Give the index in the
+            data set to get the same numbers for a sample in any batch.
+        seed: of all random numbers.
+        batch_size: rows per call of the model, always exactly that many (missing rows are padding), so that results
+            do not depend on the company a sample keeps; by default chosen by the size of a sample.
+        certify: spend one more forward and backward pass on each sample that is not broken, for gap and slope.
+
+    Returns:
+        An :class:`AttackResult`. A run of n steps costs n backward and n + 1 forward passes, its verification included.
+
+    Raises:
+        TypeError: for integer inputs, inputs or labels that are not tensors, floating-point labels.
+        ValueError: for wrong shapes, empty or non-finite inputs, labels out of range, inputs outside the box, a model
+            in a training mode that matters, a device or dtype that differs.
+
+    Source: arXiv:2406.05376, sections 3 and 4.
+
+    >>> import maxslope as ms
+    >>> model = torch.nn.Linear(2, 2).eval()
+    >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
+    >>> result = ms.attack(model, torch.tensor([[0.7, 0.4]]), torch.tensor([0]), ms.Linf(0.2))
+    >>> result.broken
+    tensor([True])
+    """
+    task = prepare(model, x, y, budget, targets=targets, mask=mask, ids=ids, seed=seed, batch_size=batch_size)
+    if recipe is not None and effort is not None:
+        raise ValueError("Give a recipe or an effort, not both; Effort((recipe, ...)) makes an effort of recipes.")
+    if restarts < 1:
+        raise ValueError(f"restarts must be at least 1, got {restarts}.")
+    runs = (recipe,) * restarts if recipe is not None else (effort or Effort.standard()).runs
+    tally = Pool(task, runs, room=task.network.tile or task.x.shape[0]).go()
+    gap, slope = certificate(task, tally) if certify else _none(tally)
+    return AttackResult(
+        points=tally.points,
+        broken=tally.broken,
+        margin=tally.best,
+        gap=gap,
+        slope=slope,
+        distance=budget.norm.distance(task.x, tally.points),
+        non_finite=tally.non_finite & ~tally.broken,
+        unconfirmed=tally.unconfirmed,
+        status=tally.status,
+        runs=tally.runs,
+        forward=tally.forward,
+        backward=tally.backward,
+    )
+
+
+def prepare(
+    model: Any,
+    x: Tensor,
+    y: Tensor,
+    budget: Budget,
+    *,
+    targets: Tensor | None,
+    mask: Tensor | None,
+    ids: Tensor | None,
+    seed: int,
+    batch_size: int | None,
+) -> Task:
+    """Check everything and lay out the task."""
+    if not isinstance(budget, Budget):
+        raise TypeError(f"The budget is a Budget such as Linf(8 / 255), got {budget!r}.")
+    x = _checks.points(x)
+    labels = _checks.labels(y, x)
+    if targets is not None:
+        labels = _checks.labels(targets, x, "Targets")
+    _checks.in_box(x, budget.box)
+    _checks.model(model, x)
+    _checks.eps_rows(budget.eps, x.shape[0])
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    return Task(
+        network=Network(model, batch_size or tile_for(x), int(labels.max())),
+        x=x,
+        labels=labels,
+        targeted=targets is not None,
+        budget=budget,
+        domain=budget.around(x, mask=mask),
+        eps=per_row(budget.eps, x),
+        ids=torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device),
+        seed=seed,
+    )
+
+
+def tile_for(x: Tensor) -> int:
+    """Rows per call of the model, from the size of a sample and the kind of device alone.
+
+    >>> tile_for(torch.zeros(1, 1, 28, 28))
+    64
+    """
+    size = max(x[0].numel(), 1)
+    tile = max(8, min(64, 2 ** int(262144 / size).bit_length() // 2))
+    return tile if x.device.type == "cpu" else 8 * tile
+
+
+def certificate(task: Task, tally: Tally) -> tuple[Tensor, Tensor]:
+    """Return gap and slope of the margin at the best points of the samples that stand: one more pass each."""
+    gap, slope = _none(tally)
+    standing = (~tally.broken & tally.best.isfinite()).nonzero().squeeze(1)
+    if not standing.numel():
+        return gap, slope
+    x, domain = tally.points[standing], task.domain.take(standing)
+    # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
+    xi = task.energy(standing, Margin(), None).evaluate(x).gradient
+    tally.forward[standing] += 1
+    tally.backward[standing] += 1
+    gap[standing] = domain.gap(xi, x)
+    slope[standing] = domain.slope(xi, x, task.budget.norm)
+    return gap, slope
+
+
+def _none(tally: Tally) -> tuple[Tensor, Tensor]:
+    nothing = torch.full_like(tally.best, torch.nan)
+    return nothing, nothing.clone()

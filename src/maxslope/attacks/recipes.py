@@ -1,0 +1,106 @@
+"""Named attacks are data: a start, a criterion, a scheme and its steps.
+
+    attack(model, x, y, Linf(8 / 255), recipe=pgd(steps=40))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from maxslope.attacks.starts import Clean, Start, Uniform
+from maxslope.energies import CrossEntropy, Criterion
+from maxslope.schemes import Explicit, Momentum, Scheme, SemiImplicit, StepSize
+from maxslope.spaces import Lp, Space
+
+MakeScheme = Callable[[StepSize, Space], Scheme]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run: from ``start``, ``steps`` steps of ``scheme`` along minus the gradient of minus ``criterion``.
+
+    Args:
+        name: what reports call it.
+        steps: gradient steps, at least 0.
+        first: the first step, in units of eps.
+        last: what the steps tend to along half a cosine wave, in units of eps; None keeps ``first`` throughout.
+        start: where the run starts.
+        criterion: what is raised.
+        scheme: makes the scheme from step sizes and the norm of the motion.
+        space: the norm of the motion; None for the norm of the budget.
+        rival: 0 raises the strongest wrong class at each point; k >= 1 fixes the k-th strongest at the clean point.
+
+    Raises:
+        ValueError: if ``steps``, ``first`` or ``rival`` is negative.
+    """
+
+    name: str
+    steps: int
+    first: float
+    last: float | None = None
+    start: Start = field(default_factory=Clean)
+    criterion: Criterion = field(default_factory=CrossEntropy)
+    scheme: MakeScheme = Explicit
+    space: Space | None = None
+    rival: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or not self.first >= 0 or self.rival < 0:
+            raise ValueError(
+                f"A recipe needs steps, first and rival >= 0, got steps={self.steps}, first={self.first}, "
+                f"rival={self.rival}."
+            )
+
+
+def fgsm() -> Recipe:
+    """Return one step of length eps: the fast gradient (sign) method, arXiv:1412.6572.
+
+    >>> fgsm().steps
+    1
+    """
+    return Recipe("FGSM", steps=1, first=1.0)
+
+
+def ifgsm(steps: int = 10) -> Recipe:
+    """Return the iterated method from the clean point with steps eps / steps, arXiv:1607.02533."""
+    return Recipe("IFGSM", steps=steps, first=1.0 / max(steps, 1))
+
+
+def pgd(
+    steps: int = 40, step: float | None = None, *, start: Start | None = None, criterion: Criterion | None = None
+) -> Recipe:
+    """Return projected gradient descent with constant steps, arXiv:1706.06083.
+
+    Args:
+        steps: gradient steps.
+        step: in units of eps; by default 2.5 / steps.
+        start: by default uniform in the ball.
+        criterion: by default cross-entropy.
+    """
+    return Recipe(
+        "PGD",
+        steps=steps,
+        first=2.5 / max(steps, 1) if step is None else step,
+        start=Uniform() if start is None else start,
+        criterion=CrossEntropy() if criterion is None else criterion,
+    )
+
+
+def momentum(steps: int = 10, decay: float = 1.0) -> Recipe:
+    """Return MI-FGSM, arXiv:1710.06081: steps of eps / steps along an accumulated gradient."""
+    return Recipe(
+        "MI-FGSM", steps=steps, first=1.0 / max(steps, 1), scheme=lambda tau, space: Momentum(Explicit(tau, space), decay)
+    )
+
+
+def normalized_gradient(steps: int = 40, step: float | None = None) -> Recipe:
+    """Return normalized gradient descent: the explicit scheme moving in l_2, whatever the norm of the budget."""
+    return Recipe("NGD", steps=steps, first=2.5 / max(steps, 1) if step is None else step, space=Lp(2))
+
+
+def coordinate(steps: int = 100, step: float | None = None) -> Recipe:
+    """Return greedy coordinate ascent: exact linearized steps in l_1, each on the coordinates that pay most."""
+    return Recipe(
+        "coordinate", steps=steps, first=5.0 / max(steps, 1) if step is None else step, scheme=SemiImplicit, space=Lp(1)
+    )

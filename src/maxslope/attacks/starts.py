@@ -1,0 +1,96 @@
+"""Where a run starts. A start is a small frozen object; its points are projected onto the allowed set by the pool."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from maxslope import _random
+from maxslope._rows import column
+from maxslope.sets import Budget
+
+
+class Origin(NamedTuple):
+    """What a start may know of its rows.
+
+    Attributes:
+        x: clean points, ``[rows, *shape]``.
+        eps: ``[rows]``, in the dtype of ``x``.
+        budget: the norm and the box.
+        key: ``[rows]`` int64, from (seed, sample id, run).
+    """
+
+    x: Tensor
+    eps: Tensor
+    budget: Budget
+    key: Tensor
+
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """The box, or the widest box of the budget where there is none."""
+        if self.budget.box is None:
+            return self.x - column(self.eps, self.x), self.x + column(self.eps, self.x)
+        lo, hi = (torch.as_tensor(b, dtype=self.x.dtype, device=self.x.device) for b in self.budget.box)
+        return lo.expand_as(self.x), hi.expand_as(self.x)
+
+
+class Start(ABC):
+    """Maps clean points to starting points; rows are treated separately."""
+
+    @abstractmethod
+    def points(self, origin: Origin) -> Tensor:
+        """Return ``[rows, *shape]``, not yet projected onto the allowed set."""
+
+
+@dataclass(frozen=True)
+class Clean(Start):
+    """The clean point."""
+
+    def points(self, origin: Origin) -> Tensor:
+        """See :class:`Start`."""
+        return origin.x
+
+
+@dataclass(frozen=True)
+class Uniform(Start):
+    """Uniform (Lebesgue) in the ball of radius ``fraction`` eps; what leaves the box is projected back."""
+
+    fraction: float = 1.0
+
+    def points(self, origin: Origin) -> Tensor:
+        """See :class:`Start`."""
+        noise = origin.budget.norm.sample(origin.key, torch.empty_like(origin.x))
+        return origin.x + column(self.fraction * origin.eps, origin.x) * noise
+
+
+@dataclass(frozen=True)
+class Corner(Start):
+    """A random corner of the box, as far towards it as the budget allows."""
+
+    def points(self, origin: Origin) -> Tensor:
+        """See :class:`Start`."""
+        lo, hi = origin.bounds()
+        return torch.where(_random.sign(origin.key, origin.x.shape[1:]) > 0, hi, lo)
+
+
+@dataclass(frozen=True)
+class Opposite(Start):
+    """Towards the opposite face of the box: every coordinate to the bound that is farther away."""
+
+    def points(self, origin: Origin) -> Tensor:
+        """See :class:`Start`."""
+        lo, hi = origin.bounds()
+        return torch.where(origin.x - lo > hi - origin.x, lo, hi)
+
+
+@dataclass(frozen=True)
+class Middle(Start):
+    """Towards the middle of the box."""
+
+    def points(self, origin: Origin) -> Tensor:
+        """See :class:`Start`."""
+        lo, hi = origin.bounds()
+        return (lo + hi) / 2

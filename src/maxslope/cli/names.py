@@ -1,0 +1,62 @@
+"""From words to objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maxslope.attacks import Effort
+    from maxslope.sets import Budget
+    from maxslope.spaces import Lp
+
+
+def norm(word: str) -> Lp:
+    """Return the norm that ``linf``, ``l2``, ``l1``, ``l1.5`` or ``inf`` names.
+
+    >>> norm("l2")
+    Lp(p=2.0)
+    """
+    from maxslope.spaces import Lp
+
+    bare = word.lower().removeprefix("l").removeprefix("_")
+    try:
+        return Lp(float(bare))
+    except ValueError as error:
+        raise ValueError(f"--norm is linf, l2, l1 or l followed by a number >= 1 such as l1.5, got {word!r}.") from error
+
+
+def budget(word: str, eps: str | None) -> Budget:
+    """Return the budget of a norm and a radius; 8/255 is a number, and the default network has default radii."""
+    from maxslope.sets import Budget
+
+    space = norm(word)
+    radius = _DEFAULT_EPS.get(space.p) if eps is None else number(eps)
+    if radius is None:
+        raise ValueError(f"--eps is needed for the norm {word!r}; there is no default.")
+    return Budget(space, radius)
+
+
+_DEFAULT_EPS = {float("inf"): 0.3, 2.0: 2.0, 1.0: 10.0}
+
+
+def number(word: str) -> float:
+    """Return a decimal number or a fraction.
+
+    >>> round(number("8/255"), 5)
+    0.03137
+    """
+    top, _, bottom = word.partition("/")
+    try:
+        return float(top) / float(bottom or 1)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"A radius is a number such as 0.3 or a fraction such as 8/255, got {word!r}.") from error
+
+
+def effort(word: str) -> Effort:
+    """Return the effort that ``quick``, ``standard`` or ``exhaustive`` names."""
+    from maxslope.attacks import Effort
+
+    levels = {"quick": Effort.quick, "standard": Effort.standard, "exhaustive": Effort.exhaustive}
+    if word not in levels:
+        raise ValueError(f"--effort is one of {', '.join(levels)}, got {word!r}.")
+    return levels[word]()

@@ -1,0 +1,68 @@
+"""The small robust MNIST network and the held-out images that ship with the package."""
+
+from __future__ import annotations
+
+import io
+from importlib import resources
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = ["architecture", "default_data", "default_network"]
+
+
+def architecture() -> nn.Sequential:
+    """Return the shipped network's layers, freshly initialized.
+
+    Maps images of shape ``[n, 1, 28, 28]`` in ``[0, 1]`` to logits of shape ``[n, 10]``.
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),  # [n, 8, 28, 28]
+        nn.ReLU(),
+        nn.Conv2d(8, 24, 4, stride=2, padding=1),  # [n, 24, 14, 14]
+        nn.ReLU(),
+        nn.Conv2d(24, 48, 4, stride=2, padding=1),  # [n, 48, 7, 7]
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(48 * 7 * 7, 80),
+        nn.ReLU(),
+        nn.Linear(80, 10),
+    )
+
+
+def default_network() -> nn.Module:
+    """Load the adversarially trained network, on the CPU, in eval mode, with frozen weights.
+
+    Maps images of shape ``[n, 1, 28, 28]`` in ``[0, 1]`` to logits of shape ``[n, 10]``.
+
+    Raises:
+        ImportError: if safetensors is not installed.
+    """
+    try:
+        from safetensors.torch import load
+    except ImportError as error:
+        raise ImportError(
+            'the default network needs safetensors: pip install "maxslope[demo]"'
+        ) from error
+    network = architecture()
+    network.load_state_dict(load(_read("mnist_linf.safetensors")))
+    return network.eval().requires_grad_(False)
+
+
+def default_data() -> tuple[Tensor, Tensor]:
+    """Load the 1,000 held-out MNIST images, none of which the default network was trained on.
+
+    Returns:
+        float32 images in ``[0, 1]`` of shape ``[1000, 1, 28, 28]``, and int64 labels of
+        shape ``[1000]``; the classes are shuffled and equally frequent.
+    """
+    with np.load(io.BytesIO(_read("mnist_heldout.npz"))) as stored:
+        images = torch.from_numpy(stored["images"]).to(torch.float32) / 255
+        labels = torch.from_numpy(stored["labels"]).to(torch.int64)
+    return images, labels
+
+
+def _read(name: str) -> bytes:
+    """Return the content of a file that lies beside this module."""
+    return resources.files(__name__).joinpath(name).read_bytes()

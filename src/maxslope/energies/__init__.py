@@ -1,0 +1,27 @@
+"""What goes down along a curve."""
+
+from maxslope.energies.algebra import Average, Sum
+from maxslope.energies.analytic import Function, Linear, Quadratic
+from maxslope.energies.base import Constrained, Energy, Evaluation
+from maxslope.energies.classifier import Loss, Network, PerRow, TargetedLoss
+from maxslope.energies.criteria import CrossEntropy, Criterion, LogitsRatio, Margin, ProbabilityMargin
+
+__all__ = [
+    "Average",
+    "Constrained",
+    "Criterion",
+    "CrossEntropy",
+    "Energy",
+    "Evaluation",
+    "Function",
+    "Linear",
+    "LogitsRatio",
+    "Loss",
+    "Margin",
+    "Network",
+    "PerRow",
+    "ProbabilityMargin",
+    "Quadratic",
+    "Sum",
+    "TargetedLoss",
+]

@@ -1,0 +1,138 @@
+"""Energies given by a formula or by a function of the point; those whose flows are known in closed form are oracles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import flat, inner, take
+from maxslope.energies.base import Energy, Evaluation, plain
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Energy):
+    """E(x) = <c, x>. Its flow for any norm is x + t steepest(c) until a constraint is met.
+
+    Args:
+        c: covectors, ``[rows, *shape]`` or ``[1, *shape]``.
+
+    >>> Linear(torch.tensor([[1.0, -2.0]])).evaluate(torch.ones(1, 2)).value
+    tensor([-1.])
+    """
+
+    c: Tensor
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        c = self.c.expand_as(x)
+        return plain(inner(c, x), c)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        return plain(inner(self.c.expand_as(x), x))
+
+    def take(self, index: Tensor) -> Linear:
+        """See :class:`Energy`."""
+        return Linear(take(self.c, index))
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return 1
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic(Energy):
+    """E(x) = <x, A x> / 2 with a symmetric matrix A, the same in every row.
+
+    Known flows (unconstrained): A diagonal and positive, l_inf: u_i = sign(x_i)(|x_i| - t)^+; A = I, l_2:
+    u = x (1 - t/|x|)^+; A = I, l_1: water filling; A = I, l_2, rate 2: u = x e^-t.
+
+    Args:
+        matrix: ``[d, d]``, symmetric.
+
+    Raises:
+        ValueError: if the matrix is not square or not symmetric.
+
+    Source: arXiv:2406.05376, section 2; closed forms by direct integration.
+
+    >>> Quadratic(torch.eye(2)).evaluate(torch.tensor([[3.0, 4.0]])).value
+    tensor([12.5000])
+    """
+
+    matrix: Tensor
+
+    def __post_init__(self) -> None:
+        if self.matrix.ndim != 2 or not torch.allclose(self.matrix, self.matrix.T):
+            raise ValueError(
+                f"Quadratic needs a symmetric matrix [d, d], got shape {tuple(self.matrix.shape)}"
+                f"{'' if self.matrix.ndim != 2 else ' that is not symmetric'}; use (A + A.T) / 2."
+            )
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        gradient = (flat(x) @ self.matrix.to(x)).reshape(x.shape)
+        return plain(inner(x, gradient) / 2, gradient)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        return plain(self.evaluate(x).value)
+
+    def take(self, index: Tensor) -> Quadratic:
+        """See :class:`Energy`."""
+        return self
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return 1
+
+
+@dataclass(frozen=True, eq=False)
+class Function(Energy):
+    """E(x) = f(x) for any differentiable torch function of the points that treats rows separately.
+
+    Args:
+        f: maps ``[rows, *shape]`` to ``[rows]``.
+
+    Raises:
+        ValueError: if ``f`` does not return one number per row.
+
+    >>> Function(lambda x: x.square().sum(1)).evaluate(torch.tensor([[1.0, 2.0]])).gradient
+    tensor([[2., 4.]])
+    """
+
+    f: Callable[[Tensor], Tensor]
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        with torch.enable_grad():
+            z = x.detach().requires_grad_(True)
+            value = self._checked(self.f(z), x)
+            (gradient,) = torch.autograd.grad(value.sum(), z)
+        return plain(value.detach(), gradient)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        with torch.no_grad():
+            return plain(self._checked(self.f(x), x))
+
+    def take(self, index: Tensor) -> Function:
+        """See :class:`Energy`."""
+        return self
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return 1
+
+    def _checked(self, value: Tensor, x: Tensor) -> Tensor:
+        if value.shape != (x.shape[0],):
+            raise ValueError(
+                f"An energy returns one number per row, shape [{x.shape[0]}], but the function returned "
+                f"{tuple(value.shape)} for points {tuple(x.shape)}; sum over the other axes."
+            )
+        return value

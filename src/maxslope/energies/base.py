@@ -1,0 +1,104 @@
+"""What goes down along a curve."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import flat
+from maxslope.sets import Set
+
+
+class Evaluation(NamedTuple):
+    """An energy at the points ``[rows, *shape]``; every scalar has shape ``[rows]``.
+
+    Attributes:
+        value: the energy.
+        gradient: its gradient, the shape of the points; zero-sized where it was not asked for.
+        margin: how far the goal is (a classifier's logit margin; else the value); comparable across losses.
+        reached: whether the goal is reached (the model misclassifies; always False where there is no goal).
+    """
+
+    value: Tensor
+    gradient: Tensor
+    margin: Tensor
+    reached: Tensor
+
+
+class Energy(ABC):
+    """A function E of points, evaluated row by row: E(x)_i depends on x_i and the data of row i alone.
+
+    Source: arXiv:2406.05376, section 3 (the adversarial energy).
+    """
+
+    @abstractmethod
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """Return value and gradient at ``x``, ``[rows, *shape]``: ``passes`` forward and backward passes."""
+
+    @abstractmethod
+    def look(self, x: Tensor) -> Evaluation:
+        """Return the value at ``x`` without gradient: ``passes`` forward passes, none backward."""
+
+    @abstractmethod
+    def take(self, index: Tensor) -> Energy:
+        """Return the energy of the rows ``index``."""
+
+    @property
+    @abstractmethod
+    def passes(self) -> int:
+        """Model passes that one evaluation of a row takes."""
+
+    def within(self, domain: Set) -> Constrained:
+        """Return E + chi_K, the energy that is infinite outside ``domain``."""
+        return Constrained(self, domain)
+
+
+@dataclass(frozen=True, eq=False)
+class Constrained(Energy):
+    """E + chi_K: a differentiable energy and the convex set it is constrained to.
+
+    >>> import torch
+    >>> from maxslope.energies import Linear
+    >>> from maxslope.sets import Box
+    >>> c = torch.tensor([[1.0, 0.0]])
+    >>> Linear(c).within(Box(-torch.ones(1, 2), torch.ones(1, 2))).look(torch.ones(1, 2)).value
+    tensor([1.])
+    """
+
+    smooth: Energy
+    domain: Set
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`; infinite outside the set."""
+        e = self.smooth.evaluate(x)
+        return e._replace(value=self._outside(x, e.value))
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`; infinite outside the set."""
+        e = self.smooth.look(x)
+        return e._replace(value=self._outside(x, e.value))
+
+    def take(self, index: Tensor) -> Constrained:
+        """See :class:`Energy`."""
+        return Constrained(self.smooth.take(index), self.domain.take(index))
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return self.smooth.passes
+
+    def _outside(self, x: Tensor, value: Tensor) -> Tensor:
+        slack = 1e3 * torch.finfo(x.dtype).eps * flat(x).abs().amax(1).clamp_min(1)
+        return torch.where(self.domain.violation(x) > slack, torch.inf, value)
+
+
+def plain(value: Tensor, gradient: Tensor | None = None) -> Evaluation:
+    """An evaluation of an energy without a goal."""
+    nothing = value.new_zeros(value.shape[0], 0)
+    return Evaluation(
+        value, nothing if gradient is None else gradient, value, torch.zeros_like(value, dtype=torch.bool)
+    )

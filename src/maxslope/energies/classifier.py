@@ -1,0 +1,218 @@
+"""Energies of a classifier: minus a loss, for the adversary who wants an error, and plus a loss, for one with a target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from maxslope import _checks
+from maxslope._rows import take
+from maxslope.energies.base import Energy, Evaluation
+from maxslope.energies.criteria import CrossEntropy, Criterion, pick, strongest_rival
+
+Model = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A model seen as a map from points to logits ``[rows, classes]``, called in tiles of one fixed number of rows.
+
+    A row's logits then do not depend, not in the last bit, on how many rows stand beside it: kernels choose their
+    order of summation by the shape of the call, and the shape is always the same. Missing rows are filled up with
+    copies of the last one. One-output binary models become two logits (0, z).
+
+    Args:
+        model: maps ``[rows, *shape]`` to ``[rows, classes]``, ``[rows, 1]`` or ``[rows]``.
+        tile: rows per call; None calls the model with whatever number of rows there is.
+        largest_label: checked against the number of classes at every call.
+    """
+
+    model: Model
+    tile: int | None = None
+    largest_label: int = 0
+    _inspected: list[bool] = field(default_factory=list, repr=False)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return ``[rows, classes]`` for one call's worth of points."""
+        out = self.model(x)
+        _checks.logits(out, x.shape[0])
+        if out.ndim == 1 or out.shape[1] == 1:
+            z = out.reshape(-1)
+            out = torch.stack([torch.zeros_like(z), z], 1)
+        _checks.classes(self.largest_label, out.shape[1])
+        if not self._inspected:
+            self._inspected.append(True)
+            _checks.not_probabilities(out.detach())
+        return out
+
+    def calls(self, x: Tensor) -> Iterator[tuple[Tensor, slice, int]]:
+        """Yield (points of one call, the rows they are, how many of them are not padding)."""
+        size = self.tile or max(x.shape[0], 1)
+        for start in range(0, x.shape[0], size):
+            part = x[start : start + size]
+            real = part.shape[0]
+            if self.tile and real < size:
+                part = torch.cat([part, part[-1:].expand(size - real, *part.shape[1:])])
+            yield part, slice(start, start + real), real
+
+    def all_logits(self, x: Tensor) -> Tensor:
+        """Return the logits of any number of points without gradient."""
+        with torch.no_grad():
+            return torch.cat([self.logits(part)[:real] for part, _, real in self.calls(x)])
+
+
+@dataclass(frozen=True, eq=False)
+class PerRow:
+    """Criteria that differ by row: row i uses ``criteria[choice[i]]``.
+
+    Args:
+        criteria: the criteria.
+        choice: ``[rows]`` int64, indices into ``criteria``.
+    """
+
+    criteria: Sequence[Criterion]
+    choice: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Loss(Energy):
+    """E(x) = -l(h(x), y): goes down as the model errs. Its goal: argmax h(x) differs from y.
+
+    Gradients are taken by ``torch.autograd.grad`` with respect to the inputs only: no gradient reaches a weight, no
+    hook or mode of the model changes.
+
+    Args:
+        model: a module or function from points to logits, or a :class:`Network`.
+        labels: ``[rows]``, int64.
+        criterion: l, large where the model errs; see ``maxslope.energies.criteria``. :class:`PerRow` for several.
+        rivals: ``[rows]`` classes to raise, or None for the strongest wrong class at each point. -1 in a row also
+            stands for the strongest.
+
+    Source: arXiv:2406.05376, section 3.
+
+    >>> import maxslope as ms
+    >>> _ = torch.manual_seed(0)
+    >>> energy = Loss(torch.nn.Linear(4, 3).eval(), torch.tensor([0, 1]))
+    >>> energy.evaluate(torch.zeros(2, 4)).gradient.shape
+    torch.Size([2, 4])
+    """
+
+    model: Model | Network
+    labels: Tensor
+    criterion: Criterion | PerRow = field(default_factory=CrossEntropy)
+    rivals: Tensor | None = None
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        return _evaluate(self, x, gradient=True)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        return _evaluate(self, x, gradient=False)
+
+    def take(self, index: Tensor) -> Loss:
+        """See :class:`Energy`."""
+        rivals = None if self.rivals is None else take(self.rivals, index)
+        criterion = _take_criterion(self.criterion, index)
+        return replace(self, labels=take(self.labels, index), rivals=rivals, criterion=criterion)
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return 1
+
+    def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """Return value, margin and whether the goal is reached, each ``[rows]``."""
+        labels = self.labels[rows]
+        strongest = strongest_rival(logits, labels)
+        rivals = strongest
+        if self.rivals is not None:
+            wanted = self.rivals[rows]
+            rivals = torch.where(wanted >= 0, wanted, strongest)
+        loss = _apply(self.criterion, rows, logits, labels, rivals)
+        margin = pick(logits, labels) - pick(logits, strongest)
+        return -loss, margin.detach(), logits.argmax(1) != labels
+
+
+@dataclass(frozen=True, eq=False)
+class TargetedLoss(Energy):
+    """E(x) = l(h(x), t): goes down as the model moves to the target class. Its goal: argmax h(x) = t.
+
+    Args:
+        model: a module or function from points to logits, or a :class:`Network`.
+        targets: ``[rows]``, int64.
+        criterion: l, small where the model answers t; see ``maxslope.energies.criteria``.
+
+    Source: arXiv:2406.05376, section 3; targeted attacks are another energy, not a flag.
+    """
+
+    model: Model | Network
+    targets: Tensor
+    criterion: Criterion | PerRow = field(default_factory=CrossEntropy)
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        return _evaluate(self, x, gradient=True)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        return _evaluate(self, x, gradient=False)
+
+    def take(self, index: Tensor) -> TargetedLoss:
+        """See :class:`Energy`."""
+        return replace(self, targets=take(self.targets, index), criterion=_take_criterion(self.criterion, index))
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return 1
+
+    def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """Return value, margin and whether the goal is reached, each ``[rows]``."""
+        targets = self.targets[rows]
+        strongest = strongest_rival(logits, targets)
+        margin = pick(logits, strongest) - pick(logits, targets)
+        return _apply(self.criterion, rows, logits, targets, strongest), margin.detach(), logits.argmax(1) == targets
+
+
+def _evaluate(energy: Loss | TargetedLoss, x: Tensor, *, gradient: bool) -> Evaluation:
+    network = energy.model if isinstance(energy.model, Network) else Network(energy.model)
+    parts = []
+    for points, rows, real in network.calls(x.detach()):
+        with torch.set_grad_enabled(gradient):
+            z = points.requires_grad_(True) if gradient else points
+            logits = network.logits(z)
+            value, margin, reached = energy.from_logits(logits[:real], rows)
+            g = _gradient(value, z)[:real] if gradient else x.new_zeros(real, 0)
+        parts.append(Evaluation(value.detach(), g, margin, reached))
+    return parts[0] if len(parts) == 1 else Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _take_criterion(criterion: Criterion | PerRow, index: Tensor) -> Criterion | PerRow:
+    return PerRow(criterion.criteria, take(criterion.choice, index)) if isinstance(criterion, PerRow) else criterion
+
+
+def _apply(criterion: Criterion | PerRow, rows: slice, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+    """The criterion of the rows of one call; where they differ, each sees only its own rows."""
+    if not isinstance(criterion, PerRow):
+        return criterion(logits, labels, rivals)
+    choice = criterion.choice[rows]
+    loss = logits.new_zeros(logits.shape[0])
+    for j, one in enumerate(criterion.criteria):
+        index = (choice == j).nonzero().squeeze(1)
+        if index.numel():
+            loss = loss.index_copy(0, index, one(logits[index], labels[index], rivals[index]))
+    return loss
+
+
+def _gradient(value: Tensor, x: Tensor) -> Tensor:
+    if not value.requires_grad:
+        raise ValueError(
+            "The model's output does not depend differentiably on its input (a detach, an argmax or a numpy call "
+            "inside?). Remove the break, give the step a backward approximation, or use a gradient-free attack."
+        )
+    (g,) = torch.autograd.grad(value.sum(), x, allow_unused=True)
+    return torch.zeros_like(x) if g is None else g

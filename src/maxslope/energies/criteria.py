@@ -1,0 +1,102 @@
+"""What an adversary wants of the logits: functions that are large where the model errs.
+
+A criterion maps logits ``[rows, classes]``, labels ``[rows]`` and rivals ``[rows]`` to ``[rows]``. The rival is the
+class to raise; ``strongest_rival`` is the usual choice, a fixed one aims at a class. Any callable with this signature
+serves as a criterion; the rival may be ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Criterion = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def pick(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the logit of one class per row."""
+    return logits.gather(1, classes[:, None]).squeeze(1)
+
+
+def strongest_rival(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return argmax over the classes other than the label, ``[rows]``.
+
+    >>> strongest_rival(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([0]))
+    tensor([2])
+    """
+    return logits.detach().scatter(1, labels[:, None], -torch.inf).argmax(1)
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """-log softmax(z)_y. Saturates in float32 once the margin exceeds about 17: its gradient is then zero.
+
+    >>> CrossEntropy()(torch.zeros(1, 2), torch.tensor([0]), torch.tensor([1]))
+    tensor([0.6931])
+    """
+
+    def __call__(self, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+        """Return the criterion, ``[rows]``."""
+        return functional.cross_entropy(logits, labels, reduction="none")
+
+
+@dataclass(frozen=True)
+class Margin:
+    """z_rival - z_y, the loss of Carlini and Wagner (arXiv:1608.04644): positive exactly where the rival wins.
+
+    >>> Margin()(torch.tensor([[3.0, 1.0]]), torch.tensor([0]), torch.tensor([1]))
+    tensor([-2.])
+    """
+
+    def __call__(self, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+        """Return the criterion, ``[rows]``."""
+        return pick(logits, rivals) - pick(logits, labels)
+
+
+@dataclass(frozen=True)
+class ProbabilityMargin:
+    """p_rival - p_y with p = softmax(z): the probability margin attack, arXiv:2411.15210.
+
+    >>> ProbabilityMargin()(torch.zeros(1, 2), torch.tensor([0]), torch.tensor([1]))
+    tensor([0.])
+    """
+
+    def __call__(self, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+        """Return the criterion, ``[rows]``."""
+        p = logits.softmax(1)
+        return pick(p, rivals) - pick(p, labels)
+
+
+@dataclass(frozen=True)
+class LogitsRatio:
+    """The difference-of-logits ratio (z_rival - z_y) / (z_(1) - z_(3)), arXiv:2003.01690, invariant to shift and scale.
+
+    z_(1) >= z_(2) >= z_(3) are the sorted logits. With ``targeted`` the denominator is z_(1) - (z_(3) + z_(4)) / 2.
+
+    Args:
+        targeted: use the denominator of the targeted form, which needs four classes instead of three.
+
+    Raises:
+        ValueError: if the model has too few classes.
+
+    >>> LogitsRatio()(torch.tensor([[3.0, 2.0, 1.0]]), torch.tensor([0]), torch.tensor([1]))
+    tensor([-0.5000])
+    """
+
+    targeted: bool = False
+
+    def __call__(self, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+        """Return the criterion, ``[rows]``."""
+        needed = 4 if self.targeted else 3
+        if logits.shape[1] < needed:
+            raise ValueError(
+                f"The difference-of-logits ratio needs at least {needed} classes, the model has {logits.shape[1]}; "
+                "use Margin() instead."
+            )
+        top = logits.topk(needed, 1).values
+        third = (top[:, 2] + top[:, 3]) / 2 if self.targeted else top[:, 2]
+        return (pick(logits, rivals) - pick(logits, labels)) / (top[:, 0] - third).clamp_min(1e-12)

@@ -1,0 +1,281 @@
+"""THE loop: follow curves of maximal slope, row by row, until each row's own end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import choose, flat
+from maxslope._status import Status
+from maxslope.curve import Curve
+from maxslope.energies import Constrained, Energy, Evaluation
+from maxslope.schemes import Here, Memory, Scheme
+from maxslope.schemes.steps import by_row
+from maxslope.sets import Everything, Set
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """Ends a row after a number of steps (a float for ``until`` ends it at a time).
+
+    Args:
+        count: steps, a number or one per row, ``[rows]``.
+
+    Raises:
+        ValueError: if a count is negative.
+
+    >>> Steps(40).count
+    40
+    """
+
+    count: int | Tensor
+
+    def __post_init__(self) -> None:
+        if not bool((torch.as_tensor(self.count) >= 0).all()):
+            raise ValueError(f"A number of steps must not be negative, got {self.count!r}.")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What ends a row early, besides a non-finite energy, which always does.
+
+    Args:
+        reached: stop where the goal of the energy is reached.
+        stationary: stop where the gradient is zero in every coordinate.
+    """
+
+    reached: bool = False
+    stationary: bool = False
+
+
+class Rows(NamedTuple):
+    """The rows under way; each has its own clock and its own job number.
+
+    Attributes:
+        job: ``[rows]`` int64, which job of the feed a row serves.
+        x: ``[rows, *shape]``.
+        clock: ``[rows]`` int64, steps made.
+        time: ``[rows]`` float64.
+        memory: what the scheme carries.
+    """
+
+    job: Tensor
+    x: Tensor
+    clock: Tensor
+    time: Tensor
+    memory: Memory
+
+    def take(self, index: Tensor) -> Rows:
+        """Return the rows ``index`` (a mask or integers)."""
+        return Rows(*(t[index] for t in self[:4]), memory=tuple(m[index] for m in self.memory))
+
+    def join(self, other: Rows) -> Rows:
+        """Return these rows followed by ``other``."""
+        pairs = [torch.cat([a, b]) for a, b in zip(self[:4], other[:4], strict=True)]
+        memory = tuple(torch.cat([a, b]) for a, b in zip(self.memory, other.memory, strict=True))
+        return Rows(*pairs, memory=memory)
+
+
+class Feed(ABC):
+    """Where the loop gets its rows, their problems and their limits from, and where it hands them back."""
+
+    @abstractmethod
+    def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
+        """Return at most ``room`` new rows as (jobs ``[k]``, points ``[k, *shape]``), or None where none waits.
+
+        Called before every step with the room that rows which ended left; what is admitted starts with clock 0.
+        """
+
+    @abstractmethod
+    def problem(self, job: Tensor) -> tuple[Energy, Set]:
+        """Return the smooth energy and the domain of the rows that serve ``job``."""
+
+    @abstractmethod
+    def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the number of steps (int64) and the time (float64) at which each row ends."""
+
+    @abstractmethod
+    def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> None:
+        """See the rows and their energy before each step."""
+
+    @abstractmethod
+    def report(self, ended: Rows, status: Tensor) -> None:
+        """Take back rows that ended: ``ended.x`` is where, ``status`` is why."""
+
+
+def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
+    """Run the loop until the feed has no more rows: at most ``room`` rows at a time, refilled before every step.
+
+    One step of every row: evaluate, observe, step; rows that ended leave. Each step costs one forward and one
+    backward pass of the energy per row, and there is no other loop over steps in the project.
+    """
+    rows: Rows | None = None
+    known: tuple[Energy, Set, Tensor, Tensor] | None = None
+    while True:
+        arrived = feed.admit(room - (0 if rows is None else rows.job.shape[0]))
+        if arrived is not None:
+            fresh = _enter(*arrived, scheme)
+            rows, known = (fresh if rows is None else rows.join(fresh)), None
+        if rows is None:
+            return
+        if known is None:
+            known = (*feed.problem(rows.job), *feed.limit(rows.job))
+        energy, domain, most, end = known
+        evaluation = energy.evaluate(rows.x)
+        feed.observe(rows, evaluation, domain)
+        status = _ended(evaluation, stop)
+        early = status != Status.RUNNING
+        moved = _step(rows, Here(rows.x, evaluation, rows.time, energy, domain), scheme, end)
+        status = torch.where(~early & ((moved.clock >= most) | (moved.time >= end)), int(Status.FINISHED), status)
+        leave = status != Status.RUNNING
+        if not bool(leave.any()):
+            rows = moved
+            continue
+        stay_put = moved._replace(x=choose(early, rows.x, moved.x), clock=torch.where(early, rows.clock, moved.clock))
+        feed.report(stay_put.take(leave)._replace(time=torch.where(early, rows.time, moved.time)[leave]), status[leave])
+        rows, known = moved.take(~leave), None
+        if not rows.job.numel():
+            rows = None
+
+
+def _enter(job: Tensor, x: Tensor, scheme: Scheme) -> Rows:
+    return Rows(job, x, torch.zeros_like(job), torch.zeros_like(job, dtype=torch.float64), scheme.start(x))
+
+
+def _step(rows: Rows, here: Here, scheme: Scheme, end: Tensor) -> Rows:
+    left = end - rows.time
+    tau = scheme.tau.at(rows.clock, rows.job)
+    # The last step is shortened to end on time, and stretched over a remainder that is only rounding.
+    tau = torch.where(tau * (1 + 1e-9) >= left, left, tau)
+    x, memory = scheme.step(here._replace(tau=tau.to(rows.x.dtype)), rows.memory)
+    return Rows(rows.job, x, rows.clock + 1, rows.time + tau, memory)
+
+
+def _ended(evaluation: Evaluation, stop: Stop) -> Tensor:
+    """The status of each row after an evaluation; the size of the gradient tells both NaN and zero in one pass."""
+    size = torch.linalg.vector_norm(flat(evaluation.gradient), ord=1, dim=1)
+    status = torch.zeros_like(size, dtype=torch.int64)
+    if stop.stationary:
+        status = torch.where(size == 0, int(Status.STATIONARY), status)
+    if stop.reached:
+        status = torch.where(evaluation.reached, int(Status.REACHED), status)
+    return torch.where(evaluation.value.isfinite() & size.isfinite(), status, int(Status.NON_FINITE))
+
+
+@dataclass(frozen=True)
+class Record:
+    """Which instants a :class:`Curve` keeps besides the last: every ``every``-th step; 0 keeps the first only.
+
+    Args:
+        every: at least 0.
+    """
+
+    every: int = 1
+
+
+class _Curves(Feed):
+    """All rows at once, none after; keeps what the curve reports."""
+
+    def __init__(self, energy: Energy, domain: Set, x: Tensor, scheme: Scheme, until: float | Steps, record: Record):
+        self.energy, self.domain, self.x, self.scheme, self.record = energy, domain, x, scheme, record
+        rows = torch.arange(x.shape[0], device=x.device)
+        self.waiting: Tensor | None = rows
+        by_steps = isinstance(until, Steps)
+        self.most = by_row(until.count, rows).long() if isinstance(until, Steps) else torch.full_like(rows, 2**62)
+        self.end = torch.full(rows.shape, torch.inf if by_steps else float(until), dtype=torch.float64, device=x.device)  # type: ignore[arg-type]
+        self.final = x.clone()
+        self.time = torch.zeros_like(self.end)
+        self.status = torch.full_like(rows, int(Status.FINISHED))
+        self.evaluations = torch.zeros_like(rows)
+        self.instants: list[tuple[Tensor, ...]] = []
+
+    def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
+        waiting, self.waiting = self.waiting, None
+        if waiting is None:
+            return None
+        job = waiting[(self.most > 0) & (self.end > 0)]
+        return (job, self.x[job]) if job.numel() else None
+
+    def problem(self, job: Tensor) -> tuple[Energy, Set]:
+        whole = job.numel() == self.x.shape[0]
+        return (self.energy, self.domain) if whole else (self.energy.take(job), self.domain.take(job))
+
+    def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
+        return self.most[job], self.end[job]
+
+    def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> None:
+        self.evaluations[rows.job] += 1
+        step = int(rows.clock[0])
+        if step == 0 or (self.record.every and step % self.record.every == 0):
+            slope = domain.slope(evaluation.gradient, rows.x, self.scheme.space)
+            self.instants.append((rows.job, rows.time, rows.x, evaluation.value, slope, evaluation.margin))
+
+    def report(self, ended: Rows, status: Tensor) -> None:
+        self.final[ended.job], self.time[ended.job], self.status[ended.job] = ended.x, ended.time, status
+
+    def curve(self) -> Curve:
+        """Close with one evaluation at the last points, and lay the instants out with ended rows held fast."""
+        e = self.energy.evaluate(self.final)
+        slope = self.domain.slope(e.gradient, self.final, self.scheme.space)
+        last = (self.time, self.final, e.value, slope, e.margin)
+        columns = []
+        for k, closing in enumerate(last):
+            column = []
+            for job, *values in self.instants:
+                full = closing.clone()
+                full[job] = values[k].to(full)
+                column.append(full)
+            columns.append(torch.stack([*column, closing]))
+        count = (self.evaluations + 1) * self.energy.passes
+        status = torch.where(_ended(e, Stop()) == Status.NON_FINITE, int(Status.NON_FINITE), self.status)
+        return Curve(*columns, status, count, count.clone(), self.scheme.space, self.scheme.rate)
+
+
+def flow(
+    energy: Energy,
+    x: Tensor,
+    *,
+    scheme: Scheme,
+    until: float | Steps,
+    stop: Stop | None = None,
+    record: Record | None = None,
+) -> Curve:
+    """Follow the p-curve of maximal slope of ``energy`` from each row of ``x``.
+
+    u' in d|.|_*(-xi) with xi the element of least dual norm of dE(u), at speed |dE|^(q-1) (1 for p = inf), discretized
+    by ``scheme``.
+
+    Args:
+        energy: what goes down; ``energy.within(K)`` constrains the curve to K.
+        x: the starting points, ``[rows, *shape]``; projected onto the domain first.
+        scheme: how a step is made; it names the norm, the rate and the step size.
+        until: a time, or :class:`Steps`.
+        stop: what ends a row early; by default only a non-finite energy.
+        record: which instants to keep; by default all.
+
+    Returns:
+        A :class:`Curve` with one column per row.
+
+    Raises:
+        ValueError: if ``x`` has no rows or is not floating point, or ``until`` is not a finite time >= 0.
+
+    Source: arXiv:2406.05376, sections 2 and 4; convergence of the schemes as tau -> 0 is proved there.
+
+    >>> from maxslope.energies import Quadratic
+    >>> from maxslope.schemes import Explicit
+    >>> curve = flow(Quadratic(torch.eye(2)), torch.tensor([[1.0, 0.5]]), scheme=Explicit(tau=0.125), until=0.25)
+    >>> curve.end
+    tensor([[0.7500, 0.2500]])
+    """
+    if x.ndim < 2 or x.shape[0] == 0 or not x.is_floating_point():
+        raise ValueError(f"flow needs floating-point points [rows, *shape] with at least one row, got {x.dtype} {tuple(x.shape)}.")
+    if not isinstance(until, Steps) and not 0 <= until < float("inf"):
+        raise ValueError(f"until is a finite time >= 0 or Steps(n), got {until!r}.")
+    smooth, domain = (energy.smooth, energy.domain) if isinstance(energy, Constrained) else (energy, Everything())
+    curves = _Curves(smooth, domain, domain.project(x.detach()), scheme, until, record or Record())
+    march(curves, scheme, stop=stop or Stop(), room=x.shape[0])
+    return curves.curve()

@@ -1,0 +1,170 @@
+"""Kovacic's problem: the Liouvillian solutions of y'' = r y."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from maxslope.integrability.local import local_data
+from maxslope.integrability.ode import Equation, equation
+from maxslope.integrability.riccati import rational_riccati
+from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial
+
+W = sp.Symbol("w")
+
+
+@dataclass(frozen=True)
+class Liouvillian:
+    """What Kovacic's algorithm finds for y'' = r y.
+
+    `case` is 1 (triangular group), 2 (imprimitive), 3 (finite primitive) or 4 (the group is
+    SL2(C): no Liouvillian solution). `n` is the degree of the logarithmic derivative of a
+    solution over C(x): 1, 2, then 4, 6, 12 (tetrahedral, octahedral, icosahedral), or None.
+    `minimal` is a polynomial in w that such a logarithmic derivative satisfies; in case 3 it
+    belongs to the rational invariant of degree 6, 8, 12 and may be reducible over C(x).
+    `invariant` is (m, F): F solves the m-th symmetric power. `theta` and `polynomial` are
+    Kovacic's theta and P in case 1, when omega = theta + P'/P.
+    """
+
+    equation: Equation
+    case: int
+    n: int | None
+    omega: sp.Expr | None = None
+    theta: sp.Expr | None = None
+    polynomial: sp.Expr | None = None
+    minimal: sp.Expr | None = None
+    invariant: tuple[int, sp.Expr] | None = None
+
+    @property
+    def solvable(self) -> bool:
+        """Whether the identity component of the differential Galois group is solvable."""
+        return self.case != 4
+
+    def solution(self) -> sp.Expr | None:
+        """A Liouvillian solution exp(int omega), or None in case 4 (and implicit in case 3)."""
+        x = self.equation.x
+        if self.case == 1 and self.omega is not None:
+            if self.theta is not None and self.polynomial is not None:
+                exponent = sp.integrate(sp.apart(self.theta, x, extension=True), x)
+                return self.polynomial * sp.exp(sp.expand(exponent))
+            return sp.exp(sp.Integral(self.omega, x))
+        if self.case == 2 and self.minimal is not None:
+            roots = sp.roots(sp.Poly(self.minimal, W), multiple=True)
+            return sp.exp(sp.Integral(roots[-1], x)) if roots else None
+        return None
+
+    def verify(self) -> bool:
+        """Substitute: w' + w^2 = r modulo the polynomial of w; True in case 4 (nothing to do)."""
+        if self.case == 4:
+            return True
+        if self.case == 1:
+            return verify_riccati(self.equation, self.omega)
+        return verify_algebraic(self.equation, self.minimal)
+
+
+def verify_riccati(eq: Equation, omega: sp.Expr | None) -> bool:
+    """Whether omega' + omega^2 = r identically."""
+    if omega is None:
+        return False
+    rest = sp.together(sp.diff(omega, eq.x) + omega**2 - eq.r).as_numer_denom()[0]
+    return bool(sp.expand(rest) == 0 or sp.simplify(rest) == 0)
+
+
+def verify_algebraic(eq: Equation, minimal: sp.Expr | None) -> bool:
+    """Whether every root w of the polynomial satisfies w' + w^2 = r.
+
+    The condition is that Q divides Q_x + (r - w^2) Q_w, with quotient -m w + e(x).
+    """
+    if minimal is None:
+        return False
+    x = eq.x
+    q = sp.Poly(sp.fraction(sp.together(minimal))[0], W, x, domain=eq.field)
+    m = q.degree(W)
+    if m < 1:
+        return False
+    w, num, den = sp.Poly(W, W, x, domain=eq.field), eq.num.as_expr(), eq.den.as_expr()
+    bottom = sp.Poly(den, W, x, domain=eq.field)
+    slope = sp.Poly(num, W, x, domain=eq.field) - w**2 * bottom
+    rest = bottom * q.diff(x) + slope * q.diff(W) + m * w * bottom * q
+    top = [_leading(p, W, x, m) for p in (q, rest)]
+    return bool((top[0] * rest - top[1] * q).is_zero)
+
+
+def _leading(p: sp.Poly, w: sp.Symbol, x: sp.Symbol, m: int) -> sp.Poly:
+    """The coefficient of w**m, as a polynomial in w and x."""
+    terms = {(0, k): c for (i, k), c in p.rep.to_dict().items() if i == m}
+    return sp.Poly.from_dict(terms or {(0, 0): p.domain.zero}, w, x, domain=p.domain)
+
+
+def liouvillian(r: Any, x: sp.Symbol | None = None) -> Liouvillian:
+    r"""Decide whether y'' = r y has a Liouvillian solution, and find one.
+
+    Case 1 is Kovacic's (rational solutions of $\omega' + \omega^2 = r$). If there is none the
+    group is irreducible and its invariants decide: a rational solution of the fourth symmetric
+    power means an imprimitive group, of the sixth, eighth or twelfth a tetrahedral, octahedral
+    or icosahedral one; otherwise the group is SL2(C). Every solution found is verified by
+    substitution before it is returned.
+
+    Args:
+        r: rational function with rational or algebraic coefficients (expression, string or
+            `Equation`).
+        x: its variable; needed only when r is constant.
+
+    Returns:
+        A `Liouvillian` with the case, the logarithmic derivative and the invariant.
+
+    Raises:
+        ValueError: if r is not an exact rational function of one variable.
+
+    Source: Kovacic, J. Symbolic Computation 2 (1986) 3-43; Ulmer and Weil, J. Symbolic
+    Computation 22 (1996) 179-200; used on gradient flows after arXiv:2408.08286.
+
+    >>> liouvillian("x**2/4 - 1/2").omega
+    -x/2
+    >>> liouvillian("x").case
+    4
+    """
+    eq = r if isinstance(r, Equation) else equation(r, x)
+    found = _decide(eq)
+    if not found.verify():
+        raise ArithmeticError(
+            f"the solution found for r = {eq.r} does not satisfy the equation. "
+            "This is a bug in maxslope."
+        )
+    return found
+
+
+def _decide(eq: Equation) -> Liouvillian:
+    locals_ = local_data(eq)
+    riccati = rational_riccati(eq, locals_)
+    if riccati is not None:
+        pair = None if riccati.product is None else (2, riccati.product)
+        return Liouvillian(
+            eq, 1, 1, riccati.omega, riccati.theta, riccati.polynomial, invariant=pair
+        )
+    for m, n in ((4, 2), (6, 4), (8, 6), (12, 12)):
+        basis = invariants(eq, locals_, m)
+        if not basis:
+            continue
+        if m == 4:
+            return _imprimitive(eq, basis)
+        minimal = omega_polynomial(eq, basis[0], W).as_expr()
+        return Liouvillian(eq, 3, n, minimal=minimal, invariant=(m, basis[0].expression(eq)))
+    return Liouvillian(eq, 4, None)
+
+
+def _imprimitive(eq: Equation, basis: list[Invariant]) -> Liouvillian:
+    """Case 2: F = (y1 y2)^2, so w^2 - g w + (g' + g^2)/2 - r = 0 with g = F'/(2F).
+
+    For the quaternion group the invariants of degree 4 form a plane; when no basis member is a
+    square the quartic polynomial of w is returned.
+    """
+    for f in (b.expression(eq) for b in basis):
+        g = sp.cancel(sp.diff(f, eq.x) / (2 * f))
+        minimal = W**2 - g * W + sp.cancel((sp.diff(g, eq.x) + g**2) / 2 - eq.r)
+        if verify_algebraic(eq, minimal):
+            return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, f))
+    minimal = omega_polynomial(eq, basis[0], W).as_expr()
+    return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, basis[0].expression(eq)))

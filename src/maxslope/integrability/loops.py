@@ -1,0 +1,238 @@
+"""Numerical monodromy of y'' = r y and a test for Zariski density in SL2(C)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations, pairwise, product
+from typing import Any
+
+import mpmath
+import sympy as sp
+
+from maxslope.integrability._numbers import (
+    flint_module,
+    make_complex,
+    precision,
+    sharpen,
+    to_mpmath,
+)
+from maxslope.integrability.ode import Equation, equation
+
+BASE = mpmath.mpc("0.3", "1.7")
+STEP = 0.4
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Two words A, B whose traces show that they generate a Zariski dense subgroup."""
+
+    words: tuple[str, str]
+    traces: tuple[Any, Any, Any]
+    commutator: Any
+    margin: float
+
+
+@dataclass(frozen=True)
+class Monodromy:
+    """Monodromy matrices around the poles, one loop each from a common base point.
+
+    `poles`, `matrices` and `loops` run in the order of increasing angle at the base point, in
+    which the product of the matrices is the monodromy of a loop around all poles. `error` is
+    the largest distance of a determinant from 1.
+    """
+
+    base: Any
+    poles: tuple[Any, ...]
+    matrices: tuple[Any, ...]
+    loops: tuple[tuple[Any, ...], ...]
+    product: Any
+    error: float
+    digits: int
+
+    def traces(self) -> dict[str, Any]:
+        """Trace of each matrix, by the pole."""
+        return {
+            mpmath.nstr(c, 8): _trace(m) for c, m in zip(self.poles, self.matrices, strict=True)
+        }
+
+    def trace_at(self, pole: Any) -> Any:
+        """The trace at the pole nearest to a number."""
+        best = min(range(len(self.poles)), key=lambda i: float(abs(self.poles[i] - pole)))
+        return _trace(self.matrices[best])
+
+    def witness(self, tolerance: float = 1e-8) -> Witness | None:
+        """The pair of words with the largest margin, or None.
+
+        tr[A,B] != 2 rules out a common eigenvector; at most one zero among tr A, tr B, tr AB
+        rules out an imprimitive group; a trace outside {0, 1, 2, sqrt 2, phi, 1/phi} up to
+        sign rules out a finite one. What is left is Zariski density. None proves nothing.
+        """
+        best: Witness | None = None
+        with mpmath.workdps(self.digits):
+            words = list(_words(self.matrices))
+            for (name_a, a), (name_b, b) in combinations(words, 2):
+                found = _judge((name_a, name_b), a, b)
+                if found.margin > tolerance and (best is None or found.margin > best.margin):
+                    best = found
+        return best
+
+
+def _trace(m: Any) -> Any:
+    return m[0, 0] + m[1, 1]
+
+
+def _inverse(m: Any) -> Any:
+    return mpmath.matrix([[m[1, 1], -m[0, 1]], [-m[1, 0], m[0, 0]]])
+
+
+def _words(matrices: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    for i, m in enumerate(matrices):
+        yield f"M{i + 1}", m
+    for (i, a), (j, b) in product(enumerate(matrices), repeat=2):
+        if i != j:
+            yield f"M{i + 1} M{j + 1}", a * b
+
+
+def _judge(words: tuple[str, str], a: Any, b: Any) -> Witness:
+    ab = a * b
+    traces = (_trace(a), _trace(b), _trace(ab))
+    commutator = _trace(ab * _inverse(a) * _inverse(b))
+    irreducible = abs(commutator - 2)
+    primitive = sorted(abs(t) for t in traces)[1]
+    phi = (1 + mpmath.sqrt(5)) / 2
+    special = (0, 1, 2, mpmath.sqrt(2), phi, phi - 1)
+    infinite = max(min(min(abs(t - s), abs(t + s)) for s in special) for t in (*traces, commutator))
+    return Witness(words, traces, commutator, float(min(irreducible, primitive, infinite)))
+
+
+@dataclass(frozen=True)
+class _Transport:
+    """Analytic continuation of the basis (y, y') by Taylor steps."""
+
+    num: list[Any]
+    den: list[Any]
+    poles: list[Any]
+    terms: int
+    flint: Any | None
+
+    def along(self, points: list[Any]) -> Any:
+        """The fundamental matrix carried along a polygon, as a matrix of backend numbers."""
+        one, zero = make_complex(1, self.flint), make_complex(0, self.flint)
+        state = [[one, zero], [zero, one]]
+        for start, end in pairwise(points):
+            here = start
+            while here != end:
+                reach = STEP * min(abs(here - c) for c in self.poles) if self.poles else 1
+                gap = end - here
+                step = gap if abs(gap) <= reach else gap * (reach / abs(gap))
+                m = self._step(here, step)
+                state = [
+                    [
+                        sharpen(m[i][0] * state[0][j] + m[i][1] * state[1][j], self.flint)
+                        for j in (0, 1)
+                    ]
+                    for i in (0, 1)
+                ]
+                here = end if step is gap else here + step
+        return state
+
+    def _step(self, here: Any, step: Any) -> list[list[Any]]:
+        z, h = make_complex(here, self.flint), make_complex(step, self.flint)
+        num, den = _shift(self.num, z), _shift(self.den, z)
+        lead = 1 / den[0]
+        columns = []
+        for start in ((1, 0), (0, 1)):
+            c = [z * 0 + start[0], z * 0 + start[1]]
+            for k in range(self.terms):
+                value = z * 0
+                for j in range(min(k, len(num) - 1) + 1):
+                    value += num[j] * c[k - j]
+                for j in range(1, min(k, len(den) - 1) + 1):
+                    value -= den[j] * c[k - j + 2] * ((k - j + 2) * (k - j + 1))
+                c.append(value * lead / ((k + 2) * (k + 1)))
+            y, dy = z * 0, z * 0
+            for k in range(len(c) - 1, -1, -1):
+                y = y * h + c[k]
+                dy = dy * h + c[k] * k if k else dy
+            columns.append((sharpen(y, self.flint), sharpen(dy, self.flint)))
+        return [[columns[0][0], columns[1][0]], [columns[0][1], columns[1][1]]]
+
+
+def _shift(p: list[Any], z: Any) -> list[Any]:
+    out = list(p)
+    for i in range(len(out) - 1):
+        for k in range(len(out) - 2, i - 1, -1):
+            out[k] = out[k] + out[k + 1] * z
+    return out
+
+
+def _loop(base: Any, pole: Any, poles: list[Any]) -> list[Any]:
+    """Straight to the pole, once around it counterclockwise, and back."""
+    others = [abs(pole - c) for c in poles if c != pole] + [abs(base - pole)]
+    radius = min(others) / 2
+    direction = (base - pole) / abs(base - pole)
+    corners = 16
+    circle = [
+        pole + radius * direction * mpmath.expjpi(mpmath.mpf(2 * k) / corners)
+        for k in range(corners + 1)
+    ]
+    circle[-1] = circle[0]
+    return [base, *circle, base]
+
+
+def monodromy(r: Any, x: sp.Symbol | None = None, digits: int = 40, base: Any = BASE) -> Monodromy:
+    """Monodromy matrices of y'' = r y around its finite poles.
+
+    Taylor steps of at most 0.4 times the distance to the nearest pole, from the recurrence
+    den y'' = num y, with ten guard digits.
+
+    Args:
+        r: rational function, or an `Equation`.
+        x: its variable when r is constant.
+        digits: decimal digits.
+        base: base point; no two poles may be seen from it in the same direction.
+
+    Raises:
+        ValueError: if two poles lie in the same direction from the base point.
+
+    Source: evidence only; the certificate is the proof. Density test: arXiv:2408.08286 uses
+    solvability of the identity component, decided here by three traces and a commutator.
+
+    >>> m = monodromy("-3/(16*x**2)", digits=15)
+    >>> abs(m.trace_at(0)) < 1e-12  # -2 cos(pi/2)
+    True
+    """
+    eq = r if isinstance(r, Equation) else equation(r, x)
+    flint = flint_module()
+    with precision(digits + 10, flint):
+        base = mpmath.mpc(base)
+        poles = [
+            mpmath.mpmathify(sp.N(c, digits + 10))
+            for f, _ in eq.factors
+            for c in (f.nroots(digits + 10, maxsteps=200))
+        ]
+        poles.sort(key=lambda c: float(mpmath.arg((c - base) / mpmath.mpc(0, 1))))
+        angles = [float(mpmath.arg((c - base) / mpmath.mpc(0, 1))) for c in poles]
+        if any(b - a < 1e-6 for a, b in pairwise(angles)):
+            raise ValueError(
+                "the base point must see all poles in different directions; "
+                f"got base {mpmath.nstr(base, 5)}. Move it."
+            )
+        lists = [
+            [mpmath.mpmathify(sp.N(c, digits + 10)) for c in reversed(p.all_coeffs())]
+            for p in (eq.num, eq.den)
+        ]
+        num, den = ([make_complex(c, flint) for c in p] for p in lists)
+        transport = _Transport(num, den, poles, int((digits + 10) / 0.39) + 10, flint)
+        loops = tuple(tuple(_loop(base, c, poles)) for c in poles)
+        raw = [transport.along(list(loop)) for loop in loops]
+        matrices = tuple(
+            mpmath.matrix([[to_mpmath(e, flint) for e in row] for row in m]) for m in raw
+        )
+        whole = mpmath.eye(2)
+        for m in matrices:
+            whole = m * whole
+        errors = [abs(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0] - 1) for m in matrices]
+        error = float(max([*errors, mpmath.mpf(0)]))
+    return Monodromy(base, tuple(poles), matrices, loops, whole, error, digits)

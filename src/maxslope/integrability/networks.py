@@ -1,0 +1,214 @@
+"""Small two-layer networks as symbols, their loss, and the signed permutations that keep it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import permutations, product
+from typing import Any
+
+import mpmath
+import sympy as sp
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A real-analytic activation: a name and a function on sympy expressions.
+
+    >>> Activation("swish", lambda z: z / (1 + sp.exp(-z))).name
+    'swish'
+    """
+
+    name: str
+    function: Callable[[sp.Expr], sp.Expr]
+    power: int | None = None
+
+
+def monomial(k: int) -> Activation:
+    """The activation z**k."""
+    return Activation(f"z^{k}", lambda z: z**k, k)
+
+
+TANH = Activation("tanh", sp.tanh)
+TAN = Activation("tan", sp.tan)
+ALGEBRAIC = Activation("z/sqrt(1+z^2)", lambda z: z / sp.sqrt(1 + z**2))
+LINEAR = monomial(1)
+
+Sample = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Network:
+    r"""f(x) = sum_j a_j s(w_j x + b_j) + c on samples (x_i, y_i), with squared loss.
+
+    $L = \tfrac12 \sum_i (f(x_i) - y_i)^2$ and the flow is $\theta' = -\nabla L$. The parameters
+    are (a, w, b, c) for one neuron and (a1, w1, b1, a2, w2, b2, ..., c) otherwise, without the
+    biases that are switched off.
+
+    Args:
+        activation: the function s.
+        data: exact samples (integers, strings such as "3/2", sympy numbers).
+        neurons: number of hidden neurons.
+        bias: whether b_j and c are present.
+
+    Raises:
+        ValueError: if a sample holds a float or a symbol.
+
+    Source: the four-parameter network is in the spirit of arXiv:2408.08286; it is our own
+    reconstruction, not the setting of that paper.
+
+    >>> Network(TANH, ((1, 2),), bias=False).loss()
+    (a*tanh(w) - 2)**2/2
+    """
+
+    activation: Activation
+    data: tuple[Sample, ...]
+    neurons: int = 1
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        for value in (v for sample in self.data for v in sample):
+            number = sp.sympify(value)
+            if number.has(sp.Float) or not number.is_number:
+                raise ValueError(
+                    f"samples must be exact numbers; got {value!r}. "
+                    'Write "3/2" instead of 1.5 and substitute symbols.'
+                )
+
+    @property
+    def samples(self) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
+        """The samples as sympy numbers."""
+        return tuple((sp.sympify(x), sp.sympify(y)) for x, y in self.data)
+
+    def neuron(self, j: int) -> tuple[sp.Symbol, ...]:
+        """The symbols (a, w) or (a, w, b) of neuron j."""
+        mark = "" if self.neurons == 1 else str(j + 1)
+        names = ["a", "w"] + (["b"] if self.bias else [])
+        return tuple(sp.Symbol(name + mark, real=True) for name in names)
+
+    @property
+    def parameters(self) -> tuple[sp.Symbol, ...]:
+        """All parameters, in the order used everywhere."""
+        inner = [s for j in range(self.neurons) for s in self.neuron(j)]
+        return (*inner, *((sp.Symbol("c", real=True),) if self.bias else ()))
+
+    def output(self, x: sp.Expr) -> sp.Expr:
+        """f(x)."""
+        total = self.parameters[-1] if self.bias else sp.Integer(0)
+        for j in range(self.neurons):
+            a, w, *b = self.neuron(j)
+            total += a * self.activation.function(w * x + sum(b))
+        return total
+
+    def loss(self) -> sp.Expr:
+        """Half the sum of squared residuals."""
+        return sum(((self.output(x) - y) ** 2 for x, y in self.samples), sp.Integer(0)) / 2
+
+    def gradient(self) -> sp.Matrix:
+        """The gradient of the loss as a column."""
+        loss = self.loss()
+        return sp.Matrix([sp.diff(loss, t) for t in self.parameters])
+
+    def hessian(self) -> sp.Matrix:
+        """The matrix of second derivatives of the loss."""
+        return sp.hessian(self.loss(), self.parameters)
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """A signed permutation: coordinate i of g(theta) is sign[i] * theta[index[i]]."""
+
+    index: tuple[int, ...]
+    sign: tuple[int, ...]
+
+    def act(self, theta: tuple[Any, ...]) -> tuple[Any, ...]:
+        """g(theta)."""
+        return tuple(s * theta[i] for s, i in zip(self.sign, self.index, strict=True))
+
+    def matrix(self) -> sp.Matrix:
+        """g as a matrix."""
+        n = len(self.index)
+        return sp.Matrix(n, n, lambda i, j: self.sign[i] if self.index[i] == j else 0)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The fixed space of a symmetry and its orthogonal complement (columns span them).
+
+    The loss is invariant, so the flow keeps the fixed space and the Hessian is block diagonal
+    along it. A plane given by the user has no symmetry; its block is verified all the same.
+    """
+
+    symmetry: Symmetry | None
+    tangent: sp.Matrix
+    normal: sp.Matrix
+
+    @property
+    def codimension(self) -> int:
+        """Dimension of the normal space."""
+        return int(self.normal.shape[1])
+
+    def contains(self, theta: tuple[sp.Expr, ...]) -> bool:
+        """Whether a point (or a curve) lies in the plane."""
+        return all(sp.simplify(e) == 0 for e in self.normal.T * sp.Matrix(theta))
+
+
+def symmetries(network: Network, digits: int = 40, seed: int = 0) -> Iterator[Symmetry]:
+    """All signed permutations g != 1 of the parameters with L(g theta) = L(theta).
+
+    Candidates are tested at three random points, survivors exactly.
+
+    >>> net = Network(TANH, ((1, 2), (-1, -2)))
+    >>> [g.sign for g in symmetries(net) if g.index == (0, 1, 2, 3)]
+    [(1, 1, -1, -1), (-1, -1, 1, -1), (-1, -1, -1, 1)]
+    """
+    theta, loss = network.parameters, network.loss()
+    value = sp.lambdify(theta, loss, "mpmath")
+    rng = random.Random(seed)
+    n = len(theta)
+    with mpmath.workdps(digits):
+        points = [tuple(mpmath.mpf(rng.uniform(-1, 1)) for _ in theta) for _ in range(3)]
+        targets = [value(*p) for p in points]
+        tolerance = mpmath.mpf(10) ** (10 - digits)
+        survivors = [
+            g
+            for g in (Symmetry(i, s) for i in permutations(range(n)) for s in _signs(n))
+            if all(
+                abs(value(*g.act(p)) - t) <= tolerance * (1 + abs(t))
+                for p, t in zip(points, targets, strict=True)
+            )
+        ]
+    for g in survivors:
+        moved = loss.subs(dict(zip(theta, g.act(theta), strict=True)), simultaneous=True)
+        trivial = g == Symmetry(tuple(range(n)), (1,) * n)
+        if not trivial and _vanishes(moved - loss):
+            yield g
+
+
+def _signs(n: int) -> Iterator[tuple[int, ...]]:
+    return product((1, -1), repeat=n)
+
+
+def _vanishes(expr: sp.Expr) -> bool:
+    return bool(sp.expand(expr) == 0 or sp.simplify(expr) == 0)
+
+
+def invariant_planes(network: Network) -> list[Plane]:
+    """The invariant linear spaces of codimension 2, one for each distinct fixed space.
+
+    >>> planes = invariant_planes(Network(TANH, ((1, 2), (-1, -2))))
+    >>> any(p.normal.T.tolist() == [[0, 0, 1, 0], [0, 0, 0, 1]] for p in planes)
+    True
+    """
+    found: dict[str, Plane] = {}
+    for g in symmetries(network):
+        identity = sp.eye(len(network.parameters))
+        tangent = (g.matrix() - identity).nullspace()
+        if len(tangent) != len(network.parameters) - 2:
+            continue
+        fixed = sp.Matrix.hstack(*tangent)
+        normal = sp.GramSchmidt(fixed.T.nullspace())
+        plane = Plane(g, fixed, sp.Matrix.hstack(*normal))
+        found.setdefault(str(fixed.T.rref()[0]), plane)
+    return list(found.values())

@@ -1,0 +1,149 @@
+"""Closed-form theorems and solutions used as oracles for the general algorithm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import permutations, product
+from typing import Any
+
+import mpmath
+import sympy as sp
+
+# Schwarz's rows 2 to 15 as extended by Kimura; True asks for an even sum of the shifts.
+_ROWS = (
+    ("1/2 1/3 1/3", False),
+    ("2/3 1/3 1/3", True),
+    ("1/2 1/3 1/4", False),
+    ("2/3 1/4 1/4", True),
+    ("1/2 1/3 1/5", False),
+    ("2/5 1/3 1/3", True),
+    ("2/3 1/5 1/5", True),
+    ("1/2 2/5 1/5", True),
+    ("3/5 1/3 1/5", True),
+    ("2/5 2/5 2/5", True),
+    ("2/3 1/3 1/5", True),
+    ("4/5 1/5 1/5", True),
+    ("1/2 2/5 1/3", True),
+    ("3/5 2/5 1/3", True),
+)
+
+
+def hypergeometric(l: Any, m: Any, n: Any, x: sp.Symbol) -> sp.Expr:  # noqa: E741
+    """r with poles 0, 1, oo and exponent differences l, m, n.
+
+    >>> hypergeometric(1, 1, 1, sp.Symbol("x"))
+    0
+    """
+    a, b, c = (sp.sympify(v) for v in (l, m, n))
+    cross = (1 - a**2 - b**2 + c**2) / (4 * x * (x - 1))
+    return (a**2 - 1) / (4 * x**2) + (b**2 - 1) / (4 * (x - 1) ** 2) + cross
+
+
+def kimura_solvable(l: Any, m: Any, n: Any) -> bool:  # noqa: E741
+    """Kimura's theorem: when the hypergeometric equation has solvable identity component.
+
+    Args:
+        l: rational exponent difference at 0.
+        m: the one at 1.
+        n: the one at infinity.
+
+    Source: Kimura, Funkcialaj Ekvacioj 12 (1969), theorem 1.
+
+    >>> kimura_solvable("1/2", "1/3", "1/5"), kimura_solvable("1/2", "1/3", "1/7")
+    (True, False)
+    """
+    a, b, c = (Fraction(str(v)) for v in (l, m, n))
+    for value in (a + b + c, -a + b + c, a - b + c, a + b - c):
+        if value.denominator == 1 and value.numerator % 2:
+            return True
+    if sum((v - Fraction(1, 2)).denominator == 1 for v in (a, b, c)) >= 2:
+        return True
+    for row, even in _ROWS:
+        target = [Fraction(v) for v in row.split()]
+        for order in permutations((a, b, c)):
+            for signs in product((1, -1), repeat=3):
+                shifts = [s * v - t for s, v, t in zip(signs, order, target, strict=True)]
+                whole = all(q.denominator == 1 for q in shifts)
+                if whole and not (even and sum(shifts) % 2):
+                    return True
+    return False
+
+
+def linear_bias_equation(n: Any, m2: Any, y: Any, s: sp.Symbol) -> sp.Expr:
+    """r(s) of f = a(wx+b)+c on N symmetric points, m2 = sum x^2, Y = sum xy, s = a^2.
+
+    Its exponent differences are |N/(2Y)-1/2|, N/(2Y)+N/(2 m2), N/(2 m2)+1/2.
+    """
+    n, m2, y = (sp.sympify(v) for v in (n, m2, y))
+    top = (n**2 + 2 * n * m2 - 3 * m2**2) * s**2
+    top += (2 * n**2 - 2 * n * y + 2 * n * m2 + 2 * y * m2) * s + n**2 - 2 * n * y - 3 * y**2
+    return top / (16 * s**2 * (m2 * s - y) ** 2)
+
+
+@dataclass(frozen=True)
+class ZeroTarget:
+    """Odd monomial z^k with target 0 on x = +-lambda: the Whittaker case, by moments."""
+
+    k: int
+    square: Fraction
+
+    @property
+    def constants(self) -> tuple[Fraction, Fraction]:
+        """A = (2k-1) m_{2k-2} / (2k m_{2k}) and B = m_{k-1}^2 / (2 N m_{2k})."""
+        k, q = self.k, self.square
+        return Fraction(2 * k - 1, 2 * k) / q, Fraction(1, 2) / q
+
+    def matrix(self, s: sp.Symbol) -> sp.Matrix:
+        """M = -H/s' on the curve w = sqrt(k) a, s = a^2."""
+        k, q = self.k, sp.Rational(self.square.numerator, self.square.denominator)
+        speed = -4 * k**k * q**k * s ** (k + 1)
+        hbb = 2 * k**k * (2 * k - 1) * q ** (k - 1) * s**k
+        half = sp.Rational(k - 1, 2)
+        hbc = 2 * k * k**half * q**half * sp.sqrt(s) ** k
+        return -sp.Matrix([[hbb, hbc], [hbc, 2]]) / speed
+
+    def solvable(self) -> bool:
+        """Martinet and Ramis: B in {1, 2, ...} or A - B in {1/2, 3/2, ...}.
+
+        >>> ZeroTarget(3, Fraction(1, 2)).solvable(), ZeroTarget(3, Fraction(1)).solvable()
+        (True, False)
+        """
+        a, b = self.constants
+        second = a - b - Fraction(1, 2)
+        return (b.denominator == 1 and b >= 1) or (second.denominator == 1 and second >= 0)
+
+
+def linear_closed_form(
+    samples: tuple[tuple[Any, Any], ...], start: tuple[Any, ...], time: Any
+) -> tuple[Any, ...]:
+    r"""The gradient flow of the linear network sum_j a_j w_j x in closed form.
+
+    With S = sum x^2, T = sum x y, u = a + w, v = a - w, U = sum u^2, V = sum v^2 at time 0 and
+    q = Z^2: $q' = -(SU/2) q^2 + 2 T q + S V/2$, u(t) = u Z, v(t) = v/Z.
+
+    Args:
+        samples: the pairs (x, y).
+        start: (a1, w1, a2, w2, ...), not all u equal to zero.
+        time: end time.
+
+    Raises:
+        ValueError: if all a_j + w_j vanish (exchange the roles of u and v by a sign change).
+
+    >>> mpmath.nstr(linear_closed_form(((1, 1),), (1, 1), 50)[0], 8)
+    '1.0'
+    """
+    s = sum((mpmath.mpf(x) ** 2 for x, _ in samples), mpmath.mpf(0))
+    t = sum((mpmath.mpf(x) * mpmath.mpf(y) for x, y in samples), mpmath.mpf(0))
+    a, w = ([mpmath.mpf(v) for v in start[i::2]] for i in (0, 1))
+    u = [p + q for p, q in zip(a, w, strict=True)]
+    v = [p - q for p, q in zip(a, w, strict=True)]
+    big_u, big_v = sum(e**2 for e in u), sum(e**2 for e in v)
+    if s * big_u == 0:
+        raise ValueError("the closed form needs some x_i and some a_j + w_j to be non-zero.")
+    root = mpmath.sqrt(4 * t**2 + s**2 * big_u * big_v)
+    plus, minus = (2 * t + root) / (s * big_u), (2 * t - root) / (s * big_u)
+    decay = (1 - plus) / (1 - minus) * mpmath.exp(-root * mpmath.mpf(time))
+    z = mpmath.sqrt((plus - minus * decay) / (1 - decay))
+    pairs = ((p * z, q / z) for p, q in zip(u, v, strict=True))
+    return tuple(e for p, q in pairs for e in ((p + q) / 2, (p - q) / 2))

@@ -1,0 +1,133 @@
+"""Case 1: rational solutions of the Riccati equation w' + w^2 = r."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import sympy as sp
+
+from maxslope.integrability._residue import Residue
+from maxslope.integrability.local import Local
+from maxslope.integrability.ode import Equation
+from maxslope.integrability.symmetric import kernel, rational_solutions
+
+
+@dataclass(frozen=True)
+class RiccatiSolution:
+    """w = theta + P'/P (family form) or w = (F' + c)/(2F) with c constant (torus form).
+
+    `product` is F, the rational product of two solutions, in the torus form.
+    """
+
+    omega: sp.Expr
+    theta: sp.Expr | None = None
+    polynomial: sp.Expr | None = None
+    product: sp.Expr | None = None
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One sign at one point: its part of theta and its part of the degree d."""
+
+    theta: sp.Expr
+    degree: Any
+
+
+def _sum_over_roots(u: Residue, x: sp.Symbol, power: int) -> sp.Expr:
+    """Sum over the roots c of f of u(c)/(x - c)**power."""
+    f = u.field.factor
+    top = (u.poly() * f.diff()).rem(f)
+    simple = top.as_expr() / f.as_expr()
+    value = sp.diff(simple, x, power - 1) if power > 1 else simple
+    return sp.cancel((-1) ** (power - 1) * value / sp.factorial(power - 1))
+
+
+def _choices(local: Local, x: sp.Symbol) -> list[_Choice]:
+    """The sign choices at a point that are stable under conjugation."""
+    root = local.root()
+    if root is None:
+        return []
+    amplitude = local.amplitude()
+    simple = local.factor is not None and local.order == 1
+    signs = [1] if simple or (not root and amplitude is None) else [1, -1]
+    out = []
+    for sign in signs:
+        alpha = (root * sign + local.half) / 2
+        theta = sp.Integer(0)
+        if local.factor is not None:
+            theta = _sum_over_roots(alpha, x, 1)
+            for k, sigma in enumerate(local.polar):
+                part = sigma * (amplitude or 0) * sign
+                theta += _sum_over_roots(part, x, len(local.polar) + 1 - k)
+            out.append(_Choice(theta, -alpha.trace()))
+        else:
+            for k, sigma in enumerate(local.polar):
+                part = (sigma * (amplitude or 0) * sign).poly().as_expr()
+                theta += part * x ** (len(local.polar) - 1 - k)
+            out.append(_Choice(theta, alpha.trace()))
+    return out
+
+
+def families(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[sp.Expr, int]]:
+    """All conjugation-stable families (theta, d) with d a non-negative integer."""
+    for picks in product(*(_choices(p, eq.x) for p in locals_)):
+        degree = eq.field.to_sympy(sum((c.degree for c in picks), eq.field.zero))
+        if degree.is_Integer and degree >= 0:
+            yield sp.cancel(sp.Add(*(c.theta for c in picks)), extension=True), int(degree)
+
+
+def _family_solution(eq: Equation, theta: sp.Expr, degree: int) -> RiccatiSolution | None:
+    """Solve P'' + 2 theta P' + (theta' + theta^2 - r) P = 0 for P monic of the given degree."""
+    x = eq.x
+    top, bottom = (sp.Poly(e, x, domain=eq.field) for e in sp.fraction(theta))
+    # multiply by bottom^2 * den: D P'' + E P' + G P = 0
+    d = bottom**2 * eq.den
+    e = 2 * top * bottom * eq.den
+    g = (top.diff() * bottom - top * bottom.diff() + top**2) * eq.den - bottom**2 * eq.num
+    images = []
+    for j in range(degree + 1):
+        p = sp.Poly(x**j, x, domain=eq.field)
+        images.append(list(reversed((d * p.diff().diff() + e * p.diff() + g * p).rep.to_list())))
+    height = max(len(i) for i in images)
+    rows = [[i[k] if k < len(i) else eq.field.zero for i in images] for k in range(height)]
+    for p in kernel(rows, degree + 1, eq):
+        expr = p.as_expr()
+        return RiccatiSolution(sp.factor(theta + sp.diff(expr, x) / expr), theta, expr)
+    return None
+
+
+def rational_riccati(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolution | None:
+    """A solution w of w' + w^2 = r, rational over k or over one square root of k, or None.
+
+    If the group fixes exactly one line, w is unique, hence invariant under conjugation of the
+    poles, and Kovacic's families with conjugate signs find it. If it fixes two or more, the
+    product F of two solutions is rational (it solves the second symmetric power), the
+    constant c^2 = F'^2 - 2 F F'' + 4 r F^2 is in k, and w = (F' + c)/(2F).
+
+    Source: Kovacic, J. Symbolic Computation 2 (1986), section 3.1; Ulmer and Weil (1996).
+
+    >>> from maxslope.integrability.ode import equation
+    >>> from maxslope.integrability.local import local_data
+    >>> eq = equation("x**2/4 - 3/2")
+    >>> rational_riccati(eq, local_data(eq)).polynomial
+    x
+    """
+    if any(p.discriminant is None for p in locals_):
+        return None
+    for theta, degree in sorted(families(eq, locals_), key=lambda item: item[1]):
+        found = _family_solution(eq, theta, degree)
+        if found is not None:
+            return found
+    return _torus_solution(eq, locals_)
+
+
+def _torus_solution(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolution | None:
+    for f in rational_solutions(eq, locals_, 2):
+        first = sp.diff(f, eq.x)
+        square = sp.cancel(first**2 - 2 * f * sp.diff(first, eq.x) + 4 * eq.r * f**2)
+        omega = sp.factor((first + sp.sqrt(square)) / (2 * f))
+        return RiccatiSolution(omega, product=f)
+    return None

@@ -1,0 +1,123 @@
+"""A picture of an evaluation: clean images, perturbations, adversarial images, margins."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, ROBUST, Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+_SHOWN = 8
+_INK, _BROKEN, _ROBUST, _WRONG = "#1b1f24", "#c2410c", "#0f766e", "#64748b"
+
+
+def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
+    """Write a picture of broken and of nearly broken samples, and the distribution of margins.
+
+    Args:
+        report: with its points kept.
+        model: the model that was evaluated, for the labels of the shown points.
+        x: the clean images, ``[n, channels, height, width]`` with 1 or 3 channels.
+        path: its ending names the format.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        ValueError: if the report kept no points, or the samples are not images.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('Pictures need matplotlib: pip install "maxslope[demo]".') from error
+    if report.points is None:
+        raise ValueError("The picture shows the returned points, which this report did not keep: keep_points=True.")
+    if x.ndim != 4 or x.shape[1] not in (1, 3):
+        raise ValueError(f"The picture needs images [n, 1 or 3, height, width], got {tuple(x.shape)}.")
+    shown = _choose(report)
+    figure = Figure(figsize=(1.35 * _SHOWN + 1.2, 8.3), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    images, bars = figure.subfigures(2, 1, height_ratios=[2.35, 1])
+    _images(images, report, model, x, shown)
+    _margins(bars.subplots(), report)
+    low, high = report.interval
+    figure.suptitle(
+        f"Robust accuracy {100 * report.robust_accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}) "
+        f"within {report.budget}, clean {100 * report.clean_accuracy:.1f} %, {report.samples} samples",
+        color=_INK,
+        fontsize=12,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def _choose(report: Report) -> list[int]:
+    """Broken samples, one per label first, then the robust ones of least margin: positions in the table."""
+    table = report.table
+    broken = [i for i, v in enumerate(table["verdict"]) if v == BROKEN]
+    first: dict[Any, int] = {}
+    for i in broken:
+        first.setdefault(table["label"][i], i)
+    order = [*first.values(), *(i for i in broken if i not in first.values())]
+    margin = [float(m) for m in table["margin"]]
+    close = sorted((i for i, v in enumerate(table["verdict"]) if v == ROBUST), key=margin.__getitem__)
+    wanted = [*order[: _SHOWN - 2], *close[:2], *order[_SHOWN - 2 :], *close[2:]]
+    return wanted[:_SHOWN] or list(range(min(_SHOWN, report.samples)))
+
+
+def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]) -> None:
+    assert report.points is not None
+    clean, points = x[shown].cpu(), report.points[shown].cpu()
+    with torch.no_grad():
+        answers = model(report.points[shown].to(x.device)).argmax(-1).tolist()
+    change = points - clean
+    reach = change.abs().amax().clamp_min(1e-12)
+    axes = figure.subplots(3, len(shown), squeeze=False)
+    for column, i in enumerate(shown):
+        broken = report.table["verdict"][i] == BROKEN
+        color = _BROKEN if broken else _ROBUST
+        _show(axes[0, column], clean[column], 0.0, 1.0, "gray")
+        _show(axes[1, column], change[column], -float(reach), float(reach), "RdBu_r")
+        _show(axes[2, column], points[column], 0.0, 1.0, "gray")
+        axes[0, column].set_title(f"label {report.table['label'][i]}", fontsize=10, color=_INK)
+        verdict = f"seen as {answers[column]}" if broken else f"still {answers[column]}"
+        axes[2, column].set_xlabel(f"{verdict}\nmargin {float(report.table['margin'][i]):+.2f}", fontsize=9, color=color)
+    for row, name in enumerate(("clean", f"perturbation\n(scale ±{float(reach):.2g})", "perturbed")):
+        axes[row, 0].set_ylabel(name, fontsize=10, color=_INK)
+
+
+def _show(axis: Axes, image: Tensor, low: float, high: float, colors: str) -> None:
+    if image.shape[0] == 3:
+        picture = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0)
+        axis.imshow(picture.numpy())
+    else:
+        axis.imshow(image[0].numpy(), cmap=colors, vmin=low, vmax=high)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for side in axis.spines.values():
+        side.set_visible(False)
+
+
+def _margins(axis: Axes, report: Report) -> None:
+    """How far the samples are from an error, in logits, at their worst points."""
+    groups = [(BROKEN, _BROKEN), (MISCLASSIFIED, _WRONG), (ROBUST, _ROBUST)]
+    pairs = list(zip(report.table["verdict"], map(float, report.table["margin"]), strict=True))
+    values = [[m for v, m in pairs if v == verdict] for verdict, _ in groups]
+    labels = [f"{verdict} ({len(v)})" for (verdict, _), v in zip(groups, values, strict=True)]
+    low, high = min([0.0, *(m for _, m in pairs)]), max([0.0, *(m for _, m in pairs)])
+    width = max((high - low) / 60, 1e-9)
+    edges = [k * width for k in range(math.floor(low / width), math.ceil(high / width) + 1)]  # 0 is an edge
+    axis.hist(values, bins=edges, stacked=True, color=[c for _, c in groups], label=labels)
+    axis.axvline(0, color=_INK, linewidth=1)
+    axis.set_xlabel("logit margin at the worst point found (0 is the decision boundary)", color=_INK)
+    axis.set_ylabel("samples", color=_INK)
+    axis.legend(frameon=False)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)

@@ -1,0 +1,74 @@
+"""How one step of size tau is made."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from maxslope.energies import Energy, Evaluation
+from maxslope.schemes.steps import StepSize
+from maxslope.sets import Set
+from maxslope.spaces import Space
+
+Memory = tuple[Tensor, ...]
+
+
+class Here(NamedTuple):
+    """All a scheme may know at a step.
+
+    Attributes:
+        x: the points, ``[rows, *shape]``, in the domain.
+        evaluation: the energy there, with its gradient.
+        tau: step sizes, ``[rows]``, in the dtype of ``x``.
+        energy: for schemes that evaluate it again, row for row with ``x``.
+        domain: the constraint, row for row with ``x``.
+    """
+
+    x: Tensor
+    evaluation: Evaluation
+    tau: Tensor
+    energy: Energy
+    domain: Set
+
+
+class Scheme(ABC):
+    """One step of a p-curve of maximal slope: geometry by ``space``, rate p by ``rate``, length by ``tau``.
+
+    With q = p / (p - 1) a curve has speed |u'| = |dE|^(q - 1), which is 1 for p = inf. A scheme treats rows
+    separately. What it carries from step to step is a tuple of tensors with a row axis.
+
+    Attributes:
+        space: the norm of the motion.
+        rate: p in (1, inf].
+        tau: the step size in time.
+
+    Source: arXiv:2406.05376, sections 2 and 4.
+    """
+
+    space: Space
+    rate: float
+    tau: StepSize
+
+    @abstractmethod
+    def start(self, x: Tensor) -> Memory:
+        """Return what the scheme carries at the start of rows at ``x``."""
+
+    @abstractmethod
+    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
+        """Return the next points, in the domain, and what is carried on."""
+
+
+def length(here: Here, space: Space, rate: float) -> Tensor:
+    """Return how far an unconstrained step goes, tau |xi|_*^(q - 1), ``[rows]``; tau itself for rate inf."""
+    if rate == torch.inf:
+        return here.tau
+    return here.tau * space.dual_norm(here.evaluation.gradient) ** (1 / (rate - 1))
+
+
+def check_rate(rate: float) -> None:
+    """Raise ValueError unless the rate is in (1, inf]."""
+    if not rate > 1:
+        raise ValueError(f"The rate p of a p-curve of maximal slope is in (1, inf], got rate={rate!r}.")

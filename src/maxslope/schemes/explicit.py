@@ -1,0 +1,51 @@
+"""Normalize, step, project: iterated FGSM and every normalized gradient descent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from maxslope._rows import column
+from maxslope.schemes.base import Here, Memory, Scheme, check_rate, length
+from maxslope.schemes.steps import StepSize, step_size
+from maxslope.spaces import Lp, Space
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Explicit(Scheme):
+    """x+ = P_K(x + tau |xi|_*^(q-1) v(xi)), with v the steepest direction and P_K the Euclidean projection.
+
+    For l_inf this is iterated FGSM (one step with tau = eps is FGSM), for l_2 normalized gradient descent, for l_1
+    greedy coordinate descent. For l_inf budgets it equals the semi-implicit scheme; for others it does not.
+
+    Args:
+        tau: step size in time, a number, one per row, or a :class:`StepSize`.
+        space: the norm of the motion.
+        rate: p in (1, inf]; inf moves with unit speed.
+
+    Raises:
+        ValueError: if the rate is not in (1, inf] or a step size is negative.
+
+    Source: arXiv:2406.05376, section 4 (explicit Euler; FGSM as its first step).
+    """
+
+    tau: StepSize
+    space: Space
+    rate: float
+
+    def __init__(self, tau: float | Tensor | StepSize, space: Space | None = None, rate: float = math.inf) -> None:
+        check_rate(rate)
+        object.__setattr__(self, "tau", step_size(tau))
+        object.__setattr__(self, "space", Lp(math.inf) if space is None else space)
+        object.__setattr__(self, "rate", rate)
+
+    def start(self, x: Tensor) -> Memory:
+        """See :class:`Scheme`; nothing is carried."""
+        return ()
+
+    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
+        """See :class:`Scheme`."""
+        way = self.space.steepest(here.evaluation.gradient)
+        return here.domain.project(here.x + column(length(here, self.space, self.rate), here.x) * way), memory

@@ -1,0 +1,76 @@
+"""Minimize the linearized energy exactly over everything a step may reach."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import inner
+from maxslope.schemes.base import Here, Memory, Scheme, check_rate, length
+from maxslope.schemes.steps import StepSize, step_size
+from maxslope.sets import Everything
+from maxslope.spaces import Lp, Space
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class SemiImplicit(Scheme):
+    """x+ in argmin { <DE(x), z> : z in K, |z - x| <= tau }  (rate inf),
+    x+ in argmin { <DE(x), z> + |z - x|^p / (p tau^(p-1)) : z in K }  (rate p < inf).
+
+    Constraint and step are one problem, solved exactly: where the budget binds, this goes further down than stepping
+    first and projecting afterwards.
+
+    Args:
+        tau: step size in time, a number, one per row, or a :class:`StepSize`.
+        space: the norm of the motion: that of the budget, or l_inf, or any finite l_p.
+        rate: p in (1, inf].
+
+    Raises:
+        ValueError: if the rate is not in (1, inf] or a step size is negative.
+
+    Source: arXiv:2406.05376, section 4 (semi-implicit scheme; its limit is an inf-curve of maximal slope).
+    """  # noqa: D205
+
+    tau: StepSize
+    space: Space
+    rate: float
+
+    def __init__(self, tau: float | Tensor | StepSize, space: Space | None = None, rate: float = math.inf) -> None:
+        check_rate(rate)
+        object.__setattr__(self, "tau", step_size(tau))
+        object.__setattr__(self, "space", Lp(math.inf) if space is None else space)
+        object.__setattr__(self, "rate", rate)
+
+    def start(self, x: Tensor) -> Memory:
+        """See :class:`Scheme`; nothing is carried."""
+        return ()
+
+    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
+        """See :class:`Scheme`."""
+        radius = length(here, self.space, self.rate)
+        if not (math.isinf(self.rate) or isinstance(here.domain, Everything)):
+            radius = self._penalized(here, radius)
+        return here.domain.minimize_linear_near(here.evaluation.gradient, here.x, radius, self.space), memory
+
+    def _penalized(self, here: Here, longest: Tensor) -> Tensor:
+        """The radius r in [0, longest] that minimizes min { <xi, z> : |z - x| <= r } + r^p / (p tau^(p-1)).
+
+        The inner minimum is convex and decreasing in r, so a golden-section search on the sum finds it.
+        """
+        xi, x, p = here.evaluation.gradient, here.x, self.rate
+        tau = here.tau.clamp_min(torch.finfo(x.dtype).tiny)
+
+        def cost(r: Tensor) -> Tensor:
+            z = here.domain.minimize_linear_near(xi, x, r, self.space)
+            return inner(xi, z - x) + tau * (r / tau) ** p / p
+
+        golden = (5**0.5 - 1) / 2
+        low, high = torch.zeros_like(longest), longest
+        for _ in range(60):
+            left, right = high - golden * (high - low), low + golden * (high - low)
+            below = cost(left) <= cost(right)
+            low, high = torch.where(below, low, left), torch.where(below, right, high)
+        return (low + high) / 2

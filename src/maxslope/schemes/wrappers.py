@@ -1,0 +1,48 @@
+"""Schemes that change what another scheme sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import column, flat
+from maxslope.schemes.base import Here, Memory, Scheme
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Momentum(Scheme):
+    """Steps along m+ = decay m + xi / |xi|_1 instead of the gradient xi: MI-FGSM, arXiv:1710.06081, eq. (6).
+
+    Args:
+        scheme: the scheme that makes the step.
+        decay: at least 0; 1 in the source.
+
+    Raises:
+        ValueError: if the decay is negative.
+    """
+
+    scheme: Scheme
+    decay: float
+
+    def __init__(self, scheme: Scheme, decay: float = 1.0) -> None:
+        if not decay >= 0:
+            raise ValueError(f"The decay of a momentum must not be negative, got decay={decay!r}.")
+        object.__setattr__(self, "scheme", scheme)
+        object.__setattr__(self, "decay", decay)
+        for name in ("tau", "space", "rate"):
+            object.__setattr__(self, name, getattr(scheme, name))
+
+    def start(self, x: Tensor) -> Memory:
+        """See :class:`Scheme`; the momentum, and what the inner scheme carries."""
+        return (torch.zeros_like(x), *self.scheme.start(x))
+
+    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
+        """See :class:`Scheme`."""
+        velocity, *rest = memory
+        xi = here.evaluation.gradient
+        size = flat(xi).abs().sum(1)
+        velocity = self.decay * velocity + xi / column(torch.where(size > 0, size, torch.ones_like(size)), xi)
+        x, carried = self.scheme.step(here._replace(evaluation=here.evaluation._replace(gradient=velocity)), tuple(rest))
+        return x, (velocity, *carried)

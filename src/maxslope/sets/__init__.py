@@ -1,0 +1,8 @@
+"""Where a curve may go."""
+
+from maxslope.sets.ball_box import BallBox, ball
+from maxslope.sets.base import Everything, Set
+from maxslope.sets.box import Box
+from maxslope.sets.budget import L1, L2, Budget, Linf
+
+__all__ = ["L1", "L2", "BallBox", "Box", "Budget", "Everything", "Linf", "Set", "ball"]

@@ -1,0 +1,150 @@
+"""Exact minimization over a ball of l_p (p < inf) inside a box, on flat rows ``[rows, d]`` centered at the origin.
+
+The constraints are separable up to one number, the norm. With a multiplier for the norm each coordinate has a closed
+form that a box only clips, and the norm of the answer is monotone in the multiplier: what remains is one root per row.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import threshold
+
+from maxslope.sets._roots import Function, root
+from maxslope.spaces import Lp
+
+
+def project(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor, *, centered: bool) -> Tensor:
+    """Return argmin { sum_i curvature_i (d_i - v_i)^2 : |d|_p <= radius, a <= d <= b }, shape ``[rows, d]``.
+
+    Args:
+        lp: the norm of the ball, p < inf.
+        v: ``[rows, d]``.
+        radius: ``[rows]``, not negative.
+        a: lower bounds, ``[rows, d]``.
+        b: upper bounds, ``[rows, d]``.
+        curvature: positive, broadcastable to ``[rows, d]``; one number unless the norm is weighted.
+        centered: whether the origin lies in the box.
+    """
+    clipped = v.clamp(a, b)
+    inside = lp.norm(clipped) <= radius
+    if bool(inside.all()):
+        return clipped
+    if centered and lp.p == 2 and curvature.numel() == 1:
+        d = _fill(lp, v.abs(), _reach(v, a, b), radius).copysign(v)
+    else:
+        d = _project_by_root(lp, v, radius, a, b, curvature)
+    d = _shrink(lp, d, radius, a, b)
+    return torch.where(inside[:, None], clipped, d) if bool(inside.any()) else d
+
+
+def minimize_linear(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, centered: bool) -> Tensor:
+    """Return argmin { <xi, d> : |d|_p <= radius, a <= d <= b }, shape ``[rows, d]``; 0 where xi and the box allow it."""
+    if lp.p == 1:
+        return _greedy(lp, xi, radius, a, b)
+    if centered:
+        descent = Lp(lp.q).slope_of_power(_scaled(xi)).abs()  # |xi|^(q-1)
+        return _fill(lp, descent, _reach(-xi, a, b), radius).copysign(-xi)
+    return _linear_by_root(lp, xi, radius, a, b)
+
+
+def _scaled(xi: Tensor) -> Tensor:
+    top = xi.abs().amax(1, keepdim=True)
+    return xi / torch.where(top > 0, top, torch.ones_like(top))
+
+
+def _reach(direction: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """How far each coordinate can go from 0 along the sign of ``direction``."""
+    return direction.new_tensor(torch.inf).copysign(direction).clamp(a, b).abs()
+
+
+def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
+    """Return min(s weight, reach) with the s >= 0 for which its l_p norm is ``radius``, or s = inf.
+
+    In t = s^p the p-th power of the norm, sum_i min(t weight_i^p, reach_i^p), is concave and piecewise linear, so
+    Newton's method from the left increases to the root and ends after finitely many steps.
+    """
+    unit = torch.where(radius > 0, radius, torch.ones_like(radius))
+    top = weight.amax(1)
+    top = torch.where(top > 0, top, torch.ones_like(top))
+    w = threshold(_power(lp, weight / top[:, None]), 1e-30, 0.0)
+    m = _power(lp, (reach / unit[:, None]).clamp_max(1.0))
+    t = 1 / w.sum(1).clamp_min(1e-30)
+    for _ in range(64):
+        grown = w * t[:, None]
+        level = torch.minimum(grown, m).sum(1)
+        slope = (w * (m - grown).sign().clamp_min(0)).sum(1)  # of the coordinates below their bounds
+        new = t + (1 - level) / slope
+        more = (slope > 0) & (new > t * (1 + 4 * torch.finfo(t.dtype).eps))
+        if not bool(more.any()):
+            break
+        t = torch.where(more, new, t)
+    scale = (t.sqrt() if lp.p == 2 else t ** (1 / lp.p)) * unit / top * (radius > 0)
+    length = torch.minimum(weight * scale[:, None], reach)
+    full = (slope <= 0) & (level < 1) & (radius > 0)  # all that counts is at its bound, and radius is left
+    if not bool(full.any()):
+        return length
+    length = torch.where(full[:, None] & (w > 0), reach, length)
+    faint = torch.where(full[:, None] & (w == 0), weight, 0.0)  # too small beside the top: they get what is left
+    if not bool(faint.any()):
+        return length
+    left = torch.where(full, radius * (1 - level) ** (1 / lp.p), 0.0)
+    return torch.where(faint > 0, _fill(lp, faint, reach, left), length)
+
+
+def _power(lp: Lp, size: Tensor) -> Tensor:
+    return size.square() if lp.p == 2 else size**lp.p
+
+
+def _greedy(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The l_1 case: spend the radius on the coordinates of largest |xi_i| first, each up to its bound."""
+    anchor = torch.zeros_like(xi).clamp(a, b)
+    left = (radius - lp.norm(anchor)).clamp_min(0)[:, None]
+    room = torch.minimum(torch.where(xi < 0, b - anchor, anchor - a), left)
+    order = xi.abs().argsort(dim=1, descending=True, stable=True)
+    sorted_room = torch.where(xi == 0, 0.0, room).gather(1, order)
+    spent = torch.minimum((left - (sorted_room.cumsum(1) - sorted_room)).clamp_min(0), sorted_room)
+    return anchor - torch.zeros_like(xi).scatter(1, order, spent) * xi.sign()
+
+
+def _project_by_root(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor) -> Tensor:
+    """Any p < inf, any box: one root in the logarithm of the multiplier, in units where the radius is 1."""
+    unit = torch.where(radius > 0, radius, torch.ones_like(radius))[:, None]
+    v1, a1, b1 = v / unit, a / unit, b / unit
+
+    def at(log_multiplier: Tensor) -> Tensor:
+        return lp.prox(v1, log_multiplier.exp()[:, None] / curvature).clamp(a1, b1)
+
+    top = (lp.dual_norm(v1 * curvature) * (1 + 1e-12)).clamp_min(1e-30).log()
+    return at(_multiplier(lambda s: lp.norm(at(s)) - 1, top)) * unit
+
+
+def _linear_by_root(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    unit = torch.where(radius > 0, radius, torch.ones_like(radius))[:, None]
+    a1, b1, xi1 = a / unit, b / unit, _scaled(xi)
+
+    def at(log_multiplier: Tensor) -> Tensor:
+        return lp.response(xi1, log_multiplier.exp()[:, None]).clamp(a1, b1)
+
+    top = lp.dual_norm(xi1).clamp_min(1e-30).log()
+    return _shrink(lp, at(_multiplier(lambda s: lp.norm(at(s)) - 1, top)) * unit, radius, a, b)
+
+
+def _multiplier(excess: Function, top: Tensor) -> Tensor:
+    """The logarithm of the multiplier at which the excess of the norm vanishes.
+
+    ``top`` bounds it where the origin lies in the box. Where it does not, the norm falls to that of the nearest point
+    of the box only as the multiplier grows, hence the margin above; below, the excess is zero to rounding.
+    """
+    return root(excess, top - 80.0, top + 40.0)
+
+
+def _shrink(lp: Lp, d: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Take back what rounding put outside the ball, along the segment to the point of the box nearest the center."""
+    size = lp.norm(d)
+    if not bool((size > radius).any()):
+        return d
+    anchor = torch.zeros_like(d).clamp(a, b)
+    base = lp.norm(anchor)
+    keep = ((radius - base) / (size - base).clamp_min(torch.finfo(d.dtype).tiny)).clamp(0, 1)
+    return torch.where((size > radius)[:, None], anchor + keep[:, None] * (d - anchor), d)

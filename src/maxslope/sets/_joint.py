@@ -1,0 +1,186 @@
+"""The semi-implicit step: a linear form over two balls and a box, on flat rows ``[rows, d]``.
+
+    argmin { <xi, d> : |d - e|_p <= tau, |d|_r <= radius, a <= d <= b },   e in the second ball and the box.
+
+Three ways, from the fast to the general: if one ball alone decides, its own minimizer; for l_2 the two multipliers by
+an active-set iteration that solves each active set in closed form; for l_1 a cutting plane in the multiplier of the
+budget, which ends with the exact answer; otherwise nested roots in both multipliers.
+Source: arXiv:2406.05376, the semi-implicit scheme; the solvers are the project's own.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from maxslope.sets import _ball
+from maxslope.sets._roots import root
+from maxslope.spaces import Lp
+
+
+def minimize(
+    step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, centered: bool
+) -> Tensor:
+    """Return the minimizer, ``[rows, d]``; ``tau`` and ``radius`` are ``[rows]``, the rest ``[rows, d]``.
+
+    ``centered`` says whether the origin, the center of the second ball, lies in the box.
+    """
+    d = e + _ball.minimize_linear(step, xi, tau, a - e, b - e, centered=True)
+    open_rows = ball.norm(d) > radius
+    if not bool(open_rows.any()):
+        return d
+    far = _ball.minimize_linear(ball, xi, radius, a, b, centered=centered)
+    near = step.norm(far - e) <= tau
+    d = torch.where((open_rows & near)[:, None], far, d)
+    index = (open_rows & ~near).nonzero().squeeze(1)
+    if not index.numel():
+        return d
+    part = tuple(t[index] for t in (xi, e, tau, radius, a, b))
+    if step.p == ball.p == 2:
+        both = _euclidean(step, *part)
+    elif step.p == ball.p == 1:
+        both = _taxicab(*part)
+    else:
+        both = _nested(step, ball, *part)
+    return d.index_copy(0, index, _inside(step, both, part[1], part[2]))
+
+
+def _inside(step: Lp, d: Tensor, e: Tensor, tau: Tensor) -> Tensor:
+    """Take back what rounding put outside the step ball, towards e, which is feasible for everything."""
+    keep = (tau / step.norm(d - e).clamp_min(torch.finfo(d.dtype).tiny)).clamp_max(1)
+    return e + keep[:, None] * (d - e)
+
+
+def _euclidean(lp: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Both l_2 constraints active: d = clip(alpha e - s xi), with |d| = radius and |d - e| = tau.
+
+    On a fixed set of free coordinates the difference of the two squared norms is linear in (alpha, s); what remains is
+    s^2 = (radius^2 - B - k^2 / P) / (R - Q^2 / P) with P, Q, R the products of e and xi over the free coordinates.
+    """
+    scale = xi.norm(dim=1, keepdim=True)
+    x = xi / torch.where(scale > 0, scale, torch.ones_like(scale)) * tau[:, None]
+    ee, ex, xx = e * e, e * x, x * x
+    wanted = (radius.square() - tau.square() + ee.sum(1)) / 2
+    d = e - x
+    free = (d > a) & (d < b)
+    settled = torch.zeros_like(free[:, 0])
+    alpha, s = torch.ones_like(tau), torch.ones_like(tau)
+    for _ in range(24):
+        f = free.to(e.dtype)
+        held = (d.clamp(a, b)) * (1 - f)
+        p, q, r = (ee * f).sum(1), (ex * f).sum(1), (xx * f).sum(1)
+        k = wanted - (held * e).sum(1)
+        left = radius.square() - held.square().sum(1) - k.square() / p
+        s = (left / (r - q.square() / p)).clamp_min(0).sqrt()
+        alpha = (k + s * q) / p
+        d = alpha[:, None] * e - s[:, None] * x
+        now = (d > a) & (d < b)
+        settled = (now == free).all(1) & (left >= 0) & (alpha >= 0) & s.isfinite() & alpha.isfinite()
+        if bool(settled.all()):
+            break
+        free = now
+    d = d.clamp(a, b)
+    rest = (~settled).nonzero().squeeze(1)
+    if rest.numel():
+        d[rest] = _nested(lp, lp, *(t[rest] for t in (xi, e, tau, radius, a, b)))
+    return d
+
+
+def _taxicab(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Both l_1 constraints active: maximize the concave, piecewise linear dual in the multiplier mu of the budget.
+
+    For a fixed mu the step ball alone is left and its minimizer is greedy. Two supporting lines with slopes of both
+    signs meet at the next mu; when the dual lies on them there, a convex combination of the two minimizers meets the
+    budget with equality and is optimal.
+    """
+    mu_hi = 2 * xi.abs().amax(1) + torch.finfo(xi.dtype).tiny
+    mu_lo = torch.zeros_like(mu_hi)
+    out, inn = (_priced(xi, e, tau, a, b, mu) for mu in (mu_lo, mu_hi))
+    for _ in range(100):
+        over, under = out.abs().sum(1) - radius, inn.abs().sum(1) - radius
+        value_out, value_in = (xi * out).sum(1), (xi * inn).sum(1)
+        mu = (value_in - value_out) / (over - under)
+        level = value_out + mu * over
+        mid = _priced(xi, e, tau, a, b, mu)
+        excess = mid.abs().sum(1) - radius
+        improved = (xi * mid).sum(1) + mu * excess
+        scale = level.abs() + (xi * e).abs().sum(1) + torch.finfo(xi.dtype).tiny
+        active = improved < level - 8 * torch.finfo(xi.dtype).eps * scale
+        if not bool(active.any()):
+            break
+        out = torch.where((active & (excess > 0))[:, None], mid, out)
+        inn = torch.where((active & (excess <= 0))[:, None], mid, inn)
+    over, under = out.abs().sum(1) - radius, inn.abs().sum(1) - radius
+    share = torch.where(over > 0, -under / (over - under), torch.ones_like(over)).clamp(0, 1)[:, None]
+    return share * out + (1 - share) * inn
+
+
+def _priced(xi: Tensor, e: Tensor, tau: Tensor, a: Tensor, b: Tensor, mu: Tensor) -> Tensor:
+    """Return argmin <xi, d> + mu |d|_1 over |d - e|_1 <= tau and the box: greedy over at most two pieces a coordinate.
+
+    Towards the origin a unit of step gains mu besides what xi gives, beyond it the price is paid.
+    """
+    price = mu[:, None]
+    inward = -e.sign()
+    gain_in = torch.where(e == 0, 0.0, -xi * inward + price)
+    room_in = e.abs().minimum(torch.where(inward > 0, b - e, e - a).clamp_min(0))
+    # Beyond the origin (or from it, or away from it): the direction of descent.
+    down = -xi.sign()
+    through = (down * e <= 0) | (e == 0)
+    gain_out = xi.abs() - price
+    start = torch.where(through, 0.0, e)
+    room_out = torch.where(down > 0, b - start, start - a).clamp_min(0)
+    blocked = through & (room_in < e.abs())
+    gains = torch.cat([gain_in, gain_out], 1)
+    rooms = torch.cat([torch.where(gain_in > 0, room_in, 0.0), torch.where((gain_out > 0) & ~blocked, room_out, 0.0)], 1)
+    rooms = torch.minimum(rooms, tau[:, None])
+    order = gains.argsort(dim=1, descending=True, stable=True)
+    sorted_rooms = rooms.gather(1, order)
+    spent = torch.minimum((tau[:, None] - (sorted_rooms.cumsum(1) - sorted_rooms)).clamp_min(0), sorted_rooms)
+    moved = torch.zeros_like(rooms).scatter(1, order, spent)
+    n = xi.shape[1]
+    return e + inward * moved[:, :n] + down * moved[:, n:]
+
+
+def _nested(
+    step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor
+) -> Tensor:
+    """Any two finite exponents (not both 1): nested roots in the logarithms of both multipliers, in float64.
+
+    The outer multiplier belongs to a strictly convex norm; what it multiplies then has one minimizer, continuous in
+    the inner multiplier. The outer one stays above e^-15: less would change the linear value by less than 1e-6 of |xi|_inf radius.
+    """
+    if ball.p == 1:  # the two balls trade places: seen from e, the step's is centered and the other one is not
+        return e + _nested(ball, step, xi, -e, radius, tau, a - e, b - e)
+    unit = radius.double().clamp_min(torch.finfo(torch.float64).tiny)[:, None]
+    top = xi.double().abs().amax(1, keepdim=True)
+    g = xi.double() / torch.where(top > 0, top, torch.ones_like(top))
+    e1, t1 = e.double() / unit, tau.double() / unit[:, 0]
+    lo = torch.maximum(a.double() / unit, e1 - t1[:, None]).clamp_min(-1.0)
+    hi = torch.minimum(b.double() / unit, e1 + t1[:, None]).clamp_max(1.0)
+
+    def best(mu: Tensor) -> Tensor:
+        def point(lam: Tensor) -> Tensor:
+            return _coordinates(step, ball, g, e1, t1[:, None], lam.exp()[:, None], mu.exp()[:, None], lo, hi)
+
+        wide = torch.full_like(mu, 40.0)
+        return point(root(lambda s: step.norm(point(s) - e1) - t1, -wide, wide))
+
+    mu = root(lambda s: ball.norm(best(s)) - 1, torch.full_like(t1, -15.0), torch.full_like(t1, 36.0))
+    return (best(mu) * unit).to(xi.dtype)
+
+
+def _coordinates(
+    step: Lp, ball: Lp, g: Tensor, e: Tensor, tau: Tensor, lam: Tensor, mu: Tensor, lo: Tensor, hi: Tensor
+) -> Tensor:
+    """Return argmin g d + lam tau |(d - e) / tau|^p / p + mu |d|^r / r per coordinate in [lo, hi], where r > 1."""
+    if step.p == ball.p == 2:
+        return ((lam / tau * e - g) / (lam / tau + mu)).clamp(lo, hi)
+    if step.p == 1:  # beyond e, before e, or at its kink
+        return torch.maximum(ball.response(g + lam, mu), torch.minimum(e, ball.response(g - lam, mu))).clamp(lo, hi)
+
+    def derivative(d: Tensor) -> Tensor:
+        return g + lam * step.slope_of_power((d - e) / tau) + mu * ball.slope_of_power(d)
+
+    low, high = derivative(lo), derivative(hi)
+    return torch.where(low >= 0, lo, torch.where(high <= 0, hi, root(derivative, lo, hi, iterations=70)))

@@ -1,0 +1,69 @@
+"""Roots and minima of monotone and convex functions of one variable, all rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Function = Callable[[Tensor], Tensor]
+
+
+def root(f: Function, lo: Tensor, hi: Tensor, *, iterations: int = 100) -> Tensor:
+    """Return where a monotone ``f`` changes sign between ``lo`` and ``hi``, entry by entry, to machine precision.
+
+    Inverse quadratic interpolation safeguarded by bisection: T. Chandrupatla, Adv. Eng. Softw. 28 (1997). Where ``f``
+    has the same sign at both ends the end of smaller modulus of ``f`` is returned.
+    """
+    a, b = hi, lo
+    fa, fb = f(a), f(b)
+    c, fc = a, fa
+    t = torch.full_like(a, 0.5)
+    tiny = torch.finfo(a.dtype).eps
+    bracketed = fa.sign() != fb.sign()
+    ends = torch.where(fb.abs() < fa.abs(), lo, hi)
+    done = ~bracketed | (fa == 0) | (fb == 0)  # a finished entry rests, whatever its neighbors still do
+    for _ in range(iterations):
+        x = torch.where(done, a, a + t * (b - a))
+        fx = f(x)
+        same = fx.sign() == fa.sign()
+        c, fc = torch.where(same, a, b), torch.where(same, fa, fb)
+        b, fb = torch.where(same, b, a), torch.where(same, fb, fa)
+        a, fa = x, fx
+        best = torch.where(fa.abs() < fb.abs(), a, b)
+        tolerance = 2 * tiny * best.abs() + torch.finfo(a.dtype).tiny
+        width = (b - a).abs()
+        done = done | (width <= 2 * tolerance) | (fa == 0) | (fb == 0)
+        if bool(done.all()):
+            break
+        t = _next(a, b, c, fa, fb, fc)
+        least = (tolerance / width.clamp_min(torch.finfo(a.dtype).tiny)).clamp_max(0.5)
+        t = t.clamp(least, 1 - least)
+    return torch.where(bracketed, torch.where(fa.abs() < fb.abs(), a, b), ends)
+
+
+def _next(a: Tensor, b: Tensor, c: Tensor, fa: Tensor, fb: Tensor, fc: Tensor) -> Tensor:
+    """The fraction of the bracket to go: inverse quadratic interpolation where it is safe, one half elsewhere."""
+    xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
+    safe = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi)
+    t = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
+    return torch.where(safe & t.isfinite(), t, torch.full_like(t, 0.5))
+
+
+def minimum(f: Function, hi: Tensor, *, iterations: int = 80) -> Tensor:
+    """Return the least value over [0, hi] of a convex ``f``, row by row, by golden-section search."""
+    ratio = (5**0.5 - 1) / 2
+    left, right = torch.zeros_like(hi), hi
+    inner_l, inner_r = right - ratio * (right - left), left + ratio * (right - left)
+    fl, fr = f(inner_l), f(inner_r)
+    best = torch.minimum(f(left), f(right))
+    for _ in range(iterations):
+        best = torch.minimum(best, torch.minimum(fl, fr))
+        go_left = fl <= fr
+        left, right = torch.where(go_left, left, inner_l), torch.where(go_left, inner_r, right)
+        new_l, new_r = right - ratio * (right - left), left + ratio * (right - left)
+        f_new = f(torch.where(go_left, new_l, new_r))
+        fl, fr = torch.where(go_left, f_new, fr), torch.where(go_left, fl, f_new)
+        inner_l, inner_r = new_l, new_r
+    return best

@@ -1,0 +1,151 @@
+"""A ball of a finite l_p norm, weighted or not, intersected with a box: exact in every operation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import column, flat, take
+from maxslope.sets import _ball, _joint
+from maxslope.sets._roots import minimum
+from maxslope.sets.base import Set
+from maxslope.sets.box import Box, separable
+from maxslope.spaces import Lp, Space
+
+
+@dataclass(frozen=True, eq=False)
+class BallBox(Set):
+    """The set { |z - center| <= radius, lo <= z <= hi } for l_p with p < inf (for p = inf it is a :class:`Box`).
+
+    Make one with :func:`ball`, which checks it. Every operation is exact for the intersection: nothing is projected
+    onto one constraint after the other.
+
+    Args:
+        norm: Lp(p) or Weighted(Lp(p), w), p < inf.
+        center: ``[rows, *shape]``.
+        radius: ``[rows]``.
+        box: bounds, one row or as many as ``center``.
+        centered: whether every center lies in the box (then faster solvers apply).
+    """
+
+    norm: Space
+    center: Tensor
+    radius: Tensor
+    box: Box
+    centered: bool
+
+    def project(self, x: Tensor) -> Tensor:
+        """See :class:`Set`. One root in the multiplier of the ball; finitely many Newton steps for l_2."""
+        lp, w, a, b = self._coordinates(x)
+        curvature = torch.ones((), dtype=x.dtype, device=x.device) if w.ndim == 0 else flat(w.expand_as(x)) ** -2
+        v = flat((x - self.center) * w)
+        d = _ball.project(lp, v, self.radius, a, b, curvature, centered=self.centered)
+        return self._back(d, w)
+
+    def minimize_linear(self, xi: Tensor) -> Tensor:
+        """See :class:`Set`. Greedy for l_1; otherwise min(s |xi|^(q-1), bound), one s per row."""
+        lp, w, a, b = self._coordinates(xi)
+        return self._back(_ball.minimize_linear(lp, flat(xi / w), self.radius, a, b, centered=self.centered), w)
+
+    def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`. The step norm may be the norm of the ball, l_inf, or any other finite l_p."""
+        step, step_weights = separable(space)
+        if math.isinf(step.p):
+            width = column(tau, x) / (1.0 if step_weights is None else step_weights.to(x))
+            return replace(self, box=self.box.intersect(x - width, x + width), centered=False).minimize_linear(xi)
+        lp, w, a, b = self._coordinates(x)
+        _, own = separable(self.norm)
+        same = (own is None and step_weights is None) or (
+            own is not None and step_weights is not None and torch.equal(own, step_weights)
+        )
+        if not same:
+            raise ValueError(
+                f"The semi-implicit step needs the same weights in the norm of the step and of the budget, got {space!r} "
+                f"and {self.norm!r}; use the norm of the budget, or Lp(math.inf), for the step."
+            )
+        e = flat((x - self.center) * w)
+        d = _joint.minimize(step, lp, flat(xi / w), e, tau, self.radius, a, b, centered=self.centered)
+        return self._back(d, w)
+
+    def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`; on the sphere, the least dual norm of xi + mu n over the multiplier mu of its normal n."""
+        lp, w, _, _ = self._coordinates(x)
+        e = (x - self.center) * w
+        size = lp.norm(e)
+        on_sphere = size >= self.radius * (1 - 64 * torch.finfo(x.dtype).eps)
+        free = space.dual_norm(self.box.movable(xi, x))
+        scaled = e / column(torch.where(size > 0, size, torch.ones_like(size)), e)
+        normal = lp.slope_of_power(scaled) * w
+
+        def with_multiplier(mu: Tensor) -> Tensor:
+            g = xi + column(mu, xi) * normal
+            if lp.p == 1:  # at e_i = 0 the normal cone holds every value in [-mu w_i, mu w_i]
+                g = torch.where(e == 0, xi.sign() * (xi.abs() - column(mu, xi) * w).clamp_min(0), g)
+            return space.dual_norm(self.box.movable(g, x))
+
+        reach = space.dual_norm(xi) / space.dual_norm(normal).clamp_min(torch.finfo(x.dtype).tiny)
+        for _ in range(60):
+            growing = with_multiplier(2 * reach) < with_multiplier(reach)
+            if not bool(growing.any()):
+                break
+            reach = torch.where(growing, 2 * reach, reach)
+        held = minimum(with_multiplier, 2 * reach)
+        return torch.where(on_sphere, torch.minimum(held, free), free)
+
+    def violation(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return torch.maximum(self.norm.distance(self.center, x) - self.radius, self.box.violation(x)).clamp_min(0)
+
+    def take(self, index: Tensor) -> BallBox:
+        """See :class:`Set`."""
+        return BallBox(
+            self.norm, take(self.center, index), take(self.radius, index), self.box.take(index), self.centered
+        )
+
+    def _coordinates(self, like: Tensor) -> tuple[Lp, Tensor, Tensor, Tensor]:
+        """The exponent, the weights (a scalar 1 if none) and the flat bounds in units of the norm around the center."""
+        lp, weights = separable(self.norm)
+        w = torch.ones((), dtype=like.dtype, device=like.device) if weights is None else weights.to(like)
+        a, b = (flat(((bound - self.center) * w).expand_as(like)) for bound in (self.box.lo, self.box.hi))
+        return lp, w, a, b
+
+    def _back(self, d: Tensor, w: Tensor) -> Tensor:
+        """From flat rows in units of the norm to points; the clip only takes back rounding."""
+        return self.box.project(self.center + d.reshape(self.center.shape) / w)
+
+
+def ball(norm: Space, center: Tensor, radius: Tensor, box: Box | None = None) -> Box | BallBox:
+    """Return { |z - center| <= radius } intersected with ``box``, as a :class:`Box` where the norm is l_inf.
+
+    Args:
+        norm: Lp(p) or Weighted(Lp(p), w).
+        center: ``[rows, *shape]``.
+        radius: ``[rows]``, not negative.
+        box: bounds, or None for none.
+
+    Raises:
+        ValueError: if a radius is negative or NaN, or if ball and box do not meet in some row.
+
+    >>> K = ball(Lp(2), torch.zeros(1, 2), torch.ones(1))
+    >>> K.project(torch.tensor([[3.0, 4.0]]))
+    tensor([[0.6000, 0.8000]])
+    """
+    if not bool((radius >= 0).all()):
+        raise ValueError(f"A ball needs radii >= 0, got {radius[~(radius >= 0)][:3].tolist()}.")
+    lp, weights = separable(norm)
+    if box is None:
+        box = Box(torch.full_like(center[:1], -torch.inf), torch.full_like(center[:1], torch.inf))
+    if math.isinf(lp.p):
+        width = column(radius, center) / (1.0 if weights is None else weights.to(center))
+        return box.intersect(center - width, center + width)
+    nearest = box.project(center)
+    far = norm.distance(center, nearest) > radius * (1 + 1e-6)
+    if bool(far.any()):
+        raise ValueError(
+            f"Ball and box must meet, but in {int(far.sum())} rows the box is farther than the radius from the center "
+            f"(first: row {int(far.nonzero()[0])}); move the center into the box or enlarge the radius."
+        )
+    return BallBox(norm, center, radius, box, bool((nearest == center).all()))

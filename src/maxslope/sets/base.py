@@ -1,0 +1,104 @@
+"""Where a curve may go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import column, flat, inner
+from maxslope.spaces import Space
+
+
+class Set(ABC):
+    """A closed convex set K, one for each row, with its exact projections.
+
+    The laws tested for every set: a projection is feasible, idempotent and optimal (<x - Px, z - Px> <= 0 for z in K);
+    a linear minimizer is feasible and beats every feasible point; K is not empty.
+    """
+
+    @abstractmethod
+    def project(self, x: Tensor) -> Tensor:
+        """Return the Euclidean projection argmin { |z - x|_2 : z in K }, the shape of ``x``."""
+
+    @abstractmethod
+    def minimize_linear(self, xi: Tensor) -> Tensor:
+        """Return some z in argmin { <xi, z> : z in K }, the shape of ``xi``.
+
+        Raises:
+            ValueError: if K is unbounded.
+        """
+
+    @abstractmethod
+    def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
+        """Return some z in argmin { <xi, z> : z in K, |z - x| <= tau }, the semi-implicit step.
+
+        Args:
+            xi: covectors, ``[rows, *shape]``.
+            x: points of K, ``[rows, *shape]``.
+            tau: step lengths, ``[rows]``.
+            space: the norm of the step.
+
+        Raises:
+            ValueError: if no exact solver exists for this pair of norms.
+
+        Source: arXiv:2406.05376, semi-implicit scheme.
+        """
+
+    @abstractmethod
+    def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
+        """Return the constrained slope of an energy with gradient ``xi`` at ``x`` in K, shape ``[rows]``.
+
+        |d(E + chi_K)|(x) = min { |xi + nu|_* : nu in N_K(x) } = sup { <xi, x - z>^+ / |x - z| : z in K }. It vanishes
+        exactly at first-order stationary points.
+        """
+
+    @abstractmethod
+    def violation(self, x: Tensor) -> Tensor:
+        """Return how far each row is outside, as the largest excess over a constraint; 0 inside, shape ``[rows]``."""
+
+    @abstractmethod
+    def take(self, index: Tensor) -> Set:
+        """Return the sets of the rows ``index``."""
+
+    def gap(self, xi: Tensor, x: Tensor) -> Tensor:
+        """Return the linear (Frank-Wolfe) gap max { <xi, x - z> : z in K} of each row, shape ``[rows]``.
+
+        No point of K improves the linearized energy by more than this.
+        """
+        return inner(xi, x - self.minimize_linear(xi))
+
+
+@dataclass(frozen=True)
+class Everything(Set):
+    """All of R^d: no constraint.
+
+    >>> Everything().project(torch.ones(1, 2))
+    tensor([[1., 1.]])
+    """
+
+    def project(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return x
+
+    def minimize_linear(self, xi: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        raise ValueError("A linear form has no minimizer over an unbounded set; constrain the energy: energy.within(K).")
+
+    def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`."""
+        return x + column(tau, x) * space.steepest(xi)
+
+    def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`."""
+        return space.dual_norm(xi)
+
+    def violation(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return torch.zeros_like(flat(x)[:, 0])
+
+    def take(self, index: Tensor) -> Everything:
+        """See :class:`Set`."""
+        return self

@@ -1,0 +1,108 @@
+"""Boxes: lower and upper bounds, coordinate by coordinate. An l_inf ball is one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import column, flat, take
+from maxslope.sets import _ball
+from maxslope.sets.base import Set
+from maxslope.spaces import Lp, Space, Weighted
+
+
+@dataclass(frozen=True, eq=False)
+class Box(Set):
+    """The set { lo <= z <= hi }, with its own bounds in every row.
+
+    Args:
+        lo: lower bounds, ``[rows, *shape]`` or ``[1, *shape]`` for the same bounds in every row; -inf is no bound.
+        hi: upper bounds, likewise.
+
+    Raises:
+        ValueError: if some lower bound exceeds its upper bound (the set is empty).
+
+    >>> Box(torch.zeros(1, 2), torch.ones(1, 2)).project(torch.tensor([[-1.0, 0.5]]))
+    tensor([[0.0000, 0.5000]])
+    """
+
+    lo: Tensor
+    hi: Tensor
+
+    def __post_init__(self) -> None:
+        bad = ~(self.lo <= self.hi)
+        if bool(bad.any()):
+            raise ValueError(
+                f"A box needs lo <= hi everywhere, got {int(bad.sum())} coordinates with lo > hi (or NaN): the set is "
+                "empty. Is the center inside the box of the inputs?"
+            )
+
+    def project(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return x.clamp(self.lo, self.hi)
+
+    def minimize_linear(self, xi: Tensor) -> Tensor:
+        """See :class:`Set`; where xi is zero, the point of the box nearest 0."""
+        z = torch.where(xi > 0, self.lo, torch.where(xi < 0, self.hi, torch.zeros_like(xi).clamp(self.lo, self.hi)))
+        if bool(z.isinf().any()):
+            raise ValueError("A linear form has no minimizer over an unbounded box; bound the box or add a ball.")
+        return z
+
+    def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`. For l_inf, clipping the unconstrained step is exact."""
+        lp, weights = separable(space)
+        if math.isinf(lp.p):
+            return self.project(x + column(tau, x) * space.steepest(xi))
+        w = weights.to(x) if weights is not None else x.new_ones(())
+        a, b = ((bound.expand_as(x) - x) * w for bound in (self.lo, self.hi))
+        d = _ball.minimize_linear(lp, flat(xi / w), tau, flat(a), flat(b), centered=True)
+        return self.project(x + d.reshape(x.shape) / w)
+
+    def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`; the dual norm of xi over the coordinates that can still move against it."""
+        return space.dual_norm(self.movable(xi, x))
+
+    def movable(self, xi: Tensor, x: Tensor) -> Tensor:
+        """Return ``xi`` with zeros where the box forbids the descent direction -xi at ``x``."""
+        slack = 16 * torch.finfo(x.dtype).eps * x.abs().clamp_min(1)
+        blocked = ((xi > 0) & (x - self.lo <= slack)) | ((xi < 0) & (self.hi - x <= slack))
+        return xi.masked_fill(blocked, 0.0)
+
+    def violation(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return flat(torch.maximum(self.lo - x, x - self.hi).clamp_min(0)).amax(1)
+
+    def take(self, index: Tensor) -> Box:
+        """See :class:`Set`."""
+        return _unchecked(take(self.lo, index), take(self.hi, index))
+
+    def intersect(self, lo: Tensor, hi: Tensor) -> Box:
+        """Return the box of the points of this box that also lie between ``lo`` and ``hi``."""
+        return Box(torch.maximum(self.lo, lo), torch.minimum(self.hi, hi))
+
+
+def _unchecked(lo: Tensor, hi: Tensor) -> Box:
+    """A box known not to be empty, made without asking the device."""
+    box = object.__new__(Box)
+    object.__setattr__(box, "lo", lo)
+    object.__setattr__(box, "hi", hi)
+    return box
+
+
+def separable(space: Space) -> tuple[Lp, Tensor | None]:
+    """Return the exponent and the weights of an l_p norm, weighted or not.
+
+    Raises:
+        ValueError: for any other space, which has no exact set operations.
+    """
+    if isinstance(space, Lp):
+        return space, None
+    if isinstance(space, Weighted) and isinstance(space.base, Lp):
+        return space.base, space.weights
+    raise ValueError(
+        f"Exact projections and linear minimizers exist here for Lp and Weighted(Lp), got {space!r}. Use one of those "
+        "for the budget, or add the solver as CONTRIBUTING.md describes."
+    )

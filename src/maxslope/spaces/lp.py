@@ -1,0 +1,160 @@
+"""The l_p norms: the only file that raises a modulus to a power p."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope import _random
+from maxslope._rows import flat
+from maxslope.spaces.base import Space
+
+
+@dataclass(frozen=True)
+class Lp(Space):
+    r"""The norm \|v\|_p = (sum_i \|v_i\|^p)^(1/p), or max_i \|v_i\| for p = inf, for every real p in [1, inf].
+
+    The dual is l_q with 1/p + 1/q = 1. The steepest direction is
+
+        p = inf      -sign(xi_i), and 0 where xi_i = 0
+        1 < p < inf  -sign(xi_i) (|xi_i| / |xi|_q)^(q-1)
+        p = 1        -sign(xi_i) e_i at the first i where |xi_i| is largest
+
+    Rows are divided by their largest modulus before powers are taken, so no finite p overflows or underflows.
+
+    Args:
+        p: the exponent, a number in [1, inf].
+
+    Raises:
+        ValueError: if p is not in [1, inf].
+
+    Source: arXiv:2406.05376, section 2.
+
+    >>> Lp(2).norm(torch.tensor([[3.0, 4.0]]))
+    tensor([5.])
+    >>> Lp(math.inf).steepest(torch.tensor([[0.5, -2.0, 0.0]]))
+    tensor([[-1.,  1., 0.]])
+    """
+
+    p: float
+
+    def __post_init__(self) -> None:
+        if not self.p >= 1:
+            raise ValueError(f"Lp needs an exponent p in [1, inf], got p={self.p!r}; use Lp(math.inf) for the max norm.")
+
+    @property
+    def q(self) -> float:
+        """The dual exponent, 1/p + 1/q = 1."""
+        if self.p == 1:
+            return math.inf
+        return 1.0 if math.isinf(self.p) else self.p / (self.p - 1)
+
+    def norm(self, v: Tensor) -> Tensor:
+        """See :class:`Space`."""
+        return _norm(flat(v), self.p)
+
+    def dual_norm(self, xi: Tensor) -> Tensor:
+        """See :class:`Space`."""
+        return _norm(flat(xi), self.q)
+
+    def steepest(self, xi: Tensor) -> Tensor:
+        """See :class:`Space`."""
+        if math.isinf(self.p):
+            return -xi.sign()
+        rows = flat(xi)
+        size = rows.abs()
+        if self.p == 1:
+            at = size.argmax(1, keepdim=True)
+            v = torch.zeros_like(rows).scatter_(1, at, -rows.gather(1, at).sign())
+        else:
+            size = size / _safe(size.amax(1, keepdim=True))
+            powered = size if self.p == 2 else size ** (self.q - 1)
+            v = -rows.sign() * powered / _safe(_norm(powered, self.p)[:, None])
+        return v.reshape(xi.shape)
+
+    def sample(self, key: Tensor, like: Tensor) -> Tensor:
+        """See :class:`Space`. Generalized Gaussians and one exponential: Barthe et al., Ann. Probab. 33 (2005), Thm 1."""
+        shape = like.shape[1:]
+        n = math.prod(shape)
+        if math.isinf(self.p):
+            return (2 * _random.uniform(key, shape) - 1).to(like.dtype)
+        if n == 0:
+            return torch.zeros_like(like)
+        signs = _random.sign(_random.keys(0, key, 2), (n,))
+        return (signs * radii(key, n, 1, self.p)).reshape(-1, *shape).to(like.dtype)
+
+    def response(self, xi: Tensor, weight: Tensor) -> Tensor:
+        """Return argmin_d xi d + weight |d|^p / p per coordinate (1 < p < inf), -sign(xi) (|xi| / weight)^(q-1).
+
+        A zero weight sends the minimizer to infinity in the direction of descent, or leaves it at 0 where xi = 0.
+        """
+        ratio = torch.where(xi == 0, 0.0, xi.abs() / weight)
+        return -xi.sign() * (ratio if self.p == 2 else ratio ** (self.q - 1))
+
+    def prox(self, v: Tensor, weight: Tensor) -> Tensor:
+        """Return argmin_d (d - v)^2 / 2 + weight |d|^p / p per coordinate (p < inf).
+
+        Soft thresholding for p = 1, v / (1 + weight) for p = 2. Otherwise r + weight r^(p-1) = |v| is solved for r by
+        Newton's method from an upper bound of the root, in r (p > 2) or in r^(p-1) (p < 2), where it is convex.
+        """
+        size = v.abs()
+        if self.p == 1:
+            return (size - weight).clamp_min(0) * v.sign()
+        if self.p == 2:
+            return v / (1 + weight)
+        power = self.p - 1 if self.p > 2 else 1 / (self.p - 1)
+        first, last = (1.0, weight) if self.p > 2 else (weight, 1.0)  # first r + last r^power = |v|
+        r = torch.minimum(size / first, (size / last) ** (1 / power))
+        for _ in range(60):
+            excess = first * r + last * r**power - size
+            new = (r - excess / (first + last * power * r ** (power - 1))).clamp_min(0)
+            less = new < r * (1 - 4 * torch.finfo(r.dtype).eps)
+            if not bool(less.any()):
+                break
+            r = torch.where(less, new, r)
+        return (r if self.p > 2 else r**power) * v.sign()
+
+    def slope_of_power(self, d: Tensor) -> Tensor:
+        """Return the derivative of |d|^p / p per coordinate, sign(d) |d|^(p-1), for 1 <= p < inf."""
+        return d.sign() if self.p == 1 else d if self.p == 2 else d.sign() * d.abs() ** (self.p - 1)
+
+
+def radii(key: Tensor, groups: int, size: int, p: float) -> Tensor:
+    """Group norms ``[rows, groups]`` of a point uniform in the unit ball of l_p over groups of ``size`` coordinates.
+
+    Their p-th powers are Gamma(size / p) variables over the sum of all and one exponential, in logarithms: a Gamma
+    variable with a tiny parameter underflows. Gamma(c) = Gamma(c + 1) U^(1/c) in law.
+    """
+    boost = _random.uniform(_random.keys(0, key, 3), (groups,)).log() * (p / size)
+    log_power = _random.gamma(_random.keys(0, key, 0), 1 + size / p, (groups,)).log() + boost
+    extra = (-_random.uniform(_random.keys(0, key, 1), (1,)).log()).log()
+    return ((log_power - torch.cat([log_power, extra], 1).logsumexp(1, keepdim=True)) / p).exp()
+
+
+def _norm(rows: Tensor, p: float) -> Tensor:
+    """The l_p norm over the last axis of ``[rows, d]``, scaled by the largest modulus."""
+    if rows.shape[1] == 0:
+        return rows.new_zeros(rows.shape[0])
+    if p == 2:
+        square = rows.square().sum(1)
+        plain = (square > 1e-24) & (square < 1e30)  # nothing that counts has over- or underflowed
+        if bool(plain.all()):
+            return square.sqrt()
+    size = rows.abs()
+    if math.isinf(p):
+        return size.amax(1)
+    if p == 1:
+        return size.sum(1)
+    top = size.amax(1)
+    scaled = size / _safe(top)[:, None]
+    if p == 2:
+        return torch.where(plain, square.sqrt(), top * scaled.square().sum(1).sqrt())
+    return top * (scaled**p).sum(1) ** (1 / p)
+
+
+def _safe(scale: Tensor) -> Tensor:
+    """A divisor: 1 where the scale is 0 (then everything it divides is 0) or infinite, the scale itself elsewhere."""
+    return torch.where((scale == 0) | scale.isinf(), torch.ones_like(scale), scale)

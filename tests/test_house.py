@@ -1,0 +1,156 @@
+"""The house's budgets, read off the source: small files, small functions, no surprises, everything explained."""
+
+import ast
+import inspect
+import statistics
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import maxslope
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src" / "maxslope"
+FILES = sorted(SRC.rglob("*.py"))
+MODULES = [path for path in FILES if path.name != "__init__.py"]
+
+FILE_LINES = 350
+FILE_MEDIAN = 150
+FUNCTION_LINES = 60
+FUNCTION_P90 = 35
+FUNCTION_MEDIAN = 12
+INIT_ARGUMENTS = 7
+POSITIONAL_ARGUMENTS = 9
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def place(path: Path, node: ast.AST | None = None) -> str:
+    return f"{path.relative_to(ROOT)}:{node.lineno}" if node else str(path.relative_to(ROOT))
+
+
+def docstring_lines(node: Function | ast.ClassDef) -> int:
+    first = node.body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return first.end_lineno - first.lineno + 1 if is_docstring and isinstance(first.value.value, str) else 0
+
+
+def code_lines(node: Function) -> int:
+    """The span of a function from `def` to its end, minus its docstring."""
+    return node.end_lineno - node.lineno + 1 - docstring_lines(node)
+
+
+def functions() -> list[tuple[Path, Function]]:
+    return [(path, node) for path in FILES for node in ast.walk(tree(path)) if isinstance(node, Function)]
+
+
+def calls(name: str) -> list[str]:
+    return [
+        place(path, node)
+        for path in FILES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+    ]
+
+
+def constructor_arguments(node: ast.ClassDef) -> int:
+    """Arguments of `__init__` without self; of a dataclass of some kind (it has a base), its fields.
+
+    A dataclass without a base is a record, which the library fills in and nobody spells out.
+    """
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return len(item.args.posonlyargs + item.args.args + item.args.kwonlyargs) - 1
+    if not node.bases or not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        return 0
+    fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+    return sum("ClassVar" not in ast.unparse(f.annotation) and "init=False" not in ast.unparse(f) for f in fields)
+
+
+def test_files_are_small() -> None:
+    lines = {place(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {name: n for name, n in lines.items() if n > FILE_LINES} == {}
+    assert statistics.median(lines[place(path)] for path in MODULES) <= FILE_MEDIAN
+
+
+def test_functions_are_small() -> None:
+    lengths = {f"{place(path, node)} {node.name}": code_lines(node) for path, node in functions()}
+    assert {name: n for name, n in lengths.items() if n > FUNCTION_LINES} == {}
+    assert statistics.median(lengths.values()) <= FUNCTION_MEDIAN
+    assert statistics.quantiles(lengths.values(), n=10)[-1] <= FUNCTION_P90
+
+
+def test_constructors_take_few_arguments() -> None:
+    classes = [(path, node) for path in FILES for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)]
+    counted = {f"{place(path, node)} {node.name}": constructor_arguments(node) for path, node in classes}
+    assert {name: n for name, n in counted.items() if n > INIT_ARGUMENTS} == {}
+
+
+def test_functions_take_few_positional_arguments() -> None:
+    counted = {f"{place(path, f)} {f.name}": len(f.args.posonlyargs + f.args.args) for path, f in functions()}
+    assert {name: n for name, n in counted.items() if n > POSITIONAL_ARGUMENTS} == {}
+
+
+@pytest.mark.parametrize("name", ["super", "hasattr", "print", "eval", "exec"])
+def test_source_never_calls(name: str) -> None:
+    assert calls(name) == []
+
+
+def test_strings_name_classes_in_the_command_line_alone() -> None:
+    """No comparison with the name of a norm, loss, scheme or effort outside cli/."""
+    names = {"linf", "l2", "l1", "ce", "dlr", "margin", "pgd", "fgsm", "explicit", "quick", "standard", "exhaustive"}
+    found = [
+        place(path, node)
+        for path in FILES
+        if "cli" not in path.relative_to(SRC).parts
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Compare)
+        and any(isinstance(side, ast.Constant) and side.value in names for side in [node.left, *node.comparators])
+    ]
+    assert found == []
+
+
+def test_the_public_page_holds_names_alone() -> None:
+    """`__init__.py` lists the public names and loads them on first use; nothing else is defined there."""
+    defined = [node.name for node in tree(SRC / "__init__.py").body if isinstance(node, Function | ast.ClassDef)]
+    assert set(defined) <= {"__getattr__", "__dir__"}
+
+
+def test_public_names_exist_and_are_explained() -> None:
+    assert len(set(maxslope.__all__)) == len(maxslope.__all__)
+    public = {name: getattr(maxslope, name) for name in maxslope.__all__ if not name.startswith("__")}
+    objects = {name: value for name, value in public.items() if callable(value) or inspect.ismodule(value)}
+    own = {
+        name: value.__dict__.get("__doc__") if isinstance(value, type) else value.__doc__
+        for name, value in objects.items()
+    }
+    bare = [name for name, text in own.items() if not text or text.startswith(f"{name}(")]  # a dataclass's made-up text
+    assert bare == []
+
+
+def test_the_version_is_cited_and_its_changes_are_listed() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {maxslope.__version__}\n" in citation
+    assert f"[{maxslope.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_dependency_is_pinned_once() -> None:
+    """constraints.txt names each direct dependency exactly once, and nothing else."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [line.partition("==")[0].lower() for line in lines if line and not line.startswith("#")]
+    names = {requirement_name(r) for r in wanted} - {"maxslope"}
+    assert sorted(pinned) == sorted(names | {"mkdocstrings-python"})
+
+
+def requirement_name(requirement: str) -> str:
+    end = next((i for i, c in enumerate(requirement) if c in "<>=[ ;!~"), len(requirement))
+    return requirement[:end].lower()
