@@ -30,6 +30,9 @@ class Curve:
         backward: backward passes, ``[rows]``.
         space: the norm of the motion.
         rate: p of the p-curve.
+        failed: of schemes with an inner solver: steps so far whose inner problem was not solved, ``[K+1, rows]``.
+        excess: of minimizing movements: by how much the discrete energy inequality fails at the step that ended
+            here (negative: it holds), ``[K+1, rows]``; NaN where it was not checked.
     """
 
     time: Tensor
@@ -42,6 +45,8 @@ class Curve:
     backward: Tensor
     space: Space
     rate: float
+    failed: Tensor | None = None
+    excess: Tensor | None = None
 
     @property
     def speed(self) -> Tensor:

@@ -13,7 +13,7 @@ from maxslope._rows import choose, flat
 from maxslope._status import Status
 from maxslope.curve import Curve
 from maxslope.energies import Constrained, Energy, Evaluation
-from maxslope.schemes import Here, Memory, Scheme
+from maxslope.schemes import Accounting, Here, Memory, Scheme
 from maxslope.schemes.steps import by_row
 from maxslope.sets import Everything, Set
 
@@ -99,8 +99,8 @@ class Feed(ABC):
         """Return the number of steps (int64) and the time (float64) at which each row ends."""
 
     @abstractmethod
-    def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> None:
-        """See the rows and their energy before each step."""
+    def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
+        """See the rows and their energy before each step; a mask ``[rows]`` ends rows here, None ends none."""
 
     @abstractmethod
     def report(self, ended: Rows, status: Tensor) -> None:
@@ -126,8 +126,10 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
             known = (*feed.problem(rows.job), *feed.limit(rows.job))
         energy, domain, most, end = known
         evaluation = energy.evaluate(rows.x)
-        feed.observe(rows, evaluation, domain)
+        enough = feed.observe(rows, evaluation, domain)
         status = _ended(evaluation, stop)
+        if enough is not None:
+            status = torch.where(enough & (status == Status.RUNNING), int(Status.STOPPED), status)
         early = status != Status.RUNNING
         moved = _step(rows, Here(rows.x, evaluation, rows.time, energy, domain), scheme, end)
         status = torch.where(~early & ((moved.clock >= most) | (moved.time >= end)), int(Status.FINISHED), status)
@@ -156,8 +158,13 @@ def _step(rows: Rows, here: Here, scheme: Scheme, end: Tensor) -> Rows:
 
 
 def _ended(evaluation: Evaluation, stop: Stop) -> Tensor:
-    """The status of each row after an evaluation; the size of the gradient tells both NaN and zero in one pass."""
-    size = torch.linalg.vector_norm(flat(evaluation.gradient), ord=1, dim=1)
+    """The status of each row after an evaluation; the size of the gradient tells both NaN and zero in one pass.
+
+    A gradient of size zero was not asked for (:class:`Blind`): then nothing is stationary.
+    """
+    gradient = flat(evaluation.gradient)
+    known = gradient.shape[1] > 0
+    size = torch.linalg.vector_norm(gradient, ord=1, dim=1) if known else torch.ones_like(evaluation.value)
     status = torch.zeros_like(size, dtype=torch.int64)
     if stop.stationary:
         status = torch.where(size == 0, int(Status.STATIONARY), status)
@@ -192,6 +199,7 @@ class _Curves(Feed):
         self.status = torch.full_like(rows, int(Status.FINISHED))
         self.evaluations = torch.zeros_like(rows)
         self.instants: list[tuple[Tensor, ...]] = []
+        self.account = scheme.account(scheme.start(x)) if isinstance(scheme, Accounting) else None
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         waiting, self.waiting = self.waiting, None
@@ -211,18 +219,28 @@ class _Curves(Feed):
         self.evaluations[rows.job] += 1
         step = int(rows.clock[0])
         if step == 0 or (self.record.every and step % self.record.every == 0):
-            slope = domain.slope(evaluation.gradient, rows.x, self.scheme.space)
-            self.instants.append((rows.job, rows.time, rows.x, evaluation.value, slope, evaluation.margin))
+            slope = self._slope(domain, evaluation, rows.x)
+            extra = self.scheme.account(rows.memory)[2:] if isinstance(self.scheme, Accounting) else ()
+            self.instants.append((rows.job, rows.time, rows.x, evaluation.value, slope, evaluation.margin, *extra))
+
+    def _slope(self, domain: Set, evaluation: Evaluation, x: Tensor) -> Tensor:
+        """The constrained slope; NaN where only values are known."""
+        if evaluation.gradient.shape != x.shape:
+            return torch.full_like(evaluation.value, torch.nan)
+        return domain.slope(evaluation.gradient, x, self.scheme.space)
 
     def report(self, ended: Rows, status: Tensor) -> None:
         self.final[ended.job], self.time[ended.job], self.status[ended.job] = ended.x, ended.time, status
+        if self.account is not None and isinstance(self.scheme, Accounting):
+            for whole, part in zip(self.account, self.scheme.account(ended.memory), strict=True):
+                whole[ended.job] = part
 
     def curve(self) -> Curve:
         """Close with one evaluation at the last points, and lay the instants out with ended rows held fast."""
         e = self.energy.evaluate(self.final)
-        slope = self.domain.slope(e.gradient, self.final, self.scheme.space)
-        last = (self.time, self.final, e.value, slope, e.margin)
-        columns = []
+        slope = self._slope(self.domain, e, self.final)
+        last = (self.time, self.final, e.value, slope, e.margin, *(self.account[2:] if self.account else ()))
+        columns: list[Tensor] = []
         for k, closing in enumerate(last):
             column = []
             for job, *values in self.instants:
@@ -230,9 +248,16 @@ class _Curves(Feed):
                 full[job] = values[k].to(full)
                 column.append(full)
             columns.append(torch.stack([*column, closing]))
-        count = (self.evaluations + 1) * self.energy.passes
-        status = torch.where(_ended(e, Stop()) == Status.NON_FINITE, int(Status.NON_FINITE), self.status)
-        return Curve(*columns, status, count, count.clone(), self.scheme.space, self.scheme.rate)
+        forward = self.evaluations + 1
+        backward = forward if e.gradient.shape == self.final.shape else torch.zeros_like(forward)
+        status = self.status
+        if self.account is not None:
+            forward, backward = forward + self.account.forward, backward + self.account.backward
+            unsolved = (status == Status.FINISHED) & (self.account.failed > 0)
+            status = torch.where(unsolved, int(Status.UNSOLVED), status)
+        status = torch.where(_ended(e, Stop()) == Status.NON_FINITE, int(Status.NON_FINITE), status)
+        counts = (forward * self.energy.passes, backward * self.energy.passes)
+        return Curve(*columns[:5], status, *counts, self.scheme.space, self.scheme.rate, *columns[5:])
 
 
 def flow(

@@ -88,7 +88,8 @@ class Problem:
         return self._smooth(lambda z: float((z - x) @ (z - x)) / 2, lambda z: z - x, start)[1]
 
     def _bounds(self) -> list[tuple[float | None, float | None]]:
-        free = [(None if math.isinf(a) else a, None if math.isinf(b) else b) for a, b in zip(self.lo, self.hi, strict=True)]
+        pairs = zip(self.lo, self.hi, strict=True)
+        free = [(None if math.isinf(a) else a, None if math.isinf(b) else b) for a, b in pairs]
         return free + [(0, None)] * (len(self.lo) * len(self.flat))
 
     def _polyhedron(self) -> tuple[Array, Array]:
@@ -105,7 +106,7 @@ class Problem:
             rhs = np.concatenate([rhs, [r]])
         return rows, rhs
 
-    def _smooth(self, f, grad, start: Array) -> tuple[float, Array]:  # type: ignore[no-untyped-def] # noqa: ANN001
+    def _smooth(self, f, grad, start: Array) -> tuple[float, Array]:  # type: ignore[no-untyped-def]
         n = len(start)
         matrix, rhs = self._polyhedron()
         extra = matrix.shape[1] - n

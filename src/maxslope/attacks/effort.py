@@ -1,22 +1,26 @@
-"""How much to spend: the runs a sample goes through before it is called robust."""
+"""How much to spend: the runs a sample may go through, and when to stop."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from maxslope.attacks.recipes import Recipe
-from maxslope.attacks.starts import Clean, Corner, Middle, Opposite, Start, Uniform
-from maxslope.energies import Criterion, CrossEntropy, Margin, ProbabilityMargin
+from maxslope.attacks.rule import Rule
+from maxslope.attacks.starts import Clean, Middle, Mixed, Opposite, Start, Uniform
+from maxslope.energies import CrossEntropy, Criterion, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
+
+_CE, _M, _PM = CrossEntropy(), Margin(), ProbabilityMargin()
 
 
 @dataclass(frozen=True)
 class Effort:
-    """The runs of a sample, in order; it leaves as soon as one breaks it.
+    """The runs of a sample, in order. It leaves as soon as one breaks it, or when the rule gives it up.
 
     Args:
         runs: recipes that share one scheme.
         name: what reports call it.
+        rule: who goes on after a run; by default everyone.
 
     Raises:
         ValueError: if there are no runs, or their schemes or norms of motion differ.
@@ -27,6 +31,7 @@ class Effort:
 
     runs: tuple[Recipe, ...]
     name: str = "custom"
+    rule: Rule = field(default_factory=lambda: Rule(0.0))
 
     def __post_init__(self) -> None:
         if not self.runs:
@@ -37,34 +42,63 @@ class Effort:
 
     @classmethod
     def quick(cls) -> Effort:
-        """Return a first answer: up to 25 gradients a sample."""
-        return cls((_run(10, 2.0, Clean(), ProbabilityMargin()), _run(15, 0.5, Opposite(), Margin())), "quick")
+        """Return a first answer: about 15 to 25 gradients a sample, risk 0.002."""
+        return cls(portfolio(), "quick", Rule(2e-3))
 
     @classmethod
     def standard(cls) -> Effort:
-        """Return the default: up to 100 gradients a sample."""
-        return cls(
-            (
-                *cls.quick().runs,
-                _run(20, 1.0, Middle(), CrossEntropy()),
-                _run(20, 2.0, Uniform(), ProbabilityMargin()),
-                _run(20, 0.5, Opposite(), Margin(), rival=2),
-                _run(15, 1.0, Corner(), Margin()),
-            ),
-            "standard",
-        )
+        """Return the default: about 50 to 100 gradients a sample, risk 0.0002."""
+        return cls(portfolio(), "standard", Rule(2e-4))
 
     @classmethod
     def exhaustive(cls) -> Effort:
-        """Return restarts from many starts with all criteria: up to about 900 gradients a sample."""
-        starts: tuple[Start, ...] = (Opposite(), Middle(), Uniform(), Corner())
-        more = [
-            _run(50, first, start, criterion, rival=rival)
-            for rival in (0, 2)
-            for criterion, first in ((Margin(), 0.5), (ProbabilityMargin(), 2.0))
-            for start in starts
-        ]
-        return cls((*cls.standard().runs, *more), "exhaustive")
+        """Return a last answer: several hundred gradients a sample, risk 0.00001."""
+        return cls(portfolio(more=40), "exhaustive", Rule(1e-5))
+
+    def limited(self, passes: int) -> Effort:
+        """Return this effort with at most ``passes`` backward passes a sample (and one run at least)."""
+        kept, spent = [self.runs[0]], self.runs[0].steps
+        for run in self.runs[1:]:
+            spent += run.steps
+            if spent > passes:
+                break
+            kept.append(run)
+        return replace(self, runs=tuple(kept), name=f"{self.name}, at most {passes} backward")
+
+
+def portfolio(more: int = 8) -> tuple[Recipe, ...]:
+    """Return the default runs: short ones of every kind first, then longer ones, then ``more`` random ones.
+
+    No start, criterion or target wins on every network, so the kinds that break what the others leave come early.
+    """
+    short = (
+        _run(10, 2.0, Clean(), _PM),
+        _run(15, 0.5, Middle(), _CE),
+        _run(20, 1.0, Clean(), _M, rival=2),
+        _run(20, 1.0, Opposite(), _PM),
+        _run(20, 1.0, Uniform(), _CE),
+        _run(20, 1.0, Opposite(), _M, rival=3),
+    )
+    longer = (
+        _run(50, 0.5, Middle(), _CE),
+        _run(50, 1.0, Clean(), _M, rival=2),
+        _run(50, 0.5, Opposite(), _PM),
+        _run(50, 1.0, Uniform(), _CE),
+        _run(50, 1.0, Mixed(Middle(), Uniform()), _M, rival=3),
+        _run(50, 0.5, Mixed(Opposite(), Uniform()), _PM),
+    )
+    kinds = (
+        (0.5, Mixed(Middle(), Uniform()), _CE, 0),
+        (0.5, Mixed(Opposite(), Uniform()), _M, 2),
+        (1.0, Uniform(), _PM, 0),
+        (0.5, Mixed(Middle(), Opposite(), 0.5), _CE, 0),
+        (1.0, Uniform(), _M, 2),
+        (0.5, Mixed(Middle(), Uniform()), _PM, 0),
+        (1.0, Mixed(Clean(), Uniform()), _M, 4),
+        (0.5, Mixed(Opposite(), Uniform()), _CE, 0),
+    )
+    random = tuple(_run(100, *kinds[k % len(kinds)]) for k in range(more))
+    return short + longer + random
 
 
 def _run(steps: int, first: float, start: Start, criterion: Criterion, rival: int = 0) -> Recipe:

@@ -22,12 +22,16 @@ class Origin(NamedTuple):
         eps: ``[rows]``, in the dtype of ``x``.
         budget: the norm and the box.
         key: ``[rows]`` int64, from (seed, sample id, run).
+        best: the point of least margin so far.
+        last: where the sample's last run ended; the clean point before the first.
     """
 
     x: Tensor
     eps: Tensor
     budget: Budget
     key: Tensor
+    best: Tensor
+    last: Tensor
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         """The box, or the widest box of the budget where there is none."""
@@ -94,3 +98,35 @@ class Middle(Start):
         """See :class:`Start`."""
         lo, hi = origin.bounds()
         return (lo + hi) / 2
+
+
+@dataclass(frozen=True)
+class Best(Start):
+    """The sample's point of least margin so far."""
+
+    def points(self, origin: Origin) -> Tensor:
+        """See :class:`Start`."""
+        return origin.best
+
+
+@dataclass(frozen=True)
+class Last(Start):
+    """Where the sample's last run ended."""
+
+    def points(self, origin: Origin) -> Tensor:
+        """See :class:`Start`."""
+        return origin.last
+
+
+@dataclass(frozen=True)
+class Mixed(Start):
+    """Each coordinate from ``second`` with probability ``share``, from ``first`` otherwise."""
+
+    first: Start
+    second: Start
+    share: float = 0.3
+
+    def points(self, origin: Origin) -> Tensor:
+        """See :class:`Start`."""
+        coin = _random.uniform(_random.keys(7, origin.key), origin.x.shape[1:]) < self.share
+        return torch.where(coin, self.second.points(origin), self.first.points(origin))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from maxslope.evaluation import Report
 
 
 def evaluate(
@@ -48,11 +45,7 @@ def evaluate(
         report = run(model, (x, y), budget, effort=level, seed=seed, batch_size=batch_size, progress=progress)
     console.print(report)
     if picture is not None:
-        _draw(report, model, x, picture)
+        from maxslope.report.picture import draw
+
+        draw(report, model, x, picture)
         console.print(f"picture    {picture}", highlight=False)
-
-
-def _draw(report: Report, model: object, x: object, path: Path) -> None:
-    from maxslope.report.picture import draw
-
-    draw(report, model, x, path)

@@ -3,11 +3,13 @@
 from maxslope.energies.algebra import Average, Sum
 from maxslope.energies.analytic import Function, Linear, Quadratic
 from maxslope.energies.base import Constrained, Energy, Evaluation
+from maxslope.energies.blind import Blind
 from maxslope.energies.classifier import Loss, Network, PerRow, TargetedLoss
 from maxslope.energies.criteria import CrossEntropy, Criterion, LogitsRatio, Margin, ProbabilityMargin
 
 __all__ = [
     "Average",
+    "Blind",
     "Constrained",
     "Criterion",
     "CrossEntropy",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import flat, inner, take
-from maxslope.energies.base import Energy, Evaluation, plain
+from maxslope.energies.base import Energy, Evaluation, gradient_of, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +66,12 @@ class Quadratic(Energy):
     matrix: Tensor
 
     def __post_init__(self) -> None:
-        if self.matrix.ndim != 2 or not torch.allclose(self.matrix, self.matrix.T):
+        shape = tuple(self.matrix.shape)
+        square = len(shape) == 2 and shape[0] == shape[1]
+        if not square or not torch.allclose(self.matrix, self.matrix.T):
             raise ValueError(
-                f"Quadratic needs a symmetric matrix [d, d], got shape {tuple(self.matrix.shape)}"
-                f"{'' if self.matrix.ndim != 2 else ' that is not symmetric'}; use (A + A.T) / 2."
+                f"Quadratic needs a symmetric matrix [d, d], got shape {shape}"
+                f"{' that is not symmetric' if square else ''}; use (A + A.T) / 2."
             )
 
     def evaluate(self, x: Tensor) -> Evaluation:
@@ -112,7 +114,7 @@ class Function(Energy):
         with torch.enable_grad():
             z = x.detach().requires_grad_(True)
             value = self._checked(self.f(z), x)
-            (gradient,) = torch.autograd.grad(value.sum(), z)
+            gradient = gradient_of(value, z)
         return plain(value.detach(), gradient)
 
     def look(self, x: Tensor) -> Evaluation:

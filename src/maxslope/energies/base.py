@@ -102,3 +102,19 @@ def plain(value: Tensor, gradient: Tensor | None = None) -> Evaluation:
     return Evaluation(
         value, nothing if gradient is None else gradient, value, torch.zeros_like(value, dtype=torch.bool)
     )
+
+
+def gradient_of(value: Tensor, x: Tensor) -> Tensor:
+    """The gradient of per-row values with respect to the points alone; zero where the values ignore them.
+
+    Raises:
+        ValueError: if autograd cannot see how the values depend on anything.
+    """
+    if not value.requires_grad:
+        raise ValueError(
+            "The energy does not depend differentiably on its points (a detach, an argmax or a numpy call inside the "
+            "model or function?). Remove the break, give the step a backward approximation, or use a gradient-free "
+            "attack."
+        )
+    (g,) = torch.autograd.grad(value.sum(), x, allow_unused=True)
+    return torch.zeros_like(x) if g is None else g

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maxslope import _checks
 from maxslope._rows import take
-from maxslope.energies.base import Energy, Evaluation
+from maxslope.energies.base import Energy, Evaluation, gradient_of
 from maxslope.energies.criteria import CrossEntropy, Criterion, pick, strongest_rival
 
 Model = Callable[[Tensor], Tensor]
@@ -186,7 +186,7 @@ def _evaluate(energy: Loss | TargetedLoss, x: Tensor, *, gradient: bool) -> Eval
             z = points.requires_grad_(True) if gradient else points
             logits = network.logits(z)
             value, margin, reached = energy.from_logits(logits[:real], rows)
-            g = _gradient(value, z)[:real] if gradient else x.new_zeros(real, 0)
+            g = gradient_of(value, z)[:real] if gradient else x.new_zeros(real, 0)
         parts.append(Evaluation(value.detach(), g, margin, reached))
     return parts[0] if len(parts) == 1 else Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -206,13 +206,3 @@ def _apply(criterion: Criterion | PerRow, rows: slice, logits: Tensor, labels: T
         if index.numel():
             loss = loss.index_copy(0, index, one(logits[index], labels[index], rivals[index]))
     return loss
-
-
-def _gradient(value: Tensor, x: Tensor) -> Tensor:
-    if not value.requires_grad:
-        raise ValueError(
-            "The model's output does not depend differentiably on its input (a detach, an argmax or a numpy call "
-            "inside?). Remove the break, give the step a backward approximation, or use a gradient-free attack."
-        )
-    (g,) = torch.autograd.grad(value.sum(), x, allow_unused=True)
-    return torch.zeros_like(x) if g is None else g

@@ -75,7 +75,7 @@ def evaluate(
         robust += sum(v == ROBUST for v in part.table["verdict"])
         if progress is not None:
             progress(done, robust)
-    table: dict[str, Column] = {name: sum((list(p.table[name]) for p in parts), []) for name in parts[0].table}
+    table = {name: _joined([p.table[name] for p in parts]) for name in parts[0].table}
     points = torch.cat([p.points for p in parts]) if keep_points else None
     return Report(str(budget), effort.name, seed, table, points, _warnings(table))
 
@@ -122,6 +122,13 @@ def _evaluate_part(
         points[right] = result.points
         _fill(table, right.tolist(), result)
     return _Part(table, points)
+
+
+def _joined(columns: list[Column]) -> Column:
+    joined: list[Any] = []
+    for column in columns:
+        joined += column
+    return joined
 
 
 def _fill(table: dict[str, Column], at: list[int], result: AttackResult) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isqrt
+from math import gcd, isqrt
 from typing import Any
 
 from maxslope.integrability import _exact as ex
@@ -18,9 +18,7 @@ class CertificateError(ValueError):
 def demand(condition: bool, reason: str) -> None:
     """Refuse the certificate unless the condition holds."""
     if not condition:
-        raise CertificateError(
-            f"certificate refused: {reason}. Derive it again with `certificate(...)`."
-        )
+        raise CertificateError(f"certificate refused: {reason}. Derive it again with `certificate(...)`.")
 
 
 @dataclass(frozen=True)
@@ -133,6 +131,7 @@ def read(data: Mapping[str, Any]) -> tuple[list[int], list[int], list[Place]]:
     whole: list[Fraction] = [Fraction(den[-1])]
     places = []
     for factor, order in eq["factors"]:
+        demand(gcd(*factor) == 1 and factor[-1] > 0, "a factor must be primitive with positive lead")
         f = [Fraction(int(c)) for c in factor]
         demand(len(f) > 1 and order >= 1, "a factor of the denominator is constant")
         f = [c / f[-1] for c in f]

@@ -17,9 +17,6 @@ Choice = tuple[str, int, dict[int, int]]
 def check_families(case: Case, data: Mapping[str, Any]) -> None:
     """Every family whose degree may be a non-negative integer is excluded by full rank."""
     stated = data["families"]
-    if any(place.square is None for place in case.places):
-        demand(stated == {"total": 0, "admissible": []}, "no family exists at an odd order")
-        return
     points, roots = case.points(), data["square_roots"]
     demand(len(roots) == len(points), "square roots are missing")
     tables = [_choices(case, q, c, int(s)) for (q, c), s in zip(points, roots, strict=True)]
@@ -44,15 +41,17 @@ def _choices(case: Case, place: Place, c: int | None, s: int) -> list[Choice]:
     """Signs at one point; s is sqrt(discriminant), or the amplitude at an irregular point."""
     p = case.p
     half = pow(2, -1, p)
-    if c is not None and place.order == 1:
-        return [("+", 1, {})]
+    if place.square is None:
+        demand(s == 0, "no square root belongs to an odd order")
+        return []
     irregular = place.order > 2 if c is not None else place.order < 2
     if not irregular:
         square = [ex.reduce_fraction(v, p) for v in place.square or []]
         demand(s * s % p == ex.evaluate(square, c or 0, p), "a square root modulo p is wrong")
         gap = place.gap()
         demand(gap is None or s % p == ex.reduce_fraction(gap, p), "a sign label is wrong")
-        signs = [("+", 1), ("-", -1)] if s % p else [("+", 1)]
+        single = s % p == 0 or (c is not None and place.order == 1)
+        signs = [("+", 1)] if single else [("+", 1), ("-", -1)]
         return [(label, (place.half + sign * s) * half % p, {}) for label, sign in signs]
     nu = place.order // 2 if c is not None else -place.order // 2
     top = nu - 1 if c is not None else nu + 1

@@ -82,8 +82,7 @@ def characteristic(element: Sequence[Fraction], f: Sequence[Fraction]) -> Poly:
         for i in range(n):
             power[i][i] += coefficients[-1]
         power = [
-            [sum((columns[j][i] * power[c][j] for j in range(n)), Fraction(0)) for i in range(n)]
-            for c in range(n)
+            [sum((columns[j][i] * power[c][j] for j in range(n)), Fraction(0)) for i in range(n)] for c in range(n)
         ]
         coefficients.append(-sum((power[i][i] for i in range(n)), Fraction(0)) / k)
     return coefficients[::-1]

@@ -107,8 +107,7 @@ def _exclusions(eq: Equation, locals_: tuple[Local, ...]) -> dict[str, Any]:
         "families": {
             "total": total,
             "admissible": [
-                {"signs": f.signs, "degree": f.degree, "columns": f.degree + 1, "rank": f.rank}
-                for f in admissible
+                {"signs": f.signs, "degree": f.degree, "columns": f.degree + 1, "rank": f.rank} for f in admissible
             ],
         },
         "symmetric_powers": powers,

@@ -80,6 +80,7 @@ def _check_witness(certificate: Mapping[str, Any]) -> None:
     f = (_fractions(witness["numerator"]), _fractions(witness["denominator"]))
     demand(bool(r[1] and f[1]), "a denominator vanishes")
     if witness["kind"] == "riccati":
+        demand(witness["m"] == 1, "a Riccati witness has degree 1")
         # w = u/v: (u' v - u v' + u^2) den = num v^2
         u, v = f
         top = ex.plus(ex.plus(ex.times(ex.diff(u), v), ex.times(u, ex.diff(v)), -1), ex.times(u, u))
@@ -92,9 +93,7 @@ def _check_witness(certificate: Mapping[str, Any]) -> None:
     demand(_solves_power(f, r, m), "the invariant does not solve its symmetric power")
 
 
-def _solves_power(
-    f: tuple[list[Fraction], list[Fraction]], r: tuple[list[Fraction], list[Fraction]], m: int
-) -> bool:
+def _solves_power(f: tuple[list[Fraction], list[Fraction]], r: tuple[list[Fraction], list[Fraction]], m: int) -> bool:
     """F_{m+1} = 0 for F_{i+1} = F_i' - i(m-i+1) r F_{i-1}.
 
     F = u/v and r = s/e are written over powers of g = v e: F_i = n_i / (v g**i).

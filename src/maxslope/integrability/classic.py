@@ -92,9 +92,7 @@ def _exponents(local: Local, n: int) -> list[int]:
     return sorted(int(v) for v in values if v.denominator == 1)
 
 
-def _families(
-    locals_: tuple[Local, ...], split: Splitting, n: int
-) -> Iterator[tuple[list[list[int]], int]]:
+def _families(locals_: tuple[Local, ...], split: Splitting, n: int) -> Iterator[tuple[list[list[int]], int]]:
     """Exponents (per factor, per conjugate root) and d in N."""
     sets = [_exponents(p, n) for p in locals_]
     sizes = [len(cs) for cs in split.roots]
@@ -163,9 +161,7 @@ class _System:
         return [[i[k] if k < len(i) else one * 0 for i in images] for k in range(height)]
 
 
-def _matrix_mod(
-    eq: Equation, split: Splitting, n: int, exponents: list[int], degree: int
-) -> list[list[int]]:
+def _matrix_mod(eq: Equation, split: Splitting, n: int, exponents: list[int], degree: int) -> list[list[int]]:
     p = split.prime
     roots = [c for cs in split.roots for c in cs]
     orders = [order for (_, order), cs in zip(eq.factors, split.roots, strict=True) for _ in cs]
@@ -207,9 +203,7 @@ def _lift(eq: Equation, n: int, exponents: list[list[int]], degree: int) -> sp.E
     return None
 
 
-def _polynomial(
-    eq: Equation, system: _System, n: int, s: sp.Poly, t: sp.Poly, p: sp.Poly
-) -> sp.Expr:
+def _polynomial(eq: Equation, system: _System, n: int, s: sp.Poly, t: sp.Poly, p: sp.Poly) -> sp.Expr:
     """w^2 - g w + (g' + g^2)/2 - r with g = theta + P'/P, or sum S^i P_i/(n-i)! w^i."""
     if n == 2:
         g = sp.cancel(t.as_expr() / s.as_expr() + p.diff().as_expr() / p.as_expr())

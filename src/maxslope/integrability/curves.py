@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from maxslope.integrability.networks import Network
+from maxslope.integrability.networks import ALGEBRAIC, TAN, TANH, Network
 
 
 def rational(expr: sp.Expr, v: sp.Symbol, what: str) -> sp.Expr:
@@ -20,10 +20,7 @@ def rational(expr: sp.Expr, v: sp.Symbol, what: str) -> sp.Expr:
         value = attempt(expr)
         if value.is_rational_function(v):
             return value
-    raise ValueError(
-        f"{what} must be a rational function of {v}; got {expr}. "
-        "Choose another parameter of the curve."
-    )
+    raise ValueError(f"{what} must be a rational function of {v}; got {expr}. Choose another parameter of the curve.")
 
 
 def _cancel(expr: sp.Expr) -> sp.Expr:
@@ -80,8 +77,7 @@ class IntegralCurve:
         """
         if len(self.theta) != len(network.parameters):
             raise ValueError(
-                f"the curve must have one entry for each of {network.parameters}; "
-                f"got {len(self.theta)} entries."
+                f"the curve must have one entry for each of {network.parameters}; got {len(self.theta)} entries."
             )
         tangent = [sp.diff(t, self.variable) for t in self.theta]
         gradient = self.on(network, network.gradient())
@@ -100,17 +96,17 @@ class IntegralCurve:
         return speed
 
 
-def table_curve(network: Network, variable: str | None = None) -> IntegralCurve:
+def table_curve(network: Network, exponential: bool = False) -> IntegralCurve:
     """The explicit curve known for a network.
 
     z^k: w = sqrt(k) a, v = a^2 (odd data symmetry with biases; any data for equal neurons).
-    tanh with |x_i| = 1: a = sinh w, v = cosh w (or v = e^w with `variable="V"`).
+    tanh with |x_i| = 1: a = sinh w, v = cosh w (v = e^w for equal neurons).
     tan with |x_i| = 1: a = sin w, v = tan(w/2). z/sqrt(1+z^2) with |x_i| = 1 and y = 0:
     a^2 = w^2 + w^4/2, v = w. Two linear neurons: the second is dead and a = w.
 
     Args:
         network: one neuron with biases, or equal neurons without.
-        variable: "V" asks for the exponential parameter of the tanh curve.
+        exponential: ask for v = e^w on the tanh curve with biases as well.
 
     Raises:
         ValueError: if the table has no curve for the network.
@@ -119,7 +115,7 @@ def table_curve(network: Network, variable: str | None = None) -> IntegralCurve:
     >>> table_curve(Network(TANH, ((1, 2), (-1, -2)))).theta
     (sqrt(C - 1)*sqrt(C + 1), acosh(C), 0, 0)
     """
-    name, k = network.activation.name, network.activation.power
+    k = network.activation.power
     if network.bias and network.neurons != 1:
         raise ValueError("the table has one neuron with biases or several without; give a curve.")
     if k == 1 and network.neurons == 2:
@@ -131,29 +127,30 @@ def table_curve(network: Network, variable: str | None = None) -> IntegralCurve:
     unit = all(abs(x) == 1 for x, _ in network.samples)
     if not unit:
         raise ValueError(
-            f"the table needs |x_i| = 1 for {name}; got {[x for x, _ in network.samples]}. "
-            "Give a curve."
+            f"the table needs |x_i| = 1 for {network.activation.name}; "
+            f"got {[x for x, _ in network.samples]}. Give a curve."
         )
-    return _unit_curve(network, name, variable)
+    return _unit_curve(network, exponential or not network.bias)
 
 
-def _unit_curve(network: Network, name: str, variable: str | None) -> IntegralCurve:
+def _unit_curve(network: Network, exponential: bool) -> IntegralCurve:
     """Curves a^2/2 = int s/s' dw for inputs +1 and -1."""
-    if name == "tanh" and (variable == "V" or not network.bias):
+    own = network.activation
+    if own == TANH and exponential:
         v = sp.Symbol("V", positive=True)
         return _spread(network, v, (v - 1 / v) / 2, sp.log(v), "a = sinh w, V = e^w")
-    if name == "tanh":
+    if own == TANH:
         v = sp.Symbol("C", positive=True)
         a = sp.sqrt(v - 1) * sp.sqrt(v + 1)
         return _spread(network, v, a, sp.acosh(v), "a = sinh w, C = cosh w")
-    if name == "tan":
+    if own == TAN:
         v = sp.Symbol("t", positive=True)
         return _spread(network, v, 2 * v / (1 + v**2), 2 * sp.atan(v), "a = sin w, t = tan(w/2)")
-    if name == "z/sqrt(1+z^2)" and all(y == 0 for _, y in network.samples):
+    if own == ALGEBRAIC and all(y == 0 for _, y in network.samples):
         v = sp.Symbol("w", positive=True)
         return _spread(network, v, v * sp.sqrt(1 + v**2 / 2), v, "a^2 = w^2 + w^4/2")
     raise ValueError(
-        f"the table has no algebraic curve for the activation {name} on these data. "
+        f"the table has no algebraic curve for the activation {own.name} on these data. "
         "Give a curve as IntegralCurve(v, theta)."
     )
 

@@ -84,9 +84,7 @@ def _split_at(locals_: tuple[Local, ...], p: int) -> Splitting | None:
         if found is None:
             return None
         roots.append(tuple(found))
-    places: list[tuple[Local, int | None]] = [
-        (q, c) for q, cs in zip(locals_, roots, strict=False) for c in cs
-    ]
+    places: list[tuple[Local, int | None]] = [(q, c) for q, cs in zip(locals_, roots, strict=False) for c in cs]
     for local, c in [*places, (locals_[-1], None)]:
         gap = local.difference() if not local.irregular else None
         if local.discriminant is None:
@@ -166,9 +164,7 @@ def _iterate(start: list[int], factor: list[int], count: int, p: int) -> list[in
     return start
 
 
-def _matrix(
-    eq: Equation, split: Splitting, picks: tuple[_Choice, ...], degree: int
-) -> list[list[int]]:
+def _matrix(eq: Equation, split: Splitting, picks: tuple[_Choice, ...], degree: int) -> list[list[int]]:
     """Rows of the system of S^2 (P'' + 2 theta P' + (theta' + theta^2 - r) P) = 0."""
     p = split.prime
     finite = [(q, c) for q, c in zip(split.points, picks, strict=True) if q.place is not None]

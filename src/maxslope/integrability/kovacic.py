@@ -130,8 +130,7 @@ def liouvillian(r: Any, x: sp.Symbol | None = None) -> Liouvillian:
     found = _decide(eq)
     if not found.verify():
         raise ArithmeticError(
-            f"the solution found for r = {eq.r} does not satisfy the equation. "
-            "This is a bug in maxslope."
+            f"the solution found for r = {eq.r} does not satisfy the equation. This is a bug in maxslope."
         )
     return found
 
@@ -141,9 +140,7 @@ def _decide(eq: Equation) -> Liouvillian:
     riccati = rational_riccati(eq, locals_)
     if riccati is not None:
         pair = None if riccati.product is None else (2, riccati.product)
-        return Liouvillian(
-            eq, 1, 1, riccati.omega, riccati.theta, riccati.polynomial, invariant=pair
-        )
+        return Liouvillian(eq, 1, 1, riccati.omega, riccati.theta, riccati.polynomial, invariant=pair)
     for m, n in ((4, 2), (6, 4), (8, 6), (12, 12)):
         basis = invariants(eq, locals_, m)
         if not basis:

@@ -72,8 +72,7 @@ class Network:
             number = sp.sympify(value)
             if number.has(sp.Float) or not number.is_number:
                 raise ValueError(
-                    f"samples must be exact numbers; got {value!r}. "
-                    'Write "3/2" instead of 1.5 and substitute symbols.'
+                    f'samples must be exact numbers; got {value!r}. Write "3/2" instead of 1.5 and substitute symbols.'
                 )
 
     @property
@@ -174,10 +173,7 @@ def symmetries(network: Network, digits: int = 40, seed: int = 0) -> Iterator[Sy
         survivors = [
             g
             for g in (Symmetry(i, s) for i in permutations(range(n)) for s in _signs(n))
-            if all(
-                abs(value(*g.act(p)) - t) <= tolerance * (1 + abs(t))
-                for p, t in zip(points, targets, strict=True)
-            )
+            if all(abs(value(*g.act(p)) - t) <= tolerance * (1 + abs(t)) for p, t in zip(points, targets, strict=True))
         ]
     for g in survivors:
         moved = loss.subs(dict(zip(theta, g.act(theta), strict=True)), simultaneous=True)

@@ -114,9 +114,7 @@ class ZeroTarget:
         return (b.denominator == 1 and b >= 1) or (second.denominator == 1 and second >= 0)
 
 
-def linear_closed_form(
-    samples: tuple[tuple[Any, Any], ...], start: tuple[Any, ...], time: Any
-) -> tuple[Any, ...]:
+def linear_closed_form(samples: tuple[tuple[Any, Any], ...], start: tuple[Any, ...], time: Any) -> tuple[Any, ...]:
     r"""The gradient flow of the linear network sum_j a_j w_j x in closed form.
 
     With S = sum x^2, T = sum x y, u = a + w, v = a - w, U = sum u^2, V = sum v^2 at time 0 and
@@ -142,8 +140,16 @@ def linear_closed_form(
     if s * big_u == 0:
         raise ValueError("the closed form needs some x_i and some a_j + w_j to be non-zero.")
     root = mpmath.sqrt(4 * t**2 + s**2 * big_u * big_v)
+    if root == 0:
+        z = 1 / mpmath.sqrt(1 + s * big_u * mpmath.mpf(time) / 2)
+        return _unfold(u, v, z)
     plus, minus = (2 * t + root) / (s * big_u), (2 * t - root) / (s * big_u)
     decay = (1 - plus) / (1 - minus) * mpmath.exp(-root * mpmath.mpf(time))
     z = mpmath.sqrt((plus - minus * decay) / (1 - decay))
+    return _unfold(u, v, z)
+
+
+def _unfold(u: list[Any], v: list[Any], z: Any) -> tuple[Any, ...]:
+    """(a1, w1, a2, w2, ...) from u Z and v/Z."""
     pairs = ((p * z, q / z) for p, q in zip(u, v, strict=True))
     return tuple(e for p, q in pairs for e in ((p + q) / 2, (p - q) / 2))

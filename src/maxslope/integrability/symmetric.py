@@ -38,9 +38,7 @@ class SymmetricPower:
 
 def _integer_bound(local: Local, m: int, largest: bool) -> int | None:
     """Extreme integer among i*alpha1 + (m-i)*alpha2, or o*m/4 at irregular points."""
-    if local.order is not None and (
-        local.order > 2 if local.factor is not None else local.order < 2
-    ):
+    if local.order is not None and (local.order > 2 if local.factor is not None else local.order < 2):
         value = Fraction(local.order * m, 4)
         return int(value) if value.denominator == 1 else None
     gap = local.difference()

@@ -30,7 +30,7 @@ def numeric_flow(
     start: tuple[Any, ...],
     time: Any,
     digits: int = 40,
-    backend: str = "auto",
+    flint: bool | None = None,
 ) -> NumericFlow:
     r"""Integrate $\theta' = -\nabla L$ and $E' = |\nabla L|^2$ to about `digits` digits.
 
@@ -44,11 +44,11 @@ def numeric_flow(
         start: exact numbers, strings or mpmath numbers, one for each parameter.
         time: end time, positive.
         digits: decimal digits asked for.
-        backend: "auto", "flint" or "mpmath".
+        flint: use python-flint (True), mpmath (False), or what is installed (None).
 
     Raises:
-        ValueError: if the start has the wrong length, the time is negative, the backend is
-            unknown or not installed.
+        ValueError: if the start has the wrong length, the time is negative, or python-flint is
+            asked for and not installed.
 
     Source: energy identity of curves of maximal slope, Ambrosio, Gigli and Savare, chapter 1.
 
@@ -59,26 +59,20 @@ def numeric_flow(
     True
     """
     if len(start) != len(network.parameters):
-        raise ValueError(
-            f"the start must have one entry for each of {network.parameters}; got {len(start)}."
-        )
+        raise ValueError(f"the start must have one entry for each of {network.parameters}; got {len(start)}.")
     if time < 0:
         raise ValueError(f"the time must not be negative; got {time}.")
-    flint = flint_module()
-    if backend not in ("auto", "flint", "mpmath") or (backend == "flint" and flint is None):
-        raise ValueError(
-            "the backend must be auto, flint (with python-flint installed) or mpmath; "
-            f"got {backend!r}."
-        )
-    use = None if backend == "mpmath" else flint
+    module = None if flint is False else flint_module()
+    if flint and module is None:
+        raise ValueError("flint=True needs python-flint; install the extra maxslope[flint] or leave flint out.")
     gradient = list(network.gradient())
     field = [*(-g for g in gradient), sum((g**2 for g in gradient), sp.Integer(0))]
-    with precision(digits + 15, use):
+    with precision(digits + 15, module):
         begin = [_number(v) for v in start] + [mpmath.mpf(0)]
-        if use is None:
+        if module is None:
             end, steps = _odefun(network, field, begin, mpmath.mpf(time)), 0
         else:
-            end, steps = _taylor(network, field, begin, mpmath.mpf(time), digits, use)
+            end, steps = _taylor(network, field, begin, mpmath.mpf(time), digits, module)
         loss = sp.lambdify(network.parameters, network.loss(), "mpmath")
         defect = loss(*begin[:-1]) - loss(*end[:-1]) - end[-1]
     return NumericFlow(tuple(end[:-1]), end[-1], defect, steps)
@@ -208,7 +202,6 @@ def _function(func: Any, z: Any) -> Any:
     }
     if func not in table:
         raise ValueError(
-            f"the series evaluator does not know {func}; use one of "
-            f"{sorted(str(f) for f in table)} or backend='mpmath'."
+            f"the series evaluator does not know {func}; use one of {sorted(str(f) for f in table)} or flint=False."
         )
     return table[func](z)

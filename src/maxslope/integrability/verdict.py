@@ -80,8 +80,7 @@ class Verdict:
                 "The normal variational equation is solved by Liouvillian functions.",
             )
         return (
-            "The identity component of the group of the normal variational equation is SL2(C), "
-            "which is not solvable.",
+            "The identity component of the group of the normal variational equation is SL2(C), which is not solvable.",
             f"The gradient flow is not integrable by meromorphic first integrals and commuting "
             f"fields {self.neighborhood} (Ayoul and Zung, arXiv:0901.4586).",
             "Its general solution is not Liouvillian with smooth dependence on the initial data.",
@@ -96,8 +95,7 @@ class Verdict:
                 *_OUT_OF_SCOPE,
             )
         return (
-            "It does not follow that single trajectories have no closed form: the curve used "
-            "here has one.",
+            "It does not follow that single trajectories have no closed form: the curve used here has one.",
             *_OUT_OF_SCOPE,
         )
 
@@ -110,9 +108,7 @@ class Verdict:
             ValueError: if the system is triangular or r has irrational coefficients.
         """
         if self.result is None:
-            raise ValueError(
-                "a triangular normal system needs no certificate; its matrix is the proof."
-            )
+            raise ValueError("a triangular normal system needs no certificate; its matrix is the proof.")
         names = [str(p) for p in self.network.parameters]
         derivation = {
             "activation": self.network.activation.name,
@@ -181,15 +177,14 @@ class Verdict:
         return []
 
 
-def decide(
-    network: Network, curve: IntegralCurve | None = None, plane: Plane | None = None
-) -> Verdict:
+def decide(network: Network, curve: IntegralCurve | None = None, plane: Plane | None = None) -> Verdict:
     """Decide solvability of the normal variational equation of a network's gradient flow.
 
     Args:
         network: the network with exact data.
         curve: an integral curve; the table is used when it is left out.
-        plane: an invariant plane of codimension 2 that holds the curve; searched when left out.
+        plane: an invariant plane of codimension 2 that holds the curve; when left out, every fixed
+            plane of a signed permutation is tried until one shows an obstruction.
 
     Raises:
         ValueError: if there is no curve in the table, the curve fails verification, or no
@@ -203,14 +198,17 @@ def decide(
     'SL2(C) (case 4)'
     """
     curve = table_curve(network) if curve is None else curve
-    if plane is None:
-        planes = (p for p in invariant_planes(network) if p.contains(curve.theta))
-        plane = next(planes, None)
-    if plane is None:
+    planes = [p for p in invariant_planes(network) if p.contains(curve.theta)] if plane is None else [plane]
+    if not planes:
         raise ValueError(
             "no signed permutation of the parameters fixes a plane of codimension 2 that holds "
             f"the curve {curve.theta}. Use data symmetric under (x, y) -> (-x, -y) or give a plane."
         )
-    normal = normal_equation(network, curve, plane)
-    result = None if normal.r is None else liouvillian(normal.r, normal.variable)
-    return Verdict(network, curve, plane, normal, result)
+    verdicts = []
+    for candidate in planes:
+        normal = normal_equation(network, curve, candidate)
+        result = None if normal.r is None else liouvillian(normal.r, normal.variable)
+        verdicts.append(Verdict(network, curve, candidate, normal, result))
+        if not verdicts[-1].solvable:
+            return verdicts[-1]
+    return verdicts[0]

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,7 +45,7 @@ def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
     shown = _choose(report)
     figure = Figure(figsize=(1.35 * _SHOWN + 1.2, 8.3), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    images, bars = figure.subfigures(2, 1, height_ratios=[2.35, 1])
+    images, bars = np.ravel(figure.subfigures(2, 1, height_ratios=[2.35, 1], squeeze=False))
     _images(images, report, model, x, shown)
     _margins(bars.subplots(), report)
     low, high = report.interval

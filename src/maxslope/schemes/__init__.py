@@ -1,9 +1,34 @@
 """How one step is made."""
 
-from maxslope.schemes.base import Here, Memory, Scheme
+from maxslope.schemes.base import Account, Accounting, Here, Memory, Scheme
+from maxslope.schemes.consensus import Consensus
 from maxslope.schemes.explicit import Explicit
+from maxslope.schemes.inner import Descent, Inner, Problem, Solution
+from maxslope.schemes.minimizing_movement import MinimizingMovement
+from maxslope.schemes.newton import Newton
+from maxslope.schemes.random_search import RandomSearch
 from maxslope.schemes.semi_implicit import SemiImplicit
 from maxslope.schemes.steps import Constant, Cosine, StepSize
 from maxslope.schemes.wrappers import Momentum
 
-__all__ = ["Constant", "Cosine", "Explicit", "Here", "Memory", "Momentum", "Scheme", "SemiImplicit", "StepSize"]
+__all__ = [
+    "Account",
+    "Accounting",
+    "Consensus",
+    "Constant",
+    "Cosine",
+    "Descent",
+    "Explicit",
+    "Here",
+    "Inner",
+    "Memory",
+    "MinimizingMovement",
+    "Momentum",
+    "Newton",
+    "Problem",
+    "RandomSearch",
+    "Scheme",
+    "SemiImplicit",
+    "Solution",
+    "StepSize",
+]

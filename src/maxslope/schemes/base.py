@@ -61,6 +61,31 @@ class Scheme(ABC):
         """Return the next points, in the domain, and what is carried on."""
 
 
+class Account(NamedTuple):
+    """What a scheme spent and found besides the points; every tensor is ``[rows]``.
+
+    Attributes:
+        forward: forward passes besides the loop's own, in evaluations of the energy, since the start, int64.
+        backward: likewise.
+        failed: steps since the start whose inner problem was not solved, int64.
+        excess: E(x+) + (what the De Giorgi interpolation dissipates) - E(x) of the last step, at most 0 but for
+            quadrature; NaN where it was not checked.
+    """
+
+    forward: Tensor
+    backward: Tensor
+    failed: Tensor
+    excess: Tensor
+
+
+class Accounting(Scheme):
+    """A scheme that evaluates the energy itself, and says what it spent."""
+
+    @abstractmethod
+    def account(self, memory: Memory) -> Account:
+        """Read the account from what is carried."""
+
+
 def length(here: Here, space: Space, rate: float) -> Tensor:
     """Return how far an unconstrained step goes, tau |xi|_*^(q - 1), ``[rows]``; tau itself for rate inf."""
     if rate == torch.inf:

@@ -69,8 +69,14 @@ class SemiImplicit(Scheme):
 
         golden = (5**0.5 - 1) / 2
         low, high = torch.zeros_like(longest), longest
+        left, right = (1 - golden) * longest, golden * longest
+        at_left, at_right = cost(left), cost(right)
         for _ in range(60):
-            left, right = high - golden * (high - low), low + golden * (high - low)
-            below = cost(left) <= cost(right)
+            below = at_left <= at_right
             low, high = torch.where(below, low, left), torch.where(below, right, high)
+            kept, at_kept = torch.where(below, left, right), torch.where(below, at_left, at_right)
+            new = torch.where(below, high - golden * (high - low), low + golden * (high - low))
+            at_new = cost(new)
+            left, right = torch.where(below, new, kept), torch.where(below, kept, new)
+            at_left, at_right = torch.where(below, at_new, at_kept), torch.where(below, at_kept, at_new)
         return (low + high) / 2

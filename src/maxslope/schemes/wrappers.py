@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import column, flat
-from maxslope.schemes.base import Here, Memory, Scheme
+from maxslope.schemes.base import Accounting, Here, Memory, Scheme
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -20,7 +20,7 @@ class Momentum(Scheme):
         decay: at least 0; 1 in the source.
 
     Raises:
-        ValueError: if the decay is negative.
+        ValueError: if the decay is negative, or the scheme minimizes the energy itself, whatever the gradient.
     """
 
     scheme: Scheme
@@ -29,6 +29,11 @@ class Momentum(Scheme):
     def __init__(self, scheme: Scheme, decay: float = 1.0) -> None:
         if not decay >= 0:
             raise ValueError(f"The decay of a momentum must not be negative, got decay={decay!r}.")
+        if isinstance(scheme, Accounting):
+            raise ValueError(
+                f"Momentum changes the gradient a scheme steps along, but {type(scheme).__name__} minimizes the energy "
+                "itself; wrap Explicit or SemiImplicit."
+            )
         object.__setattr__(self, "scheme", scheme)
         object.__setattr__(self, "decay", decay)
         for name in ("tau", "space", "rate"):

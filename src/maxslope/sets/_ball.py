@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import threshold
+from torch.nn.functional import pad, threshold
 
 from maxslope.sets._roots import Function, root
 from maxslope.spaces import Lp
@@ -39,7 +39,7 @@ def project(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: 
 
 
 def minimize_linear(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, centered: bool) -> Tensor:
-    """Return argmin { <xi, d> : |d|_p <= radius, a <= d <= b }, shape ``[rows, d]``; 0 where xi and the box allow it."""
+    """Return argmin { <xi, d> : |d|_p <= radius, a <= d <= b }, ``[rows, d]``; 0 where xi and the box allow it."""
     if lp.p == 1:
         return _greedy(lp, xi, radius, a, b)
     if centered:
@@ -96,15 +96,27 @@ def _power(lp: Lp, size: Tensor) -> Tensor:
     return size.square() if lp.p == 2 else size**lp.p
 
 
-def _greedy(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """The l_1 case: spend the radius on the coordinates of largest |xi_i| first, each up to its bound."""
+def _greedy(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, width: int = 128) -> Tensor:
+    """The l_1 case: spend the radius on the coordinates of largest |xi_i| first, each up to its bound.
+
+    Only the first ``width`` coordinates that can move are sorted; rows that have radius left then sort all.
+    """
     anchor = torch.zeros_like(xi).clamp(a, b)
     left = (radius - lp.norm(anchor)).clamp_min(0)[:, None]
-    room = torch.minimum(torch.where(xi < 0, b - anchor, anchor - a), left)
-    order = xi.abs().argsort(dim=1, descending=True, stable=True)
-    sorted_room = torch.where(xi == 0, 0.0, room).gather(1, order)
-    spent = torch.minimum((left - (sorted_room.cumsum(1) - sorted_room)).clamp_min(0), sorted_room)
-    return anchor - torch.zeros_like(xi).scatter(1, order, spent) * xi.sign()
+    room = torch.minimum(_reach(-xi, a - anchor, b - anchor), left)
+    best = (xi.abs() * room.sign()).topk(min(width, xi.shape[1]), dim=1)
+    rooms = room.gather(1, best.indices) * (best.values > 0)
+    total = rooms.cumsum(1)
+    d = anchor - torch.zeros_like(xi).scatter(1, best.indices, spend(left, rooms, total)) * xi.sign()
+    rest = ((best.values[:, -1] > 0) & (total[:, -1] < left[:, 0])).nonzero().squeeze(1)
+    if rest.numel() and width < xi.shape[1]:
+        d[rest] = _greedy(lp, *(t[rest] for t in (xi, radius, a, b)), width=xi.shape[1])
+    return d
+
+
+def spend(left: Tensor, rooms: Tensor, total: Tensor) -> Tensor:
+    """What each entry gets of ``left``, first come first served; ``total`` are the running sums of ``rooms``."""
+    return torch.minimum((left - pad(total[:, :-1], (1, 0))).clamp_min(0), rooms)
 
 
 def _project_by_root(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor) -> Tensor:

@@ -2,9 +2,9 @@
 
     argmin { <xi, d> : |d - e|_p <= tau, |d|_r <= radius, a <= d <= b },   e in the second ball and the box.
 
-Three ways, from the fast to the general: if one ball alone decides, its own minimizer; for l_2 the two multipliers by
-an active-set iteration that solves each active set in closed form; for l_1 a cutting plane in the multiplier of the
-budget, which ends with the exact answer; otherwise nested roots in both multipliers.
+From the fast to the general: if one ball alone decides, its own minimizer; for l_2 the two multipliers by an active-set
+iteration that solves each active set in closed form; for l_1 a cutting plane in the multiplier of the budget, which
+ends with the exact answer; otherwise nested roots in both multipliers.
 Source: arXiv:2406.05376, the semi-implicit scheme; the solvers are the project's own.
 """
 
@@ -26,23 +26,33 @@ def minimize(
     ``centered`` says whether the origin, the center of the second ball, lies in the box.
     """
     d = e + _ball.minimize_linear(step, xi, tau, a - e, b - e, centered=True)
-    open_rows = ball.norm(d) > radius
+    open_rows = (ball.norm(d) > radius) & (xi.abs().amax(1) > 0)
     if not bool(open_rows.any()):
         return d
-    far = _ball.minimize_linear(ball, xi, radius, a, b, centered=centered)
-    near = step.norm(far - e) <= tau
-    d = torch.where((open_rows & near)[:, None], far, d)
-    index = (open_rows & ~near).nonzero().squeeze(1)
-    if not index.numel():
-        return d
-    part = tuple(t[index] for t in (xi, e, tau, radius, a, b))
+    index = open_rows.nonzero().squeeze(1)
+    part: tuple[Tensor, ...] = (xi, e, tau, radius, a, b)
+    if index.numel() < xi.shape[0]:
+        part = tuple(t[index] for t in part)
     if step.p == ball.p == 2:
-        both = _euclidean(step, *part)
-    elif step.p == ball.p == 1:
-        both = _taxicab(*part)
+        both, settled = _euclidean(*part)
+        rest = (~settled).nonzero().squeeze(1)
+        if rest.numel():
+            both[rest] = _decided(step, ball, *(t[rest] for t in part), centered=centered)
     else:
-        both = _nested(step, ball, *part)
+        both = _decided(step, ball, *part, centered=centered)
     return d.index_copy(0, index, _inside(step, both, part[1], part[2]))
+
+
+def _decided(
+    step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, centered: bool
+) -> Tensor:
+    """The budget decides: alone, or together with the step."""
+    d = _ball.minimize_linear(ball, xi, radius, a, b, centered=centered)
+    rest = (step.norm(d - e) > tau).nonzero().squeeze(1)
+    if rest.numel():
+        part = tuple(t[rest] for t in (xi, e, tau, radius, a, b))
+        d[rest] = _taxicab(*part) if step.p == ball.p == 1 else _nested(step, ball, *part)
+    return d
 
 
 def _inside(step: Lp, d: Tensor, e: Tensor, tau: Tensor) -> Tensor:
@@ -51,49 +61,69 @@ def _inside(step: Lp, d: Tensor, e: Tensor, tau: Tensor) -> Tensor:
     return e + keep[:, None] * (d - e)
 
 
-def _euclidean(lp: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Both l_2 constraints active: d = clip(alpha e - s xi), with |d| = radius and |d - e| = tau.
+def _euclidean(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both l_2 constraints active: return d and whether it was found, row by row.
 
-    On a fixed set of free coordinates the difference of the two squared norms is linear in (alpha, s); what remains is
-    s^2 = (radius^2 - B - k^2 / P) / (R - Q^2 / P) with P, Q, R the products of e and xi over the free coordinates.
+    d = e + clip(-c e - s x) with x along xi, |d - e| = tau and |d| = radius. On a fixed set of free coordinates the
+    second condition is linear in (c, s), given the first; what remains is
+    s^2 = (tau^2 - H - k^2 / P) / (R - Q^2 / P) with P, Q, R the products of e and x over the free coordinates and H
+    the square of the others. Everything is measured from e, so that tiny steps lose no digits. With c in [0, 1] both
+    multipliers are nonnegative, and d is the minimizer.
     """
-    scale = xi.norm(dim=1, keepdim=True)
-    x = xi / torch.where(scale > 0, scale, torch.ones_like(scale)) * tau[:, None]
+    scale = xi.norm(dim=1)
+    x = xi * (tau / torch.where(scale > 0, scale, torch.ones_like(scale)))[:, None]
     ee, ex, xx = e * e, e * x, x * x
-    wanted = (radius.square() - tau.square() + ee.sum(1)) / 2
-    d = e - x
-    free = (d > a) & (d < b)
-    settled = torch.zeros_like(free[:, 0])
-    alpha, s = torch.ones_like(tau), torch.ones_like(tau)
+    lo, hi = a - e, b - e
+    size = Lp(2).norm(e)
+    wanted = ((radius - size) * (radius + size) - tau.square()) / 2
+    stuck, held = torch.zeros_like(e), torch.zeros_like(e)
     for _ in range(24):
-        f = free.to(e.dtype)
-        held = (d.clamp(a, b)) * (1 - f)
-        p, q, r = (ee * f).sum(1), (ex * f).sum(1), (xx * f).sum(1)
+        free = 1 - stuck
+        p, q, r = (ee * free).sum(1), (ex * free).sum(1), (xx * free).sum(1)
         k = wanted - (held * e).sum(1)
-        left = radius.square() - held.square().sum(1) - k.square() / p
+        left = tau.square() - held.square().sum(1) - k.square() / p
         s = (left / (r - q.square() / p)).clamp_min(0).sqrt()
-        alpha = (k + s * q) / p
-        d = alpha[:, None] * e - s[:, None] * x
-        now = (d > a) & (d < b)
-        settled = (now == free).all(1) & (left >= 0) & (alpha >= 0) & s.isfinite() & alpha.isfinite()
+        c = -(k + s * q) / p
+        raw = -c[:, None] * e - s[:, None] * x
+        moved = raw.clamp(lo, hi)
+        now = (raw - moved).sign().abs()
+        settled = ((now - stuck).abs().amax(1) == 0) & (left >= 0) & (c >= 0) & (c <= 1) & s.isfinite() & c.isfinite()
         if bool(settled.all()):
             break
-        free = now
-    d = d.clamp(a, b)
-    rest = (~settled).nonzero().squeeze(1)
+        stuck, held = now, moved * now
+    return e + moved, settled
+
+
+def _taxicab(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, width: int = 128) -> Tensor:
+    """Both l_1 constraints active: solve on the few coordinates that can matter, then on all where that is not proven.
+
+    Those are the ones away from 0 and, at 0, the ones of largest |xi_i| that can move. If the last of them stays at 0
+    in the answer, it proves by its multipliers that no coordinate left out, of smaller |xi_i|, would move.
+    """
+    if xi.shape[1] <= 2 * width:
+        return _cutting_plane(xi, e, tau, radius, a, b)
+    able = torch.full_like(xi, torch.inf).copysign(-xi).clamp(a - e, b - e).sign().abs()
+    score = (xi.abs() * able).masked_fill(e != 0, torch.inf)
+    best = score.topk(width, dim=1)
+    few = tuple(t.gather(1, best.indices) for t in (xi, e, a, b))
+    d_few = _cutting_plane(few[0], few[1], tau, radius, few[2], few[3])
+    d = e.scatter(1, best.indices, d_few)
+    least = best.values[:, -1]
+    proven = (least == 0) | ((least < torch.inf) & (d_few[:, -1] == 0))
+    rest = (~proven).nonzero().squeeze(1)
     if rest.numel():
-        d[rest] = _nested(lp, lp, *(t[rest] for t in (xi, e, tau, radius, a, b)))
+        d[rest] = _cutting_plane(*(t[rest] for t in (xi, e, tau, radius, a, b)))
     return d
 
 
-def _taxicab(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Both l_1 constraints active: maximize the concave, piecewise linear dual in the multiplier mu of the budget.
+def _cutting_plane(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Maximize the concave, piecewise linear dual in the multiplier mu of the budget.
 
     For a fixed mu the step ball alone is left and its minimizer is greedy. Two supporting lines with slopes of both
     signs meet at the next mu; when the dual lies on them there, a convex combination of the two minimizers meets the
     budget with equality and is optimal.
     """
-    mu_hi = 2 * xi.abs().amax(1) + torch.finfo(xi.dtype).tiny
+    mu_hi = 1.01 * xi.abs().amax(1) + torch.finfo(xi.dtype).tiny
     mu_lo = torch.zeros_like(mu_hi)
     out, inn = (_priced(xi, e, tau, a, b, mu) for mu in (mu_lo, mu_hi))
     for _ in range(100):
@@ -132,11 +162,11 @@ def _priced(xi: Tensor, e: Tensor, tau: Tensor, a: Tensor, b: Tensor, mu: Tensor
     room_out = torch.where(down > 0, b - start, start - a).clamp_min(0)
     blocked = through & (room_in < e.abs())
     gains = torch.cat([gain_in, gain_out], 1)
-    rooms = torch.cat([torch.where(gain_in > 0, room_in, 0.0), torch.where((gain_out > 0) & ~blocked, room_out, 0.0)], 1)
-    rooms = torch.minimum(rooms, tau[:, None])
+    room_out = torch.where((gain_out > 0) & ~blocked, room_out, 0.0)
+    rooms = torch.minimum(torch.cat([torch.where(gain_in > 0, room_in, 0.0), room_out], 1), tau[:, None])
     order = gains.argsort(dim=1, descending=True, stable=True)
     sorted_rooms = rooms.gather(1, order)
-    spent = torch.minimum((tau[:, None] - (sorted_rooms.cumsum(1) - sorted_rooms)).clamp_min(0), sorted_rooms)
+    spent = _ball.spend(tau[:, None], sorted_rooms, sorted_rooms.cumsum(1))
     moved = torch.zeros_like(rooms).scatter(1, order, spent)
     n = xi.shape[1]
     return e + inward * moved[:, :n] + down * moved[:, n:]
@@ -148,7 +178,8 @@ def _nested(
     """Any two finite exponents (not both 1): nested roots in the logarithms of both multipliers, in float64.
 
     The outer multiplier belongs to a strictly convex norm; what it multiplies then has one minimizer, continuous in
-    the inner multiplier. The outer one stays above e^-15: less would change the linear value by less than 1e-6 of |xi|_inf radius.
+    the inner multiplier. The outer one stays above e^-15, which changes the linear value by less than 1e-6 of
+    |xi|_inf radius.
     """
     if ball.p == 1:  # the two balls trade places: seen from e, the step's is centered and the other one is not
         return e + _nested(ball, step, xi, -e, radius, tau, a - e, b - e)

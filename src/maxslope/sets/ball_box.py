@@ -63,8 +63,8 @@ class BallBox(Set):
         )
         if not same:
             raise ValueError(
-                f"The semi-implicit step needs the same weights in the norm of the step and of the budget, got {space!r} "
-                f"and {self.norm!r}; use the norm of the budget, or Lp(math.inf), for the step."
+                f"The semi-implicit step needs the same weights in the norms of step and budget, got {space!r}"
+                f" and {self.norm!r}; use the norm of the budget, or Lp(math.inf), for the step."
             )
         e = flat((x - self.center) * w)
         d = _joint.minimize(step, lp, flat(xi / w), e, tau, self.radius, a, b, centered=self.centered)
@@ -75,7 +75,8 @@ class BallBox(Set):
         lp, w, _, _ = self._coordinates(x)
         e = (x - self.center) * w
         size = lp.norm(e)
-        on_sphere = size >= self.radius * (1 - 64 * torch.finfo(x.dtype).eps)
+        eps = torch.finfo(x.dtype).eps  # of x, whose rounding hides the sphere of a small ball
+        on_sphere = size >= self.radius * (1 - 64 * eps) - 2 * eps * lp.norm(x * w)
         free = space.dual_norm(self.box.movable(xi, x))
         scaled = e / column(torch.where(size > 0, size, torch.ones_like(size)), e)
         normal = lp.slope_of_power(scaled) * w
@@ -93,7 +94,7 @@ class BallBox(Set):
                 break
             reach = torch.where(growing, 2 * reach, reach)
         held = minimum(with_multiplier, 2 * reach)
-        return torch.where(on_sphere, torch.minimum(held, free), free)
+        return torch.where(on_sphere, torch.minimum(held, free), free) * (self.radius > 0)
 
     def violation(self, x: Tensor) -> Tensor:
         """See :class:`Set`."""
@@ -114,7 +115,7 @@ class BallBox(Set):
 
     def _back(self, d: Tensor, w: Tensor) -> Tensor:
         """From flat rows in units of the norm to points; the clip only takes back rounding."""
-        return self.box.project(self.center + d.reshape(self.center.shape) / w)
+        return self.box.project(self.center + d.reshape(-1, *self.center.shape[1:]) / w)
 
 
 def ball(norm: Space, center: Tensor, radius: Tensor, box: Box | None = None) -> Box | BallBox:

@@ -85,7 +85,7 @@ class Everything(Set):
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
         """See :class:`Set`."""
-        raise ValueError("A linear form has no minimizer over an unbounded set; constrain the energy: energy.within(K).")
+        raise ValueError("A linear form has no minimizer on an unbounded set; constrain the energy: energy.within(K).")
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
         """See :class:`Set`."""

@@ -43,7 +43,7 @@ class Budget:
         if self.box is not None:
             lo, hi = (torch.as_tensor(bound) for bound in self.box)
             if not bool((lo < hi).all()):
-                raise ValueError(f"The box needs lo < hi, got box={self.box!r}; for inputs without bounds use box=None.")
+                raise ValueError(f"The box needs lo < hi, got box={self.box!r}; for unbounded inputs use box=None.")
             _reject_integer_eps(self.eps, float((hi - lo).min()))
         values = torch.as_tensor(self.eps)
         if not bool((values >= 0).all() & values.isfinite().all()):
@@ -70,7 +70,7 @@ class Budget:
 
     def __str__(self) -> str:
         """Return the norm and the radius in words, such as ``l_inf 0.3``."""
-        name = {math.inf: "l_inf"}.get(self.norm.p, f"l_{self.norm.p:g}") if isinstance(self.norm, Lp) else str(self.norm)
+        name = f"l_{self.norm.p:g}" if isinstance(self.norm, Lp) else str(self.norm)  # f"{math.inf:g}" is inf
         eps = torch.as_tensor(self.eps)
         return f"{name} {float(eps):.4g}" if eps.ndim == 0 else f"{name} {float(eps.min()):.4g}..{float(eps.max()):.4g}"
 

@@ -43,7 +43,7 @@ class Lp(Space):
 
     def __post_init__(self) -> None:
         if not self.p >= 1:
-            raise ValueError(f"Lp needs an exponent p in [1, inf], got p={self.p!r}; use Lp(math.inf) for the max norm.")
+            raise ValueError(f"Lp needs an exponent p in [1, inf], got p={self.p!r}; the max norm is Lp(math.inf).")
 
     @property
     def q(self) -> float:
@@ -63,7 +63,7 @@ class Lp(Space):
     def steepest(self, xi: Tensor) -> Tensor:
         """See :class:`Space`."""
         if math.isinf(self.p):
-            return -xi.sign()
+            return (-xi).sign()
         rows = flat(xi)
         size = rows.abs()
         if self.p == 1:
@@ -76,7 +76,7 @@ class Lp(Space):
         return v.reshape(xi.shape)
 
     def sample(self, key: Tensor, like: Tensor) -> Tensor:
-        """See :class:`Space`. Generalized Gaussians and one exponential: Barthe et al., Ann. Probab. 33 (2005), Thm 1."""
+        """See :class:`Space`. Powers are Gamma variables: Barthe et al., Ann. Probab. 33 (2005), Theorem 1."""
         shape = like.shape[1:]
         n = math.prod(shape)
         if math.isinf(self.p):

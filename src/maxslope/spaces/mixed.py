@@ -59,7 +59,7 @@ class Mixed(Space):
         return back(share[:, :, None] * self.inner.steepest(cells).reshape(grouped.shape))
 
     def sample(self, key: Tensor, like: Tensor) -> Tensor:
-        """See :class:`Space`. Radii of the groups by Gamma variables, directions by the cone measure of the inner ball."""
+        """See :class:`Space`. Group norms by Gamma variables, directions by the cone measure of the inner ball."""
         grouped, back = self._split(like)
         rows, groups, size = grouped.shape
         cell_keys = _random.keys(1, key.repeat_interleave(groups), torch.arange(groups, device=key.device).repeat(rows))
@@ -87,7 +87,8 @@ class Mixed(Space):
         moved = v.permute(order)
         size = math.prod(v.shape[a] for a in axes)
         inverse = [order.index(a) for a in range(v.ndim)]
-        grouped = moved.reshape(v.shape[0], moved[0].numel() // max(size, 1), size)
+        # contiguous, or sums over one row would be taken in another order than over many
+        grouped = moved.reshape(v.shape[0], moved[0].numel() // max(size, 1), size).contiguous()
         return grouped, lambda g: g.reshape(moved.shape).permute(inverse)
 
     def _by_group(self, v: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:

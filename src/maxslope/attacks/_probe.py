@@ -1,0 +1,184 @@
+"""The measurements behind the indicators: each on a small part of the samples, every pass counted."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from maxslope import _random
+from maxslope._rows import choose, column, flat
+from maxslope._status import Status
+from maxslope.attacks.task import Tally, Task
+from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation, Margin
+from maxslope.flow import Record, Steps, Stop, flow
+from maxslope.schemes import Cosine, RandomSearch, SemiImplicit
+
+_MOST = 32  # standing samples probed
+_STREAM = 0x1D1CA  # keeps the draws of probes apart from those of runs
+
+
+class Probe:
+    """A small part of the samples that stand, measured once; every tensor is ``[m]`` unless said otherwise.
+
+    Attributes:
+        rows: the rows of the task that are probed.
+        some: rows of the task, standing or not, ``[k]``, for questions about the model alone.
+        clean: the margin at the clean point.
+        least: the best margin the attack found.
+        promise: the linear gap at the clean point: to first order no allowed point lowers the margin by more.
+        gap: the linear gap at the best point.
+        flat_loss: whether the cross-entropy has a gradient of exactly zero at the clean point.
+        long: whether the attack spent at least 20 gradients.
+        points: the best point the probes met, ``[m, *shape]``.
+        margins: the margin there.
+        forward: passes of the probes, ``[n]``.
+        backward: likewise.
+    """
+
+    queries = 60
+
+    def __init__(self, task: Task, tally: Tally) -> None:
+        self.task, self.tally = task, tally
+        self.forward = torch.zeros_like(tally.forward)
+        self.backward = torch.zeros_like(tally.backward)
+        standing = ~tally.broken & tally.best.isfinite() & (task.eps > 0)
+        n = task.x.shape[0]
+        self.rows = self._part(standing, min(_MOST, max(8, n // 64)))
+        self.some = self._part(torch.ones_like(standing), 2 * _MOST)
+        self.x, self.domain = task.x[self.rows], task.domain.take(self.rows)
+        self.least, self.own = tally.best[self.rows], tally.points[self.rows]
+        self.points, self.margins = self.own.clone(), self.least.clone()
+        self.long = tally.backward[self.rows] >= 20
+        self.margin = task.energy(self.rows, Margin())
+
+    def measure(self) -> None:
+        """Evaluate margin and cross-entropy at the clean points, and the margin at the best ones."""
+        here = self._evaluate(self.margin, self.x)
+        self.clean, self.gradient = here.margin, here.gradient
+        self.promise = self.domain.gap(here.gradient, self.x)
+        loss = self._evaluate(self.task.energy(self.rows, CrossEntropy()), self.x)
+        self.flat_loss = (flat(loss.gradient) == 0).all(1)
+        self.gap = self.domain.gap(self._evaluate(self.margin, self.own).gradient, self.own)
+        self.rounding = 200 * torch.finfo(self.x.dtype).eps * (1 + self.clean.abs())
+
+    def ids(self, rows: Tensor) -> tuple[int, ...]:
+        """The ids of rows of the task."""
+        return tuple(self.task.ids[rows].tolist())
+
+    def of(self, hit: Tensor) -> str:
+        """How many of the probed samples, in words."""
+        return f"{int(hit.sum())} of {hit.numel()} probed samples"
+
+    def unsteady(self) -> Tensor:
+        """Whether two identical calls of the model gave different logits, for each of ``some``."""
+        x = self.task.x[self.some]
+        self.clean_logits, again = (self._logits(self.some, x) for _ in range(2))
+        off = (self.clean_logits - again).abs().amax(1)
+        return off > 1e-5 * self.clean_logits.abs().amax(1)
+
+    def unseen_classes(self) -> tuple[Tensor, Tensor, list[int]] | None:
+        """Broken rows, whether each went to a class unknown on clean data, and those classes; None if unanswerable."""
+        task, classes = self.task, self.clean_logits.shape[1]
+        rows = self._part(self.tally.broken, 2 * _MOST)
+        if task.targeted or not rows.numel() or task.x.shape[0] < 5 * classes:
+            return None
+        known = torch.cat([task.labels, self.clean_logits.argmax(1)])
+        answers = self._logits(rows, self.tally.points[rows]).argmax(1)
+        hit = ~torch.isin(answers, known)
+        return rows, hit, sorted(set(answers[hit].tolist()))
+
+    def differences(self) -> tuple[Tensor, Tensor]:
+        """Whether margins change along short steps otherwise than gradients say, and whether they do not change at all.
+
+        The steps are 1/256 of the budget long, spread over all coordinates that can move: once down the gradient and
+        once at random. An error counts if it exceeds half of what the steepest one of the two should give.
+        """
+        size = self.task.eps[self.rows] / self.task.budget.norm.norm(torch.ones_like(self.x)) / 256
+        key = _random.keys(self.task.seed, self.task.ids[self.rows], _STREAM)
+        ways = (-self.gradient.sign(), _random.sign(key, self.x.shape[1:]).to(self.x))
+        steps = [self.domain.project(self.x + column(size, self.x) * way) for way in ways]
+        said = [(flat(self.gradient) * flat(z - self.x)).sum(1) for z in steps]
+        seen = [self._look(self.margin, z).margin - self.clean for z in steps]
+        scale = said[0].abs()
+        wrong = torch.zeros_like(scale, dtype=torch.bool)
+        for expected, found in zip(said, seen, strict=True):
+            wrong |= (found - expected).abs() > 0.5 * scale + self.rounding
+        return wrong, (seen[0] == 0) & (seen[1] == 0)
+
+    def random_search(self) -> tuple[Tensor, Tensor]:
+        """Whether a short random search from the clean point beats the attack, and whether it breaks the sample."""
+        key = _random.keys(self.task.seed, self.task.ids[self.rows], _STREAM + 1)
+        curve = flow(
+            Blind(self.margin, key).within(self.domain),
+            self.x,
+            scheme=RandomSearch(self.queries, 0.3),
+            until=Steps(self.queries),
+            stop=Stop(reached=True),
+            record=Record(0),
+        )
+        self.forward[self.rows] += curve.forward
+        return self._compare(curve.end, curve.margin[-1], curve.status == Status.REACHED)
+
+    def transfer(self) -> tuple[Tensor, Tensor]:
+        """Whether points from elsewhere beat a sample's own ones, and whether they break it.
+
+        They are the perturbations of six other samples, and where eight steps down the margin of a smoothed copy (the
+        mean over four noises of an eighth of the budget) lead.
+        """
+        tally, task = self.tally, self.task
+        donors = self._part(tally.broken, 6)
+        donors = torch.cat([donors, self.rows[: 6 - donors.numel()]])
+        candidates = [self.domain.project(self.x + tally.points[d] - task.x[d]) for d in donors]
+        candidates.append(self._smoothed())
+        hit = broken = torch.zeros_like(self.long)
+        for z in candidates:
+            e = self._look(self.margin, z)
+            own = (flat(z) == flat(self.own)).all(1)
+            better, through = self._compare(z, e.margin, e.reached)
+            hit, broken = hit | (better & ~own), broken | (through & ~own)
+        return hit, broken
+
+    def _smoothed(self) -> Tensor:
+        norm, eps = self.task.budget.norm, self.task.eps[self.rows]
+        width = float((eps / norm.norm(torch.ones_like(self.x))).mean()) / 4
+
+        def blur(x: Tensor, key: Tensor) -> Tensor:
+            return x + width * _random.normal(key, x.shape[1:]).to(x)
+
+        curve = flow(
+            Average(self.margin, blur, draws=4, seed=self.task.seed).within(self.domain),
+            self.x,
+            scheme=SemiImplicit(Cosine(eps.double(), 8), norm),
+            until=Steps(8),
+            record=Record(0),
+        )
+        self.forward[self.rows] += curve.forward
+        self.backward[self.rows] += curve.backward
+        return curve.end
+
+    def _compare(self, z: Tensor, margin: Tensor, reached: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether points beat the attack by a tenth of what it gained, and whether they break; the best are kept."""
+        fine = margin.isfinite() & self.task.allowed(self.rows, z)
+        better = fine & (margin < self.margins)
+        self.points, self.margins = choose(better, z, self.points), torch.where(better, margin, self.margins)
+        gained = (self.clean - self.least).clamp_min(0)
+        return fine & (margin < self.least - 0.1 * gained - self.rounding), fine & reached
+
+    def _part(self, among: Tensor, most: int) -> Tensor:
+        """At most ``most`` of the rows where ``among`` holds, those of the smallest hashes, in order of the task."""
+        index = among.nonzero().squeeze(1)
+        order = _random.keys(self.task.seed, self.task.ids[index], _STREAM + 2).argsort(stable=True)
+        return index[order[:most]].sort().values
+
+    def _logits(self, rows: Tensor, x: Tensor) -> Tensor:
+        self.forward[rows] += 1
+        return self.task.network.all_logits(x)
+
+    def _look(self, energy: Energy, x: Tensor) -> Evaluation:
+        self.forward[self.rows] += 1
+        return energy.look(x)
+
+    def _evaluate(self, energy: Energy, x: Tensor) -> Evaluation:
+        self.forward[self.rows] += 1
+        self.backward[self.rows] += 1
+        return energy.evaluate(x)

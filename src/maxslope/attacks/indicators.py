@@ -1,0 +1,237 @@
+"""Indicators of an evaluation that fails: what they say, who they name, and the order in which they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from maxslope.attacks._probe import Probe
+from maxslope.attacks.task import Tally, Task
+
+_MASKED = "Gradient masking: this robust accuracy is not to be trusted. "
+
+
+class Severity(IntEnum):
+    """How much an indicator weighs.
+
+    >>> Severity.WARNING > Severity.NOTE
+    True
+    """
+
+    NOTE = 1  # know this when you read the numbers
+    WARNING = 2  # do not trust the numbers
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """One reason to doubt a robust accuracy.
+
+    Attributes:
+        name: two or three words.
+        sentence: what was seen, on how many samples, and what to do.
+        samples: the ids of the samples it was seen on, of those that were probed.
+        severity: a note or a warning.
+    """
+
+    name: str
+    sentence: str
+    samples: tuple[int, ...]
+    severity: Severity
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What the probes saw, what they cost, and the better points they met on the way.
+
+    Attributes:
+        indicators: the indicators that fired, warnings first.
+        probed: rows of the task that were probed, ``[m]`` int64.
+        points: the best point the probes met of each, ``[m, *shape]``, inside ball and box.
+        margins: the margin there, ``[m]``; below 0 breaks the sample, subject to verification.
+        forward: forward passes, ``[n]`` int64.
+        backward: backward passes, ``[n]`` int64.
+    """
+
+    indicators: tuple[Indicator, ...]
+    probed: Tensor
+    points: Tensor
+    margins: Tensor
+    forward: Tensor
+    backward: Tensor
+
+
+Question = Callable[[Probe], Indicator | None]
+
+
+def indicators(task: Task, tally: Tally, *, gradients: bool = True) -> Findings:
+    """Probe a small part of the samples that stand for signs that their verdict is worth nothing.
+
+    The part is chosen by a hash of (seed, sample id): 8 samples, one in 64 of the task beyond 512, 32 at most, none
+    that is broken. A probed sample costs about 120 forward and 40 backward passes.
+
+    Args:
+        task: the samples.
+        tally: what the attack found.
+        gradients: whether the model has gradients; False (for :class:`Blind` energies) asks about randomness and
+            classes alone.
+
+    Returns:
+        :class:`Findings`.
+
+    Source: the pitfalls listed by Athalye, Carlini and Wagner (arXiv:1802.00420), Carlini et al. (arXiv:1902.06705)
+    and Pintor et al., Indicators of attack failure (arXiv:2106.09947); thresholds are the project's own, calibrated
+    so that ordinary networks stay silent.
+
+    >>> import maxslope as ms
+    >>> from maxslope.attacks.attack import prepare
+    >>> net = torch.nn.Linear(2, 2).eval()
+    >>> x = torch.rand(3, 2)
+    >>> y = net(x).argmax(1)
+    >>> task = prepare(net, x, y, ms.Linf(0.0), targets=None, mask=None, ids=None, seed=0, batch_size=None)
+    >>> indicators(task, Tally(task, 1)).indicators
+    ()
+    """
+    probe = Probe(task, tally)
+    asked: list[Question] = [_randomness, _unseen_class]
+    if gradients and probe.rows.numel():
+        probe.measure()
+        asked += [_vanishing, _saturated, _disagreement, _open_gap, _random_steps, _transfer]
+    fired = [found for ask in asked if (found := ask(probe)) is not None]
+    fired.sort(key=lambda one: -one.severity)
+    return Findings(tuple(fired), probe.rows, probe.points, probe.margins, probe.forward, probe.backward)
+
+
+def enough(hit: Tensor, share: float) -> bool:
+    """Whether at least two rows and at least a share of all of them are hit; of one or two rows, all."""
+    return int(hit.sum()) >= max(min(2, hit.numel()), share * hit.numel())
+
+
+def _randomness(probe: Probe) -> Indicator | None:
+    """Two identical calls of the model differ, or verified points failed."""
+    hit = probe.unsteady()
+    doubted = (probe.tally.unconfirmed > 0).nonzero().squeeze(1)
+    rows = torch.cat([probe.some[hit], doubted]).unique()
+    if not rows.numel():
+        return None
+    return Indicator(
+        "random output",
+        f"The model is not deterministic: {int(hit.sum())} of {hit.numel()} samples got other logits from the same call, and "
+        f"{doubted.numel()} samples lost an error when it was verified. This robust accuracy is not to be trusted: "
+        "attack the average over the randomness (energies.Average) and report a rate over repeated forward passes.",
+        probe.ids(rows),
+        Severity.WARNING,
+    )
+
+
+def _unseen_class(probe: Probe) -> Indicator | None:
+    """A class that no clean sample has or gets takes many of the points that count as errors."""
+    taken = probe.unseen_classes()
+    if taken is None or not enough(taken[1], 0.25) or int(taken[1].sum()) < 3:
+        return None
+    rows, hit, classes = taken
+    return Indicator(
+        "unseen class",
+        f"{int(hit.sum())} of {hit.numel()} adversarial points are put into class {', '.join(map(str, classes))}, which no "
+        "clean sample has or gets: is it a detector or a class of rejects? If rejected points are not errors, the robust "
+        "accuracy is understated; attack the logits of the other classes with the detector as a constraint.",
+        probe.ids(rows[hit]),
+        Severity.WARNING,
+    )
+
+
+def _vanishing(probe: Probe) -> Indicator | None:
+    """The linearized margin falls by less than a thousandth of itself over the whole budget, here and there."""
+    hit = (probe.promise <= 1e-3 * probe.clean.abs()) & (probe.gap <= 1e-3 * probe.clean.abs())
+    if not enough(hit, 0.1):
+        return None
+    return Indicator(
+        "vanishing gradients",
+        f"{_MASKED}The gradient of the margin is zero or next to zero at the clean and at the best point of {probe.of(hit)}: "
+        "gradient steps go nowhere there. Use random search (recipes.square), attack a smoothed copy, or give the step "
+        "that has no derivative a backward approximation.",
+        probe.ids(probe.rows[hit]),
+        Severity.WARNING,
+    )
+
+
+def _saturated(probe: Probe) -> Indicator | None:
+    """Cross-entropy has a gradient of zero in the dtype of the inputs where the margin has not."""
+    hit = probe.flat_loss & (probe.promise > 1e-3 * probe.clean.abs())
+    if not enough(hit, 0.1):
+        return None
+    return Indicator(
+        "saturated loss",
+        f"The cross-entropy saturates: its gradient is exactly zero, while that of the margin is not, at the clean point of "
+        f"{probe.of(hit)} (logits too large for {probe.task.x.dtype}?). Runs with cross-entropy or probabilities do not move: "
+        "this robust accuracy is not to be trusted unless runs with Margin() are part of it.",
+        probe.ids(probe.rows[hit]),
+        Severity.WARNING,
+    )
+
+
+def _disagreement(probe: Probe) -> Indicator | None:
+    """Finite differences of the margin are not what its gradient says."""
+    wrong, still = probe.differences()
+    if not enough(wrong, 0.5):
+        return None
+    flat = enough(wrong & still, 0.5 * float(wrong.float().mean()))
+    cause = (
+        "small steps do not change the output at all: a quantized input or another step function with a made-up "
+        "(straight-through) gradient"
+        if flat
+        else "a backward approximation, a broken gradient, or a function that varies on a very small scale"
+    )
+    return Indicator(
+        "gradient disagrees",
+        f"The gradient is not that of the function: along steepest or random short steps the margin of {probe.of(wrong)} does "
+        f"not change as its gradient says ({cause}). Gradients may mislead: this robust accuracy is not to be trusted "
+        "without random search (recipes.square) beside the gradient runs.",
+        probe.ids(probe.rows[wrong]),
+        Severity.WARNING,
+    )
+
+
+def _open_gap(probe: Probe) -> Indicator | None:
+    """At the best point the linearized margin still falls by far more than it has to, after many steps."""
+    hit = (probe.gap > 10 * torch.maximum(probe.least, probe.clean - probe.least)) & (probe.least > 0) & probe.long
+    if not enough(hit, 0.25):
+        return None
+    return Indicator(
+        "open gap",
+        f"{_MASKED}At the best point of {probe.of(hit)} the gradient promises more than ten times what would break the sample "
+        "and what all steps have gained, and yet they ended there: the gradient shatters. Attack a smoothed copy "
+        "(energies.Average over noise) or use random search (recipes.square).",
+        probe.ids(probe.rows[hit]),
+        Severity.WARNING,
+    )
+
+
+def _random_steps(probe: Probe) -> Indicator | None:
+    """A short random search ends lower than all gradient steps together."""
+    hit, broken = probe.random_search()
+    return _beaten(probe, hit, broken, "random steps win", f"A random search of {probe.queries} values")
+
+
+def _transfer(probe: Probe) -> Indicator | None:
+    """Perturbations of other samples, or points found on a smoothed copy, beat a sample's own points."""
+    hit, broken = probe.transfer()
+    return _beaten(probe, hit, broken, "transfer wins", "A point carried over from another sample or a smoothed copy")
+
+
+def _beaten(probe: Probe, hit: Tensor, broken: Tensor, name: str, what: str) -> Indicator | None:
+    strong, weak = enough(hit, 0.25), enough(broken, 0.1)
+    if not (strong or weak):
+        return None
+    rows = hit | broken
+    start = _MASKED if strong else "The attack was too weak, or gradients are masked. "
+    return Indicator(
+        name,
+        f"{start}{what} beats everything the attack found on {probe.of(rows)}, {int(broken.sum())} of which it breaks. Use "
+        "random search (recipes.square), a smoothed copy, more effort, or other losses.",
+        probe.ids(probe.rows[rows]),
+        Severity.WARNING if strong else Severity.NOTE,
+    )

@@ -1,0 +1,101 @@
+"""What is attacked, and what is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import flat
+from maxslope._status import Status
+from maxslope.energies import Criterion, Energy, Loss, Network, PerRow, TargetedLoss
+from maxslope.sets import Budget, Set
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Samples to attack.
+
+    Attributes:
+        network: the model, in tiles.
+        x: clean points, ``[n, *shape]``.
+        labels: ``[n]``; the classes to leave, or with ``targeted`` the classes to reach.
+        targeted: whether ``labels`` are targets.
+        budget: norm, eps and box.
+        domain: the allowed sets, row for row.
+        eps: ``[n]``.
+        ids: ``[n]`` int64, what random numbers are keyed by.
+        seed: likewise.
+    """
+
+    network: Network
+    x: Tensor
+    labels: Tensor
+    targeted: bool
+    budget: Budget
+    domain: Set
+    eps: Tensor
+    ids: Tensor
+    seed: int
+
+    def energy(self, samples: Tensor, criterion: PerRow | Criterion, rivals: Tensor | None = None) -> Energy:
+        """Return the energy of the given samples under a criterion."""
+        labels = self.labels[samples]
+        if self.targeted:
+            return TargetedLoss(self.network, labels, criterion)
+        return Loss(self.network, labels, criterion, rivals)
+
+    def allowed(self, samples: Tensor, x: Tensor) -> Tensor:
+        """Return whether points lie in their sets, up to 1e-6 eps and a few units in the last place, ``[rows]``."""
+        size = flat(x).abs().amax(1).clamp_min(1)
+        slack = 1e-6 * self.eps[samples] + 8 * torch.finfo(x.dtype).eps * size
+        return self.domain.take(samples).violation(x) <= slack
+
+
+class Tally:
+    """What is known of each sample. Every tensor is ``[n]``, ``[n, *shape]`` or ``[n, runs]``.
+
+    Attributes:
+        clean: the margin at the first point of the first run.
+        best: the least margin seen, at ``points``.
+        history: the least margin of each run, inf where it was not made.
+        last: where the last run ended.
+        chance: what the stopping rule last thought of another run.
+        executed: forward and backward passes of whole calls, padding included.
+    """
+
+    def __init__(self, task: Task, runs: int) -> None:
+        n, device = task.x.shape[0], task.x.device
+        self.best = torch.full((n,), torch.inf, dtype=task.x.dtype, device=device)
+        self.clean = torch.full_like(self.best, torch.nan)
+        self.history = torch.full((n, runs), torch.inf, dtype=task.x.dtype, device=device)
+        self.points = task.x.clone()
+        self.last = self.points.clone()
+        self.chance = torch.ones_like(self.best)
+        self.broken = torch.zeros(n, dtype=torch.bool, device=device)
+        self.non_finite = torch.zeros_like(self.broken)
+        self.unconfirmed = torch.zeros(n, dtype=torch.int64, device=device)
+        self.status = torch.full((n,), int(Status.RUNNING), dtype=torch.int64, device=device)
+        self.forward = torch.zeros_like(self.status)
+        self.backward = torch.zeros_like(self.status)
+        self.runs = torch.zeros_like(self.status)
+        self.executed = [0, 0]
+
+    def improve(self, samples: Tensor, x: Tensor, margin: Tensor) -> None:
+        """Keep the points of least margin, of all runs and of the present one; NaN never improves."""
+        run = self.runs[samples]
+        self.history[samples, run] = torch.fmin(self.history[samples, run], margin)
+        better = (margin < self.best[samples]) & ~self.broken[samples]
+        index = samples[better]
+        self.best[index] = margin[better]
+        self.points[index] = x[better]
+
+    def count(self, samples: Tensor, tile: int | None, forward: int, backward: int) -> None:
+        """Add passes: useful ones by sample, executed ones by whole calls."""
+        self.forward[samples] += forward
+        self.backward[samples] += backward
+        size = samples.numel()
+        rows = size if tile is None else -(-size // tile) * tile
+        self.executed[0] += forward * rows
+        self.executed[1] += backward * rows

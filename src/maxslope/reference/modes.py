@@ -1,0 +1,118 @@
+"""Which way a curve leaves a point: the velocities that the l_inf inclusion admits where gradients vanish."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+_ENUMERATED = 6
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What every coordinate does until the next event.
+
+    Attributes:
+        fixed: velocities of the coordinates that do not slide, ``[d]``; 0 for those a face holds.
+        slides: which coordinates slide along { xi_i = 0 }, ``[d]`` bool.
+        lower: least admissible velocities of sliding coordinates, ``[d]`` (-1, or 0 at a lower face).
+        upper: largest admissible velocities.
+        unique: whether the velocity is the only admissible one.
+    """
+
+    fixed: Array
+    slides: Array
+    lower: Array
+    upper: Array
+    unique: bool
+
+
+def choose_mode(g: Array, zero: Array, at_lo: Array, at_hi: Array, hessian_of: Array, drift: Array) -> Mode:
+    """Solve for the velocities where the gradient vanishes.
+
+    With Z the coordinates of zero gradient, v_Z must satisfy, for w = H_ZZ v_Z + c and bounds l <= v <= u,
+
+        w_i = 0 if l_i < v_i < u_i,   w_i >= 0 if v_i = l_i,   w_i <= 0 if v_i = u_i :
+
+    a gradient component that leaves zero does so on the side that keeps the coordinate moving as it does. These are the
+    first-order conditions of min <v, H v> / 2 + <c, v> over a box: one solution if H_ZZ is positive definite, and
+    possibly several otherwise. Of several the one of least size is taken: v = 0 where it is admissible.
+
+    Args:
+        g: gradient, ``[d]``.
+        zero: the set Z, ``[d]`` bool.
+        at_lo: coordinates on their lower face, ``[d]`` bool.
+        at_hi: likewise, upper.
+        hessian_of: H_ZZ.
+        drift: c = H_Z v of the other coordinates.
+    """
+    free = np.where(zero, 0.0, -np.sign(g))
+    free = np.where((at_lo & (free < 0)) | (at_hi & (free > 0)), 0.0, free)
+    lower, upper = np.where(at_lo, 0.0, -1.0), np.where(at_hi, 0.0, 1.0)
+    Z = np.flatnonzero(zero)
+    if not len(Z):
+        return Mode(free, np.zeros_like(zero), lower, upper, True)
+    v, unique = _admissible(hessian_of, drift, lower[Z], upper[Z])
+    inside = (v > lower[Z] + 1e-12) & (v < upper[Z] - 1e-12)
+    slides = np.zeros_like(zero)
+    slides[Z[inside]] = True
+    fixed = free.copy()
+    fixed[Z[~inside]] = v[~inside]
+    return Mode(fixed, slides, lower, upper, unique)
+
+
+def _admissible(H: Array, c: Array, lower: Array, upper: Array) -> tuple[Array, bool]:
+    """The least admissible velocity and whether it is the only one."""
+    least = float(np.linalg.eigvalsh(H)[0])
+    definite = least > 1e-9 * max(1e-12, float(np.abs(H).max()))
+    if definite or len(c) > _ENUMERATED:
+        return _active_set(H, c, lower, upper), definite
+    found = _all(H, c, lower, upper)
+    if not found:
+        return np.clip(np.zeros_like(c), lower, upper), False
+    best = min(found, key=lambda v: float(np.abs(v).sum()))
+    singular = float(np.abs(np.linalg.eigvalsh(H)).min()) <= 1e-9 * max(1e-12, float(np.abs(H).max()))
+    return best, not singular and all(np.abs(v - best).max() < 1e-9 for v in found)
+
+
+def _all(H: Array, c: Array, lower: Array, upper: Array) -> list[Array]:
+    """Every solution of the conditions, face by face."""
+    found = []
+    slack = 1e-10 * (np.abs(H).max() + np.abs(c).max() + 1e-300)
+    for face in itertools.product((0, -1, 1), repeat=len(c)):
+        held = np.array(face)
+        v = np.where(held < 0, lower, np.where(held > 0, upper, 0.0))
+        S = np.flatnonzero(held == 0)
+        if len(S):
+            v[S], *_ = np.linalg.lstsq(H[np.ix_(S, S)], -(H @ v + c)[S], rcond=1e-12)
+        w = H @ v + c
+        inside = bool(((v >= lower - 1e-12) & (v <= upper + 1e-12)).all())
+        signs = np.where(held == 0, np.abs(w), np.where(held < 0, -w, w))
+        if inside and bool((signs <= slack).all()):
+            found.append(np.clip(v, lower, upper))
+    return found
+
+
+def _active_set(H: Array, c: Array, lower: Array, upper: Array) -> Array:
+    """Primal-dual active sets, then projected coordinate descent to polish where the sets cycle."""
+    v = np.zeros_like(c)
+    w = c.copy()
+    scale = max(float(np.abs(H).max()), 1e-300)
+    for _ in range(50):
+        low, high = v - w / scale < lower, v - w / scale > upper
+        new = np.where(low, lower, np.where(high, upper, 0.0))
+        S = np.flatnonzero(~low & ~high)
+        if len(S):
+            new[S] = np.linalg.solve(H[np.ix_(S, S)], -(H @ new + c)[S])
+        w_new = np.where(low | high, H @ new + c, 0.0)
+        if np.array_equal(new, v):
+            return v
+        v, w = new, w_new
+    v = np.clip(v, lower, upper)
+    for _ in range(2000):
+        for i in range(len(c)):
+            v[i] = np.clip(v[i] - (H[i] @ v + c[i]) / max(H[i, i], 1e-300), lower[i], upper[i])
+    return v

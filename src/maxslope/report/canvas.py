@@ -1,0 +1,57 @@
+"""Paper, ink and files: what every figure shares."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#1b1f24"
+COLORS = ("#0f4c81", "#c2410c", "#0f766e", "#7c3aed", "#a16207", "#64748b", "#be185d", "#15803d")
+
+
+def blank(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches, drawn without a screen.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('Figures need matplotlib: pip install "maxslope[flows]".') from error
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def tidy(axis: Axes) -> None:
+    """Take off the lines a reader does not need."""
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    axis.tick_params(labelsize=8, colors=INK)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write ``path`` with the endings .svg and .png; the same figure gives the same bytes."""
+    import matplotlib
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context({"svg.hashsalt": "maxslope", "svg.fonttype": "path"}):
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Software": None})
+
+
+def write_csv(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write records of equal keys as a table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(records[0]))
+        writer.writeheader()
+        writer.writerows(records)

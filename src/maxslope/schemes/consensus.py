@@ -1,0 +1,97 @@
+"""Consensus-based search: a swarm for every row, no gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope import _random
+from maxslope._rows import column, flat
+from maxslope.schemes.inner import Inner, Problem, Solution
+from maxslope.sets import Set
+
+
+@dataclass(frozen=True)
+class Consensus(Inner):
+    """Consensus-based optimization: particles drift to a weighted mean and explore in proportion to their distance.
+
+    With m = sum_j w_j z_j, w_j proportional to exp(-alpha (E(z_j) - min E) / (max E - min E)), a particle moves by
+    -dt (z - m) + sigma sqrt(dt) |z - m| n per coordinate, n normal, and is projected back onto the region. Energies
+    are measured by their own spread in the swarm, so that tiny steps are searched as sharply as large ones. One
+    particle starts at the center, the others at random in the step ball; all are rows of one batch. The best point
+    ever seen is taken. Solved means consensus: the swarm spreads over at most ``spread`` of the step.
+
+    Args:
+        particles: at least 2.
+        iterations: evaluations of the swarm.
+        alpha: inverse temperature in units of the spread of energies.
+        sigma: size of the noise.
+        dt: length of a move.
+        spread: what counts as consensus, relative to the radius.
+        seed: random numbers are keyed by (seed, the bits of the center).
+
+    Source: Pinnau, Totzeck, Tse and Martin, A consensus-based model for global optimization and its mean-field limit
+    (2017); anisotropic noise by Carrillo, Jin, Li and Zhu (2021).
+    """
+
+    particles: int = 30
+    iterations: int = 30
+    alpha: float = 50.0
+    sigma: float = 0.7
+    dt: float = 0.5
+    spread: float = 0.05
+    seed: int = 0
+
+    def solve(self, problem: Problem) -> Solution:
+        """See :class:`Inner`."""
+        x = problem.x
+        rows, n = x.shape[0], self.particles
+        owner = torch.arange(rows, device=x.device).repeat_interleave(n)
+        energy, region = problem.energy.take(owner), problem.region.take(owner)
+        key = _random.keys(self.seed, _random.keys_of_points(flat(x)))
+        z = self._starts(problem, region, key)
+        best, least = x, problem.evaluation.value
+        mean = x
+        for k in range(self.iterations):
+            value = energy.look(z.flatten(0, 1)).value.reshape(rows, n)
+            value = torch.where(value.isfinite(), value, torch.inf)
+            at = value.argmin(1)
+            row = torch.arange(rows, device=x.device)
+            lower = value[row, at] < least
+            best = torch.where(column(lower, x), z[row, at], best)
+            least = torch.where(lower, value[row, at], least)
+            mean = _consensus(z, value, self.alpha)
+            if k + 1 < self.iterations:
+                z = self._move(z, mean, region, _random.keys(k, key))
+        gap = (z - mean[:, None]).reshape(rows * n, *x.shape[1:])
+        wide = problem.space.norm(gap).reshape(rows, n).mean(1)
+        spent = torch.full((rows,), n * self.iterations, dtype=torch.int64, device=x.device)
+        solved = (wide <= self.spread * problem.radius) & least.isfinite()
+        return Solution(best, least, solved, spent, torch.zeros_like(spent))
+
+    def _starts(self, problem: Problem, region: Set, key: Tensor) -> Tensor:
+        x, n = problem.x, self.particles
+        shots = [
+            x + column(problem.radius, x) * problem.space.sample(_random.keys(j, key, -1), x) for j in range(n - 1)
+        ]
+        z = torch.stack([x, *shots], 1)
+        return region.project(z.flatten(0, 1)).reshape(z.shape)
+
+    def _move(self, z: Tensor, mean: Tensor, region: Set, key: Tensor) -> Tensor:
+        way = z - mean[:, None]
+        noise = _random.normal(key, z.shape[1:]).to(z)
+        moved = z - self.dt * way + self.sigma * self.dt**0.5 * way.abs() * noise
+        return region.project(moved.flatten(0, 1)).reshape(z.shape)
+
+
+def _consensus(z: Tensor, value: Tensor, alpha: float) -> Tensor:
+    """The weighted mean of every swarm, ``[rows, *shape]``."""
+    least = value.amin(1, keepdim=True)
+    most = torch.where(value.isfinite(), value, least).amax(1, keepdim=True)
+    width = torch.where(most > least, most - least, torch.ones_like(most))
+    weight = torch.exp(-alpha * (value - least) / width)
+    weight = torch.where(weight.isfinite(), weight, 0.0)
+    weight = weight / weight.sum(1, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny)
+    return (weight.reshape(*weight.shape, *(1,) * (z.ndim - 2)) * z).sum(1)

@@ -1,0 +1,196 @@
+"""Random search: propose, look at the value, keep what is lower. No gradients."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope import _random
+from maxslope._rows import choose, column, flat
+from maxslope.energies import Blind, Energy
+from maxslope.schemes.base import Here, Memory, Scheme
+from maxslope.schemes.steps import Constant, StepSize
+from maxslope.sets import BallBox, Box, Set
+from maxslope.spaces import Lp, Space
+
+_HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # of the run, where the windows' area halves
+_SIZES = (0.3, 2.0)  # of an addition, in units of the radius
+
+
+class Search(Scheme):
+    """A scheme that proposes a point, sees its value at the next evaluation, and keeps the best one of each row.
+
+    It carries (best point, its value, proposals made, key); rows are told apart by their keys alone: the bits of the
+    point a row starts at, the seed of the scheme and, if the energy is :class:`Blind` with keys, those.
+    """
+
+    queries: int
+    seed: int
+
+    def start(self, x: Tensor) -> Memory:
+        """See :class:`Scheme`."""
+        key = _random.keys(self.seed, _random.keys_of_points(flat(x)))
+        value = torch.full(x.shape[:1], torch.inf, dtype=x.dtype, device=x.device)
+        return x.clone(), value, torch.zeros_like(key), key
+
+
+def judge(here: Here, best: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the better of the point that was just evaluated and ``best``, and its value; NaN is never better."""
+    better = here.evaluation.value < least
+    return choose(better, here.x, best), torch.where(better, here.evaluation.value, least)
+
+
+def key_at(key: Tensor, clock: Tensor, energy: Energy) -> Tensor:
+    """The key of one proposal of each row."""
+    if isinstance(energy, Blind) and energy.key is not None:
+        return _random.keys(0, key, energy.key, clock)
+    return _random.keys(0, key, clock)
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class RandomSearch(Search):
+    """z = best + change on a random window; best+ = z if E(z) < E(best), else best.
+
+    Points of shape ``[c, h, w]`` change on a square, others on a random set of coordinates; its share of all
+    coordinates halves as the run goes on, from ``share`` down to single pixels. What changes depends on the set:
+
+        l_inf box      each channel of the window to one of its two bounds at random, never a change of nothing
+        l_p ball, box  z = P_K(best + s h), h two hills of opposite signs in the window, |s h| uniform in 0.3 to 2 radii,
+                       P_K the exact projection: what the ball lacks is taken from everywhere
+
+    Each step evaluates the last proposal and makes one; the last step returns to the best point. A curve of this
+    scheme shows its proposals, so its energy goes up and down.
+
+    Args:
+        queries: proposals in a run.
+        share: of all coordinates in the first windows, in (0, 1].
+        space: the norm of the motion; only reports use it.
+        seed: random numbers are keyed by (seed, the bits of the starting point, the keys of a :class:`Blind` energy).
+
+    Raises:
+        ValueError: if there are no queries or the share is not in (0, 1]; in ``step``, if the set is neither a box nor
+            a ball in a box.
+
+    Source: Andriushchenko, Croce, Flammarion and Hein, Square Attack (arXiv:1912.00049), for windows, schedule
+    and hills; adding and projecting instead of moving norm from window to window is the project's own, for any p.
+
+    >>> from maxslope.energies import Quadratic
+    >>> from maxslope.flow import Steps, flow
+    >>> K = Box(torch.full((1, 4), 1.0), torch.full((1, 4), 2.0))
+    >>> E = Blind(Quadratic(torch.eye(4))).within(K)
+    >>> flow(E, torch.full((1, 4), 1.5), scheme=RandomSearch(60), until=Steps(60)).end
+    tensor([[1., 1., 1., 1.]])
+    """
+
+    queries: int
+    share: float
+    space: Space
+    rate: float
+    tau: StepSize
+    seed: int
+
+    def __init__(self, queries: int, share: float = 0.1, space: Space | None = None, seed: int = 0) -> None:
+        if queries < 1 or not 0 < share <= 1:
+            raise ValueError(f"Random search needs queries >= 1 and a share in (0, 1], got {queries} and {share}.")
+        values = (queries, share, Lp(math.inf) if space is None else space, math.inf, Constant(1 / queries), seed)
+        for name, value in zip(("queries", "share", "space", "rate", "tau", "seed"), values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
+        """See :class:`Scheme`."""
+        best, least, clock, key = memory
+        best, least = judge(here, best, least)
+        x = self._propose(best, clock, key_at(key, clock, here.energy), here.domain)
+        x = choose(clock + 1 >= self.queries, best, x)
+        return x, (best, least, clock + 1, key)
+
+    def _propose(self, best: Tensor, clock: Tensor, key: Tensor, domain: Set) -> Tensor:
+        share = share_at(self.share, clock, self.queries)
+        if isinstance(domain, Box):
+            return _to_bounds(best, share, key, domain)
+        if isinstance(domain, BallBox):
+            return _add(best, share, key, domain)
+        raise ValueError(f"Random search moves in boxes and in balls with boxes, got {type(domain).__name__}.")
+
+
+def share_at(first: float, clock: Tensor, queries: int) -> Tensor:
+    """The share of coordinates in a window, ``[rows]`` float64: halved at fixed fractions of the run.
+
+    >>> share_at(0.8, torch.tensor([0, 6, 900]), 1000)
+    tensor([0.8000, 0.2000, 0.0016], dtype=torch.float64)
+    """
+    passed = torch.tensor(_HALVINGS, dtype=torch.float64, device=clock.device)
+    halvings = (clock[:, None] / queries > passed).sum(1)
+    return first * 0.5 ** halvings.double()
+
+
+def _to_bounds(best: Tensor, share: Tensor, key: Tensor, domain: Box) -> Tensor:
+    """Move the window to random bounds of the box; if it lies there already, to the opposite ones."""
+    window = _window(key, share, best, least=1)
+    free = best.ndim != 4  # coordinates without neighbors have signs of their own
+    shape = best.shape[1:] if free else (best.shape[1], 1, 1)
+    way = _random.sign(_random.keys(1, key), shape).to(best).expand_as(best)
+    z = torch.where(window, domain.minimize_linear(-way), best)
+    idle = (flat(z) == flat(best)).all(1)
+    if not bool(idle.any()):
+        return z
+    return choose(idle, torch.where(window, domain.minimize_linear(way), best), z)
+
+
+def _add(best: Tensor, share: Tensor, key: Tensor, domain: BallBox) -> Tensor:
+    """Add a pattern to the window and project: what the budget lacks is taken from everywhere."""
+    window = _window(key, share, best, least=3)
+    pattern = torch.where(window, _pattern(key, window).to(best), 0.0)
+    low, high = _SIZES
+    size = (low + (high - low) * _random.uniform(_random.keys(4, key), (1,)).squeeze(1)).to(best) * domain.radius
+    length = domain.norm.norm(pattern)
+    return domain.project(best + column(size / torch.where(length > 0, length, torch.ones_like(length)), best) * pattern)
+
+
+def _pattern(key: Tensor, window: Tensor) -> Tensor:
+    """Two hills of opposite signs, side by side in the window; independent heights where there are no squares.
+
+    The hills fall off as 1 / (1 + distance from the middle of their half).
+    """
+    shape = window.shape[1:]
+    if window.ndim != 4:
+        return _random.normal(_random.keys(3, key), shape)
+    draws = _random.sign(_random.keys(3, key), (shape[0] + 1,))
+    return _hills(window[:, 0], draws[:, 0] > 0)[:, None] * draws[:, 1:, None, None]
+
+
+def _hills(window: Tensor, upright: Tensor) -> Tensor:
+    """``[rows, h, w]``; where ``upright`` holds one hill lies above the other, elsewhere beside it."""
+    y, x = (window.any(d).cumsum(1) - 1 for d in (2, 1))  # coordinates within the window, right in it alone
+    return torch.where(upright[:, None, None], _pair(y, x), _pair(x, y).mT)
+
+
+def _pair(along: Tensor, across: Tensor) -> Tensor:
+    size = (along.amax(1, keepdim=True) + 1).double()
+    low = (size / 2).floor()
+    first = along < low
+    middle = torch.where(first, low, size + low) / 2 - 0.5
+    width = (across.amax(1, keepdim=True) + 1).double()
+    far = torch.maximum((along - middle).abs()[:, :, None], (across - width / 2 + 0.5).abs()[:, None, :])
+    return torch.where(first, -1.0, 1.0)[:, :, None] / (1 + far)
+
+
+def _window(key: Tensor, share: Tensor, like: Tensor, least: int) -> Tensor:
+    """A mask of the shape of ``like``: a random square of a share of each image, or a random set of coordinates."""
+    if like.ndim != 4:
+        u = _random.uniform(key, like.shape[1:]).flatten(1)
+        count = (share * u.shape[1]).round().long().clamp(1, u.shape[1])
+        level = u.sort(1).values.gather(1, count[:, None] - 1)
+        return (u <= level).reshape(like.shape)
+    h, w = like.shape[2:]
+    side = (share * h * w).sqrt().round().clamp(min(least, h, w), min(h, w))
+    corner = _random.uniform(key, (2,))
+    marks = []
+    for d, extent in enumerate((h, w)):
+        first = (corner[:, d] * (extent - side + 1)).floor()[:, None]
+        at = torch.arange(extent, device=like.device)
+        marks.append((at >= first) & (at < first + side[:, None]))
+    return (marks[0][:, None, :, None] & marks[1][:, None, None, :]).expand_as(like)

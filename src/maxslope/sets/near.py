@@ -1,0 +1,133 @@
+"""What a step may reach: a set and a ball around points of it, as a set of its own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import choose, column, flat, take
+from maxslope.sets.ball_box import BallBox, ball
+from maxslope.sets.base import Everything, Set
+from maxslope.sets.box import Box, separable
+from maxslope.spaces import Space
+
+
+def near(domain: Set, x: Tensor, radius: Tensor, space: Space) -> Set:
+    """Return K intersected with the ball { |z - x| <= radius }, where projections and linear minimizers are exact.
+
+    Boxes meet in a box, and a ball meets a box in a :class:`BallBox`; two balls make a :class:`Meet`.
+
+    Args:
+        domain: K.
+        x: points of K, ``[rows, *shape]``.
+        radius: ``[rows]``, not negative.
+        space: the norm of the ball.
+
+    >>> unit = Box(torch.zeros(1, 2), torch.ones(1, 2))
+    >>> from maxslope.spaces import Lp
+    >>> near(unit, torch.ones(1, 2), torch.tensor([0.25]), Lp(math.inf)).project(torch.zeros(1, 2))
+    tensor([[0.7500, 0.7500]])
+    """
+    if isinstance(domain, Everything):
+        return ball(space, x, radius)
+    lp, weights = separable(space)
+    if isinstance(domain, Box):
+        return _within_box(domain, x, radius, space)
+    if math.isinf(lp.p) and isinstance(domain, BallBox):
+        width = column(radius, x) / (1.0 if weights is None else weights.to(x))
+        box = domain.box.intersect(torch.minimum(x - width, x), torch.maximum(x + width, x))
+        return replace(domain, box=box, centered=bool(box.violation(domain.center).le(0).all()))
+    return Meet(domain, x, radius, space)
+
+
+def _within_box(box: Box, x: Tensor, radius: Tensor, space: Space) -> Set:
+    inside = box.project(x)
+    return ball(space, inside, radius, box)
+
+
+@dataclass(frozen=True, eq=False)
+class Meet(Set):
+    """The set K intersected with { |z - x| <= radius } for two curved constraints.
+
+    Linear minimizers are exact (``K.minimize_linear_near``). The projection is Dykstra's: exact where one of the two
+    constraints decides alone, otherwise iterated to ``tolerance`` times the radius and made feasible towards ``x``.
+
+    Args:
+        domain: K.
+        center: points x of K, ``[rows, *shape]``.
+        radius: ``[rows]``.
+        space: the norm of the ball.
+        tolerance: relative to the radius.
+
+    Source: Boyle and Dykstra, A method for finding projections onto the intersection of convex sets (1986).
+    """
+
+    domain: Set
+    center: Tensor
+    radius: Tensor
+    space: Space
+    tolerance: float = 1e-8
+
+    def project(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        step = ball(self.space, self.center.expand_as(x), self.radius.expand(x.shape[0]))
+        one = self.domain.project(x)
+        done = step.violation(one) <= 0
+        if bool(done.all()):
+            return one
+        other = step.project(x)
+        alone = ~done & (self.domain.violation(other) <= 0)
+        answer = choose(alone, other, one)
+        rest = (~done & ~alone).nonzero().squeeze(1)
+        if rest.numel():
+            both = _dykstra(self.domain.take(rest), step.take(rest), x[rest], self.radius.expand(x.shape[0])[rest], self.tolerance)
+            answer = answer.index_copy(0, rest, self._towards_center(both, rest))
+        return answer
+
+    def minimize_linear(self, xi: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return self.domain.minimize_linear_near(xi, self.center.expand_as(xi), self.radius.expand(xi.shape[0]), self.space)
+
+    def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`; three curved constraints are more than this set knows."""
+        raise ValueError("A linear form over a set and two step balls has no exact solver here; take one ball at a time.")
+
+    def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`; the slope within K alone, which is that of the motion (the step ball only limits a step)."""
+        return self.domain.slope(xi, x, space)
+
+    def violation(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return torch.maximum(self.domain.violation(x), self.space.distance(self.center, x) - self.radius).clamp_min(0)
+
+    def take(self, index: Tensor) -> Meet:
+        """See :class:`Set`."""
+        return Meet(self.domain.take(index), take(self.center, index), take(self.radius, index), self.space, self.tolerance)
+
+    def _towards_center(self, z: Tensor, rows: Tensor) -> Tensor:
+        """Take back what is left outside the step ball, along the segment to x, which lies in both sets."""
+        center, radius = take(self.center, rows), take(self.radius, rows)
+        size = self.space.distance(center, z).clamp_min(torch.finfo(z.dtype).tiny)
+        return center + column((radius / size).clamp_max(1), z) * (z - center)
+
+
+def _dykstra(first: Set, second: Set, x: Tensor, radius: Tensor, tolerance: float) -> Tensor:
+    """Alternate projections with Dykstra's corrections; the last one is onto the first set. Rows rest once settled."""
+    z, answer = x, x
+    p, q = torch.zeros_like(x), torch.zeros_like(x)
+    settled = torch.zeros_like(radius, dtype=torch.bool)
+    for _ in range(200):
+        y = second.project(z + q)
+        q = z + q - y
+        new = first.project(y + p)
+        p = y + p - new
+        change = flat(new - z).norm(dim=1) + flat(new - y).norm(dim=1)
+        answer = choose(settled, answer, new)
+        settled = settled | (change <= tolerance * radius)
+        z = new
+        if bool(settled.all()):
+            break
+    return answer

@@ -1,0 +1,99 @@
+"""Measured orders, defects and residuals, on quadratics and on the trained two-moons network."""
+
+import math
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from maxslope.energies import Quadratic
+from maxslope.reference import Convergence, convergence, euclidean_bowl, piecewise_linear, reference, water_filling
+from maxslope.report.convergence import draw
+from maxslope.report.moons import problem, train
+from maxslope.schemes import Explicit, MinimizingMovement, Newton, SemiImplicit
+from maxslope.sets import Linf
+from maxslope.spaces import Lp
+
+TAUS = [0.04 / 2**k for k in range(5)]
+
+
+@cache
+def on_the_network() -> Convergence:
+    energy, x = problem(train(nn.GELU), 24)
+    box = energy.within(Linf(0.2, box=None).around(x))
+    curves = reference(box, x, 0.4, instants=1280)
+    rows = curves.unique.nonzero().squeeze(1)
+    schemes = {
+        "explicit": Explicit,
+        "semi-implicit": SemiImplicit,
+        "minimizing movement": lambda tau: MinimizingMovement(tau, inner=Newton(), nodes=0),
+    }
+    path = lambda t: curves.curve.at(t)[rows]  # noqa: E731
+    return convergence(box.take(rows), x[rows], schemes, TAUS, path, until=0.4)
+
+
+@pytest.mark.parametrize("name", ["explicit", "semi-implicit"])
+def test_first_order_on_the_trained_network(name: str) -> None:
+    study = on_the_network()
+    slope, low, high = study.orders[name]
+    assert slope >= 0.95
+    assert low <= slope <= high
+
+
+def test_minimizing_movements_are_closer() -> None:
+    study = on_the_network()
+    slope, _, _ = study.orders["minimizing movement"]
+    assert slope >= 0.9
+    ratio = study.errors["minimizing movement"].mean(1) / study.errors["explicit"].mean(1)
+    assert float(ratio.max()) < 0.7
+
+
+def test_defect_and_residual_tend_to_zero_and_speed_stays_at_most_one() -> None:
+    study = on_the_network()
+    for name in study.errors:
+        defect, residual = study.defects[name].mean(1), study.residuals[name].mean(1)
+        assert float(defect[-1]) < 0.15 * float(defect[0])
+        assert float(residual[-1]) < 0.15 * float(residual[0])
+        assert study.defect_orders[name][0] >= 0.9
+        assert float(study.speeds[name].max()) <= 1 + 1e-6
+
+
+def test_first_order_on_a_quadratic_with_sliding() -> None:
+    g = torch.Generator().manual_seed(3)
+    a = torch.randn(3, 3, generator=g, dtype=torch.float64)
+    A, x = a @ a.T + 0.5 * torch.eye(3, dtype=torch.float64), torch.randn(8, 3, generator=g, dtype=torch.float64)
+    schemes = {"explicit": Explicit, "semi-implicit": SemiImplicit}
+    study = convergence(Quadratic(A), x, schemes, TAUS, lambda t: piecewise_linear(A, x, t), until=1.0)
+    assert all(study.orders[name][0] >= 0.95 for name in schemes)
+
+
+@pytest.mark.parametrize(("closed", "p"), [(euclidean_bowl, 2), (water_filling, 1)])
+def test_other_norms(closed, p: float) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
+    x = torch.tensor([[1.0, -0.6, 0.2], [0.3, 0.31, 0.32]], dtype=torch.float64)
+    energy = Quadratic(torch.eye(3, dtype=torch.float64))
+    schemes = {
+        "explicit": lambda tau: Explicit(tau, Lp(p)),
+        "semi-implicit": lambda tau: SemiImplicit(tau, Lp(p)),
+    }
+    study = convergence(energy, x, schemes, [0.09, 0.045, 0.0225], lambda t: closed(x, t), until=1.0)
+    for name in schemes:
+        assert float(study.errors[name][-1].max()) < 3 * 0.0225
+        assert math.isfinite(study.orders[name][0])
+
+
+def test_picture_and_table(tmp_path: Path) -> None:
+    study = on_the_network()
+    draw(study, tmp_path / "study", "title")
+    assert (tmp_path / "study.svg").stat().st_size > 5000
+    assert (tmp_path / "study.png").stat().st_size > 5000
+    records = study.table()
+    assert len(records) == 3 * len(TAUS)
+    assert records[0]["scheme"] == "explicit"
+
+
+def test_misuse() -> None:
+    x = torch.ones(1, 2)
+    with pytest.raises(ValueError, match="at least two"):
+        convergence(Quadratic(torch.eye(2)), x, {"explicit": Explicit}, [0.1], lambda t: x)

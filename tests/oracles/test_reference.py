@@ -1,0 +1,179 @@
+"""Closed forms, the event-driven reference and the stiff smoothed solver against each other."""
+
+import math
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+
+from maxslope import Status
+from maxslope.energies import Energy, Function, Linear, Quadratic
+from maxslope.flow import flow
+from maxslope.reference import (
+    concave,
+    euclidean_bowl,
+    linear,
+    piecewise_linear,
+    rated_bowl,
+    reference,
+    sliding,
+    smoothed,
+    water_filling,
+)
+from maxslope.report.moons import SquaredError, problem, train
+from maxslope.schemes import Explicit, MinimizingMovement, Newton
+from maxslope.sets import L2, Box
+from maxslope.spaces import Lp
+
+
+def points(rows: int = 4, d: int = 3, seed: int = 0) -> torch.Tensor:
+    return torch.randn(rows, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def definite(d: int, seed: int) -> torch.Tensor:
+    a = points(d, d, seed)
+    return a @ a.T + 0.1 * torch.eye(d, dtype=torch.float64)
+
+
+@cache
+def gelu() -> tuple[SquaredError, torch.Tensor]:
+    return problem(train(nn.GELU), 12)
+
+
+def slowly(energy: Energy, x: torch.Tensor, t: float, space: Lp, rate: float = math.inf, steps: int = 4000) -> torch.Tensor:
+    """The explicit scheme with tiny steps: an oracle for closed forms in any norm."""
+    return flow(energy, x, scheme=Explicit(t / steps, space, rate), until=t).end
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, math.inf])
+def test_linear(p: float) -> None:
+    c, x = points(3, 4, 1), points(3, 4, 2)
+    torch.testing.assert_close(linear(c, x, 0.7, Lp(p)), slowly(Linear(c), x, 0.7, Lp(p), steps=7), rtol=0, atol=1e-12)
+
+
+def test_linear_in_a_box_stops_at_faces() -> None:
+    c, x = points(3, 4, 1), torch.zeros(3, 4, dtype=torch.float64)
+    box = Box(torch.full((1, 4), -0.3, dtype=torch.float64), torch.full((1, 4), 0.6, dtype=torch.float64))
+    found = reference(Linear(c).within(box), x, 1.0, instants=20)
+    for k in (3, 11, 20):
+        wanted = linear(c, x, k / 20, Lp(math.inf), box)
+        torch.testing.assert_close(found.curve.points[k], wanted, rtol=0, atol=1e-12)
+    assert found.unique.all()
+    with pytest.raises(ValueError, match="leave out the box"):
+        linear(c, x, 1.0, Lp(2), box)
+
+
+@pytest.mark.parametrize(
+    ("closed", "space", "rate"),
+    [
+        (euclidean_bowl, Lp(2), math.inf),
+        (water_filling, Lp(1), math.inf),
+        (lambda x, t: rated_bowl(x, t, 2.0), Lp(2), 2.0),
+        (lambda x, t: rated_bowl(x, t, 3.5), Lp(2), 3.5),
+        (lambda x, t: rated_bowl(x, t, 1.5), Lp(2), 1.5),
+    ],
+)
+def test_bowls_against_tiny_steps(closed, space: Lp, rate: float) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
+    x, energy = points(3, 4), Quadratic(torch.eye(4, dtype=torch.float64))
+    for t in (0.3, 1.1):
+        assert float((closed(x, t) - slowly(energy, x, t, space, rate)).abs().max()) < 2e-3
+
+
+def test_reference_meets_the_sliding_set_of_a_diagonal_energy() -> None:
+    x = points(5)
+    found = reference(Quadratic(torch.diag(torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64))), x, 2.5, instants=50)
+    for k in range(51):
+        assert float((found.curve.points[k] - sliding(x, 2.5 * k / 50)).abs().max()) < 1e-8
+    assert found.unique.all()
+    assert (found.curve.status == Status.FINISHED).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_reference_slides_as_the_piecewise_linear_flow_does(seed: int) -> None:
+    x, A = points(3, 3 + seed % 2, seed), definite(3 + seed % 2, 10 + seed)
+    found = reference(Quadratic(A), x, 1.5, instants=60)
+    for k in range(0, 61, 4):
+        wanted = piecewise_linear(A, x, 1.5 * k / 60)
+        assert float((found.curve.points[k] - wanted).abs().max()) < 1e-8
+    assert found.unique.all()
+
+
+def test_sliding_in_the_plane_by_hand() -> None:
+    """A = [[2, 1], [1, 2]], from (1, 0): xi = (2, 1), v = (-1, -1) until 2 x_2 + x_1 = 0, at once sliding v_2 = 1/2."""
+    A = torch.tensor([[2.0, 1.0], [1.0, 2.0]], dtype=torch.float64)
+    x = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    meet = 1 / 3  # x_1 = 1 - t, x_2 = -t: 1 - t - 2 t = 0
+    for t in (0.2, meet, 0.8, 1.0, 2.0):
+        s = max(min(t, 1.0) - meet, 0.0)
+        wanted = torch.tensor([[1 - min(t, 1.0), -min(t, meet) + s / 2]], dtype=torch.float64)
+        torch.testing.assert_close(piecewise_linear(A, x, t), wanted, rtol=0, atol=1e-12)
+
+
+def test_saddle_point_is_not_unique_and_says_so() -> None:
+    energy = Quadratic(-torch.eye(2, dtype=torch.float64))
+    x = torch.tensor([[0.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
+    found = reference(energy, x, 1.0, instants=10)
+    assert found.unique.tolist() == [False, True]
+    torch.testing.assert_close(found.curve.end, concave(x, 1.0), rtol=0, atol=1e-12)
+    # every other departure has the same right to be called a curve of maximal slope: it dissipates what it should
+    for leave, direction in ((0.0, 1.0), (0.25, -1.0)):
+        late = concave(x, 1.0, leave, direction)
+        assert float(late[0, 0]) == direction * (1 - leave)
+        assert float(energy.look(late).value[0]) < float(energy.look(found.curve.end).value[0])
+    explicit = flow(energy, x, scheme=Explicit(0.1), until=1.0)
+    torch.testing.assert_close(explicit.end, concave(x, 1.0), rtol=0, atol=1e-12)
+
+
+def test_an_energy_that_ignores_a_coordinate_is_not_unique() -> None:
+    found = reference(Function(lambda z: z[:, 0].square()), torch.ones(1, 2, dtype=torch.float64), 0.5, instants=4)
+    assert found.unique.tolist() == [False]
+    torch.testing.assert_close(found.curve.end, torch.tensor([[0.5, 1.0]], dtype=torch.float64))
+
+
+def test_reference_in_a_box_meets_minimizing_movements() -> None:
+    """Faces, release from them, and sliding, in one run."""
+    x, A = points(3, 2, 4), definite(2, 5)
+    box = Box(x - 0.4, x + 0.7)
+    found = reference(Quadratic(A).within(box), x, 1.5, instants=300)
+    tau = 1.5 / 300
+    mm = flow(Quadratic(A).within(box), x, scheme=MinimizingMovement(tau, inner=Newton(), nodes=0), until=1.5)
+    assert float((mm.points - found.curve.points).abs().max()) < 2 * tau
+    assert float(found.curve.defect().abs().max()) < 0.02
+    assert float(found.curve.speed.max()) <= 1 + 1e-6
+
+
+def test_trained_network_against_the_stiff_smoothed_solver() -> None:
+    energy, x = gelu()
+    x = x[:6]
+    energy = energy.take(torch.arange(6))
+    found = reference(energy, x, 0.4, instants=64)
+    scale = float(energy.evaluate(x).gradient.abs().max())
+    stiff = smoothed(energy, x, [0.2, 0.4], 1e-4 * scale)
+    rows = found.unique & (found.curve.status == Status.FINISHED)
+    assert int(rows.sum()) >= 5
+    for k, t in enumerate((32, 64)):
+        assert float((stiff[k] - found.curve.points[t])[rows].abs().max()) < 1e-4
+
+
+def test_defect_of_the_reference_is_that_of_its_quadrature() -> None:
+    energy, x = gelu()
+    coarse, fine = (reference(energy, x, 0.4, instants=n).curve.defect().abs().max() for n in (32, 128))
+    assert float(fine) < 1e-3
+    assert float(fine) < 0.3 * float(coarse)
+
+
+def test_kinks_are_reported() -> None:
+    """An energy with a kink has no tangent sliding set: Newton's method fails there, and the row says so."""
+    found = reference(Function(lambda z: z.abs().sum(1)), torch.tensor([[0.3, 1.0]], dtype=torch.float64), 0.5, instants=8)
+    assert int(found.curve.status[0]) == Status.UNSOLVED or float(found.curve.end[0, 0].abs()) < 1e-6
+
+
+def test_misuse() -> None:
+    energy, x = Quadratic(torch.eye(2)), torch.ones(1, 2)
+    with pytest.raises(ValueError, match="boxes"):
+        reference(energy.within(L2(0.5, box=None).around(x)), x, 1.0)
+    with pytest.raises(ValueError, match="until"):
+        reference(energy, x, 0.0)
+    with pytest.raises(ValueError, match="constraint"):
+        smoothed(energy.within(Box(x - 1, x + 1)), x, [1.0], 1e-3)
