@@ -286,7 +286,8 @@ def flow(
         A :class:`Curve` with one column per row.
 
     Raises:
-        ValueError: if ``x`` has no rows or is not floating point, or ``until`` is not a finite time >= 0.
+        ValueError: if ``x`` has no rows or is not floating point, ``until`` is not a finite time >= 0, or step sizes
+            that end at 0 might never reach it.
 
     Source: arXiv:2406.05376, sections 2 and 4; convergence of the schemes as tau -> 0 is proved there.
 
@@ -300,7 +301,20 @@ def flow(
         raise ValueError(f"flow needs floating-point points [rows, *shape] with at least one row, got {x.dtype} {tuple(x.shape)}.")
     if not isinstance(until, Steps) and not 0 <= until < float("inf"):
         raise ValueError(f"until is a finite time >= 0 or Steps(n), got {until!r}.")
+    if not isinstance(until, Steps) and until > 0:
+        _check_arrival(scheme, x, until)
     smooth, domain = (energy.smooth, energy.domain) if isinstance(energy, Constrained) else (energy, Everything())
     curves = _Curves(smooth, domain, domain.project(x.detach()), scheme, until, record or Record())
     march(curves, scheme, stop=stop or Stop(), room=x.shape[0])
     return curves.curve()
+
+
+def _check_arrival(scheme: Scheme, x: Tensor, until: float) -> None:
+    """Raise where steps that die out would never reach the end."""
+    rows = torch.arange(x.shape[0], device=x.device)
+    late = scheme.tau.at(torch.full_like(rows, 2**40), rows)
+    if not bool((late > 0).all()):
+        raise ValueError(
+            f"A flow until a time needs step sizes that stay above 0, got {int((late <= 0).sum())} rows whose steps end "
+            f"at 0 before the time {until!r} may be reached; use until=Steps(n)."
+        )

@@ -13,6 +13,7 @@ from torch import Tensor
 import maxslope as ms
 from maxslope.energies import Energy, Linear, Loss, Quadratic
 from maxslope.energies.base import plain
+from maxslope.flow import Record, Steps, flow
 from maxslope.schemes import Constant, Cosine, Explicit, Here, Momentum, Scheme, SemiImplicit, StepSize
 from maxslope.sets import Budget, Everything, Set
 from maxslope.spaces import Lp, Weighted
@@ -60,7 +61,7 @@ def one_step(scheme: Scheme, energy: Energy, domain: Set, x: Tensor, tau: float)
 def test_free_steps_of_a_linear_energy(scheme: type[Scheme], p: float, rate: float) -> None:
     """x + n tau |c|_*^(q-1) v(c), with speed 1 for rate inf."""
     c, x = draw(4, 3), draw(4, 3, seed=1)
-    curve = ms.flow(Linear(c), x, scheme=scheme(0.125, Lp(p), rate), until=1.0)
+    curve = flow(Linear(c), x, scheme=scheme(0.125, Lp(p), rate), until=1.0)
     speed = torch.ones(4, dtype=torch.float64) if math.isinf(rate) else dual(c, p) ** (1 / (rate - 1))
     times = torch.arange(9, dtype=torch.float64)[:, None] / 8
     torch.testing.assert_close(curve.time, times.expand(9, 4))
@@ -80,7 +81,7 @@ def test_a_linear_energy_within_a_ball(scheme: type[Scheme], p: float) -> None:
     """
     c, x = draw(4, 3), draw(4, 3, seed=1)
     domain = Budget(Lp(p), 0.55, box=None).around(x)
-    curve = ms.flow(Linear(c).within(domain), x, scheme=scheme(0.125, Lp(p)), until=1.0)
+    curve = flow(Linear(c).within(domain), x, scheme=scheme(0.125, Lp(p)), until=1.0)
     ray = x + curve.time[..., None].clamp_max(0.55) * steepest(c, p)
     torch.testing.assert_close(curve.points, ray, atol=1e-8, rtol=0)
     if p != 1:  # in l_1 the sphere's vertex is the minimizer, but its normal cone is thick
@@ -92,7 +93,7 @@ def test_a_linear_energy_in_a_box(scheme: type[Scheme]) -> None:
     """l_inf: every coordinate goes at unit speed and stops at its own face."""
     c, x = draw(4, 3), draw(4, 3, seed=1).sigmoid()
     domain = Budget(Lp(math.inf), 0.6, box=(0.0, 1.0)).around(x)
-    curve = ms.flow(Linear(c).within(domain), x, scheme=scheme(0.125), until=1.0)
+    curve = flow(Linear(c).within(domain), x, scheme=scheme(0.125), until=1.0)
     for k, t in enumerate(curve.time[:, 0].tolist()):
         want = torch.where(c > 0, (x - min(t, 0.6)).clamp_min(0), (x + min(t, 0.6)).clamp_max(1))
         torch.testing.assert_close(curve.points[k], want)
@@ -114,7 +115,7 @@ def test_semi_implicit_motion_keeps_unit_speed_along_a_face() -> None:
     """l_2 in a box: after (1, 0.5) - t (3, 4) / 5 meets x_2 = 0 at t = 0.625, the first coordinate goes on alone."""
     c, x = torch.tensor([[3.0, 4.0]]).double(), torch.tensor([[1.0, 0.5]]).double()
     domain = Budget(Lp(2), 10.0, box=(-0.0, 1.0)).around(x)
-    curve = ms.flow(Linear(c).within(domain), x, scheme=SemiImplicit(0.125, Lp(2)), until=0.875)
+    curve = flow(Linear(c).within(domain), x, scheme=SemiImplicit(0.125, Lp(2)), until=0.875)
     torch.testing.assert_close(curve.end, torch.tensor([[1.0 - 0.375 - 0.25, 0.0]]).double())
     torch.testing.assert_close(curve.speed, torch.ones(7, 1).double())
     torch.testing.assert_close(curve.slope[-1], torch.tensor([3.0]).double())
@@ -127,7 +128,7 @@ def test_the_plane_example(scheme: type[Scheme], value: float) -> None:
     """flows.md, section 4: l_2, x0 = 0, eps = 1, x = (1, 0), xi = (-1, -1), tau = 1/2."""
     xi, x0, x = torch.tensor([[-1.0, -1.0]]).double(), torch.zeros(1, 2).double(), torch.tensor([[1.0, 0.0]]).double()
     domain = Budget(Lp(2), 1.0, box=None).around(x0)
-    curve = ms.flow(Linear(xi).within(domain), x, scheme=scheme(0.5, Lp(2)), until=0.5)
+    curve = flow(Linear(xi).within(domain), x, scheme=scheme(0.5, Lp(2)), until=0.5)
     assert float(curve.energy[-1]) == pytest.approx(value, abs=5e-4)
     assert float(torch.linalg.vector_norm(curve.end)) == pytest.approx(1.0, abs=1e-9)
     if scheme is SemiImplicit:  # the corner of both circles: (1 - tau^2 / 2, tau sqrt(1 - tau^2 / 4))
@@ -184,7 +185,7 @@ def test_points_are_feasible_after_every_step(kind: str, budget: str) -> None:
     norm, eps = BUDGETS[budget]
     x, y = task()
     energy = Loss(mlp(), y).within(Budget(norm, eps).around(x))
-    curve = ms.flow(energy, x, scheme=scheme_of(kind, norm), until=ms.Steps(8))
+    curve = flow(energy, x, scheme=scheme_of(kind, norm), until=Steps(8))
     for z in curve.points:
         assert violation(norm, eps, x, z) <= 1e-12
     assert curve.energy.isfinite().all()
@@ -203,7 +204,7 @@ def test_a_row_moves_alone_as_in_a_batch(kind: str, budget: str) -> None:
     def run(at: Tensor) -> Tensor:
         energy = Loss(mlp(), y[at]).within(Budget(norm, eps).around(x[at]))
         scheme = scheme_of(kind, norm, tau[at])
-        return ms.flow(energy, x[at], scheme=scheme, until=ms.Steps(steps[at]), record=ms.Record(0)).end
+        return flow(energy, x[at], scheme=scheme, until=Steps(steps[at]), record=Record(0)).end
 
     whole = run(torch.arange(7))
     order = torch.tensor([4, 0, 6, 5, 2, 1, 3])
@@ -220,7 +221,7 @@ def test_a_finished_row_is_bit_identical_afterwards(kind: str, budget: str) -> N
     x, y = task()
     domain = Budget(norm, eps).around(x)
     energy = Loss(mlp(), y).within(domain)
-    curve = ms.flow(energy, x, scheme=scheme_of(kind, norm), until=ms.Steps(torch.tensor([2, 9, 1, 9, 4, 0, 9])))
+    curve = flow(energy, x, scheme=scheme_of(kind, norm), until=Steps(torch.tensor([2, 9, 1, 9, 4, 0, 9])))
     for row, steps in enumerate([2, 9, 1, 9, 4, 0, 9]):
         for k in range(steps, curve.points.shape[0]):
             assert torch.equal(curve.points[k, row], curve.points[-1, row])
@@ -232,7 +233,7 @@ def test_a_finished_row_is_bit_identical_afterwards(kind: str, budget: str) -> N
 def test_on_l_inf_both_schemes_are_one(rate: float) -> None:
     x, y = task(20)
     energy = Loss(mlp(), y).within(ms.Linf(0.35).around(x))
-    a, b = (ms.flow(energy, x, scheme=s(0.1, Lp(math.inf), rate), until=ms.Steps(10)).points for s in SCHEMES)
+    a, b = (flow(energy, x, scheme=s(0.1, Lp(math.inf), rate), until=Steps(10)).points for s in SCHEMES)
     if math.isinf(rate):
         assert torch.equal(a, b)
     else:  # the penalized step gives up length where the box holds coordinates back
@@ -255,7 +256,7 @@ def test_unit_speed_at_most(scheme: type[Scheme]) -> None:
     x, y = task()
     for norm, eps in BUDGETS.values():
         energy = Loss(mlp(), y).within(Budget(norm, eps).around(x))
-        curve = ms.flow(energy, x, scheme=scheme(0.1, norm), until=1.0)
+        curve = flow(energy, x, scheme=scheme(0.1, norm), until=1.0)
         # the explicit step projects in l_2, which may lengthen steps in another norm; the semi-implicit step never does
         if scheme is SemiImplicit or norm == Lp(2) or norm == Lp(math.inf):
             assert float(curve.speed.amax()) <= 1 + 1e-6
@@ -309,7 +310,7 @@ def test_penalized_steps_in_l_inf_agree_with_a_linear_program() -> None:
     got = (c * (z - x)).sum(1) + (z - x).abs().amax(1) ** 2 / 0.2
     for i in range(6):
         best = math.inf
-        for r in torch.linspace(0, 0.2, 401).tolist():
+        for r in torch.linspace(0, 0.2, 401, dtype=torch.float64).tolist():
             bounds = [(max(v - r, 0.0), min(v + r, 1.0)) for v in x[i].tolist()]
             best = min(best, linprog(c[i].numpy(), bounds=bounds).fun - float(c[i] @ x[i]) + r * r / 0.2)
         assert float(got[i]) <= best + 1e-9
@@ -331,7 +332,7 @@ def test_a_penalized_step_that_nothing_holds_back_is_the_free_one() -> None:
 def test_momentum_is_its_recursion() -> None:
     """m+ = 0.5 m + xi / |xi|_1, by hand: xi = x for E = |x|^2 / 2, l_inf steps of 0.4."""
     x = torch.tensor([[1.0, -0.5], [0.3, 0.9]]).double()
-    curve = ms.flow(Quadratic(torch.eye(2).double()), x, scheme=Momentum(Explicit(0.4), 0.5), until=ms.Steps(5))
+    curve = flow(Quadratic(torch.eye(2).double()), x, scheme=Momentum(Explicit(0.4), 0.5), until=Steps(5))
     for row in range(2):
         z, m = x[row].tolist(), [0.0, 0.0]
         for k in range(5):
@@ -340,14 +341,14 @@ def test_momentum_is_its_recursion() -> None:
             m = [0.5 * a + b / size for a, b in zip(m, z, strict=True)]
             z = [a - 0.4 * math.copysign(1, b) for a, b in zip(z, m, strict=True)]
         assert curve.end[row].tolist() == pytest.approx(z)
-    plain_steps = ms.flow(Quadratic(torch.eye(2).double()), x, scheme=Explicit(0.4), until=ms.Steps(5))
+    plain_steps = flow(Quadratic(torch.eye(2).double()), x, scheme=Explicit(0.4), until=Steps(5))
     assert not torch.allclose(curve.points, plain_steps.points)
 
 
 def test_momentum_without_decay_is_the_scheme_itself() -> None:
     x, y = task()
     energy = Loss(mlp(), y).within(ms.Linf(0.4).around(x))
-    a, b = (ms.flow(energy, x, scheme=s, until=ms.Steps(6)).points for s in (Momentum(Explicit(0.1), 0.0), Explicit(0.1)))
+    a, b = (flow(energy, x, scheme=s, until=Steps(6)).points for s in (Momentum(Explicit(0.1), 0.0), Explicit(0.1)))
     assert torch.equal(a, b)
 
 
@@ -395,7 +396,7 @@ def test_cosine_steps_are_their_formula() -> None:
 def test_a_flow_follows_its_step_sizes() -> None:
     c, x = torch.tensor([[1.0], [1.0]]).double(), torch.zeros(2, 1).double()
     scheme = Explicit(Cosine(torch.tensor([1.0, 2.0]), 4))
-    curve = ms.flow(Linear(c), x, scheme=scheme, until=ms.Steps(4))
+    curve = flow(Linear(c), x, scheme=scheme, until=Steps(4))
     half = [0.5 * (1 + math.cos(math.pi * k / 4)) for k in range(4)]
     assert curve.time[-1].tolist() == pytest.approx([sum(half), 2 * sum(half)])
     torch.testing.assert_close(curve.end[:, 0], -curve.time[-1])

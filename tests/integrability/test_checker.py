@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sympy import Poly, cancel
 
 from integrability._lists import CUBIC, EXPECTED, ICOSA, TETRA, X, tanh_normal_form
-from maxslope.integrability import CertificateError, certificate, check, liouvillian
+from maxslope.integrability import CertificateError, certificate, check, liouvillian, local_data
 from maxslope.integrability import _exact as ex
 from maxslope.integrability._split_prime import roots_mod, sqrt_mod
 from maxslope.integrability.checker import main
@@ -184,6 +184,7 @@ def test_refuses_every_single_change(tanh: dict) -> None:
     assert _unrefused(tanh) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["conjugate quadratic poles", "irregular and regular", "odd order"])
 def test_refuses_every_single_change_at_algebraic_poles(name: str) -> None:
     assert _unrefused(certificate(liouvillian(ALGEBRAIC[name]))) == []
@@ -247,6 +248,17 @@ def test_main_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     file.write_text(json.dumps(certificate(liouvillian(ICOSA))))
     assert main([str(file)]) == 0
     assert "proved, solvable" in capsys.readouterr().out
+
+
+def test_no_splitting_prime_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that is cut off after one prime gives up, and says so."""
+    from maxslope.integrability import families
+
+    found = liouvillian(ALGEBRAIC["conjugate cubic poles"])
+    assert families.splitting(local_data(found.equation), tries=1) is None
+    monkeypatch.setattr("maxslope.integrability.certify.splitting", lambda _: None)
+    with pytest.raises(ValueError, match="no prime"):
+        certificate(found)
 
 
 def test_irrational_coefficients_have_no_certificate() -> None:

@@ -1,7 +1,7 @@
 """Kovacic's problem: every equation of the test list, with the expected solutions."""
 
 import pytest
-from sympy import I, Rational, cancel, diff, exp, oo, simplify, sqrt, symbols, sympify
+from sympy import I, Poly, Rational, cancel, diff, exp, oo, simplify, sqrt, symbols, sympify
 
 from integrability._lists import (
     EXPECTED,
@@ -16,6 +16,7 @@ from maxslope.integrability import liouvillian, local_data, log_obstruction
 from maxslope.integrability.kovacic import W, verify_algebraic, verify_riccati
 from maxslope.integrability.ode import equation
 from maxslope.integrability.symmetric import rational_solutions, symmetric_power
+from maxslope.integrability.variational import pull_back
 
 
 @pytest.mark.parametrize(("r", "case", "n"), EXPECTED)
@@ -174,6 +175,15 @@ def test_quaternion_group() -> None:
     """Exponent differences 1/2, 1/2, 1/2: invariants of degree four form a plane."""
     found = liouvillian("-3/(16*x**2) - 3/(16*(x-1)**2) + 3/(16*x*(x-1))")
     assert found.case == 2
+    assert found.verify()
+    moved = liouvillian(pull_back(found.equation.r, X, (2 * X + 5) / (X - 7), X))
+    assert (moved.case, Poly(moved.minimal, W).degree()) == (2, 2)
+
+
+def test_quaternion_group_with_conjugate_squares() -> None:
+    """Poles at the cube roots of 2: the three squares are conjugate, a quartic is returned."""
+    found = liouvillian("-27*x/(8*(x**3-2)**2)")
+    assert (found.case, Poly(found.minimal, W).degree()) == (2, 4)
     assert found.verify()
 
 

@@ -1,5 +1,8 @@
 """Networks, symmetries, curves, variational equations and verdicts."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +20,7 @@ from maxslope.integrability import (
     check,
     decide,
     invariant_planes,
+    liouvillian,
     log_obstruction,
     monomial,
     pull_back,
@@ -115,6 +119,27 @@ def test_cubic_moment_formulas(data: tuple) -> None:
     assert hessian[3, 3] == len(data)
 
 
+def test_cubic_local_data() -> None:
+    """Exponents of the page; at the irregular point 0 the polar part is 1/(108 s^2)."""
+    q = Rational
+    got = {None if p.factor is None else -p.factor.eval(0): p for p in decide(ready.cubic_teacher()).local}
+    assert got[1].exponents() == (q(95, 108), q(13, 108))
+    assert got[-1].exponents() == (q(47, 54), q(7, 54))
+    assert got[0].exponents() == (q(5, 4), q(3, 4))
+    assert got[0].irregular
+    assert got[0].amplitude().rational() == Fraction(1, 108)
+    assert got[0].root().rational() == Fraction(-1, 2)  # exponent 3/4 goes with +1/(108 s^2)
+    assert got[None].exponents() == (q(5, 2), q(-3, 2))
+
+
+def test_every_plane_is_tried() -> None:
+    """The dead-neuron curve lies in three fixed planes; none shows an obstruction."""
+    net = ready.linear_pair()
+    planes = [p for p in invariant_planes(net) if p.contains(table_curve(net).theta)]
+    assert len(planes) == 3
+    assert all(decide(net, plane=p).solvable for p in planes)
+
+
 def test_cubic_zero_target() -> None:
     verdict = decide(ready.zero_target())
     s = verdict.curve.variable
@@ -145,6 +170,7 @@ def test_cubic_pair_is_solvable(data: tuple) -> None:
     assert verdict.solvable
 
 
+@pytest.mark.slow
 def test_other_activations_of_the_table() -> None:
     for net in (Network(ALGEBRAIC, ((1, 0), (-1, 0))), Network(TAN, ((1, 2), (-1, -2)))):
         verdict = decide(net)
@@ -152,6 +178,7 @@ def test_other_activations_of_the_table() -> None:
         assert check(verdict.certificate()) == "SL2"
 
 
+@pytest.mark.slow
 def test_own_activation_with_own_curve() -> None:
     """s(z) = 3 tanh(z)/3 under another name, with the tanh curve given by hand."""
     mine = Activation("mine", lambda z: (exp(2 * z) - 1) / (exp(2 * z) + 1))
@@ -244,6 +271,22 @@ def test_triangular_systems_are_solved_by_quadratures() -> None:
     assert "quadratures" in verdict.sketch()
     with pytest.raises(ValueError, match="triangular"):
         verdict.certificate()
+
+
+def test_sketch_of_a_finite_group() -> None:
+    """Five points, m2 = Y = 3: the tetrahedral resonance of the linear network."""
+    x = sqrt(Rational(3, 2))
+    verdict = decide(Network(LINEAR, ((x, x), (-x, -x), (0, 0), (0, 0), (0, 0))))
+    assert (verdict.result.case, verdict.result.n) == (3, 4)
+    assert "Invariant of degree 6" in verdict.sketch()
+    assert check(verdict.certificate()) == "solvable"
+
+
+def test_irregular_at_infinity_is_said() -> None:
+    verdict = decide(ready.zero_target())
+    assert "equilibria included" in verdict.neighborhood
+    moved = replace(verdict, result=liouvillian("x"))
+    assert "infinity" in moved.neighborhood
 
 
 def test_verdict_says_what_follows_and_what_does_not() -> None:

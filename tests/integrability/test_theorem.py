@@ -71,6 +71,7 @@ def test_degrees_reduce_to_three_families() -> None:
     assert sorted(d for d in always if d >= 0) == [0, 1]
 
 
+@pytest.mark.slow
 def test_degree_zero_family_fails_for_every_target() -> None:
     w = theta(AT_ONE[0], AT_MINUS_ONE[0], AT_K[1], AT_OTHER[1])
     top = Poly(fraction(together(diff(w, X) + w**2 - tanh_normal_form(Y)))[0], X)

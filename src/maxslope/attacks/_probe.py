@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from maxslope import _random
 from maxslope._rows import choose, column, flat
 from maxslope._status import Status
-from maxslope.attacks.task import Tally, Task
+from maxslope.attacks.task import Task
 from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation, Margin
 from maxslope.flow import Record, Steps, Stop, flow
 from maxslope.schemes import Cosine, RandomSearch, SemiImplicit
 
 _MOST = 32  # standing samples probed
 _STREAM = 0x1D1CA  # keeps the draws of probes apart from those of runs
+
+
+class Found(Protocol):
+    """What an attack found, of which the probes read this much; every tensor is ``[n]``, ``points`` is ``[n, *shape]``.
+
+    Attributes:
+        best: the least margin seen, at ``points``.
+        points: inside ball and box.
+        broken: bool.
+        status: of :class:`Status`, why the last run ended.
+        unconfirmed: errors that verification took back.
+        backward: gradients spent.
+    """
+
+    best: Tensor
+    points: Tensor
+    broken: Tensor
+    status: Tensor
+    unconfirmed: Tensor
+    backward: Tensor
 
 
 class Probe:
@@ -28,7 +50,7 @@ class Probe:
         promise: the linear gap at the clean point: to first order no allowed point lowers the margin by more.
         gap: the linear gap at the best point.
         flat_loss: whether the cross-entropy has a gradient of exactly zero at the clean point.
-        long: whether the attack spent at least 20 gradients.
+        long: whether the attack spent at least 20 gradients, or stopped where there was none.
         points: the best point the probes met, ``[m, *shape]``.
         margins: the margin there.
         forward: passes of the probes, ``[n]``.
@@ -37,9 +59,9 @@ class Probe:
 
     queries = 60
 
-    def __init__(self, task: Task, tally: Tally) -> None:
+    def __init__(self, task: Task, tally: Found) -> None:
         self.task, self.tally = task, tally
-        self.forward = torch.zeros_like(tally.forward)
+        self.forward = torch.zeros_like(tally.backward)
         self.backward = torch.zeros_like(tally.backward)
         standing = ~tally.broken & tally.best.isfinite() & (task.eps > 0)
         n = task.x.shape[0]
@@ -48,7 +70,7 @@ class Probe:
         self.x, self.domain = task.x[self.rows], task.domain.take(self.rows)
         self.least, self.own = tally.best[self.rows], tally.points[self.rows]
         self.points, self.margins = self.own.clone(), self.least.clone()
-        self.long = tally.backward[self.rows] >= 20
+        self.long = (tally.backward[self.rows] >= 20) | (tally.status[self.rows] == Status.STATIONARY)
         self.margin = task.energy(self.rows, Margin())
 
     def measure(self) -> None:
@@ -88,10 +110,11 @@ class Probe:
         return rows, hit, sorted(set(answers[hit].tolist()))
 
     def differences(self) -> tuple[Tensor, Tensor]:
-        """Whether margins change along short steps otherwise than gradients say, and whether they do not change at all.
+        """Whether margins change along short steps otherwise than gradients say, and whether tiny ones change nothing.
 
         The steps are 1/256 of the budget long, spread over all coordinates that can move: once down the gradient and
-        once at random. An error counts if it exceeds half of what the steepest one of the two should give.
+        once at random. An error counts if it exceeds half of what the steepest one of the two should give. Tiny steps
+        are 64 times shorter.
         """
         size = self.task.eps[self.rows] / self.task.budget.norm.norm(torch.ones_like(self.x)) / 256
         key = _random.keys(self.task.seed, self.task.ids[self.rows], _STREAM)
@@ -103,7 +126,8 @@ class Probe:
         wrong = torch.zeros_like(scale, dtype=torch.bool)
         for expected, found in zip(said, seen, strict=True):
             wrong |= (found - expected).abs() > 0.5 * scale + self.rounding
-        return wrong, (seen[0] == 0) & (seen[1] == 0)
+        tiny = self.domain.project(self.x + column(size / 64, self.x) * ways[1])
+        return wrong, self._look(self.margin, tiny).margin == self.clean
 
     def random_search(self) -> tuple[Tensor, Tensor]:
         """Whether a short random search from the clean point beats the attack, and whether it breaks the sample."""
@@ -111,7 +135,7 @@ class Probe:
         curve = flow(
             Blind(self.margin, key).within(self.domain),
             self.x,
-            scheme=RandomSearch(self.queries, 0.3),
+            scheme=RandomSearch(self.queries),
             until=Steps(self.queries),
             stop=Stop(reached=True),
             record=Record(0),
@@ -157,12 +181,16 @@ class Probe:
         return curve.end
 
     def _compare(self, z: Tensor, margin: Tensor, reached: Tensor) -> tuple[Tensor, Tensor]:
-        """Whether points beat the attack by a tenth of what it gained, and whether they break; the best are kept."""
+        """Whether points clearly beat the attack, and whether they break the sample; the best points are kept.
+
+        Clearly: a fifth of the margin that the attack left is gone, and a tenth more was gained than by the attack.
+        """
         fine = margin.isfinite() & self.task.allowed(self.rows, z)
         better = fine & (margin < self.margins)
         self.points, self.margins = choose(better, z, self.points), torch.where(better, margin, self.margins)
         gained = (self.clean - self.least).clamp_min(0)
-        return fine & (margin < self.least - 0.1 * gained - self.rounding), fine & reached
+        clear = (margin < 0.8 * self.least - self.rounding) & (self.clean - margin > 1.1 * gained)
+        return fine & clear, fine & reached
 
     def _part(self, among: Tensor, most: int) -> Tensor:
         """At most ``most`` of the rows where ``among`` holds, those of the smallest hashes, in order of the task."""

@@ -125,7 +125,7 @@ def attack(
     if restarts < 1:
         raise ValueError(f"restarts must be at least 1, got {restarts}.")
     chosen = Effort((recipe,) * restarts, rule=Rule(0.0)) if recipe is not None else effort or Effort.standard()
-    tally = Pool(task, chosen.runs, chosen.rule, room=_SLOTS * (task.network.tile or task.x.shape[0])).go()
+    tally = Pool(task, chosen.runs, chosen.rule, calls=_SLOTS).go()
     gap, slope = certificate(task, tally) if certify else _none(tally)
     return AttackResult(
         points=tally.points,

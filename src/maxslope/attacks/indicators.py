@@ -9,8 +9,8 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from maxslope.attacks._probe import Probe
-from maxslope.attacks.task import Tally, Task
+from maxslope.attacks._probe import Found, Probe
+from maxslope.attacks.task import Task
 
 _MASKED = "Gradient masking: this robust accuracy is not to be trusted. "
 
@@ -67,7 +67,7 @@ class Findings:
 Question = Callable[[Probe], Indicator | None]
 
 
-def indicators(task: Task, tally: Tally, *, gradients: bool = True) -> Findings:
+def indicators(task: Task, tally: Found, *, gradients: bool = True) -> Findings:
     """Probe a small part of the samples that stand for signs that their verdict is worth nothing.
 
     The part is chosen by a hash of (seed, sample id): 8 samples, one in 64 of the task beyond 512, 32 at most, none
@@ -85,15 +85,6 @@ def indicators(task: Task, tally: Tally, *, gradients: bool = True) -> Findings:
     Source: the pitfalls listed by Athalye, Carlini and Wagner (arXiv:1802.00420), Carlini et al. (arXiv:1902.06705)
     and Pintor et al., Indicators of attack failure (arXiv:2106.09947); thresholds are the project's own, calibrated
     so that ordinary networks stay silent.
-
-    >>> import maxslope as ms
-    >>> from maxslope.attacks.attack import prepare
-    >>> net = torch.nn.Linear(2, 2).eval()
-    >>> x = torch.rand(3, 2)
-    >>> y = net(x).argmax(1)
-    >>> task = prepare(net, x, y, ms.Linf(0.0), targets=None, mask=None, ids=None, seed=0, batch_size=None)
-    >>> indicators(task, Tally(task, 1)).indicators
-    ()
     """
     probe = Probe(task, tally)
     asked: list[Question] = [_randomness, _unseen_class]
@@ -114,15 +105,17 @@ def _randomness(probe: Probe) -> Indicator | None:
     """Two identical calls of the model differ, or verified points failed."""
     hit = probe.unsteady()
     doubted = (probe.tally.unconfirmed > 0).nonzero().squeeze(1)
-    rows = torch.cat([probe.some[hit], doubted]).unique()
-    if not rows.numel():
+    rows = torch.zeros_like(probe.tally.broken)
+    rows[probe.some[hit]] = rows[doubted] = True
+    if not bool(rows.any()):
         return None
     return Indicator(
         "random output",
-        f"The model is not deterministic: {int(hit.sum())} of {hit.numel()} samples got other logits from the same call, and "
-        f"{doubted.numel()} samples lost an error when it was verified. This robust accuracy is not to be trusted: "
-        "attack the average over the randomness (energies.Average) and report a rate over repeated forward passes.",
-        probe.ids(rows),
+        f"The model is not deterministic: {int(hit.sum())} of {hit.numel()} samples got other logits from the same "
+        f"call, and {doubted.numel()} samples lost an error when it was verified. This robust accuracy is not to be "
+        "trusted: attack the average over the randomness (energies.Average) and report a rate over repeated forward "
+        "passes.",
+        probe.ids(rows.nonzero().squeeze(1)),
         Severity.WARNING,
     )
 
@@ -135,9 +128,10 @@ def _unseen_class(probe: Probe) -> Indicator | None:
     rows, hit, classes = taken
     return Indicator(
         "unseen class",
-        f"{int(hit.sum())} of {hit.numel()} adversarial points are put into class {', '.join(map(str, classes))}, which no "
-        "clean sample has or gets: is it a detector or a class of rejects? If rejected points are not errors, the robust "
-        "accuracy is understated; attack the logits of the other classes with the detector as a constraint.",
+        f"{int(hit.sum())} of {hit.numel()} adversarial points are put into class {', '.join(map(str, classes))}, "
+        "which no clean sample has or gets: is it a detector or a class of rejects? If rejected points are not "
+        "errors, the robust accuracy is understated; attack the logits of the other classes with the detector as a "
+        "constraint.",
         probe.ids(rows[hit]),
         Severity.WARNING,
     )
@@ -150,9 +144,9 @@ def _vanishing(probe: Probe) -> Indicator | None:
         return None
     return Indicator(
         "vanishing gradients",
-        f"{_MASKED}The gradient of the margin is zero or next to zero at the clean and at the best point of {probe.of(hit)}: "
-        "gradient steps go nowhere there. Use random search (recipes.square), attack a smoothed copy, or give the step "
-        "that has no derivative a backward approximation.",
+        f"{_MASKED}The gradient of the margin is zero or next to zero at the clean and at the best point of "
+        f"{probe.of(hit)}: gradient steps go nowhere there. Use random search (recipes.square), attack a smoothed "
+        "copy, or give the step that has no derivative a backward approximation.",
         probe.ids(probe.rows[hit]),
         Severity.WARNING,
     )
@@ -165,9 +159,10 @@ def _saturated(probe: Probe) -> Indicator | None:
         return None
     return Indicator(
         "saturated loss",
-        f"The cross-entropy saturates: its gradient is exactly zero, while that of the margin is not, at the clean point of "
-        f"{probe.of(hit)} (logits too large for {probe.task.x.dtype}?). Runs with cross-entropy or probabilities do not move: "
-        "this robust accuracy is not to be trusted unless runs with Margin() are part of it.",
+        "The cross-entropy saturates: its gradient is exactly zero, while that of the margin is not, at the clean "
+        f"point of {probe.of(hit)} (logits too large for {probe.task.x.dtype}?). Runs with cross-entropy or "
+        "probabilities do not move: this robust accuracy is not to be trusted unless runs with Margin() are part of "
+        "it.",
         probe.ids(probe.rows[hit]),
         Severity.WARNING,
     )
@@ -187,9 +182,9 @@ def _disagreement(probe: Probe) -> Indicator | None:
     )
     return Indicator(
         "gradient disagrees",
-        f"The gradient is not that of the function: along steepest or random short steps the margin of {probe.of(wrong)} does "
-        f"not change as its gradient says ({cause}). Gradients may mislead: this robust accuracy is not to be trusted "
-        "without random search (recipes.square) beside the gradient runs.",
+        "The gradient is not that of the function: along steepest or random short steps the margin of "
+        f"{probe.of(wrong)} does not change as its gradient says ({cause}). Gradients may mislead: this robust "
+        "accuracy is not to be trusted without random search (recipes.square) beside the gradient runs.",
         probe.ids(probe.rows[wrong]),
         Severity.WARNING,
     )
@@ -202,9 +197,9 @@ def _open_gap(probe: Probe) -> Indicator | None:
         return None
     return Indicator(
         "open gap",
-        f"{_MASKED}At the best point of {probe.of(hit)} the gradient promises more than ten times what would break the sample "
-        "and what all steps have gained, and yet they ended there: the gradient shatters. Attack a smoothed copy "
-        "(energies.Average over noise) or use random search (recipes.square).",
+        f"{_MASKED}At the best point of {probe.of(hit)} the gradient promises more than ten times what would break "
+        "the sample and what all steps have gained, and yet they ended there: the gradient shatters. Attack a "
+        "smoothed copy (energies.Average over noise) or use random search (recipes.square).",
         probe.ids(probe.rows[hit]),
         Severity.WARNING,
     )
@@ -223,15 +218,15 @@ def _transfer(probe: Probe) -> Indicator | None:
 
 
 def _beaten(probe: Probe, hit: Tensor, broken: Tensor, name: str, what: str) -> Indicator | None:
-    strong, weak = enough(hit, 0.25), enough(broken, 0.1)
-    if not (strong or weak):
+    if not (enough(hit, 0.25) or enough(broken, 0.1)):
         return None
     rows = hit | broken
+    strong = enough(hit, 0.25) and enough(hit & probe.long, 0.1)
     start = _MASKED if strong else "The attack was too weak, or gradients are masked. "
     return Indicator(
         name,
-        f"{start}{what} beats everything the attack found on {probe.of(rows)}, {int(broken.sum())} of which it breaks. Use "
-        "random search (recipes.square), a smoothed copy, more effort, or other losses.",
+        f"{start}{what} clearly beats everything the attack found on {probe.of(rows)} and breaks {int(broken.sum())} "
+        "of them. Use random search (recipes.square), a smoothed copy, more effort, or other losses.",
         probe.ids(probe.rows[rows]),
         Severity.WARNING if strong else Severity.NOTE,
     )

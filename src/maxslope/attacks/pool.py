@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
+from maxslope._rows import choose
 from maxslope._status import Status
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.starts import Origin
-from maxslope.attacks.task import Tally, Task
+from maxslope.attacks.task import Run, Tally, Task
 from maxslope.energies import Energy, Evaluation, Margin, PerRow
 from maxslope.flow import Feed, Rows, Stop, march
 from maxslope.schemes import StepSize
@@ -21,12 +22,16 @@ from maxslope.sets import Set
 
 __all__ = ["Pool", "Tally", "Task"]
 
+_PATIENCE = 5  # steps that ended runs wait at most for company before they are verified
+
 
 class Pool(Feed, StepSize):
     """Takes each sample through its runs, in order, until it is broken, the rule gives it up or no run is left.
 
     What happens to a sample depends on the sample alone: its runs are numbered, their random numbers keyed by (seed,
-    sample id, run), and the next run is decided when the last one is verified. Slots are only where runs take place.
+    sample id, run), and they are settled in that order. Slots are only where runs take place. Calls of the model have
+    a fixed number of rows; where rows would be padding, later runs of samples that are still open start ahead of time.
+    Such a run counts only if its turn comes, so points, verdicts and passes are those of one run after the other.
 
     Every run ends with a verification: one forward pass at the point it hands back, in a canonical call, so that a
     run of n steps costs n backward and n + 1 forward passes.
@@ -35,21 +40,35 @@ class Pool(Feed, StepSize):
         task: the samples.
         runs: the recipes of each sample, in order; one scheme for all.
         rule: who goes on.
-        room: slots.
+        calls: slots, in calls of the model.
     """
 
-    def __init__(self, task: Task, runs: Sequence[Recipe], rule: Rule, room: int) -> None:
-        self.task, self.recipes, self.rule, self.room = task, runs, rule, room
+    def __init__(self, task: Task, runs: Sequence[Recipe], rule: Rule, calls: int) -> None:
+        self.task, self.recipes, self.rule = task, runs, rule
+        n, device = task.x.shape[0], task.x.device
+        self.tile = task.network.tile or n
+        self.room = calls * self.tile
         self.tally = Tally(task, len(runs))
-        self.ready: deque[int] = deque(range(task.x.shape[0]))
+        self.ready: deque[int] = deque(range(n))
+        self.open: dict[int, dict[int, int]] = {}  # sample -> run -> lane
+        self.ended: dict[int, Run] = {}  # lane -> outcome, until its turn
         self.pending: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.order: Tensor | None = None
+        self.waited = 0
+        self.ranked: Tensor | None = None
+        self.known = torch.zeros(n, dtype=torch.bool, device=device)
+        self.ranking = next((k for k, r in enumerate(runs) if r.rival > 0 and not task.targeted), -1)
         self.criteria = list(dict.fromkeys(r.criterion for r in runs))
         numbers = [
             (r.first, -1.0 if r.last is None else r.last, r.steps, self.criteria.index(r.criterion), r.rival) for r in runs
         ]
-        table = torch.tensor(numbers, dtype=torch.float64, device=task.x.device)
+        table = torch.tensor(numbers, dtype=torch.float64, device=device)
         self.first, self.final, self.steps, self.choice, self.rival = table.T.contiguous()
+        lanes = 3 * self.room
+        self.free = list(range(lanes))
+        self.sample, self.run, self.made = (torch.zeros(lanes, dtype=torch.int64, device=device) for _ in range(3))
+        self.cancelled = torch.zeros(lanes, dtype=torch.bool, device=device)
+        self.margin = torch.zeros(lanes, dtype=task.x.dtype, device=device)
+        self.point = task.x.new_zeros(lanes, *task.x.shape[1:])
 
     def go(self) -> Tally:
         """Run everything and return what is known of each sample."""
@@ -60,102 +79,192 @@ class Pool(Feed, StepSize):
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         """See :class:`Feed`."""
         while True:
-            waiting = sum(job.numel() for job, _, _ in self.pending)
-            if waiting and (waiting >= self.room / 2 or (not self.ready and room >= self.room - waiting)):
+            waiting, live = sum(lane.numel() for lane, _, _ in self.pending), self.room - room
+            self.waited += waiting > 0
+            if waiting and (waiting >= self.tile // 2 or not live or self.waited > _PATIENCE):
                 self._verify()
-            count = min(room, len(self.ready))
-            if not count:
+            turns = self._next(room, live)
+            if not turns:
+                if not live and self.pending:
+                    continue
                 return None
-            job = torch.tensor([self.ready.popleft() for _ in range(count)], device=self.task.x.device)
-            x = self._starts(job)
-            moving = self.steps[self.tally.runs[job]] * self.task.eps[job] > 0
+            lane, x = self._enter(turns)
+            moving = self.steps[self.run[lane]] * self.task.eps[self.sample[lane]] > 0
             if not bool(moving.all()):
-                self.pending.append((job[~moving], x[~moving], torch.full_like(job[~moving], int(Status.FINISHED))))
+                self.pending.append((lane[~moving], x[~moving], torch.full_like(lane[~moving], int(Status.FINISHED))))
             if bool(moving.any()):
-                return job[moving], x[moving]
+                return lane[moving], x[moving]
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
         """See :class:`Feed`."""
+        sample, run = self.sample[job], self.run[job]
         only = len(self.criteria) == 1
-        criterion = self.criteria[0] if only else PerRow(self.criteria, self.choice[self.tally.runs[job]].long())
-        return self.task.energy(job, criterion, self._rivals(job)), self.task.domain.take(job)
+        criterion = self.criteria[0] if only else PerRow(self.criteria, self.choice[run].long())
+        return self.task.energy(sample, criterion, self._rivals(sample, run)), self.task.domain.take(sample)
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Feed`."""
-        steps = self.steps[self.tally.runs[job]]
+        steps = self.steps[self.run[job]]
         return steps.long(), torch.full_like(steps, torch.inf)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
         """See :class:`StepSize`."""
-        run = self.tally.runs[row]
+        run = self.run[row]
         first, final = self.first[run], self.final[run]
         wave = final + (first - final) * (1 + torch.cos(torch.pi * clock / self.steps[run])) / 2
-        return torch.where(final < 0, first, wave) * self.task.eps[row].double()
+        return torch.where(final < 0, first, wave) * self.task.eps[self.sample[row]].double()
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
         """See :class:`Feed`."""
-        tally = self.tally
-        tally.count(rows.job, self.task.network.tile, 1, 1)
-        first = tally.clean[rows.job].isnan()
-        tally.clean[rows.job] = torch.where(first, evaluation.margin, tally.clean[rows.job])
-        tally.improve(rows.job, rows.x, evaluation.margin)
-        return None
+        lane, tally = rows.job, self.tally
+        tally.execute(lane.numel(), self.task.network.tile, 1, 1)
+        new = ((rows.clock == 0) & (self.run[lane] == 0)).nonzero().squeeze(1)
+        tally.clean[self.sample[lane[new]]] = evaluation.margin[new]
+        self.made[lane] += 1
+        self._improve(lane, rows.x, evaluation.margin)
+        return self.cancelled[lane]
 
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Feed`."""
-        self.pending.append((ended.job, ended.x, status))
+        gone = self.cancelled[ended.job]
+        self._release(ended.job[gone].tolist())
+        if not bool(gone.all()):
+            self.pending.append((ended.job[~gone], ended.x[~gone], status[~gone]))
 
-    def _verify(self) -> None:
-        """Recompute the verdict at every point handed back, and let the rule decide who gets another run."""
-        job, x, status = (torch.cat(parts) for parts in zip(*self.pending, strict=True))
-        self.pending = []
-        tally, task = self.tally, self.task
-        e = task.energy(job, Margin()).look(x)
-        tally.count(job, task.network.tile, 1, 0)
-        finite = e.value.isfinite()
-        broken = e.reached & finite & task.allowed(job, x)
-        tally.improve(job, x, e.margin)
-        tally.points[job[broken]], tally.best[job[broken]] = x[broken], e.margin[broken]
-        tally.last[job] = x
-        tally.unconfirmed[job[(status == Status.REACHED) & ~broken]] += 1
-        tally.broken[job[broken]] = True
-        tally.non_finite[job[(status == Status.NON_FINITE) | ~finite]] = True
-        tally.status[job] = torch.where(broken, int(Status.REACHED), status)
-        tally.runs[job] += 1
-        tally.chance[job] = self.rule.chance(
-            tally.clean[job], tally.history[job], tally.runs[job], tally.backward[job]
-        )
-        on = ~broken & (tally.runs[job] < len(self.recipes)) & (tally.chance[job] > self.rule.risk)
-        self.ready.extend(job[on].tolist())
+    def _improve(self, lane: Tensor, x: Tensor, margin: Tensor) -> None:
+        """Keep the point of least margin of each run; NaN never improves."""
+        better = margin < self.margin[lane]
+        self.margin[lane] = torch.where(better, margin, self.margin[lane])
+        index = better.nonzero().squeeze(1)
+        self.point.index_copy_(0, lane[index], x[index])
 
-    def _starts(self, job: Tensor) -> Tensor:
-        """The starting points of the next run of each sample, projected onto the allowed sets."""
-        task, run = self.task, self.tally.runs[job]
-        key = _random.keys(task.seed, task.ids[job], run)
-        out = task.x[job]
-        for r in sorted(set(run.tolist())):
+    def _next(self, room: int, live: int) -> list[tuple[int, int]]:
+        """The (sample, run) pairs that enter now: samples whose turn it is, then runs ahead of time instead of padding."""
+        count = min(room, len(self.ready), len(self.free))
+        turns = []
+        for _ in range(count):
+            sample = self.ready.popleft()
+            turns.append((sample, int(self.tally.runs[sample])))
+            self.open.setdefault(sample, {})
+        padding = min(-(live + count) % self.tile, room - count, len(self.free) - count)
+        while padding > 0 and live + count:
+            ahead = []
+            started = {s for s, _ in turns}
+            for sample, lanes in self.open.items():
+                run = max([*lanes, *(r for s, r in turns if s == sample)]) + 1 if lanes or sample in started else None
+                if run is not None and run < len(self.recipes) and not self.recipes[run].start.looks_back:
+                    ahead.append((run - int(self.tally.runs[sample]), sample, run))
+            if not ahead:
+                break
+            ahead.sort()
+            turns += [(sample, run) for _, sample, run in ahead[:padding]]
+            padding -= min(padding, len(ahead))
+        return turns
+
+    def _enter(self, turns: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """Give lanes to new runs; return the lanes and the starting points, projected onto the allowed sets."""
+        task, tally, device = self.task, self.tally, self.task.x.device
+        lane = torch.tensor([self.free.pop() for _ in turns], device=device)
+        sample, run = torch.tensor(turns, device=device).T
+        for at, (s, r) in zip(lane.tolist(), turns, strict=True):
+            self.open[s][r] = at
+        self.sample[lane], self.run[lane], self.made[lane] = sample, run, 0
+        self.margin[lane], self.cancelled[lane] = torch.inf, False
+        self._rank(sample, run)
+        key = _random.keys(task.seed, task.ids[sample], run)
+        out = task.x[sample]
+        for r in sorted({r for _, r in turns}):
             rows = (run == r).nonzero().squeeze(1)
-            own = job[rows]
+            own = sample[rows]
             origin = Origin(
-                task.x[own], task.eps[own], task.budget.take(own), key[rows], self.tally.points[own], self.tally.last[own]
+                task.x[own], task.eps[own], task.budget.take(own), key[rows], tally.points[own], tally.last[own]
             )
             out = out.index_copy(0, rows, self.recipes[r].start.points(origin))
-        return task.domain.take(job).project(out)
+        return lane, task.domain.take(sample).project(out)
 
-    def _rivals(self, job: Tensor) -> Tensor | None:
+    def _verify(self) -> None:
+        """Recompute the verdict at every point handed back, then settle what can be settled."""
+        lane, x, status = (torch.cat(parts) for parts in zip(*self.pending, strict=True))
+        self.pending, self.waited = [], 0
+        gone = self.cancelled[lane]
+        self._release(lane[gone].tolist())
+        lane, x, status = lane[~gone], x[~gone], status[~gone]
+        if not lane.numel():
+            return
+        task, sample = self.task, self.sample[lane]
+        e = task.energy(sample, Margin()).look(x)
+        self.tally.execute(lane.numel(), task.network.tile, 1, 0)
+        finite = e.value.isfinite()
+        broken = e.reached & finite & task.allowed(sample, x)
+        # What breaks is the verified point; an error that verification does not confirm is not even a small margin.
+        self._improve(lane, x, e.margin)
+        self.margin[lane] = torch.where(broken, e.margin, torch.where(e.reached, torch.inf, self.margin[lane]))
+        point = choose(broken, x, self.point[lane])
+        status = torch.where(broken, int(Status.REACHED), torch.where(finite, status, int(Status.NON_FINITE)))
+        doubtful = (status == Status.REACHED) & ~broken
+        backward = self.made[lane]
+        forward = backward + 1 + (self.run[lane] == self.ranking)
+        columns = (self.margin[lane], broken, doubtful, status, forward, backward)
+        for i, (at, *values) in enumerate(zip(lane.tolist(), *(c.tolist() for c in columns), strict=True)):
+            self.ended[at] = Run(point[i], x[i], *values)
+        self._settle(sorted(set(sample.tolist())))
+
+    def _settle(self, samples: list[int]) -> None:
+        """Settle ended runs in order, let the rule decide after each, and cancel what came too early."""
+        tally = self.tally
+        while samples:
+            turn = []
+            for s in samples:
+                lane = self.open[s].get(int(tally.runs[s]))
+                if lane is not None and lane in self.ended:
+                    tally.settle(s, self.ended.pop(lane))
+                    self.open[s].pop(int(self.run[lane]))
+                    self.free.append(lane)
+                    turn.append(s)
+            if not turn:
+                return
+            index = torch.tensor(turn, device=tally.best.device)
+            tally.chance[index] = self.rule.chance(
+                tally.clean[index], tally.history[index], tally.runs[index], tally.backward[index]
+            )
+            on = ~tally.broken[index] & (tally.runs[index] < len(self.recipes)) & (tally.chance[index] > self.rule.risk)
+            for s, goes_on in zip(turn, on.tolist(), strict=True):
+                if not goes_on:
+                    self._close(s)
+                elif int(tally.runs[s]) not in self.open[s]:
+                    self.ready.append(s)
+            samples = [s for s, goes_on in zip(turn, on.tolist(), strict=True) if goes_on]
+
+    def _close(self, sample: int) -> None:
+        """A sample is decided: runs ahead of time leave at the next step, or at once if they have ended."""
+        for lane in self.open.pop(sample).values():
+            self.cancelled[lane] = True
+            if self.ended.pop(lane, None) is not None:
+                self.free.append(lane)
+
+    def _release(self, lanes: list[int]) -> None:
+        self.free.extend(lanes)
+
+    def _rivals(self, sample: Tensor, run: Tensor) -> Tensor | None:
         """The fixed class each run raises, -1 for the strongest at each point."""
-        rank = self.rival[self.tally.runs[job]].long()
-        if self.task.targeted or not bool((rank > 0).any()):
+        rank = self.rival[run].long()
+        if self.ranked is None or not bool((rank > 0).any()):
             return None
-        order = self._order()[job]
-        at = (rank - 1) % order.shape[1]
-        return torch.where(rank > 0, order.gather(1, at[:, None]).squeeze(1), -1)
+        at = (rank - 1) % self.ranked.shape[1]
+        return torch.where(rank > 0, self.ranked[sample].gather(1, at[:, None]).squeeze(1), -1)
 
-    def _order(self) -> Tensor:
-        """The wrong classes of each sample by their logits at the clean point, strongest first: one forward pass."""
-        if self.order is None:
-            z = self.task.network.all_logits(self.task.x)
-            self.tally.count(torch.arange(z.shape[0], device=z.device), self.task.network.tile, 1, 0)
-            z = z.scatter(1, self.task.labels[:, None], -torch.inf)
-            self.order = z.argsort(dim=1, descending=True, stable=True)[:, :-1]
-        return self.order
+    def _rank(self, sample: Tensor, run: Tensor) -> None:
+        """Rank the wrong classes of samples that need it by their logits at the clean point: one forward pass each.
+
+        The pass belongs to the sample's first run that fixes a rival, and is counted when that run is settled.
+        """
+        wanted = sample[(self.rival[run] > 0) & ~self.known[sample]].unique()
+        if self.task.targeted or not wanted.numel():
+            return
+        z = self.task.network.all_logits(self.task.x[wanted])
+        self.tally.execute(wanted.numel(), self.task.network.tile, 1, 0)
+        z = z.scatter(1, self.task.labels[wanted][:, None], -torch.inf)
+        order = z.argsort(dim=1, descending=True, stable=True)[:, :-1]
+        if self.ranked is None:
+            self.ranked = order.new_zeros(self.task.x.shape[0], order.shape[1])
+        self.ranked[wanted], self.known[wanted] = order, True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,7 +42,13 @@ class Origin(NamedTuple):
 
 
 class Start(ABC):
-    """Maps clean points to starting points; rows are treated separately."""
+    """Maps clean points to starting points; rows are treated separately.
+
+    Attributes:
+        looks_back: whether the points depend on earlier runs of the sample.
+    """
+
+    looks_back: ClassVar[bool] = False
 
     @abstractmethod
     def points(self, origin: Origin) -> Tensor:
@@ -104,6 +110,8 @@ class Middle(Start):
 class Best(Start):
     """The sample's point of least margin so far."""
 
+    looks_back: ClassVar[bool] = True
+
     def points(self, origin: Origin) -> Tensor:
         """See :class:`Start`."""
         return origin.best
@@ -112,6 +120,8 @@ class Best(Start):
 @dataclass(frozen=True)
 class Last(Start):
     """Where the sample's last run ended."""
+
+    looks_back: ClassVar[bool] = True
 
     def points(self, origin: Origin) -> Tensor:
         """See :class:`Start`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,6 +54,19 @@ class Task:
         return self.domain.take(samples).violation(x) <= slack
 
 
+class Run(NamedTuple):
+    """The outcome of one run of one sample."""
+
+    point: Tensor
+    end: Tensor
+    margin: float
+    broken: bool
+    unconfirmed: bool
+    status: int
+    forward: int
+    backward: int
+
+
 class Tally:
     """What is known of each sample. Every tensor is ``[n]``, ``[n, *shape]`` or ``[n, runs]``.
 
@@ -82,20 +96,28 @@ class Tally:
         self.runs = torch.zeros_like(self.status)
         self.executed = [0, 0]
 
-    def improve(self, samples: Tensor, x: Tensor, margin: Tensor) -> None:
-        """Keep the points of least margin, of all runs and of the present one; NaN never improves."""
-        run = self.runs[samples]
-        self.history[samples, run] = torch.fmin(self.history[samples, run], margin)
-        better = (margin < self.best[samples]) & ~self.broken[samples]
-        index = samples[better]
-        self.best[index] = margin[better]
-        self.points[index] = x[better]
+    def settle(self, sample: int, run: Run) -> None:
+        """Take over the outcome of a sample's next run: its passes, its least margin, its verdict."""
+        self.forward[sample] += run.forward
+        self.backward[sample] += run.backward
+        self.history[sample, self.runs[sample]] = run.margin
+        self.runs[sample] += 1
+        self.last[sample] = run.end
+        self.status[sample] = run.status
+        self.non_finite[sample] |= run.status == Status.NON_FINITE
+        self.unconfirmed[sample] += run.unconfirmed
+        if run.broken or run.margin < self.best[sample]:
+            self.best[sample], self.points[sample] = run.margin, run.point
+        self.broken[sample] = run.broken
 
     def count(self, samples: Tensor, tile: int | None, forward: int, backward: int) -> None:
-        """Add passes: useful ones by sample, executed ones by whole calls."""
+        """Add passes made for samples outside of runs."""
         self.forward[samples] += forward
         self.backward[samples] += backward
-        size = samples.numel()
-        rows = size if tile is None else -(-size // tile) * tile
-        self.executed[0] += forward * rows
-        self.executed[1] += backward * rows
+        self.execute(samples.numel(), tile, forward, backward)
+
+    def execute(self, rows: int, tile: int | None, forward: int, backward: int) -> None:
+        """Add executed passes, in whole calls."""
+        whole = rows if tile is None else -(-rows // tile) * tile
+        self.executed[0] += forward * whole
+        self.executed[1] += backward * whole

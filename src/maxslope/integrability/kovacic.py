@@ -155,13 +155,31 @@ def _decide(eq: Equation) -> Liouvillian:
 def _imprimitive(eq: Equation, basis: list[Invariant]) -> Liouvillian:
     """Case 2: F = (y1 y2)^2, so w^2 - g w + (g' + g^2)/2 - r = 0 with g = F'/(2F).
 
-    For the quaternion group the invariants of degree 4 form a plane; when no basis member is a
-    square the quartic polynomial of w is returned.
+    For the quaternion group the invariants of degree 4 form a plane with three squares of that
+    kind; when none of them is defined over k the quartic polynomial of w is returned.
     """
-    for f in (b.expression(eq) for b in basis):
+    members = [b.expression(eq) for b in basis]
+    for f in (*members, *_squares(eq, members)):
         g = sp.cancel(sp.diff(f, eq.x) / (2 * f))
         minimal = W**2 - g * W + sp.cancel((sp.diff(g, eq.x) + g**2) / 2 - eq.r)
         if verify_algebraic(eq, minimal):
             return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, f))
     minimal = omega_polynomial(eq, basis[0], W).as_expr()
-    return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, basis[0].expression(eq)))
+    return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, members[0]))
+
+
+def _squares(eq: Equation, members: list[sp.Expr]) -> list[sp.Expr]:
+    """Members of a pencil F_0 + t F_1 whose square root solves the second symmetric power."""
+    if len(members) != 2:
+        return []
+    x, t = eq.x, sp.Dummy("t")
+    f = members[0] + t * members[1]
+    g, r = sp.diff(f, x) / (2 * f), eq.r
+    g1 = sp.diff(g, x)
+    left = sp.diff(g1, x) + 3 * g * g1 + g**3 - 4 * r * g - 2 * sp.diff(r, x)
+    rows = sp.Poly(sp.fraction(sp.together(left))[0], x, t, domain=eq.field).eject(t).coeffs()
+    common = sp.Poly(0, t, domain=eq.field)
+    for row in rows:
+        common = common.gcd(sp.Poly(row, t, domain=eq.field))
+    linear = [q for q, _ in common.factor_list()[1] if q.degree() == 1]
+    return [sp.factor(f.subs(t, -q.monic().eval(0))) for q in linear]

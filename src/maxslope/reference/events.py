@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -33,6 +33,12 @@ class Reference:
     curve: Curve
     unique: Tensor
     events: list[list[float]]
+    _rows: list[_Row] = field(repr=False)
+
+    def at(self, t: float) -> Tensor:
+        """Return the points at any time, ``[rows, *shape]`` float64, as exact as at the instants of the grid."""
+        points = np.stack([row.at(t) for row in self._rows])
+        return torch.from_numpy(points).reshape(self.curve.points.shape[1:])
 
 
 def reference(energy: Energy, x: Tensor, until: float, *, instants: int = 512, tolerance: float = 1e-11) -> Reference:
@@ -47,8 +53,9 @@ def reference(energy: Energy, x: Tensor, until: float, *, instants: int = 512, t
         energy: smooth; constrained by ``energy.within(box)`` to a box at most.
         x: ``[rows, *shape]``, computed in float64.
         until: the end.
-        instants: the curve is recorded at ``instants`` equal steps of time, and scanned for events at least that
-            finely; two events of one coordinate within half of a step may be missed.
+        instants: the curve is recorded at ``instants`` equal steps of time (``Reference.at`` knows it between them),
+            and scanned for events at least that finely; two events of one coordinate within half of a step may be
+            missed.
         tolerance: of xi_S on the sliding set and of event times, relative.
 
     Returns:
@@ -77,6 +84,7 @@ def reference(energy: Energy, x: Tensor, until: float, *, instants: int = 512, t
         _record(smooth, domain, points, grid, rows),
         torch.tensor([row.unique for row in rows]),
         [row.events for row in rows],
+        rows,
     )
 
 
@@ -113,6 +121,13 @@ class _Row:
             self.lo, self.hi = (flat(b.expand_as(self.like))[0].double().numpy() for b in (box.lo, box.hi))
         self.unique, self.lost, self.spent = True, False, 0
         self.events: list[float] = []
+        self.pieces: list[_Piece] = []
+
+    def at(self, t: float) -> Array:
+        """The point at time t of a curve that was followed."""
+        later = [k for k, piece in enumerate(self.pieces) if piece.t0 > t]
+        piece = self.pieces[later[0] - 1 if later else -1]
+        return piece.x0 if piece.rest or self.lost else np.clip(piece.at(t), self.lo, self.hi)
 
     def gradient(self, x: Array) -> Array:
         self.spent += 1
@@ -142,6 +157,7 @@ class _Row:
         zero = np.abs(self.gradient(self.x)) <= 1e-13 * scale
         while k < len(grid):
             piece = _Piece(self, t, self.mode(zero))
+            self.pieces.append(piece)
             while k < len(grid):
                 end, x, which = piece.advance(t, grid[k])
                 if which is not None or self.lost:
@@ -152,7 +168,7 @@ class _Row:
                 break
             if k < len(grid):
                 assert which is not None
-                self.events.append(end)
+                self.events.append(float(end))
                 self.x, t = x, end
                 zero = which & ~((x <= self.lo) | (x >= self.hi)) | piece.mode.slides
                 zero |= np.abs(self.gradient(x)) <= 1e2 * self.tolerance * max(scale, 1e-300)
@@ -183,6 +199,8 @@ class _Piece:
         self.scale = max(float(np.abs(g).max()), 1e-300)
         self.side = np.where(mode.fixed != 0, -mode.fixed, np.sign(g))  # the sign xi_i must keep off the sliding set
         self.v0 = self.velocity(self.x0)
+        self.H: Array | None = None
+        self.known = {t: self.x0[self.S]}
         arrive = np.where(mode.fixed > 0, (row.hi - self.x0), np.where(mode.fixed < 0, self.x0 - row.lo, np.inf))
         moving = mode.fixed != 0
         self.arrival = np.where(moving, self.t0 + arrive / np.where(moving, np.abs(mode.fixed), 1.0), np.inf)
@@ -199,16 +217,22 @@ class _Piece:
         x = self.x0 + (t - self.t0) * self.v0
         if not len(self.S) or self.rest:
             return x
-        H = None
-        for _ in range(12):
+        x[self.S] = self._nearest(t)
+        for k in range(16):
             g = self.row.gradient(x)[self.S]
             if np.abs(g).max() <= self.row.tolerance * self.scale:
+                self.known[t] = x[self.S].copy()
                 return x
-            if H is None or np.abs(g).max() > 1e-6 * self.scale:
-                H = self.row.block(x, self.S)
-            x[self.S] -= np.linalg.lstsq(H, g, rcond=None)[0]
+            if self.H is None or k % 4 == 3:
+                self.H = self.row.block(x, self.S)
+            x[self.S] -= np.linalg.lstsq(self.H, g, rcond=None)[0]
         self.row.lost = self.row.lost or not np.abs(self.row.gradient(x)[self.S]).max() <= 1e-7 * self.scale
         return x
+
+    def _nearest(self, t: float) -> Array:
+        """A guess for what slides: from the nearest time solved for, along its velocity at the start of the piece."""
+        s = min(self.known, key=lambda s: abs(s - t))
+        return self.known[s] + (t - s) * self.v0[self.S]
 
     def margins(self, t: float) -> tuple[Array, Array]:
         """(2, d) numbers that are not negative while the mode holds, and the point."""

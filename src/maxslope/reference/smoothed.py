@@ -23,7 +23,7 @@ def smoothed(energy: Energy, x: Tensor, times: Sequence[float], delta: float, *,
         energy: smooth and without constraint.
         x: ``[rows, *shape]``.
         times: increasing, not negative.
-        delta: in units of the gradient.
+        delta: in units of each row's largest gradient component at the start.
         tolerance: relative and absolute, of the integrator (Radau IIA of order five).
 
     Returns:
@@ -44,10 +44,9 @@ def smoothed(energy: Energy, x: Tensor, times: Sequence[float], delta: float, *,
     for i in range(x.shape[0]):
         index = torch.tensor([i])
         start = flat(x[index].double())[0].numpy()
-        coarse, fine = (
-            _integrate(energy.take(index), start, x[index].shape, times, size, tolerance)
-            for size in (delta, delta / 2)
-        )
+        own = energy.take(index)
+        size = delta * float(own.evaluate(x[index].double()).gradient.abs().max())
+        coarse, fine = (_integrate(own, start, x[index].shape, times, s, tolerance) for s in (size, size / 2))
         rows.append(2 * fine - coarse)
     return torch.from_numpy(np.stack(rows, 1)).reshape(len(times), *x.shape)
 

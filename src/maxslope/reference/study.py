@@ -13,6 +13,7 @@ from maxslope._rows import inner
 from maxslope.curve import Curve
 from maxslope.energies import Constrained, Energy
 from maxslope.flow import flow
+from maxslope.reference.events import Reference
 from maxslope.schemes import Scheme
 from maxslope.sets import Everything
 
@@ -73,7 +74,7 @@ def convergence(
     x: Tensor,
     schemes: Mapping[str, Maker],
     taus: Sequence[float],
-    reference: Curve | Path,
+    reference: Curve | Reference | Path,
     *,
     until: float = 1.0,
 ) -> Convergence:
@@ -84,7 +85,8 @@ def convergence(
         x: ``[rows, *shape]``.
         schemes: by name, functions from a step size to a scheme, such as ``{"explicit": Explicit}``.
         taus: at least two.
-        reference: a finely recorded curve, or a function from a time to the points ``[rows, *shape]``.
+        reference: what ``reference`` returned, a finely recorded curve, or a function from a time to the points
+            ``[rows, *shape]``.
         until: the end.
 
     Returns:
@@ -105,7 +107,7 @@ def convergence(
     """
     if len(taus) < 2:
         raise ValueError(f"Orders need at least two step sizes, got {list(taus)!r}.")
-    path = reference.at if isinstance(reference, Curve) else reference
+    path = reference if callable(reference) else reference.at
     columns: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in schemes}
     for name, maker in schemes.items():
         for tau in taus:

@@ -9,6 +9,7 @@ from maxslope.schemes.newton import Newton
 from maxslope.schemes.random_search import RandomSearch
 from maxslope.schemes.semi_implicit import SemiImplicit
 from maxslope.schemes.steps import Constant, Cosine, StepSize
+from maxslope.schemes.swarm import Swarm
 from maxslope.schemes.wrappers import Momentum
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "SemiImplicit",
     "Solution",
     "StepSize",
+    "Swarm",
 ]

@@ -62,7 +62,7 @@ class Consensus(Inner):
             lower = value[row, at] < least
             best = torch.where(column(lower, x), z[row, at], best)
             least = torch.where(lower, value[row, at], least)
-            mean = _consensus(z, value, self.alpha)
+            mean = consensus(z, value, self.alpha)
             if k + 1 < self.iterations:
                 z = self._move(z, mean, region, _random.keys(k, key))
         gap = (z - mean[:, None]).reshape(rows * n, *x.shape[1:])
@@ -80,13 +80,17 @@ class Consensus(Inner):
         return region.project(z.flatten(0, 1)).reshape(z.shape)
 
     def _move(self, z: Tensor, mean: Tensor, region: Set, key: Tensor) -> Tensor:
-        way = z - mean[:, None]
-        noise = _random.normal(key, z.shape[1:]).to(z)
-        moved = z - self.dt * way + self.sigma * self.dt**0.5 * way.abs() * noise
+        moved = drift(z, mean[:, None], _random.normal(key, z.shape[1:]).to(z), self.dt, self.sigma)
         return region.project(moved.flatten(0, 1)).reshape(z.shape)
 
 
-def _consensus(z: Tensor, value: Tensor, alpha: float) -> Tensor:
+def drift(z: Tensor, mean: Tensor, noise: Tensor, dt: float, sigma: float) -> Tensor:
+    """One move of particles: z - dt (z - m) + sigma sqrt(dt) |z - m| n, coordinate by coordinate."""
+    way = z - mean
+    return z - dt * way + sigma * dt**0.5 * way.abs() * noise
+
+
+def consensus(z: Tensor, value: Tensor, alpha: float) -> Tensor:
     """The weighted mean of every swarm, ``[rows, *shape]``."""
     least = value.amin(1, keepdim=True)
     most = torch.where(value.isfinite(), value, least).amax(1, keepdim=True)

@@ -135,7 +135,7 @@ class _Paths:
     def __init__(self, problem: Problem, z: Tensor) -> None:
         self.problem, self.z = problem, z
         e = problem.energy.evaluate(z)
-        self.value, self.gradient = e.value, e.gradient
+        self.value, self.gradient = e.value.clone(), e.gradient.clone()
         n = z.shape[0]
         self.spent = torch.ones(n, dtype=torch.int64, device=z.device)
         self.done = torch.zeros(n, dtype=torch.bool, device=z.device)

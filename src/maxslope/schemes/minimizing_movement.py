@@ -13,7 +13,7 @@ from maxslope._rows import column
 from maxslope.schemes.base import Account, Accounting, Here, Memory, check_rate
 from maxslope.schemes.inner import Descent, Inner, Problem, Solution
 from maxslope.schemes.steps import StepSize, step_size
-from maxslope.sets import near
+from maxslope.sets import BallBox, Box, Set, near
 from maxslope.sets._roots import root
 from maxslope.spaces import Lp, Space
 
@@ -106,7 +106,7 @@ class MinimizingMovement(Accounting):
             spent = spent + self.nodes
         more = parts[3].sum(0) + (self.nodes if self.nodes else 0)
         carried = (forward + more, backward + spent, failed + (~parts[2].all(0)).long(), excess.double())
-        return parts[0][0], carried
+        return _onto_faces(here.domain, parts[0][0]), carried
 
     def _slope(self, here: Here, w: Tensor, owner: Tensor) -> Tensor:
         """The constrained slope |dE|(w) of every node (the step's own entry is left at zero), to the power q over q."""
@@ -157,6 +157,15 @@ class MinimizingMovement(Accounting):
     def _within(self, here: Here, radius: Tensor) -> Solution:
         region = near(here.domain, here.x, radius, self.space)
         return self.inner.solve(Problem(here.energy, here.x, here.evaluation, region, radius, self.space))
+
+
+def _onto_faces(domain: Set, x: Tensor) -> Tensor:
+    """Put coordinates within rounding of a face of K onto it: a rest of 1e-15 would count as room to move."""
+    if not isinstance(domain, Box | BallBox):
+        return x
+    box = domain if isinstance(domain, Box) else domain.box
+    slack = 256 * torch.finfo(x.dtype).eps * x.abs().clamp_min(1)
+    return torch.where(x - box.lo <= slack, box.lo, torch.where(box.hi - x <= slack, box.hi, x))
 
 
 def _spread(here: Here, owner: Tensor, tau: Tensor) -> Here:

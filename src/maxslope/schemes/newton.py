@@ -96,7 +96,7 @@ class _Run:
         rounding = 8 * torch.finfo(trial.dtype).eps * old.abs()
         part_gap = take_gap(self.problem, index, self.z[index], self.gradient[index])
         new_gap = take_gap(self.problem, index, trial, e.gradient)
-        level = (e.value <= old + rounding) & (e.value <= self.problem.evaluation.value[index])
+        level = e.value <= old + rounding
         good = finite & ((e.value < old - rounding) | (level & (new_gap < part_gap)))
         self.z[index] = choose(good, trial, self.z[index])
         self.value[index] = torch.where(good, e.value, old)

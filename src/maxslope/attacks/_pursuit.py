@@ -1,0 +1,283 @@
+"""The runs of a smallest perturbation: flows in balls around the clean points that close as the runs go on."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope import _random
+from maxslope._rows import choose, column, take
+from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
+from maxslope.attacks.task import Task
+from maxslope.energies import Energy, Evaluation, Loss, Margin, TargetedLoss
+from maxslope.flow import Feed, Rows, Stop, march
+from maxslope.schemes import Momentum, SemiImplicit, StepSize
+from maxslope.sets import BallBox, Box, Set, near
+from maxslope.sets.box import separable
+from maxslope.spaces import Lp, Space
+
+_FIRST_CUT = 0.1  # the share of the radius that a run first tries to save
+_PUSH = 1.6  # how fast the radius grows while nothing is found
+_DECAY = 0.5  # of the momentum
+_EXPLORE: tuple[tuple[Start, int], ...] = ((Clean(), 2), (Middle(), 0), (Clean(), 3), (Opposite(), 0), (Clean(), 4))
+
+
+class Closing(Set):
+    """Balls around clean points inside the box, as large as the pursuit has them at the moment of the question.
+
+    Args:
+        pursuit: owns the radii, which change from step to step.
+        job: ``[rows]`` int64, the samples.
+    """
+
+    def __init__(self, pursuit: Pursuit, job: Tensor) -> None:
+        self.pursuit, self.job = pursuit, job
+        self.center, self.box = pursuit.task.x[job], pursuit.box.take(job)
+
+    def now(self) -> Box | BallBox:
+        """The balls of this moment; the clean points are in the box, so they are never empty."""
+        return around(self.pursuit.norm, self.center, self.pursuit.radius[self.job], self.box)
+
+    def project(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return self.now().project(x)
+
+    def minimize_linear(self, xi: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return self.now().minimize_linear(xi)
+
+    def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`; ``x`` was inside before the balls closed, and is projected first."""
+        K = self.now()
+        return K.minimize_linear_near(xi, K.project(x), tau, space)
+
+    def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`."""
+        return self.now().slope(xi, x, space)
+
+    def violation(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return self.now().violation(x)
+
+    def take(self, index: Tensor) -> Closing:
+        """See :class:`Set`."""
+        return Closing(self.pursuit, self.job[index])
+
+
+def around(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallBox:
+    """Return the balls of finite or infinite radius around points of the box, without asking the device."""
+    lp, _ = separable(norm)
+    if math.isinf(lp.p):
+        ball = near(box, center, radius, norm)
+        assert isinstance(ball, Box)
+        return ball
+    return BallBox(norm, center, radius, box, True)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the passes of a sample are divided among its runs.
+
+    The first run goes out until an error is found, the second closes in on the clean point from there and lasts as
+    long as the search justifies; further ones explore other starts and rivals; the last starts at the best point.
+
+    Args:
+        passes: gradients a sample, at least 4.
+    """
+
+    passes: int
+
+    @property
+    def base(self) -> int:
+        """Steps of a run, where nothing speaks for more or less."""
+        return max(1, min(20, max(self.passes // 3, 8), self.passes // 2))
+
+    def outward(self) -> int:
+        """Steps of the first run, at most."""
+        return max(self.passes - self.base, 1)
+
+    def runs(self, spent: int) -> list[int]:
+        """The lengths of the runs after the first: closing in, exploring, polishing; their sum is what is left."""
+        left = self.passes - spent
+        first = min(left, max(self.base, 4 * spent))
+        rest = left - first
+        if rest < max(4, self.base // 2):
+            return [left] if left else []
+        parts = max(1, round(rest / self.base))
+        return [first, *(rest // parts + (k < rest % parts) for k in range(parts))]
+
+
+class Pursuit(Feed, StepSize):
+    """Follows each sample out to an error and back towards the clean point, as near as its passes allow.
+
+    A row keeps a radius eps and a cut g. With n = |x - x0|, margin m and its gradient xi, the linear model puts the
+    decision boundary at the distance m / |xi|_*:
+
+        nothing found    eps <- n + m / |xi|_*, growing by a factor between 1.6 and 2
+        x is an error    eps <- max(n - |m| / |xi|_*, n (1 - g)),   g <- 1.5 g
+        x is none        eps <- part of the way back to the best norm (1 - g / 2),   g <- g / 2
+
+    and the scheme makes the exact semi-implicit step in the ball of radius eps around x0, in the box.
+
+    Args:
+        task: the samples; its eps is not used.
+        rivals: ``[n, classes - 1]``, wrong classes, strongest first.
+        active: ``[n]`` bool, the samples to attack.
+        passes: gradients a sample.
+
+    Source: the sequence of radii follows DDN (arXiv:1811.09600) and FMN (arXiv:2102.12827); the steps are those of
+    arXiv:2406.05376, section 4.
+    """
+
+    def __init__(self, task: Task, box: Box, rivals: Tensor, active: Tensor, passes: int) -> None:
+        self.task, self.box, self.rivals, self.plan = task, box, rivals, Plan(passes)
+        self.norm = task.budget.norm
+        n, x = task.x.shape[0], task.x
+        whole = torch.zeros(n, dtype=torch.int64, device=x.device)
+        self.best = torch.full((n,), torch.inf, dtype=x.dtype, device=x.device)
+        self.points = x.clone()
+        self.radius, self.cut = torch.zeros_like(self.best), torch.full_like(self.best, _FIRST_CUT)
+        self.farthest = self.norm.norm(torch.maximum(x - box.lo, box.hi - x))
+        width = (box.hi - box.lo).amax().clamp_min(0)
+        self.width = width.masked_fill(width.isinf(), 1.0)
+        self.run, self.spent, self.most = whole, whole.clone(), torch.full_like(whole, self.plan.outward())
+        self.lengths: dict[int, list[int]] = {}
+        self.ready: deque[int] = deque(active.nonzero().squeeze(1).tolist())
+
+    def go(self) -> None:
+        """Spend the passes of every sample."""
+        lp, _ = separable(self.norm)
+        own = lp.p in (2, math.inf)
+        scheme = SemiImplicit(self, self.norm if own else Lp(math.inf))
+        self.own = own
+        room = self.task.network.tile or self.task.x.shape[0]
+        march(self, scheme if math.isinf(lp.p) else Momentum(scheme, _DECAY), stop=Stop(), room=room)
+
+    def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
+        """See :class:`Feed`."""
+        count = min(room, len(self.ready))
+        if count <= 0:
+            return None
+        job = torch.tensor([self.ready.popleft() for _ in range(count)], device=self.task.x.device)
+        self.cut[job] = _FIRST_CUT
+        found = self.best[job].isfinite()
+        self.radius[job] = torch.where(found, torch.minimum(self.radius[job], self.best[job] * (1 - _FIRST_CUT / 2)), 0.0)
+        return job, choose(found, Closing(self, job).project(self._starts(job)), self._outward(job))
+
+    def problem(self, job: Tensor) -> tuple[Energy, Set]:
+        """See :class:`Feed`."""
+        labels = self.task.labels[job]
+        if self.task.targeted:
+            return TargetedLoss(self.task.network, labels, Margin()), Closing(self, job)
+        return Loss(self.task.network, labels, Margin(), self._rivals(job)), Closing(self, job)
+
+    def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Feed`."""
+        return self.most[job], torch.full(job.shape, torch.inf, dtype=torch.float64, device=job.device)
+
+    def at(self, clock: Tensor, row: Tensor) -> Tensor:
+        """See :class:`StepSize`: half a cosine wave once something is found, from 0.3 of it in the last run."""
+        wave = torch.where(self.run[row] == 0, 1.0, self._left(clock, row))
+        if self.own:
+            first, scale = 0.5, self.radius[row]
+        else:
+            first, scale = 0.25, torch.minimum(self.radius[row], self.width)
+        return first * torch.where(self._last(row), 0.4, 1.0) * (0.01 + 0.99 * wave) * scale.double()
+
+    def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
+        """See :class:`Feed`: keeps what is nearer, sets the next radius, and ends the way out once it succeeds."""
+        job, error = rows.job, evaluation.reached & evaluation.value.isfinite()
+        size = self.norm.distance(self.task.x[job], rows.x)
+        self.spent[job] += 1
+        self._keep(job, rows.x, size, error)
+        slope = self.norm.dual_norm(self.box.take(job).movable(evaluation.gradient, rows.x))
+        gap = evaluation.value.abs() / slope.clamp_min(torch.finfo(size.dtype).tiny)
+        cap = 0.5 * self._left(rows.clock, job).to(size) + 0.005
+        self.cut[job] = torch.where(error, torch.minimum(1.5 * self.cut[job], cap), 0.5 * self.cut[job]).clamp_min(1e-3)
+        radius = self._next(job, rows.clock == 0, size, gap, error)
+        self.radius[job] = torch.where(radius.isfinite(), radius, self.radius[job])
+        return error & (self.run[job] == 0)
+
+    def report(self, ended: Rows, status: Tensor) -> None:
+        """See :class:`Feed`: the next run of each sample that has passes left."""
+        for sample in ended.job.tolist():
+            spent, run = int(self.spent[sample]), int(self.run[sample])
+            if run == 0 or sample not in self.lengths:
+                self.lengths[sample] = self.plan.runs(spent)
+            found = bool(self.best[sample].isfinite())
+            if found:
+                self.run[sample] = run = run + 1
+            steps = self.lengths[sample][run - 1 : run] if found else [self.plan.passes - spent]
+            if steps and steps[0] > 0:
+                self.most[sample] = steps[0]
+                self.ready.append(sample)
+
+    def _next(self, job: Tensor, first: Tensor, size: Tensor, gap: Tensor, error: Tensor) -> Tensor:
+        """The radius of the next step, ``[rows]``; see the class."""
+        radius, best, cut = self.radius[job], self.best[job], self.cut[job]
+        near_best = torch.minimum(size, best)
+        closer = torch.minimum(near_best, torch.maximum(size - gap, near_best * (1 - cut)))
+        aim = best * (1 - cut / 2)
+        back = torch.minimum(radius + 0.3 * (aim - radius).clamp_min(0), torch.maximum(size + gap, radius))
+        grown = torch.minimum(size + gap, 2 * radius).maximum(_PUSH * radius)
+        outward = torch.where(first & (radius == 0), size + gap, grown)
+        found = best.isfinite()
+        new = torch.where(error, closer, torch.where(found, back, outward))
+        return torch.where(found, torch.minimum(new, aim), new).minimum(self.farthest[job])
+
+    def _keep(self, job: Tensor, x: Tensor, size: Tensor, error: Tensor) -> None:
+        nearer = error & (size < self.best[job])
+        index = job[nearer]
+        self.best[index], self.points[index] = size[nearer], x[nearer]
+
+    def _left(self, clock: Tensor, job: Tensor) -> Tensor:
+        return (1 + torch.cos(math.pi * clock / self.most[job])) / 2
+
+    def _last(self, job: Tensor) -> Tensor:
+        """Whether the run of a sample is its last of several, the one that starts at its best point."""
+        count = [len(self.lengths.get(s, ())) for s in job.tolist()]
+        total = torch.tensor(count, device=job.device)
+        return (total > 1) & (self.run[job] == total)
+
+    def _rivals(self, job: Tensor) -> Tensor | None:
+        """The class each run raises, -1 for the strongest at each point."""
+        rank = torch.tensor([self._exploration(s)[1] for s in job.tolist()], device=job.device)
+        rank = torch.where(rank <= self.rivals.shape[1], rank, 0)
+        if not bool((rank > 0).any()):
+            return None
+        named = take(self.rivals, job).gather(1, (rank - 1).clamp_min(0)[:, None]).squeeze(1)
+        return torch.where(rank > 0, named, -1)
+
+    def _exploration(self, sample: int) -> tuple[Start | None, int]:
+        """Start and rank of the rival of a sample's run; None starts at the best point."""
+        run, count = int(self.run[sample]), len(self.lengths.get(sample, ()))
+        if run <= 1 or run == count:
+            return None, 0
+        start, rank = _EXPLORE[run - 2] if run - 2 < len(_EXPLORE) else (Uniform(), 0)
+        few = self.task.targeted or rank > self.rivals.shape[1]
+        return (Uniform(), 0) if few and rank else (start, rank)
+
+    def _starts(self, job: Tensor) -> Tensor:
+        """Where the next run of each sample starts, before the projection onto its ball."""
+        out = self.points[job].clone()
+        kinds = [self._exploration(s)[0] for s in job.tolist()]
+        for start in {k for k in kinds if k is not None}:
+            rows = torch.tensor([i for i, k in enumerate(kinds) if k == start], device=job.device)
+            out[rows] = self._from(start, job[rows])
+        return out
+
+    def _outward(self, job: Tensor) -> Tensor:
+        """Where a sample without an error starts: the clean point, and once that failed the opposite face of the box."""
+        again = self.spent[job] > 0
+        self.radius[job] = torch.where(again, self.farthest[job].nan_to_num(posinf=0.0), self.radius[job])
+        return choose(again, self._from(Opposite(), job), self.task.x[job])
+
+    def _from(self, start: Start, job: Tensor) -> Tensor:
+        task, eps = self.task, self.radius[job]
+        key = _random.keys(task.seed, task.ids[job], self.run[job])
+        points = self.points[job]
+        return start.points(Origin(task.x[job], eps, task.budget, key, points, points))

@@ -1,0 +1,216 @@
+"""The smallest perturbation of each sample, and with it robust accuracy at every eps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import column
+from maxslope.attacks._pursuit import Pursuit
+from maxslope.attacks.attack import prepare
+from maxslope.attacks.task import Task
+from maxslope.energies import Margin
+from maxslope.sets import Box, Budget
+from maxslope.sets.budget import Bounds
+from maxslope.spaces import Lp, Space
+
+_HALVINGS = 4
+_SEGMENT = 0.03  # the last part of the segment to the clean point, searched by halving
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How many gradients :func:`minimal` spends on each sample.
+
+    Args:
+        passes: at least 4.
+
+    Raises:
+        ValueError: if there are fewer than 4.
+
+    >>> Depth.quick().passes
+    33
+    """
+
+    passes: int = 100
+
+    def __post_init__(self) -> None:
+        if isinstance(self.passes, bool) or not isinstance(self.passes, int) or self.passes < 4:
+            raise ValueError(f"A smallest perturbation needs an integer of at least 4 passes, got {self.passes!r}.")
+
+    @classmethod
+    def quick(cls) -> Depth:
+        """Return 33 gradients a sample."""
+        return cls(33)
+
+    @classmethod
+    def standard(cls) -> Depth:
+        """Return the default, 100 gradients a sample."""
+        return cls(100)
+
+    @classmethod
+    def exhaustive(cls) -> Depth:
+        """Return 500 gradients a sample."""
+        return cls(500)
+
+
+@dataclass(frozen=True, eq=False)
+class MinimalResult:
+    """The smallest perturbations that were found, one entry per sample.
+
+    Attributes:
+        points: ``[rows, *shape]``, in the box: the nearest error found; the clean point where it is one, or none was found.
+        norms: ``[rows]``, recomputed from ``points``: 0 where the clean point is an error, inf where none was found.
+        found: ``[rows]`` bool, an error at ``points`` was confirmed by a forward pass of its own.
+        margin: ``[rows]``, the logit margin at ``points``: not positive where found (for targets: until the target wins).
+        forward: forward passes, ``[rows]``.
+        backward: backward passes, ``[rows]``.
+    """
+
+    points: Tensor
+    norms: Tensor
+    found: Tensor
+    margin: Tensor
+    forward: Tensor
+    backward: Tensor
+
+    def robust_accuracy_at(self, eps: float) -> float:
+        """Return the share of samples without an error found within ``eps``.
+
+        An upper bound of the robust accuracy, as every attack gives.
+
+        Args:
+            eps: not negative, in the units of the norm.
+
+        Raises:
+            ValueError: if eps is negative or NaN.
+        """
+        return float(self.security_curve([eps])[0])
+
+    def security_curve(self, eps: Sequence[float] | Tensor) -> Tensor:
+        """Return robust accuracy against eps, ``[k]``: the share of samples with norms > eps; it never rises with eps.
+
+        Args:
+            eps: ``[k]``, not negative, in the units of the norm.
+
+        Raises:
+            ValueError: if some eps is negative or NaN.
+        """
+        radii = torch.as_tensor(eps, dtype=torch.float64, device=self.norms.device)
+        if not bool((radii >= 0).all()):
+            raise ValueError(f"Every eps of a security curve must not be negative, got {radii.min().item()!r}.")
+        return (self.norms.double() > radii.reshape(-1, 1)).double().mean(1)
+
+
+def minimal(
+    model: Any,
+    x: Tensor,
+    y: Tensor,
+    norm: Space,
+    *,
+    box: Bounds | None = (0.0, 1.0),
+    effort: Depth | None = None,
+    targets: Tensor | None = None,
+    mask: Tensor | None = None,
+    ids: Tensor | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+) -> MinimalResult:
+    """Look for the smallest perturbation that the model gets wrong.
+
+        min { |z - x| : lo <= z <= hi, argmax model(z) != y }
+
+    Flows of the margin in balls around each sample that close while the flow stays wrong; several runs per sample,
+    from several starts and towards several classes; at the end a search on the segment to the clean point.
+
+    Args:
+        model: from inputs ``[rows, *shape]`` to logits ``[rows, classes]`` (or ``[rows]``, one-output binary models),
+            in evaluation mode. Preprocessing belongs inside.
+        x: clean inputs, ``[rows, *shape]``, in the box.
+        y: labels, ``[rows]``.
+        norm: what is small: any ``Lp(p)``, p in [1, inf], or ``Weighted(Lp(p), w)``.
+        box: the range of valid inputs, numbers or tensors of the shape of a sample; None for no box.
+        effort: how much to spend; by default ``Depth.standard()``.
+        targets: ``[rows]``, classes to reach instead of leaving ``y``.
+        mask: boolean, broadcastable to ``x``; coordinates where it is False may not move.
+        ids: ``[rows]``, what random numbers are keyed by besides the seed; by default 0, 1, ...
+        seed: of all random numbers.
+        batch_size: rows per call of the model, padded, so that results do not depend on the company a sample keeps.
+
+    Returns:
+        A :class:`MinimalResult`. A sample costs at most ``effort.passes`` backward passes, and as many forward passes
+        and 6 more: the clean point, 4 halvings, the verification. A clean point that is an error costs 1 forward pass.
+
+    Raises:
+        TypeError: for integer inputs, inputs or labels that are not tensors, floating-point labels, a norm that is no
+            space, an effort that is no Depth.
+        ValueError: for wrong shapes, empty or non-finite inputs, labels out of range, inputs outside the box, a model
+            in a training mode that matters, a device or dtype that differs, a norm without exact sets.
+
+    Source: arXiv:2406.05376, section 4 (the steps); the adaptive radius of arXiv:1811.09600 and arXiv:2102.12827.
+
+    >>> import maxslope as ms
+    >>> model = torch.nn.Linear(2, 2).eval()
+    >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
+    >>> result = minimal(model, torch.tensor([[0.7, 0.5]]), torch.tensor([0]), ms.Lp(1), effort=Depth(20))
+    >>> round(float(result.norms[0]), 2), result.robust_accuracy_at(0.1)
+    (0.2, 1.0)
+    """
+    if not isinstance(norm, Space):
+        raise TypeError(f"The norm is a space such as Lp(2), got {norm!r}; minimal finds eps itself, so give no budget.")
+    if effort is not None and not isinstance(effort, Depth):
+        raise TypeError(f"The effort of minimal is a Depth such as Depth(100), got {effort!r}.")
+    budget = Budget(norm, 0.0, box)
+    task = prepare(model, x, y, budget, targets=targets, mask=mask, ids=ids, seed=seed, batch_size=batch_size)
+    allowed = Budget(Lp(2), 0.0, box).around(task.x, mask=mask)
+    assert not isinstance(allowed, Box)
+    return _run(task, allowed.box, effort or Depth.standard())
+
+
+def _run(task: Task, box: Box, effort: Depth) -> MinimalResult:
+    logits = task.network.all_logits(task.x)
+    wrong = (logits.argmax(1) == task.labels) if task.targeted else (logits.argmax(1) != task.labels)
+    others = logits.scatter(1, task.labels[:, None], -torch.inf)
+    rivals = others.argsort(dim=1, descending=True, stable=True)[:, :-1]
+    finite = logits.isfinite().all(1)
+    pursuit = Pursuit(task, box, rivals, ~wrong & finite, effort.passes)
+    pursuit.go()
+    forward = pursuit.spent + 1
+    found = pursuit.best.isfinite()
+    points = _halve(task, pursuit.points, found, forward)
+    margin = others.amax(1) - logits.gather(1, task.labels[:, None]).squeeze(1)
+    margin = margin if task.targeted else -margin
+    index = found.nonzero().squeeze(1)
+    if index.numel():
+        e = task.energy(index, Margin(), None).look(points[index])
+        forward[index] += 1
+        inside = box.take(index).violation(points[index]) <= 0
+        found[index] = e.reached & e.margin.isfinite() & inside
+        margin[index] = torch.where(found[index], e.margin, margin[index])
+    points = torch.where(column(found, points), points, task.x)
+    norms = torch.where(found, task.budget.norm.distance(task.x, points), torch.inf)
+    found = found | (wrong & finite)
+    norms = norms.masked_fill(wrong & finite, 0.0)
+    return MinimalResult(points, norms, found, margin, forward, pursuit.spent)
+
+
+def _halve(task: Task, points: Tensor, found: Tensor, forward: Tensor) -> Tensor:
+    """Bring the errors found nearer along the segments to the clean points, by halving the last part of each."""
+    index = found.nonzero().squeeze(1)
+    if not index.numel():
+        return points
+    x, far, out = task.x[index], points[index], points.clone()
+    low, high = torch.full_like(far.flatten(1)[:, 0], 1 - _SEGMENT), torch.ones_like(far.flatten(1)[:, 0])
+    energy = task.energy(index, Margin(), None)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        z = x + column(middle, x) * (far - x)
+        error = energy.look(z).reached
+        forward[index] += 1
+        out[index[error]] = z[error]
+        high, low = torch.where(error, middle, high), torch.where(error, low, middle)
+    return out

@@ -1,0 +1,148 @@
+"""The whole experiment: every figure and table of docs/flows.md."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from maxslope.curve import Curve
+from maxslope.data import default_data, default_network
+from maxslope.energies import Loss, Margin
+from maxslope.flow import Steps, flow
+from maxslope.report import convergence as picture
+from maxslope.report.canvas import write_csv
+from maxslope.report.moons import SquaredError, data, steps, train
+from maxslope.report.moons_figures import draw_differences, draw_images, draw_trajectories
+from maxslope.report.moons_study import Differences, differences, geometries, orders
+from maxslope.schemes import Descent, Explicit, MinimizingMovement
+from maxslope.sets import Linf
+from maxslope.spaces import Lp
+from maxslope.transport import Adversary, Cloud, adversary, distance, dual
+
+Say = Callable[[str], None]
+Record = dict[str, float | str]
+
+
+def run(out: Path, *, samples: int, taus: int, images: int, say: Say) -> None:
+    """Train, measure, draw; every part says how long it took.
+
+    Args:
+        out: folder for figures and tables.
+        samples: initial values of the difference against tau.
+        taus: step sizes.
+        images: MNIST images; 0 leaves MNIST out.
+        say: told what was done.
+
+    Raises:
+        ImportError: if matplotlib, scikit-learn, scipy or POT is not installed.
+    """
+    start = time.perf_counter()
+
+    def done(what: str) -> None:
+        say(f"{time.perf_counter() - start:6.1f} s  {what}")
+
+    nets = {"ReLU": train(nn.ReLU), "GELU": train(nn.GELU)}
+    done("trained two networks on two moons")
+    draw_trajectories(nets, out / "trajectories")
+    done(f"trajectories  {out / 'trajectories.svg'}")
+    found: dict[str, Differences] = {}
+    for name, net in nets.items():
+        found[name] = differences(net, samples, steps(count=taus))
+        done(f"{name}: " + ", ".join(f"{d:.4f}" for d in found[name].largest.mean(1).tolist()))
+    write_csv([r for name, d in found.items() for r in d.table(name)], out / "differences.csv")
+    draw_differences(found, out / "differences")
+    study = orders(nets["GELU"])
+    picture.draw(study, out / "convergence", "GELU network: schemes against the event-driven reference")
+    write_csv(study.table(), out / "convergence.csv")
+    done("orders  " + ", ".join(f"{n} {v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]" for n, v in study.orders.items()))
+    write_csv([{"network": n, **r} for n, net in nets.items() for r in geometries(net)], out / "geometries.csv")
+    done("norms l_1, l_2, l_inf; rates 2, 4, 16, inf")
+    write_csv(clouds_of_moons(nets["GELU"]), out / "transport.csv")
+    done("distributional adversaries on two moons")
+    if images:
+        _mnist(out, images)
+        done(f"MNIST  {out / 'mnist.svg'}")
+
+
+def clouds_of_moons(net: nn.Module, eps: float = 0.15) -> list[Record]:
+    """Risks of the adversaries in W_1, W_2 and W_inf of equal radius, and the dual bound for W_2."""
+    x, y = data(200)
+    cloud = Cloud(x.double(), y.long())
+    energy = SquaredError(net, y.double())
+    each = adversary(energy, cloud, r=math.inf, norm=Lp(2), eps=eps)
+    runs = {
+        "W_inf": each,
+        "W_2": adversary(energy, cloud, r=2, norm=Lp(2), eps=eps),
+        "W_2 from W_inf": adversary(energy, cloud, r=2, norm=Lp(2), eps=eps, start=each.cloud),
+        "W_1": adversary(energy, cloud, r=1, norm=Lp(2), eps=eps),
+    }
+    records = [_row("moons", name, a, cloud) for name, a in runs.items()]
+    bound = dual(energy, cloud, eps)
+    spent = distance(cloud, bound.cloud, 2, Lp(2))
+    records.append({"data": "moons", "adversary": "W_2 dual bound", "risk": bound.value, "errors": math.nan, "W_2": spent})
+    return records
+
+
+def _row(name: str, kind: str, found: Adversary, cloud: Cloud) -> Record:
+    spent = distance(cloud, found.cloud, 2, Lp(2))
+    return {"data": name, "adversary": kind, "risk": found.risk, "errors": found.errors, "W_2": spent}
+
+
+def _mnist(out: Path, images: int) -> None:
+    """784 dimensions: explicit scheme against minimizing movements in l_inf, and W_inf against W_2 in l_2."""
+    net = default_network()
+    x, y = (t[:images] for t in default_data())
+    energy = Loss(net, y, Margin())
+    write_csv(_image_differences(energy, x), out / "mnist.csv")
+    cloud = Cloud(x, y)
+    each = adversary(energy, cloud, r=math.inf, norm=Lp(2), eps=2.0, steps=10, box=(0.0, 1.0))
+    shared = adversary(energy, cloud, r=2, norm=Lp(2), eps=2.0, steps=10, box=(0.0, 1.0), start=each.cloud)
+    alone = adversary(energy, cloud, r=2, norm=Lp(2), eps=2.0, steps=10, box=(0.0, 1.0))
+    runs = {"W_inf": each, "W_2": alone, "W_2 from W_inf": shared}
+    write_csv([_row("MNIST", kind, a, cloud) for kind, a in runs.items()], out / "mnist_transport.csv")
+    far = Lp(2).norm(alone.cloud.points - x).sort(descending=True).indices
+    shown = torch.cat([far[:4], far[-4:]])
+    panels = {"clean": x, "W_inf, 2": each.cloud.points, "W_2, 2": alone.cloud.points}
+    titles = {kind: _captions(net, cloud, points, shown) for kind, points in panels.items()}
+    draw_images({kind: points[shown, 0] for kind, points in panels.items()}, titles, out / "mnist")
+
+
+def _image_differences(energy: Loss, x: Tensor) -> list[Record]:
+    """Explicit scheme and minimizing movements on images until time 0.2, budget 0.2, a minimum for each tau."""
+    rows = x[:8]
+    few = energy.take(torch.arange(8)).within(Linf(0.2).around(rows))
+    records: list[Record] = []
+    for tau in (0.1, 0.05, 0.025):
+        runs: list[Curve] = [
+            flow(few, rows, scheme=Explicit(tau), until=Steps(round(0.2 / tau))),
+            flow(
+                few,
+                rows,
+                scheme=MinimizingMovement(tau, inner=Descent(restarts=0, iterations=15, tolerance=1e-2), nodes=0),
+                until=Steps(round(0.2 / tau)),
+            ),
+        ]
+        way = (runs[0].points - runs[1].points).abs()
+        records.append(
+            {
+                "tau": tau,
+                "explicit_margin": float(runs[0].energy[-1].mean()),
+                "movement_margin": float(runs[1].energy[-1].mean()),
+                "mean_largest_difference": float(way.flatten(2).amax((0, 2)).mean()),
+                "mean_absolute_difference": float(way.flatten(2).mean(2).amax(0).mean()),
+                "unsolved_steps": float(runs[1].failed[-1].double().mean()) if runs[1].failed is not None else math.nan,
+            }
+        )
+    return records
+
+
+def _captions(net: nn.Module, cloud: Cloud, points: Tensor, shown: Tensor) -> list[str]:
+    with torch.no_grad():
+        answers = net(points[shown]).argmax(1).tolist()
+    sizes = Lp(2).norm((points - cloud.points)[shown]).tolist()
+    return [f"{a}, |d| = {s:.1f}" for a, s in zip(answers, sizes, strict=True)]

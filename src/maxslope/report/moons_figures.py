@@ -1,0 +1,118 @@
+"""The figures of the two-moons experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from maxslope.report.canvas import COLORS, INK, blank, save, tidy
+from maxslope.report.moons_study import Differences, trajectories
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from maxslope.curve import Curve
+
+STARTS = {"ReLU": ((0.1, 0.55), 0.2), "GELU": ((0.45, 0.3), 0.25)}
+_MM, _EXPLICIT = COLORS[1], COLORS[0]
+
+
+def draw_trajectories(nets: dict[str, nn.Module], path: Path) -> None:
+    """Explicit scheme and minimizing movements over the level sets of the energy, with step boxes, for four tau."""
+    figure = blank(11.2, 2.9 * len(nets))
+    axes = figure.subplots(len(nets), 4, squeeze=False)
+    for row, (name, net) in enumerate(nets.items()):
+        start, eps = STARTS[name]
+        for column, tau in enumerate((eps, eps / 2, eps / 10, 1e-3)):
+            axis = axes[row, column]
+            _levels(axis, net, start, eps)
+            explicit, movement = trajectories(net, start, eps, tau)
+            _path(axis, explicit, _EXPLICIT, "explicit (IFGSM)")
+            _path(axis, movement, _MM, "minimizing movement")
+            if tau > eps / 20:
+                _boxes(axis, movement, tau)
+            axis.set_title(f"{name}, tau = {tau:.3g}", fontsize=9, color=INK)
+    axes[0, 0].legend(frameon=True, fontsize=7, loc="lower left")
+    save(figure, path)
+
+
+def _levels(axis: Axes, net: nn.Module, start: tuple[float, float], eps: float) -> None:
+    reach = 1.25 * eps
+    at = [torch.linspace(c - reach, c + reach, 80, dtype=torch.float64) for c in start]
+    grid = torch.cartesian_prod(*at)
+    with torch.no_grad():
+        center = float(net(torch.tensor([start], dtype=torch.float64)) > 0.5)
+        value = (net(grid) - center).square().reshape(80, 80).T
+    axis.contourf(at[0], at[1], value, levels=14, cmap="Greys", alpha=0.55)
+    axis.contour(at[0], at[1], value, levels=14, colors="white", linewidths=0.4)
+    low = [c - eps for c in start]
+    axis.add_patch(_rectangle(low, 2 * eps, INK, 1.2))
+    axis.set_xlim(start[0] - reach, start[0] + reach)
+    axis.set_ylim(start[1] - reach, start[1] + reach)
+    axis.set_aspect("equal")
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
+def _rectangle(low: list[float], width: float, color: str, line: float):  # type: ignore[no-untyped-def]
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((low[0], low[1]), width, width, fill=False, edgecolor=color, linewidth=line)
+
+
+def _path(axis: Axes, curve: Curve, color: str, label: str) -> None:
+    points = curve.points[:, 0]
+    few = len(points) < 60
+    axis.plot(points[:, 0], points[:, 1], color=color, linewidth=1.2, marker="o" if few else None, markersize=2.5, label=label)
+
+
+def _boxes(axis: Axes, curve: Curve, tau: float) -> None:
+    for point in curve.points[:-1, 0].tolist():
+        axis.add_patch(_rectangle([c - tau for c in point], 2 * tau, _MM, 0.4))
+
+
+def draw_differences(found: dict[str, Differences], path: Path) -> None:
+    """The mean largest difference between explicit scheme and minimizing movements against tau, with both measures."""
+    figure = blank(7.6, 3.4)
+    left, right = figure.subplots(1, 2, sharey=True)
+    panels = ((left, "max over time, sup norm"), (right, "largest row sum (published measure)"))
+    for k, (name, d) in enumerate(found.items()):
+        for axis, table in ((left, d.largest), (right, d.matrix)):
+            mean, error = table.mean(1), table.std(dim=1) / table.shape[1] ** 0.5
+            axis.errorbar(d.taus, mean, yerr=2 * error, color=COLORS[k], marker="o", markersize=3, linewidth=1.2, label=name)
+    for axis, title in panels:
+        taus = next(iter(found.values())).taus
+        axis.plot(taus, [tau / 2 for tau in taus], color=INK, linewidth=0.8, linestyle=":", label="order one")
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_title(title, fontsize=9, color=INK)
+        axis.set_xlabel("tau", color=INK)
+        tidy(axis)
+    left.set_ylabel("mean difference", color=INK)
+    left.legend(frameon=False, fontsize=8)
+    save(figure, path)
+
+
+def draw_images(panels: dict[str, Tensor], titles: dict[str, list[str]], path: Path) -> None:
+    """Rows of images under their names, each with a caption.
+
+    Args:
+        panels: images ``[n, height, width]`` by name.
+        titles: captions by name.
+        path: without an ending.
+    """
+    count = max(len(t) for t in panels.values())
+    figure = blank(1.1 * count + 1.0, 1.35 * len(panels))
+    axes = figure.subplots(len(panels), count, squeeze=False)
+    for row, (name, images) in enumerate(panels.items()):
+        for k, image in enumerate(images):
+            axes[row, k].imshow(image.numpy(), cmap="gray", vmin=0, vmax=1)
+            axes[row, k].set_title(titles[name][k], fontsize=7, color=INK, pad=2)
+        for axis in axes[row]:
+            axis.set_xticks([])
+            axis.set_yticks([])
+        axes[row, 0].set_ylabel(name, fontsize=8, color=INK)
+    save(figure, path)

@@ -1,0 +1,157 @@
+"""What the two-moons experiment measures: differences of schemes against tau, other norms, other rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from maxslope.curve import Curve
+from maxslope.energies import Constrained
+from maxslope.flow import flow
+from maxslope.reference import Convergence, convergence, reference
+from maxslope.report.moons import EPS, SquaredError, problem, steps
+from maxslope.schemes import Consensus, Descent, Explicit, Inner, MinimizingMovement, Newton, SemiImplicit
+from maxslope.sets import Budget, Linf
+from maxslope.spaces import Lp
+
+
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """The explicit scheme against minimizing movements, row by row.
+
+    Attributes:
+        taus: step sizes.
+        largest: max over time of |x_k - y_k|_inf, ``[taus, rows]``.
+        matrix: the published measure, the largest row sum of the difference: max over time of |x_k - y_k|_1.
+        failed: the share of steps whose inner solve missed its criterion, ``[taus, rows]``.
+    """
+
+    taus: list[float]
+    largest: Tensor
+    matrix: Tensor
+    failed: Tensor
+
+    def table(self, name: str) -> list[dict[str, float | str]]:
+        """One record per step size: means over rows and standard errors of the mean."""
+        rows = self.largest.shape[1]
+        return [
+            {
+                "network": name,
+                "tau": tau,
+                "mean_difference": float(self.largest[k].mean()),
+                "standard_error": float(self.largest[k].std() / math.sqrt(rows)),
+                "mean_matrix_norm": float(self.matrix[k].mean()),
+                "unsolved_steps": float(self.failed[k].mean()),
+            }
+            for k, tau in enumerate(self.taus)
+        ]
+
+
+def solver(net: nn.Module) -> Inner:
+    """Newton's method where the energy is smooth; consensus-based search where it has kinks."""
+    kinks = any(isinstance(layer, nn.ReLU) for layer in net.modules())
+    return Consensus(particles=14, iterations=14) if kinks else Newton()
+
+
+def differences(
+    net: nn.Module, rows: int = 200, taus: Sequence[float] | None = None, *, until: float = 1.0, inner: Inner | None = None
+) -> Differences:
+    """Run the explicit scheme and minimizing movements from the same initial values and compare them at every step.
+
+    Args:
+        net: the network.
+        rows: initial values, uniform in [-1, 1]^2.
+        taus: step sizes; eps 2^-i for i = 0..7 by default.
+        until: the end.
+        inner: the solver of the minimizing movement; ``solver(net)`` by default.
+    """
+    taus = list(steps() if taus is None else taus)
+    energy, x = problem(net, rows)
+    constrained = energy.within(Linf(EPS, box=None).around(x))
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    for tau in taus:
+        movement = MinimizingMovement(tau, inner=inner or solver(net), nodes=0)
+        mm = flow(constrained, x, scheme=movement, until=until)
+        way = (flow(constrained, x, scheme=Explicit(tau), until=until).points - mm.points).abs()
+        failed = mm.failed[-1] if mm.failed is not None else torch.zeros(rows)
+        parts.append((way.amax((0, 2)), way.sum(2).amax(0), failed / (len(mm.time) - 1)))
+    return Differences(taus, *(torch.stack([p[k] for p in parts]) for k in range(3)))
+
+
+def trajectories(net: nn.Module, start: tuple[float, float], eps: float, tau: float) -> tuple[Curve, Curve]:
+    """One curve of the explicit scheme and one of minimizing movements, from one point, until time 2 eps."""
+    x = torch.tensor([start], dtype=torch.float64)
+    with torch.no_grad():
+        energy = SquaredError(net, (net(x) > 0.5).double())
+    constrained = energy.within(Linf(eps, box=None).around(x))
+    until = max(2 * eps, 4 * tau)
+    movement = MinimizingMovement(tau, inner=Newton() if not _kinked(net) else Consensus(), nodes=0)
+    return (
+        flow(constrained, x, scheme=Explicit(tau), until=until),
+        flow(constrained, x, scheme=movement, until=until),
+    )
+
+
+def _kinked(net: nn.Module) -> bool:
+    return isinstance(solver(net), Consensus)
+
+
+def orders(net: nn.Module, rows: int = 40) -> Convergence:
+    """The three schemes against the event-driven reference on a smooth network, where coordinates cross or slide."""
+    energy, x = problem(net, rows)
+    found = reference(energy, x, 0.3, instants=30)
+    keep = (found.unique & torch.tensor([len(e) > 0 for e in found.events])).nonzero().squeeze(1)
+    known: dict[float, Tensor] = {}
+
+    def path(t: float) -> Tensor:
+        if t not in known:
+            known[t] = found.at(t)[keep]
+        return known[t]
+
+    schemes = {
+        "explicit": Explicit,
+        "semi-implicit": SemiImplicit,
+        "minimizing movement": lambda tau: MinimizingMovement(tau, inner=Newton(), nodes=0),
+    }
+    taus = [0.02 * 0.6**k for k in range(6)]
+    return convergence(energy.take(keep), x[keep], schemes, taus, path, until=0.3)
+
+
+def geometries(net: nn.Module, rows: int = 16, tau: float = 0.02) -> list[dict[str, float | str]]:
+    """The three schemes in l_1, l_2 and l_inf, and rates from 2 to inf in l_2, with budgets of the same norm."""
+    energy, x = problem(net, rows)
+    records: list[dict[str, float | str]] = []
+    cases = [(1.0, math.inf), (2.0, math.inf), (math.inf, math.inf), (2.0, 2.0), (2.0, 4.0), (2.0, 16.0)]
+    for p, rate in cases:
+        space = Lp(p)
+        domain = Budget(space, EPS, None).around(x)
+        inner = Newton() if math.isinf(p) else Descent(restarts=0, iterations=25, tolerance=1e-5)
+        schemes = {
+            "explicit": Explicit(tau, space, rate),
+            "semi-implicit": SemiImplicit(tau, space, rate),
+        }
+        if p != 1 and math.isinf(rate):
+            schemes["minimizing movement"] = MinimizingMovement(tau, space, rate, inner, nodes=0)
+        records += [_summary(energy.within(domain), x, name, s) for name, s in schemes.items()]
+    return records
+
+
+def _summary(
+    energy: Constrained, x: Tensor, name: str, scheme: Explicit | SemiImplicit | MinimizingMovement
+) -> dict[str, float | str]:
+    curve = flow(energy, x, scheme=scheme, until=0.4)
+    assert isinstance(scheme.space, Lp)
+    return {
+        "norm": scheme.space.p,
+        "rate": scheme.rate,
+        "scheme": name,
+        "mean_energy": float(curve.energy[-1].mean()),
+        "mean_slope": float(curve.slope[-1].mean()),
+        "mean_defect": float(curve.defect().abs().mean()),
+        "max_speed": float(curve.speed.max()),
+        "forward_passes": float(curve.forward.double().mean()),
+    }

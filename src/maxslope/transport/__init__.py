@@ -1,0 +1,19 @@
+"""Distributions: clouds of labeled points, adversaries that move them, exact transport distances."""
+
+from maxslope.transport.adversary import Adversary, adversary, cloud_space
+from maxslope.transport.clouds import Cloud, Potential, clouds, particle_speeds
+from maxslope.transport.distance import distance
+from maxslope.transport.dual import Dual, dual
+
+__all__ = [
+    "Adversary",
+    "Cloud",
+    "Dual",
+    "Potential",
+    "adversary",
+    "cloud_space",
+    "clouds",
+    "distance",
+    "dual",
+    "particle_speeds",
+]

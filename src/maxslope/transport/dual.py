@@ -1,0 +1,128 @@
+"""The dual view of the W_2 adversary: a price on squared distance instead of a budget."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import column, flat
+from maxslope.energies import Energy, Evaluation
+from maxslope.schemes import Descent, Problem
+from maxslope.sets import Box
+from maxslope.spaces import Lp
+from maxslope.transport.clouds import Cloud
+
+
+@dataclass(frozen=True, eq=False)
+class Priced(Energy):
+    """E(z) + price |z - x|_2^2: going far costs.
+
+    Args:
+        base: E.
+        center: x, row for row.
+        price: ``[rows]``.
+    """
+
+    base: Energy
+    center: Tensor
+    price: Tensor
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        e, way = self.base.evaluate(x), x - self.center
+        value = e.value + self.price * flat(way).square().sum(1)
+        return e._replace(value=value, gradient=e.gradient + 2 * column(self.price, x) * way)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        e = self.base.look(x)
+        return e._replace(value=e.value + self.price * flat(x - self.center).square().sum(1))
+
+    def take(self, index: Tensor) -> Priced:
+        """See :class:`Energy`."""
+        return Priced(self.base.take(index), self.center[index], self.price[index])
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return self.base.passes
+
+
+@dataclass(frozen=True, eq=False)
+class Dual:
+    """The solved dual problem.
+
+    Attributes:
+        price: the multiplier of the budget.
+        value: price eps^2 + mean over particles of max { -E(z) - price |z - x_i|^2 }. With global inner maxima this
+            bounds the risk of every cloud within the budget from above.
+        cloud: the inner maximizers.
+        risk: the mean of -E there.
+        spent: their root mean square distance, eps where the budget binds.
+    """
+
+    price: float
+    value: float
+    cloud: Cloud
+    risk: float
+    spent: float
+
+
+def dual(
+    energy: Energy,
+    cloud: Cloud,
+    eps: float,
+    *,
+    box: tuple[float, float] | None = None,
+    inner: Descent | None = None,
+    rounds: int = 24,
+) -> Dual:
+    """Minimize price eps^2 + mean max { -E(z) - price |z - x_i|_2^2 : z in the box } over price >= 0.
+
+    The dual function is convex, and its derivative eps^2 - mean |z_i - x_i|^2 tells on which side the minimum is:
+    bisection in the logarithm of the price. The inner problems are independent rows.
+
+    Args:
+        energy: E, row for row with the cloud.
+        cloud: mu_0.
+        eps: the radius in W_2 with the Euclidean norm, positive.
+        box: where particles may be; without one, a ball of 20 eps around each particle is searched.
+        inner: the solver of the inner problems.
+        rounds: bisections.
+
+    Returns:
+        A :class:`Dual`.
+
+    Raises:
+        ValueError: if eps is not positive.
+
+    Source: Blanchet and Murthy, Quantifying distributional model risk via optimal transport (2019), Theorem 1.
+    """
+    if not eps > 0:
+        raise ValueError(f"The dual needs a positive radius, got eps={eps!r}.")
+    solver = inner or Descent(restarts=1, iterations=40, tolerance=1e-6)
+    x = cloud.points
+    low, high = (x - 20 * eps, x + 20 * eps) if box is None else (torch.full_like(x, b) for b in box)
+    region = Box(torch.minimum(low, x), torch.maximum(high, x))
+    slope = float(Lp(2).norm(energy.evaluate(x).gradient).square().mean().sqrt())
+    bottom, top = 1e-3 * slope / eps + 1e-12, 1e3 * slope / eps + 1e-12
+    answer: Dual | None = None
+    for _ in range(rounds):
+        price = math.sqrt(bottom * top)
+        found = _at(energy, cloud, eps, price, region, solver)
+        answer = found if answer is None or found.value < answer.value else answer
+        bottom, top = (price, top) if found.spent > eps else (bottom, price)
+    assert answer is not None
+    return answer
+
+
+def _at(energy: Energy, cloud: Cloud, eps: float, price: float, region: Box, solver: Descent) -> Dual:
+    x = cloud.points
+    priced = Priced(energy, x, x.new_full(x.shape[:1], price))
+    solution = solver.solve(Problem(priced, x, priced.evaluate(x), region, x.new_full(x.shape[:1], 2 * eps), Lp(2)))
+    spent = float(flat(solution.x - x).square().sum(1).mean().sqrt())
+    value = price * eps**2 - float(solution.value.mean())
+    return Dual(price, value, cloud.moved(solution.x), float(-energy.look(solution.x).value.mean()), spent)
