@@ -47,9 +47,14 @@ def points(x: Any) -> Tensor:
             f"Inputs must be floating point, got {x.dtype}; for 8-bit images use x.float() / 255 and a box of (0, 1)."
         )
     if x.ndim < 2 or x.numel() == 0:
-        raise ValueError(f"Inputs are [rows, *shape] with at least one row and coordinate, got shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"Inputs are [rows, *shape] with at least one row and coordinate, got shape {tuple(x.shape)}; x[None] makes a "
+            "batch of one sample."
+        )
     if not bool(x.isfinite().all()):
-        raise ValueError(f"Inputs must be finite, got {int((~x.isfinite()).sum())} NaN or infinite values.")
+        raise ValueError(
+            f"Inputs must be finite, got {int((~x.isfinite()).sum())} NaN or infinite values; replace them or drop their rows."
+        )
     return x.detach()
 
 
@@ -65,8 +70,31 @@ def labels(y: Any, x: Tensor, name: str = "Labels") -> Tensor:
     if y.is_floating_point() or y.is_complex():
         raise TypeError(f"{name} are class numbers of an integer dtype, got {y.dtype}; use y.long().")
     if int(y.min()) < 0:
-        raise ValueError(f"{name} are class numbers >= 0, got a smallest value of {int(y.min())}.")
+        raise ValueError(
+            f"{name} are class numbers >= 0, got a smallest value of {int(y.min())}; drop the rows without a class."
+        )
     return y.detach().to(device=x.device, dtype=torch.int64)
+
+
+def budget(value: Any, kind: type) -> None:
+    """Raise unless ``value`` is a budget."""
+    if not isinstance(value, kind):
+        raise TypeError(f"The budget is a Budget such as Linf(8 / 255), got {value!r}.")
+
+
+def effort(value: Any, kind: type) -> None:
+    """Raise unless ``value`` is an effort or None."""
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(
+            f"The effort is an Effort, got {value!r}; use Effort.quick(), Effort.standard(), Effort.exhaustive() or "
+            "Effort((recipe, ...))."
+        )
+
+
+def batch_size(value: int | None) -> None:
+    """Raise unless ``value`` is None or at least 1."""
+    if value is not None and value < 1:
+        raise ValueError(f"batch_size must be at least 1, got {value}; leave it out for a default.")
 
 
 def classes(largest: int, count: int) -> None:
@@ -74,7 +102,7 @@ def classes(largest: int, count: int) -> None:
     if largest >= count:
         raise ValueError(
             f"Labels must be below the number of classes, but the model has {count} classes and the largest label is "
-            f"{largest}."
+            f"{largest}; labels start at 0, and belong to this model?"
         )
 
 

@@ -13,7 +13,6 @@ from maxslope.reference import Convergence, convergence, euclidean_bowl, piecewi
 from maxslope.report.convergence import draw
 from maxslope.report.moons import problem, train
 from maxslope.schemes import Explicit, MinimizingMovement, Newton, SemiImplicit
-from maxslope.sets import Linf
 from maxslope.spaces import Lp
 
 TAUS = [0.012 * 0.61**k for k in range(5)]
@@ -72,7 +71,7 @@ def test_first_order_on_a_quadratic_with_sliding() -> None:
 
 
 @pytest.mark.parametrize(("closed", "p"), [(euclidean_bowl, 2), (water_filling, 1)])
-def test_other_norms(closed, p: float) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
+def test_other_norms(closed, p: float) -> None:  # type: ignore[no-untyped-def]
     x = torch.tensor([[1.0, -0.6, 0.2], [0.3, 0.31, 0.32]], dtype=torch.float64)
     energy = Quadratic(torch.eye(3, dtype=torch.float64))
     schemes = {

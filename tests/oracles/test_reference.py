@@ -41,7 +41,9 @@ def gelu() -> tuple[SquaredError, torch.Tensor]:
     return problem(train(nn.GELU), 12)
 
 
-def slowly(energy: Energy, x: torch.Tensor, t: float, space: Lp, rate: float = math.inf, steps: int = 800) -> torch.Tensor:
+def slowly(
+    energy: Energy, x: torch.Tensor, t: float, space: Lp, rate: float = math.inf, steps: int = 800
+) -> torch.Tensor:
     """The explicit scheme with tiny steps: an oracle for closed forms in any norm."""
     return flow(energy, x, scheme=Explicit(t / steps, space, rate), until=t).end
 
@@ -74,7 +76,7 @@ def test_linear_in_a_box_stops_at_faces() -> None:
         (lambda x, t: rated_bowl(x, t, 1.5), Lp(2), 1.5),
     ],
 )
-def test_bowls_against_tiny_steps(closed, space: Lp, rate: float) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
+def test_bowls_against_tiny_steps(closed, space: Lp, rate: float) -> None:  # type: ignore[no-untyped-def]
     x, energy = points(3, 4), Quadratic(torch.eye(4, dtype=torch.float64))
     for t in (0.3, 0.9):
         assert float((closed(x, t) - slowly(energy, x, t, space, rate)).abs().max()) < 6e-3
@@ -164,7 +166,9 @@ def test_defect_of_the_reference_is_that_of_its_quadrature() -> None:
 
 def test_kinks_are_reported() -> None:
     """An energy with a kink has no tangent sliding set: Newton's method fails there, and the row says so."""
-    found = reference(Function(lambda z: z.abs().sum(1)), torch.tensor([[0.3, 1.0]], dtype=torch.float64), 0.5, instants=8)
+    found = reference(
+        Function(lambda z: z.abs().sum(1)), torch.tensor([[0.3, 1.0]], dtype=torch.float64), 0.5, instants=8
+    )
     assert int(found.curve.status[0]) == Status.UNSOLVED or float(found.curve.end[0, 0].abs()) < 1e-6
 
 

@@ -101,7 +101,9 @@ def test_dissipation_equality_of_the_potential(r: float) -> None:
     for tau in (0.01, 0.0025):
         curve = flow(Potential(energy), cloud.row, scheme=Explicit(tau, space), until=0.04)
         defects.append(abs(float(curve.defect())))
-        assert float(curve.slope[0]) == pytest.approx(float(space.dual_norm(Potential(energy).evaluate(cloud.row).gradient)))
+        assert float(curve.slope[0]) == pytest.approx(
+            float(space.dual_norm(Potential(energy).evaluate(cloud.row).gradient))
+        )
     assert defects[1] < 0.5 * defects[0] + 1e-6
 
 
@@ -109,7 +111,13 @@ def test_risk_of_the_everyone_for_himself_adversary_is_the_mean_of_pointwise_one
     energy, cloud = moons()
     whole = adversary(energy, cloud, r=math.inf, norm=Lp(2), eps=0.2)
     pointwise = [
-        adversary(energy.take(torch.tensor([i])), Cloud(cloud.points[i : i + 1], cloud.labels[i : i + 1]), r=math.inf, norm=Lp(2), eps=0.2).risk
+        adversary(
+            energy.take(torch.tensor([i])),
+            Cloud(cloud.points[i : i + 1], cloud.labels[i : i + 1]),
+            r=math.inf,
+            norm=Lp(2),
+            eps=0.2,
+        ).risk
         for i in range(0, 60, 10)
     ]
     each = -energy.take(torch.arange(0, 60, 10)).look(whole.cloud.points[::10]).value

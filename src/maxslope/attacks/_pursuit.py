@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import choose, column, take
+from maxslope._rows import choose, take
 from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
 from maxslope.attacks.task import Task
 from maxslope.energies import Energy, Evaluation, Loss, Margin, TargetedLoss
@@ -22,7 +22,7 @@ from maxslope.spaces import Lp, Space
 
 _FIRST_CUT = 0.1  # the share of the radius that a run first tries to save
 _PUSH = 1.6  # how fast the radius grows while nothing is found
-_DECAY = 0.5  # of the momentum
+_DECAY = 0.3  # of the momentum
 _EXPLORE: tuple[tuple[Start, int], ...] = ((Clean(), 2), (Middle(), 0), (Clean(), 3), (Opposite(), 0), (Clean(), 4))
 
 
@@ -103,7 +103,7 @@ class Plan:
     def runs(self, spent: int) -> list[int]:
         """The lengths of the runs after the first: closing in, exploring, polishing; their sum is what is left."""
         left = self.passes - spent
-        first = min(left, max(self.base, 4 * spent))
+        first = min(left, max(self.base, 3 * (spent - 1)))
         rest = left - first
         if rest < max(4, self.base // 2):
             return [left] if left else []

@@ -19,7 +19,6 @@ from maxslope.attacks.task import Tally, Task
 from maxslope.energies import Margin, Network
 from maxslope.sets import Budget
 
-
 _SLOTS = 4  # calls of the model per step of the pool, so that the cost of a step's bookkeeping is shared
 
 
@@ -44,6 +43,8 @@ class AttackResult:
         runs: ``[rows]``, runs made.
         forward: forward passes, ``[rows]``.
         backward: backward passes, ``[rows]``.
+        chance: ``[rows]``, what the stopping rule last thought of another run; the stated risk where it gave up.
+        executed: forward and backward passes of whole calls, in rows: padding and runs that did not count included.
     """
 
     points: Tensor
@@ -58,6 +59,8 @@ class AttackResult:
     runs: Tensor
     forward: Tensor
     backward: Tensor
+    chance: Tensor
+    executed: tuple[int, int]
 
     def reasons(self) -> list[str]:
         """Return one sentence per sample on why its last run ended."""
@@ -140,6 +143,8 @@ def attack(
         runs=tally.runs,
         forward=tally.forward,
         backward=tally.backward,
+        chance=tally.chance,
+        executed=(tally.executed[0], tally.executed[1]),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.starts import Clean, Middle, Mixed, Opposite, Start, Uniform
-from maxslope.energies import CrossEntropy, Criterion, Margin, ProbabilityMargin
+from maxslope.energies import Criterion, CrossEntropy, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
 
 _CE, _M, _PM = CrossEntropy(), Margin(), ProbabilityMargin()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import choose
+from maxslope._rows import choose, flat
 from maxslope._status import Status
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
@@ -18,10 +18,11 @@ from maxslope.attacks.task import Run, Tally, Task
 from maxslope.energies import Energy, Evaluation, Margin, PerRow
 from maxslope.flow import Feed, Rows, Stop, march
 from maxslope.schemes import StepSize
-from maxslope.sets import Set
+from maxslope.sets import Box, Set
 
 __all__ = ["Pool", "Tally", "Task"]
 
+_SHORT = 16  # steps below which looking for cycles does not pay
 _PATIENCE = 5  # steps that ended runs wait at most for company before they are verified
 
 
@@ -69,6 +70,8 @@ class Pool(Feed, StepSize):
         self.cancelled = torch.zeros(lanes, dtype=torch.bool, device=device)
         self.margin = torch.zeros(lanes, dtype=task.x.dtype, device=device)
         self.point = task.x.new_zeros(lanes, *task.x.shape[1:])
+        self.cyclic = any(r.last is None and r.steps > _SHORT for r in runs) and isinstance(task.domain, Box)
+        self.reference = self.point.clone() if self.cyclic else self.point
 
     def go(self) -> Tally:
         """Run everything and return what is known of each sample."""
@@ -122,7 +125,19 @@ class Pool(Feed, StepSize):
         tally.clean[self.sample[lane[new]]] = evaluation.margin[new]
         self.made[lane] += 1
         self._improve(lane, rows.x, evaluation.margin)
-        return self.cancelled[lane]
+        return self.cancelled[lane] | self._cycles(rows) if self.cyclic else self.cancelled[lane]
+
+    def _cycles(self, rows: Rows) -> Tensor:
+        """Rows that are back, bit for bit, at a point where their run was before: more steps only repeat.
+
+        Signed steps of constant length walk on a lattice, and do come back (arXiv:2503.19347). Brent's algorithm: one
+        point is remembered, that of the last clock which was a power of two.
+        """
+        lane, clock = rows.job, rows.clock
+        back = (flat(rows.x) == flat(self.reference[lane])).all(1) & (clock > 0) & (self.final[self.run[lane]] < 0)
+        keep = ((clock & (clock - 1)) == 0).nonzero().squeeze(1)
+        self.reference.index_copy_(0, lane[keep], rows.x[keep])
+        return back
 
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Feed`."""

@@ -1,6 +1,6 @@
 """Named attacks are data: a start, a criterion, a scheme and its steps.
 
-    attack(model, x, y, Linf(8 / 255), recipe=pgd(steps=40))
+attack(model, x, y, Linf(8 / 255), recipe=pgd(steps=40))
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from maxslope.attacks.starts import Clean, Start, Uniform
-from maxslope.energies import CrossEntropy, Criterion
+from maxslope.energies import Criterion, CrossEntropy
 from maxslope.schemes import Explicit, Momentum, Scheme, SemiImplicit, StepSize
 from maxslope.spaces import Lp, Space
 

@@ -107,6 +107,33 @@ class Middle(Start):
 
 
 @dataclass(frozen=True)
+class Gray(Start):
+    """One random level of the box in every coordinate: uniform gray, for images."""
+
+    def points(self, origin: Origin) -> Tensor:
+        """See :class:`Start`."""
+        lo, hi = origin.bounds()
+        level = _random.uniform(origin.key, (1,)).to(lo.dtype)
+        return lo + column(level[:, 0], lo) * (hi - lo)
+
+
+@dataclass(frozen=True, eq=False)
+class Towards(Start):
+    """Towards one of given points, such as samples or means of other classes, drawn at random.
+
+    Args:
+        targets: ``[m, *shape]``.
+    """
+
+    targets: Tensor
+
+    def points(self, origin: Origin) -> Tensor:
+        """See :class:`Start`."""
+        draw = _random.uniform(origin.key, (1,))[:, 0] * self.targets.shape[0]
+        return self.targets.to(origin.x)[draw.long().clamp_max(self.targets.shape[0] - 1)]
+
+
+@dataclass(frozen=True)
 class Best(Start):
     """The sample's point of least margin so far."""
 

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from maxslope.cli.evaluate import evaluate
+from maxslope.cli.integrability import integrability
 
 app = typer.Typer(
     name="maxslope",
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(evaluate)
+app.command()(integrability)
 
 
 @app.command()

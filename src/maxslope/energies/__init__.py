@@ -5,7 +5,7 @@ from maxslope.energies.analytic import Function, Linear, Quadratic
 from maxslope.energies.base import Constrained, Energy, Evaluation
 from maxslope.energies.blind import Blind
 from maxslope.energies.classifier import Loss, Network, PerRow, TargetedLoss
-from maxslope.energies.criteria import CrossEntropy, Criterion, LogitsRatio, Margin, ProbabilityMargin
+from maxslope.energies.criteria import Criterion, CrossEntropy, Diversified, LogitsRatio, Margin, ProbabilityMargin
 
 __all__ = [
     "Average",
@@ -13,6 +13,7 @@ __all__ = [
     "Constrained",
     "Criterion",
     "CrossEntropy",
+    "Diversified",
     "Energy",
     "Evaluation",
     "Function",

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from maxslope import _checks
-from maxslope._rows import take
 from maxslope.energies.base import Energy, Evaluation, gradient_of
-from maxslope.energies.criteria import CrossEntropy, Criterion, pick, strongest_rival
+from maxslope.energies.criteria import Criterion, CrossEntropy, pick, strongest_rival
 
 Model = Callable[[Tensor], Tensor]
 
@@ -115,9 +114,9 @@ class Loss(Energy):
 
     def take(self, index: Tensor) -> Loss:
         """See :class:`Energy`."""
-        rivals = None if self.rivals is None else take(self.rivals, index)
+        rivals = None if self.rivals is None else self.rivals[index]
         criterion = _take_criterion(self.criterion, index)
-        return replace(self, labels=take(self.labels, index), rivals=rivals, criterion=criterion)
+        return replace(self, labels=self.labels[index], rivals=rivals, criterion=criterion)
 
     @property
     def passes(self) -> int:
@@ -163,7 +162,7 @@ class TargetedLoss(Energy):
 
     def take(self, index: Tensor) -> TargetedLoss:
         """See :class:`Energy`."""
-        return replace(self, targets=take(self.targets, index), criterion=_take_criterion(self.criterion, index))
+        return replace(self, targets=self.targets[index], criterion=_take_criterion(self.criterion, index))
 
     @property
     def passes(self) -> int:
@@ -192,7 +191,7 @@ def _evaluate(energy: Loss | TargetedLoss, x: Tensor, *, gradient: bool) -> Eval
 
 
 def _take_criterion(criterion: Criterion | PerRow, index: Tensor) -> Criterion | PerRow:
-    return PerRow(criterion.criteria, take(criterion.choice, index)) if isinstance(criterion, PerRow) else criterion
+    return PerRow(criterion.criteria, criterion.choice[index]) if isinstance(criterion, PerRow) else criterion
 
 
 def _apply(criterion: Criterion | PerRow, rows: slice, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:

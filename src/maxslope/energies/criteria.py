@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from maxslope import _random
+
 Criterion = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -100,3 +102,22 @@ class LogitsRatio:
         top = logits.topk(needed, 1).values
         third = (top[:, 2] + top[:, 3]) / 2 if self.targeted else top[:, 2]
         return (pick(logits, rivals) - pick(logits, labels)) / (top[:, 0] - third).clamp_min(1e-12)
+
+
+@dataclass(frozen=True)
+class Diversified:
+    """<w, z> with random weights w in [-1, 1]: output-diversified starts, arXiv:2003.06878.
+
+    The weights are keyed by the seed and the label. A few steps of it from the clean point, and a run that starts where
+    they ended (``starts.Last``), make an output-diversified run.
+
+    Args:
+        seed: of the weights.
+    """
+
+    seed: int = 0
+
+    def __call__(self, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+        """Return the criterion, ``[rows]``."""
+        weights = 2 * _random.uniform(_random.keys(self.seed, labels), logits.shape[1:]) - 1
+        return (weights.to(logits) * logits).sum(1)

@@ -29,7 +29,7 @@ def batches(data: Any, size: int) -> Iterator[Batch]:
         count += x.shape[0]
         yield x, y
     if count == 0:
-        raise ValueError("The data hold no samples.")
+        raise ValueError("Data hold at least one sample, got none; is the split or the filter empty?")
 
 
 def length(data: Any) -> int | None:

@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from torch import Tensor
 
+from maxslope.attacks import Effort
 from maxslope.evaluation.statistics import wilson
 
 ROBUST, BROKEN, MISCLASSIFIED, NON_FINITE = "robust", "broken", "misclassified", "non-finite"
@@ -26,19 +27,22 @@ class Report:
 
     Attributes:
         budget: in words.
-        effort: name of the effort or recipe.
+        effort: what was run; pass it to ``evaluate`` again to replay it.
         seed: of all random numbers.
         table: one entry per sample in each column: index, label, prediction, verdict, margin (logit margin at the
-            returned point), gap, slope, distance, forward, backward, runs, reason.
+            returned point), gap, slope, distance, chance (that another run would have succeeded, as the stopping rule
+            estimates it), forward, backward, runs, reason.
         points: ``[n, *shape]``, the returned points (the clean ones where misclassified), if kept.
+        executed: forward and backward passes of whole calls of the model, in rows, padding included.
         warnings: sentences on what may be wrong with these numbers.
     """
 
     budget: str
-    effort: str
+    effort: Effort
     seed: int
     table: dict[str, Column]
     points: Tensor | None
+    executed: tuple[int, int]
     warnings: tuple[str, ...] = ()
 
     @property
@@ -99,7 +103,9 @@ class Report:
         table.add_row("robust accuracy", f"{100 * self.robust_accuracy:.2f} %  (95 % interval {_span(low, high)})")
         cost = f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"
         table.add_row("cost", cost)
-        table.add_row("effort", f"{self.effort}, seed {self.seed}")
+        executed = [count / self.samples for count in self.executed]
+        table.add_row("", f"{executed[1]:.1f} and {executed[0]:.1f} executed, padding of calls included")
+        table.add_row("effort", f"{self.effort.name}, risk {self.effort.rule.risk:g}, seed {self.seed}")
         yield table
         yield ""
         yield "Why each sample's evaluation ended"
@@ -109,7 +115,7 @@ class Report:
             yield f"[yellow]warning[/] {warning}"
 
     def __str__(self) -> str:
-        console = Console(width=110, no_color=True)
+        console = Console(width=110, color_system=None, force_terminal=False)
         with console.capture() as capture:
             console.print(self)
         return capture.get().rstrip()

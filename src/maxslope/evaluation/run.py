@@ -14,7 +14,7 @@ from maxslope._status import Status
 from maxslope.attacks import AttackResult, Effort, attack
 from maxslope.attacks.attack import tile_for
 from maxslope.energies import Loss, Margin, Network
-from maxslope.evaluation.data import batches
+from maxslope.evaluation.data import batches, length
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column, Report
 from maxslope.sets import Budget
 
@@ -64,26 +64,34 @@ def evaluate(
     >>> report.clean_accuracy, report.robust_accuracy, report.table["verdict"]
     (1.0, 0.5, ['robust', 'broken'])
     """
+    _checks.budget(budget, Budget)
+    _checks.effort(effort, Effort)
+    _checks.batch_size(batch_size)
+    samples = length(data)
+    if samples is not None:
+        _checks.eps_rows(budget.eps, samples)
     effort = effort or Effort.standard()
     parts: list[_Part] = []
     done = robust = 0
     for x, y in batches(data, _ROWS):
         rows = torch.arange(done, done + x.shape[0])
         part = _evaluate_part(model, x, y, budget.take(rows), rows, effort, seed, batch_size)
-        parts.append(part if keep_points else _Part(part.table, x.new_zeros(0)))
+        parts.append(part if keep_points else _Part(part.table, x.new_zeros(0), part.executed))
         done += x.shape[0]
         robust += sum(v == ROBUST for v in part.table["verdict"])
         if progress is not None:
             progress(done, robust)
     table = {name: _joined([p.table[name] for p in parts]) for name in parts[0].table}
     points = torch.cat([p.points for p in parts]) if keep_points else None
-    return Report(str(budget), effort.name, seed, table, points, _warnings(table))
+    executed = (sum(p.executed[0] for p in parts), sum(p.executed[1] for p in parts))
+    return Report(str(budget), effort, seed, table, points, executed, _warnings(table))
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
     table: dict[str, Column]
     points: Tensor
+    executed: tuple[int, int]
 
 
 def _evaluate_part(
@@ -108,12 +116,14 @@ def _evaluate_part(
         "gap": nan.tolist(),
         "slope": nan.tolist(),
         "distance": torch.zeros_like(margin).tolist(),
+        "chance": nan.tolist(),
         "forward": [1] * len(rows),
         "backward": [0] * len(rows),
         "runs": [0] * len(rows),
         "reason": [_CLEAN_WRONG if f else _CLEAN_NON_FINITE for f in finite.tolist()],
     }
     points = x.clone()
+    executed = (-(-len(rows) // tile) * tile, 0)
     right = (finite & ~wrong).nonzero().squeeze(1)
     if right.numel():
         result = attack(
@@ -121,7 +131,8 @@ def _evaluate_part(
         )
         points[right] = result.points
         _fill(table, right.tolist(), result)
-    return _Part(table, points)
+        executed = (executed[0] + result.executed[0], result.executed[1])
+    return _Part(table, points, executed)
 
 
 def _joined(columns: list[Column]) -> Column:
@@ -143,6 +154,7 @@ def _fill(table: dict[str, Column], at: list[int], result: AttackResult) -> None
         "gap": result.gap.tolist(),
         "slope": result.slope.tolist(),
         "distance": result.distance.tolist(),
+        "chance": result.chance.tolist(),
         "forward": (result.forward + 1).tolist(),
         "backward": result.backward.tolist(),
         "runs": result.runs.tolist(),

@@ -31,7 +31,9 @@ def linear(c: Tensor, x: Tensor, t: float, space: Space, box: Box | None = None)
     tensor([[-0.5000, -0.5000]])
     """
     if box is not None and space != Lp(math.inf):
-        raise ValueError(f"In a box this flow is known in closed form for Lp(inf) alone, got {space!r}; leave out the box.")
+        raise ValueError(
+            f"In a box this flow is known in closed form for Lp(inf) alone, got {space!r}; leave out the box."
+        )
     end = x + t * space.steepest(c.expand_as(x))
     return end if box is None else box.project(end)
 

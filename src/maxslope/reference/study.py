@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -123,7 +124,7 @@ def _error(curve: Curve, path: Path) -> Tensor:
     """The largest distance over time; all rows share the instants of a run with one step size."""
     worst = torch.zeros_like(curve.time[0])
     instants = curve.time[:, 0].tolist()
-    halves = [(a + b) / 2 for a, b in zip(instants, instants[1:], strict=False)]
+    halves = [(a + b) / 2 for a, b in pairwise(instants)]
     for t in [*instants, *halves]:
         there = path(t).to(curve.points.dtype)
         worst = torch.maximum(worst, curve.space.distance(there, curve.at(t)).to(worst))

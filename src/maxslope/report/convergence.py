@@ -42,12 +42,16 @@ def panel(axis: Axes, study: Convergence, which: str, label: str) -> None:
     for k, (name, table) in enumerate(tables.items()):
         mean = table.mean(1).clamp_min(1e-17).tolist()
         text = name if orders is None else f"{name}: order {orders[name][0]:.2f}"
-        axis.loglog(study.taus, mean, marker="o", markersize=3, color=COLORS[k % len(COLORS)], label=text, linewidth=1.3)
+        axis.loglog(
+            study.taus, mean, marker="o", markersize=3, color=COLORS[k % len(COLORS)], label=text, linewidth=1.3
+        )
         if orders is not None and table.shape[1] > 1:
             low, high = (table.quantile(q, dim=1).clamp_min(1e-17).tolist() for q in (0.1, 0.9))
             axis.fill_between(study.taus, low, high, color=COLORS[k % len(COLORS)], alpha=0.12, linewidth=0)
     top = max(float(t.mean(1).max()) for t in tables.values())
-    axis.loglog(study.taus, [top * tau / max(study.taus) for tau in study.taus], color=INK, linewidth=0.8, linestyle=":")
+    axis.loglog(
+        study.taus, [top * tau / max(study.taus) for tau in study.taus], color=INK, linewidth=0.8, linestyle=":"
+    )
     axis.set_xlabel("tau", color=INK)
     axis.set_ylabel(label, color=INK)
     tidy(axis)

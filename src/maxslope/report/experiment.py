@@ -84,7 +84,9 @@ def clouds_of_moons(net: nn.Module, eps: float = 0.15) -> list[Record]:
     records = [_row("moons", name, a, cloud) for name, a in runs.items()]
     bound = dual(energy, cloud, eps)
     spent = distance(cloud, bound.cloud, 2, Lp(2))
-    records.append({"data": "moons", "adversary": "W_2 dual bound", "risk": bound.value, "errors": math.nan, "W_2": spent})
+    records.append(
+        {"data": "moons", "adversary": "W_2 dual bound", "risk": bound.value, "errors": math.nan, "W_2": spent}
+    )
     return records
 
 

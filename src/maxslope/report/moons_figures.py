@@ -46,8 +46,9 @@ def _levels(axis: Axes, net: nn.Module, start: tuple[float, float], eps: float) 
     with torch.no_grad():
         center = float(net(torch.tensor([start], dtype=torch.float64)) > 0.5)
         value = (net(grid) - center).square().reshape(80, 80).T
-    axis.contourf(at[0], at[1], value, levels=14, cmap="Greys", alpha=0.55)
-    axis.contour(at[0], at[1], value, levels=14, colors="white", linewidths=0.4)
+    edges = (start[0] - reach, start[0] + reach, start[1] - reach, start[1] + reach)
+    axis.imshow(value, origin="lower", extent=edges, cmap="Greys", alpha=0.55, interpolation="bilinear")
+    axis.contour(at[0], at[1], value, levels=9, colors="white", linewidths=0.5)
     low = [c - eps for c in start]
     axis.add_patch(_rectangle(low, 2 * eps, INK, 1.2))
     axis.set_xlim(start[0] - reach, start[0] + reach)
@@ -66,11 +67,14 @@ def _rectangle(low: list[float], width: float, color: str, line: float):  # type
 def _path(axis: Axes, curve: Curve, color: str, label: str) -> None:
     points = curve.points[:, 0]
     few = len(points) < 60
-    axis.plot(points[:, 0], points[:, 1], color=color, linewidth=1.2, marker="o" if few else None, markersize=2.5, label=label)
+    axis.plot(
+        points[:, 0], points[:, 1], color=color, linewidth=1.2, marker="o" if few else None, markersize=2.5, label=label
+    )
 
 
 def _boxes(axis: Axes, curve: Curve, tau: float) -> None:
-    for point in curve.points[:-1, 0].tolist():
+    moving = curve.points[1:, 0].ne(curve.points[:-1, 0]).any(1)
+    for point in curve.points[:-1, 0][moving].tolist():
         axis.add_patch(_rectangle([c - tau for c in point], 2 * tau, _MM, 0.4))
 
 
@@ -82,7 +86,9 @@ def draw_differences(found: dict[str, Differences], path: Path) -> None:
     for k, (name, d) in enumerate(found.items()):
         for axis, table in ((left, d.largest), (right, d.matrix)):
             mean, error = table.mean(1), table.std(dim=1) / table.shape[1] ** 0.5
-            axis.errorbar(d.taus, mean, yerr=2 * error, color=COLORS[k], marker="o", markersize=3, linewidth=1.2, label=name)
+            axis.errorbar(
+                d.taus, mean, yerr=2 * error, color=COLORS[k], marker="o", markersize=3, linewidth=1.2, label=name
+            )
     for axis, title in panels:
         taus = next(iter(found.values())).taus
         axis.plot(taus, [tau / 2 for tau in taus], color=INK, linewidth=0.8, linestyle=":", label="order one")

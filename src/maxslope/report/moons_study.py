@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from maxslope.energies import Constrained
 from maxslope.flow import flow
 from maxslope.reference import Convergence, convergence, reference
 from maxslope.report.moons import EPS, SquaredError, problem, steps
-from maxslope.schemes import Consensus, Descent, Explicit, Inner, MinimizingMovement, Newton, SemiImplicit
+from maxslope.schemes import Best, Consensus, Descent, Explicit, Inner, MinimizingMovement, Newton, Scheme, SemiImplicit
 from maxslope.sets import Budget, Linf
 from maxslope.spaces import Lp
 
@@ -52,13 +52,18 @@ class Differences:
 
 
 def solver(net: nn.Module) -> Inner:
-    """Newton's method where the energy is smooth; consensus-based search where it has kinks."""
+    """Newton's method where the energy is smooth; the better of it and consensus-based search where it has kinks."""
     kinks = any(isinstance(layer, nn.ReLU) for layer in net.modules())
-    return Consensus(particles=14, iterations=14) if kinks else Newton()
+    return Best((Newton(iterations=6), Consensus(particles=14, iterations=14))) if kinks else Newton()
 
 
 def differences(
-    net: nn.Module, rows: int = 200, taus: Sequence[float] | None = None, *, until: float = 1.0, inner: Inner | None = None
+    net: nn.Module,
+    rows: int = 200,
+    taus: Sequence[float] | None = None,
+    *,
+    until: float = 1.0,
+    inner: Inner | None = None,
 ) -> Differences:
     """Run the explicit scheme and minimizing movements from the same initial values and compare them at every step.
 
@@ -89,15 +94,11 @@ def trajectories(net: nn.Module, start: tuple[float, float], eps: float, tau: fl
         energy = SquaredError(net, (net(x) > 0.5).double())
     constrained = energy.within(Linf(eps, box=None).around(x))
     until = max(2 * eps, 4 * tau)
-    movement = MinimizingMovement(tau, inner=Newton() if not _kinked(net) else Consensus(), nodes=0)
+    movement = MinimizingMovement(tau, inner=solver(net), nodes=0)
     return (
         flow(constrained, x, scheme=Explicit(tau), until=until),
         flow(constrained, x, scheme=movement, until=until),
     )
-
-
-def _kinked(net: nn.Module) -> bool:
-    return isinstance(solver(net), Consensus)
 
 
 def orders(net: nn.Module, rows: int = 40) -> Convergence:
@@ -112,7 +113,7 @@ def orders(net: nn.Module, rows: int = 40) -> Convergence:
             known[t] = found.at(t)[keep]
         return known[t]
 
-    schemes = {
+    schemes: dict[str, Callable[[float], Scheme]] = {
         "explicit": Explicit,
         "semi-implicit": SemiImplicit,
         "minimizing movement": lambda tau: MinimizingMovement(tau, inner=Newton(), nodes=0),
@@ -121,7 +122,7 @@ def orders(net: nn.Module, rows: int = 40) -> Convergence:
     return convergence(energy.take(keep), x[keep], schemes, taus, path, until=0.3)
 
 
-def geometries(net: nn.Module, rows: int = 16, tau: float = 0.02) -> list[dict[str, float | str]]:
+def geometries(net: nn.Module, rows: int = 10, tau: float = 0.02) -> list[dict[str, float | str]]:
     """The three schemes in l_1, l_2 and l_inf, and rates from 2 to inf in l_2, with budgets of the same norm."""
     energy, x = problem(net, rows)
     records: list[dict[str, float | str]] = []
@@ -129,8 +130,8 @@ def geometries(net: nn.Module, rows: int = 16, tau: float = 0.02) -> list[dict[s
     for p, rate in cases:
         space = Lp(p)
         domain = Budget(space, EPS, None).around(x)
-        inner = Newton() if math.isinf(p) else Descent(restarts=0, iterations=25, tolerance=1e-5)
-        schemes = {
+        inner = Newton() if math.isinf(p) else Descent(restarts=0, iterations=20, tolerance=1e-4)
+        schemes: dict[str, Scheme] = {
             "explicit": Explicit(tau, space, rate),
             "semi-implicit": SemiImplicit(tau, space, rate),
         }
@@ -141,7 +142,7 @@ def geometries(net: nn.Module, rows: int = 16, tau: float = 0.02) -> list[dict[s
 
 
 def _summary(
-    energy: Constrained, x: Tensor, name: str, scheme: Explicit | SemiImplicit | MinimizingMovement
+    energy: Constrained, x: Tensor, name: str, scheme: Scheme
 ) -> dict[str, float | str]:
     curve = flow(energy, x, scheme=scheme, until=0.4)
     assert isinstance(scheme.space, Lp)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from maxslope.energies import Network
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, ROBUST, Report
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def _choose(report: Report) -> list[int]:
 def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]) -> None:
     assert report.points is not None
     clean, points = x[shown].cpu(), report.points[shown].cpu()
-    with torch.no_grad():
-        answers = model(report.points[shown].to(x.device)).argmax(-1).tolist()
+    answers = Network(model).all_logits(report.points[shown].to(x.device)).argmax(1).tolist()
     change = points - clean
     reach = change.abs().amax().clamp_min(1e-12)
     axes = figure.subplots(3, len(shown), squeeze=False)
@@ -109,7 +108,8 @@ def _show(axis: Axes, image: Tensor, low: float, high: float, colors: str) -> No
 def _margins(axis: Axes, report: Report) -> None:
     """How far the samples are from an error, in logits, at their worst points."""
     groups = [(BROKEN, _BROKEN), (MISCLASSIFIED, _WRONG), (ROBUST, _ROBUST)]
-    pairs = list(zip(report.table["verdict"], map(float, report.table["margin"]), strict=True))
+    pairs = [(v, float(m)) for v, m in zip(report.table["verdict"], report.table["margin"], strict=True)]
+    pairs = [(v, m) for v, m in pairs if math.isfinite(m)]
     values = [[m for v, m in pairs if v == verdict] for verdict, _ in groups]
     labels = [f"{verdict} ({len(v)})" for (verdict, _), v in zip(groups, values, strict=True)]
     low, high = min([0.0, *(m for _, m in pairs)]), max([0.0, *(m for _, m in pairs)])

@@ -3,7 +3,7 @@
 from maxslope.schemes.base import Account, Accounting, Here, Memory, Scheme
 from maxslope.schemes.consensus import Consensus
 from maxslope.schemes.explicit import Explicit
-from maxslope.schemes.inner import Descent, Inner, Problem, Solution
+from maxslope.schemes.inner import Best, Descent, Inner, Problem, Solution
 from maxslope.schemes.minimizing_movement import MinimizingMovement
 from maxslope.schemes.newton import Newton
 from maxslope.schemes.random_search import RandomSearch
@@ -15,6 +15,7 @@ from maxslope.schemes.wrappers import Momentum
 __all__ = [
     "Account",
     "Accounting",
+    "Best",
     "Consensus",
     "Constant",
     "Cosine",

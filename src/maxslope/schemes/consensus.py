@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -87,7 +88,7 @@ class Consensus(Inner):
 def drift(z: Tensor, mean: Tensor, noise: Tensor, dt: float, sigma: float) -> Tensor:
     """One move of particles: z - dt (z - m) + sigma sqrt(dt) |z - m| n, coordinate by coordinate."""
     way = z - mean
-    return z - dt * way + sigma * dt**0.5 * way.abs() * noise
+    return z - dt * way + sigma * math.sqrt(dt) * way.abs() * noise
 
 
 def consensus(z: Tensor, value: Tensor, alpha: float) -> Tensor:

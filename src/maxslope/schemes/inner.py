@@ -174,7 +174,9 @@ class _Paths:
         step = torch.where(curve > 0, inner(s, s) / curve, longest)
         step = torch.minimum(step, longest).clamp_min(torch.finfo(s.dtype).tiny)
         self.spectral[index] = torch.where(good, step, self.spectral[index])
-        self.recent[index] = choose(good, torch.cat([self.recent[index][:, 1:], e.value[:, None]], 1), self.recent[index])
+        self.recent[index] = choose(
+            good, torch.cat([self.recent[index][:, 1:], e.value[:, None]], 1), self.recent[index]
+        )
         self.z[index] = choose(good, trial, self.z[index])
         self.value[index] = torch.where(good, e.value, self.value[index])
         self.gradient[index] = choose(good, e.gradient, self.gradient[index])
@@ -192,3 +194,31 @@ def _best(problem: Problem, z: Tensor, value: Tensor, solved: Tensor, spent: Ten
     passes = spent.reshape(rows, -1).sum(1)
     solved = solved.reshape(rows, -1)[row, at] & down
     return Solution(x, torch.where(down, least, problem.evaluation.value), solved, passes, passes)
+
+
+@dataclass(frozen=True)
+class Best(Inner):
+    """The lowest point of several solvers; solved where one of them vouches for its own, which is no lower.
+
+    Newton's method and a consensus-based search together serve energies with kinks: the one is exact off the kinks,
+    the other does not mind them.
+
+    Args:
+        solvers: at least one.
+    """
+
+    solvers: tuple[Inner, ...]
+
+    def solve(self, problem: Problem) -> Solution:
+        """See :class:`Inner`."""
+        best, *others = (solver.solve(problem) for solver in self.solvers)
+        for other in others:
+            lower = other.value < best.value
+            best = Solution(
+                choose(lower, other.x, best.x),
+                torch.where(lower, other.value, best.value),
+                best.solved | other.solved,
+                best.forward + other.forward,
+                best.backward + other.backward,
+            )
+        return best

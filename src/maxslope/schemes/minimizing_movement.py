@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope._rows import column
 from maxslope.schemes.base import Account, Accounting, Here, Memory, check_rate
 from maxslope.schemes.inner import Descent, Inner, Problem, Solution
 from maxslope.schemes.steps import StepSize, step_size

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maxslope._rows import choose, flat, take
+from maxslope._rows import choose, flat
 from maxslope.energies import Evaluation
 from maxslope.schemes.inner import Inner, Problem, Solution, certified
 from maxslope.sets import Box
@@ -44,8 +44,8 @@ class Newton(Inner):
         d = flat(problem.x).shape[1]
         if not isinstance(problem.region, Box) or d > _MOST:
             raise ValueError(
-                f"Newton minimizes over boxes in at most {_MOST} dimensions, got {type(problem.region).__name__} in {d}; "
-                "use Descent or Consensus for other norms and larger dimensions."
+                f"Newton minimizes over boxes in at most {_MOST} dimensions, got {type(problem.region).__name__} in "
+                f"{d}; use Descent or Consensus for other norms and larger dimensions."
             )
         run = _Run(problem)
         for _ in range(self.iterations):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from maxslope._rows import column, flat, take
+from maxslope._rows import column, flat
 from maxslope.sets import _ball, _joint
 from maxslope.sets._roots import minimum
 from maxslope.sets.base import Set
@@ -102,9 +102,7 @@ class BallBox(Set):
 
     def take(self, index: Tensor) -> BallBox:
         """See :class:`Set`."""
-        return BallBox(
-            self.norm, take(self.center, index), take(self.radius, index), self.box.take(index), self.centered
-        )
+        return BallBox(self.norm, self.center[index], self.radius[index], self.box.take(index), self.centered)
 
     def _coordinates(self, like: Tensor) -> tuple[Lp, Tensor, Tensor, Tensor]:
         """The exponent, the weights (a scalar 1 if none) and the flat bounds in units of the norm around the center."""

@@ -83,20 +83,26 @@ class Meet(Set):
         answer = choose(alone, other, one)
         rest = (~done & ~alone).nonzero().squeeze(1)
         if rest.numel():
-            both = _dykstra(self.domain.take(rest), step.take(rest), x[rest], self.radius.expand(x.shape[0])[rest], self.tolerance)
+            both = _dykstra(
+                self.domain.take(rest), step.take(rest), x[rest], self.radius.expand(x.shape[0])[rest], self.tolerance
+            )
             answer = answer.index_copy(0, rest, self._towards_center(both, rest))
         return answer
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
         """See :class:`Set`."""
-        return self.domain.minimize_linear_near(xi, self.center.expand_as(xi), self.radius.expand(xi.shape[0]), self.space)
+        return self.domain.minimize_linear_near(
+            xi, self.center.expand_as(xi), self.radius.expand(xi.shape[0]), self.space
+        )
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
         """See :class:`Set`; three curved constraints are more than this set knows."""
-        raise ValueError("A linear form over a set and two step balls has no exact solver here; take one ball at a time.")
+        raise ValueError(
+            "A linear form over a set and two step balls has no exact solver here; take one ball at a time."
+        )
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
-        """See :class:`Set`; the slope within K alone, which is that of the motion (the step ball only limits a step)."""
+        """See :class:`Set`; the slope within K alone: the step ball limits a step, not the motion."""
         return self.domain.slope(xi, x, space)
 
     def violation(self, x: Tensor) -> Tensor:
@@ -105,7 +111,9 @@ class Meet(Set):
 
     def take(self, index: Tensor) -> Meet:
         """See :class:`Set`."""
-        return Meet(self.domain.take(index), take(self.center, index), take(self.radius, index), self.space, self.tolerance)
+        return Meet(
+            self.domain.take(index), take(self.center, index), take(self.radius, index), self.space, self.tolerance
+        )
 
     def _towards_center(self, z: Tensor, rows: Tensor) -> Tensor:
         """Take back what is left outside the step ball, along the segment to x, which lies in both sets."""

@@ -1,0 +1,119 @@
+"""Choose the order of an effort's runs on a small part of the data; the choice is an effort again, to be replayed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from maxslope import _random
+from maxslope.attacks.attack import AttackResult, attack
+from maxslope.attacks.effort import Effort
+from maxslope.attacks.recipes import Recipe
+from maxslope.sets import Budget
+
+_PROBE = 20  # steps of a probe
+_POOL = 6  # samples looked at for one that is kept
+
+
+class Pilot(NamedTuple):
+    """What a pilot chose and what it cost.
+
+    Attributes:
+        effort: the effort with its runs reordered.
+        forward: forward passes, in total.
+        backward: backward passes, in total.
+    """
+
+    effort: Effort
+    forward: int
+    backward: int
+
+
+def pilot(
+    model: Any,
+    x: Tensor,
+    y: Tensor,
+    budget: Budget,
+    effort: Effort,
+    *,
+    samples: int = 48,
+    seed: int = 0,
+    batch_size: int | None = None,
+) -> Pilot:
+    """Try every kind of run of ``effort`` on the samples nearest an error, and put first what breaks most.
+
+    The first run stays first. Of a part of the data drawn by hashed position, it is made on all; on those that stand
+    with the least margin, one short run of every kind (start, criterion, rival, first step) follows. Kinds are then
+    taken greedily by what they break of the rest, ties by their mean rank of margins. Afterwards each verdict under the
+    chosen effort depends on its own sample alone, and passing the effort again replays it.
+
+    Args:
+        model: see :func:`maxslope.attack`.
+        x: correctly classified inputs, ``[rows, *shape]``.
+        y: labels, ``[rows]``.
+        budget: see :func:`maxslope.attack`.
+        effort: whose runs are ordered.
+        samples: how many near samples every kind is tried on.
+        seed: of the draw and the runs.
+        batch_size: see :func:`maxslope.attack`.
+
+    Returns:
+        A :class:`Pilot`; the effort as it was where fewer than 8 samples stand after the first run.
+
+    Raises:
+        ValueError: if ``samples`` is less than 1, and what :func:`maxslope.attack` raises.
+    """
+    if samples < 1:
+        raise ValueError(f"A pilot needs at least one sample, got samples={samples}.")
+    forward = backward = 0
+
+    def run(recipe: Recipe, rows: Tensor) -> AttackResult:
+        nonlocal forward, backward
+        found = attack(
+            model, x[rows], y[rows], budget.take(rows), recipe=recipe, ids=rows, seed=seed, batch_size=batch_size, certify=False
+        )
+        forward, backward = forward + int(found.forward.sum()), backward + int(found.backward.sum())
+        return found
+
+    draw = _random.uniform(_random.keys(seed, torch.arange(x.shape[0], device=x.device)), (1,))[:, 0]
+    part = draw.argsort()[: _POOL * samples]
+    first = run(effort.runs[0], part)
+    standing = (~first.broken & first.margin.isfinite()).nonzero().squeeze(1)
+    near = part[standing[first.margin[standing].argsort()[:samples]]]
+    if near.numel() < 8:
+        return Pilot(effort, forward, backward)
+    kinds = list(dict.fromkeys(_kind(r) for r in effort.runs[1:]))
+    found = [run(replace(r, steps=min(r.steps, _PROBE)), near) for r in map(_first_of(effort), kinds)]
+    broken = torch.stack([f.broken for f in found])
+    rank = torch.stack([f.margin for f in found]).argsort(0).argsort(0).double().mean(1)
+    order = _greedy(broken, rank)
+    chosen = [next(r for r in effort.runs[1:] if _kind(r) == kinds[k]) for k in order]
+    # Lengths keep their places: short runs of every kind come before long ones.
+    runs = tuple(
+        replace(chosen[i % len(chosen)], steps=r.steps, name=f"{chosen[i % len(chosen)].name.rsplit(' ', 1)[0]} {r.steps}")
+        for i, r in enumerate(effort.runs[1:])
+    )
+    return Pilot(replace(effort, runs=(effort.runs[0], *runs), name=f"{effort.name} (piloted)"), forward, backward)
+
+
+def _kind(recipe: Recipe) -> tuple[Any, ...]:
+    return recipe.start, recipe.criterion, recipe.rival, recipe.first
+
+
+def _first_of(effort: Effort) -> Any:
+    return lambda kind: next(r for r in effort.runs[1:] if _kind(r) == kind)
+
+
+def _greedy(broken: Tensor, rank: Tensor) -> list[int]:
+    """Kinds by what they break of the samples that no earlier kind broke, ties by mean rank."""
+    left = torch.ones_like(broken[0])
+    rest, order = list(range(len(broken))), []
+    while rest:
+        best = max(rest, key=lambda k: (int((broken[k] & left).sum()), -float(rank[k])))
+        left &= ~broken[best]
+        order.append(best)
+        rest.remove(best)
+    return order

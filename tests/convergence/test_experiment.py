@@ -1,0 +1,87 @@
+"""The two-moons experiment: differences fall with tau, figures and tables are written."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from maxslope.cli.flow import app
+from maxslope.flow import flow
+from maxslope.report.experiment import clouds_of_moons
+from maxslope.report.moons import data, problem, train
+from maxslope.report.moons_figures import draw_differences, draw_trajectories
+from maxslope.report.moons_study import differences, geometries
+from maxslope.schemes import Best, Consensus, MinimizingMovement, Newton
+from maxslope.sets import Linf
+
+
+@cache
+def network(name: str) -> nn.Module:
+    return train({"ReLU": nn.ReLU, "GELU": nn.GELU}[name])
+
+
+@pytest.mark.parametrize("name", ["ReLU", "GELU"])
+def test_networks_learn_the_moons_and_leave_the_generator_alone(name: str) -> None:
+    before = torch.get_rng_state()
+    net = network(name)
+    assert torch.equal(before, torch.get_rng_state())
+    x, y = data()
+    with torch.no_grad():
+        assert float(((net(x.double()) > 0.5) == y.bool()).double().mean()) > 0.98
+
+
+def test_difference_falls_with_first_order_on_the_smooth_network() -> None:
+    found = differences(network("GELU"), 40, [0.1, 0.05, 0.025, 0.0125], until=0.4)
+    mean = found.largest.mean(1)
+    assert float(mean[-1]) < 0.2 * float(mean[0])
+    assert float(mean[-1]) < 0.02
+    assert (found.matrix >= found.largest - 1e-12).all()
+    assert found.table("GELU")[0]["tau"] == 0.1
+
+
+def test_difference_falls_on_the_network_with_kinks() -> None:
+    mean = differences(network("ReLU"), 16, [0.1, 0.025], until=0.4).largest.mean(1)
+    assert float(mean[1]) < 0.5 * float(mean[0])
+
+
+def test_two_solvers_are_at_least_as_good_as_each() -> None:
+    energy, x = problem(network("ReLU"), 10)
+    K = energy.within(Linf(0.2, box=None).around(x))
+    parts = (Newton(iterations=6), Consensus(particles=10, iterations=8))
+    ends = [
+        flow(K, x, scheme=MinimizingMovement(0.05, inner=inner, nodes=0), until=0.05).energy[-1]
+        for inner in (*parts, Best(parts))
+    ]
+    assert bool((ends[2] <= torch.minimum(ends[0], ends[1]) + 1e-12).all())
+
+
+def test_figures(tmp_path: Path) -> None:
+    draw_trajectories({"GELU": network("GELU")}, tmp_path / "paths")
+    draw_differences({"GELU": differences(network("GELU"), 4, [0.1, 0.05], until=0.2)}, tmp_path / "differences")
+    assert {p.suffix for p in tmp_path.iterdir()} == {".svg", ".png"}
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_other_norms_and_rates() -> None:
+    records = geometries(network("GELU"), rows=2, tau=0.1)
+    assert {r["norm"] for r in records} == {1.0, 2.0, float("inf")}
+    assert all(float(r["max_speed"]) <= 1 + 1e-6 for r in records if r["rate"] == float("inf"))
+
+
+def test_risks() -> None:
+    risk = {r["adversary"]: float(r["risk"]) for r in clouds_of_moons(network("GELU"))}
+    assert risk["W_2 from W_inf"] >= risk["W_inf"]
+    assert risk["W_2 dual bound"] >= max(risk["W_2"], risk["W_2 from W_inf"]) - 1e-3
+
+
+@pytest.mark.slow
+def test_command(tmp_path: Path) -> None:
+    answer = CliRunner().invoke(
+        app, ["moons", "--out", str(tmp_path), "--samples", "2", "--taus", "2", "--images", "8"]
+    )
+    assert answer.exit_code == 0, answer.output
+    names = {p.name for p in tmp_path.iterdir()}
+    assert {"trajectories.svg", "differences.png", "convergence.csv", "geometries.csv", "mnist.svg"} <= names
