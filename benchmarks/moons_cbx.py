@@ -52,7 +52,7 @@ def loop(energy: SquaredError, x0: torch.Tensor, tau: float) -> torch.Tensor:
             reach = IntoReach(x, x0[i], tau)
             start = start.clamp(reach.lo, reach.hi)
             swarm = Swarm(
-                lambda z: -(model(z.reshape(-1, 2)) - label).square().reshape(z.shape[:-1]),
+                lambda z, model=model, label=label: -(model(z.reshape(-1, 2)) - label).square().reshape(z.shape[:-1]),
                 x=start,
                 f_dim="3D",
                 check_f_dims=False,
@@ -89,7 +89,7 @@ def main() -> None:
     few, many = (int(a) for a in (sys.argv[1:3] or ("5", "1000")))
     print(f"cbx, one by one: {few} initial values; ours: {many} rows at once; times in ms per (initial value, step)")
     print(
-        "network  tau      cbx loop   consensus   newton    ratios          difference: cbx, consensus, newton (same rows)"
+        "network  tau      cbx loop   consensus   newton    ratios          difference to explicit"
     )
     for name, activation in (("ReLU", nn.ReLU), ("GELU", nn.GELU)):
         energy, x = problem(train(activation), many)

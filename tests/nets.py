@@ -82,11 +82,11 @@ class _Watched(torch.autograd.Function):
     """The identity, which reports that a gradient has come back."""
 
     @staticmethod
-    def forward(ctx, x, report):  # noqa: ANN001, ANN205
+    def forward(ctx, x, report):
         ctx.report = report
         return x.clone()
 
     @staticmethod
-    def backward(ctx, g):  # noqa: ANN001, ANN205
+    def backward(ctx, g):
         ctx.report()
         return g, None

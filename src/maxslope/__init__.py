@@ -18,6 +18,10 @@ _HOME = {
     # attack and evaluate
     "attack": "attacks",
     "AttackResult": "attacks",
+    "minimal": "attacks",
+    "MinimalResult": "attacks",
+    "Depth": "attacks",
+    "pilot": "attacks",
     "Effort": "attacks",
     "Recipe": "attacks",
     "recipes": "attacks",

@@ -48,12 +48,13 @@ def points(x: Any) -> Tensor:
         )
     if x.ndim < 2 or x.numel() == 0:
         raise ValueError(
-            f"Inputs are [rows, *shape] with at least one row and coordinate, got shape {tuple(x.shape)}; x[None] makes a "
-            "batch of one sample."
+            f"Inputs are [rows, *shape] with at least one row and coordinate, got shape {tuple(x.shape)}; x[None] "
+            "makes a batch of one sample."
         )
     if not bool(x.isfinite().all()):
         raise ValueError(
-            f"Inputs must be finite, got {int((~x.isfinite()).sum())} NaN or infinite values; replace them or drop their rows."
+            f"Inputs must be finite, got {int((~x.isfinite()).sum())} NaN or infinite values; replace them or drop "
+            "their rows."
         )
     return x.detach()
 

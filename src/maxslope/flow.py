@@ -71,13 +71,19 @@ class Rows(NamedTuple):
 
     def take(self, index: Tensor) -> Rows:
         """Return the rows ``index`` (a mask or integers)."""
-        return Rows(*(t[index] for t in self[:4]), memory=tuple(m[index] for m in self.memory))
+        memory = tuple(m[index] for m in self.memory)
+        return Rows(self.job[index], self.x[index], self.clock[index], self.time[index], memory)
 
     def join(self, other: Rows) -> Rows:
         """Return these rows followed by ``other``."""
-        pairs = [torch.cat([a, b]) for a, b in zip(self[:4], other[:4], strict=True)]
         memory = tuple(torch.cat([a, b]) for a, b in zip(self.memory, other.memory, strict=True))
-        return Rows(*pairs, memory=memory)
+        return Rows(
+            torch.cat([self.job, other.job]),
+            torch.cat([self.x, other.x]),
+            torch.cat([self.clock, other.clock]),
+            torch.cat([self.time, other.time]),
+            memory,
+        )
 
 
 class Feed(ABC):
@@ -315,6 +321,6 @@ def _check_arrival(scheme: Scheme, x: Tensor, until: float) -> None:
     late = scheme.tau.at(torch.full_like(rows, 2**40), rows)
     if not bool((late > 0).all()):
         raise ValueError(
-            f"A flow until a time needs step sizes that stay above 0, got {int((late <= 0).sum())} rows whose steps end "
-            f"at 0 before the time {until!r} may be reached; use until=Steps(n)."
+            f"A flow until a time needs step sizes that stay above 0, got {int((late <= 0).sum())} rows whose steps "
+            f"end at 0 before the time {until!r} may be reached; use until=Steps(n)."
         )

@@ -61,7 +61,7 @@ def test_pgd_in_l_inf(foolbox: ModuleType, shipped: tuple[Any, Tensor, Tensor]) 
 
 @pytest.mark.slow
 def test_normalized_gradients_in_l_2(foolbox: ModuleType, shipped: tuple[Any, Tensor, Tensor]) -> None:
-    """40 steps of 0.1 within l_2 2.0. Foolbox rescales and then clips, here the projection is exact: close, not equal."""
+    """40 steps of 0.1 within l_2 2.0. Foolbox rescales and then clips, here projections are exact: close, not equal."""
     model, x, y = shipped
     attacker = foolbox.attacks.L2PGD(abs_stepsize=0.1, steps=40, random_start=False)
     _, fell = theirs(foolbox, attacker, model, x, y, 2.0)
@@ -71,7 +71,9 @@ def test_normalized_gradients_in_l_2(foolbox: ModuleType, shipped: tuple[Any, Te
     assert int((fell & ~broken).sum()) <= 1  # the exact projection loses nothing that the other one finds
 
 
-@pytest.mark.parametrize(("name", "budget", "step"), [("LinfPGD", ms.Linf(0.3), 0.05), ("L2PGD", ms.L2(0.5, None), 0.1)])
+@pytest.mark.parametrize(
+    ("name", "budget", "step"), [("LinfPGD", ms.Linf(0.3), 0.05), ("L2PGD", ms.L2(0.5, None), 0.1)]
+)
 def test_paths_are_the_same_point_by_point(
     foolbox: ModuleType, shipped: tuple[Any, Tensor, Tensor], name: str, budget: Budget, step: float
 ) -> None:
@@ -84,9 +86,7 @@ def test_paths_are_the_same_point_by_point(
     eps = float(budget.eps)
     attacker = getattr(foolbox.attacks, name)(abs_stepsize=step, steps=3, random_start=False)
     wanted, fell = theirs(foolbox, attacker, model, x, y, eps)
-    curve = flow(
-        ms.Loss(model, y).within(budget.around(x)), x, scheme=ms.Explicit(step, budget.norm), until=Steps(3)
-    )
+    curve = flow(ms.Loss(model, y).within(budget.around(x)), x, scheme=ms.Explicit(step, budget.norm), until=Steps(3))
     # signs of gradients near zero differ between calls of different sizes: a few coordinates of a few rows
     apart = (curve.end - wanted).abs().flatten(1)
     assert float((apart > 1e-5).float().mean()) < 2e-3

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from nets import answers, conv, images
 from scipy.stats import binomtest
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from typer.testing import CliRunner
@@ -25,6 +24,7 @@ from maxslope.cli.main import app
 from maxslope.data import default_data, default_network
 from maxslope.evaluation import Report, evaluate, wilson
 from maxslope.report.picture import draw
+from nets import answers, conv, images
 
 RUN = CliRunner()
 FAST = Effort((recipes.ifgsm(3), recipes.pgd(3)), "fast")
@@ -32,7 +32,7 @@ NET = conv()
 X = images(30)
 Y = answers(NET, X)
 Y[::10] = (Y[::10] + 1) % 5
-BUDGET = ms.Linf(0.04)
+BUDGET = ms.Linf(0.08)
 
 
 def command(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -50,7 +50,7 @@ def number(text: str, name: str) -> float:
     return float(found[1])
 
 
-# --- the command ---------------------------------------------------------------------------------------------------------
+# --- the command -----------------------------------------------------------------------------------------------------
 
 
 def test_the_default_job_on_a_few_samples(tmp_path: Path) -> None:
@@ -135,14 +135,20 @@ def test_exit_codes_of_a_process(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [["evaluate", "--samples", "0"], ["evaluate", "--batch-size", "0"], ["evaluate", "--nonsense"], ["sing"]])
+@pytest.mark.parametrize(
+    "words", [["evaluate", "--samples", "0"], ["evaluate", "--batch-size", "0"], ["evaluate", "--nonsense"], ["sing"]]
+)
 def test_words_that_typer_refuses(words: list[str]) -> None:
     assert RUN.invoke(app, words).exit_code == 2
 
 
-def test_an_unknown_ending_of_the_picture(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_unknown_ending_of_the_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     where = str(tmp_path / "picture.nonsense")
-    monkeypatch.setattr(sys, "argv", ["maxslope", "evaluate", "--samples", "3", "--effort", "quick", "--picture", where])
+    monkeypatch.setattr(
+        sys, "argv", ["maxslope", "evaluate", "--samples", "3", "--effort", "quick", "--picture", where]
+    )
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
@@ -166,10 +172,19 @@ def test_help_needs_no_torch(words: list[str]) -> None:
 def test_version() -> None:
     done = RUN.invoke(app, ["version"])
     assert done.exit_code == 0
-    assert done.output.split() == ["maxslope", f"{ms.__version__},", "torch", f"{torch.__version__},", "Python", sys.version.split()[0]]
+    assert done.output.split() == [
+        "maxslope",
+        f"{ms.__version__},",
+        "torch",
+        f"{torch.__version__},",
+        "Python",
+        sys.version.split()[0],
+    ]
 
 
-@pytest.mark.parametrize(("word", "p"), [("linf", math.inf), ("Linf", math.inf), ("inf", math.inf), ("l_2", 2), ("2", 2), ("l1.5", 1.5)])
+@pytest.mark.parametrize(
+    ("word", "p"), [("linf", math.inf), ("Linf", math.inf), ("inf", math.inf), ("l_2", 2), ("2", 2), ("l1.5", 1.5)]
+)
 def test_words_for_norms(word: str, p: float) -> None:
     assert names.norm(word) == ms.Lp(p)
 
@@ -180,10 +195,12 @@ def test_words_for_efforts_and_numbers() -> None:
     assert names.number("0.25") == 0.25
 
 
-# --- statistics ----------------------------------------------------------------------------------------------------------
+# --- statistics ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("successes", "n"), [(0, 10), (10, 10), (1, 1), (3, 7), (80, 100), (999, 1000), (5000, 10_000)])
+@pytest.mark.parametrize(
+    ("successes", "n"), [(0, 10), (10, 10), (1, 1), (3, 7), (80, 100), (999, 1000), (5000, 10_000)]
+)
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
 def test_wilson_agrees_with_scipy(successes: int, n: int, confidence: float) -> None:
     want = binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
@@ -194,7 +211,7 @@ def test_wilson_of_nothing() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 
 
-# --- reports -------------------------------------------------------------------------------------------------------------
+# --- reports ---------------------------------------------------------------------------------------------------------
 
 
 def report_of(data: Any = (X, Y), **options: Any) -> Report:
@@ -204,7 +221,19 @@ def report_of(data: Any = (X, Y), **options: Any) -> Report:
 def test_a_report_is_the_sum_of_its_table() -> None:
     report = report_of()
     table = report.table
-    wanted = {"index", "label", "prediction", "verdict", "margin", "gap", "slope", "distance", "forward", "backward", "runs"}
+    wanted = {
+        "index",
+        "label",
+        "prediction",
+        "verdict",
+        "margin",
+        "gap",
+        "slope",
+        "distance",
+        "forward",
+        "backward",
+        "runs",
+    }
     assert wanted | {"reason"} <= set(table)
     assert {len(column) for column in table.values()} == {30}
     assert table["index"] == list(range(30))
@@ -284,14 +313,14 @@ def test_more_samples_than_one_part_holds() -> None:
 
 
 def test_radii_by_sample() -> None:
-    eps = torch.full((30,), 0.04)
+    eps = torch.full((30,), 0.08)
     eps[5:10] = 0.0
     report = evaluate(NET, (X, Y), ms.Linf(eps), effort=FAST)
     same = report_of()
     keep = [i for i in range(30) if not 5 <= i < 10]
     assert [report.table["verdict"][i] for i in keep] == [same.table["verdict"][i] for i in keep]
     assert torch.equal(report.points[5:10], X[5:10])
-    assert "l_inf 0..0.04" in str(report)
+    assert "l_inf 0..0.08" in str(report)
 
 
 def test_points_may_be_left_out() -> None:
@@ -313,7 +342,7 @@ def test_the_printed_report(monkeypatch: pytest.MonkeyPatch) -> None:
     report = report_of()
     text = str(report)
     low, high = report.interval
-    assert "Robustness within l_inf 0.04" in text
+    assert "Robustness within l_inf 0.08" in text
     assert f"{100 * report.robust_accuracy:.2f} %  (95 % interval {100 * low:.2f} to {100 * high:.2f})" in text
     assert f"{100 * report.clean_accuracy:.2f} %" in text
     assert "fast" in text
@@ -337,7 +366,7 @@ def test_a_row_that_is_not_finite_is_counted_neither_way() -> None:
     assert "[1]" in str(report)
 
 
-# --- pictures ------------------------------------------------------------------------------------------------------------
+# --- pictures --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
@@ -371,12 +400,14 @@ def fragile_model(x: torch.Tensor) -> torch.Tensor:
     return torch.where((x.flatten(1)[:, 0] > 0.5)[:, None], math.nan, NET(x))
 
 
-@pytest.mark.parametrize("case", ["color", "nothing broken", "nothing robust", "binary", "not finite", "one sample", "all wrong"])
+@pytest.mark.parametrize(
+    "case", ["color", "nothing broken", "nothing robust", "binary", "not finite", "one sample", "all wrong"]
+)
 def test_pictures_of_every_kind_of_report(case: str, tmp_path: Path) -> None:
     model: Any = {"color": color, "binary": lambda x: NET(x)[:, 0], "not finite": fragile_model}.get(case, NET)
     x = X.expand(30, 3, 8, 8) if case == "color" else X[:1] if case == "one sample" else X
     y = (NET(X)[:, 0] > 0).long() if case == "binary" else (answers(NET, X) + 1) % 5 if case == "all wrong" else Y
-    radius = {"nothing broken": 1e-6, "nothing robust": 0.9}.get(case, 0.04)
+    radius = {"nothing broken": 1e-6, "nothing robust": 0.9}.get(case, 0.08)
     report = evaluate(model, (x, y[: len(x)]), ms.Linf(radius), effort=FAST)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -391,20 +422,20 @@ def test_pictures_are_of_images() -> None:
         draw(report, flat, X.flatten(1), Path("never.png"))
 
 
-# --- without extras ------------------------------------------------------------------------------------------------------
+# --- without extras --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("module", "words"), [("safetensors", "maxslope\\[demo\\]"), ("matplotlib", "maxslope\\[demo\\]")])
+@pytest.mark.parametrize(
+    ("module", "words"), [("safetensors", "maxslope\\[demo\\]"), ("matplotlib", "maxslope\\[demo\\]")]
+)
 def test_missing_extras_are_named(module: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [n for n in sys.modules if n == module or n.startswith(f"{module}.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
     report = report_of()
+    needs = {"safetensors": default_network, "matplotlib": lambda: draw(report, NET, X, Path("never.png"))}
     with pytest.raises(ImportError, match=words):
-        if module == "safetensors":
-            default_network()
-        else:
-            draw(report, NET, X, Path("never.png"))
+        needs[module]()
 
 
 def test_the_shipped_network_and_images() -> None:

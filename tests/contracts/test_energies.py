@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from nets import Counting, conv, images, mlp
 from torch import Tensor, nn
 
 from maxslope import _random
@@ -29,6 +28,7 @@ from maxslope.energies import (
     TargetedLoss,
 )
 from maxslope.sets import Box, Linf
+from nets import Counting, conv, images, mlp
 
 SHAPE = (2, 3)
 CRITERIA = [CrossEntropy(), Margin(), ProbabilityMargin(), LogitsRatio(), LogitsRatio(targeted=True)]
@@ -58,19 +58,23 @@ def energies(rows: int = 5) -> dict[str, Energy]:
     rivals = torch.tensor([1, -1, 3, -1, 2] * rows)[:rows]
     c = torch.randn(rows, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     loss = Loss(net, y, Margin())
-    return every | targeted | {
-        "Loss with rivals": Loss(net, y, Margin(), rivals),
-        "Loss in tiles": Loss(Network(net, tile=3), y, Margin(), rivals),
-        "PerRow": Loss(net, y, PerRow(CRITERIA, torch.arange(rows) % len(CRITERIA)), rivals),
-        "TargetedLoss PerRow": TargetedLoss(net, y, PerRow(CRITERIA, (torch.arange(rows) + 1) % len(CRITERIA))),
-        "Sum": Sum([loss, Linear(c), Quadratic(symmetric(6))], [1.0, -0.5, 2.0]),
-        "Average": Average(loss, lambda x, key: x + 0.05 * torch.tanh(x), draws=3),
-        "Linear": Linear(c),
-        "Linear, one for all": Linear(c[:1]),
-        "Quadratic": Quadratic(symmetric(6)),
-        "Function": Function(lambda x: x.pow(3).sum((1, 2)) + x[:, 0, 0].sin()),
-        "Constrained": loss.within(Linf(10.0, box=None).around(points(rows))),
-    }
+    return (
+        every
+        | targeted
+        | {
+            "Loss with rivals": Loss(net, y, Margin(), rivals),
+            "Loss in tiles": Loss(Network(net, tile=3), y, Margin(), rivals),
+            "PerRow": Loss(net, y, PerRow(CRITERIA, torch.arange(rows) % len(CRITERIA)), rivals),
+            "TargetedLoss PerRow": TargetedLoss(net, y, PerRow(CRITERIA, (torch.arange(rows) + 1) % len(CRITERIA))),
+            "Sum": Sum([loss, Linear(c), Quadratic(symmetric(6))], [1.0, -0.5, 2.0]),
+            "Average": Average(loss, lambda x, key: x + 0.05 * torch.tanh(x), draws=3),
+            "Linear": Linear(c),
+            "Linear, one for all": Linear(c[:1]),
+            "Quadratic": Quadratic(symmetric(6)),
+            "Function": Function(lambda x: x.pow(3).sum((1, 2)) + x[:, 0, 0].sin()),
+            "Constrained": loss.within(Linf(10.0, box=None).around(points(rows))),
+        }
+    )
 
 
 EVERY = pytest.mark.parametrize("name", energies())
@@ -203,7 +207,7 @@ def test_no_point_is_changed_and_autograd_may_be_off(name: str) -> None:
     assert asked.grad is None
 
 
-# --- values against formulas written down again -------------------------------------------------------------------------
+# --- values against formulas written down again ----------------------------------------------------------------------
 
 
 def by_hand(z: list[float], y: int, rival: int) -> dict[str, float]:
@@ -287,7 +291,9 @@ def test_any_number_of_classes(classes: int, criterion: object) -> None:
     net, x = mlp(classes=classes), points()
     y = torch.tensor([0, classes - 1, classes // 2, 1, 0])
     e = Loss(net, y, criterion).evaluate(x)
-    torch.testing.assert_close(e.gradient, central(lambda p: Loss(net, y, criterion).look(p).value, x), atol=1e-7, rtol=1e-6)
+    torch.testing.assert_close(
+        e.gradient, central(lambda p: Loss(net, y, criterion).look(p).value, x), atol=1e-7, rtol=1e-6
+    )
     logits = net(x).detach()
     for i in range(5):
         others = [float(v) for j, v in enumerate(logits[i]) if j != int(y[i])]
@@ -300,7 +306,7 @@ def test_infinite_logits_of_a_model_are_no_margin_of_a_rival() -> None:
     assert float(Loss(lambda x: logits, torch.tensor([0]), Margin()).look(torch.zeros(1, 2)).margin) == 0.5
 
 
-# --- counts, tiles, and the caller's model ------------------------------------------------------------------------------
+# --- counts, tiles, and the caller's model ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tile", [None, 1, 2, 4, 7])
@@ -383,7 +389,7 @@ def test_hooks_of_the_user_keep_working() -> None:
     assert len(net[5]._forward_hooks) == 1
 
 
-# --- Constrained --------------------------------------------------------------------------------------------------------
+# --- Constrained -----------------------------------------------------------------------------------------------------
 
 
 def test_a_constrained_energy_is_infinite_outside_and_itself_inside() -> None:
@@ -411,10 +417,12 @@ def test_rounding_leaves_no_point_outside() -> None:
     assert Linear(x).within(domain).look(z).value.isfinite().all()
 
 
-# --- misuse -------------------------------------------------------------------------------------------------------------
+# --- misuse ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("matrix", [torch.ones(2, 3), torch.ones(3), torch.ones(1, 3), torch.tensor([[1.0, 2.0], [0.0, 1.0]])])
+@pytest.mark.parametrize(
+    "matrix", [torch.ones(2, 3), torch.ones(3), torch.ones(1, 3), torch.tensor([[1.0, 2.0], [0.0, 1.0]])]
+)
 def test_a_quadratic_needs_a_symmetric_matrix(matrix: Tensor) -> None:
     with pytest.raises(ValueError, match=r"needs a symmetric matrix \[d, d\], got shape .*use \(A \+ A.T\) / 2"):
         Quadratic(matrix)

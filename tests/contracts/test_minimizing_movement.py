@@ -183,8 +183,20 @@ def test_inside_two_curved_constraints() -> None:
     assert float(curve.energy[-1]) == pytest.approx(-1.359, abs=1e-3)
 
 
-@pytest.mark.parametrize("budget", [L1, L2, Linf])
-@pytest.mark.parametrize("p", [1, 2, math.inf])
+@pytest.mark.parametrize(
+    ("budget", "p"),
+    [
+        pytest.param(L1, 1, marks=pytest.mark.slow),
+        pytest.param(L2, 1, marks=pytest.mark.slow),
+        pytest.param(L1, 2, marks=pytest.mark.slow),
+        (L2, 2),
+        (L2, math.inf),
+        (L1, math.inf),
+        (Linf, 1),
+        (Linf, 2),
+        (Linf, math.inf),
+    ],
+)
 def test_projection_onto_what_a_step_may_reach(budget: Callable[..., Budget], p: float) -> None:
     """Feasible, idempotent and optimal: <v - Pv, z - Pv> <= 0 for sampled z."""
     x0 = 0.5 + 0.2 * points(6, 4, 7).clamp(-2, 2)

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from nets import mlp
 from scipy.optimize import linprog, minimize
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from maxslope.flow import Record, Steps, flow
 from maxslope.schemes import Constant, Cosine, Explicit, Here, Momentum, Scheme, SemiImplicit, StepSize
 from maxslope.sets import Budget, Everything, Set
 from maxslope.spaces import Lp, Weighted
+from nets import mlp
 
 P = (1.0, 1.5, 2.0, 3.0, math.inf)
 SCHEMES = (Explicit, SemiImplicit)
@@ -53,7 +53,7 @@ def one_step(scheme: Scheme, energy: Energy, domain: Set, x: Tensor, tau: float)
     return scheme.step(here(energy, domain, x, tau), scheme.start(x))[0]
 
 
-# --- a linear energy, in closed form -------------------------------------------------------------------------------------
+# --- a linear energy, in closed form ---------------------------------------------------------------------------------
 
 
 @EVERY
@@ -139,7 +139,7 @@ def test_the_plane_example(scheme: type[Scheme], value: float) -> None:
         torch.testing.assert_close(curve.end, ray / ray.norm(), atol=1e-9, rtol=0)
 
 
-# --- laws on a network ---------------------------------------------------------------------------------------------------
+# --- laws on a network -----------------------------------------------------------------------------------------------
 
 
 def task(rows: int = 7) -> tuple[Tensor, Tensor]:
@@ -164,7 +164,14 @@ def scheme_of(kind: str, norm: object, tau: float | Tensor | StepSize = 0.15) ->
     }[kind]()
 
 
-KINDS = ["explicit", "semi-implicit", "momentum", "momentum of semi-implicit", "explicit, rate 2", "semi-implicit, rate 2"]
+KINDS = [
+    "explicit",
+    "semi-implicit",
+    "momentum",
+    "momentum of semi-implicit",
+    "explicit, rate 2",
+    "semi-implicit, rate 2",
+]
 COSTLY = {("semi-implicit, rate 2", b) for b in ("l_1.5", "l_3")}  # a search around a search; tested in one step
 ON_NETWORK = pytest.mark.parametrize(
     ("kind", "budget"),
@@ -241,7 +248,7 @@ def test_on_l_inf_both_schemes_are_one(rate: float) -> None:
 
 
 def test_on_l_2_the_schemes_differ_and_semi_implicit_steps_go_further_down() -> None:
-    x, y = task(20)
+    x, _y = task(20)
     domain = ms.L2(0.6).around(x)
     c = draw(20, 2, 3, seed=9)
     start = domain.project(x + 0.5 * draw(20, 2, 3, seed=10))
@@ -262,10 +269,12 @@ def test_unit_speed_at_most(scheme: type[Scheme]) -> None:
             assert float(curve.speed.amax()) <= 1 + 1e-6
 
 
-# --- finite rates --------------------------------------------------------------------------------------------------------
+# --- finite rates ----------------------------------------------------------------------------------------------------
 
 
-def penalized(xi: Tensor, x: Tensor, x0: Tensor, eps: float, tau: float, rate: float, box: tuple[float, float]) -> float:
+def penalized(
+    xi: Tensor, x: Tensor, x0: Tensor, eps: float, tau: float, rate: float, box: tuple[float, float]
+) -> float:
     """min <xi, z - x> + |z - x|_2^p / (p tau^(p-1)) over |z - x0|_2 <= eps and the box, by scipy."""
     g, a, c = (t.reshape(-1).numpy() for t in (xi, x, x0))
     best = math.inf
@@ -296,14 +305,14 @@ def test_penalized_steps_agree_with_scipy(rate: float) -> None:
     got = (xi * (z - x)).sum(1) + move**rate / (rate * 0.3 ** (rate - 1))
     assert violation(Lp(2), 0.4, x0, z) <= 1e-9
     free = 0.3 * torch.linalg.vector_norm(xi, dim=1) ** (1 / (rate - 1))
-    assert 0 < int((move < free - 1e-3).sum())  # the constraint binds somewhere
+    assert int((move < free - 1e-3).sum()) > 0  # the constraint binds somewhere
     for i in range(rows):
         want = penalized(xi[i], x[i], x0[i], 0.4, 0.3, rate, (0.0, 1.0))
         assert float(got[i]) == pytest.approx(want, rel=2e-6, abs=1e-8)
 
 
 def test_penalized_steps_in_l_inf_agree_with_a_linear_program() -> None:
-    """Rate 2, l_inf in a box: min over r of (min <c, z - x> over |z - x| <= r) + r^2 / (2 tau), each a small program."""
+    """Rate 2, l_inf in a box: min over r of (min <c, z - x> over |z - x| <= r) + r^2 / (2 tau), each a program."""
     x, c = draw(6, 3, seed=1).sigmoid(), draw(6, 3, seed=2)
     domain = ms.Linf(0.2).around(x)
     z = one_step(SemiImplicit(0.1, Lp(math.inf), 2.0), Linear(c), domain, x, 0.1)
@@ -326,7 +335,7 @@ def test_a_penalized_step_that_nothing_holds_back_is_the_free_one() -> None:
         torch.testing.assert_close(held, free, atol=1e-8, rtol=1e-6)
 
 
-# --- momentum ------------------------------------------------------------------------------------------------------------
+# --- momentum --------------------------------------------------------------------------------------------------------
 
 
 def test_momentum_is_its_recursion() -> None:
@@ -374,7 +383,7 @@ def test_momenta_nest() -> None:
     torch.testing.assert_close(memory[1], torch.tensor([[0.375 + 0.75, -0.125 - 0.25]]).double())
 
 
-# --- step sizes ----------------------------------------------------------------------------------------------------------
+# --- step sizes ------------------------------------------------------------------------------------------------------
 
 
 def test_constant_steps_by_row() -> None:

@@ -33,6 +33,7 @@ def on_the_network() -> Convergence:
     return convergence(energy.take(rows), x[rows], schemes, TAUS, path, until=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["explicit", "semi-implicit"])
 def test_first_order_on_the_trained_network(name: str) -> None:
     study = on_the_network()
@@ -41,6 +42,7 @@ def test_first_order_on_the_trained_network(name: str) -> None:
     assert low <= slope <= high
 
 
+@pytest.mark.slow
 def test_minimizing_movements_are_closer() -> None:
     study = on_the_network()
     slope, _, high = study.orders["minimizing movement"]
@@ -51,6 +53,7 @@ def test_minimizing_movements_are_closer() -> None:
     assert study.defect_orders["minimizing movement"][0] >= 1.8
 
 
+@pytest.mark.slow
 def test_defect_and_residual_tend_to_zero_and_speed_stays_at_most_one() -> None:
     study = on_the_network()
     for name in study.errors:
@@ -84,6 +87,7 @@ def test_other_norms(closed, p: float) -> None:  # type: ignore[no-untyped-def]
         assert math.isfinite(study.orders[name][0])
 
 
+@pytest.mark.slow
 def test_picture_and_table(tmp_path: Path) -> None:
     study = on_the_network()
     draw(study, tmp_path / "study", "title")

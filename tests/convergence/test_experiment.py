@@ -42,6 +42,7 @@ def test_difference_falls_with_first_order_on_the_smooth_network() -> None:
     assert found.table("GELU")[0]["tau"] == 0.1
 
 
+@pytest.mark.slow
 def test_difference_falls_on_the_network_with_kinks() -> None:
     mean = differences(network("ReLU"), 16, [0.1, 0.025], until=0.4).largest.mean(1)
     assert float(mean[1]) < 0.5 * float(mean[0])
@@ -58,6 +59,7 @@ def test_two_solvers_are_at_least_as_good_as_each() -> None:
     assert bool((ends[2] <= torch.minimum(ends[0], ends[1]) + 1e-12).all())
 
 
+@pytest.mark.slow
 def test_figures(tmp_path: Path) -> None:
     draw_trajectories({"GELU": network("GELU")}, tmp_path / "paths")
     draw_differences({"GELU": differences(network("GELU"), 4, [0.1, 0.05], until=0.2)}, tmp_path / "differences")

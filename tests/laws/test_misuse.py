@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from nets import answers, conv, images
 from torch import Tensor, nn
 
 import maxslope as ms
 from maxslope.attacks import Effort, Recipe, attack, recipes
 from maxslope.evaluation import evaluate
 from maxslope.sets import Budget
+from nets import answers, conv, images
 
 NET = conv()
 X = images(6)
@@ -56,7 +56,7 @@ class Wrapped(nn.Module):
         return self.change(self.net(x))
 
 
-# --- shapes, labels, values ----------------------------------------------------------------------------------------------
+# --- shapes, labels, values ------------------------------------------------------------------------------------------
 
 
 @BOTH
@@ -111,7 +111,13 @@ def test_efforts_and_recipes() -> None:
     refuses(ValueError, lambda: attack(NET, X, Y, BUDGET, recipe=recipes.fgsm(), restarts=0), "at least 1", "got 0")
     refuses(ValueError, lambda: attack(NET, X, Y, BUDGET, recipe=recipes.fgsm(), batch_size=0), "at least 1", "got 0")
     refuses(ValueError, lambda: evaluate(NET, (X, Y), BUDGET, effort=QUICK, batch_size=0), "at least 1", "got 0")
-    refuses(TypeError, lambda: evaluate(NET, (X, Y), BUDGET, effort="quick"), "effort is an Effort", "'quick'", "Effort.quick()")
+    refuses(
+        TypeError,
+        lambda: evaluate(NET, (X, Y), BUDGET, effort="quick"),
+        "effort is an Effort",
+        "'quick'",
+        "Effort.quick()",
+    )
 
 
 def test_data() -> None:
@@ -140,7 +146,7 @@ def test_a_hair_outside_the_box_is_rounding() -> None:
     assert bool((result.points <= 1).all())
 
 
-# --- eps -----------------------------------------------------------------------------------------------------------------
+# --- eps -------------------------------------------------------------------------------------------------------------
 
 
 def test_bad_radii() -> None:
@@ -182,7 +188,7 @@ def test_a_radius_of_zero_hands_the_point_back(make: Callable[[Any], Budget]) ->
     assert bool((mixed.points[1::2] != X[1::2]).flatten(1).any(1).all())
 
 
-# --- models --------------------------------------------------------------------------------------------------------------
+# --- models ----------------------------------------------------------------------------------------------------------
 
 
 @BOTH
@@ -224,7 +230,9 @@ def test_outputs_that_are_not_finite(value: float) -> None:
     assert report.clean_accuracy == report.robust_accuracy == 0.0
     assert report.table["reason"] == ["The model's output at the clean point is NaN or infinite."] * 6
     assert report.table["backward"] == [0] * 6
-    assert "6 samples met NaN or infinity and are neither robust nor broken (first: [0, 1, 2, 3, 4])" in report.warnings[0]
+    assert (
+        "6 samples met NaN or infinity and are neither robust nor broken (first: [0, 1, 2, 3, 4])" in report.warnings[0]
+    )
     result = by_attack(model=bad)
     assert result.non_finite.all()
     assert not result.broken.any()
@@ -253,7 +261,13 @@ def test_models_with_one_output_are_binary() -> None:
     assert report.clean_accuracy == 1.0
     flat = by_evaluate(model=Wrapped(lambda z: z[:, 0]), y=y)
     assert str(flat.table) == str(report.table)
-    refuses(ValueError, lambda: by_attack(model=net, y=torch.full_like(y, 2)), "below the number of classes", "2 classes", "is 2")
+    refuses(
+        ValueError,
+        lambda: by_attack(model=net, y=torch.full_like(y, 2)),
+        "below the number of classes",
+        "2 classes",
+        "is 2",
+    )
 
 
 def test_data_of_a_single_class() -> None:
@@ -285,18 +299,26 @@ def test_a_gradient_that_is_zero_everywhere() -> None:
 
 @BOTH
 def test_a_model_that_autograd_cannot_see_through(call: Call) -> None:
-    refuses(ValueError, lambda: call(model=lambda x: NET(x).detach()), "not depend differentiably", "detach", "Remove the break")
+    refuses(
+        ValueError,
+        lambda: call(model=lambda x: NET(x).detach()),
+        "not depend differentiably",
+        "detach",
+        "Remove the break",
+    )
 
 
 @BOTH
 def test_devices_and_dtypes(call: Call) -> None:
     elsewhere = conv().to("meta")
     refuses(ValueError, lambda: call(model=elsewhere), "one device", "meta and cpu", "x.to('meta')")
-    refuses(ValueError, lambda: call(x=X.double()), "one dtype", "torch.float32 and torch.float64", "x.to(torch.float32)")
+    refuses(
+        ValueError, lambda: call(x=X.double()), "one dtype", "torch.float32 and torch.float64", "x.to(torch.float32)"
+    )
     refuses(ValueError, lambda: call(model=conv(dtype=torch.float64)), "one dtype", "model.to(torch.float32)")
 
 
-# --- odd but good --------------------------------------------------------------------------------------------------------
+# --- odd but good ----------------------------------------------------------------------------------------------------
 
 
 def test_layouts_of_memory_do_not_matter() -> None:
@@ -354,13 +376,15 @@ def test_labels_of_other_integer_types() -> None:
 
 
 def test_functions_are_models() -> None:
-    assert torch.equal(by_attack(model=lambda x: NET(x)).points, by_attack().points)
+    assert torch.equal(by_attack(model=NET).points, by_attack().points)
 
 
 def test_points_of_any_rank() -> None:
     """Rows of one coordinate, and of five axes."""
     x = torch.tensor([[0.5], [0.2]])
-    result = attack(lambda z: torch.cat([z, 0.45 + 0 * z], 1), x, torch.tensor([0, 1]), ms.Linf(0.1), recipe=recipes.fgsm())
+    result = attack(
+        lambda z: torch.cat([z, 0.45 + 0 * z], 1), x, torch.tensor([0, 1]), ms.Linf(0.1), recipe=recipes.fgsm()
+    )
     assert result.broken.tolist() == [True, False]
     deep = X.reshape(6, 1, 2, 4, 2, 4)
     result = attack(lambda z: NET(z.reshape(-1, 1, 8, 8)), deep, Y, BUDGET, recipe=recipes.ifgsm(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 import sys
@@ -10,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from nets import mlp
 from torch import Tensor
 
 import maxslope as ms
@@ -20,6 +20,7 @@ from maxslope.flow import flow as follow
 from maxslope.schemes import Cosine, Explicit, Scheme, SemiImplicit
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
+from nets import mlp
 
 SCHEMES = pytest.mark.parametrize("scheme", [Explicit, SemiImplicit])
 INF = Lp(math.inf)
@@ -53,12 +54,14 @@ def order(taus: list[float], errors: list[float]) -> float:
 TAUS = [0.2 / math.pi * 2**-k for k in range(4)]  # no instant at which a coordinate happens to be 0
 
 
-def orders(make: Callable[[float], Scheme], energy: Energy, x: Tensor, flow: Flow, until: float) -> tuple[list[float], float]:
+def orders(
+    make: Callable[[float], Scheme], energy: Energy, x: Tensor, flow: Flow, until: float
+) -> tuple[list[float], float]:
     errors = [error(follow(energy, x, scheme=make(tau), until=until), flow) for tau in TAUS]
     return errors, order(TAUS, errors)
 
 
-# --- closed forms --------------------------------------------------------------------------------------------------------
+# --- closed forms ----------------------------------------------------------------------------------------------------
 
 
 @SCHEMES
@@ -219,7 +222,7 @@ def test_7_where_the_flow_is_not_unique_the_scheme_stays(scheme: type[Scheme], p
         assert stopped.time[-1].tolist() == pytest.approx([0.0, 0.3])
 
 
-# --- the dissipation equality --------------------------------------------------------------------------------------------
+# --- the dissipation equality ----------------------------------------------------------------------------------------
 
 SMOOTH = {
     "quadratic in l_2": (Quadratic(torch.diag(A[:3])), X3, Lp(2), math.inf),
@@ -254,7 +257,7 @@ def test_the_defect_across_kinks_is_of_first_order(scheme: type[Scheme]) -> None
 
 
 def test_the_defect_is_its_formula() -> None:
-    """Two steps of E = |x|^2 / 2 in the line from 1, tau = 1/4: the slopes are 1, 3/4, 1/2, so D = 0; rate 2 by hand."""
+    """E = |x|^2 / 2 in the line from 1, tau = 1/4: the slopes are 1, 3/4, 1/2, so D = 0; rate 2 by hand."""
     energy, x = Quadratic(torch.ones(1, 1).double()), f64([1.0])
     curve = follow(energy, x, scheme=Explicit(0.25), until=0.5)
     assert curve.slope[:, 0].tolist() == pytest.approx([1.0, 0.75, 0.5])
@@ -262,7 +265,7 @@ def test_the_defect_is_its_formula() -> None:
     curve = follow(energy, x, scheme=Explicit(0.5, Lp(2), 2.0), until=1.0)
     u = [1.0, 0.5, 0.25]
     assert curve.points[:, 0, 0].tolist() == pytest.approx(u)
-    spent = sum(0.5 * ((a * a + b * b) / 4 + ((a - b) / 0.5) ** 2 / 2) for a, b in zip(u, u[1:], strict=False))
+    spent = sum(0.5 * ((a * a + b * b) / 4 + ((a - b) / 0.5) ** 2 / 2) for a, b in itertools.pairwise(u))
     assert float(curve.defect()) == pytest.approx((1 - 0.0625) / 2 - spent, abs=1e-14)
 
 
@@ -275,7 +278,7 @@ def test_speed_is_at_most_one(scheme: type[Scheme]) -> None:
             assert float(curve.speed.amin()) >= 1 - 1e-6  # free: nothing slows it
 
 
-# --- what a curve reports ------------------------------------------------------------------------------------------------
+# --- what a curve reports --------------------------------------------------------------------------------------------
 
 
 def test_points_between_instants() -> None:
@@ -298,7 +301,7 @@ def test_points_between_instants_where_speeds_change() -> None:
     """A polygon by hand: steps of length 1, 1/2, ... by the cosine, in three axes."""
     curve = follow(Linear(f64([1.0])), f64([0.0]), scheme=Explicit(Cosine(1.0, 4)), until=Steps(4))
     when = curve.time[:, 0]
-    for a, b in zip(when, when[1:], strict=False):
+    for a, b in itertools.pairwise(when):
         for share in (0.0, 0.25, 1.0):
             t = float(a + share * (b - a))
             assert float(curve.at(t)) == pytest.approx(-t)

@@ -145,6 +145,7 @@ def test_reference_in_a_box_meets_minimizing_movements() -> None:
     assert float(found.curve.speed.max()) <= 1 + 1e-6
 
 
+@pytest.mark.slow
 def test_trained_network_against_the_stiff_smoothed_solver() -> None:
     energy, x = gelu()
     x = x[1:5]

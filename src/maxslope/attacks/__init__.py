@@ -3,6 +3,20 @@
 from maxslope.attacks import recipes, starts
 from maxslope.attacks.attack import AttackResult, attack
 from maxslope.attacks.effort import Effort
+from maxslope.attacks.minimal import Depth, MinimalResult, minimal
+from maxslope.attacks.pilot import Pilot, pilot
 from maxslope.attacks.recipes import Recipe
 
-__all__ = ["AttackResult", "Effort", "Recipe", "attack", "recipes", "starts"]
+__all__ = [
+    "AttackResult",
+    "Depth",
+    "Effort",
+    "MinimalResult",
+    "Pilot",
+    "Recipe",
+    "attack",
+    "minimal",
+    "pilot",
+    "recipes",
+    "starts",
+]

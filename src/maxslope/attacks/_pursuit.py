@@ -23,7 +23,17 @@ from maxslope.spaces import Lp, Space
 _FIRST_CUT = 0.1  # the share of the radius that a run first tries to save
 _PUSH = 1.6  # how fast the radius grows while nothing is found
 _DECAY = 0.3  # of the momentum
-_EXPLORE: tuple[tuple[Start, int], ...] = ((Clean(), 2), (Middle(), 0), (Clean(), 3), (Opposite(), 0), (Clean(), 4))
+_FIRST_STEP = {2.0: 0.5, math.inf: 1.0}  # the norms that are moved in as well, and their first step in radii
+_OTHER_STEP = 0.25  # for other norms steps are in l_inf: those of l_1 reach few coordinates, and are blind to the rest
+_EXPLORE: tuple[tuple[Start, int], ...] = (  # starts, and the rank of the class to raise (0: the strongest anywhere)
+    (Clean(), 2),
+    (Middle(), 0),
+    (Clean(), 3),
+    (Opposite(), 0),
+    (Clean(), 4),
+    (Uniform(), 0),
+)
+_OUTWARD = (0, 3, 5)  # of these, the starts of the way out
 
 
 class Closing(Set):
@@ -103,7 +113,7 @@ class Plan:
     def runs(self, spent: int) -> list[int]:
         """The lengths of the runs after the first: closing in, exploring, polishing; their sum is what is left."""
         left = self.passes - spent
-        first = min(left, max(self.base, 3 * (spent - 1)))
+        first = min(left, max(self.base, 5 * (spent - 2)))
         rest = left - first
         if rest < max(4, self.base // 2):
             return [left] if left else []
@@ -117,7 +127,7 @@ class Pursuit(Feed, StepSize):
     A row keeps a radius eps and a cut g. With n = |x - x0|, margin m and its gradient xi, the linear model puts the
     decision boundary at the distance m / |xi|_*:
 
-        nothing found    eps <- n + m / |xi|_*, growing by a factor between 1.6 and 2
+        nothing found    eps <- n + m / |xi|_*, and from step to step by a factor between 1.6 and 2
         x is an error    eps <- max(n - |m| / |xi|_*, n (1 - g)),   g <- 1.5 g
         x is none        eps <- part of the way back to the best norm (1 - g / 2),   g <- g / 2
 
@@ -136,26 +146,24 @@ class Pursuit(Feed, StepSize):
     def __init__(self, task: Task, box: Box, rivals: Tensor, active: Tensor, passes: int) -> None:
         self.task, self.box, self.rivals, self.plan = task, box, rivals, Plan(passes)
         self.norm = task.budget.norm
-        n, x = task.x.shape[0], task.x
-        whole = torch.zeros(n, dtype=torch.int64, device=x.device)
+        lp, _ = separable(self.norm)
+        self.own, self.first = lp.p in _FIRST_STEP, _FIRST_STEP.get(lp.p, _OTHER_STEP)
+        x, n = task.x, task.x.shape[0]
         self.best = torch.full((n,), torch.inf, dtype=x.dtype, device=x.device)
         self.points = x.clone()
         self.radius, self.cut = torch.zeros_like(self.best), torch.full_like(self.best, _FIRST_CUT)
         self.farthest = self.norm.norm(torch.maximum(x - box.lo, box.hi - x))
-        width = (box.hi - box.lo).amax().clamp_min(0)
+        width = (box.hi - box.lo).amax()
         self.width = width.masked_fill(width.isinf(), 1.0)
-        self.run, self.spent, self.most = whole, whole.clone(), torch.full_like(whole, self.plan.outward())
+        self.run, self.tries, self.spent, self.parts = (torch.zeros(n, dtype=torch.int64, device=x.device) for _ in range(4))
+        self.most = torch.where(self.farthest.isfinite(), self.plan.outward(), passes)
         self.lengths: dict[int, list[int]] = {}
         self.ready: deque[int] = deque(active.nonzero().squeeze(1).tolist())
 
     def go(self) -> None:
         """Spend the passes of every sample."""
-        lp, _ = separable(self.norm)
-        own = lp.p in (2, math.inf)
-        scheme = SemiImplicit(self, self.norm if own else Lp(math.inf))
-        self.own = own
-        room = self.task.network.tile or self.task.x.shape[0]
-        march(self, scheme if math.isinf(lp.p) else Momentum(scheme, _DECAY), stop=Stop(), room=room)
+        scheme = Momentum(SemiImplicit(self, self.norm if self.own else Lp(math.inf)), _DECAY)
+        march(self, scheme, stop=Stop(), room=self.task.network.tile or self.task.x.shape[0])
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         """See :class:`Feed`."""
@@ -163,10 +171,11 @@ class Pursuit(Feed, StepSize):
         if count <= 0:
             return None
         job = torch.tensor([self.ready.popleft() for _ in range(count)], device=self.task.x.device)
-        self.cut[job] = _FIRST_CUT
         found = self.best[job].isfinite()
-        self.radius[job] = torch.where(found, torch.minimum(self.radius[job], self.best[job] * (1 - _FIRST_CUT / 2)), 0.0)
-        return job, choose(found, Closing(self, job).project(self._starts(job)), self._outward(job))
+        most = torch.where(self.tries[job] > 0, self.farthest[job].nan_to_num(posinf=0.0), 0.0)
+        inward = torch.minimum(self.radius[job], self.best[job] * (1 - _FIRST_CUT / 2))
+        self.cut[job], self.radius[job] = _FIRST_CUT, torch.where(found, inward, most)
+        return job, Closing(self, job).project(self._starts(job))
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
         """See :class:`Feed`."""
@@ -180,13 +189,10 @@ class Pursuit(Feed, StepSize):
         return self.most[job], torch.full(job.shape, torch.inf, dtype=torch.float64, device=job.device)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
-        """See :class:`StepSize`: half a cosine wave once something is found, from 0.3 of it in the last run."""
+        """See :class:`StepSize`: half a cosine wave once something is found; the last run begins with 0.4 of a step."""
         wave = torch.where(self.run[row] == 0, 1.0, self._left(clock, row))
-        if self.own:
-            first, scale = 0.5, self.radius[row]
-        else:
-            first, scale = 0.25, torch.minimum(self.radius[row], self.width)
-        return first * torch.where(self._last(row), 0.4, 1.0) * (0.01 + 0.99 * wave) * scale.double()
+        scale = self.radius[row] if self.own else torch.minimum(self.radius[row], self.width)
+        return self.first * torch.where(self._last(row), 0.4, 1.0) * (0.01 + 0.99 * wave) * scale.double()
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
         """See :class:`Feed`: keeps what is nearer, sets the next radius, and ends the way out once it succeeds."""
@@ -200,20 +206,21 @@ class Pursuit(Feed, StepSize):
         self.cut[job] = torch.where(error, torch.minimum(1.5 * self.cut[job], cap), 0.5 * self.cut[job]).clamp_min(1e-3)
         radius = self._next(job, rows.clock == 0, size, gap, error)
         self.radius[job] = torch.where(radius.isfinite(), radius, self.radius[job])
-        return error & (self.run[job] == 0)
+        return (error | (slope == 0)) & (self.run[job] == 0)
 
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Feed`: the next run of each sample that has passes left."""
-        for sample in ended.job.tolist():
-            spent, run = int(self.spent[sample]), int(self.run[sample])
-            if run == 0 or sample not in self.lengths:
-                self.lengths[sample] = self.plan.runs(spent)
-            found = bool(self.best[sample].isfinite())
-            if found:
-                self.run[sample] = run = run + 1
-            steps = self.lengths[sample][run - 1 : run] if found else [self.plan.passes - spent]
-            if steps and steps[0] > 0:
-                self.most[sample] = steps[0]
+        job = ended.job
+        found = self.best[job].isfinite()
+        self.run[job] += found.long()
+        self.tries[job] += (~found).long()
+        for sample, run, spent in zip(job.tolist(), self.run[job].tolist(), self.spent[job].tolist(), strict=True):
+            if run <= 1:
+                self.lengths[sample] = self.plan.runs(spent) if run else [self.plan.passes - spent]
+                self.parts[sample] = len(self.lengths[sample])
+            steps = sum(self.lengths[sample][max(run - 1, 0) :][:1])
+            if steps > 0:
+                self.most[sample] = steps
                 self.ready.append(sample)
 
     def _next(self, job: Tensor, first: Tensor, size: Tensor, gap: Tensor, error: Tensor) -> Tensor:
@@ -239,45 +246,40 @@ class Pursuit(Feed, StepSize):
 
     def _last(self, job: Tensor) -> Tensor:
         """Whether the run of a sample is its last of several, the one that starts at its best point."""
-        count = [len(self.lengths.get(s, ())) for s in job.tolist()]
-        total = torch.tensor(count, device=job.device)
-        return (total > 1) & (self.run[job] == total)
+        return (self.parts[job] > 1) & (self.run[job] == self.parts[job])
+
+    def _exploration(self, job: Tensor) -> Tensor:
+        """Which exploration the run of each sample is, -1 where it is none, ``[rows]``."""
+        run = self.run[job]
+        return torch.where((run > 1) & (run < self.parts[job]), (run - 2).clamp_max(len(_EXPLORE) - 1), -1)
+
+    def _rank(self, job: Tensor) -> Tensor:
+        """The rank of the class each run raises among the wrong ones at the clean point; 0 for the strongest anywhere."""
+        ranks = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[self._exploration(job)]
+        return torch.where(ranks <= (0 if self.task.targeted else self.rivals.shape[1]), ranks, 0)
 
     def _rivals(self, job: Tensor) -> Tensor | None:
-        """The class each run raises, -1 for the strongest at each point."""
-        rank = torch.tensor([self._exploration(s)[1] for s in job.tolist()], device=job.device)
-        rank = torch.where(rank <= self.rivals.shape[1], rank, 0)
+        rank = self._rank(job)
         if not bool((rank > 0).any()):
             return None
-        named = take(self.rivals, job).gather(1, (rank - 1).clamp_min(0)[:, None]).squeeze(1)
+        named = self.rivals[job].gather(1, (rank - 1).clamp_min(0)[:, None]).squeeze(1)
         return torch.where(rank > 0, named, -1)
 
-    def _exploration(self, sample: int) -> tuple[Start | None, int]:
-        """Start and rank of the rival of a sample's run; None starts at the best point."""
-        run, count = int(self.run[sample]), len(self.lengths.get(sample, ()))
-        if run <= 1 or run == count:
-            return None, 0
-        start, rank = _EXPLORE[run - 2] if run - 2 < len(_EXPLORE) else (Uniform(), 0)
-        few = self.task.targeted or rank > self.rivals.shape[1]
-        return (Uniform(), 0) if few and rank else (start, rank)
-
     def _starts(self, job: Tensor) -> Tensor:
-        """Where the next run of each sample starts, before the projection onto its ball."""
+        """Where the next run of each sample starts, before the projection onto its ball.
+
+        Runs that aim at a class the model does not have start at random. The way out starts at the clean point; where
+        that fails, at the opposite face of the box, then at random.
+        """
+        kind = self._exploration(job)
+        wanted = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[kind]
+        kind = torch.where((kind >= 0) & (wanted > 0) & (self._rank(job) == 0), len(_EXPLORE) - 1, kind)
+        kind = torch.where(self.run[job] == 0, torch.tensor(_OUTWARD, device=job.device)[self.tries[job].clamp_max(2)], kind)
         out = self.points[job].clone()
-        kinds = [self._exploration(s)[0] for s in job.tolist()]
-        for start in {k for k in kinds if k is not None}:
-            rows = torch.tensor([i for i, k in enumerate(kinds) if k == start], device=job.device)
-            out[rows] = self._from(start, job[rows])
+        for k in set(kind.tolist()) - {-1}:
+            rows = (kind == k).nonzero().squeeze(1)
+            part, points = job[rows], self.points[job[rows]]
+            key = _random.keys(self.task.seed, self.task.ids[part], self.run[part], self.tries[part])
+            origin = Origin(self.task.x[part], self.radius[part], self.task.budget, key, points, points)
+            out[rows] = _EXPLORE[k][0].points(origin)
         return out
-
-    def _outward(self, job: Tensor) -> Tensor:
-        """Where a sample without an error starts: the clean point, and once that failed the opposite face of the box."""
-        again = self.spent[job] > 0
-        self.radius[job] = torch.where(again, self.farthest[job].nan_to_num(posinf=0.0), self.radius[job])
-        return choose(again, self._from(Opposite(), job), self.task.x[job])
-
-    def _from(self, start: Start, job: Tensor) -> Tensor:
-        task, eps = self.task, self.radius[job]
-        key = _random.keys(task.seed, task.ids[job], self.run[job])
-        points = self.points[job]
-        return start.points(Origin(task.x[job], eps, task.budget, key, points, points))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,8 +12,9 @@ from maxslope import _checks
 from maxslope._rows import per_row
 from maxslope._status import Status
 from maxslope.attacks.effort import Effort
+from maxslope.attacks.indicators import Findings, indicators
 from maxslope.attacks.pool import Pool
-from maxslope.attacks.recipes import Recipe
+from maxslope.attacks.recipes import Recipe, square
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.task import Tally, Task
 from maxslope.energies import Margin, Network
@@ -45,6 +46,8 @@ class AttackResult:
         backward: backward passes, ``[rows]``.
         chance: ``[rows]``, what the stopping rule last thought of another run; the stated risk where it gave up.
         executed: forward and backward passes of whole calls, in rows: padding and runs that did not count included.
+        effort: what was done; pass it again to replay it without probes.
+        findings: what the indicators said, if they were asked.
     """
 
     points: Tensor
@@ -61,6 +64,8 @@ class AttackResult:
     backward: Tensor
     chance: Tensor
     executed: tuple[int, int]
+    effort: Effort
+    findings: Findings | None
 
     def reasons(self) -> list[str]:
         """Return one sentence per sample on why its last run ended."""
@@ -82,6 +87,7 @@ def attack(
     seed: int = 0,
     batch_size: int | None = None,
     certify: bool = True,
+    probe: bool = False,
 ) -> AttackResult:
     """Look for points in the budget that the model gets wrong.
 
@@ -103,6 +109,8 @@ def attack(
         seed: of all random numbers.
         batch_size: rows per call of the model, always exactly that many (missing rows are padding), so that results
             do not depend on the company a sample keeps; by default chosen by the size of a sample.
+        probe: ask the indicators whether these verdicts deserve trust, on a small part of the samples (their passes are
+            in ``findings``), and let random search follow, as ``effort.rescue`` says, where gradients do not.
         certify: spend one more forward and backward pass on each sample that is not broken, for gap and slope.
 
     Returns:
@@ -127,9 +135,15 @@ def attack(
         raise ValueError("Give a recipe or an effort, not both; Effort((recipe, ...)) makes an effort of recipes.")
     if restarts < 1:
         raise ValueError(f"restarts must be at least 1, got {restarts}.")
-    chosen = Effort((recipe,) * restarts, rule=Rule(0.0)) if recipe is not None else effort or Effort.standard()
+    chosen = Effort((recipe,) * restarts, recipe.name) if recipe is not None else effort or Effort.standard()
     tally = Pool(task, chosen.runs, chosen.rule, calls=_SLOTS).go()
-    gap, slope = certificate(task, tally) if certify else _none(tally)
+    blind = chosen.runs[0].blind  # no gradient may exist
+    findings = indicators(task, tally, gradients=not blind) if probe else None
+    if findings is not None and findings.masked and chosen.rescue > chosen.queries:
+        chosen = replace(chosen, queries=chosen.rescue, name=f"{chosen.name}, {chosen.rescue} queries")
+    if chosen.queries:
+        _search(task, tally, chosen.queries)
+    gap, slope = certificate(task, tally) if certify and not blind else _none(tally)
     return AttackResult(
         points=tally.points,
         broken=tally.broken,
@@ -145,7 +159,16 @@ def attack(
         backward=tally.backward,
         chance=tally.chance,
         executed=(tally.executed[0], tally.executed[1]),
+        effort=chosen,
+        findings=findings,
     )
+
+
+def _search(task: Task, tally: Tally, queries: int) -> None:
+    """Gradient-free random search on the samples that stand."""
+    standing = (~tally.broken).nonzero().squeeze(1)
+    if standing.numel():
+        tally.absorb(standing, Pool(task.take(standing), (square(queries),), Rule(0.0), calls=_SLOTS).go())
 
 
 def prepare(

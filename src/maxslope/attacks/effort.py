@@ -21,6 +21,9 @@ class Effort:
         runs: recipes that share one scheme.
         name: what reports call it.
         rule: who goes on after a run; by default everyone.
+        queries: forward passes of gradient-free random search on each sample that stands after the runs.
+        rescue: what ``queries`` becomes where the indicators say that gradients are not to be trusted.
+        depth: passes a sample for :func:`maxslope.minimal`.
 
     Raises:
         ValueError: if there are no runs, or their schemes or norms of motion differ.
@@ -32,28 +35,31 @@ class Effort:
     runs: tuple[Recipe, ...]
     name: str = "custom"
     rule: Rule = field(default_factory=lambda: Rule(0.0))
+    queries: int = 0
+    rescue: int = 0
+    depth: int = 100
 
     def __post_init__(self) -> None:
         if not self.runs:
             raise ValueError("An effort needs at least one run; for clean accuracy alone use a budget of eps 0.")
         first = self.runs[0]
-        if any(r.scheme is not first.scheme or r.space != first.space for r in self.runs):
+        if any(r.scheme is not first.scheme or r.space != first.space or r.blind != first.blind for r in self.runs):
             raise ValueError("All runs of an effort share one scheme and one norm of motion; use several attacks instead.")
 
     @classmethod
     def quick(cls) -> Effort:
         """Return a first answer: about 15 to 25 gradients a sample, risk 0.002."""
-        return cls(portfolio(), "quick", Rule(2e-3))
+        return cls(portfolio(), "quick", Rule(2e-3), rescue=200, depth=33)
 
     @classmethod
     def standard(cls) -> Effort:
         """Return the default: about 50 to 100 gradients a sample, risk 0.0002."""
-        return cls(portfolio(), "standard", Rule(2e-4))
+        return cls(portfolio(), "standard", Rule(2e-4), rescue=1000)
 
     @classmethod
     def exhaustive(cls) -> Effort:
         """Return a last answer: several hundred gradients a sample, risk 0.00001."""
-        return cls(portfolio(more=40), "exhaustive", Rule(1e-5))
+        return cls(portfolio(more=40), "exhaustive", Rule(1e-5), rescue=3000, depth=400)
 
     def limited(self, passes: int) -> Effort:
         """Return this effort with at most ``passes`` backward passes a sample (and one run at least)."""

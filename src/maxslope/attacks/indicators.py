@@ -63,6 +63,13 @@ class Findings:
     forward: Tensor
     backward: Tensor
 
+    @property
+    def masked(self) -> bool:
+        """Whether some warning says that gradients do not find what is there."""
+        return any(i.severity == Severity.WARNING and i.name in _MASKS for i in self.indicators)
+
+
+_MASKS = ("vanishing gradients", "saturated loss", "random steps win", "transfer wins", "gradient disagrees")
 
 Question = Callable[[Probe], Indicator | None]
 

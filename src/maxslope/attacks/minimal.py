@@ -12,6 +12,7 @@ from torch import Tensor
 from maxslope._rows import column
 from maxslope.attacks._pursuit import Pursuit
 from maxslope.attacks.attack import prepare
+from maxslope.attacks.effort import Effort
 from maxslope.attacks.task import Task
 from maxslope.energies import Margin
 from maxslope.sets import Box, Budget
@@ -39,7 +40,7 @@ class Depth:
     passes: int = 100
 
     def __post_init__(self) -> None:
-        if isinstance(self.passes, bool) or not isinstance(self.passes, int) or self.passes < 4:
+        if self.passes != int(self.passes) or self.passes < 4:
             raise ValueError(f"A smallest perturbation needs an integer of at least 4 passes, got {self.passes!r}.")
 
     @classmethod
@@ -63,10 +64,11 @@ class MinimalResult:
     """The smallest perturbations that were found, one entry per sample.
 
     Attributes:
-        points: ``[rows, *shape]``, in the box: the nearest error found; the clean point where it is one, or none was found.
+        points: ``[rows, *shape]``, in the box: the nearest error found, or the clean point.
         norms: ``[rows]``, recomputed from ``points``: 0 where the clean point is an error, inf where none was found.
         found: ``[rows]`` bool, an error at ``points`` was confirmed by a forward pass of its own.
-        margin: ``[rows]``, the logit margin at ``points``: not positive where found (for targets: until the target wins).
+        margin: ``[rows]``, the logit margin at ``points``, of the label over its rivals or of the rivals over the target:
+            not positive where found.
         forward: forward passes, ``[rows]``.
         backward: backward passes, ``[rows]``.
     """
@@ -113,7 +115,7 @@ def minimal(
     norm: Space,
     *,
     box: Bounds | None = (0.0, 1.0),
-    effort: Depth | None = None,
+    effort: Effort | Depth | None = None,
     targets: Tensor | None = None,
     mask: Tensor | None = None,
     ids: Tensor | None = None,
@@ -134,7 +136,8 @@ def minimal(
         y: labels, ``[rows]``.
         norm: what is small: any ``Lp(p)``, p in [1, inf], or ``Weighted(Lp(p), w)``.
         box: the range of valid inputs, numbers or tensors of the shape of a sample; None for no box.
-        effort: how much to spend; by default ``Depth.standard()``.
+        effort: how much to spend, a :class:`Depth` or the depth of an :class:`Effort`; by default
+            ``Depth.standard()``.
         targets: ``[rows]``, classes to reach instead of leaving ``y``.
         mask: boolean, broadcastable to ``x``; coordinates where it is False may not move.
         ids: ``[rows]``, what random numbers are keyed by besides the seed; by default 0, 1, ...
@@ -161,14 +164,15 @@ def minimal(
     (0.2, 1.0)
     """
     if not isinstance(norm, Space):
-        raise TypeError(f"The norm is a space such as Lp(2), got {norm!r}; minimal finds eps itself, so give no budget.")
-    if effort is not None and not isinstance(effort, Depth):
-        raise TypeError(f"The effort of minimal is a Depth such as Depth(100), got {effort!r}.")
+        raise TypeError(f"The norm is a space such as Lp(2), got {norm!r}; minimal finds eps itself: no budget.")
+    depth = Depth(effort.depth) if isinstance(effort, Effort) else Depth.standard() if effort is None else effort
+    if not isinstance(depth, Depth):
+        raise TypeError(f"The effort of minimal is an Effort or a Depth such as Depth(100), got {effort!r}.")
     budget = Budget(norm, 0.0, box)
     task = prepare(model, x, y, budget, targets=targets, mask=mask, ids=ids, seed=seed, batch_size=batch_size)
     allowed = Budget(Lp(2), 0.0, box).around(task.x, mask=mask)
     assert not isinstance(allowed, Box)
-    return _run(task, allowed.box, effort or Depth.standard())
+    return _run(task, allowed.box, depth)
 
 
 def _run(task: Task, box: Box, effort: Depth) -> MinimalResult:

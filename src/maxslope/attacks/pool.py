@@ -15,7 +15,7 @@ from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.starts import Origin
 from maxslope.attacks.task import Run, Tally, Task
-from maxslope.energies import Energy, Evaluation, Margin, PerRow
+from maxslope.energies import Blind, Energy, Evaluation, Margin, PerRow
 from maxslope.flow import Feed, Rows, Stop, march
 from maxslope.schemes import StepSize
 from maxslope.sets import Box, Set
@@ -46,6 +46,7 @@ class Pool(Feed, StepSize):
 
     def __init__(self, task: Task, runs: Sequence[Recipe], rule: Rule, calls: int) -> None:
         self.task, self.recipes, self.rule = task, runs, rule
+        self.backward = 0 if runs[0].blind else 1  # passes of a step
         n, device = task.x.shape[0], task.x.device
         self.tile = task.network.tile or n
         self.room = calls * self.tile
@@ -103,7 +104,10 @@ class Pool(Feed, StepSize):
         sample, run = self.sample[job], self.run[job]
         only = len(self.criteria) == 1
         criterion = self.criteria[0] if only else PerRow(self.criteria, self.choice[run].long())
-        return self.task.energy(sample, criterion, self._rivals(sample, run)), self.task.domain.take(sample)
+        energy = self.task.energy(sample, criterion, self._rivals(sample, run))
+        if self.recipes[0].blind:
+            energy = Blind(energy, _random.keys(self.task.seed, self.task.ids[sample], run))
+        return energy, self.task.domain.take(sample)
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Feed`."""
@@ -120,7 +124,7 @@ class Pool(Feed, StepSize):
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
         """See :class:`Feed`."""
         lane, tally = rows.job, self.tally
-        tally.execute(lane.numel(), self.task.network.tile, 1, 1)
+        tally.execute(lane.numel(), self.task.network.tile, 1, self.backward)
         new = ((rows.clock == 0) & (self.run[lane] == 0)).nonzero().squeeze(1)
         tally.clean[self.sample[lane[new]]] = evaluation.margin[new]
         self.made[lane] += 1
@@ -134,7 +138,8 @@ class Pool(Feed, StepSize):
         point is remembered, that of the last clock which was a power of two.
         """
         lane, clock = rows.job, rows.clock
-        back = (flat(rows.x) == flat(self.reference[lane])).all(1) & (clock > 0) & (self.final[self.run[lane]] < 0)
+        same: Tensor = (flat(rows.x) == flat(self.reference[lane])).all(1)
+        back = same & (clock > 0) & (self.final[self.run[lane]] < 0)
         keep = ((clock & (clock - 1)) == 0).nonzero().squeeze(1)
         self.reference.index_copy_(0, lane[keep], rows.x[keep])
         return back
@@ -217,8 +222,8 @@ class Pool(Feed, StepSize):
         point = choose(broken, x, self.point[lane])
         status = torch.where(broken, int(Status.REACHED), torch.where(finite, status, int(Status.NON_FINITE)))
         doubtful = (status == Status.REACHED) & ~broken
-        backward = self.made[lane]
-        forward = backward + 1 + (self.run[lane] == self.ranking)
+        backward = self.made[lane] * self.backward
+        forward = self.made[lane] + 1 + (self.run[lane] == self.ranking)
         columns = (self.margin[lane], broken, doubtful, status, forward, backward)
         for i, (at, *values) in enumerate(zip(lane.tolist(), *(c.tolist() for c in columns), strict=True)):
             self.ended[at] = Run(point[i], x[i], *values)
@@ -273,9 +278,10 @@ class Pool(Feed, StepSize):
 
         The pass belongs to the sample's first run that fixes a rival, and is counted when that run is settled.
         """
-        wanted = sample[(self.rival[run] > 0) & ~self.known[sample]].unique()
-        if self.task.targeted or not wanted.numel():
+        missing = sample[(self.rival[run] > 0) & ~self.known[sample]].tolist()
+        if self.task.targeted or not missing:
             return
+        wanted = torch.tensor(sorted(set(missing)), device=sample.device)
         z = self.task.network.all_logits(self.task.x[wanted])
         self.tally.execute(wanted.numel(), self.task.network.tile, 1, 0)
         z = z.scatter(1, self.task.labels[wanted][:, None], -torch.inf)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from maxslope.attacks.starts import Clean, Start, Uniform
-from maxslope.energies import Criterion, CrossEntropy
-from maxslope.schemes import Explicit, Momentum, Scheme, SemiImplicit, StepSize
+from maxslope.energies import Criterion, CrossEntropy, Margin
+from maxslope.schemes import Explicit, Momentum, RandomSearch, Scheme, SemiImplicit, StepSize, Swarm
 from maxslope.spaces import Lp, Space
 
 MakeScheme = Callable[[StepSize, Space], Scheme]
@@ -30,6 +30,7 @@ class Recipe:
         scheme: makes the scheme from step sizes and the norm of the motion.
         space: the norm of the motion; None for the norm of the budget.
         rival: 0 raises the strongest wrong class at each point; k >= 1 fixes the k-th strongest at the clean point.
+        blind: whether only values are looked at; no backward pass is made.
 
     Raises:
         ValueError: if ``steps``, ``first`` or ``rival`` is negative.
@@ -44,6 +45,7 @@ class Recipe:
     scheme: MakeScheme = Explicit
     space: Space | None = None
     rival: int = 0
+    blind: bool = False
 
     def __post_init__(self) -> None:
         if self.steps < 0 or not self.first >= 0 or self.rival < 0:
@@ -103,4 +105,32 @@ def coordinate(steps: int = 100, step: float | None = None) -> Recipe:
     """Return greedy coordinate ascent: exact linearized steps in l_1, each on the coordinates that pay most."""
     return Recipe(
         "coordinate", steps=steps, first=5.0 / max(steps, 1) if step is None else step, scheme=SemiImplicit, space=Lp(1)
+    )
+
+
+def square(queries: int = 1000) -> Recipe:
+    """Return random search on windows, arXiv:1912.00049: values alone, at most ``queries`` + 1 forward passes.
+
+    >>> square(500).blind
+    True
+    """
+    return Recipe(
+        "random search",
+        steps=queries,
+        first=1.0 / max(queries, 1),
+        criterion=Margin(),
+        scheme=lambda tau, space: RandomSearch(queries, space=space),
+        blind=True,
+    )
+
+
+def swarm(queries: int = 1000, particles: int = 20) -> Recipe:
+    """Return consensus-based search: values alone, at most ``queries`` + 1 forward passes."""
+    return Recipe(
+        "consensus",
+        steps=queries,
+        first=1.0 / max(queries, 1),
+        criterion=Margin(),
+        scheme=lambda tau, space: Swarm(queries, particles, space=space),
+        blind=True,
     )

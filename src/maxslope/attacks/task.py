@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -46,6 +46,18 @@ class Task:
         if self.targeted:
             return TargetedLoss(self.network, labels, criterion)
         return Loss(self.network, labels, criterion, rivals)
+
+    def take(self, index: Tensor) -> Task:
+        """Return the task of the samples ``index``."""
+        return replace(
+            self,
+            x=self.x[index],
+            labels=self.labels[index],
+            budget=self.budget.take(index),
+            domain=self.domain.take(index),
+            eps=self.eps[index],
+            ids=self.ids[index],
+        )
 
     def allowed(self, samples: Tensor, x: Tensor) -> Tensor:
         """Return whether points lie in their sets, up to 1e-6 eps and a few units in the last place, ``[rows]``."""
@@ -109,6 +121,18 @@ class Tally:
         if run.broken or run.margin < self.best[sample]:
             self.best[sample], self.points[sample] = run.margin, run.point
         self.broken[sample] = run.broken
+
+    def absorb(self, index: Tensor, other: Tally) -> None:
+        """Take over what a later attack found on the samples ``index``, none of them broken before."""
+        for name in ("forward", "backward", "runs", "unconfirmed"):
+            getattr(self, name)[index] += getattr(other, name)
+        better = other.broken | (other.best < self.best[index])
+        self.best[index[better]], self.points[index[better]] = other.best[better], other.points[better]
+        self.status[index[other.broken]] = int(Status.REACHED)
+        self.broken[index] = other.broken
+        self.non_finite[index] |= other.non_finite
+        for k in (0, 1):
+            self.executed[k] += other.executed[k]
 
     def count(self, samples: Tensor, tile: int | None, forward: int, backward: int) -> None:
         """Add passes made for samples outside of runs."""

@@ -116,5 +116,5 @@ def gradient_of(value: Tensor, x: Tensor) -> Tensor:
             "model or function?). Remove the break, give the step a backward approximation, or use a gradient-free "
             "attack."
         )
-    (g,) = torch.autograd.grad(value.sum(), x, allow_unused=True)
+    g: Tensor | None = torch.autograd.grad(value.sum(), x, allow_unused=True)[0]
     return torch.zeros_like(x) if g is None else g

@@ -34,6 +34,7 @@ class Report:
             estimates it), forward, backward, runs, reason.
         points: ``[n, *shape]``, the returned points (the clean ones where misclassified), if kept.
         executed: forward and backward passes of whole calls of the model, in rows, padding included.
+        probes: forward and backward passes of the indicators' probes, on a few samples, not in the table.
         warnings: sentences on what may be wrong with these numbers.
     """
 
@@ -43,6 +44,7 @@ class Report:
     table: dict[str, Column]
     points: Tensor | None
     executed: tuple[int, int]
+    probes: tuple[int, int] = (0, 0)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -72,13 +74,13 @@ class Report:
 
     @property
     def forward_per_sample(self) -> float:
-        """Mean number of forward passes, over all samples."""
-        return sum(map(float, self.table["forward"])) / self.samples
+        """Mean number of forward passes over all samples, the probes of the indicators included."""
+        return (sum(map(float, self.table["forward"])) + self.probes[0]) / self.samples
 
     @property
     def backward_per_sample(self) -> float:
-        """Mean number of backward passes, over all samples."""
-        return sum(map(float, self.table["backward"])) / self.samples
+        """Mean number of backward passes over all samples, the probes of the indicators included."""
+        return (sum(map(float, self.table["backward"])) + self.probes[1]) / self.samples
 
     @property
     def _clean_non_finite(self) -> int:

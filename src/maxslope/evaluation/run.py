@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,12 +13,14 @@ from maxslope import _checks
 from maxslope._status import Status
 from maxslope.attacks import AttackResult, Effort, attack
 from maxslope.attacks.attack import tile_for
+from maxslope.attacks.indicators import Findings
 from maxslope.energies import Loss, Margin, Network
 from maxslope.evaluation.data import batches, length
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column, Report
 from maxslope.sets import Budget
 
 _ROWS = 1024
+_FEW = 16  # correct samples below which a data set is not probed
 _CLEAN_WRONG = "The model misclassifies the clean point: nothing to attack."
 _CLEAN_NON_FINITE = "The model's output at the clean point is NaN or infinite."
 
@@ -33,6 +35,7 @@ def evaluate(
     effort: Effort | None = None,
     seed: int = 0,
     batch_size: int | None = None,
+    probe: bool = True,
     keep_points: bool = True,
     progress: Progress | None = None,
 ) -> Report:
@@ -48,6 +51,9 @@ def evaluate(
         effort: by default ``Effort.standard()``.
         seed: of all random numbers, which are keyed by (seed, index of the sample, run).
         batch_size: rows per call of the model; by default chosen by the size of a sample.
+        probe: whether the indicators are asked, on a small part of the first 1,024 samples; if they say that gradients
+            are not to be trusted, random search follows on every sample that stands, as ``effort.rescue`` says, and the
+            report's ``effort`` records it. Their passes are in ``report.probes``, not in the table.
         keep_points: whether the report holds the returned points.
         progress: called with (samples done, samples robust so far) as the evaluation goes on.
 
@@ -73,10 +79,13 @@ def evaluate(
     effort = effort or Effort.standard()
     parts: list[_Part] = []
     done = robust = 0
+    findings: Findings | None = None
     for x, y in batches(data, _ROWS):
         rows = torch.arange(done, done + x.shape[0])
-        part = _evaluate_part(model, x, y, budget.take(rows), rows, effort, seed, batch_size)
-        parts.append(part if keep_points else _Part(part.table, x.new_zeros(0), part.executed))
+        part = _evaluate_part(model, x, y, budget.take(rows), rows, effort, seed, batch_size, probe and not parts)
+        if part.result is not None:
+            effort, findings = part.result.effort, findings or part.result.findings
+        parts.append(replace(part, result=None, points=part.points if keep_points else x.new_zeros(0)))
         done += x.shape[0]
         robust += sum(v == ROBUST for v in part.table["verdict"])
         if progress is not None:
@@ -84,7 +93,9 @@ def evaluate(
     table = {name: _joined([p.table[name] for p in parts]) for name in parts[0].table}
     points = torch.cat([p.points for p in parts]) if keep_points else None
     executed = (sum(p.executed[0] for p in parts), sum(p.executed[1] for p in parts))
-    return Report(str(budget), effort, seed, table, points, executed, _warnings(table))
+    probes = (0, 0) if findings is None else (int(findings.forward.sum()), int(findings.backward.sum()))
+    said = () if findings is None else tuple(f"{i.name}: {i.sentence}" for i in findings.indicators)
+    return Report(str(budget), effort, seed, table, points, executed, probes, (*said, *_warnings(table)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +103,19 @@ class _Part:
     table: dict[str, Column]
     points: Tensor
     executed: tuple[int, int]
+    result: AttackResult | None
 
 
 def _evaluate_part(
-    model: Any, x: Tensor, y: Tensor, budget: Budget, rows: Tensor, effort: Effort, seed: int, batch_size: int | None
+    model: Any,
+    x: Tensor,
+    y: Tensor,
+    budget: Budget,
+    rows: Tensor,
+    effort: Effort,
+    seed: int,
+    batch_size: int | None,
+    probe: bool,
 ) -> _Part:
     x = _checks.points(x)
     y = _checks.labels(y, x)
@@ -125,14 +145,16 @@ def _evaluate_part(
     points = x.clone()
     executed = (-(-len(rows) // tile) * tile, 0)
     right = (finite & ~wrong).nonzero().squeeze(1)
+    result = None
     if right.numel():
         result = attack(
-            model, x[right], y[right], budget.take(right), effort=effort, ids=rows[right.cpu()], seed=seed, batch_size=tile
-        )
+            model, x[right], y[right], budget.take(right), effort=effort, ids=rows[right.cpu()], seed=seed,
+            batch_size=tile, probe=probe and right.numel() >= _FEW,
+        )  # fmt: skip
         points[right] = result.points
         _fill(table, right.tolist(), result)
         executed = (executed[0] + result.executed[0], result.executed[1])
-    return _Part(table, points, executed)
+    return _Part(table, points, executed, result)
 
 
 def _joined(columns: list[Column]) -> Column:

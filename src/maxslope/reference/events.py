@@ -140,7 +140,8 @@ class _Row:
         if size == 0:
             return np.zeros_like(v)
         h = 6e-6 * max(1.0, float(np.abs(x).max())) / size
-        return (self.gradient(x + h * v) - self.gradient(x - h * v)) / (2 * h)
+        difference: Array = (self.gradient(x + h * v) - self.gradient(x - h * v)) / (2 * h)
+        return difference
 
     def block(self, x: Array, S: Array) -> Array:
         """H_SS, symmetric."""
@@ -290,4 +291,5 @@ class _Piece:
         near_lo = np.abs(x - self.row.lo) <= 1e-12 if arrived is None else arrived & (self.mode.fixed < 0)
         near_hi = np.abs(x - self.row.hi) <= 1e-12 if arrived is None else arrived & (self.mode.fixed > 0)
         x = np.where(near_lo, self.row.lo, np.where(near_hi, self.row.hi, x))
-        return np.clip(x, self.row.lo, self.row.hi)
+        inside: Array = np.clip(x, self.row.lo, self.row.hi)
+        return inside

@@ -111,7 +111,7 @@ def _active_set(H: Array, c: Array, lower: Array, upper: Array) -> Array:
         if np.array_equal(new, v):
             return v
         v, w = new, w_new
-    v = np.clip(v, lower, upper)
+    v = np.asarray(np.clip(v, lower, upper))
     for _ in range(2000):
         for i in range(len(c)):
             v[i] = np.clip(v[i] - (H[i] @ v + c[i]) / max(H[i, i], 1e-300), lower[i], upper[i])

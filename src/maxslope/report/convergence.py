@@ -52,6 +52,9 @@ def panel(axis: Axes, study: Convergence, which: str, label: str) -> None:
     axis.loglog(
         study.taus, [top * tau / max(study.taus) for tau in study.taus], color=INK, linewidth=0.8, linestyle=":"
     )
+    shown = study.taus[:: max(1, len(study.taus) // 3)]
+    axis.set_xticks(shown, [f"{tau:.2g}" for tau in shown])
+    axis.set_xticks([], minor=True)
     axis.set_xlabel("tau", color=INK)
     axis.set_ylabel(label, color=INK)
     tidy(axis)

@@ -56,11 +56,14 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say) -> None:
         done(f"{name}: " + ", ".join(f"{d:.4f}" for d in found[name].largest.mean(1).tolist()))
     write_csv([r for name, d in found.items() for r in d.table(name)], out / "differences.csv")
     draw_differences(found, out / "differences")
-    study = orders(nets["GELU"])
+    study = orders(nets["GELU"], rows=min(40, max(samples, 12)))
     picture.draw(study, out / "convergence", "GELU network: schemes against the event-driven reference")
     write_csv(study.table(), out / "convergence.csv")
     done("orders  " + ", ".join(f"{n} {v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]" for n, v in study.orders.items()))
-    write_csv([{"network": n, **r} for n, net in nets.items() for r in geometries(net)], out / "geometries.csv")
+    write_csv(
+        [{"network": n, **r} for n, net in nets.items() for r in geometries(net, rows=min(10, samples))],
+        out / "geometries.csv",
+    )
     done("norms l_1, l_2, l_inf; rates 2, 4, 16, inf")
     write_csv(clouds_of_moons(nets["GELU"]), out / "transport.csv")
     done("distributional adversaries on two moons")

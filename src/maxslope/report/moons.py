@@ -22,7 +22,7 @@ def data(samples: int = 1000) -> tuple[Tensor, Tensor]:
         ImportError: if scikit-learn is not installed.
     """
     try:
-        from sklearn.datasets import make_moons
+        from sklearn.datasets import make_moons  # type: ignore[import-untyped]
     except ImportError as error:
         raise ImportError('The two moons need scikit-learn: pip install "maxslope[flows]".') from error
     x, y = make_moons(samples, noise=0.1, random_state=0)
@@ -46,7 +46,7 @@ def train(activation: type[nn.Module], *, epochs: int = 100, seed: int = 0) -> n
         net = nn.Sequential(*layers, nn.Linear(20, 1), nn.Sigmoid(), nn.Flatten(0))
         adam = torch.optim.Adam(net.parameters())
         for _ in range(epochs):
-            for batch in torch.randperm(len(x)).split(100):
+            for batch in torch.split(torch.randperm(len(x)), 100):
                 adam.zero_grad()
                 (net(x[batch]) - y[batch]).square().mean().backward()
                 adam.step()
@@ -55,7 +55,7 @@ def train(activation: type[nn.Module], *, epochs: int = 100, seed: int = 0) -> n
 
 @dataclass(frozen=True, eq=False)
 class SquaredError(Energy):
-    """E(x) = -(h(x) - y)^2: goes down as the model errs.
+    """E(x) = -(h(x) - y)^2: goes down as the model errs. Its goal: h(x) and y on different sides of 1/2.
 
     Args:
         model: maps ``[rows, *shape]`` to ``[rows]``.
@@ -73,12 +73,13 @@ class SquaredError(Energy):
             z = x.detach().requires_grad_(True)
             value = -(self.model(z) - self.labels).square()
             (gradient,) = torch.autograd.grad(value.sum(), z)
-        return plain(value.detach(), gradient)
+        return plain(value.detach(), gradient)._replace(reached=value.detach() < -0.25)
 
     def look(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
         with torch.no_grad():
-            return plain(-(self.model(x) - self.labels).square())
+            value = -(self.model(x) - self.labels).square()
+        return plain(value)._replace(reached=value < -0.25)
 
     def take(self, index: Tensor) -> SquaredError:
         """See :class:`Energy`."""

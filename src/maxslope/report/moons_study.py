@@ -141,9 +141,7 @@ def geometries(net: nn.Module, rows: int = 10, tau: float = 0.02) -> list[dict[s
     return records
 
 
-def _summary(
-    energy: Constrained, x: Tensor, name: str, scheme: Scheme
-) -> dict[str, float | str]:
+def _summary(energy: Constrained, x: Tensor, name: str, scheme: Scheme) -> dict[str, float | str]:
     curve = flow(energy, x, scheme=scheme, until=0.4)
     assert isinstance(scheme.space, Lp)
     return {

@@ -108,7 +108,7 @@ def _show(axis: Axes, image: Tensor, low: float, high: float, colors: str) -> No
 def _margins(axis: Axes, report: Report) -> None:
     """How far the samples are from an error, in logits, at their worst points."""
     groups = [(BROKEN, _BROKEN), (MISCLASSIFIED, _WRONG), (ROBUST, _ROBUST)]
-    pairs = [(v, float(m)) for v, m in zip(report.table["verdict"], report.table["margin"], strict=True)]
+    pairs = list(zip(report.table["verdict"], map(float, report.table["margin"]), strict=True))
     pairs = [(v, m) for v, m in pairs if math.isfinite(m)]
     values = [[m for v, m in pairs if v == verdict] for verdict, _ in groups]
     labels = [f"{verdict} ({len(v)})" for (verdict, _), v in zip(groups, values, strict=True)]

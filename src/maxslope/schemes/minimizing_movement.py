@@ -51,7 +51,7 @@ class MinimizingMovement(Accounting):
     >>> from maxslope.flow import flow
     >>> from maxslope.schemes import Newton
     >>> scheme = MinimizingMovement(tau=0.125, inner=Newton())
-    >>> flow(Quadratic(torch.eye(2)), torch.tensor([[0.3125, 1.0]]), scheme=scheme, until=0.5).end
+    >>> flow(Quadratic(torch.eye(2)), torch.tensor([[0.3125, 1.0]]), scheme=scheme, until=0.5).end.round(decimals=3)
     tensor([[0.0000, 0.5000]])
     """  # noqa: D205
 

@@ -113,7 +113,8 @@ class _Run:
         g = part.energy.take(owner).evaluate(shifted.reshape(k * d, *part.x.shape[1:])).gradient
         self.spent[index] += d
         H = (g.reshape(k, d, d) - flat(self.gradient[index])[:, None, :]) / h
-        return (H + H.mT) / 2
+        symmetric: Tensor = (H + H.mT) / 2
+        return symmetric
 
 
 def take_gap(problem: Problem, index: Tensor, z: Tensor, gradient: Tensor) -> Tensor:

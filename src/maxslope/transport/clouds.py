@@ -22,6 +22,7 @@ class Cloud:
     Raises:
         ValueError: if the numbers of points and labels differ.
 
+    >>> import torch
     >>> Cloud(torch.zeros(3, 2), torch.tensor([0, 1, 1])).row.shape
     torch.Size([1, 3, 2])
     """
@@ -57,6 +58,7 @@ class Potential(Energy):
 
     Source: arXiv:2406.05376, section 5 (potential energies on Wasserstein spaces).
 
+    >>> import torch
     >>> from maxslope.energies import Quadratic
     >>> Potential(Quadratic(torch.eye(2))).evaluate(torch.ones(1, 4, 2)).value
     tensor([1.])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 
 from maxslope.spaces import Space
 from maxslope.transport.clouds import Cloud
@@ -32,6 +31,7 @@ def distance(a: Cloud, b: Cloud, r: float, space: Space) -> float:
 
     Source: Villani, Optimal Transport (2009), chapter 6; Flamary et al., POT (JMLR 2021).
 
+    >>> import torch
     >>> one = Cloud(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 0]))
     >>> two = Cloud(torch.tensor([[1.5], [0.5]]), torch.tensor([0, 0]))
     >>> distance(one, two, 1, __import__("maxslope").Lp(2))
@@ -40,7 +40,7 @@ def distance(a: Cloud, b: Cloud, r: float, space: Space) -> float:
     if a.points.shape != b.points.shape:
         raise ValueError(f"Clouds of equal size are compared, got {tuple(a.points.shape)} and {tuple(b.points.shape)}.")
     total = 0.0
-    for label in torch.cat([a.labels, b.labels]).unique():
+    for label in sorted({*a.labels.tolist(), *b.labels.tolist()}):
         x, z = a.points[a.labels == label], b.points[b.labels == label]
         if x.shape[0] != z.shape[0]:
             return math.inf

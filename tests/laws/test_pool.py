@@ -1,0 +1,221 @@
+"""The pool: every run is served exactly once, whatever the number of slots, and nothing is lost."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import maxslope as ms
+from maxslope.attacks.attack import prepare
+from maxslope.attacks.pilot import pilot
+from maxslope.attacks.pool import Pool
+from maxslope.attacks.recipes import Recipe
+from maxslope.attacks.rule import Rule
+from maxslope.attacks.starts import Best, Clean, Corner, Gray, Last, Middle, Mixed, Opposite, Origin, Towards, Uniform
+from maxslope.data import default_data, default_network
+from maxslope.energies import CrossEntropy, Diversified, Margin, ProbabilityMargin
+from maxslope.schemes import SemiImplicit
+
+
+def net(seed=0, width=16, classes=4, inputs=6):
+    torch.manual_seed(seed)
+    layers = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, classes))
+    return layers.eval().requires_grad_(False)
+
+
+def data(n=90, inputs=6, model=None):
+    x = torch.rand(n, inputs, generator=torch.Generator().manual_seed(1))
+    return x, (model or net())(x).argmax(1)
+
+
+def run(steps, start=None, criterion=None, rival=0, first=0.5):
+    return Recipe("r", steps, first, 0.0, start or Uniform(), criterion or Margin(), SemiImplicit, rival=rival)
+
+
+RUNS = (run(3, Clean()), run(7, Uniform(), CrossEntropy()), run(2, Opposite(), rival=1), run(5, Corner(), rival=2), run(0))
+
+
+def pool(calls, tile, model, x, y, budget, runs=RUNS, risk=0.0):
+    kwargs = {"targets": None, "mask": None, "ids": None, "seed": 3, "batch_size": tile}
+    return Pool(prepare(model, x, y, budget, **kwargs), runs, Rule(risk), calls)
+
+
+@pytest.mark.parametrize("risk", [0.0, 0.02])
+def test_one_slot_of_calls_equals_sixty_four(risk):
+    model = net()
+    x, y = data()
+    tallies = [pool(calls, 8, model, x, y, ms.L2(0.4), risk=risk).go() for calls in (1, 3, 64)]
+    for name in ("points", "broken", "best", "forward", "backward", "runs", "status", "history", "chance"):
+        one, three, many = (getattr(t, name) for t in tallies)
+        assert torch.equal(one, three), name
+        assert torch.equal(one, many), name
+    assert 0 < int(tallies[0].broken.sum()) < len(x)
+
+
+@pytest.mark.parametrize("calls", [1, 5])
+def test_every_run_is_served_exactly_once(calls):
+    """A model that cannot be fooled lets every sample make all its runs: passes are known in advance."""
+    model = nn.Linear(6, 3).eval()
+    with torch.no_grad():
+        model.weight.mul_(1e-4)
+        model.bias.copy_(torch.tensor([5.0, 0.0, 0.0]))
+    x = torch.rand(50, 6)
+    tally = pool(calls, 8, model, x, torch.zeros(50, dtype=torch.long), ms.Linf(0.1)).go()
+    assert tally.runs.tolist() == [len(RUNS)] * 50
+    assert tally.backward.tolist() == [sum(r.steps for r in RUNS)] * 50
+    # One forward pass a step, one verification a run, and one to rank the rivals.
+    assert tally.forward.tolist() == [sum(r.steps for r in RUNS) + len(RUNS) + 1] * 50
+    assert torch.isfinite(tally.history).all()
+    assert tally.executed[1] >= int(tally.backward.sum())
+
+
+def test_executed_passes_are_those_the_model_sees():
+    x, y = data()
+    seen = {"rows": 0}
+    model = net()
+    model.register_forward_pre_hook(lambda m, args: seen.__setitem__("rows", seen["rows"] + args[0].shape[0]))
+    tally = pool(2, 8, model, x, y, ms.Linf(0.1)).go()
+    assert tally.executed[0] == seen["rows"]
+    assert int(tally.forward.sum()) <= tally.executed[0]
+
+
+def test_what_breaks_first_in_order_is_what_counts():
+    """Runs made ahead of time change nothing: the outcome equals that of one sample and one slot at a time."""
+    model = net(3)
+    x, y = data(40, model=model)
+    together = pool(4, 16, model, x, y, ms.Linf(0.08)).go()
+    for i in range(0, 40, 7):
+        alone = Pool(
+            prepare(model, x[i : i + 1], y[i : i + 1], ms.Linf(0.08), targets=None, mask=None, ids=torch.tensor([i]),
+                    seed=3, batch_size=16),
+            RUNS, Rule(0.0), 1,
+        ).go()  # fmt: skip
+        assert torch.equal(alone.points[0], together.points[i])
+        assert int(alone.forward[0]) == int(together.forward[i])
+        assert int(alone.runs[0]) == int(together.runs[i])
+
+
+def test_rule_is_the_documented_formula_and_gives_up_by_it():
+    clean, history = torch.tensor([10.0, 10.0, 10.0]), torch.tensor([[8.0, 5.0], [9.0, 0.01], [10.0, 11.0]])
+    chance = Rule(0.1).chance(clean, history, torch.tensor([2, 2, 2]), torch.tensor([25, 25, 25]))
+    assert chance[0] == pytest.approx(0.2 / (1.0 * 25**1.5))
+    assert chance[1] == pytest.approx(1 / 3)  # as good as broken: Laplace's rule of succession
+    assert chance[2] < 1e-6  # nothing moved
+    with pytest.raises(ValueError, match=r"risk=1\.5"):
+        Rule(1.5)
+
+
+def test_more_risk_means_fewer_passes_and_no_more_broken():
+    net_, (x, y) = default_network(), default_data()
+    x, y = x[:96], y[:96]
+    careless, careful = (
+        ms.attack(net_, x, y, ms.Linf(0.3), effort=ms.Effort(RUNS, rule=Rule(risk)), certify=False) for risk in (0.05, 0.0)
+    )
+    assert careless.backward.sum() < careful.backward.sum()
+    assert bool((~careless.broken | careful.broken).all())
+    assert bool((careless.chance[~careless.broken & (careless.runs < len(RUNS))] <= 0.05).all())
+
+
+def test_signed_steps_that_come_back_stop_with_the_same_verdict():
+    """A linear model on a box: constant steps cycle between two points; the run need not go on."""
+    weight = torch.tensor([[1.0, -1.0, 0.5], [-1.0, 1.0, -0.5]])
+    model = nn.Linear(3, 2, bias=False).eval()
+    with torch.no_grad():
+        model.weight.copy_(weight)
+    x, y = torch.tensor([[0.9, 0.1, 0.5]]), torch.tensor([0])
+    recipe = ms.recipes.pgd(steps=1000, step=0.25, start=Clean())
+    result = ms.attack(model, x, y, ms.Linf(0.2), recipe=recipe, certify=False)
+    assert int(result.backward) < 40
+    assert result.status[0] == ms.Status.STOPPED
+    assert not result.broken[0]
+    # The closed form of a linear margin over the box: every coordinate at its end.
+    expected = (weight[0] - weight[1]) @ (x[0] - 0.2 * (weight[0] - weight[1]).sign()).clamp(0, 1)
+    assert float(result.margin[0]) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_an_error_that_verification_does_not_confirm_is_counted_and_not_broken():
+    class Flicker(nn.Module):
+        """Right in every call but the first with gradient."""
+
+        def __init__(self):
+            super().__init__()
+            self.calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            sign = -1.0 if self.calls == 1 else 1.0
+            return torch.stack([sign * (1 + x.sum(1)), torch.zeros(len(x))], 1)
+
+    x = torch.rand(4, 3)
+    result = ms.attack(Flicker().eval(), x, torch.zeros(4, dtype=torch.long), ms.Linf(0.01), recipe=ms.recipes.fgsm())
+    assert not result.broken.any()
+    assert result.unconfirmed.tolist() == [1, 1, 1, 1]
+    assert result.status.tolist() == [ms.Status.REACHED] * 4
+
+
+@pytest.mark.parametrize(
+    "start",
+    [Clean(), Uniform(), Corner(), Opposite(), Middle(), Gray(), Mixed(Middle(), Uniform()), Best(), Last(),
+     Towards(torch.rand(3, 6))],
+)  # fmt: skip
+@pytest.mark.parametrize("p", [1, 2, math.inf])
+def test_starts_are_rows_apart_and_end_inside_the_budget(start, p):
+    x = torch.rand(7, 6)
+    budget = ms.Budget(ms.Lp(p), 0.3)
+    key = torch.arange(7)
+    origin = Origin(x, torch.full((7,), 0.3), budget, key, x.roll(1, 0), x.roll(2, 0))
+    points = start.points(origin)
+    some = torch.tensor([4, 1])
+    part = Origin(x[some], origin.eps[some], budget, key[some], origin.best[some], origin.last[some])
+    assert torch.equal(start.points(part), points[some])
+    domain = budget.around(x)
+    assert float(domain.violation(domain.project(points)).max()) < 1e-6
+
+
+def test_starts_are_where_they_say():
+    x = torch.tensor([[0.1, 0.6, 0.5]])
+    origin = Origin(x, torch.tensor([1.0]), ms.Linf(1.0), torch.tensor([5]), x, x)
+    assert Opposite().points(origin).tolist() == [[1.0, 0.0, 1.0]]
+    assert Middle().points(origin).tolist() == [[0.5, 0.5, 0.5]]
+    assert set(Corner().points(origin)[0].tolist()) <= {0.0, 1.0}
+    gray = Gray().points(origin)[0]
+    assert gray[0] == gray[1] == gray[2]
+
+
+def test_output_diversified_runs_through_a_start_where_the_last_run_ended():
+    model = net(2)
+    x, y = data(30, model=model)
+    runs = (run(3, Clean(), Diversified(1)), run(6, Last(), Margin()))
+    tally = pool(2, 8, model, x, y, ms.Linf(0.1), runs=runs).go()
+    again = pool(1, 8, model, x, y, ms.Linf(0.1), runs=runs).go()
+    assert torch.equal(tally.points, again.points)
+    z = model(x)
+    weights = [Diversified(s)(z, y, y) for s in (1, 1, 2)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert float(weights[0].abs().max()) <= float(z.abs().sum(1).max())
+
+
+def test_pilot_reorders_the_runs_and_can_be_replayed():
+    model, (x, y) = default_network(), default_data()
+    effort = ms.Effort((run(4, Clean(), ProbabilityMargin()), *(run(s, st, c) for s, st, c in (
+        (4, Corner(), Margin()), (4, Middle(), CrossEntropy()), (8, Middle(), CrossEntropy()), (4, Opposite(), Margin())
+    ))), rule=Rule(0.001))  # fmt: skip
+    right = model(x).argmax(1) == y
+    chosen = pilot(model, x[right][:200], y[right][:200], ms.Linf(0.35), effort, samples=16)
+    again = pilot(model, x[right][:200], y[right][:200], ms.Linf(0.35), effort, samples=16)
+    assert [r.name for r in chosen.effort.runs] == [r.name for r in again.effort.runs]
+    assert chosen.effort.runs[0] == effort.runs[0]
+    assert [r.steps for r in chosen.effort.runs] == [r.steps for r in effort.runs]
+    assert {type(r.start) for r in chosen.effort.runs[1:]} <= {Corner, Middle, Opposite}
+    assert chosen.forward > chosen.backward > 0
+    with pytest.raises(ValueError, match="samples=0"):
+        pilot(model, x, y, ms.Linf(0.3), effort, samples=0)
+
+
+def test_limited_effort_keeps_whole_runs_within_the_passes():
+    effort = ms.Effort.standard().limited(60)
+    assert sum(r.steps for r in effort.runs) <= 60
+    assert effort.runs == ms.Effort.standard().runs[: len(effort.runs)]
+    assert len(ms.Effort.standard().limited(1).runs) == 1
