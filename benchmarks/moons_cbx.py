@@ -18,7 +18,7 @@ from cbx.dynamics import CBO
 from cbx.utils.torch_utils import to_torch_dynamic
 from torch import nn
 
-from maxslope.flow import flow
+from maxslope.loop import flow
 from maxslope.report.moons import EPS, SquaredError, problem, train
 from maxslope.schemes import Consensus, Explicit, Inner, MinimizingMovement, Newton
 from maxslope.sets import Linf
@@ -88,9 +88,7 @@ def main() -> None:
     torch.set_num_threads(1)
     few, many = (int(a) for a in (sys.argv[1:3] or ("5", "1000")))
     print(f"cbx, one by one: {few} initial values; ours: {many} rows at once; times in ms per (initial value, step)")
-    print(
-        "network  tau      cbx loop   consensus   newton    ratios          difference to explicit"
-    )
+    print("network  tau      cbx loop   consensus   newton    ratios          difference to explicit")
     for name, activation in (("ReLU", nn.ReLU), ("GELU", nn.GELU)):
         energy, x = problem(train(activation), many)
         part, x_few = energy.take(torch.arange(few)), x[:few]

@@ -48,7 +48,9 @@ def resnet18() -> nn.Module:
     for outside, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
         layers += [Block(width, outside, stride), Block(outside, outside, 1)]
         width = outside
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)).eval().requires_grad_(False)
+    return (
+        nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)).eval().requires_grad_(False)
+    )
 
 
 def bare(model: nn.Module, x: Tensor, y: Tensor, steps: int, forward: int) -> Run:
@@ -93,7 +95,13 @@ def peers(model: nn.Module, x: Tensor, y: Tensor, norm: str, eps: float, steps: 
         model, nn.CrossEntropyLoss(), tuple(x.shape[1:]), 10, clip_values=(0.0, 1.0), device_type="cpu"
     )
     art = ProjectedGradientDescentPyTorch(
-        wrapped, norm={"linf": "inf", "l2": 2}[norm], eps=eps, eps_step=step, max_iter=steps, batch_size=len(x), verbose=False
+        wrapped,
+        norm={"linf": "inf", "l2": 2}[norm],
+        eps=eps,
+        eps_step=step,
+        max_iter=steps,
+        batch_size=len(x),
+        verbose=False,
     )
     images, labels = x.numpy(), y.numpy()
     runs["ART"] = lambda: art.generate(images, labels)
@@ -154,7 +162,10 @@ def main() -> None:
             for k, r in ratios.items():
                 passes = f"{counts[k][0]} / {counts[k][1]}"
                 span = f"{min(r):.3f} to {max(r):.3f}"
-                print(f"| {name} | {len(images)} | {norm} | {k} | {passes} | {statistics.median(r):.3f} | {span} |", flush=True)
+                print(
+                    f"| {name} | {len(images)} | {norm} | {k} | {passes} | {statistics.median(r):.3f} | {span} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -71,7 +71,9 @@ def trained(make: Callable[[], nn.Module]) -> Callable[[Path], Data]:
 
 
 def mlp() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.GELU(), nn.Linear(128, 128), nn.GELU(), nn.Linear(128, 10))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 128), nn.GELU(), nn.Linear(128, 128), nn.GELU(), nn.Linear(128, 10)
+    )
 
 
 def conv() -> nn.Module:
@@ -162,7 +164,9 @@ def peer(model: nn.Module, x: Tensor, y: Tensor, case: Case, seed: int) -> Tenso
         points = inside
         for run in (apgd, apgd_targeted):
             standing = scaled(points).argmax(1) == y
-            points = points.index_copy(0, standing.nonzero()[:, 0], run(scaled, inside[standing], y[standing], eps, norm=1))
+            points = points.index_copy(
+                0, standing.nonzero()[:, 0], run(scaled, inside[standing], y[standing], eps, norm=1)
+            )
         return points * (hi - lo) + lo
     import torchattacks
 
@@ -181,7 +185,10 @@ def peer(model: nn.Module, x: Tensor, y: Tensor, case: Case, seed: int) -> Tenso
     shape = inside.shape
     flat = inside.reshape(len(x), 1, 1, -1) if inside.ndim == 2 else inside
     wrapped.shape = shape[1:]
-    return torch.cat([attack(a, b) for a, b in zip(flat.split(250), y.split(250), strict=True)]).reshape(shape) * (hi - lo) + lo
+    return (
+        torch.cat([attack(a, b) for a, b in zip(flat.split(250), y.split(250), strict=True)]).reshape(shape) * (hi - lo)
+        + lo
+    )
 
 
 class Scaled(nn.Module):
@@ -218,7 +225,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     _stand_ins.install()
-    print("| case | samples | clean % | attack | robust % | backward | forward | executed backward / forward | seconds |")
+    print(
+        "| case | samples | clean % | attack | robust % | backward | forward | executed backward / forward | seconds |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for name in options.case:
         case = CASES[name]
@@ -231,13 +240,17 @@ def main() -> None:
             counting.reset()
             start = time.perf_counter()
             effort = getattr(ms.Effort, level)()
-            report = ms.evaluate(counting, (x, y), ms.Budget(ms.Lp(case.norm), case.eps, case.box), effort=effort, seed=options.seed)
+            report = ms.evaluate(
+                counting, (x, y), ms.Budget(ms.Lp(case.norm), case.eps, case.box), effort=effort, seed=options.seed
+            )
             took = time.perf_counter() - start
             assert report.points is not None
             robust = verified(model, x, y, report.points, case)
+            executed = f"{counting.backward_rows / n:.1f} / {counting.forward_rows / n:.1f}"
+            useful = f"{report.backward_per_sample:.1f} | {report.forward_per_sample:.1f}"
             print(
-                f"| {name} | {n} | {100 * clean:.2f} | maxslope {level} | {100 * robust:.2f} | {report.backward_per_sample:.1f} "
-                f"| {report.forward_per_sample:.1f} | {counting.backward_rows / n:.1f} / {counting.forward_rows / n:.1f} | {took:.1f} |",
+                f"| {name} | {n} | {100 * clean:.2f} | maxslope {report.effort.name} | {100 * robust:.2f} | {useful} "
+                f"| {executed} | {took:.1f} |",
                 flush=True,
             )
         if not options.no_peer:

@@ -1,4 +1,4 @@
-"""maxslope: curves of maximal slope, to attack, evaluate and train robust classifiers and to study the flows behind them.
+"""maxslope: curves of maximal slope, to attack, evaluate and train robust classifiers and to study their flows.
 
 Names load on first use, so that ``import maxslope`` and the command line start at once.
 """
@@ -28,15 +28,17 @@ _HOME = {
     "evaluate": "evaluation",
     "Report": "evaluation",
     # flows
-    "flow": "flow",
-    "Steps": "flow",
-    "Stop": "flow",
-    "Record": "flow",
+    "flow": "loop",
+    "Steps": "loop",
+    "Stop": "loop",
+    "Record": "loop",
     "Curve": "curve",
     "Status": "_status",
     "Explicit": "schemes",
     "SemiImplicit": "schemes",
     "Momentum": "schemes",
+    "MinimizingMovement": "schemes",
+    "convergence": "reference",
     "Loss": "energies",
     "TargetedLoss": "energies",
     "Function": "energies",
@@ -49,12 +51,16 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from maxslope._checks import MaxslopeWarning
     from maxslope._status import Status
-    from maxslope.attacks import AttackResult, Effort, Recipe, attack, recipes
+    from maxslope.attacks import AttackResult, Effort, Recipe, recipes
+    from maxslope.attacks.attack import attack
+    from maxslope.attacks.minimal import Depth, MinimalResult, minimal
+    from maxslope.attacks.pilot import pilot
     from maxslope.curve import Curve
     from maxslope.energies import Function, Loss, TargetedLoss
     from maxslope.evaluation import Report, evaluate
-    from maxslope.flow import Record, Steps, Stop, flow
-    from maxslope.schemes import Explicit, Momentum, SemiImplicit
+    from maxslope.loop import Record, Steps, Stop, flow
+    from maxslope.reference import convergence
+    from maxslope.schemes import Explicit, MinimizingMovement, Momentum, SemiImplicit
     from maxslope.sets import L1, L2, Budget, Linf
     from maxslope.spaces import Lp, Mixed, Weighted
 

@@ -121,7 +121,8 @@ def in_box(x: Tensor, box: Any) -> None:
     slack = 4 * torch.finfo(x.dtype).eps * (hi - lo)
     if bool(((x < lo - slack) | (x > hi + slack)).any()):
         raise ValueError(
-            f"Inputs must lie in the box {box!r}, got values from {float(x.min()):.4g} to {float(x.max()):.4g}. Give the "
+            f"Inputs must lie in the box {box!r}, got values from {float(x.min()):.4g} to {float(x.max()):.4g}. Give "
+            "the "
             "box of your inputs, such as Linf(eps, box=(-1, 1)), or box=None; put normalization inside the model."
         )
 
@@ -135,8 +136,8 @@ def model(net: Any, x: Tensor) -> None:
     training = [name or type(m).__name__ for name, m in net.named_modules() if m.training and _depends_on_mode(m)]
     if training:
         raise ValueError(
-            f"The model is in training mode, where {', '.join(training[:3])} make a row's output depend on chance or on "
-            "its batch; call model.eval() first."
+            f"The model is in training mode, where {', '.join(training[:3])} make a row's output depend on chance or "
+            "on its batch; call model.eval() first."
         )
     if net.training:
         warn("The model is in training mode; no layer here depends on it, but call model.eval() to be sure.")
@@ -145,7 +146,8 @@ def model(net: Any, x: Tensor) -> None:
         return
     if weight.device != x.device:
         raise ValueError(
-            f"Model and inputs must be on one device, got {weight.device} and {x.device}; use x.to({str(weight.device)!r})."
+            f"Model and inputs must be on one device, got {weight.device} and {x.device}; use "
+            f"x.to({str(weight.device)!r})."
         )
     if weight.dtype != x.dtype:
         raise ValueError(

@@ -62,7 +62,8 @@ def uniform(key: Tensor, shape: Sequence[int], offset: int = 0) -> Tensor:
 
 def normal(key: Tensor, shape: Sequence[int], offset: int = 0) -> Tensor:
     """Standard normal float64, by the inverse distribution function."""
-    return torch.special.ndtri(uniform(key, shape, offset))
+    quantile: Tensor = torch.special.ndtri(uniform(key, shape, offset))
+    return quantile
 
 
 def gamma(key: Tensor, concentration: float, shape: Sequence[int]) -> Tensor:

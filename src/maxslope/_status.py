@@ -30,7 +30,7 @@ _SENTENCES = {
     Status.RUNNING: "The run has not ended.",
     Status.FINISHED: "The run went to its last step without reaching the goal.",
     Status.REACHED: "The goal was reached: the model misclassifies the point, or classifies it as the target.",
-    Status.STATIONARY: "The gradient is zero in every coordinate: the flow does not move (masked or saturated gradient?).",
+    Status.STATIONARY: "The gradient is zero in every coordinate: nothing moves (a masked or saturated gradient?).",
     Status.STOPPED: "The run was ended early: more steps could not have changed its outcome.",
     Status.NON_FINITE: "The energy or its gradient is NaN or infinite: the row is neither robust nor broken.",
     Status.UNSOLVED: "The run went to its last step, but an inner minimization on the way did not meet its criterion.",

@@ -13,7 +13,7 @@ from torch import Tensor
 import maxslope as ms
 from maxslope.attacks import Recipe, attack, recipes, starts
 from maxslope.data import default_data, default_network
-from maxslope.flow import Steps, flow
+from maxslope.loop import Steps, flow
 from maxslope.sets import Budget
 
 SAMPLES = 500

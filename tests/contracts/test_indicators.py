@@ -15,7 +15,7 @@ from maxslope.attacks.indicators import Findings, Severity, enough, indicators
 from maxslope.attacks.task import Task
 from maxslope.data import default_data, default_network
 from maxslope.energies import Criterion, CrossEntropy, Margin
-from maxslope.flow import Steps, Stop, flow
+from maxslope.loop import Steps, Stop, flow
 from maxslope.schemes import Cosine, SemiImplicit
 from maxslope.sets import Budget
 

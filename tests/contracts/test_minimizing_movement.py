@@ -8,7 +8,7 @@ import torch
 
 from maxslope import Status
 from maxslope.energies import Energy, Evaluation, Function, Linear, Quadratic
-from maxslope.flow import Steps, flow
+from maxslope.loop import Steps, flow
 from maxslope.reference import rated_bowl, sliding
 from maxslope.schemes import Consensus, Descent, Explicit, Inner, MinimizingMovement, Momentum, Newton
 from maxslope.schemes.newton import minimize_model

@@ -14,7 +14,7 @@ from maxslope import _random
 from maxslope._status import Status
 from maxslope.energies import Blind, Evaluation, Loss, Margin, Network, Quadratic
 from maxslope.energies.base import plain
-from maxslope.flow import Feed, Record, Rows, Steps, Stop, flow, march
+from maxslope.loop import Feed, Record, Rows, Steps, Stop, flow, march
 from maxslope.schemes import RandomSearch, Swarm
 from maxslope.schemes.random_search import Search, _window, share_at
 from maxslope.sets import Box, Budget, Everything, Set

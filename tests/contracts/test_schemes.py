@@ -12,7 +12,7 @@ from torch import Tensor
 import maxslope as ms
 from maxslope.energies import Energy, Linear, Loss, Quadratic
 from maxslope.energies.base import plain
-from maxslope.flow import Record, Steps, flow
+from maxslope.loop import Record, Steps, flow
 from maxslope.schemes import Constant, Cosine, Explicit, Here, Momentum, Scheme, SemiImplicit, StepSize
 from maxslope.sets import Budget, Everything, Set
 from maxslope.spaces import Lp, Weighted
@@ -323,7 +323,7 @@ def test_penalized_steps_in_l_inf_agree_with_a_linear_program() -> None:
             bounds = [(max(v - r, 0.0), min(v + r, 1.0)) for v in x[i].tolist()]
             best = min(best, linprog(c[i].numpy(), bounds=bounds).fun - float(c[i] @ x[i]) + r * r / 0.2)
         assert float(got[i]) <= best + 1e-9
-        assert float(got[i]) == pytest.approx(best, abs=1e-4)
+        assert float(got[i]) == pytest.approx(best, abs=5e-4)  # kinks between the grid of r
 
 
 def test_a_penalized_step_that_nothing_holds_back_is_the_free_one() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from maxslope.cli.flow import app
-from maxslope.flow import flow
+from maxslope.loop import flow
 from maxslope.report.experiment import clouds_of_moons
 from maxslope.report.moons import data, problem, train
 from maxslope.report.moons_figures import draw_differences, draw_trajectories

@@ -33,7 +33,13 @@ def run(steps, start=None, criterion=None, rival=0, first=0.5):
     return Recipe("r", steps, first, 0.0, start or Uniform(), criterion or Margin(), SemiImplicit, rival=rival)
 
 
-RUNS = (run(3, Clean()), run(7, Uniform(), CrossEntropy()), run(2, Opposite(), rival=1), run(5, Corner(), rival=2), run(0))
+RUNS = (
+    run(3, Clean()),
+    run(7, Uniform(), CrossEntropy()),
+    run(2, Opposite(), rival=1),
+    run(5, Corner(), rival=2),
+    run(0),
+)
 
 
 def pool(calls, tile, model, x, y, budget, runs=RUNS, risk=0.0):
@@ -110,7 +116,8 @@ def test_more_risk_means_fewer_passes_and_no_more_broken():
     net_, (x, y) = default_network(), default_data()
     x, y = x[:96], y[:96]
     careless, careful = (
-        ms.attack(net_, x, y, ms.Linf(0.3), effort=ms.Effort(RUNS, rule=Rule(risk)), certify=False) for risk in (0.05, 0.0)
+        ms.attack(net_, x, y, ms.Linf(0.3), effort=ms.Effort(RUNS, rule=Rule(risk)), certify=False)
+        for risk in (0.05, 0.0)
     )
     assert careless.backward.sum() < careful.backward.sum()
     assert bool((~careless.broken | careful.broken).all())

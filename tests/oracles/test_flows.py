@@ -15,8 +15,8 @@ from torch import Tensor
 
 import maxslope as ms
 from maxslope.energies import Energy, Function, Linear, Loss, Quadratic
-from maxslope.flow import Record, Steps, Stop
-from maxslope.flow import flow as follow
+from maxslope.loop import Record, Steps, Stop
+from maxslope.loop import flow as follow
 from maxslope.schemes import Cosine, Explicit, Scheme, SemiImplicit
 from maxslope.sets import Budget
 from maxslope.spaces import Lp

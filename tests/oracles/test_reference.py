@@ -9,7 +9,7 @@ from torch import nn
 
 from maxslope import Status
 from maxslope.energies import Energy, Function, Linear, Quadratic
-from maxslope.flow import flow
+from maxslope.loop import flow
 from maxslope.reference import (
     concave,
     euclidean_bowl,

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from maxslope.energies import Function, Loss, Margin, Quadratic
-from maxslope.flow import Steps, flow
+from maxslope.loop import Steps, flow
 from maxslope.report.moons import SquaredError, data, train
 from maxslope.schemes import Explicit
 from maxslope.spaces import Lp

@@ -12,7 +12,7 @@ from maxslope._rows import choose, column, flat
 from maxslope._status import Status
 from maxslope.attacks.task import Task
 from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation, Margin
-from maxslope.flow import Record, Steps, Stop, flow
+from maxslope.loop import Record, Steps, Stop, flow
 from maxslope.schemes import Cosine, RandomSearch, SemiImplicit
 
 _MOST = 32  # standing samples probed

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import choose, take
 from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
 from maxslope.attacks.task import Task
 from maxslope.energies import Energy, Evaluation, Loss, Margin, TargetedLoss
-from maxslope.flow import Feed, Rows, Stop, march
+from maxslope.loop import Feed, Rows, Stop, march
 from maxslope.schemes import Momentum, SemiImplicit, StepSize
 from maxslope.sets import BallBox, Box, Set, near
 from maxslope.sets.box import separable
@@ -155,7 +154,8 @@ class Pursuit(Feed, StepSize):
         self.farthest = self.norm.norm(torch.maximum(x - box.lo, box.hi - x))
         width = (box.hi - box.lo).amax()
         self.width = width.masked_fill(width.isinf(), 1.0)
-        self.run, self.tries, self.spent, self.parts = (torch.zeros(n, dtype=torch.int64, device=x.device) for _ in range(4))
+        nothing = torch.zeros(n, dtype=torch.int64, device=x.device)
+        self.run, self.tries, self.spent, self.parts = (nothing.clone() for _ in range(4))
         self.most = torch.where(self.farthest.isfinite(), self.plan.outward(), passes)
         self.lengths: dict[int, list[int]] = {}
         self.ready: deque[int] = deque(active.nonzero().squeeze(1).tolist())
@@ -254,7 +254,7 @@ class Pursuit(Feed, StepSize):
         return torch.where((run > 1) & (run < self.parts[job]), (run - 2).clamp_max(len(_EXPLORE) - 1), -1)
 
     def _rank(self, job: Tensor) -> Tensor:
-        """The rank of the class each run raises among the wrong ones at the clean point; 0 for the strongest anywhere."""
+        """The rank of the class each run raises, by the logits at the clean point; 0 for the strongest anywhere."""
         ranks = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[self._exploration(job)]
         return torch.where(ranks <= (0 if self.task.targeted else self.rivals.shape[1]), ranks, 0)
 
@@ -274,7 +274,8 @@ class Pursuit(Feed, StepSize):
         kind = self._exploration(job)
         wanted = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[kind]
         kind = torch.where((kind >= 0) & (wanted > 0) & (self._rank(job) == 0), len(_EXPLORE) - 1, kind)
-        kind = torch.where(self.run[job] == 0, torch.tensor(_OUTWARD, device=job.device)[self.tries[job].clamp_max(2)], kind)
+        outward = torch.tensor(_OUTWARD, device=job.device)[self.tries[job].clamp_max(2)]
+        kind = torch.where(self.run[job] == 0, outward, kind)
         out = self.points[job].clone()
         for k in set(kind.tolist()) - {-1}:
             rows = (kind == k).nonzero().squeeze(1)

@@ -44,7 +44,9 @@ class Effort:
             raise ValueError("An effort needs at least one run; for clean accuracy alone use a budget of eps 0.")
         first = self.runs[0]
         if any(r.scheme is not first.scheme or r.space != first.space or r.blind != first.blind for r in self.runs):
-            raise ValueError("All runs of an effort share one scheme and one norm of motion; use several attacks instead.")
+            raise ValueError(
+                "All runs of an effort share one scheme and one norm of motion; use several attacks instead."
+            )
 
     @classmethod
     def quick(cls) -> Effort:

@@ -65,10 +65,10 @@ class MinimalResult:
 
     Attributes:
         points: ``[rows, *shape]``, in the box: the nearest error found, or the clean point.
-        norms: ``[rows]``, recomputed from ``points``: 0 where the clean point is an error, inf where none was found.
+        norms: ``[rows]``, recomputed from ``points``: 0 where the clean point is an error, inf where none is known.
         found: ``[rows]`` bool, an error at ``points`` was confirmed by a forward pass of its own.
-        margin: ``[rows]``, the logit margin at ``points``, of the label over its rivals or of the rivals over the target:
-            not positive where found.
+        margin: ``[rows]``, the logit margin at ``points``, of the label over its rivals, or of the rivals over the
+            target: not positive where found.
         forward: forward passes, ``[rows]``.
         backward: backward passes, ``[rows]``.
     """

@@ -73,7 +73,15 @@ def pilot(
     def run(recipe: Recipe, rows: Tensor) -> AttackResult:
         nonlocal forward, backward
         found = attack(
-            model, x[rows], y[rows], budget.take(rows), recipe=recipe, ids=rows, seed=seed, batch_size=batch_size, certify=False
+            model,
+            x[rows],
+            y[rows],
+            budget.take(rows),
+            recipe=recipe,
+            ids=rows,
+            seed=seed,
+            batch_size=batch_size,
+            certify=False,
         )
         forward, backward = forward + int(found.forward.sum()), backward + int(found.backward.sum())
         return found
@@ -93,7 +101,9 @@ def pilot(
     chosen = [next(r for r in effort.runs[1:] if _kind(r) == kinds[k]) for k in order]
     # Lengths keep their places: short runs of every kind come before long ones.
     runs = tuple(
-        replace(chosen[i % len(chosen)], steps=r.steps, name=f"{chosen[i % len(chosen)].name.rsplit(' ', 1)[0]} {r.steps}")
+        replace(
+            chosen[i % len(chosen)], steps=r.steps, name=f"{chosen[i % len(chosen)].name.rsplit(' ', 1)[0]} {r.steps}"
+        )
         for i, r in enumerate(effort.runs[1:])
     )
     return Pilot(replace(effort, runs=(effort.runs[0], *runs), name=f"{effort.name} (piloted)"), forward, backward)

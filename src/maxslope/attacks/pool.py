@@ -16,7 +16,7 @@ from maxslope.attacks.rule import Rule
 from maxslope.attacks.starts import Origin
 from maxslope.attacks.task import Run, Tally, Task
 from maxslope.energies import Blind, Energy, Evaluation, Margin, PerRow
-from maxslope.flow import Feed, Rows, Stop, march
+from maxslope.loop import Feed, Rows, Stop, march
 from maxslope.schemes import StepSize
 from maxslope.sets import Box, Set
 
@@ -61,7 +61,8 @@ class Pool(Feed, StepSize):
         self.ranking = next((k for k, r in enumerate(runs) if r.rival > 0 and not task.targeted), -1)
         self.criteria = list(dict.fromkeys(r.criterion for r in runs))
         numbers = [
-            (r.first, -1.0 if r.last is None else r.last, r.steps, self.criteria.index(r.criterion), r.rival) for r in runs
+            (r.first, -1.0 if r.last is None else r.last, r.steps, self.criteria.index(r.criterion), r.rival)
+            for r in runs
         ]
         table = torch.tensor(numbers, dtype=torch.float64, device=device)
         self.first, self.final, self.steps, self.choice, self.rival = table.T.contiguous()
@@ -139,7 +140,7 @@ class Pool(Feed, StepSize):
         """
         lane, clock = rows.job, rows.clock
         same: Tensor = (flat(rows.x) == flat(self.reference[lane])).all(1)
-        back = same & (clock > 0) & (self.final[self.run[lane]] < 0)
+        back: Tensor = same & (clock > 0) & (self.final[self.run[lane]] < 0)
         keep = ((clock & (clock - 1)) == 0).nonzero().squeeze(1)
         self.reference.index_copy_(0, lane[keep], rows.x[keep])
         return back
@@ -159,7 +160,7 @@ class Pool(Feed, StepSize):
         self.point.index_copy_(0, lane[index], x[index])
 
     def _next(self, room: int, live: int) -> list[tuple[int, int]]:
-        """The (sample, run) pairs that enter now: samples whose turn it is, then runs ahead of time instead of padding."""
+        """The (sample, run) pairs that enter now: samples whose turn it is, then runs ahead of time, not padding."""
         count = min(room, len(self.ready), len(self.free))
         turns = []
         for _ in range(count):

@@ -92,7 +92,10 @@ def pgd(
 def momentum(steps: int = 10, decay: float = 1.0) -> Recipe:
     """Return MI-FGSM, arXiv:1710.06081: steps of eps / steps along an accumulated gradient."""
     return Recipe(
-        "MI-FGSM", steps=steps, first=1.0 / max(steps, 1), scheme=lambda tau, space: Momentum(Explicit(tau, space), decay)
+        "MI-FGSM",
+        steps=steps,
+        first=1.0 / max(steps, 1),
+        scheme=lambda tau, space: Momentum(Explicit(tau, space), decay),
     )
 
 

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from maxslope.cli import flow
 from maxslope.cli.evaluate import evaluate
 from maxslope.cli.integrability import integrability
 
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(evaluate)
 app.command()(integrability)
+app.add_typer(flow.app, name="flow")
 
 
 @app.command()

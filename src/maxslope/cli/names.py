@@ -22,7 +22,9 @@ def norm(word: str) -> Lp:
     try:
         return Lp(float(bare))
     except ValueError as error:
-        raise ValueError(f"--norm is linf, l2, l1 or l followed by a number >= 1 such as l1.5, got {word!r}.") from error
+        raise ValueError(
+            f"--norm is linf, l2, l1 or l followed by a number >= 1 such as l1.5, got {word!r}."
+        ) from error
 
 
 def budget(word: str, eps: str | None) -> Budget:

@@ -42,9 +42,7 @@ def default_network() -> nn.Module:
     try:
         from safetensors.torch import load
     except ImportError as error:
-        raise ImportError(
-            'the default network needs safetensors: pip install "maxslope[demo]"'
-        ) from error
+        raise ImportError('the default network needs safetensors: pip install "maxslope[demo]"') from error
     network = architecture()
     network.load_state_dict(load(_read("mnist_linf.safetensors")))
     return network.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Energies of a classifier: minus a loss, for the adversary who wants an error, and plus a loss, for one with a target."""
+"""Energies of a classifier: minus a loss, for an adversary who wants an error; plus a loss, for one with a target."""
 
 from __future__ import annotations
 

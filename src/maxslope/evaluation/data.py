@@ -59,7 +59,8 @@ def _source(data: Any, size: int) -> Iterator[Batch]:
         yield from map(_pair, DataLoader(data, batch_size=size))
     else:
         raise TypeError(
-            f"Data are (x, y) tensors, a torch Dataset of (input, label) pairs or a DataLoader, got {type(data).__name__}."
+            f"Data are (x, y) tensors, a torch Dataset of (input, label) pairs or a DataLoader, got "
+            f"{type(data).__name__}."
         )
 
 

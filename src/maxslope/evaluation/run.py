@@ -195,7 +195,7 @@ def _warnings(table: dict[str, Column]) -> tuple[str, ...]:
     stuck = [i for i, r in zip(table["index"], table["reason"], strict=True) if r == Status.STATIONARY.sentence]
     if stuck:
         found.append(
-            f"{len(stuck)} samples ended at a gradient that is zero in every coordinate (first: {stuck[:5]}): the gradient "
-            "is masked or saturated there, and their robustness is not to be trusted."
+            f"{len(stuck)} samples ended at a gradient that is zero in every coordinate (first: {stuck[:5]}): the "
+            "gradient is masked or saturated there, and their robustness is not to be trusted."
         )
     return tuple(found)

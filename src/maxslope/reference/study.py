@@ -13,7 +13,7 @@ from torch import Tensor
 from maxslope._rows import inner
 from maxslope.curve import Curve
 from maxslope.energies import Constrained, Energy
-from maxslope.flow import flow
+from maxslope.loop import flow
 from maxslope.reference.events import Reference
 from maxslope.schemes import Scheme
 from maxslope.sets import Everything

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from maxslope.curve import Curve
 from maxslope.data import default_data, default_network
 from maxslope.energies import Loss, Margin
-from maxslope.flow import Steps, flow
+from maxslope.loop import Steps, flow
 from maxslope.report import convergence as picture
 from maxslope.report.canvas import write_csv
 from maxslope.report.moons import SquaredError, data, steps, train

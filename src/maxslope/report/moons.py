@@ -22,7 +22,7 @@ def data(samples: int = 1000) -> tuple[Tensor, Tensor]:
         ImportError: if scikit-learn is not installed.
     """
     try:
-        from sklearn.datasets import make_moons  # type: ignore[import-untyped]
+        from sklearn.datasets import make_moons
     except ImportError as error:
         raise ImportError('The two moons need scikit-learn: pip install "maxslope[flows]".') from error
     x, y = make_moons(samples, noise=0.1, random_state=0)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from maxslope.curve import Curve
 from maxslope.energies import Constrained
-from maxslope.flow import flow
+from maxslope.loop import flow
 from maxslope.reference import Convergence, convergence, reference
 from maxslope.report.moons import EPS, SquaredError, problem, steps
 from maxslope.schemes import Best, Consensus, Descent, Explicit, Inner, MinimizingMovement, Newton, Scheme, SemiImplicit

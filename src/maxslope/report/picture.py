@@ -88,7 +88,9 @@ def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]
         _show(axes[2, column], points[column], 0.0, 1.0, "gray")
         axes[0, column].set_title(f"label {report.table['label'][i]}", fontsize=10, color=_INK)
         verdict = f"seen as {answers[column]}" if broken else f"still {answers[column]}"
-        axes[2, column].set_xlabel(f"{verdict}\nmargin {float(report.table['margin'][i]):+.2f}", fontsize=9, color=color)
+        axes[2, column].set_xlabel(
+            f"{verdict}\nmargin {float(report.table['margin'][i]):+.2f}", fontsize=9, color=color
+        )
     for row, name in enumerate(("clean", f"perturbation\n(scale ±{float(reach):.2g})", "perturbed")):
         axes[row, 0].set_ylabel(name, fontsize=10, color=_INK)
 

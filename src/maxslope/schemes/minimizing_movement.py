@@ -48,7 +48,7 @@ class MinimizingMovement(Accounting):
     Source: arXiv:2406.05376, section 4 (minimizing movements; their limit is a p-curve of maximal slope).
 
     >>> from maxslope.energies import Quadratic
-    >>> from maxslope.flow import flow
+    >>> from maxslope.loop import flow
     >>> from maxslope.schemes import Newton
     >>> scheme = MinimizingMovement(tau=0.125, inner=Newton())
     >>> flow(Quadratic(torch.eye(2)), torch.tensor([[0.3125, 1.0]]), scheme=scheme, until=0.5).end.round(decimals=3)

@@ -78,7 +78,7 @@ class RandomSearch(Search):
     and hills; adding and projecting instead of moving norm from window to window is the project's own, for any p.
 
     >>> from maxslope.energies import Quadratic
-    >>> from maxslope.flow import Steps, flow
+    >>> from maxslope.loop import Steps, flow
     >>> K = Box(torch.full((1, 4), 1.0), torch.full((1, 4), 2.0))
     >>> E = Blind(Quadratic(torch.eye(4))).within(K)
     >>> flow(E, torch.full((1, 4), 1.5), scheme=RandomSearch(60), until=Steps(60)).end

@@ -43,7 +43,7 @@ class Swarm(Search):
     (2017); anisotropic noise by Carrillo, Jin, Li and Zhu (2021). Taking turns is the project's own.
 
     >>> from maxslope.energies import Blind, Quadratic
-    >>> from maxslope.flow import Steps, flow
+    >>> from maxslope.loop import Steps, flow
     >>> from maxslope.sets import Box
     >>> K = Box(torch.full((1, 2), -1.0), torch.full((1, 2), 1.0))
     >>> curve = flow(Blind(Quadratic(torch.eye(2))).within(K), torch.ones(1, 2), scheme=Swarm(200), until=Steps(200))

@@ -49,5 +49,6 @@ class Momentum(Scheme):
         xi = here.evaluation.gradient
         size = flat(xi).abs().sum(1)
         velocity = self.decay * velocity + xi / column(torch.where(size > 0, size, torch.ones_like(size)), xi)
-        x, carried = self.scheme.step(here._replace(evaluation=here.evaluation._replace(gradient=velocity)), tuple(rest))
+        seen = here._replace(evaluation=here.evaluation._replace(gradient=velocity))
+        x, carried = self.scheme.step(seen, tuple(rest))
         return x, (velocity, *carried)

@@ -172,9 +172,7 @@ def _priced(xi: Tensor, e: Tensor, tau: Tensor, a: Tensor, b: Tensor, mu: Tensor
     return e + inward * moved[:, :n] + down * moved[:, n:]
 
 
-def _nested(
-    step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor
-) -> Tensor:
+def _nested(step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Any two finite exponents (not both 1): nested roots in the logarithms of both multipliers, in float64.
 
     The outer multiplier belongs to a strictly convex norm; what it multiplies then has one minimizer, continuous in

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maxslope.curve import Curve
 from maxslope.energies import Energy
-from maxslope.flow import flow
+from maxslope.loop import flow
 from maxslope.schemes import Explicit, SemiImplicit
 from maxslope.sets import Box, Set, ball
 from maxslope.spaces import Lp, Mixed, Space, Weighted

@@ -263,7 +263,8 @@ class _Curves(Feed):
             status = torch.where(unsolved, int(Status.UNSOLVED), status)
         status = torch.where(_ended(e, Stop()) == Status.NON_FINITE, int(Status.NON_FINITE), status)
         counts = (forward * self.energy.passes, backward * self.energy.passes)
-        return Curve(*columns[:5], status, *counts, self.scheme.space, self.scheme.rate, *columns[5:])
+        time, points, value, slope, margin, *extra = columns
+        return Curve(time, points, value, slope, margin, status, *counts, self.scheme.space, self.scheme.rate, *extra)
 
 
 def flow(
@@ -304,7 +305,9 @@ def flow(
     tensor([[0.7500, 0.2500]])
     """
     if x.ndim < 2 or x.shape[0] == 0 or not x.is_floating_point():
-        raise ValueError(f"flow needs floating-point points [rows, *shape] with at least one row, got {x.dtype} {tuple(x.shape)}.")
+        raise ValueError(
+            f"flow needs floating-point points [rows, *shape] with at least one row, got {x.dtype} {tuple(x.shape)}."
+        )
     if not isinstance(until, Steps) and not 0 <= until < float("inf"):
         raise ValueError(f"until is a finite time >= 0 or Steps(n), got {until!r}.")
     if not isinstance(until, Steps) and until > 0:

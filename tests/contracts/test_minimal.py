@@ -1,0 +1,324 @@
+"""Smallest perturbations against closed forms and scipy, and the laws of every attack: verified, counted, per row."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog, minimize
+from torch import Tensor, nn
+
+from maxslope.attacks.attack import attack
+from maxslope.attacks.minimal import Depth, MinimalResult, minimal
+from maxslope.sets import Budget
+from maxslope.spaces import Lp, Mixed, Weighted
+
+NORMS = (1, 1.5, 2, 3, math.inf)
+SHAPES = ((6,), (2, 3, 4))
+
+
+def affine(shape: tuple[int, ...], classes: int, seed: int = 0) -> tuple[nn.Module, Tensor, Tensor]:
+    """W and b with a model z -> W z + b in float64, [classes, d] and [classes]."""
+    generator = torch.Generator().manual_seed(seed)
+    d = math.prod(shape)
+    layer = nn.Linear(d, classes).double()
+    layer.weight.data = torch.randn(classes, d, generator=generator, dtype=torch.float64)
+    layer.bias.data = 0.3 * torch.randn(classes, generator=generator, dtype=torch.float64)
+    return nn.Sequential(nn.Flatten(), layer).eval().requires_grad_(False), layer.weight.data, layer.bias.data
+
+
+def samples(shape: tuple[int, ...], rows: int, seed: int = 1) -> Tensor:
+    return 0.05 + 0.9 * torch.rand(rows, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def curved(dtype: torch.dtype = torch.float32) -> nn.Module:
+    torch.manual_seed(3)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 24), nn.GELU(), nn.Linear(24, 24), nn.GELU(), nn.Linear(24, 5))
+    return net.to(dtype).eval().requires_grad_(False)
+
+
+def check(model: nn.Module, x: Tensor, y: Tensor, p: float, result: MinimalResult, lo: float, hi: float) -> None:
+    """Found points are errors inside the box, and their norms are theirs."""
+    found = result.found
+    assert bool((model(result.points).argmax(1) != y)[found].all())
+    assert bool(((result.points >= lo) & (result.points <= hi)).all())
+    sizes = np.array([np.linalg.norm((z - c).numpy().ravel(), p) for z, c in zip(result.points, x, strict=True)])
+    np.testing.assert_allclose(result.norms[found].numpy(), sizes[found.numpy()], rtol=1e-6, atol=1e-12)
+    assert bool(result.norms[~found].isinf().all())
+
+
+def smallest(a: np.ndarray, margin: float, x: np.ndarray, p: float, lo: float, hi: float) -> float:
+    """min { |d|_p : <a, d> >= margin, lo <= x + d <= hi } by scipy: linear programs or SLSQP; inf where infeasible."""
+    n = len(x)
+    bounds = list(zip(lo - x, hi - x, strict=True))
+    if np.maximum(a * (lo - x), a * (hi - x)).sum() < margin:
+        return math.inf
+    if p in (1, math.inf):
+        extra = n if p == 1 else 1
+        sizes = np.eye(n) if p == 1 else np.ones((n, 1))
+        matrix = np.block([[np.eye(n), -sizes], [-np.eye(n), -sizes], [-a[None], np.zeros((1, extra))]])
+        cost = np.concatenate([np.zeros(n), np.ones(extra)])
+        answer = linprog(cost, matrix, np.append(np.zeros(2 * n), -margin), bounds=bounds + [(0, None)] * extra)
+        return float(answer.fun)
+    constraint = {"type": "ineq", "fun": lambda d: a @ d - margin, "jac": lambda d: a}
+    start = np.clip(a * margin / (a @ a), lo - x, hi - x)
+    answer = minimize(
+        lambda d: (np.abs(d) ** p).sum(),
+        start,
+        jac=lambda d: p * np.sign(d) * np.abs(d) ** (p - 1),
+        bounds=bounds,
+        constraints=[constraint],
+        method="SLSQP",
+        options={"maxiter": 500, "ftol": 1e-14},
+    )
+    assert answer.success
+    return float((np.abs(answer.x) ** p).sum() ** (1 / p))
+
+
+@pytest.mark.parametrize("p", NORMS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_affine_models_without_a_box(p: float, shape: tuple[int, ...]) -> None:
+    """The smallest perturbation of an affine model is the least margin over dual norm, over the other classes."""
+    model, W, b = affine(shape, 4)
+    x = samples(shape, 7)
+    logits = model(x)
+    y = logits.argmax(1)
+    gaps = logits.gather(1, y[:, None]) - logits
+    dual = Lp(p).dual_norm((W[y][:, None] - W[None]).reshape(-1, W.shape[1])).reshape(7, 4)
+    truth = torch.where(dual > 0, gaps / dual.clamp_min(1e-300), math.inf).amin(1)
+    result = minimal(model, x, y, Lp(p), box=None, effort=Depth(60))
+    check(model, x, y, p, result, -math.inf, math.inf)
+    assert bool((result.norms >= truth * (1 - 1e-9)).all())
+    assert bool((result.norms <= truth * 1.01).all()), (result.norms / truth).tolist()
+
+
+@pytest.mark.parametrize("p", NORMS)
+def test_affine_models_in_a_box(p: float) -> None:
+    """With a box the truth is a linear program or a convex problem for each rival."""
+    model, W, b = affine((6,), 3, seed=5)
+    x = samples((6,), 8, seed=2)
+    logits = model(x)
+    y = logits.argmax(1)
+    result = minimal(model, x, y, Lp(p), effort=Depth(100))
+    check(model, x, y, p, result, 0, 1)
+    for i in range(8):
+        rivals = [k for k in range(3) if k != int(y[i])]
+        truth = min(
+            smallest((W[k] - W[y[i]]).numpy(), float(logits[i, y[i]] - logits[i, k]), x[i].numpy(), p, 0.0, 1.0)
+            for k in rivals
+        )
+        if math.isinf(truth):
+            assert not bool(result.found[i])
+        else:
+            assert truth * (1 - 1e-6) <= float(result.norms[i]) <= truth * 1.02 + 1e-9
+
+
+@pytest.mark.parametrize("p", NORMS)
+def test_a_curved_model(p: float) -> None:
+    model = curved()
+    x = samples((3, 4), 20).float()
+    y = model(x).argmax(1)
+    y[3] = (y[3] + 1) % 5
+    quick = minimal(model, x, y, Lp(p), effort=Depth.quick())
+    check(model, x, y, p, quick, 0, 1)
+    assert float(quick.norms[3]) == 0 and bool(quick.found[3]) and torch.equal(quick.points[3], x[3])
+    more = minimal(model, x, y, Lp(p), effort=Depth(200))
+    assert float(more.norms.median()) <= float(quick.norms.median()) * 1.001
+
+
+def test_weighted_norms() -> None:
+    """Lp(2) of w d is Lp(2) in coordinates scaled by w."""
+    model, W, _ = affine((6,), 2, seed=7)
+    x = samples((6,), 5)
+    y = model(x).argmax(1)
+    w = torch.tensor([0.5, 1.0, 2.0, 1.0, 3.0, 0.7], dtype=torch.float64)
+    result = minimal(model, x, y, Weighted(Lp(2), w), box=None, effort=Depth(60))
+    gaps = model(x).gather(1, y[:, None]).squeeze(1) - model(x).gather(1, 1 - y[:, None]).squeeze(1)
+    truth = gaps / ((W[0] - W[1]) / w).norm()
+    torch.testing.assert_close(result.norms, truth, rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize("p", (1, 2, math.inf))
+def test_a_row_is_a_stranger_to_its_batch(p: float) -> None:
+    """In another order, in part, or alone: bit for bit the same points, whatever stands in the other slots."""
+    model = curved()
+    x = samples((3, 4), 23).float()
+    y = model(x).argmax(1)
+    ids = torch.arange(23) + 100
+    effort = Depth(70)
+    whole = minimal(model, x, y, Lp(p), effort=effort, ids=ids, batch_size=8)
+    order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
+    for index in (order, order[:5], torch.tensor([17])):
+        part = minimal(model, x[index], y[index], Lp(p), effort=effort, ids=ids[index], batch_size=8)
+        assert torch.equal(part.points, whole.points[index])
+        assert torch.equal(part.norms, whole.norms[index])
+        assert torch.equal(part.forward, whole.forward[index])
+
+
+class Counted(nn.Module):
+    """Counts rows of calls with and without gradient."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.with_gradient, self.without = model, 0, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            self.with_gradient += x.shape[0]
+        else:
+            self.without += x.shape[0]
+        out: Tensor = self.model(x)
+        return out
+
+
+def test_counts_are_exact() -> None:
+    model = Counted(curved()).eval()
+    x = samples((3, 4), 9).float()
+    y = model(x).argmax(1)
+    y[0] = (y[0] + 1) % 5
+    model.with_gradient = model.without = 0
+    result = minimal(model, x, y, Lp(2), effort=Depth(30), batch_size=1)
+    assert int(result.backward.sum()) == model.with_gradient
+    assert int((result.forward - result.backward).sum()) == model.without
+    assert (int(result.forward[0]), int(result.backward[0])) == (1, 0)
+    assert bool((result.backward <= 30).all())
+    assert bool((result.forward <= 36).all())
+
+
+def test_targets_are_reached() -> None:
+    model = curved()
+    x = samples((3, 4), 12).float()
+    y = model(x).argmax(1)
+    targets = (y + 1) % 5
+    targets[2] = y[2]
+    free = minimal(model, x, y, Lp(2), box=None)
+    aimed = minimal(model, x, y, Lp(2), box=None, targets=targets)
+    assert bool((model(aimed.points).argmax(1) == targets)[aimed.found].all())
+    assert float(aimed.found.float().mean()) > 0.7
+    assert float(aimed.norms[2]) == 0
+    rest = torch.arange(12) != 2
+    assert bool((aimed.norms >= 0.98 * free.norms)[rest].all())
+
+
+def test_masked_coordinates_stay() -> None:
+    model = curved()
+    x = samples((3, 4), 6).float()
+    y = model(x).argmax(1)
+    mask = torch.zeros(3, 4, dtype=torch.bool)
+    mask[1:] = True
+    for p in (1, 2, math.inf):
+        result = minimal(model, x, y, Lp(p), mask=mask, effort=Depth(40), box=(-3.0, 3.0))
+        assert torch.equal(result.points[:, 0], x[:, 0])
+        assert bool(result.found.any())
+
+
+def test_one_output_binary_models() -> None:
+    layer = nn.Linear(4, 1).double().eval()
+    x = samples((4,), 5)
+    y = (layer(x).squeeze(1) > 0).long()
+    result = minimal(layer, x, y, Lp(2), box=None, effort=Depth(40))
+    truth = layer(x).squeeze(1).abs() / layer.weight.norm()
+    torch.testing.assert_close(result.norms, truth.detach(), rtol=0.01, atol=0)
+
+
+class Constant(nn.Module):
+    """Always class 0, whatever the input, with a gradient of zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1)
+        return torch.stack([flat[:, 0] * 0 + 2, flat[:, 0] * 0], 1)
+
+
+@pytest.mark.parametrize("box", [(0.0, 1.0), None])
+def test_nothing_to_be_found(box: tuple[float, float] | None) -> None:
+    x = samples((3,), 4).float()
+    result = minimal(Constant().eval(), x, torch.zeros(4, dtype=torch.int64), Lp(2), box=box, effort=Depth(12))
+    assert not bool(result.found.any())
+    assert bool(result.norms.isinf().all())
+    assert torch.equal(result.points, x)
+    assert bool((result.backward <= 12).all())
+    assert result.robust_accuracy_at(1e9) == 1.0
+
+
+def test_a_flat_clean_point_is_left() -> None:
+    """Where the gradient vanishes at the clean point, other starts still find errors."""
+
+    class Cliff(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            high = (x.flatten(1) - 0.5).relu().sum(1)
+            return torch.stack([torch.full_like(high, 0.3), high], 1)
+
+    x = torch.full((3, 8), 0.2)
+    result = minimal(Cliff().eval(), x, torch.zeros(3, dtype=torch.int64), Lp(math.inf), effort=Depth(60))
+    assert bool(result.found.all())
+    torch.testing.assert_close(result.norms, torch.full((3,), 0.3 + 0.3 / 8), rtol=0.02, atol=0)
+
+
+def test_security_curve() -> None:
+    """Monotone, a step down at every norm, and on affine models what `attack` finds at that eps."""
+    model, _, _ = affine((6,), 3, seed=5)
+    x = samples((6,), 40, seed=4)
+    y = model(x).argmax(1)
+    y[0] = (y[0] + 1) % 3
+    result = minimal(model, x, y, Lp(2))
+    eps = torch.linspace(0, 1.5, 40, dtype=torch.float64)
+    curve = result.security_curve(eps)
+    assert bool((curve.diff() <= 0).all())
+    assert float(curve[0]) == pytest.approx(39 / 40)
+    assert curve.tolist() == [result.robust_accuracy_at(float(e)) for e in eps]
+    for e in (0.05, 0.2, 0.5):
+        clear = (result.norms / e - 1).abs() > 0.02
+        broken = attack(model, x, y, Budget(Lp(2), e)).broken
+        assert torch.equal(broken[clear], (result.norms <= e)[clear])
+
+
+def test_seeds_and_the_model() -> None:
+    """The same seed gives the same answer; no gradient, mode or global random state changes."""
+    model = curved().requires_grad_(True)
+    x = samples((3, 4), 6).float()
+    y = model(x).argmax(1)
+    state = torch.get_rng_state()
+    first, second = (minimal(model, x, y, Lp(1), effort=Depth(150), seed=4) for _ in range(2))
+    assert torch.equal(first.points, second.points)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+def test_non_finite_models_are_neither() -> None:
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([x.flatten(1).sum(1).sub(100).sqrt(), x.flatten(1).sum(1)], 1)
+
+    x = samples((3,), 2).float()
+    result = minimal(Broken().eval(), x, torch.tensor([0, 1]), Lp(2), effort=Depth(8))
+    assert not bool(result.found.any())
+    assert bool(result.norms.isinf().all())
+
+
+def test_misuse() -> None:
+    model = curved()
+    x = samples((3, 4), 4).float()
+    y = model(x).argmax(1)
+    with pytest.raises(TypeError, match="space such as"):
+        minimal(model, x, y, Budget(Lp(2), 0.5))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="Depth"):
+        minimal(model, x, y, Lp(2), effort=100)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least 4"):
+        Depth(3)
+    with pytest.raises(ValueError, match="Exact"):
+        minimal(model, x, y, Mixed(Lp(2), Lp(1), axis=1))
+    with pytest.raises(ValueError, match="box"):
+        minimal(model, x + 5, y, Lp(2))
+    with pytest.raises(TypeError, match="floating"):
+        minimal(model, x.long(), y, Lp(2))
+    with pytest.raises(ValueError, match="labels"):
+        minimal(model, x, y[:2], Lp(2))
+    with pytest.raises(ValueError, match="lo < hi"):
+        minimal(model, x, y, Lp(2), box=(1.0, 0.0))
+    result = minimal(model, x, y, Lp(2), effort=Depth.quick())
+    with pytest.raises(ValueError, match="negative"):
+        result.security_curve([0.1, -0.1])
+    with pytest.raises(ValueError, match="negative"):
+        result.robust_accuracy_at(math.nan)
