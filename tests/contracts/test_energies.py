@@ -431,7 +431,7 @@ def test_a_quadratic_needs_a_symmetric_matrix(matrix: Tensor) -> None:
 def test_sums_and_averages_need_terms() -> None:
     one = Linear(torch.ones(1, 2))
     for terms, weights in (([], []), ([one], [1.0, 2.0])):
-        with pytest.raises(ValueError, match=rf"as many weights as terms.*got {len(terms)} terms and {len(weights)}"):
+        with pytest.raises(ValueError, match=rf"one weight per term.*got {len(terms)} terms, {len(weights)} weights"):
             Sum(terms, weights)
     with pytest.raises(ValueError, match="at least one draw, got draws=0"):
         Average(one, shaken, 0)

@@ -81,7 +81,7 @@ def smallest(a: np.ndarray, margin: float, x: np.ndarray, p: float, lo: float, h
 @pytest.mark.parametrize("shape", SHAPES)
 def test_affine_models_without_a_box(p: float, shape: tuple[int, ...]) -> None:
     """The smallest perturbation of an affine model is the least margin over dual norm, over the other classes."""
-    model, W, b = affine(shape, 4)
+    model, W, _ = affine(shape, 4)
     x = samples(shape, 7)
     logits = model(x)
     y = logits.argmax(1)
@@ -97,11 +97,11 @@ def test_affine_models_without_a_box(p: float, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("p", NORMS)
 def test_affine_models_in_a_box(p: float) -> None:
     """With a box the truth is a linear program or a convex problem for each rival."""
-    model, W, b = affine((6,), 3, seed=5)
+    model, W, _ = affine((6,), 3, seed=5)
     x = samples((6,), 8, seed=2)
     logits = model(x)
     y = logits.argmax(1)
-    result = minimal(model, x, y, Lp(p), effort=Depth(100))
+    result = minimal(model, x, y, Lp(p), effort=Depth(60))
     check(model, x, y, p, result, 0, 1)
     for i in range(8):
         rivals = [k for k in range(3) if k != int(y[i])]
@@ -118,13 +118,15 @@ def test_affine_models_in_a_box(p: float) -> None:
 @pytest.mark.parametrize("p", NORMS)
 def test_a_curved_model(p: float) -> None:
     model = curved()
-    x = samples((3, 4), 20).float()
+    x = samples((3, 4), 12).float()
     y = model(x).argmax(1)
     y[3] = (y[3] + 1) % 5
     quick = minimal(model, x, y, Lp(p), effort=Depth.quick())
     check(model, x, y, p, quick, 0, 1)
-    assert float(quick.norms[3]) == 0 and bool(quick.found[3]) and torch.equal(quick.points[3], x[3])
-    more = minimal(model, x, y, Lp(p), effort=Depth(200))
+    assert float(quick.norms[3]) == 0
+    assert bool(quick.found[3])
+    assert torch.equal(quick.points[3], x[3])
+    more = minimal(model, x, y, Lp(p), effort=Depth(80))
     assert float(more.norms.median()) <= float(quick.norms.median()) * 1.001
 
 
@@ -140,14 +142,14 @@ def test_weighted_norms() -> None:
     torch.testing.assert_close(result.norms, truth, rtol=0.01, atol=0)
 
 
-@pytest.mark.parametrize("p", (1, 2, math.inf))
+@pytest.mark.parametrize("p", [1, 2, math.inf])
 def test_a_row_is_a_stranger_to_its_batch(p: float) -> None:
     """In another order, in part, or alone: bit for bit the same points, whatever stands in the other slots."""
     model = curved()
     x = samples((3, 4), 23).float()
     y = model(x).argmax(1)
     ids = torch.arange(23) + 100
-    effort = Depth(70)
+    effort = Depth(60)
     whole = minimal(model, x, y, Lp(p), effort=effort, ids=ids, batch_size=8)
     order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
     for index in (order, order[:5], torch.tensor([17])):
@@ -268,7 +270,7 @@ def test_security_curve() -> None:
     assert bool((curve.diff() <= 0).all())
     assert float(curve[0]) == pytest.approx(39 / 40)
     assert curve.tolist() == [result.robust_accuracy_at(float(e)) for e in eps]
-    for e in (0.05, 0.2, 0.5):
+    for e in (0.1, 0.4):
         clear = (result.norms / e - 1).abs() > 0.02
         broken = attack(model, x, y, Budget(Lp(2), e)).broken
         assert torch.equal(broken[clear], (result.norms <= e)[clear])

@@ -127,10 +127,10 @@ def test_a_row_of_a_report_does_not_depend_on_the_other_rows(how: str) -> None:
     count = 1000 if how == "quick" else 130
     y = Y.clone()
     y[::9] = (y[::9] + 1) % 5  # some are misclassified
-    whole = evaluate(NET, (X[:count], y[:count]), ms.Linf(radius), effort=EFFORTS[how], seed=2)
+    whole = evaluate(NET, (X[:count], y[:count]), ms.Linf(radius), effort=EFFORTS[how], seed=2, probe=False)
     assert {"robust", "broken", "misclassified"} <= set(whole.table["verdict"])
     for rows in (1, 7, 64):
-        part = evaluate(NET, (X[:rows], y[:rows]), ms.Linf(radius), effort=EFFORTS[how], seed=2)
+        part = evaluate(NET, (X[:rows], y[:rows]), ms.Linf(radius), effort=EFFORTS[how], seed=2, probe=False)
         for name, column in part.table.items():
             assert str(column) == str(whole.table[name][:rows]), name
         assert torch.equal(part.points, whole.points[:rows])
@@ -140,8 +140,8 @@ def test_a_report_in_another_order() -> None:
     """Runs without random starts: the order of the data only orders the rows."""
     effort = Effort((RECIPES["IFGSM"], recipes.ifgsm(7)))
     order = torch.randperm(64, generator=torch.Generator().manual_seed(1))
-    a = evaluate(NET, (X[:64], Y[:64]), ms.Linf(0.08), effort=effort)
-    b = evaluate(NET, (X[order], Y[order]), ms.Linf(0.08), effort=effort)
+    a = evaluate(NET, (X[:64], Y[:64]), ms.Linf(0.08), effort=effort, probe=False)
+    b = evaluate(NET, (X[order], Y[order]), ms.Linf(0.08), effort=effort, probe=False)
     assert torch.equal(b.points, a.points[order])
     for name in set(a.table) - {"index"}:
         assert str(b.table[name]) == str([a.table[name][i] for i in order.tolist()]), name
@@ -433,7 +433,9 @@ def test_a_report_counts_the_clean_pass_too() -> None:
     heavy = torch.ones(1, 8, 8)
     heavy[0, 7, 7] = 1e6
     effort = Effort((recipes.pgd(4), recipes.pgd(5)))
-    report = evaluate(counting, (x, y), Budget(Weighted(Lp(math.inf), heavy), 0.1), effort=effort, batch_size=1)
+    report = evaluate(
+        counting, (x, y), Budget(Weighted(Lp(math.inf), heavy), 0.1), effort=effort, batch_size=1, probe=False
+    )
     assert {i: n for i, n in enumerate(report.table["forward"])} == dict(counting.forward)
     assert {i: n for i, n in enumerate(report.table["backward"]) if n} == dict(counting.backward)
     assert report.forward_per_sample == pytest.approx(sum(counting.forward.values()) / 30)

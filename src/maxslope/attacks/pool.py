@@ -248,7 +248,7 @@ class Pool(Feed, StepSize):
             tally.chance[index] = self.rule.chance(
                 tally.clean[index], tally.history[index], tally.runs[index], tally.backward[index]
             )
-            on = ~tally.broken[index] & (tally.runs[index] < len(self.recipes)) & (tally.chance[index] > self.rule.risk)
+            on = ~tally.broken[index] & (tally.runs[index] < len(self.recipes)) & self.rule.goes_on(tally.chance[index])
             for s, goes_on in zip(turn, on.tolist(), strict=True):
                 if not goes_on:
                     self._close(s)

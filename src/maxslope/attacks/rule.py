@@ -20,9 +20,9 @@ class Rule:
 
         P = min( 1 / (k + 1), 0.2 / (r g^(3/2)) ),
 
-    Laplace's rule of succession as long as the margins say nothing, and a power law in r, which is what the share of
-    later successes follows over networks; the factor g^(-3/2) makes the sum over all later runs of order g^(-1/2). It
-    uses this sample's numbers alone, never its rank among others.
+    Laplace's rule of succession where the margins say nothing (no run gained anything, or r is tiny), and a power law
+    in r, which is what the share of later successes follows over networks; the factor g^(-3/2) makes the sum over all
+    later runs of order g^(-1/2). It uses this sample's numbers alone, never its rank among others.
 
     Args:
         risk: in [0, 1]; 0 never gives up.
@@ -32,7 +32,7 @@ class Rule:
 
     >>> clean, history = torch.tensor([10.0]), torch.tensor([[8.0, 5.0]])
     >>> Rule(0.001).chance(clean, history, torch.tensor([2]), torch.tensor([25]))
-    tensor([0.0016])
+    tensor([0.0016], dtype=torch.float64)
     """
 
     risk: float
@@ -41,8 +41,12 @@ class Rule:
         if not 0 <= self.risk <= 1:
             raise ValueError(f"A risk is in [0, 1], got risk={self.risk!r}.")
 
+    def goes_on(self, chance: Tensor) -> Tensor:
+        """Return who gets another run, ``[rows]``: everyone where the risk is 0."""
+        return torch.ones_like(chance, dtype=torch.bool) if self.risk == 0 else chance > self.risk
+
     def chance(self, clean: Tensor, history: Tensor, runs: Tensor, gradients: Tensor) -> Tensor:
-        """Return the estimated chance that another run succeeds, ``[rows]``.
+        """Return the estimated chance that another run succeeds, ``[rows]`` float64.
 
         Args:
             clean: margins at the clean points, ``[rows]``.
@@ -50,7 +54,9 @@ class Rule:
             runs: runs made, ``[rows]``.
             gradients: backward passes made, ``[rows]``.
         """
-        tiny = torch.finfo(clean.dtype).tiny
-        best = torch.minimum(history.amin(1), clean).clamp_min(tiny)
-        left = best / (clean - best).clamp_min(tiny)
-        return torch.minimum(_SCALE / (left * gradients.clamp_min(1) ** 1.5), 1 / (runs + 1.0))
+        clean, best = clean.double(), history.double().amin(1)
+        none = 1 / (runs + 1.0)
+        left = best.clamp_min(0) / (clean - best)
+        law = _SCALE / (left * gradients.clamp_min(1) ** 1.5)
+        # Where nothing was gained (or the clean margin is unknown) the margins say nothing.
+        return torch.where(best < clean, torch.minimum(law, none), none.double())

@@ -98,7 +98,7 @@ class Tally:
         self.history = torch.full((n, runs), torch.inf, dtype=task.x.dtype, device=device)
         self.points = task.x.clone()
         self.last = self.points.clone()
-        self.chance = torch.ones_like(self.best)
+        self.chance = torch.ones(n, dtype=torch.float64, device=device)
         self.broken = torch.zeros(n, dtype=torch.bool, device=device)
         self.non_finite = torch.zeros_like(self.broken)
         self.unconfirmed = torch.zeros(n, dtype=torch.int64, device=device)

@@ -38,7 +38,7 @@ class Sum(Energy):
     def __post_init__(self) -> None:
         if not self.terms or len(self.terms) != len(self.weights):
             raise ValueError(
-                f"Sum needs one weight per term, at least one, got {len(self.terms)} terms, {len(self.weights)} weights."
+                f"Sum needs one weight per term and a term, got {len(self.terms)} terms, {len(self.weights)} weights."
             )
 
     def evaluate(self, x: Tensor) -> Evaluation:

@@ -91,7 +91,9 @@ def _euclidean(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b:
         if bool(settled.all()):
             break
         stuck, held = now, moved * now
-    return e + moved, settled
+    # Where xi is parallel to e the products cancel and s is noise: then the step is not as long as it must be.
+    length = Lp(2).norm(moved)
+    return e + moved, settled & ((length - tau).abs() <= 256 * torch.finfo(tau.dtype).eps * tau)
 
 
 def _taxicab(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, width: int = 128) -> Tensor:
