@@ -1,6 +1,6 @@
 """Wall time of 40-step PGD over the time of the same forward and backward passes, beside four peers.
 
-    python benchmarks/overhead.py [--repeats 7] [--threads 1] [--steps 40]
+    python benchmarks/overhead.py [--repeats 7] [--threads 1] [--steps 40] [--networks ...]
 
 Needs foolbox, torchattacks, adversarial-robustness-toolbox and adv-lib (the last three without their dependencies
 beyond torch and numpy). The radius is so small that nothing breaks: every attack makes every pass. In each repeat every
@@ -135,6 +135,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--networks", nargs="+", choices=("shipped", "resnet18"), default=["shipped", "resnet18"])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     _stand_ins.install()
@@ -147,7 +148,8 @@ def main() -> None:
     print(f"torch {torch.__version__}, {options.threads} threads, {options.steps} steps, medians of paired ratios\n")
     print("| network | batch | norm | attack | passes (with / without gradient) | time over bare passes | range |")
     print("|---|---|---|---|---|---|---|")
-    for name, model, images, repeats in cases:
+    wanted = [case for case, key in zip(cases, ("shipped", "resnet18"), strict=True) if key in options.networks]
+    for name, model, images, repeats in wanted:
         labels = model(images).argmax(1)
         for norm, budget in (("linf", ms.Linf(1e-4)), ("l2", ms.L2(1e-4))):
             runs = {"maxslope": ours(model, images, labels, budget, options.steps)}

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 import maxslope as ms
 from maxslope._status import Status
-from maxslope.attacks.attack import prepare
 from maxslope.attacks.indicators import Findings, Severity, enough, indicators
-from maxslope.attacks.task import Task
+from maxslope.attacks.task import Task, prepare
 from maxslope.data import default_data, default_network
 from maxslope.energies import Criterion, CrossEntropy, Margin
 from maxslope.loop import Steps, Stop, flow

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 import maxslope as ms
-from maxslope.attacks.attack import prepare
 from maxslope.attacks.pilot import pilot
 from maxslope.attacks.pool import Pool
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.starts import Best, Clean, Corner, Gray, Last, Middle, Mixed, Opposite, Origin, Towards, Uniform
+from maxslope.attacks.task import prepare
 from maxslope.data import default_data, default_network
 from maxslope.energies import CrossEntropy, Diversified, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from maxslope import _checks
-from maxslope._rows import per_row
 from maxslope._status import Status
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.indicators import Findings, indicators
+from maxslope.attacks.minimal import pursue
 from maxslope.attacks.pool import Pool
 from maxslope.attacks.recipes import Recipe, square
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.task import Tally, Task
-from maxslope.energies import Margin, Network
+from maxslope.attacks.task import Tally, Task, prepare
+from maxslope.energies import Margin
 from maxslope.sets import Budget
 
 _SLOTS = 4  # calls of the model per step of the pool, so that the cost of a step's bookkeeping is shared
@@ -140,9 +139,8 @@ def attack(
     blind = chosen.runs[0].blind  # no gradient may exist
     findings = indicators(task, tally, gradients=not blind) if probe else None
     if findings is not None and findings.masked and chosen.rescue > chosen.queries:
-        chosen = replace(chosen, queries=chosen.rescue, name=f"{chosen.name}, {chosen.rescue} queries")
-    if chosen.queries:
-        _search(task, tally, chosen.queries)
+        chosen = chosen.rescued()
+    _rescue(task, tally, chosen)
     gap, slope = certificate(task, tally) if certify and not blind else _none(tally)
     return AttackResult(
         points=tally.points,
@@ -164,59 +162,14 @@ def attack(
     )
 
 
-def _search(task: Task, tally: Tally, queries: int) -> None:
-    """Gradient-free random search on the samples that stand."""
+def _rescue(task: Task, tally: Tally, effort: Effort) -> None:
+    """Two more ways for the samples that stand: along the boundary from outside the budget, and without gradients."""
     standing = (~tally.broken).nonzero().squeeze(1)
-    if standing.numel():
-        tally.absorb(standing, Pool(task.take(standing), (square(queries),), Rule(0.0), calls=_SLOTS).go())
-
-
-def prepare(
-    model: Any,
-    x: Tensor,
-    y: Tensor,
-    budget: Budget,
-    *,
-    targets: Tensor | None,
-    mask: Tensor | None,
-    ids: Tensor | None,
-    seed: int,
-    batch_size: int | None,
-) -> Task:
-    """Check everything and lay out the task."""
-    if not isinstance(budget, Budget):
-        raise TypeError(f"The budget is a Budget such as Linf(8 / 255), got {budget!r}.")
-    x = _checks.points(x)
-    labels = _checks.labels(y, x)
-    if targets is not None:
-        labels = _checks.labels(targets, x, "Targets")
-    _checks.in_box(x, budget.box)
-    _checks.model(model, x)
-    _checks.eps_rows(budget.eps, x.shape[0])
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-    return Task(
-        network=Network(model, batch_size or tile_for(x), int(labels.max())),
-        x=x,
-        labels=labels,
-        targeted=targets is not None,
-        budget=budget,
-        domain=budget.around(x, mask=mask),
-        eps=per_row(budget.eps, x),
-        ids=torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device),
-        seed=seed,
-    )
-
-
-def tile_for(x: Tensor) -> int:
-    """Rows per call of the model, from the size of a sample and the kind of device alone.
-
-    >>> tile_for(torch.zeros(1, 1, 28, 28))
-    64
-    """
-    size = max(x[0].numel(), 1)
-    tile = max(8, min(64, 1 << (int(262144 / size).bit_length() - 1)))
-    return tile if x.device.type == "cpu" else 8 * tile
+    if effort.pursue and standing.numel():
+        tally.absorb(standing, pursue(task.take(standing), effort.pursue))
+        standing = (~tally.broken).nonzero().squeeze(1)
+    if effort.queries and standing.numel():
+        tally.absorb(standing, Pool(task.take(standing), (square(effort.queries),), Rule(0.0), calls=_SLOTS).go())
 
 
 def certificate(task: Task, tally: Tally) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ class Effort:
         name: what reports call it.
         rule: who goes on after a run; by default everyone.
         queries: forward passes of gradient-free random search on each sample that stands after the runs.
+        pursue: gradients of a search for the smallest perturbation of each sample that stands after the runs.
         rescue: what ``queries`` becomes where the indicators say that gradients are not to be trusted.
         depth: passes a sample for :func:`maxslope.minimal`.
 
@@ -36,6 +37,7 @@ class Effort:
     name: str = "custom"
     rule: Rule = field(default_factory=lambda: Rule(0.0))
     queries: int = 0
+    pursue: int = 0
     rescue: int = 0
     depth: int = 100
 
@@ -62,6 +64,11 @@ class Effort:
     def exhaustive(cls) -> Effort:
         """Return a last answer: several hundred gradients a sample, risk 0.00001."""
         return cls(portfolio(more=40), "exhaustive", Rule(1e-5), rescue=3000, depth=400)
+
+    def rescued(self) -> Effort:
+        """Return this effort with ``depth`` gradients of pursuit and ``rescue`` queries after its runs."""
+        more = f"{self.name}, pursuit {self.depth}, {self.rescue} queries"
+        return replace(self, queries=self.rescue, pursue=self.depth, name=more)
 
     def limited(self, passes: int) -> Effort:
         """Return this effort with at most ``passes`` backward passes a sample (and one run at least)."""

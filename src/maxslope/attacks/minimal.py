@@ -11,9 +11,8 @@ from torch import Tensor
 
 from maxslope._rows import column
 from maxslope.attacks._pursuit import Pursuit
-from maxslope.attacks.attack import prepare
 from maxslope.attacks.effort import Effort
-from maxslope.attacks.task import Task
+from maxslope.attacks.task import Tally, Task, prepare
 from maxslope.energies import Margin
 from maxslope.sets import Box, Budget
 from maxslope.sets.budget import Bounds
@@ -173,6 +172,31 @@ def minimal(
     allowed = Budget(Lp(2), 0.0, box).around(task.x, mask=mask)
     assert not isinstance(allowed, Box)
     return _run(task, allowed.box, depth)
+
+
+def pursue(task: Task, passes: int) -> Tally:
+    """Search the smallest perturbations of a task's samples; those within its budget break them.
+
+    Where gradients mislead inside the budget, the boundary may still be found from outside and followed inwards.
+
+    Args:
+        task: the samples, all classified correctly.
+        passes: gradients a sample, at least 4.
+
+    Returns:
+        A :class:`Tally` of one run.
+    """
+    allowed = Budget(Lp(2), 0.0, task.budget.box).around(task.x)
+    assert not isinstance(allowed, Box)
+    found = _run(task, allowed.box, Depth(max(passes, 4)))
+    everyone = torch.arange(task.x.shape[0], device=task.x.device)
+    tally = Tally(task, 1)
+    tally.broken = found.found & task.allowed(everyone, found.points)
+    tally.points = torch.where(column(tally.broken, task.x), found.points, task.x)
+    tally.best = torch.where(tally.broken, found.margin, torch.inf)
+    tally.forward, tally.backward, tally.runs = found.forward, found.backward, torch.ones_like(found.forward)
+    tally.executed = [int(found.forward.sum()), int(found.backward.sum())]
+    return tally
 
 
 def _run(task: Task, box: Box, effort: Depth) -> MinimalResult:

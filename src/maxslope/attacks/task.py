@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from maxslope._rows import flat
+from maxslope import _checks
+from maxslope._rows import flat, per_row
 from maxslope._status import Status
 from maxslope.energies import Criterion, Energy, Loss, Network, PerRow, TargetedLoss
 from maxslope.sets import Budget, Set
@@ -145,3 +146,51 @@ class Tally:
         whole = rows if tile is None else -(-rows // tile) * tile
         self.executed[0] += forward * whole
         self.executed[1] += backward * whole
+
+
+def prepare(
+    model: Any,
+    x: Tensor,
+    y: Tensor,
+    budget: Budget,
+    *,
+    targets: Tensor | None,
+    mask: Tensor | None,
+    ids: Tensor | None,
+    seed: int,
+    batch_size: int | None,
+) -> Task:
+    """Check everything and lay out the task."""
+    if not isinstance(budget, Budget):
+        raise TypeError(f"The budget is a Budget such as Linf(8 / 255), got {budget!r}.")
+    x = _checks.points(x)
+    labels = _checks.labels(y, x)
+    if targets is not None:
+        labels = _checks.labels(targets, x, "Targets")
+    _checks.in_box(x, budget.box)
+    _checks.model(model, x)
+    _checks.eps_rows(budget.eps, x.shape[0])
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    return Task(
+        network=Network(model, batch_size or tile_for(x), int(labels.max())),
+        x=x,
+        labels=labels,
+        targeted=targets is not None,
+        budget=budget,
+        domain=budget.around(x, mask=mask),
+        eps=per_row(budget.eps, x),
+        ids=torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device),
+        seed=seed,
+    )
+
+
+def tile_for(x: Tensor) -> int:
+    """Rows per call of the model, from the size of a sample and the kind of device alone.
+
+    >>> tile_for(torch.zeros(1, 1, 28, 28))
+    64
+    """
+    size = max(x[0].numel(), 1)
+    tile = max(8, min(64, 1 << (int(262144 / size).bit_length() - 1)))
+    return tile if x.device.type == "cpu" else 8 * tile

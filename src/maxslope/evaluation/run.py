@@ -12,8 +12,8 @@ from torch import Tensor
 from maxslope import _checks
 from maxslope._status import Status
 from maxslope.attacks import AttackResult, Effort, attack
-from maxslope.attacks.attack import tile_for
 from maxslope.attacks.indicators import Findings
+from maxslope.attacks.task import tile_for
 from maxslope.energies import Loss, Margin, Network
 from maxslope.evaluation.data import batches, length
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column, Report

@@ -1,0 +1,45 @@
+"""Where gradients are not to be trusted the effort is widened, said so, and can be replayed."""
+
+import torch
+from torch import nn
+
+import maxslope as ms
+from maxslope.data import default_data, default_network
+
+
+def test_a_rescued_effort_finds_what_gradients_inside_the_budget_miss():
+    """The shipped network, trained for l_inf, masks its gradients in l_2: its boundary is nearer than they say."""
+    model, (x, y) = default_network(), default_data()
+    x, y = x[:48], y[:48]
+    plain = ms.attack(model, x, y, ms.L2(2.0), effort=ms.Effort.quick(), certify=False)
+    effort = ms.Effort.quick().rescued()
+    assert (effort.queries, effort.pursue) == (200, 33)
+    assert "pursuit 33, 200 queries" in effort.name
+    rescued = ms.attack(model, x, y, ms.L2(2.0), effort=effort, certify=False)
+    assert bool((~plain.broken | rescued.broken).all())
+    assert int(rescued.broken.sum()) >= int(plain.broken.sum()) + 10
+    assert bool((rescued.distance[rescued.broken] <= 2.0 * (1 + 1e-5)).all())
+    assert bool((model(rescued.points).argmax(1)[rescued.broken] != y[rescued.broken]).all())
+    # Samples that fell before cost nothing more; the others pay for the search.
+    assert torch.equal(rescued.forward[plain.broken], plain.forward[plain.broken])
+    assert bool((rescued.forward[~plain.broken] > plain.forward[~plain.broken]).all())
+    part = torch.tensor([40, 3, 17])
+    alone = ms.attack(model, x[part], y[part], ms.L2(2.0), effort=effort, certify=False, ids=part)
+    assert torch.equal(alone.points, rescued.points[part])
+    assert torch.equal(alone.forward, rescued.forward[part])
+
+
+def test_pursuit_breaks_what_lies_within_the_budget_and_is_verified():
+    model = nn.Linear(4, 2).eval()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]))
+        model.bias.fill_(3.0)
+    x = torch.tensor([[0.6, 0.4, 0.5, 0.5], [0.9, 0.1, 0.5, 0.5]])
+    idle = ms.Recipe("idle", steps=0, first=0.0)
+    effort = ms.Effort((idle,), pursue=40)
+    result = ms.attack(model, x, torch.zeros(2, dtype=torch.long), ms.L2(0.3), effort=effort)
+    # The distance to the boundary is margin / |w_0 - w_1|_2 = 0.1414 and 0.5657.
+    assert result.broken.tolist() == [True, False]
+    assert float(result.distance[0]) <= 0.3
+    assert float(result.margin[0]) < 0 < float(result.margin[1])
+    assert int(result.backward[0]) > 0
