@@ -68,7 +68,7 @@ def bare(model: nn.Module, x: Tensor, y: Tensor, steps: int, forward: int) -> Ru
 
 
 def ours(model: nn.Module, x: Tensor, y: Tensor, budget: ms.Budget, steps: int) -> Run:
-    recipe = ms.recipes.pgd(steps, 0.1, start=Clean())
+    recipe = ms.recipes.pgd(steps, 0.02, start=Clean())
     return lambda: ms.attack(model, x, y, budget, recipe=recipe, batch_size=len(x), certify=False)
 
 
@@ -79,7 +79,7 @@ def peers(model: nn.Module, x: Tensor, y: Tensor, norm: str, eps: float, steps: 
     from art.attacks.evasion import ProjectedGradientDescentPyTorch
     from art.estimators.classification import PyTorchClassifier
 
-    step = 0.1 * eps
+    step = 0.02 * eps
     fool = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
     attack = {"linf": foolbox.attacks.LinfPGD, "l2": foolbox.attacks.L2PGD}[norm](
         abs_stepsize=step, steps=steps, random_start=False
