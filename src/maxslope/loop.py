@@ -13,7 +13,7 @@ from maxslope._rows import choose, flat
 from maxslope._status import Status
 from maxslope.curve import Curve
 from maxslope.energies import Constrained, Energy, Evaluation
-from maxslope.schemes import Accounting, Here, Memory, Scheme
+from maxslope.schemes import Accounting, Adaptive, Here, Memory, Scheme
 from maxslope.schemes.steps import by_row
 from maxslope.sets import Everything, Set
 
@@ -120,7 +120,7 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
     backward pass of the energy per row, and there is no other loop over steps in the project.
     """
     rows: Rows | None = None
-    known: tuple[Energy, Set, Tensor, Tensor] | None = None
+    known: _Known | None = None
     while True:
         arrived = feed.admit(room - (0 if rows is None else rows.job.shape[0]))
         if arrived is not None:
@@ -129,16 +129,20 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
         if rows is None:
             return
         if known is None:
-            known = (*feed.problem(rows.job), *feed.limit(rows.job))
-        energy, domain, most, end = known
-        evaluation = energy.evaluate(rows.x)
-        enough = feed.observe(rows, evaluation, domain)
+            known = _Known(feed, rows)
+        evaluation = known.energy.evaluate(rows.x)
+        enough = feed.observe(rows, evaluation, known.domain)
+        moved = _step(rows, evaluation, scheme, known)
+        known.left -= 1
+        if enough is None and known.left > 0 and _nothing_happened(evaluation, stop):
+            rows = moved
+            continue
         status = _ended(evaluation, stop)
         if enough is not None:
             status = torch.where(enough & (status == Status.RUNNING), int(Status.STOPPED), status)
         early = status != Status.RUNNING
-        moved = _step(rows, Here(rows.x, evaluation, rows.time, energy, domain), scheme, end)
-        status = torch.where(~early & ((moved.clock >= most) | (moved.time >= end)), int(Status.FINISHED), status)
+        late = (moved.clock >= known.most) | (moved.time >= known.end)
+        status = torch.where(~early & late, int(Status.FINISHED), status)
         leave = status != Status.RUNNING
         if not bool(leave.any()):
             rows = moved
@@ -150,17 +154,51 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
             rows = None
 
 
+class _Known:
+    """What stays the same from step to step as long as the same rows are under way.
+
+    Attributes:
+        energy: of the rows.
+        domain: likewise.
+        most: steps at which each row ends, ``[rows]``.
+        end: times at which each row ends, ``[rows]``.
+        endless: whether no row ends at a time.
+        left: steps in which no row ends by its limit; 0 where that is not known beforehand.
+    """
+
+    def __init__(self, feed: Feed, rows: Rows) -> None:
+        self.energy, self.domain = feed.problem(rows.job)
+        self.most, self.end = feed.limit(rows.job)
+        self.endless = bool(self.end.isposinf().all())
+        self.left = int((self.most - rows.clock).min()) if self.endless else 0
+
+
 def _enter(job: Tensor, x: Tensor, scheme: Scheme) -> Rows:
     return Rows(job, x, torch.zeros_like(job), torch.zeros_like(job, dtype=torch.float64), scheme.start(x))
 
 
-def _step(rows: Rows, here: Here, scheme: Scheme, end: Tensor) -> Rows:
-    left = end - rows.time
+def _step(rows: Rows, evaluation: Evaluation, scheme: Scheme, known: _Known) -> Rows:
     tau = scheme.tau.at(rows.clock, rows.job)
-    # The last step is shortened to end on time, and stretched over a remainder that is only rounding.
-    tau = torch.where(tau * (1 + 1e-9) >= left, left, tau)
-    x, memory = scheme.step(here._replace(tau=tau.to(rows.x.dtype)), rows.memory)
+    if not known.endless:
+        # The last step is shortened to end on time, and stretched over a remainder that is only rounding.
+        left = known.end - rows.time
+        tau = torch.where(tau * (1 + 1e-9) >= left, left, tau)
+    here = Here(rows.x, evaluation, tau.to(rows.x.dtype), known.energy, known.domain)
+    x, memory = scheme.step(here, rows.memory)
+    if isinstance(scheme, Adaptive):
+        tau = scheme.passed(memory)
     return Rows(rows.job, x, rows.clock + 1, rows.time + tau, memory)
+
+
+def _nothing_happened(evaluation: Evaluation, stop: Stop) -> bool:
+    """Whether no row ends at this evaluation, in the fewest operations; False where only :func:`_ended` can tell."""
+    calm = evaluation.value
+    gradient = flat(evaluation.gradient)
+    if gradient.shape[1]:
+        size = torch.linalg.vector_norm(gradient, dim=1)
+        calm = calm + (size.log() if stop.stationary else size)  # not finite where either is not, or the size is 0
+    calm = calm.isfinite()
+    return bool((calm > evaluation.reached).all() if stop.reached else calm.all())
 
 
 def _ended(evaluation: Evaluation, stop: Stop) -> Tensor:

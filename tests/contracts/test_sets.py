@@ -96,6 +96,34 @@ def test_projections_in_closed_form() -> None:
 # --- linear minimizer ------------------------------------------------------------------------------------------------
 
 
+def test_projection_onto_a_euclidean_ball_from_near_and_far() -> None:
+    """A point just outside takes two steps of Newton's method; one whose bounds all hold is filled from zero."""
+    v = torch.tensor([[10.0, 10, 10, 0.1], [0.3, 0.3, 0.3, 0.1], [0, 0, 0, 0.2], [2, 0.1, 0, 0]], dtype=torch.float64)
+    radius = torch.tensor([0.5, 0.5, 0.5, 0.0], dtype=torch.float64)
+    box = Box(-torch.ones(1, 4, dtype=torch.float64), torch.ones(1, 4, dtype=torch.float64))
+    K = ball(Lp(2), torch.zeros(4, 4, dtype=torch.float64), radius, box)
+    scale = 0.5 / v[:2].norm(dim=1, keepdim=True)
+    expected = torch.cat([v[:2] * scale, v[2:3], torch.zeros(1, 4)])
+    torch.testing.assert_close(K.project(v), expected, rtol=1e-12, atol=0)
+    assert bool((K.violation(K.project(v)) <= 1e-15).all())
+
+
+def test_projections_of_images_satisfy_the_conditions_of_karush_kuhn_and_tucker() -> None:
+    """On the sphere, and clip(s v) with one s per row: s is the same for all coordinates that are not at a bound."""
+    x = (normal(3, 7, 500).clamp(-0.5, 0.5) + 0.5).double()
+    v = 0.2 * normal(4, 7, 500) * torch.logspace(-6, 2, 7, dtype=torch.float64)[:, None]
+    radius = v.norm(dim=1) * torch.tensor([0.999, 0.5, 0.1, 0.9, 0.01, 0.03, 0.0005], dtype=torch.float64)
+    K = ball(Lp(2), x, radius, Box(torch.zeros(1, 500).double(), torch.ones(1, 500).double()))
+    d = K.project(x + v) - x
+    outside = ((x + v).clamp(0, 1) - x).norm(dim=1) > radius
+    free = (x + d > 0) & (x + d < 1) & (v.abs() > 1e-3 * v.abs().amax(1, keepdim=True))
+    ratio = d / v
+    least, most = ratio.where(free, torch.inf).amin(1), ratio.where(free, -torch.inf).amax(1)
+    assert int(outside.sum()) >= 5
+    assert bool((most - least <= 1e-7 * most)[outside].all())
+    torch.testing.assert_close(d.norm(dim=1)[outside], radius[outside], rtol=1e-9, atol=0)
+
+
 @EVERY
 @pytest.mark.parametrize("d", [1, 6])
 def test_linear_minimizer_is_feasible_and_beats_1000_points(p: float, kind: str, d: int) -> None:
@@ -229,7 +257,7 @@ def test_slope_is_the_steepest_feasible_quotient(step: float, p: float, kind: st
     slope = case.K.slope(case.xi, case.x, space)
     z = members(case, 2000, 62)
     z = torch.cat([z, case.x + 1e-3 * (z - case.x)])
-    moved = torch.stack([space.norm(case.x - one) for one in z])
+    moved = space.norm((case.x - z).reshape(-1, 4)).reshape(z.shape[:2])
     quotient = torch.where(moved > 1e-7, ((case.x - z) * case.xi).sum(2).clamp_min(0) / moved, 0.0)
     assert float((quotient.amax(0) - slope).max()) <= 1e-7
     case.tau[:] = 1e-5

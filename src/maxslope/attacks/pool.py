@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import choose, flat
+from maxslope._rows import choose
 from maxslope._status import Status
+from maxslope.attacks._watch import Lanes, Watch
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.starts import Origin
@@ -70,10 +71,11 @@ class Pool(Feed, StepSize):
         self.free = list(range(lanes))
         self.sample, self.run, self.made = (torch.zeros(lanes, dtype=torch.int64, device=device) for _ in range(3))
         self.cancelled = torch.zeros(lanes, dtype=torch.bool, device=device)
-        self.margin = torch.zeros(lanes, dtype=task.x.dtype, device=device)
-        self.point = task.x.new_zeros(lanes, *task.x.shape[1:])
+        self.doomed = False  # whether a lane under way is cancelled
+        self.entered = False  # whether a sample's first run has made no step yet
         self.cyclic = any(r.last is None and r.steps > _SHORT for r in runs) and isinstance(task.domain, Box)
-        self.reference = self.point.clone() if self.cyclic else self.point
+        self.lanes = Lanes(lanes, task.x, cyclic=self.cyclic)
+        self.watch: Watch | None = None
 
     def go(self) -> Tally:
         """Run everything and return what is known of each sample."""
@@ -117,47 +119,48 @@ class Pool(Feed, StepSize):
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
         """See :class:`StepSize`."""
-        run = self.run[row]
-        first, final = self.first[run], self.final[run]
-        wave = final + (first - final) * (1 + torch.cos(torch.pi * clock / self.steps[run])) / 2
-        return torch.where(final < 0, first, wave) * self.task.eps[self.sample[row]].double()
+        assert self.watch is not None  # the loop observes before it steps
+        return self.watch.step(clock)
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
         """See :class:`Feed`."""
         lane, tally = rows.job, self.tally
         tally.execute(lane.numel(), self.task.network.tile, 1, self.backward)
-        new = ((rows.clock == 0) & (self.run[lane] == 0)).nonzero().squeeze(1)
-        tally.clean[self.sample[lane[new]]] = evaluation.margin[new]
-        self.made[lane] += 1
-        self._improve(lane, rows.x, evaluation.margin)
-        return self.cancelled[lane] | self._cycles(rows) if self.cyclic else self.cancelled[lane]
+        watch = self._watching(rows)
+        if self.entered:
+            new = ((rows.clock == 0) & (self.run[lane] == 0)).nonzero().squeeze(1)
+            tally.clean[self.sample[lane[new]]] = evaluation.margin[new]
+            self.entered = False
+        watch.improve(rows.x, evaluation.margin)
+        back = watch.cycles(rows, evaluation) if self.cyclic else None
+        if not self.doomed:
+            return back
+        return self.cancelled[lane] if back is None else self.cancelled[lane] | back
 
-    def _cycles(self, rows: Rows) -> Tensor:
-        """Rows that are back, bit for bit, at a point where their run was before: more steps only repeat.
-
-        Signed steps of constant length walk on a lattice, and do come back (arXiv:2503.19347). Brent's algorithm: one
-        point is remembered, that of the last clock which was a power of two.
-        """
-        lane, clock = rows.job, rows.clock
-        same: Tensor = (flat(rows.x) == flat(self.reference[lane])).all(1)
-        back: Tensor = same & (clock > 0) & (self.final[self.run[lane]] < 0)
-        keep = ((clock & (clock - 1)) == 0).nonzero().squeeze(1)
-        self.reference.index_copy_(0, lane[keep], rows.x[keep])
-        return back
+    def _watching(self, rows: Rows) -> Watch:
+        """What is known of the rows under way, after what was known of the ones before is written back."""
+        if self.watch is not None and self.watch.job is rows.job:
+            return self.watch
+        if self.watch is not None:
+            self.watch.close()
+        run, eps = self.run[rows.job], self.task.eps[self.sample[rows.job]].double()
+        first, final = self.first[run] * eps, self.final[run] * eps
+        final = torch.where(self.final[run] < 0, -1.0, final)  # of constant steps, at eps 0 too
+        self.watch = Watch(self.lanes, rows, first, final, self.steps[run], cyclic=self.cyclic)
+        return self.watch
 
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Feed`."""
+        if self.watch is not None:
+            self.watch.close()
+            self.watch = None
+        self.doomed = False  # every cancelled row leaves at once
+        # A row that ended before its step was evaluated once more than it moved.
+        self.made[ended.job] = ended.clock + (status != Status.FINISHED)
         gone = self.cancelled[ended.job]
         self._release(ended.job[gone].tolist())
         if not bool(gone.all()):
             self.pending.append((ended.job[~gone], ended.x[~gone], status[~gone]))
-
-    def _improve(self, lane: Tensor, x: Tensor, margin: Tensor) -> None:
-        """Keep the point of least margin of each run; NaN never improves."""
-        better = margin < self.margin[lane]
-        self.margin[lane] = torch.where(better, margin, self.margin[lane])
-        index = better.nonzero().squeeze(1)
-        self.point.index_copy_(0, lane[index], x[index])
 
     def _next(self, room: int, live: int) -> list[tuple[int, int]]:
         """The (sample, run) pairs that enter now: samples whose turn it is, then runs ahead of time, not padding."""
@@ -190,7 +193,8 @@ class Pool(Feed, StepSize):
         for at, (s, r) in zip(lane.tolist(), turns, strict=True):
             self.open[s][r] = at
         self.sample[lane], self.run[lane], self.made[lane] = sample, run, 0
-        self.margin[lane], self.cancelled[lane] = torch.inf, False
+        self.lanes.margin[lane], self.cancelled[lane] = torch.inf, False
+        self.entered = self.entered or bool((run == 0).any())
         self._rank(sample, run)
         key = _random.keys(task.seed, task.ids[sample], run)
         out = task.x[sample]
@@ -218,48 +222,50 @@ class Pool(Feed, StepSize):
         finite = e.value.isfinite()
         broken = e.reached & finite & task.allowed(sample, x)
         # What breaks is the verified point; an error that verification does not confirm is not even a small margin.
-        self._improve(lane, x, e.margin)
-        self.margin[lane] = torch.where(broken, e.margin, torch.where(e.reached, torch.inf, self.margin[lane]))
-        point = choose(broken, x, self.point[lane])
+        self.lanes.improve(lane, x, e.margin)
+        least = torch.where(broken, e.margin, torch.where(e.reached, torch.inf, self.lanes.margin[lane]))
+        point = choose(broken, x, self.lanes.point[lane])
         status = torch.where(broken, int(Status.REACHED), torch.where(finite, status, int(Status.NON_FINITE)))
         doubtful = (status == Status.REACHED) & ~broken
         backward = self.made[lane] * self.backward
         forward = self.made[lane] + 1 + (self.run[lane] == self.ranking)
-        columns = (self.margin[lane], broken, doubtful, status, forward, backward)
-        for i, (at, *values) in enumerate(zip(lane.tolist(), *(c.tolist() for c in columns), strict=True)):
-            self.ended[at] = Run(point[i], x[i], *values)
+        columns = (least, broken, doubtful, status, forward, backward)
+        listed = (c.tolist() for c in columns)
+        for at, *values in zip(lane.tolist(), point.unbind(), x.unbind(), *listed, strict=True):
+            self.ended[at] = Run(*values)
         self._settle(sorted(set(sample.tolist())))
 
     def _settle(self, samples: list[int]) -> None:
         """Settle ended runs in order, let the rule decide after each, and cancel what came too early."""
         tally = self.tally
         while samples:
-            turn = []
-            for s in samples:
-                lane = self.open[s].get(int(tally.runs[s]))
+            turn, outcomes = [], []
+            for s, run in zip(samples, tally.runs[samples].tolist(), strict=True):
+                lane = self.open[s].get(run)
                 if lane is not None and lane in self.ended:
-                    tally.settle(s, self.ended.pop(lane))
-                    self.open[s].pop(int(self.run[lane]))
+                    outcomes.append(self.ended.pop(lane))
+                    self.open[s].pop(run)
                     self.free.append(lane)
                     turn.append(s)
             if not turn:
                 return
             index = torch.tensor(turn, device=tally.best.device)
+            tally.settle(index, outcomes)
             tally.chance[index] = self.rule.chance(
                 tally.clean[index], tally.history[index], tally.runs[index], tally.backward[index]
             )
             on = ~tally.broken[index] & (tally.runs[index] < len(self.recipes)) & self.rule.goes_on(tally.chance[index])
-            for s, goes_on in zip(turn, on.tolist(), strict=True):
+            for s, goes_on, run in zip(turn, on.tolist(), tally.runs[index].tolist(), strict=True):
                 if not goes_on:
                     self._close(s)
-                elif int(tally.runs[s]) not in self.open[s]:
+                elif run not in self.open[s]:
                     self.ready.append(s)
             samples = [s for s, goes_on in zip(turn, on.tolist(), strict=True) if goes_on]
 
     def _close(self, sample: int) -> None:
         """A sample is decided: runs ahead of time leave at the next step, or at once if they have ended."""
         for lane in self.open.pop(sample).values():
-            self.cancelled[lane] = True
+            self.cancelled[lane] = self.doomed = True
             if self.ended.pop(lane, None) is not None:
                 self.free.append(lane)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -109,19 +110,24 @@ class Tally:
         self.runs = torch.zeros_like(self.status)
         self.executed = [0, 0]
 
-    def settle(self, sample: int, run: Run) -> None:
-        """Take over the outcome of a sample's next run: its passes, its least margin, its verdict."""
-        self.forward[sample] += run.forward
-        self.backward[sample] += run.backward
-        self.history[sample, self.runs[sample]] = run.margin
-        self.runs[sample] += 1
-        self.last[sample] = run.end
-        self.status[sample] = run.status
-        self.non_finite[sample] |= run.status == Status.NON_FINITE
-        self.unconfirmed[sample] += run.unconfirmed
-        if run.broken or run.margin < self.best[sample]:
-            self.best[sample], self.points[sample] = run.margin, run.point
-        self.broken[sample] = run.broken
+    def settle(self, samples: Tensor, ended: Sequence[Run]) -> None:
+        """Take over the outcomes of the next runs of different samples: their passes, least margins and verdicts."""
+        points, ends, *columns = zip(*ended, strict=True)
+        device = self.best.device
+        margin = torch.tensor(columns[0], dtype=self.best.dtype, device=device)
+        broken, doubtful, status, forward, backward = (torch.tensor(c, device=device) for c in columns[1:])
+        self.forward[samples] += forward
+        self.backward[samples] += backward
+        self.history[samples, self.runs[samples]] = margin
+        self.runs[samples] += 1
+        self.last[samples] = torch.stack(ends)
+        self.status[samples] = status
+        self.non_finite[samples] |= status == Status.NON_FINITE
+        self.unconfirmed[samples] += doubtful
+        better = broken | (margin < self.best[samples])
+        self.best[samples[better]] = margin[better]
+        self.points[samples[better]] = torch.stack(points)[better]
+        self.broken[samples] = broken
 
     def absorb(self, index: Tensor, other: Tally) -> None:
         """Take over what a later attack found on the samples ``index``, none of them broken before."""

@@ -1,6 +1,6 @@
 """How one step is made."""
 
-from maxslope.schemes.base import Account, Accounting, Here, Memory, Scheme
+from maxslope.schemes.base import Account, Accounting, Adaptive, Here, Memory, Scheme
 from maxslope.schemes.consensus import Consensus
 from maxslope.schemes.explicit import Explicit
 from maxslope.schemes.inner import Best, Descent, Inner, Problem, Solution
@@ -15,6 +15,7 @@ from maxslope.schemes.wrappers import Momentum
 __all__ = [
     "Account",
     "Accounting",
+    "Adaptive",
     "Best",
     "Consensus",
     "Constant",

@@ -86,6 +86,14 @@ class Accounting(Scheme):
         """Read the account from what is carried."""
 
 
+class Adaptive(Accounting):
+    """A scheme that chooses the length of its steps: ``tau`` is the longest it may take, ``passed`` what it took."""
+
+    @abstractmethod
+    def passed(self, memory: Memory) -> Tensor:
+        """Return the time that the last step took, ``[rows]`` float64, read from what is carried."""
+
+
 def length(here: Here, space: Space, rate: float) -> Tensor:
     """Return how far an unconstrained step goes, tau |xi|_*^(q - 1), ``[rows]``; tau itself for rate inf."""
     if rate == torch.inf:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from maxslope._rows import column
@@ -48,4 +49,5 @@ class Explicit(Scheme):
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""
         way = self.space.steepest(here.evaluation.gradient)
-        return here.domain.project(here.x + column(length(here, self.space, self.rate), here.x) * way), memory
+        far = column(length(here, self.space, self.rate), here.x)
+        return here.domain.project(torch.addcmul(here.x, far, way)), memory

@@ -27,15 +27,47 @@ def project(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: 
         centered: whether the origin lies in the box.
     """
     clipped = v.clamp(a, b)
-    inside = lp.norm(clipped) <= radius
+    size = lp.norm(clipped)
+    inside = size <= radius
     if bool(inside.all()):
         return clipped
     if centered and lp.p == 2 and curvature.numel() == 1:
-        d = _fill(lp, v.abs(), _reach(v, a, b), radius).copysign(v)
+        d = _pull_back(lp, v, radius, a, b, clipped, size)
     else:
-        d = _project_by_root(lp, v, radius, a, b, curvature)
-    d = _shrink(lp, d, radius, a, b)
+        d = _shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
     return torch.where(inside[:, None], clipped, d) if bool(inside.any()) else d
+
+
+def _pull_back(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, clipped: Tensor, size: Tensor) -> Tensor:
+    """Return clip(s v, a, b) with the s in [0, 1] for which its l_2 norm is ``radius``; rows inside are left alone.
+
+    In t = s^2 the square of the norm is concave and piecewise linear: Newton's method from t = 1 jumps to the left of
+    the root, then increases to it in finitely many steps, two as a rule when the point has left the ball by a small
+    step. Rows for which the first jump goes too far are filled from zero instead.
+    """
+    tight = 4 * torch.finfo(v.dtype).eps
+    done = size <= radius
+    lost = torch.zeros_like(done)
+    s, d = torch.ones_like(size), clipped
+    target = torch.where(radius > 0, radius, torch.ones_like(radius))
+    for k in range(64):
+        grown = v if k == 0 else v * s[:, None]
+        free = torch.where(d == grown, d, 0.0)  # the coordinates that a change of s moves
+        ratio = (target + size) / target * ((target - size) / target) * (target / lp.norm(free)).square()
+        lost = lost | ~done & ~((ratio > -1) & ratio.isfinite())
+        done = done | lost | (radius == 0)
+        s = torch.where(done, s, s * (1 + ratio).clamp_min(0).sqrt())
+        d = (v * s[:, None]).clamp(a, b)
+        size = lp.norm(d)
+        done = done | ((size - target).abs() <= tight * target)
+        if bool(done.all()):
+            break
+    d = d * torch.where(size > radius, radius / size, torch.ones_like(size))[:, None]
+    lost = lost | ~done
+    if bool(lost.any()):
+        filled = _shrink(lp, _fill(lp, v.abs(), _reach(v, a, b), radius).copysign(v), radius, a, b)
+        d = torch.where(lost[:, None], filled, d)
+    return d
 
 
 def minimize_linear(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, centered: bool) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -36,12 +36,13 @@ class BallBox(Set):
     radius: Tensor
     box: Box
     centered: bool
+    _flat: list[Tensor] = field(default_factory=list, init=False, repr=False)
 
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`. One root in the multiplier of the ball; finitely many Newton steps for l_2."""
         lp, w, a, b = self._coordinates(x)
-        curvature = torch.ones((), dtype=x.dtype, device=x.device) if w.ndim == 0 else flat(w.expand_as(x)) ** -2
-        v = flat((x - self.center) * w)
+        curvature = w if w.ndim == 0 else flat(w.expand_as(x)) ** -2
+        v = flat(x - self.center if w.ndim == 0 else (x - self.center) * w)
         d = _ball.project(lp, v, self.radius, a, b, curvature, centered=self.centered)
         return self._back(d, w)
 
@@ -107,13 +108,18 @@ class BallBox(Set):
     def _coordinates(self, like: Tensor) -> tuple[Lp, Tensor, Tensor, Tensor]:
         """The exponent, the weights (a scalar 1 if none) and the flat bounds in units of the norm around the center."""
         lp, weights = separable(self.norm)
-        w = torch.ones((), dtype=like.dtype, device=like.device) if weights is None else weights.to(like)
-        a, b = (flat(((bound - self.center) * w).expand_as(like)) for bound in (self.box.lo, self.box.hi))
+        known = self._flat
+        if not known or known[0].dtype != like.dtype or known[1].shape[0] != like.shape[0]:
+            w = torch.ones((), dtype=like.dtype, device=like.device) if weights is None else weights.to(like)
+            a, b = (flat(((bound - self.center) * w).expand_as(like)) for bound in (self.box.lo, self.box.hi))
+            known[:] = w, a, b
+        w, a, b = known
         return lp, w, a, b
 
     def _back(self, d: Tensor, w: Tensor) -> Tensor:
         """From flat rows in units of the norm to points; the clip only takes back rounding."""
-        return self.box.project(self.center + d.reshape(-1, *self.center.shape[1:]) / w)
+        d = d.reshape(-1, *self.center.shape[1:])
+        return self.box.project(self.center + (d if w.ndim == 0 else d / w))
 
 
 def ball(norm: Space, center: Tensor, radius: Tensor, box: Box | None = None) -> Box | BallBox:

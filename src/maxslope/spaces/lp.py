@@ -65,13 +65,15 @@ class Lp(Space):
         if math.isinf(self.p):
             return (-xi).sign()
         rows = flat(xi)
+        if self.p == 2:
+            return _opposite(rows).reshape(xi.shape)
         size = rows.abs()
         if self.p == 1:
             at = size.argmax(1, keepdim=True)
             v = torch.zeros_like(rows).scatter_(1, at, -rows.gather(1, at).sign())
         else:
             size = size / _safe(size.amax(1, keepdim=True))
-            powered = size if self.p == 2 else size ** (self.q - 1)
+            powered = size ** (self.q - 1)
             v = -rows.sign() * powered / _safe(_norm(powered, self.p)[:, None])
         return v.reshape(xi.shape)
 
@@ -122,6 +124,9 @@ class Lp(Space):
         return d.sign() if self.p == 1 else d if self.p == 2 else d.sign() * d.abs() ** (self.p - 1)
 
 
+_SHORT = 1 << 14  # coordinates up to which the fused norm, which sums one after the other, loses no digit
+
+
 def radii(key: Tensor, groups: int, size: int, p: float) -> Tensor:
     """Group norms ``[rows, groups]`` of a point uniform in the unit ball of l_p over groups of ``size`` coordinates.
 
@@ -134,15 +139,25 @@ def radii(key: Tensor, groups: int, size: int, p: float) -> Tensor:
     return ((log_power - torch.cat([log_power, extra], 1).logsumexp(1, keepdim=True)) / p).exp()
 
 
+def _opposite(rows: Tensor) -> Tensor:
+    """-rows / |rows|_2; rows whose norm is near the ends of the floating-point range are scaled first."""
+    length = _norm(rows, 2)
+    ordinary = (length > 1e-12) & (length < 1e15)
+    if not bool(ordinary.all()):
+        rows = torch.where(ordinary[:, None], rows, rows / _safe(rows.abs().amax(1, keepdim=True)))
+        length = torch.where(ordinary, length, _safe(_norm(rows, 2)))
+    return rows / -length[:, None]
+
+
 def _norm(rows: Tensor, p: float) -> Tensor:
     """The l_p norm over the last axis of ``[rows, d]``, scaled by the largest modulus."""
     if rows.shape[1] == 0:
         return rows.new_zeros(rows.shape[0])
     if p == 2:
-        square = rows.square().sum(1)
-        plain = (square > 1e-24) & (square < 1e30)  # nothing that counts has over- or underflowed
-        if bool(plain.all()):
-            return square.sqrt()
+        plain = torch.linalg.vector_norm(rows, dim=1) if rows.shape[1] <= _SHORT else rows.square().sum(1).sqrt()
+        harmless = (plain > 1e-12) & (plain < 1e15)  # nothing that counts has over- or underflowed
+        if bool(harmless.all()):
+            return plain
     size = rows.abs()
     if math.isinf(p):
         return size.amax(1)
@@ -151,7 +166,7 @@ def _norm(rows: Tensor, p: float) -> Tensor:
     top = size.amax(1)
     scaled = size / _safe(top)[:, None]
     if p == 2:
-        return torch.where(plain, square.sqrt(), top * scaled.square().sum(1).sqrt())
+        return torch.where(harmless, plain, top * scaled.square().sum(1).sqrt())
     return top * (scaled**p).sum(1) ** (1 / p)
 
 
