@@ -74,6 +74,16 @@ class Rows(NamedTuple):
         memory = tuple(m[index] for m in self.memory)
         return Rows(self.job[index], self.x[index], self.clock[index], self.time[index], memory)
 
+    def put(self, at: Tensor, other: Rows) -> Rows:
+        """Return these rows with those ``at`` replaced by ``other``."""
+
+        def replaced(a: Tensor, b: Tensor) -> Tensor:
+            return a.index_copy(0, at, b)
+
+        memory = tuple(replaced(a, b) for a, b in zip(self.memory, other.memory, strict=True))
+        job, x, clock, time = (replaced(a, b) for a, b in zip(self[:4], other[:4], strict=True))
+        return Rows(job, x, clock, time, memory)
+
     def join(self, other: Rows) -> Rows:
         """Return these rows followed by ``other``."""
         memory = tuple(torch.cat([a, b]) for a, b in zip(self.memory, other.memory, strict=True))
@@ -120,12 +130,12 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
     backward pass of the energy per row, and there is no other loop over steps in the project.
     """
     rows: Rows | None = None
+    gaps: Tensor | None = None  # rows that ended
     known: _Known | None = None
     while True:
-        arrived = feed.admit(room - (0 if rows is None else rows.job.shape[0]))
-        if arrived is not None:
-            fresh = _enter(*arrived, scheme)
-            rows, known = (fresh if rows is None else rows.join(fresh)), None
+        arrived = feed.admit(room - _live(rows, gaps))
+        if arrived is not None or gaps is not None:
+            rows, gaps, known = _refill(rows, gaps, arrived, scheme), None, None
         if rows is None:
             return
         if known is None:
@@ -144,14 +154,43 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
         late = (moved.clock >= known.most) | (moved.time >= known.end)
         status = torch.where(~early & late, int(Status.FINISHED), status)
         leave = status != Status.RUNNING
-        if not bool(leave.any()):
-            rows = moved
-            continue
-        stay_put = moved._replace(x=choose(early, rows.x, moved.x), clock=torch.where(early, rows.clock, moved.clock))
-        feed.report(stay_put.take(leave)._replace(time=torch.where(early, rows.time, moved.time)[leave]), status[leave])
-        rows, known = moved.take(~leave), None
-        if not rows.job.numel():
-            rows = None
+        if bool(leave.any()):
+            gaps = leave.nonzero().squeeze(1)
+            feed.report(_where_they_ended(rows, moved, gaps, early[gaps]), status[gaps])
+        rows = moved
+
+
+def _live(rows: Rows | None, gaps: Tensor | None) -> int:
+    return 0 if rows is None else rows.job.shape[0] - (0 if gaps is None else gaps.shape[0])
+
+
+def _where_they_ended(rows: Rows, moved: Rows, at: Tensor, early: Tensor) -> Rows:
+    """The rows ``at``: before the step where they ended early, after it elsewhere; memory is that after the step."""
+    before, after = rows.take(at), moved.take(at)
+    x, clock, time = (choose(early, b, a) for b, a in zip(before[1:4], after[1:4], strict=True))
+    return Rows(after.job, x, clock, time, after.memory)
+
+
+def _refill(
+    rows: Rows | None, gaps: Tensor | None, arrived: tuple[Tensor, Tensor] | None, scheme: Scheme
+) -> Rows | None:
+    """New rows take the places of those that ended; places without a new row are closed up, further rows follow."""
+    fresh = None if arrived is None else _enter(*arrived, scheme)
+    if rows is None:
+        return fresh
+    if gaps is not None:
+        filled = min(gaps.shape[0], 0 if fresh is None else fresh.job.shape[0])
+        if fresh is not None:
+            rows = rows.put(gaps[:filled], fresh.take(torch.arange(filled, device=gaps.device)))
+            rest = torch.arange(filled, fresh.job.shape[0], device=gaps.device)
+            fresh = fresh.take(rest) if rest.numel() else None
+        if filled < gaps.shape[0]:
+            keep = torch.ones_like(rows.job, dtype=torch.bool)
+            keep[gaps[filled:]] = False
+            rows = rows.take(keep)
+    if fresh is not None:
+        rows = rows.join(fresh)
+    return rows if rows.job.numel() else None
 
 
 class _Known:

@@ -10,62 +10,54 @@ from maxslope.energies import Evaluation
 from maxslope.loop import Rows
 
 
-class Lanes:
-    """Storage of the runs under way, one lane each. Every tensor is ``[lanes]`` or ``[lanes, *shape]``.
-
-    Attributes:
-        margin: the least margin of the run.
-        point: where it was seen.
-        reference: the point remembered for the detection of cycles.
-        level: the energy there.
-    """
-
-    def __init__(self, lanes: int, like: Tensor, *, cyclic: bool) -> None:
-        self.margin = like.new_zeros(lanes)
-        self.point = like.new_zeros(lanes, *like.shape[1:])
-        self.reference = self.point.clone() if cyclic else self.point
-        self.level = torch.zeros_like(self.margin)
-
-    def improve(self, lane: Tensor, x: Tensor, margin: Tensor) -> None:
-        """Keep the point of least margin of each run; NaN never improves."""
-        better = margin < self.margin[lane]
-        self.margin[lane] = torch.where(better, margin, self.margin[lane])
-        index = better.nonzero().squeeze(1)
-        self.point.index_copy_(0, lane[index], x[index])
-
-
 class Watch:
-    """The lanes of the rows under way, gathered once and written back when the rows change.
+    """The rows under way: gathered once when they change, and only where they changed.
 
     A step then costs a comparison of margins where nothing improves, no copy where every row improves, and one
     comparison of energies for the detection of cycles.
 
     Args:
-        lanes: the storage.
-        rows: the rows under way.
-        first: the first step of each, ``[rows]`` float64.
-        final: what its steps tend to, negative where they are constant.
-        steps: its length.
+        lanes: how many lanes there are; a row's job is its lane.
         cyclic: whether cycles are looked for.
     """
 
-    def __init__(self, lanes: Lanes, rows: Rows, first: Tensor, final: Tensor, steps: Tensor, *, cyclic: bool) -> None:
-        self.lanes, self.job, self.cyclic = lanes, rows.job, cyclic
+    def __init__(self, lanes: int, like: Tensor, *, cyclic: bool) -> None:
+        self.cyclic = cyclic
+        self.job = torch.zeros(0, dtype=torch.int64, device=like.device)
+        self.position = torch.zeros(lanes, dtype=torch.int64, device=like.device)
+        self.margin, self.level = like.new_zeros(0), like.new_zeros(0)
+        self.point = self.reference = like[:0]
+
+    def follow(self, rows: Rows, first: Tensor, final: Tensor, steps: Tensor) -> None:
+        """Take note of which rows are under way now; those with clock 0 are new.
+
+        Args:
+            rows: the rows.
+            first: the first step of each, ``[rows]`` float64.
+            final: what its steps tend to, negative where they are constant.
+            steps: its length.
+        """
+        new = rows.clock == 0
+        if self.job.shape != rows.job.shape or not bool((new | (self.job == rows.job)).all()):
+            if not self.job.numel():  # all are new: nothing is read before it is written
+                nothing = rows.x.new_zeros(len(rows.job))
+                self.margin, self.level, self.point = nothing, nothing, rows.x
+                self.reference = rows.x.clone() if self.cyclic else self.reference
+            else:
+                old = torch.where(new, 0, self.position[rows.job])
+                self.margin, self.level, self.point = self.margin[old], self.level[old], self.point[old]
+                self.reference = self.reference[old] if self.cyclic else self.reference
+        self.margin = torch.where(new, torch.inf, self.margin)
+        self.job, self.wait = rows.job, 0
+        self.position[rows.job] = torch.arange(rows.job.numel(), device=rows.job.device)
         self.first, self.final, self.steps = first, final, steps
         self.constant = final < 0
         self.all_constant = bool(self.constant.all())
-        self.margin, self.point = lanes.margin[self.job], lanes.point[self.job]
-        if cyclic:
-            self.reference, self.level = lanes.reference[self.job], lanes.level[self.job]
-            self.wait = 0
 
-    def close(self) -> None:
-        """Write everything back."""
-        self.lanes.margin.index_copy_(0, self.job, self.margin)
-        self.lanes.point.index_copy_(0, self.job, self.point)
-        if self.cyclic:
-            self.lanes.reference.index_copy_(0, self.job, self.reference)
-            self.lanes.level.index_copy_(0, self.job, self.level)
+    def best(self, lane: Tensor) -> tuple[Tensor, Tensor]:
+        """The least margin of each run and where it was seen."""
+        at = self.position[lane]
+        return self.margin[at], self.point[at]
 
     def step(self, clock: Tensor) -> Tensor:
         """The step sizes, ``[rows]`` float64: constant, or cosine from first to final."""
@@ -97,11 +89,9 @@ class Watch:
         if self.wait == 0:
             clock = rows.clock
             keep = (clock & (clock - 1)) == 0
-            if bool(keep.all()):
-                self.reference, self.level = rows.x, evaluation.value
-            else:
-                self.reference = choose(keep, rows.x, self.reference)
-                self.level = torch.where(keep, evaluation.value, self.level)
+            index = keep.nonzero().squeeze(1)
+            self.reference.index_copy_(0, index, rows.x[index])
+            self.level = torch.where(keep, evaluation.value, self.level)
             self.wait = _until_a_power_of_two(clock)
         self.wait -= 1
         return back
@@ -113,4 +103,5 @@ def _until_a_power_of_two(clock: Tensor) -> int:
     >>> _until_a_power_of_two(torch.tensor([0])), _until_a_power_of_two(torch.tensor([5, 9]))
     (1, 3)
     """
-    return min((1 << c.bit_length()) - c for c in set(clock.tolist()))
+    clocks: set[int] = set(clock.tolist())
+    return min((1 << c.bit_length()) - c for c in clocks)

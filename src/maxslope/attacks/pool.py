@@ -11,7 +11,7 @@ from torch import Tensor
 from maxslope import _random
 from maxslope._rows import choose
 from maxslope._status import Status
-from maxslope.attacks._watch import Lanes, Watch
+from maxslope.attacks._watch import Watch
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.starts import Origin
@@ -55,7 +55,7 @@ class Pool(Feed, StepSize):
         self.ready: deque[int] = deque(range(n))
         self.open: dict[int, dict[int, int]] = {}  # sample -> run -> lane
         self.ended: dict[int, Run] = {}  # lane -> outcome, until its turn
-        self.pending: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.pending: list[tuple[Tensor, ...]] = []  # lanes, where they ended, why, the least margin and where
         self.waited = 0
         self.ranked: Tensor | None = None
         self.known = torch.zeros(n, dtype=torch.bool, device=device)
@@ -74,8 +74,7 @@ class Pool(Feed, StepSize):
         self.doomed = False  # whether a lane under way is cancelled
         self.entered = False  # whether a sample's first run has made no step yet
         self.cyclic = any(r.last is None and r.steps > _SHORT for r in runs) and isinstance(task.domain, Box)
-        self.lanes = Lanes(lanes, task.x, cyclic=self.cyclic)
-        self.watch: Watch | None = None
+        self.watch = Watch(lanes, task.x, cyclic=self.cyclic)
 
     def go(self) -> Tally:
         """Run everything and return what is known of each sample."""
@@ -86,7 +85,7 @@ class Pool(Feed, StepSize):
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         """See :class:`Feed`."""
         while True:
-            waiting, live = sum(lane.numel() for lane, _, _ in self.pending), self.room - room
+            waiting, live = sum(ended[0].numel() for ended in self.pending), self.room - room
             self.waited += waiting > 0
             if waiting and (waiting >= self.tile // 2 or not live or self.waited > _PATIENCE):
                 self._verify()
@@ -98,7 +97,9 @@ class Pool(Feed, StepSize):
             lane, x = self._enter(turns)
             moving = self.steps[self.run[lane]] * self.task.eps[self.sample[lane]] > 0
             if not bool(moving.all()):
-                self.pending.append((lane[~moving], x[~moving], torch.full_like(lane[~moving], int(Status.FINISHED))))
+                still, at = lane[~moving], x[~moving]
+                nothing = at.new_full((len(at),), torch.inf)
+                self.pending.append((still, at, torch.full_like(still, int(Status.FINISHED)), nothing, at))
             if bool(moving.any()):
                 return lane[moving], x[moving]
 
@@ -119,48 +120,37 @@ class Pool(Feed, StepSize):
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
         """See :class:`StepSize`."""
-        assert self.watch is not None  # the loop observes before it steps
         return self.watch.step(clock)
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
         """See :class:`Feed`."""
         lane, tally = rows.job, self.tally
         tally.execute(lane.numel(), self.task.network.tile, 1, self.backward)
-        watch = self._watching(rows)
+        if self.watch.job is not lane:
+            run, eps = self.run[lane], self.task.eps[self.sample[lane]].double()
+            final = torch.where(self.final[run] < 0, -1.0, self.final[run] * eps)  # of constant steps, at eps 0 too
+            self.watch.follow(rows, self.first[run] * eps, final, self.steps[run])
         if self.entered:
             new = ((rows.clock == 0) & (self.run[lane] == 0)).nonzero().squeeze(1)
             tally.clean[self.sample[lane[new]]] = evaluation.margin[new]
             self.entered = False
-        watch.improve(rows.x, evaluation.margin)
-        back = watch.cycles(rows, evaluation) if self.cyclic else None
+        self.watch.improve(rows.x, evaluation.margin)
+        back = self.watch.cycles(rows, evaluation) if self.cyclic else None
         if not self.doomed:
             return back
         return self.cancelled[lane] if back is None else self.cancelled[lane] | back
 
-    def _watching(self, rows: Rows) -> Watch:
-        """What is known of the rows under way, after what was known of the ones before is written back."""
-        if self.watch is not None and self.watch.job is rows.job:
-            return self.watch
-        if self.watch is not None:
-            self.watch.close()
-        run, eps = self.run[rows.job], self.task.eps[self.sample[rows.job]].double()
-        first, final = self.first[run] * eps, self.final[run] * eps
-        final = torch.where(self.final[run] < 0, -1.0, final)  # of constant steps, at eps 0 too
-        self.watch = Watch(self.lanes, rows, first, final, self.steps[run], cyclic=self.cyclic)
-        return self.watch
-
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Feed`."""
-        if self.watch is not None:
-            self.watch.close()
-            self.watch = None
         self.doomed = False  # every cancelled row leaves at once
         # A row that ended before its step was evaluated once more than it moved.
         self.made[ended.job] = ended.clock + (status != Status.FINISHED)
         gone = self.cancelled[ended.job]
         self._release(ended.job[gone].tolist())
         if not bool(gone.all()):
-            self.pending.append((ended.job[~gone], ended.x[~gone], status[~gone]))
+            stays = ~gone
+            lane = ended.job[stays]
+            self.pending.append((lane, ended.x[stays], status[stays], *self.watch.best(lane)))
 
     def _next(self, room: int, live: int) -> list[tuple[int, int]]:
         """The (sample, run) pairs that enter now: samples whose turn it is, then runs ahead of time, not padding."""
@@ -193,7 +183,7 @@ class Pool(Feed, StepSize):
         for at, (s, r) in zip(lane.tolist(), turns, strict=True):
             self.open[s][r] = at
         self.sample[lane], self.run[lane], self.made[lane] = sample, run, 0
-        self.lanes.margin[lane], self.cancelled[lane] = torch.inf, False
+        self.cancelled[lane] = False
         self.entered = self.entered or bool((run == 0).any())
         self._rank(sample, run)
         key = _random.keys(task.seed, task.ids[sample], run)
@@ -209,11 +199,11 @@ class Pool(Feed, StepSize):
 
     def _verify(self) -> None:
         """Recompute the verdict at every point handed back, then settle what can be settled."""
-        lane, x, status = (torch.cat(parts) for parts in zip(*self.pending, strict=True))
+        lane, x, status, margin, point = (torch.cat(parts) for parts in zip(*self.pending, strict=True))
         self.pending, self.waited = [], 0
         gone = self.cancelled[lane]
         self._release(lane[gone].tolist())
-        lane, x, status = lane[~gone], x[~gone], status[~gone]
+        lane, x, status, margin, point = (t[~gone] for t in (lane, x, status, margin, point))
         if not lane.numel():
             return
         task, sample = self.task, self.sample[lane]
@@ -222,9 +212,10 @@ class Pool(Feed, StepSize):
         finite = e.value.isfinite()
         broken = e.reached & finite & task.allowed(sample, x)
         # What breaks is the verified point; an error that verification does not confirm is not even a small margin.
-        self.lanes.improve(lane, x, e.margin)
-        least = torch.where(broken, e.margin, torch.where(e.reached, torch.inf, self.lanes.margin[lane]))
-        point = choose(broken, x, self.lanes.point[lane])
+        better = e.margin < margin
+        least = torch.where(broken | better, e.margin, margin)
+        least = torch.where(e.reached & ~broken, torch.inf, least)
+        point = choose(broken | better, x, point)
         status = torch.where(broken, int(Status.REACHED), torch.where(finite, status, int(Status.NON_FINITE)))
         doubtful = (status == Status.REACHED) & ~broken
         backward = self.made[lane] * self.backward

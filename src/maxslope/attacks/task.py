@@ -198,5 +198,5 @@ def tile_for(x: Tensor) -> int:
     64
     """
     size = max(x[0].numel(), 1)
-    tile = max(8, min(64, 1 << (int(262144 / size).bit_length() - 1)))
+    tile = max(8, min(64, 1 << (max(int(98304 / size), 1).bit_length() - 1)))
     return tile if x.device.type == "cpu" else 8 * tile

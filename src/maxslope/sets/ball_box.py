@@ -41,8 +41,9 @@ class BallBox(Set):
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`. One root in the multiplier of the ball; finitely many Newton steps for l_2."""
         lp, w, a, b = self._coordinates(x)
-        curvature = w if w.ndim == 0 else flat(w.expand_as(x)) ** -2
-        v = flat(x - self.center if w.ndim == 0 else (x - self.center) * w)
+        plain = separable(self.norm)[1] is None  # w is 1
+        curvature = w if plain else flat(w.expand_as(x)) ** -2
+        v = flat(x - self.center if plain else (x - self.center) * w)
         d = _ball.project(lp, v, self.radius, a, b, curvature, centered=self.centered)
         return self._back(d, w)
 
@@ -119,7 +120,8 @@ class BallBox(Set):
     def _back(self, d: Tensor, w: Tensor) -> Tensor:
         """From flat rows in units of the norm to points; the clip only takes back rounding."""
         d = d.reshape(-1, *self.center.shape[1:])
-        return self.box.project(self.center + (d if w.ndim == 0 else d / w))
+        _, weights = separable(self.norm)  # a single weight for all coordinates is a weight too
+        return self.box.project(self.center + (d if weights is None else d / w))
 
 
 def ball(norm: Space, center: Tensor, radius: Tensor, box: Box | None = None) -> Box | BallBox:

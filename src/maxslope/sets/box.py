@@ -55,7 +55,7 @@ class Box(Set):
         """See :class:`Set`. For l_inf, clipping the unconstrained step is exact."""
         lp, weights = separable(space)
         if math.isinf(lp.p):
-            return self.project(x + column(tau, x) * space.steepest(xi))
+            return self.project(torch.addcmul(x, column(tau, x), space.steepest(xi)))
         w = weights.to(x) if weights is not None else x.new_ones(())
         a, b = ((bound.expand_as(x) - x) * w for bound in (self.lo, self.hi))
         d = _ball.minimize_linear(lp, flat(xi / w), tau, flat(a), flat(b), centered=True)
