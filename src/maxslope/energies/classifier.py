@@ -38,9 +38,7 @@ class Network:
         """Return ``[rows, classes]`` for one call's worth of points."""
         out = self.model(x)
         _checks.logits(out, x.shape[0])
-        if out.ndim == 1 or out.shape[1] == 1:
-            z = out.reshape(-1)
-            out = torch.stack([torch.zeros_like(z), z], 1)
+        out = as_logits(out)
         _checks.classes(self.largest_label, out.shape[1])
         if not self._inspected:
             self._inspected.append(True)
@@ -61,6 +59,18 @@ class Network:
         """Return the logits of any number of points without gradient."""
         with torch.no_grad():
             return torch.cat([self.logits(part)[:real] for part, _, real in self.calls(x)])
+
+
+def as_logits(out: Tensor) -> Tensor:
+    """Return outputs ``[rows, classes]`` as they are, and one-output binary ones as the two logits (0, z).
+
+    >>> as_logits(torch.tensor([3.0]))
+    tensor([[0., 3.]])
+    """
+    if out.ndim > 1 and out.shape[1] > 1:
+        return out
+    z = out.reshape(-1)
+    return torch.stack([torch.zeros_like(z), z], 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Distributions: clouds of labeled points, adversaries that move them, exact transport distances."""
 
-from maxslope.transport.adversary import Adversary, adversary, cloud_space
+from maxslope.spaces.cloud import cloud_space
+from maxslope.transport.adversary import Adversary, adversary
 from maxslope.transport.clouds import Cloud, Potential, clouds, particle_speeds
 from maxslope.transport.distance import distance
 from maxslope.transport.dual import Dual, dual

@@ -1,4 +1,4 @@
-"""Clouds of labeled points, and energies of clouds."""
+"""Clouds of labeled points."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from maxslope.curve import Curve
-from maxslope.energies import Energy, Evaluation
+from maxslope.energies.potential import Potential
 from maxslope.spaces import Space
+
+__all__ = ["Cloud", "Potential", "clouds", "particle_speeds"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,53 +47,6 @@ class Cloud:
     def moved(self, points: Tensor) -> Cloud:
         """Return the cloud whose i-th point is now ``points[i]``."""
         return Cloud(points, self.labels)
-
-
-@dataclass(frozen=True, eq=False)
-class Potential(Energy):
-    """The potential energy of a cloud, (1/n) sum_i E(x_i), of one row that holds n particles.
-
-    Its gradient has the particle gradients over n as entries. The goal is reached where it is for every particle.
-
-    Args:
-        base: E, row for row with the particles.
-
-    Source: arXiv:2406.05376, section 5 (potential energies on Wasserstein spaces).
-
-    >>> import torch
-    >>> from maxslope.energies import Quadratic
-    >>> Potential(Quadratic(torch.eye(2))).evaluate(torch.ones(1, 4, 2)).value
-    tensor([1.])
-    """
-
-    base: Energy
-
-    def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        return self._gather(self.base.evaluate(_particles(x)), x)
-
-    def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        return self._gather(self.base.look(_particles(x)), x)
-
-    def take(self, index: Tensor) -> Potential:
-        """See :class:`Energy`; there is one row, so nothing to choose from."""
-        return self
-
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`; passes per particle."""
-        return self.base.passes
-
-    def _gather(self, e: Evaluation, x: Tensor) -> Evaluation:
-        gradient = e.gradient.reshape(x.shape) / x.shape[1] if e.gradient.numel() else e.gradient.reshape(1, -1)
-        return Evaluation(e.value.mean()[None], gradient, e.margin.mean()[None], e.reached.all()[None])
-
-
-def _particles(x: Tensor) -> Tensor:
-    if x.shape[0] != 1:
-        raise ValueError(f"A cloud is a single row [1, n, *shape], got {x.shape[0]} rows; run clouds one by one.")
-    return x[0]
 
 
 def clouds(curve: Curve, labels: Tensor) -> list[Cloud]:

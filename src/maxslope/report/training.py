@@ -1,0 +1,196 @@
+"""Figures of a training: epochs, decision boundaries in the plane, the curve of weights, margins and distances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from maxslope.energies.classifier import as_logits
+from maxslope.report.canvas import COLORS, INK, blank, save, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from maxslope.curve import Curve
+    from maxslope.training import Geometry
+
+_CLASSES = ("#9fc3e7", "#f3b58e", "#9ed5c9", "#c9b3f2", "#e3cf98", "#c3cad4", "#ecadc9", "#aad9b4")
+
+
+def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str = "") -> None:
+    """Write the epochs of a training: loss, accuracies where they were checked, gradients a sample, guard.
+
+    Args:
+        history: of a :class:`maxslope.training.Fitted`.
+        path: without an ending; SVG and PNG files are written.
+        title: above the picture.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        ValueError: if no epoch was completed.
+    """
+    if not history:
+        raise ValueError("A picture of a training needs at least one completed epoch, got none.")
+    epochs = [record["epoch"] for record in history]
+    checked = [record for record in history if "robust" in record]
+    figure = blank(10.5, 3.1)
+    loss, accuracy, cost = figure.subplots(1, 3)
+    loss.plot(epochs, [record["loss"] for record in history], color=COLORS[0], linewidth=1.4)
+    loss.set_ylim(bottom=0)
+    loss.set_title("mean loss of the epoch's batches", fontsize=9, color=INK)
+    for k, name in enumerate(("clean", "robust")):
+        values = [100 * record[name] for record in checked]
+        accuracy.plot([r["epoch"] for r in checked], values, color=COLORS[k], marker="o", markersize=3, label=name)
+    accuracy.set_title("accuracy on held-out samples, %", fontsize=9, color=INK)
+    if checked:
+        accuracy.set_ylim(0, 100)
+        accuracy.legend(frameon=False, fontsize=8)
+    else:
+        accuracy.text(0.5, 0.5, "not checked", ha="center", color=INK, transform=accuracy.transAxes)
+    cost.plot(epochs, [record["backward"] for record in history], color=COLORS[0], linewidth=1.4, label="gradients")
+    cost.plot(epochs, [record["radius"] for record in history], color=COLORS[2], linewidth=1.2, label="radius / eps")
+    cost.plot(epochs, [record["ratio"] for record in history], color=COLORS[1], linewidth=1.2, label="guard's ratio")
+    cost.set_title("inner gradients a sample", fontsize=9, color=INK)
+    cost.set_ylim(bottom=0)
+    cost.legend(frameon=False, fontsize=8)
+    for axis in (loss, accuracy, cost):
+        axis.set_xlabel("epoch", color=INK)
+        tidy(axis)
+    if title:
+        figure.suptitle(title, color=INK, fontsize=11)
+    save(figure, path)
+
+
+def draw_boundaries(
+    models: Mapping[str, Callable[[Tensor], Tensor]], x: Tensor, y: Tensor, eps: float, path: Path, *, p: float = 2.0
+) -> None:
+    """Write the regions of classifiers of the plane, side by side, with samples and the budgets of a few.
+
+    Args:
+        models: by name; from ``[rows, 2]`` to logits.
+        x: samples, ``[n, 2]``.
+        y: labels, ``[n]``.
+        eps: the radius of the drawn budgets.
+        path: without an ending; SVG and PNG files are written.
+        p: of the norm: 2 draws disks, inf draws boxes, 1 draws diamonds.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        ValueError: if the samples are not points of the plane.
+    """
+    if x.ndim != 2 or x.shape[1] != 2:
+        raise ValueError(f"Decision boundaries are drawn in the plane, for samples [n, 2], got {tuple(x.shape)}.")
+    low, high = x.amin(0) - 2 * eps, x.amax(0) + 2 * eps
+    figure = blank(3.6 * len(models), 3.4 * float((high - low)[1] / (high - low)[0]) + 0.4)
+    axes = figure.subplots(1, len(models), squeeze=False)[0]
+    across, up = (torch.linspace(float(a), float(b), 240) for a, b in zip(low, high, strict=True))
+    grid = torch.cartesian_prod(across, up).to(x)
+    classes = int(y.max()) + 1
+    for axis, (name, model) in zip(axes, models.items(), strict=True):
+        with torch.no_grad():
+            logits = as_logits(model(grid))
+        region = logits.argmax(1).reshape(240, 240).T
+        axis.contourf(across, up, region, levels=[k - 0.5 for k in range(classes + 1)], colors=_CLASSES[:classes])
+        top = logits.topk(2, 1).values
+        if classes == 2:
+            sign = (logits[:, 1] - logits[:, 0]).reshape(240, 240).T
+            axis.contour(across, up, sign, levels=[0.0], colors=INK, linewidths=1.2)
+        else:
+            axis.contour(across, up, (top[:, 0] - top[:, 1]).reshape(240, 240).T, levels=[0.02], colors=INK)
+        for c in range(classes):
+            axis.scatter(*x[y == c].T, s=5, color=COLORS[c], linewidths=0)
+        _budgets(axis, x, eps, p)
+        axis.set_title(name, fontsize=10, color=INK)
+        axis.set_aspect("equal")
+        axis.set_xticks([])
+        axis.set_yticks([])
+    save(figure, path)
+
+
+def _budgets(axis: Axes, x: Tensor, eps: float, p: float) -> None:
+    """The balls around a few samples far from each other."""
+    from matplotlib.patches import Polygon
+
+    chosen = [0]
+    for _ in range(min(9, len(x) - 1)):
+        chosen.append(int(torch.cdist(x, x[chosen]).amin(1).argmax()))
+    angle = torch.linspace(0, 2 * torch.pi, 121)[:-1]
+    circle = torch.stack([angle.cos(), angle.sin()], 1).double()
+    outline = eps * circle / torch.linalg.vector_norm(circle, ord=p, dim=1, keepdim=True)
+    for i in chosen:
+        axis.add_patch(Polygon((outline + x[i]).tolist(), fill=False, edgecolor=INK, linewidth=0.7))
+
+
+def draw_geometry(found: Mapping[str, Geometry], eps: float, path: Path) -> None:
+    """Write distributions of margins, distances to the boundary and local Lipschitz constants, say before and after.
+
+    Args:
+        found: what :func:`maxslope.training.geometry` returned, by name.
+        eps: the radius that is marked among the distances.
+        path: without an ending; SVG and PNG files are written.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    figure = blank(10.5, 3.1)
+    axes = figure.subplots(1, 3)
+    panels = (
+        ("margin", "logit margin at the samples"),
+        ("distance", "distance to the nearest error found"),
+        ("lipschitz", "local Lipschitz constant of the margin"),
+    )
+    for axis, (name, title) in zip(axes, panels, strict=True):
+        values = [getattr(g, name).double().cpu() for g in found.values()]
+        values = [v[v.isfinite()] for v in values]
+        whole = torch.cat(values)
+        edges = torch.linspace(float(whole.min()), float(whole.quantile(0.995)) + 1e-12, 25).tolist()
+        for k, (label, v) in enumerate(zip(found, values, strict=True)):
+            shown = v.clamp_max(edges[-1]).tolist()
+            style = {"bins": edges, "color": COLORS[k], "weights": [100 / len(shown)] * len(shown)}
+            axis.hist(shown, histtype="stepfilled", alpha=0.18, **style)
+            axis.hist(shown, histtype="step", linewidth=1.3, label=label, **style)
+        axis.set_title(title, fontsize=9, color=INK)
+        axis.set_ylabel("samples, %", color=INK)
+        tidy(axis)
+    axes[0].axvline(0, color=INK, linewidth=0.8, linestyle=":")
+    axes[1].axvline(eps, color=INK, linewidth=0.8, linestyle=":")
+    axes[2].legend(frameon=False, fontsize=8)
+    save(figure, path)
+
+
+def draw_weights(curve: Curve, path: Path) -> None:
+    """Write a curve of weights: energy against time, and what is left of it by the energy dissipation equality.
+
+    The two lines agree for a gradient flow. Other optimizers move further than |dE| in their time, or elsewhere: for
+    them the second line falls faster, and by how much is the dissipation defect.
+
+    Args:
+        curve: of one row, such as ``Fitted.curve``.
+        path: without an ending; SVG and PNG files are written.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    figure = blank(7.2, 3.1)
+    left, right = figure.subplots(1, 2)
+    time, energy, slope = (column[:, 0].cpu() for column in (curve.time, curve.energy, curve.slope))
+    passed = time.diff()
+    # energy dissipation equality of a curve of rate 2: E(0) - E(t) = int |w'|^2 / 2 + |dE|^2 / 2
+    rate = (slope[1:] ** 2 + slope[:-1] ** 2) / 4 + curve.speed[:, 0].cpu() ** 2 / 2
+    spent = torch.cat([torch.zeros(1, dtype=time.dtype), (rate * passed).cumsum(0)])
+    left.plot(time, energy, color=COLORS[0], linewidth=1.4, label="energy on the frozen batch")
+    left.plot(time, energy[0] - spent, color=COLORS[1], linewidth=1.1, linestyle="--", label="energy - dissipation")
+    left.legend(frameon=False, fontsize=8)
+    room = 0.1 * float(energy.max() - energy.min()) + 1e-12
+    left.set_ylim(float(energy.min()) - room, float(energy.max()) + room)
+    right.semilogy(time, slope.clamp_min(1e-12), color=COLORS[0], linewidth=1.4)
+    right.set_title("slope |dE|", fontsize=9, color=INK)
+    right.tick_params(which="both", labelsize=8)
+    for axis in (left, right):
+        axis.set_xlabel("time (sum of learning rates)", color=INK)
+        tidy(axis)
+    save(figure, path)

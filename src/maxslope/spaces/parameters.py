@@ -1,0 +1,145 @@
+"""A model's weights as one row, and norms of weights layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from maxslope import _random
+from maxslope._rows import flat
+from maxslope.spaces.base import Space
+from maxslope.spaces.lp import Lp
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each weight of a model lies in a row ``[1, d]``: the trainable parameters one after the other.
+
+    Args:
+        names: of the parameters.
+        shapes: of the parameters.
+
+    >>> net = nn.Linear(2, 3)
+    >>> layout = Layout.of(net)
+    >>> layout.row(net).shape
+    torch.Size([1, 9])
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[torch.Size, ...]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Layout:
+        """Return the layout of the parameters that require a gradient.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        held = {name: p.shape for name, p in model.named_parameters() if p.requires_grad}
+        if not held:
+            raise ValueError("The model has no parameter that requires a gradient: nothing would be trained.")
+        return cls(tuple(held), tuple(held.values()))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of entries of each parameter."""
+        return tuple(shape.numel() for shape in self.shapes)
+
+    def row(self, model: nn.Module) -> Tensor:
+        """Return a copy of the weights, ``[1, d]``."""
+        held = dict(model.named_parameters())
+        return torch.cat([held[name].detach().reshape(-1) for name in self.names])[None]
+
+    def gradient(self, model: nn.Module) -> Tensor:
+        """Return a copy of the weights' gradients, ``[1, d]``, zero where there is none."""
+        held = [dict(model.named_parameters())[name] for name in self.names]
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad.detach() for p in held]
+        return torch.cat([g.reshape(-1) for g in parts])[None]
+
+    def load(self, model: nn.Module, row: Tensor) -> None:
+        """Copy a row ``[1, d]`` into the model's weights."""
+        held = dict(model.named_parameters())
+        with torch.no_grad():
+            for name, part in self.tensors(row[0]).items():
+                held[name].copy_(part)
+
+    def tensors(self, weights: Tensor) -> dict[str, Tensor]:
+        """Return views of weights ``[d]`` as parameters by name."""
+        parts = torch.split(weights, list(self.sizes))
+        return {n: p.reshape(s) for n, p, s in zip(self.names, parts, self.shapes, strict=True)}
+
+
+@dataclass(frozen=True)
+class Layered(Space):
+    """The norm | (|w_g|_inner)_g |_outer over consecutive groups g of a row, such as the layers of a network.
+
+    Unlike in :class:`Mixed`, groups may differ in size. With the outer norm l_inf every layer moves as far as every
+    other; with the outer norm l_1 only the layer that pays most moves.
+
+    Args:
+        outer: the norm across groups.
+        inner: the norm within a group.
+        sizes: entries of each group, ``Layout.of(model).sizes`` for a network.
+
+    Raises:
+        ValueError: if a size is less than 1, or a row has another number of entries.
+
+    Source: arXiv:2406.05376, section 2 (the duality map of any norm drives a flow).
+
+    >>> import math
+    >>> Layered(Lp(math.inf), Lp(2), (2, 1)).norm(torch.tensor([[3.0, 4.0, 1.0]]))
+    tensor([5.])
+    """
+
+    outer: Lp
+    inner: Lp
+    sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.sizes or min(self.sizes) < 1:
+            raise ValueError(f"Layered needs groups of at least one entry, got sizes={self.sizes!r}.")
+
+    def norm(self, v: Tensor) -> Tensor:
+        """See :class:`Space`."""
+        return self.outer.norm(torch.stack([self.inner.norm(part) for part in self._split(v)], 1))
+
+    def dual_norm(self, xi: Tensor) -> Tensor:
+        """See :class:`Space`."""
+        return self.outer.dual_norm(self._duals(xi))
+
+    def steepest(self, xi: Tensor) -> Tensor:
+        """See :class:`Space`."""
+        share = -self.outer.steepest(self._duals(xi))
+        parts = [share[:, g, None] * self.inner.steepest(part) for g, part in enumerate(self._split(xi))]
+        return torch.cat(parts, 1).reshape(xi.shape)
+
+    def sample(self, key: Tensor, like: Tensor) -> Tensor:
+        """See :class:`Space`.
+
+        A product of inner balls is uniform for the outer norm l_inf. For a finite outer norm l_p the norms r_g of the
+        groups have density proportional to prod r_g^(n_g - 1) on its unit ball: r_g^p are Dirichlet variables.
+        """
+        key = key.expand(like.shape[0])
+        groups = [self.inner.sample(_random.keys(5, key, g), part.double()) for g, part in enumerate(self._split(like))]
+        if self.outer.p == torch.inf:
+            return torch.cat(groups, 1).reshape(like.shape).to(like.dtype)
+        p = self.outer.p
+        draws = [_random.gamma(_random.keys(6, key, g), n / p, (1,))[:, 0] for g, n in enumerate(self.sizes)]
+        rest = -_random.uniform(_random.keys(8, key), (1,))[:, 0].log()
+        total = torch.stack([*draws, rest]).sum(0)
+        parts = [
+            part * ((draw / total) ** (1 / p) / self.inner.norm(part))[:, None]
+            for part, draw in zip(groups, draws, strict=True)
+        ]
+        return torch.cat(parts, 1).reshape(like.shape).to(like.dtype)
+
+    def _duals(self, xi: Tensor) -> Tensor:
+        return torch.stack([self.inner.dual_norm(part) for part in self._split(xi)], 1)
+
+    def _split(self, v: Tensor) -> tuple[Tensor, ...]:
+        rows = flat(v)
+        if rows.shape[1] != sum(self.sizes):
+            raise ValueError(f"Layered has groups of {sum(self.sizes)} entries in all, the rows have {rows.shape[1]}.")
+        return torch.split(rows, list(self.sizes), 1)

@@ -1,0 +1,48 @@
+"""Adversarial training: a flow of weights with a flow inside."""
+
+from maxslope.training.adversary import Adversary, ByRecipe, Drawn, Each, Perturbed, Pointwise, Problem, Worst
+from maxslope.training.checkpoint import Checkpoint
+from maxslope.training.distributed import World, processes, world
+from maxslope.training.fit import fit
+from maxslope.training.geometry import Geometry, geometry
+from maxslope.training.guard import Guard
+from maxslope.training.inner import Inner
+from maxslope.training.objective import AdversarialRisk, Objective, Ramp, Trades
+from maxslope.training.plan import Check, Fitted, Moment, Plan, Trace, adam, one_cycle
+from maxslope.training.shared import Lagrangian, Shared
+from maxslope.training.weights import Optimizer, Risk
+
+__all__ = [
+    "AdversarialRisk",
+    "Adversary",
+    "ByRecipe",
+    "Check",
+    "Checkpoint",
+    "Drawn",
+    "Each",
+    "Fitted",
+    "Geometry",
+    "Guard",
+    "Inner",
+    "Lagrangian",
+    "Moment",
+    "Objective",
+    "Optimizer",
+    "Perturbed",
+    "Plan",
+    "Pointwise",
+    "Problem",
+    "Ramp",
+    "Risk",
+    "Shared",
+    "Trace",
+    "Trades",
+    "World",
+    "Worst",
+    "adam",
+    "fit",
+    "geometry",
+    "one_cycle",
+    "processes",
+    "world",
+]

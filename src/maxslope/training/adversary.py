@@ -1,0 +1,271 @@
+"""Adversaries of a training step: they map a batch to the points at which the weights are trained."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from maxslope import _random
+from maxslope._rows import choose, per_row
+from maxslope.attacks import Recipe, attack
+from maxslope.attacks.starts import Origin
+from maxslope.energies import Energy
+from maxslope.schemes import SemiImplicit
+from maxslope.sets import Budget
+from maxslope.training.inner import Ascent, Inner
+from maxslope.training.memory import Memory
+
+
+class Problem(NamedTuple):
+    """What an adversary may know of a training step.
+
+    Attributes:
+        net: the model, in evaluation mode.
+        energy: minus the loss that is raised, row for row.
+        x: clean points, ``[rows, *shape]``.
+        y: labels, ``[rows]``.
+        ids: which samples these are, ``[rows]``; None where nobody knows, and then nothing is remembered.
+        key: ``[rows]`` int64, from (seed, sample id, clock).
+        scale: what every radius is multiplied by (a curriculum).
+        more: gradients a sample on top of what the adversary would spend (a remedy).
+        cold: whether what is remembered is to be ignored.
+        memory: of samples.
+        slot: the name of this adversary in the memory.
+    """
+
+    net: Any
+    energy: Energy
+    x: Tensor
+    y: Tensor
+    ids: Tensor | None
+    key: Tensor
+    scale: float
+    more: int
+    cold: bool
+    memory: Memory
+    slot: str
+
+    def take(self, index: Tensor) -> Problem:
+        """Return the problem of the rows ``index``."""
+        ids = None if self.ids is None else self.ids[index]
+        x, y, key = self.x[index], self.y[index], self.key[index]
+        return self._replace(energy=self.energy.take(index), x=x, y=y, ids=ids, key=key)
+
+
+class Perturbed(NamedTuple):
+    """What an adversary found.
+
+    Attributes:
+        points: ``[m, *shape]``.
+        rows: ``[m]``, the row of the batch each point belongs to.
+        forward: forward passes, in rows.
+        backward: backward passes, in rows.
+    """
+
+    points: Tensor
+    rows: Tensor
+    forward: int
+    backward: int
+
+
+class Adversary(ABC):
+    """Looks for points near a batch at which the loss is large. Frozen: what it remembers is in the memory."""
+
+    @abstractmethod
+    def perturb(self, problem: Problem) -> Perturbed:
+        """Return points of the budget; the model is in evaluation mode, and no gradient reaches a weight."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pointwise(Adversary):
+    """Everyone has the same budget: max { l(h(z), y) : |z - x| <= eps }, a flow for each sample.
+
+    This is the adversary in W_inf: its risk is the average of pointwise suprema.
+
+    Args:
+        budget: such as ``Linf(8 / 255)``, one eps for all.
+        inner: how much is spent on a sample.
+
+    Raises:
+        ValueError: if the budget has an eps per sample, which a batch cannot be matched with.
+
+    Source: arXiv:1706.06083, equation (2.1); arXiv:2406.05376, section 5 (W_inf).
+
+    >>> from maxslope import Linf
+    >>> Pointwise(Linf(0.1)).inner.steps
+    3
+    """
+
+    budget: Budget
+    inner: Inner = field(default_factory=Inner)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.budget, Budget):
+            raise TypeError(f"The budget is a Budget such as Linf(8 / 255), got {self.budget!r}.")
+        if isinstance(self.budget.eps, Tensor) and self.budget.eps.ndim:
+            raise ValueError(
+                f"An adversary of training has one eps, got {tuple(self.budget.eps.shape)} of them; batches change."
+            )
+
+    def perturb(self, problem: Problem) -> Perturbed:
+        """See :class:`Adversary`."""
+        x = problem.x
+        budget = Budget(self.budget.norm, float(self.budget.eps) * problem.scale, self.budget.box)
+        eps, domain = per_row(budget.eps, x), budget.around(x)
+        inner = replace(self.inner, steps=self.inner.steps + problem.more)
+        start, scale = self._start(problem, budget, eps)
+        climb = Ascent(problem.energy, domain, domain.project(start), eps, scale, inner).go(
+            lambda tau: SemiImplicit(tau, budget.norm)
+        )
+        if problem.ids is not None and self.inner.warm and not problem.cold:
+            problem.memory.keep(problem.slot, problem.ids, climb.points - x, climb.scale, eps)
+        spent = int(climb.spent.sum())
+        return Perturbed(climb.points, torch.arange(x.shape[0], device=x.device), spent, spent)
+
+    def _start(self, problem: Problem, budget: Budget, eps: Tensor) -> tuple[Tensor, Tensor]:
+        """Where each row starts and how long its steps are: as remembered, or as the rules say."""
+        x, scale = problem.x, torch.ones_like(eps)
+        known = torch.zeros_like(eps, dtype=torch.bool)
+        offset = x
+        if problem.ids is not None and self.inner.warm and not problem.cold:
+            offset, scale, known = problem.memory.recall(problem.slot, problem.ids, x, eps)
+            if bool(known.all()):
+                return x + offset, scale
+        start = self.inner.start.points(Origin(x, eps, budget, problem.key, x, x))
+        return choose(known, x + offset, start), torch.where(known, scale, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class ByRecipe(Adversary):
+    """Any named attack: what ``maxslope.attack`` returns for a recipe, verified and counted.
+
+    Points of samples that did not break are those of least margin. Costs more than :class:`Pointwise` for the same
+    steps (verdicts are verified), and stops at the first error.
+
+    Args:
+        budget: such as ``L1(12.0)``.
+        recipe: such as ``recipes.pgd(10)``.
+
+    >>> from maxslope import L2, recipes
+    >>> ByRecipe(L2(0.5), recipes.fgsm()).recipe.name
+    'FGSM'
+    """
+
+    budget: Budget
+    recipe: Recipe
+
+    def perturb(self, problem: Problem) -> Perturbed:
+        """See :class:`Adversary`."""
+        x = problem.x
+        budget = Budget(self.budget.norm, self.budget.eps * problem.scale, self.budget.box)
+        recipe = replace(self.recipe, steps=self.recipe.steps + problem.more)
+        found = attack(
+            problem.net, x, problem.y, budget, recipe=recipe, ids=problem.key, batch_size=x.shape[0], certify=False
+        )
+        rows = torch.arange(x.shape[0], device=x.device)
+        return Perturbed(found.points, rows, int(found.forward.sum()), int(found.backward.sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class Worst(Adversary):
+    """The worst of several adversaries, sample by sample: max over budgets of the loss.
+
+    Args:
+        adversaries: of any kinds and budgets.
+
+    Source: arXiv:1904.13000, section 3 (the max strategy).
+    """
+
+    adversaries: Sequence[Adversary]
+
+    def __post_init__(self) -> None:
+        _some(self.adversaries)
+
+    def perturb(self, problem: Problem) -> Perturbed:
+        """See :class:`Adversary`; one forward pass more for each adversary."""
+        found = [a.perturb(p) for a, p in zip(self.adversaries, _slots(problem, len(self.adversaries)), strict=True)]
+        best, worst = found[0].points, problem.energy.look(found[0].points).value
+        for other in found[1:]:
+            value = problem.energy.look(other.points).value
+            best, worst = choose(value < worst, other.points, best), torch.minimum(value, worst)
+        forward = sum(f.forward + f.points.shape[0] for f in found)
+        return Perturbed(best, found[0].rows, forward, sum(f.backward for f in found))
+
+
+@dataclass(frozen=True, eq=False)
+class Each(Adversary):
+    """All of several adversaries: the weights see every sample once for each, the risk is their average.
+
+    Args:
+        adversaries: of any kinds and budgets.
+
+    Source: arXiv:1904.13000, section 3 (the average strategy).
+    """
+
+    adversaries: Sequence[Adversary]
+
+    def __post_init__(self) -> None:
+        _some(self.adversaries)
+
+    def perturb(self, problem: Problem) -> Perturbed:
+        """See :class:`Adversary`."""
+        found = [a.perturb(p) for a, p in zip(self.adversaries, _slots(problem, len(self.adversaries)), strict=True)]
+        points, rows = torch.cat([f.points for f in found]), torch.cat([f.rows for f in found])
+        return Perturbed(points, rows, sum(f.forward for f in found), sum(f.backward for f in found))
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn(Adversary):
+    """One of several adversaries for each sample, drawn afresh at every step by (seed, sample id, step).
+
+    A mixture at the price of one adversary.
+
+    Args:
+        adversaries: of any kinds and budgets.
+        shares: how often each is drawn; equally often by default.
+
+    Raises:
+        ValueError: if the shares are not one nonnegative number for each adversary, with a positive sum.
+    """
+
+    adversaries: Sequence[Adversary]
+    shares: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        _some(self.adversaries)
+        shares = self.shares or [1.0] * len(self.adversaries)
+        if len(shares) != len(self.adversaries) or min(shares) < 0 or not math.fsum(shares) > 0:
+            raise ValueError(
+                f"Drawn needs one share >= 0 for each of its {len(self.adversaries)} adversaries, and a positive sum, "
+                f"got {self.shares!r}."
+            )
+
+    def perturb(self, problem: Problem) -> Perturbed:
+        """See :class:`Adversary`."""
+        shares = torch.tensor(self.shares or [1.0] * len(self.adversaries), dtype=torch.float64)
+        edges = (shares.cumsum(0) / shares.sum()).to(problem.x.device)
+        lot = _random.uniform(_random.keys(11, problem.key), (1,))[:, 0]
+        choice = torch.searchsorted(edges, lot).clamp_max(len(edges) - 1)
+        points, forward, backward = problem.x.clone(), 0, 0
+        for k, (adversary, part) in enumerate(zip(self.adversaries, _slots(problem, len(edges)), strict=True)):
+            index = (choice == k).nonzero().squeeze(1)
+            if index.numel():
+                found = adversary.perturb(part.take(index))
+                points[index[found.rows]] = found.points
+                forward, backward = forward + found.forward, backward + found.backward
+        return Perturbed(points, torch.arange(points.shape[0], device=points.device), forward, backward)
+
+
+def _slots(problem: Problem, count: int) -> list[Problem]:
+    return [problem._replace(slot=f"{problem.slot}.{k}") for k in range(count)]
+
+
+def _some(adversaries: Sequence[Adversary]) -> None:
+    if not adversaries or not all(isinstance(a, Adversary) for a in adversaries):
+        raise ValueError(f"A mixture needs at least one adversary such as Pointwise(Linf(0.1)), got {adversaries!r}.")

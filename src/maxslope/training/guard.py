@@ -1,0 +1,111 @@
+"""Against catastrophic overfitting: an indicator computed during training, and a remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope.training.adversary import Adversary, Perturbed, Problem
+from maxslope.training.distributed import summed
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Compares, on a slice of the batch, the loss a training step sees with what a few cold steps more find.
+
+    ratio = (0.1 + mean loss after ``steps`` more gradients from a cold start) / (0.1 + mean loss at the training's
+    points).
+    Where the loss is locally linear it is near 1. In catastrophic overfitting the weights learn to fool the few
+    steps of the training: the ratio jumps above 2 to 50 within an epoch, and accuracy under longer attacks falls to 0.
+
+    The remedy: for the next ``hold`` calls everyone spends ``steps`` gradients more, from a cold start; an alarm soon
+    after doubles the hold.
+
+    Args:
+        every: calls of the objective between two looks.
+        share: of the batch that is looked at, in (0, 1].
+        steps: gradients more than the training spends, in the look and in the remedy.
+        threshold: the ratio that sounds the alarm, above 1.
+        hold: calls of the objective that the remedy lasts.
+
+    Raises:
+        ValueError: if a number is out of range.
+
+    Source: arXiv:2001.03994, section 5 (the phenomenon); arXiv:2006.03089 (a few steps of PGD as the remedy);
+    arXiv:2007.02617 (local linearity as the indicator).
+
+    >>> Guard().threshold
+    2.0
+    """
+
+    every: int = 20
+    share: float = 0.25
+    steps: int = 5
+    threshold: float = 2.0
+    hold: int = 40
+
+    def __post_init__(self) -> None:
+        if min(self.every, self.steps, self.hold) < 1 or not 0 < self.share <= 1 or not self.threshold > 1:
+            raise ValueError(
+                f"A guard needs every, steps, hold >= 1, a share in (0, 1] and a threshold > 1, got {self!r}."
+            )
+
+
+class Watch:
+    """The state of a guard: what it last saw, since when the remedy is on, and how often the alarm rang."""
+
+    def __init__(self, guard: Guard | None) -> None:
+        self.guard = guard
+        self.ratio = 1.0
+        self.alarms = 0
+        self.until = 0  # the call at which the remedy ends
+        self.length = 0 if guard is None else guard.hold
+        self.spent = [0, 0]
+
+    def more(self, clock: int) -> int:
+        """The gradients a sample spends on top, at this call."""
+        return self.guard.steps if self.guard is not None and clock < self.until else 0
+
+    def look(self, problem: Problem, adversary: Adversary, found: Perturbed, clock: int) -> bool:
+        """Measure the ratio where it is time to; return whether the alarm rings."""
+        guard = self.guard
+        if guard is None or clock % guard.every or clock < self.until:
+            return False
+        # By sample, not by place, so that the slice of a batch does not depend on how processes divide it.
+        chosen = (problem.key & 0xFFFF) < guard.share * 0x10000
+        index = chosen.nonzero().squeeze(1)
+        total = torch.zeros(4, dtype=torch.float64, device=problem.x.device)
+        if index.numel():
+            mine = chosen[found.rows]
+            part = problem.take(index)._replace(more=guard.steps, cold=True)
+            other = adversary.perturb(part)
+            own = _loss(problem, found.rows[mine], found.points[mine])
+            few = _loss(part, other.rows, other.points)
+            total = torch.stack([own.sum(), own.new_tensor(own.numel()), few.sum(), few.new_tensor(few.numel())])
+            self.spent[0] += other.forward + own.numel() + few.numel()
+            self.spent[1] += other.backward
+        a, n, b, m = summed(total).tolist()
+        if not n:
+            return False
+        self.ratio = (b / m + 0.1) / (a / n + 0.1)
+        if self.ratio <= guard.threshold:
+            return False
+        self.length = 2 * self.length if self.alarms and clock - self.until <= 10 * guard.every else guard.hold
+        self.until = clock + 1 + self.length
+        self.alarms += 1
+        return True
+
+    def state(self) -> dict[str, float]:
+        """Return what must be known to go on."""
+        return {"ratio": self.ratio, "alarms": self.alarms, "until": self.until, "length": self.length}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Take back what ``state`` returned."""
+        self.ratio, self.alarms = float(state["ratio"]), int(state["alarms"])
+        self.until, self.length = int(state["until"]), int(state["length"])
+
+
+def _loss(problem: Problem, rows: Tensor, points: Tensor) -> Tensor:
+    return -problem.energy.take(rows).look(points).value.double()

@@ -1,0 +1,154 @@
+"""The flow inside: a few steps up the loss, more where they pay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import inner
+from maxslope.attacks.starts import Clean, Start
+from maxslope.energies import Energy, Evaluation
+from maxslope.loop import Feed, Rows, Stop, march
+from maxslope.schemes import Scheme, StepSize
+from maxslope.sets import Set
+
+
+@dataclass(frozen=True)
+class Inner:
+    """How much the inner flow spends on a sample, and when it has had enough.
+
+    Step k of a sample has length first * eps * scale * (1 + cos(pi k / steps)) / 2. The scale starts at 1, halves after
+    a step that gained less than a quarter of what its linearization promised, grows by half after one that gained more
+    than three quarters, and is remembered with the sample. A row stops where the linear gap
+    max { <grad l, z - x> : z allowed } is at most ``tolerance``: to first order no allowed point costs it more.
+
+    Args:
+        steps: most gradients a sample; 1 is single-step training.
+        first: the first step in units of eps.
+        tolerance: the linear gap, in units of the loss, at which a row stops; 0 stops none.
+        ceiling: the loss above which a row stops: it is lost already, and going further only makes it harder
+            (arXiv:2002.11242).
+        adapt: whether step lengths follow the ratio of gain to promise.
+        start: of samples that are not remembered.
+        warm: whether samples are remembered; then the next flow starts where the last one ended.
+
+    Raises:
+        ValueError: if ``steps`` is less than 1, ``first`` is not positive or ``tolerance`` is negative.
+
+    >>> Inner(steps=1, first=1.25).steps
+    1
+    """
+
+    steps: int = 3
+    first: float = 1.0
+    tolerance: float = 0.0
+    ceiling: float = torch.inf
+    adapt: bool = True
+    start: Start = field(default_factory=Clean)
+    warm: bool = True
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.first > 0 or not self.tolerance >= 0:
+            raise ValueError(
+                f"An inner flow needs steps >= 1, first > 0 and tolerance >= 0, got steps={self.steps}, "
+                f"first={self.first}, tolerance={self.tolerance}; for training without an adversary use eps 0."
+            )
+
+
+class Climb(NamedTuple):
+    """Where an inner flow ended.
+
+    Attributes:
+        points: ``[rows, *shape]``, in the domain.
+        scale: ``[rows]``, of the step lengths.
+        spent: gradients of each row, ``[rows]`` int64; as many forward as backward passes.
+    """
+
+    points: Tensor
+    scale: Tensor
+    spent: Tensor
+
+
+class Ascent(Feed, StepSize):
+    """Takes every row of a batch from its start to its own end; all rows at once, so that a step is one model call.
+
+    Args:
+        energy: minus the loss, row for row.
+        domain: the allowed sets.
+        start: ``[rows, *shape]``, in them.
+        reach: the first step lengths, ``[rows]``.
+        scale: what they are multiplied by.
+        inner: the rules.
+    """
+
+    def __init__(self, energy: Energy, domain: Set, start: Tensor, reach: Tensor, scale: Tensor, inner: Inner) -> None:
+        self.energy, self.domain, self.rules = energy, domain, inner
+        self.reach, self.scale = reach.double() * inner.first, scale.double()
+        self.end = start
+        self.spent = torch.zeros(start.shape[0], dtype=torch.int64, device=start.device)
+        self.waiting = True
+        self.before: tuple[Tensor, Tensor, Evaluation] | None = None
+
+    def go(self, scheme: Callable[[StepSize], Scheme]) -> Climb:
+        """Run and return where the rows ended."""
+        start = self.end
+        self.end = start.clone()
+        self._arriving = start
+        march(self, scheme(self), stop=Stop(), room=start.shape[0])
+        return Climb(self.end, self.scale.to(start.dtype), self.spent)
+
+    def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
+        """See :class:`Feed`."""
+        if not self.waiting:
+            return None
+        self.waiting = False
+        return torch.arange(room, device=self.end.device), self._arriving
+
+    def problem(self, job: Tensor) -> tuple[Energy, Set]:
+        """See :class:`Feed`."""
+        whole = job.numel() == self.end.shape[0]
+        return (self.energy, self.domain) if whole else (self.energy.take(job), self.domain.take(job))
+
+    def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Feed`."""
+        return torch.full_like(job, self.rules.steps), torch.full_like(self.reach[job], torch.inf)
+
+    def at(self, clock: Tensor, row: Tensor) -> Tensor:
+        """See :class:`StepSize`."""
+        return self.reach[row] * self.scale[row] * (1 + torch.cos(torch.pi * clock / self.rules.steps)) / 2
+
+    def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
+        """See :class:`Feed`."""
+        self.spent[rows.job] += 1
+        if self.rules.adapt and self.rules.steps > 1:
+            self._rescale(rows, evaluation)
+        enough: Tensor | None = None
+        if self.rules.ceiling < torch.inf:
+            enough = -evaluation.value > self.rules.ceiling
+        if self.rules.tolerance > 0:
+            closed = domain.gap(evaluation.gradient, rows.x) <= self.rules.tolerance
+            enough = closed if enough is None else enough | closed
+        return enough
+
+    def report(self, ended: Rows, status: Tensor) -> None:
+        """See :class:`Feed`."""
+        self.end[ended.job] = ended.x
+
+    def _rescale(self, rows: Rows, evaluation: Evaluation) -> None:
+        """Compare what the last step gained with what its linearization promised."""
+        if self.before is not None:
+            job, x, last = self.before
+            if job.numel() != rows.job.numel():
+                at = torch.searchsorted(job, rows.job)
+                x, last = x[at], Evaluation(*(t[at] for t in last))
+            promised = inner(last.gradient, rows.x - x)
+            gained = evaluation.value - last.value
+            scale = self.scale[rows.job]
+            scale = torch.where(gained > 0.25 * promised, scale / 2, scale)  # both are negative when all is well
+            scale = torch.where((gained < 0.75 * promised) & (promised < 0), scale * 1.5, scale)
+            self.scale[rows.job] = scale.clamp(0.125, 2.0)
+        self.before = (rows.job, rows.x, evaluation)

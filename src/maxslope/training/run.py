@@ -1,0 +1,223 @@
+"""A training under way: everything one step, one epoch or one checkpoint needs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from maxslope import _random
+from maxslope.attacks import attack
+from maxslope.curve import Curve
+from maxslope.spaces import Lp
+from maxslope.spaces.parameters import Layout
+from maxslope.training._modes import inference
+from maxslope.training.checkpoint import Checkpoint
+from maxslope.training.distributed import summed, world
+from maxslope.training.objective import Objective
+from maxslope.training.plan import Check, Moment, Plan, Trace
+from maxslope.training.source import Batch, Source, Transform
+from maxslope.training.weights import Risk
+
+_LOG = logging.getLogger("maxslope.training")
+
+
+class Run:
+    """The state of a training between two steps; ``loss`` and ``advance`` make one, ``settle`` does what is due."""
+
+    def __init__(self, model: nn.Module, objective: Objective, plan: Plan, source: Source, seed: int) -> None:
+        self.model, self.objective, self.plan, self.source, self.seed = model, objective, plan, source, seed
+        self.layout = Layout.of(model)
+        self.steps = plan.epochs * source.batches
+        self.device = next(p.device for p in model.parameters())
+        self.optimizer = plan.optimizer([p for p in model.parameters() if p.requires_grad])
+        self.scheduler = plan.schedule(self.optimizer, self.steps)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=plan.precision == torch.float16)
+        self.mean: AveragedModel | None = None
+        if plan.average is not None:
+            decay = get_ema_multi_avg_fn(plan.average)  # type: ignore[no-untyped-call]
+            self.mean = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
+        self.transform: Transform | None = None
+        self.check: Check | None = None
+        self.checkpoint: Checkpoint | None = None
+        self.trace: Trace | None = None
+        self.progress: Callable[[Moment], None] | None = None
+        self.step, self.total, self.clock = 0, 0.0, 0.0
+        self.spent_before: dict[str, int] = dict(objective.spent)
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] | None = None
+        self.best_robust, self.waited, self.stopped = -1.0, 0, False
+        self.instants: list[tuple[float, Tensor, float, float]] = []
+        self.batches: Iterator[Batch] | None = None
+        self.began = time.perf_counter()
+        self.wrapped: nn.Module = model
+        if world().size > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            self.wrapped = DistributedDataParallel(model, device_ids=ids)
+
+    @property
+    def network(self) -> nn.Module:
+        """What is checked and handed back."""
+        return self.model if self.mean is None else self.mean.module
+
+    def loss(self) -> Tensor:
+        """Take the next batch; leave its gradient on the parameters and return its loss.
+
+        What is random in the model (dropout) is keyed by (seed, step, process), and the caller's generators are left
+        as they were.
+        """
+        if self.batches is None:
+            self.batches = self.source.steps(self.step, self.steps)
+        ids, x, y = next(self.batches)
+        x, y, ids = x.to(self.device), y.to(self.device), ids.to(self.device)
+        if self.transform is not None:
+            epoch = self.step // self.source.batches
+            x = self.transform(x, _random.keys(self.seed, 7, ids, epoch))
+        self.optimizer.zero_grad(set_to_none=True)
+        precision = self.plan.precision
+        half = torch.autocast(self.device.type, precision) if precision is not None else nullcontext()
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), half:
+            torch.manual_seed(int(_random.keys(self.seed, 13, self.step, world().rank)))
+            loss = self.objective(self.wrapped, x, y, ids)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimizer)
+        return loss.detach()
+
+    def advance(self, loss: float) -> Tensor:
+        """Make the optimizer's step and return the weights."""
+        self.clock += float(self.optimizer.param_groups[0]["lr"])
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.scheduler.step()
+        if self.mean is not None:
+            self.mean.update_parameters(self.model)
+        self.step += 1
+        self.total += loss
+        self._tell(loss)
+        return self.layout.row(self.model)
+
+    def settle(self) -> None:
+        """Do what is due at these weights: the record of an epoch, a check, an instant of the trace, a checkpoint."""
+        ended = self.step > 0 and self.step % self.source.batches == 0
+        if self.trace is not None and self.step % self.trace.every == 0:
+            self._instant(self.trace)
+        if ended and (not self.history or self.history[-1]["step"] < self.step):
+            self._epoch()
+        if self.checkpoint is None or self.step == 0:
+            return
+        every = self.checkpoint.every or self.source.batches
+        if self.step % every == 0 or self.step == self.steps or self.stopped:
+            self._save(self.checkpoint)
+
+    def _epoch(self) -> None:
+        epoch, spent = self.step // self.source.batches, self.objective.spent
+        new = {k: v - self.spent_before.get(k, 0) for k, v in spent.items()}
+        self.spent_before = spent
+        counts = [self.total, 1.0, new["backward"], new["samples"]]
+        loss, size, backward, samples = summed(torch.tensor(counts, dtype=torch.float64, device=self.device)).tolist()
+        record = {
+            "epoch": epoch,
+            "step": self.step,
+            "loss": loss / size / self.source.batches,
+            "rate": float(self.optimizer.param_groups[0]["lr"]),
+            "backward": backward / samples,
+            **self.objective.condition,
+            "seconds": time.perf_counter() - self.began,
+        }
+        self.total = 0.0
+        if self.check is not None and (epoch % self.check.every == 0 or self.step == self.steps):
+            record |= self._checked(self.check)
+        self.history.append(record)
+        self._tell(loss / size / self.source.batches)
+        _LOG.info(
+            "epoch %d: %s", epoch, ", ".join(f"{k} {v:.4g}" for k, v in record.items() if k not in ("epoch", "step"))
+        )
+
+    def _tell(self, loss: float) -> None:
+        if self.progress is not None:
+            last = self.history[-1] if self.history else {}
+            self.progress(Moment(self.step, self.steps, len(self.history), loss, last))
+
+    def _checked(self, check: Check) -> dict[str, float]:
+        """Clean and verified robust accuracy; the best weights are kept, and patience is lost."""
+        rank, size = world()
+        ids = torch.arange(check.x.shape[0])[rank::size]
+        x, y = (t[ids.to(t.device)].to(self.device) for t in (check.x, check.y))
+        with inference(self.network):
+            result = attack(
+                self.network, x, y, check.budget.take(ids), effort=check.effort, ids=ids, seed=self.seed, certify=False
+            )
+            clean = (self.network(x).argmax(1) == y).sum()
+        stands = (~result.broken & ~result.non_finite).sum()
+        counts = summed(torch.stack([clean, stands, torch.tensor(ids.numel(), device=self.device)]).double())
+        clean_accuracy, robust = (counts[:2] / counts[2]).tolist()
+        if robust > self.best_robust:
+            self.best_robust, self.waited = robust, 0
+            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        else:
+            self.waited += 1
+            self.stopped = check.patience is not None and self.waited >= check.patience
+        return {"clean": clean_accuracy, "robust": robust}
+
+    def _instant(self, trace: Trace) -> None:
+        if self.instants and self.instants[-1][0] >= self.clock > 0:
+            return
+        row = self.layout.row(self.model)
+        seen = Risk(self.model, trace.objective, trace.x.to(self.device), trace.y.to(self.device)).evaluate(row)
+        self.instants.append((self.clock, row[0], float(seen.value), float(Lp(2).dual_norm(seen.gradient))))
+
+    def curve(self, status: int) -> Curve | None:
+        """Return the recorded curve of weights, one row."""
+        if not self.instants:
+            return None
+        times, points, energy, slope = zip(*self.instants, strict=True)
+        column = [torch.tensor(v, dtype=torch.float64, device=self.device)[:, None] for v in (times, energy, slope)]
+        count = torch.tensor([self.step], device=self.device)
+        ended = torch.full_like(count, status)
+        return Curve(
+            column[0], torch.stack(points)[:, None], column[1], column[2], column[1], ended, count, count, Lp(2), 2.0
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must agree for a checkpoint to be continued."""
+        return {
+            "seed": self.seed,
+            "epochs": self.plan.epochs,
+            "batch size": self.plan.batch_size,
+            "samples": self.source.samples,
+            "weights": {n: list(s) for n, s in zip(self.layout.names, self.layout.shapes, strict=True)},
+        }
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        if world().rank:
+            return
+        numbers = ("step", "total", "clock", "history", "best", "best_robust", "waited", "stopped", "instants")
+        state = {name: getattr(self, name) for name in numbers}
+        state |= {name: part.state_dict() for name, part in self._parts().items()}
+        state |= {"objective": self.objective.state(), "spent before": self.spent_before}
+        checkpoint.save(state | {"fingerprint": self.fingerprint()})
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on where the checkpoint was written, if there is one."""
+        state = checkpoint.load(self.fingerprint())
+        if state is None:
+            return
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.objective.restore(state["objective"], self.device)
+        self.spent_before = state["spent before"]
+        for name in ("step", "total", "clock", "history", "best", "best_robust", "waited", "stopped", "instants"):
+            setattr(self, name, state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        """Everything of torch that has a state."""
+        parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler}
+        return parts if self.mean is None else parts | {"mean": self.mean}
