@@ -1,0 +1,152 @@
+"""Soft suprema (log-sum-exp) over balls, on the cells of a band."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from maxslope.boundary.window import Offset, Window, directions, mean_width, spiral
+from maxslope.spaces import Lp
+
+
+class Cells:
+    """Some cells of a grid in one list; what is not among them is absent.
+
+    Args:
+        mask: bool ``[*shape]``.
+        reach: the largest coordinate of an offset that will be asked for.
+    """
+
+    def __init__(self, mask: Tensor, reach: int) -> None:
+        self.size = int(mask.sum())
+        padded = torch.nn.functional.pad(mask, (reach, reach) * mask.ndim)
+        self.where = padded.flatten().nonzero()[:, 0]
+        self.number = torch.full((padded.numel(),), self.size, device=mask.device)
+        self.number[self.where] = torch.arange(self.size, device=mask.device)
+        self.strides = padded.stride()
+
+    def neighbors(self, offset: Offset) -> Tensor:
+        """Return the numbers of the cells at ``offset`` from each, ``[size]``; the size itself where absent."""
+        return self.number[self.where + sum(o * s for o, s in zip(offset, self.strides, strict=True))]
+
+
+class Variation(ABC):
+    """The first variation of  sum_i a_i (LSE u - u)_i + b_i (u - LSEmin u)_i  on a band.
+
+    LSE u = (1/beta) log sum_o exp(beta u(. + o)) and LSEmin u = -LSE(-u), over the points o of a ball.
+    """
+
+    @abstractmethod
+    def at(self, u: Tensor) -> Tensor:
+        """Return the gradient at ``u``, ``[size]``; wrong within two reaches of where the band ends inside the grid."""
+
+
+class LatticeVariation(Variation):
+    """Over the lattice ball, by running sums along the last axis and a sum over lines.
+
+    With e = exp(beta u), S = W * e and S' = W * (1/e): e (W * (a/S)) - a + b - (W * (b/S')) / e.
+    """
+
+    def __init__(self, cells: Cells, window: Window, beta: float, weights: Tensor) -> None:
+        self.beta, self.weights = beta, weights
+        ends: dict[Offset, int] = {}
+        for o in window.offsets:
+            ends[o[:-1]] = max(ends.get(o[:-1], 0), o[-1])
+        home = (0,) * (window.dim - 1)
+        self.along = [
+            (cells.neighbors((*home, k)), cells.neighbors((*home, -k))) for k in range(1, max(ends.values()) + 1)
+        ]
+        self.lines = [(None if o == home else cells.neighbors((*o, 0)), end) for o, end in sorted(ends.items())]
+
+    def total(self, v: Tensor) -> Tensor:
+        """Return the sums of ``v``, ``[k, size]``, over the window of every cell."""
+        nothing = v.new_zeros(v.shape[0], 1)
+        runs, padded = [v], torch.cat([v, nothing], 1)
+        for after, before in self.along:
+            runs.append(runs[-1] + padded.index_select(1, after) + padded.index_select(1, before))
+        spare = [torch.cat([run, nothing], 1) for run in runs]
+        out = torch.zeros_like(v)
+        for index, end in self.lines:
+            out = out + (runs[end] if index is None else spare[end].index_select(1, index))
+        return out
+
+    def at(self, u: Tensor) -> Tensor:
+        """See :class:`Variation`."""
+        e = (self.beta * u).exp()
+        both = torch.stack([e, 1 / e])
+        pull = both * self.total(self.weights / self.total(both)) - self.weights
+        return pull[0] - pull[1]
+
+
+class SphereVariation(Variation):
+    """Over points of the continuous ball, where u is interpolated linearly between cells."""
+
+    def __init__(self, cells: Cells, points: Tensor, beta: float, weights: Tensor) -> None:
+        self.beta, self.weights = beta, weights
+        offsets, stencil = stencils(points)
+        self.index = torch.stack([cells.neighbors(o) for o in offsets], 1)
+        self.stencil = stencil.to(weights)
+        absent = (self.index == cells.size).to(weights) @ (self.stencil > 0).to(weights)
+        self.present = (absent == 0).to(weights)
+
+    def at(self, u: Tensor) -> Tensor:
+        """See :class:`Variation`."""
+        near = torch.cat([u, u.new_zeros(1)])[self.index] @ self.stencil
+        e = (self.beta * near).exp()
+        up, down = e * self.present, self.present / e
+        a, b = self.weights
+        pull = (a / up.sum(1))[:, None] * up - (b / down.sum(1))[:, None] * down
+        out = u.new_zeros(u.shape[0] + 1)
+        out.index_add_(0, self.index.flatten(), (pull @ self.stencil.T).flatten())
+        gradient: Tensor = out[:-1] - a + b
+        return gradient
+
+
+def stencils(points: Tensor) -> tuple[list[Offset], Tensor]:
+    """Return lattice offsets and the weights ``[offsets, points]`` of multilinear interpolation at ``points``."""
+    base = (points + 1e-9).floor()
+    share = (points - base).clamp(0, 1)
+    entries: dict[Offset, dict[int, float]] = {}
+    for corner in itertools.product((0, 1), repeat=points.shape[1]):
+        side = torch.tensor(corner)
+        weight = torch.where(side == 1, share, 1 - share).prod(1)
+        for k, (o, w) in enumerate(zip((base.long() + side).tolist(), weight.tolist(), strict=True)):
+            if w > 1e-12:
+                entries.setdefault(tuple(o), {})[k] = w
+    offsets = sorted(entries)
+    table = torch.zeros(len(offsets), points.shape[0], dtype=torch.float64)
+    for row, o in enumerate(offsets):
+        for k, w in entries[o].items():
+            table[row, k] = w
+    return offsets, table
+
+
+def sphere_points(radius: float, count: int, space: Lp, dim: int) -> Tensor:
+    """Return the center, ``count`` points of the sphere of a norm and as many of half the radius, ``[n, dim]``.
+
+    The points come in opposite pairs, so that infima are suprema of the complement.
+    """
+    if dim == 2:
+        angle = 2 * math.pi * torch.arange(count, dtype=torch.float64) / count
+        nu = torch.stack([angle.cos(), angle.sin()], 1)
+    else:
+        upper = spiral((torch.arange(count // 2, dtype=torch.float64) + 0.5) / (count // 2))
+        nu = torch.cat([upper, -upper])
+    outer = radius * nu / space.norm(nu)[:, None]
+    return torch.cat([torch.zeros(1, dim, dtype=torch.float64), outer, outer / 2])
+
+
+def gibbs_width(points: Tensor, sharpness: float, space: Lp) -> float:
+    """Return m / h: what a soft perimeter of functions with |grad u| = 1 is to be divided by, in cells.
+
+    m / h = mean_nu <o, nu>_b / mean_nu |nu|_*, with <.>_b the mean under weights exp(b <o, nu>): the first variation of
+    LSE along a plane with normal nu.
+    """
+    nu = directions(points.shape[1])
+    thickness = nu @ points.T
+    mean = (thickness * (sharpness * thickness).softmax(1)).sum(1).mean()
+    return float(mean) / mean_width(space, points.shape[1])

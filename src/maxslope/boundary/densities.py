@@ -1,0 +1,195 @@
+"""The two classes: densities rho0 and rho1 on a grid, from functions, samples or images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope.boundary import _optional as optional
+from maxslope.boundary.grid import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Densities:
+    """Densities of the classes 0 and 1, with their priors: the integrals of rho0 and rho1 add up to the mass.
+
+    Args:
+        rho0: ``[*shape]``, not negative, in mass per length^d.
+        rho1: likewise.
+
+    Raises:
+        ValueError: if the shapes differ, a value is negative or not finite, or all are zero.
+
+    >>> d = Densities(torch.full((8, 8), 1.0), torch.full((8, 8), 3.0))
+    >>> float(d.eta[0, 0]), d.rho.dtype
+    (0.75, torch.float64)
+    """
+
+    rho0: Tensor
+    rho1: Tensor
+
+    def __post_init__(self) -> None:
+        if self.rho0.shape != self.rho1.shape:
+            raise ValueError(
+                f"The two densities share one grid, got shapes {tuple(self.rho0.shape)} and {tuple(self.rho1.shape)}."
+            )
+        for name in ("rho0", "rho1"):
+            value: Tensor = getattr(self, name).detach().double()
+            if not bool((value.isfinite() & (value >= 0)).all()):
+                raise ValueError(
+                    f"Densities are finite and not negative, got {name} with minimum {float(value.min())}."
+                )
+            object.__setattr__(self, name, value)
+        if not float(self.rho.max()) > 0:
+            raise ValueError("Densities must be positive somewhere, got zeros everywhere.")
+
+    @property
+    def rho(self) -> Tensor:
+        """rho0 + rho1."""
+        return self.rho0 + self.rho1
+
+    @property
+    def eta(self) -> Tensor:
+        """P(y = 1 | x) = rho1 / rho; 1/2 where there is no mass."""
+        rho = self.rho
+        return torch.where(rho > 0, self.rho1 / torch.where(rho > 0, rho, 1.0), 0.5)
+
+    @property
+    def bayes(self) -> Tensor:
+        """2 eta - 1, positive where the Bayes classifier says 1."""
+        return 2 * self.eta - 1
+
+    def mass(self, grid: Grid) -> float:
+        """Return the integral of rho."""
+        return float(grid.function(self.rho).sum()) * grid.cell
+
+    def symmetrized(self) -> Densities:
+        """Return both classes with rho / 2: the perimeter keeps its limit and loses its error of first order in eps."""
+        return Densities(self.rho / 2, self.rho / 2)
+
+    def floored(self, share: float = 1e-3) -> Densities:
+        """Return densities with rho >= share max rho: the law divides by rho, and its drift is clipped there.
+
+        Raises:
+            ValueError: if the share is not in [0, 1).
+        """
+        if not 0 <= share < 1:
+            raise ValueError(f"The floor is a share of the largest density in [0, 1), got {share!r}.")
+        missing = (share * self.rho.max() - self.rho).clamp_min(0) / 2
+        return Densities(self.rho0 + missing, self.rho1 + missing)
+
+    def to(self, like: Tensor) -> Densities:
+        """Return the densities on the device of ``like``."""
+        return Densities(self.rho0.to(like.device), self.rho1.to(like.device))
+
+    @staticmethod
+    def from_functions(grid: Grid, f0: Callable[[Tensor], Tensor], f1: Callable[[Tensor], Tensor]) -> Densities:
+        """Return the values of two functions of points ``[*shape, d]`` at the centers.
+
+        >>> grid = Grid((8, 8), -1, 1)
+        >>> Densities.from_functions(grid, lambda x: x[..., 0].exp(), lambda x: 1 - 0 * x[..., 0]).rho.shape
+        torch.Size([8, 8])
+        """
+        x = grid.points()
+        return Densities(grid.function(f0(x), "A density"), grid.function(f1(x), "A density"))
+
+    @staticmethod
+    def from_samples(grid: Grid, x: Tensor, y: Tensor, bandwidth: float | None = None) -> Densities:
+        """Return Gaussian kernel density estimates, the priors being the shares of the labels.
+
+        rho_k(z) = (1/n) sum_{y_i = k} N(z; x_i, bandwidth^2 I), reflected at the edge so that mass stays. Samples are
+        shared among the nearest cells, which widens them by h^2/6 a direction, and the kernel is narrowed by as much.
+
+        Args:
+            grid: where.
+            x: ``[n, d]``, samples in the box.
+            y: ``[n]``, labels 0 and 1.
+            bandwidth: standard deviation of the kernel, in length units; by default Scott's rule, by class,
+                sigma n_k^(-1/(d+4)).
+
+        Raises:
+            ValueError: if shapes do not match, labels are not 0 and 1, samples lie outside, or the bandwidth is less
+                than h.
+
+        Source: D. W. Scott, Multivariate Density Estimation (1992), section 6.3.
+        """
+        if x.ndim != 2 or x.shape[1] != grid.dim or y.shape != x.shape[:1] or not x.shape[0]:
+            raise ValueError(
+                f"Samples are [n, {grid.dim}] with one label each, got shapes {tuple(x.shape)} and {tuple(y.shape)}."
+            )
+        if not bool(((y == 0) | (y == 1)).all()):
+            raise ValueError(
+                f"Labels are 0 and 1, got values from {y.min().item()} to {y.max().item()}; choose two classes."
+            )
+        x = x.detach().cpu().double()
+        low, high = x.new_tensor(grid.low), x.new_tensor(grid.high)
+        if not bool(((x >= low) & (x <= high)).all()):
+            raise ValueError(
+                f"Samples lie in the box of the grid, {grid.low} to {grid.high}, got coordinates from "
+                f"{x.amin(0).tolist()} to {x.amax(0).tolist()}; enlarge the grid or drop them."
+            )
+        parts = [_kernel_density(grid, x[y.cpu() == k], x.shape[0], bandwidth) for k in (0, 1)]
+        return Densities(*parts)
+
+    @staticmethod
+    def from_image(grid: Grid, image: Tensor) -> Densities:
+        """Read a gray image as P(y = 1 | x) under the uniform distribution on the box: rho1 = image / |box|.
+
+        Args:
+            grid: of two axes; the first coordinate runs to the right, the second upwards.
+            image: ``[height, width]`` with values in [0, 1], first row on top; resampled to the grid.
+
+        Raises:
+            ValueError: if the grid is not 2D, the image not ``[height, width]``, or its values not in [0, 1].
+
+        >>> grid = Grid((4, 4), 0, 1)
+        >>> Densities.from_image(grid, torch.eye(4)).rho1[0]  # the left column, from the bottom
+        tensor([0., 0., 0., 1.], dtype=torch.float64)
+        """
+        if grid.dim != 2 or image.ndim != 2:
+            raise ValueError(
+                f"An image [height, width] makes densities on a grid of 2 axes, got an image of shape "
+                f"{tuple(image.shape)} and {grid.dim} axes."
+            )
+        gray = image.detach().double()
+        if not bool(((gray >= 0) & (gray <= 1)).all()):
+            raise ValueError(
+                f"Gray values are in [0, 1], got {float(gray.min())} to {float(gray.max())}; 8-bit images are divided "
+                "by 255."
+            )
+        eta = gray.flip(0).T
+        if tuple(eta.shape) != grid.shape:
+            eta = torch.nn.functional.interpolate(eta[None, None], grid.shape, mode="bilinear", antialias=True)[0, 0]
+        eta = eta.clamp(0, 1) / (grid.cell * eta.numel())
+        return Densities(1 / (grid.cell * eta.numel()) - eta, eta)
+
+
+def _kernel_density(grid: Grid, x: Tensor, total: int, bandwidth: float | None) -> Tensor:
+    """The smoothed histogram of one class, with the share of the class as its mass."""
+    if not x.shape[0]:
+        return torch.zeros(grid.shape, dtype=torch.float64)
+    width = _scott(x, grid.h) if bandwidth is None else float(bandwidth)
+    if not width >= grid.h:
+        raise ValueError(f"The bandwidth of a kernel density is at least h = {grid.h}, got {width}; refine the grid.")
+    index = grid.to_index(x)
+    base = index.floor()
+    share = index - base
+    counts = torch.zeros(grid.shape, dtype=torch.float64)
+    limit = torch.tensor(grid.shape) - 1
+    for corner in torch.cartesian_prod(*[torch.tensor([0, 1])] * grid.dim):
+        weight = torch.where(corner == 1, share, 1 - share).prod(1)
+        cell = (base.long() + corner).clamp_min(0).minimum(limit)
+        counts.index_put_(tuple(cell.T), weight, accumulate=True)
+    spread = (width**2 - grid.h**2 / 6) ** 0.5 / grid.h
+    smooth = optional.ndimage().gaussian_filter(counts.numpy(), spread, mode="reflect", truncate=6.0)
+    return torch.from_numpy(smooth) / (total * grid.cell)
+
+
+def _scott(x: Tensor, least: float) -> float:
+    n, d = x.shape
+    spread = float(x.std(0, correction=0).mean())
+    return max(spread * math.pow(n, -1 / (d + 4)), least)

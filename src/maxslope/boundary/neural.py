@@ -1,0 +1,324 @@
+"""The boundary flow for networks: signed distances to a network's boundary, and one step of the flow as a loss."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maxslope import _checks
+from maxslope._rows import take
+from maxslope.boundary._distance_network import Nearest, nearest
+from maxslope.boundary.grid import Grid
+from maxslope.energies import Energy, Evaluation
+from maxslope.energies.base import gradient_of, plain
+from maxslope.loop import Record, Steps, flow
+from maxslope.schemes import Explicit
+from maxslope.spaces import Lp
+
+Model = Callable[[Tensor], Tensor]
+
+_SCOUTS = 2048  # points from which zeros are found first, to start the others from
+
+
+def score(model: Model, x: Tensor) -> Tensor:
+    """Return one number per row, positive where the model answers 1: its output, or its logit of 1 less that of 0.
+
+    Args:
+        model: maps ``[rows, d]`` to ``[rows]``, ``[rows, 1]`` or ``[rows, 2]``.
+        x: ``[rows, d]``.
+
+    Raises:
+        TypeError: if the model does not return a tensor.
+        ValueError: if it has another number of outputs.
+
+    >>> score(lambda x: x, torch.tensor([[1.0, 3.0]]))
+    tensor([2.])
+    """
+    out = model(x)
+    _checks.logits(out, x.shape[0])
+    if out.ndim == 1:
+        return out
+    if out.shape[1] == 1:
+        return out[:, 0]
+    if out.shape[1] == 2:
+        return out[:, 1] - out[:, 0]
+    raise ValueError(
+        f"A boundary lies between two classes, but the model has {out.shape[1]} outputs; wrap it so that it returns "
+        "the logits of two, or their difference."
+    )
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """The model in eval mode for a while; every module gets its own mode back."""
+    modes = [(m, m.training) for m in model.modules()] if isinstance(model, nn.Module) else []
+    try:
+        for module, _ in modes:
+            module.training = False
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def distances(model: Model, x: Tensor, *, reach: float = 0.25, steps: int = 12) -> Nearest:
+    r"""Return signed distances of points to the boundary of a network, \|sd\| <= reach, without any grid.
+
+    Newton's method with a tangential correction from every point; then again from the nearest zero that the first 2048
+    points found, so that saturated networks and second branches are no trap. In any dimension.
+
+    Args:
+        model: see :func:`score`; used in eval mode and left as it is.
+        x: ``[rows, d]``.
+        reach: where distances are cut off; farther points need no more than their sign.
+        steps: of each search.
+
+    Returns:
+        :class:`Nearest`, with ``signed`` in [-reach, reach].
+
+    Raises:
+        ValueError: if ``x`` is not ``[rows, d]`` or reach is not positive and finite.
+
+    >>> distances(lambda x: torch.tanh(9 - 9 * x.norm(dim=1)), torch.tensor([[0.9, 0.0], [0.0, 5.0]])).signed
+    tensor([ 0.1000, -0.2500])
+    """
+    if not 0 < reach < math.inf:
+        raise ValueError(f"Distances are cut off at a positive length, got reach={reach!r}.")
+    with evaluating(model):
+
+        def f(z: Tensor) -> Tensor:
+            return score(model, z)
+
+        scouts = nearest(f, x[:_SCOUTS], reach=reach, steps=steps)
+        found = nearest(f, x, reach=reach, steps=steps, near=scouts.point[scouts.found])
+    return replace(found, signed=found.signed.clamp(-reach, reach))
+
+
+def on_grid(model: Model, grid: Grid) -> Tensor:
+    """Return the score of a model at the centers of a grid, ``[*shape]`` float64: a level-set function of its boundary.
+
+    >>> on_grid(lambda x: x[:, 0], Grid((4, 4), 0.0, 1.0))[:, 0]
+    tensor([0.1250, 0.3750, 0.6250, 0.8750], dtype=torch.float64)
+    """
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    points = grid.points().reshape(-1, grid.dim)
+    points = points.float() if weight is None else points.to(weight.detach())
+    with torch.no_grad(), evaluating(model):
+        u = torch.cat([score(model, part) for part in torch.split(points, 65536)])
+    return u.reshape(grid.shape).double().cpu()
+
+
+@dataclass(frozen=True, eq=False)
+class Against(Energy):
+    """E(x) = u(x) where the label is 1 and -u(x) where it is 0, u the score: an adversary of a set, not of a loss.
+
+    Args:
+        model: see :func:`score`.
+        labels: 0 or 1, ``[rows]``.
+
+    >>> Against(lambda x: x[:, 0], torch.tensor([0])).evaluate(torch.tensor([[2.0]])).gradient
+    tensor([[-1.]])
+    """
+
+    model: Model
+    labels: Tensor
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        with torch.enable_grad():
+            z = x.detach().requires_grad_(True)
+            value = self._side(x) * score(self.model, z)
+            gradient = gradient_of(value, z)
+        return plain(value.detach(), gradient)._replace(reached=value.detach() <= 0)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        with torch.no_grad():
+            value = self._side(x) * score(self.model, x)
+        return plain(value)._replace(reached=value <= 0)
+
+    def take(self, index: Tensor) -> Against:
+        """See :class:`Energy`."""
+        return replace(self, labels=take(self.labels, index))
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return 1
+
+    def _side(self, x: Tensor) -> Tensor:
+        return 2 * self.labels.to(x) - 1
+
+
+def worst(model: Model, x: Tensor, labels: Tensor, eps: float, steps: int = 3) -> Tensor:
+    """Return points of the balls B(x, eps) where the score is worst for the labels: the l_2 flow of time eps.
+
+    A curve of unit speed does not leave the ball in that time, so nothing is projected; ``steps`` normalized gradient
+    steps of length eps / steps, by the common loop, with the model in eval mode.
+
+    Args:
+        model: see :func:`score`.
+        x: ``[rows, d]``.
+        labels: 0 or 1, ``[rows]``.
+        eps: the radius, at least 0.
+        steps: at least 1.
+
+    Raises:
+        ValueError: if there are no steps, or eps is negative.
+
+    >>> worst(lambda x: x[:, 0], torch.zeros(2, 2), torch.tensor([0, 1]), 0.5)
+    tensor([[ 0.5000,  0.0000],
+            [-0.5000,  0.0000]])
+    """
+    if steps < 1:
+        raise ValueError(f"The search for the worst point takes at least 1 step, got steps={steps!r}.")
+    scheme = Explicit(eps / steps, Lp(2))
+    with evaluating(model):
+        return flow(Against(model, labels), x, scheme=scheme, until=Steps(steps), record=Record(0)).end
+
+
+class StepLoss(ABC):
+    """One step of the boundary flow as a loss: minimize it at the frozen network's signed distances, then freeze anew.
+
+    Attributes:
+        tau: the step size in time, in length^2 units.
+        eps: the radius of the adversary.
+        reach: where distances are cut off.
+        variation: 1, or 0 for the control without the nonlocal perimeter, which should stand still.
+
+    Source: arXiv:2404.14402 (the modified scheme); its neural form is this project's.
+    """
+
+    tau: float
+    eps: float
+    reach: float
+    variation: float
+
+    @abstractmethod
+    def __call__(self, model: Model, x: Tensor, labels: Tensor, signed: Tensor) -> Tensor:
+        """Return the loss of a batch, a scalar that reaches the weights.
+
+        Args:
+            model: see :func:`score`; the network in training.
+            x: ``[n, d]``.
+            labels: 0 or 1, ``[n]``.
+            signed: of ``x``, to the boundary of the frozen network, ``[n]``; see :func:`distances`.
+        """
+
+
+@dataclass(frozen=True)
+class Regression(StepLoss):
+    r"""The convex form: the boundary of the minimizer u is the next one.
+
+        mean (u - B tanh(sd / B))^2 / (2 tau) + (1/eps) mean [ y = 0: u(x*) - u(x); y = 1: u(x) - u(x*) ]
+
+    with x* the worst point of B(x, eps) for the score u. The mean over samples is the integral against rho, so no
+    sample may be weighted. Sets are compared through the superlevels of the Rudin-Osher-Fatemi problem.
+
+    Args:
+        tau: step size in time; the boundary moves by tau times its velocity.
+        eps: radius of the adversary.
+        reach: B, some eps.
+        steps: of the search for x*.
+        variation: weight of the second term.
+
+    Raises:
+        ValueError: if a number is out of range.
+
+    Source: arXiv:2404.14402; the regression form is derived on the page on boundaries.
+
+    >>> loss = Regression(tau=0.1, eps=0.5)
+    >>> x = torch.tensor([[0.0, 0.0], [0.2, 0.0]])
+    >>> loss(lambda z: z[:, 0], x, torch.tensor([0, 1]), x[:, 0]) > 0.99  # the variation of a unit slope is 1
+    tensor(True)
+    """
+
+    tau: float
+    eps: float
+    reach: float = 0.25
+    steps: int = 3
+    variation: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def __call__(self, model: Model, x: Tensor, labels: Tensor, signed: Tensor) -> Tensor:
+        """See :class:`StepLoss`."""
+        target = self.reach * torch.tanh(signed / self.reach)
+        here, there = _pair(self, model, x, labels)
+        fit = (here - target).square().mean() / (2 * self.tau)
+        if there is None:
+            return fit
+        rise = torch.where(labels == 0, there - here, here - there)
+        return fit + self.variation * rise.mean() / self.eps
+
+
+@dataclass(frozen=True)
+class Relaxation(StepLoss):
+    r"""The set problem itself, relaxed to p = sigmoid(u), which loses nothing: its superlevels are minimizers.
+
+        -mean clip(sd) p / tau + (1/eps) mean ( \|p(x*) - y\| - \|p(x) - y\| )
+
+    Args:
+        tau: step size in time.
+        eps: radius of the adversary.
+        reach: where sd is clipped.
+        steps: of the search for x*.
+        variation: weight of the second term.
+
+    Raises:
+        ValueError: if a number is out of range.
+
+    Source: arXiv:2404.14402; coarea formula for the nonlocal total variation.
+
+    >>> loss = Relaxation(tau=0.1, eps=0.5, variation=0)
+    >>> x = torch.tensor([[0.2, 0.0]])
+    >>> loss(lambda z: 0 * z[:, 0], x, torch.tensor([0]), x[:, 0])  # -0.2 / 2 / 0.1
+    tensor(-1.)
+    """
+
+    tau: float
+    eps: float
+    reach: float = 0.25
+    steps: int = 3
+    variation: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def __call__(self, model: Model, x: Tensor, labels: Tensor, signed: Tensor) -> Tensor:
+        """See :class:`StepLoss`."""
+        here, there = _pair(self, model, x, labels)
+        fit = -(signed.clamp(-self.reach, self.reach) * here.sigmoid()).mean() / self.tau
+        if there is None:
+            return fit
+        side = 1 - 2 * labels.to(here)
+        rise = side * (there.sigmoid() - here.sigmoid())
+        return fit + self.variation * rise.mean() / self.eps
+
+
+def _check(step: Regression | Relaxation) -> None:
+    for name in ("tau", "eps", "reach"):
+        value = getattr(step, name)
+        if not 0 < value < math.inf:
+            raise ValueError(f"A step of the boundary flow needs a positive, finite {name}, got {name}={value!r}.")
+    if step.steps < 1 or not 0 <= step.variation < math.inf:
+        raise ValueError(
+            f"steps is at least 1 and variation at least 0, got steps={step.steps!r}, variation={step.variation!r}."
+        )
+
+
+def _pair(step: Regression | Relaxation, model: Model, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Scores at the samples and, if they matter, at their worst points, by one call of the model."""
+    if not step.variation:
+        return score(model, x), None
+    moved = worst(model, x, labels, step.eps, step.steps)
+    here, there = torch.split(score(model, torch.cat([x, moved])), x.shape[0])
+    return here, there

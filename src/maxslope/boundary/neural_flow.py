@@ -1,0 +1,292 @@
+"""The driver of the neural boundary flow: a curve of weights, one retrained network a step."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from maxslope import _checks, _random
+from maxslope.boundary.densities import Densities
+from maxslope.boundary.grid import Grid
+from maxslope.boundary.neural import Against, Regression, StepLoss, distances, evaluating, worst
+from maxslope.curve import Curve
+from maxslope.energies import Energy, Evaluation
+from maxslope.energies.base import plain
+from maxslope.loop import Steps, flow
+from maxslope.schemes import Constant, Here, Memory, Scheme, StepSize
+from maxslope.spaces import Lp, Space
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a step's loss is minimized: Adam on batches of the pool, its rate falling to zero by a cosine.
+
+    Args:
+        iterations: a step; too few move the boundary by their own bias.
+        first: to fit the given network to its own distances before the first step.
+        batch: samples a batch, drawn with replacement.
+        rate: of Adam.
+        seed: of the batches.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+
+    iterations: int = 800
+    first: int = 1600
+    batch: int = 512
+    rate: float = 1e-2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or self.first < 0 or self.batch < 1 or not 0 < self.rate < math.inf:
+            raise ValueError(f"Training needs iterations, batch >= 1, first >= 0 and a positive rate, got {self!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Samples of the two classes, the measure of the flow.
+
+    Args:
+        x: ``[n, d]``.
+        labels: 0 or 1, ``[n]``.
+
+    Raises:
+        TypeError: if they are not tensors of floating-point points and integer labels.
+        ValueError: if shapes do not match or labels are not 0 and 1.
+    """
+
+    x: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        x = _checks.points(self.x)
+        labels = _checks.labels(self.labels, x)
+        if x.ndim != 2 or int(labels.max()) > 1:
+            raise ValueError(
+                f"The pool is points [n, d] with labels 0 and 1, got points {tuple(x.shape)} and labels up to "
+                f"{int(labels.max())}; choose two classes."
+            )
+
+    def batch(self, key: Tensor, size: int) -> Tensor:
+        """Return ``size`` indices drawn with replacement, int64."""
+        return _random.bits(key, (size,))[0] % self.x.shape[0]
+
+
+def draw(densities: Densities, grid: Grid, count: int, seed: int = 0) -> Pool:
+    """Return independent samples of densities on a grid: a cell by its mass, a point uniform in it, a label by eta.
+
+    >>> grid = Grid((8, 8), 0.0, 1.0)
+    >>> draw(Densities(torch.zeros(8, 8), torch.ones(8, 8)), grid, 3).labels
+    tensor([1, 1, 1])
+    """
+    uniform = _random.uniform(_random.keys(seed, torch.arange(count)), (2 + grid.dim,))
+    mass = densities.rho.flatten().cumsum(0)
+    cell = torch.searchsorted(mass, uniform[:, 0] * mass[-1]).clamp_max(mass.numel() - 1)
+    corner = grid.points().reshape(-1, grid.dim)[cell]
+    x = corner + (uniform[:, 2:] - 0.5) * grid.h
+    return Pool(x.float(), (uniform[:, 1] < densities.eta.flatten()[cell]).long())
+
+
+@dataclass(frozen=True, eq=False)
+class Variation(Energy):
+    """Per_eps of the boundary of a network as a function of its weights: (robust risk - risk) / eps on the pool.
+
+    Only values are known. The adversary is the flow of :func:`worst`, so this is a lower bound.
+
+    Args:
+        model: whose weights are the points, ``[rows, weights]``.
+        pool: samples.
+        eps: radius of the adversary.
+        steps: of the adversary.
+    """
+
+    model: nn.Module
+    pool: Pool
+    eps: float
+    steps: int = 5
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`; the gradient has size zero."""
+        return self.look(x)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        risks = [self.risks(with_weights(self.model, row)) for row in x]
+        return plain(x.new_tensor([(robust - clean) / self.eps for clean, robust in risks]))
+
+    def risks(self, model: nn.Module) -> tuple[float, float]:
+        """Return the risk and the robust risk of a network, shares of the pool."""
+        energy = Against(model, self.pool.labels)
+        wrong = energy.look(self.pool.x).reached
+        moved = worst(model, self.pool.x, self.pool.labels, self.eps, self.steps)
+        broken = wrong | energy.look(moved).reached
+        return float(wrong.double().mean()), float(broken.double().mean())
+
+    def take(self, index: Tensor) -> Variation:
+        """See :class:`Energy`."""
+        return self
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return self.steps + 3
+
+
+@dataclass(frozen=True, eq=False)
+class Retrain(Scheme):
+    """A step of the flow: freeze the network, measure the pool's distances to its boundary, minimize the loss, warm.
+
+    Args:
+        model: the architecture; it is copied, never trained itself.
+        pool: samples.
+        movement: the loss; its tau is replaced by the step's.
+        training: how it is minimized.
+    """
+
+    model: nn.Module
+    pool: Pool
+    movement: StepLoss
+    training: Training
+
+    @property
+    def space(self) -> Space:  # type: ignore[override]
+        """The Euclidean norm of weights."""
+        return Lp(2)
+
+    @property
+    def rate(self) -> float:  # type: ignore[override]
+        """The movement is of sets: the speed of the weights is whatever it is."""
+        return math.inf
+
+    @property
+    def tau(self) -> StepSize:  # type: ignore[override]
+        """The step of the movement."""
+        return Constant(self.movement.tau)
+
+    def start(self, x: Tensor) -> Memory:
+        """See :class:`Scheme`; the number of steps made, which keys the batches."""
+        return (torch.zeros(x.shape[0], dtype=torch.int64),)
+
+    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
+        """See :class:`Scheme`."""
+        made = memory[0] + 1
+        rows = [self._one(row, int(k)) for row, k in zip(here.x, made, strict=True)]
+        return torch.stack(rows), (made,)
+
+    def _one(self, weights: Tensor, number: int) -> Tensor:
+        model = with_weights(self.model, weights)
+        return weights_of(fit(model, self.pool, self.movement, self.training, number))
+
+
+def fit(model: nn.Module, pool: Pool, movement: StepLoss, training: Training, number: int = 1) -> nn.Module:
+    """Return a network trained from ``model`` on its own frozen distances: one step of the flow by a plain loop.
+
+    Args:
+        model: left as it is.
+        pool: samples.
+        movement: the loss.
+        training: how it is minimized; ``iterations``, or ``first`` for step 0.
+        number: of the step; keys the batches.
+    """
+    signed = distances(model, pool.x, reach=movement.reach).signed
+    net = copy.deepcopy(model)
+    parameters = [p.requires_grad_(True) for p in net.parameters()]
+    count = training.iterations if number else training.first
+    adam = torch.optim.Adam(parameters, training.rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(count, 1))
+    with evaluating(net), torch.enable_grad():
+        for k in range(count):
+            index = pool.batch(_random.keys(training.seed, number, k), training.batch)
+            loss = movement(net, pool.x[index], pool.labels[index], signed[index])
+            adam.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            adam.step()
+            schedule.step()
+    return net.requires_grad_(False)
+
+
+@dataclass(frozen=True, eq=False)
+class NeuralFlow:
+    """A boundary flow of networks.
+
+    Attributes:
+        curve: of weights, one row; its energy is the nonlocal perimeter on the pool.
+        architecture: the module the weights belong to.
+        risk: of the network at every instant, ``[K+1]``.
+        robust_risk: likewise, under the adversary of radius eps.
+    """
+
+    curve: Curve
+    architecture: nn.Module
+    risk: Tensor
+    robust_risk: Tensor
+
+    def model(self, instant: int) -> nn.Module:
+        """Return the network at an instant, 0 being the start; frozen, in eval mode."""
+        return with_weights(self.architecture, self.curve.points[instant, 0]).eval()
+
+
+def neural_flow(
+    model: nn.Module,
+    pool: Pool,
+    movement: StepLoss,
+    *,
+    steps: int = 3,
+    training: Training | None = None,
+) -> NeuralFlow:
+    """Follow the boundary flow from a trained network, in any dimension.
+
+    A regression first fits the network to its own signed distances. Every step freezes the network, measures distances
+    of the pool to its boundary and minimizes the loss of ``movement``; the boundary moves by V = -kappa - d_nu log rho
+    up to O(eps). Compare with ``variation=0``, the control, which should stand still: what moves there is bias.
+
+    Args:
+        model: two classes, see :func:`maxslope.boundary.neural.score`; left as it is.
+        pool: samples.
+        movement: such as ``Regression(tau, eps)``.
+        steps: outer steps of time tau.
+        training: how each is minimized.
+
+    Returns:
+        A :class:`NeuralFlow`.
+
+    Raises:
+        ValueError: if there are no steps, or the network says the same of every sample.
+
+    Source: arXiv:2404.14402 (the modified scheme), in the neural form of the page on boundaries.
+    """
+    if steps < 1:
+        raise ValueError(f"A neural flow takes at least 1 step, got steps={steps!r}.")
+    training = training or Training()
+    energy = Variation(model, pool, movement.eps)
+    answers = Against(model, torch.ones_like(pool.labels)).look(pool.x).reached
+    if bool(answers.all()) or not bool(answers.any()):
+        raise ValueError(
+            "The network gives every sample of the pool the same label, so it has no boundary there to follow; train "
+            "it first, or check that the samples are its own."
+        )
+    calm = Regression(movement.tau, movement.eps, movement.reach, variation=0.0)
+    start = fit(model, pool, calm, training, 0) if isinstance(movement, Regression) else model
+    scheme = Retrain(model, pool, movement, training)
+    curve = flow(energy, weights_of(start)[None], scheme=scheme, until=Steps(steps))
+    risks = [energy.risks(with_weights(model, row[0])) for row in curve.points]
+    clean, robust = (torch.tensor(column, dtype=torch.float64) for column in zip(*risks, strict=True))
+    return NeuralFlow(curve, copy.deepcopy(model), clean, robust)
+
+
+def weights_of(model: nn.Module) -> Tensor:
+    """Return the parameters of a module as one vector, detached."""
+    return parameters_to_vector([p.detach() for p in model.parameters()])
+
+
+def with_weights(model: nn.Module, weights: Tensor) -> nn.Module:
+    """Return a copy of a module with other, frozen parameters."""
+    net = copy.deepcopy(model).requires_grad_(False)
+    vector_to_parameters(weights.clone(), net.parameters())
+    return net

@@ -1,0 +1,210 @@
+"""``maxslope boundary``: a decision boundary, followed along the flow of adversarial training."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from maxslope.cli import options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from maxslope.report.boundary import Problem, Study
+
+EXAMPLES = """
+[bold]Examples[/]
+
+Two moons, pictures and an animation in maxslope-boundary/:  [cyan]maxslope boundary[/]
+
+Your points, a table with the columns x, y, label:  [cyan]maxslope boundary points.csv --eps 0.1[/]
+
+Your network in the plane, on those points:  [cyan]maxslope boundary nets.py:make --data points.csv[/]
+
+Two steps of the neural flow as well:  [cyan]maxslope boundary gaussians --neural 2[/]
+"""
+
+
+def boundary(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="moons, gaussians, disk, dumbbell, a .csv file with the columns x, y, label, or file.py:factory that "
+            "makes a model of points in the plane, or (model, points, labels)."
+        ),
+    ] = "moons",
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="A .csv file with the columns x, y, label, for a model.", rich_help_panel="Data")
+    ] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(help="Radius of the adversary, in units of the points; 3 % of the box.", rich_help_panel="Flow"),
+    ] = None,
+    until: Annotated[
+        float | None, typer.Option(help="Time, in length squared; twice the stopping time.", rich_help_panel="Flow")
+    ] = None,
+    tau: Annotated[float | None, typer.Option(help="Time step.", rich_help_panel="Flow")] = None,
+    cells: Annotated[
+        int, typer.Option(min=24, max=1024, help="Cells of the grid along its longer side.", rich_help_panel="Flow")
+    ] = 96,
+    neural: Annotated[
+        int, typer.Option(min=0, help="Steps of the neural flow, with its control; slow.", rich_help_panel="Flow")
+    ] = 0,
+    animation: Annotated[
+        bool, typer.Option("--animation/--no-animation", help="Write a GIF.", rich_help_panel="Output")
+    ] = True,
+    out: Annotated[
+        Path, typer.Option(help="Folder for pictures (SVG, PNG, GIF) and numbers (CSV).", rich_help_panel="Output")
+    ] = Path("maxslope-boundary"),
+    json_: options.Json = False,
+) -> None:
+    """Follow a decision boundary along the mean curvature flow of adversarial training.
+
+    Draws the boundary over time beside level-set solutions of its law, perimeter and robust risk against time with the
+    stopping rule, and an animation; writes the numbers as CSV. Source: arXiv:2404.14402.
+    """
+    from maxslope.cli import names
+    from maxslope.report.boundary import study
+
+    radius = None if eps is None else names.number(eps)
+    for name, value in (("--eps", radius), ("--until", until), ("--tau", tau)):
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"{name} is positive and finite, got {value}.")
+    problem, model = _problem(source, data, cells, radius)
+    found = study(problem, until=until, tau=tau)
+    written = _draw(found, out, animation)
+    said = found.summary() | {"files": [str(path) for path in written]}
+    if neural:
+        said |= {"neural": _neural(found, model, neural, out)}
+    typer.echo(json.dumps(said)) if json_ else _say(said)
+
+
+def _problem(source: str, data: Path | None, cells: int, eps: float | None) -> tuple[Problem, Any]:
+    """The one place where a string names a problem; and the model, where there is one."""
+    from maxslope.report import boundary as ready
+
+    built_in = {
+        "moons": ready.moons,
+        "gaussians": ready.gaussians,
+        "disk": ready.disk,
+        "dumbbell": ready.dumbbell,
+    }
+    if data is not None and ":" not in source:
+        raise ValueError(f"--data belongs to a model (file.py:factory), got {source!r}; give the .csv file itself.")
+    if source in built_in:
+        return built_in[source](cells, eps), None
+    if source.endswith(".csv"):
+        x, y = read_points(Path(source))
+        return ready.samples(x, y, cells, eps, title=Path(source).name), None
+    if ":" not in source:
+        raise ValueError(f"The source is one of {', '.join(built_in)}, a .csv file or file.py:factory, got {source!r}.")
+    model, x, y = _model(source, data)
+    problem = ready.samples(x, y, cells, eps)
+    return ready.network(problem, model, source.rpartition(":")[2]), model
+
+
+def _model(source: str, data: Path | None) -> tuple[Any, Tensor, Tensor]:
+    """The model that a factory makes, and samples: its own, or those of --data."""
+    import torch
+
+    from maxslope.evaluation.models import call
+
+    made = call(source, "model")
+    if isinstance(made, tuple) and len(made) == 3:
+        model, x, y = made
+        x, y = torch.as_tensor(x), torch.as_tensor(y)
+    elif data is None:
+        raise ValueError(
+            f"{source} made a model alone; its points come by --data FILE.csv, or the factory returns (model, points, "
+            "labels)."
+        )
+    else:
+        model = made
+    if data is not None:
+        x, y = read_points(data)
+    if not callable(model):
+        raise TypeError(f"{source} makes a model, a callable from points [n, 2] to logits, got {type(model).__name__}.")
+    if isinstance(model, torch.nn.Module):
+        model.eval()
+    return model, x, y
+
+
+def read_points(path: Path) -> tuple[Tensor, Tensor]:
+    """Read a table with the columns x, y, label; a first line without numbers is a header.
+
+    Returns:
+        Points ``[n, 2]`` and labels 0 and 1, ``[n]``; the smaller of two labels (as numbers, else as words) is 0.
+
+    Raises:
+        ValueError: if the file is no such table, with the line at fault.
+    """
+    import torch
+
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not a table in UTF-8: {error}.") from error
+    if rows and not _numeric(rows[0][1][:2]):
+        rows = rows[1:]
+    points, words = [], []
+    for number, row in rows:
+        if len(row) != 3 or not _numeric(row[:2]):
+            raise ValueError(f"{path}, line {number}: expected x, y, label with two finite numbers, got {row!r}.")
+        points.append([float(row[0]), float(row[1])])
+        words.append(row[2].strip())
+    known = sorted(set(words), key=lambda word: (0, float(word), word) if _numeric([word]) else (1, 0.0, word))
+    if len(known) != 2:
+        raise ValueError(f"{path} needs points of two classes, got {len(rows)} points with labels {known[:5]}.")
+    return torch.tensor(points), torch.tensor([known.index(word) for word in words])
+
+
+def _numeric(words: list[str]) -> bool:
+    try:
+        return bool(words) and all(abs(float(word)) < float("inf") for word in words)
+    except ValueError:
+        return False
+
+
+def _draw(found: Study, out: Path, animation: bool) -> list[Path]:
+    from maxslope.report.boundary_figures import animate, draw_flow, draw_numbers
+    from maxslope.report.canvas import write_csv
+
+    draw_flow(found, out / "boundary")
+    draw_numbers(found, out / "numbers")
+    write_csv(found.records(), out / "numbers.csv")
+    written = [out / name for name in ("boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv")]
+    if animation:
+        animate(found, out / "boundary.gif")
+        written.append(out / "boundary.gif")
+    return written
+
+
+def _neural(found: Study, model: Any, steps: int, out: Path) -> dict[str, Any]:
+    from maxslope.report.boundary_neural import follow
+
+    summary: dict[str, Any] = follow(found, model, steps, out / "network")
+    return summary
+
+
+def _say(said: dict[str, Any]) -> None:
+    before, after = said["robust_risk"]
+    typer.echo(f"{said['problem']}: {said['steps']} steps to t = {said['until']:.4g}, eps = {said['eps']:.4g}")
+    typer.echo(f"status           {said['status']}")
+    start, end = said["weighted_perimeter"]
+    typer.echo(f"perimeter        {start:.4f} -> {end:.4f}")
+    typer.echo(f"robust risk      {before:.4f} -> {after:.4f}, least {said['least_robust_risk']:.4f}")
+    if said["adversarial_training"] is not None:
+        typer.echo(f"                 {said['adversarial_training']:.4f} after adversarial training in one step")
+    stop = "" if said["expected_stop"] is None else f", expected {said['expected_stop']:.4g}"
+    typer.echo(f"stop             t = {said['stopped_at']:.4g}{stop}")
+    if said["gap_to_reference_in_cells"] is not None:
+        typer.echo(f"gap              at most {said['gap_to_reference_in_cells']:.2f} cells to the level-set solution")
+    for name, value in said.get("neural", {}).items():
+        typer.echo(f"network          {name}: {value}")
+    typer.echo(f"files            {', '.join(said['files'])}")

@@ -1,0 +1,130 @@
+"""The neural flow beside the law it follows, for the experiments with decision boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maxslope.boundary import Grid, signed_distance
+from maxslope.boundary.limit import LimitLaw, limit_flow
+from maxslope.boundary.neural import Regression, on_grid
+from maxslope.boundary.neural_flow import NeuralFlow, Pool, Training, draw, neural_flow
+from maxslope.report.boundary import Study, apart
+from maxslope.report.boundary_figures import draw_network
+
+_WIDTH = 64
+
+
+class Scaled(nn.Module):
+    """A model of the plane seen from the box [-1, 1]^2: x -> model(center + half side x)."""
+
+    def __init__(self, model: Callable[[Tensor], Tensor], grid: Grid) -> None:
+        nn.Module.__init__(self)
+        self.model = model
+        self.center = [(a + b) / 2 for a, b in zip(grid.low, grid.high, strict=True)]
+        self.scale = half_side(grid)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Call the model."""
+        return self.model(x * self.scale + x.new_tensor(self.center))
+
+
+def half_side(grid: Grid) -> float:
+    """Half the longer side of the box."""
+    return max(b - a for a, b in zip(grid.low, grid.high, strict=True)) / 2
+
+
+def follow(
+    study: Study, model: Any, steps: int, path: Path, *, training: Training | None = None, samples: int = 16384
+) -> dict[str, Any]:
+    """Run the neural flow of a study's problem with its control, draw it beside the law, and return the numbers.
+
+    All in the units of a box [-1, 1]^2: networks and their training know one scale. Distances between boundaries are
+    means with weight rho, in the problem's own units.
+
+    Args:
+        study: whose problem, start and time are taken.
+        model: the trained network that the problem starts from, a module; None to fit a new one to the start.
+        steps: of the neural flow, which divide the time.
+        path: of the picture, without its ending.
+        training: of each step.
+        samples: in the pool.
+
+    Raises:
+        TypeError: if the model is no module: there are no weights to train.
+    """
+    if model is not None and not isinstance(model, nn.Module):
+        raise TypeError(f"The neural flow trains a torch module, got {type(model).__name__}; leave out --neural.")
+    problem = study.problem
+    side = half_side(problem.grid)
+    tau = float(study.curve.time[-1, 0]) / side**2 / steps
+    corner = [_share(problem.grid, k) for k in (0, 1)]
+    grid = Grid(problem.grid.shape, [-c for c in corner], corner)
+    pool = draw(problem.densities, grid, samples)
+    training = training or Training()
+    if model is not None:
+        net: nn.Module = Scaled(model, problem.grid)
+    else:
+        net = fresh(signed_distance(problem.start, grid), grid, pool, training.first)
+    flows = [
+        neural_flow(net, pool, Regression(tau, problem.eps / side, variation=v), steps=steps, training=training)
+        for v in (1.0, 0.0)
+    ]
+    networks, control = ([_distance(f, k, grid) for k in range(steps + 1)] for f in flows)
+    law = LimitLaw(grid, problem.densities, problem.eps / side)
+    references = [networks[0]]
+    for _ in range(steps):
+        references.append(limit_flow(law, references[-1], tau).end[0])
+    draw_network(problem, networks, control[-1], references, tau * side**2, path)
+
+    def gap(a: Tensor, b: Tensor) -> float:  # where there are no samples, a network is bound by nothing
+        return apart(a, b, grid, problem.densities.rho) * side
+
+    return {
+        "moved": gap(networks[-1], networks[0]),
+        "law_moved": gap(references[-1], networks[0]),
+        "gap": gap(networks[-1], references[-1]),
+        "control_moved": gap(control[-1], control[0]),
+        "robust_risk": flows[0].robust_risk.tolist(),
+        "risk": flows[0].risk.tolist(),
+    }
+
+
+def fresh(start: Tensor, grid: Grid, pool: Pool, iterations: int) -> nn.Module:
+    """Return a network 2-64-64-64-1 whose boundary is about that of a signed distance, by regression on the pool."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers: list[nn.Module] = []
+        for width in (2, _WIDTH, _WIDTH):
+            layers += [nn.Linear(width, _WIDTH), nn.SiLU()]
+        net = nn.Sequential(*layers, nn.Linear(_WIDTH, 1))
+        target = _at(start, pool.x, grid).clamp(-0.25, 0.25)
+        adam = torch.optim.Adam(net.parameters(), 1e-2)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, iterations)
+        for _ in range(iterations):
+            index = torch.randint(len(target), (512,))
+            loss = (net(pool.x[index])[:, 0] - target[index]).square().mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            schedule.step()
+    return net.eval()
+
+
+def _at(u: Tensor, x: Tensor, grid: Grid) -> Tensor:
+    from scipy import ndimage
+
+    index = grid.to_index(x.double()).T.numpy()
+    return torch.from_numpy(ndimage.map_coordinates(u.numpy(), index, order=1, mode="nearest")).to(x)
+
+
+def _share(grid: Grid, axis: int) -> float:
+    return (grid.high[axis] - grid.low[axis]) / 2 / half_side(grid)
+
+
+def _distance(flow: NeuralFlow, instant: int, grid: Grid) -> Tensor:
+    return signed_distance(on_grid(flow.model(instant), grid), grid)
