@@ -2,50 +2,271 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maxslope.cli import options
+from maxslope.cli.settings import DEFAULT, Settings, merged, read
+
+if TYPE_CHECKING:
+    from maxslope.cli.sources import Sources
+    from maxslope.evaluation import Report
+    from maxslope.evaluation.session import Session
+
+_PICTURE = Path("maxslope-evaluate.png")
+_MOST = 10_000  # samples that are held in memory for a picture
+
+EXAMPLES = """
+[bold]Examples[/]
+
+The network and images that ship with maxslope:  [cyan]maxslope evaluate[/]
+
+Your model, your images, a folder to keep the run in:  [cyan]maxslope evaluate --model nets.py:make
+--weights net.safetensors --data test.npz --eps 8/255 --out run[/]
+
+Go on after Ctrl-C, a crash or a full disk:  [cyan]maxslope evaluate --resume run[/]
+
+The same again from its configuration, with more effort:  [cyan]maxslope evaluate --config run/run.toml --effort
+exhaustive --out run2[/]
+
+Exit codes: 0 done, 1 the run failed (disk, worker, model), 2 misuse, 130 interrupted.
+"""
+
 
 def evaluate(
-    norm: Annotated[str, typer.Option(help="Norm of the budget: linf, l2, l1, l1.5, ...")] = "linf",
-    eps: Annotated[str | None, typer.Option(help="Radius, in the units of the inputs: 0.3 or 8/255.")] = None,
-    effort: Annotated[str, typer.Option(help="quick, standard or exhaustive.")] = "standard",
-    samples: Annotated[int, typer.Option(min=1, help="How many of the samples, from the first.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows per call of the model.")] = None,
+    context: typer.Context,
+    *,
+    model: options.Model = DEFAULT,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    trust: options.Trust = False,
+    data: options.Data = DEFAULT,
+    box: options.Box = None,
+    no_box: options.NoBox = False,
+    size: options.Size = None,
+    samples: options.Samples = None,
+    norm: options.Norm = "linf",
+    eps: options.Eps = None,
+    effort: options.Effort = "standard",
+    seed: options.Seed = 0,
+    batch_size: options.BatchSize = None,
+    part: Annotated[int, typer.Option(min=1, help="Most samples of a part.", rich_help_panel="Run")] = 1024,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Measure what makes the search faster here, use it.", rich_help_panel="Run")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers of Ray.", rich_help_panel="Run")] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each worker.", rich_help_panel="Run")] = 0.0,
+    ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster, or auto.", rich_help_panel="Run")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Options from a TOML file; those given here win.", rich_help_panel="Run")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the run in this folder.", rich_help_panel="Run")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to keep the run in, so that it can go on.", rich_help_panel="Output")
+    ] = None,
+    points: Annotated[
+        bool, typer.Option("--points", help="Keep the adversarial points in the folder.", rich_help_panel="Output")
+    ] = False,
     picture: Annotated[
-        Path | None, typer.Option(help="Where to write the picture; its ending names the format.")
-    ] = Path("maxslope-evaluate.png"),
+        Path | None,
+        typer.Option(help="Where to write the picture; its ending names the format.", rich_help_panel="Output"),
+    ] = None,
+    json_: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Evaluate the network that ships with maxslope on 1,000 held-out MNIST images.
+    """Evaluate how robust a classifier is: yours, or the small network that ships with maxslope.
 
-    Prints clean and robust accuracy with 95 % intervals, the cost in passes and why each sample's evaluation ended,
-    and writes a picture of clean images, perturbations and adversarial images.
+    Prints clean and robust accuracy with 95 % intervals, its cost and why each evaluation ended.
+
+    By default 1,000 held-out MNIST images are evaluated, and a picture of perturbations is drawn.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    settings = _settings(config, resume, given_on(context))
+    if resume is not None and out is not None:
+        raise ValueError("--resume goes on in its own folder; leave --out away.")
+    if points and out is None:
+        raise ValueError("--points are kept in a folder: give --out.")
+    if picture is None and settings.data == DEFAULT and not (out or resume or json_ or quiet):
+        picture = _PICTURE
+    _run(settings, (resume, out, picture), (workers, gpus, ray), json_, quiet)
 
-    from maxslope.cli import names
-    from maxslope.data import default_data, default_network
-    from maxslope.evaluation import evaluate as run
 
-    budget, level = names.budget(norm, eps), names.effort(effort)
-    model = default_network()
-    x, y = (t[:samples] for t in default_data())
-    console = Console()
-    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[so_far]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        task = bar.add_task("", total=len(x), so_far="")
+def given_on(context: typer.Context) -> dict[str, Any]:
+    """Return the options that stand on the command line, those of the settings alone."""
+    names = Settings().__dict__
+    sources = {name: context.get_parameter_source(name) for name in context.params if name in names}
+    found = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
 
-        def progress(done: int, robust: int) -> None:
-            bar.update(task, completed=done, so_far=f"{100 * robust / done:.1f} % robust so far")
 
-        report = run(model, (x, y), budget, effort=level, seed=seed, batch_size=batch_size, progress=progress)
-    console.print(report)
+def _settings(config: Path | None, resume: Path | None, given: dict[str, Any]) -> Settings:
+    """What is to be computed, from the configuration and the command line."""
+    if resume is None:
+        return merged(Settings() if config is None else read(config), given)
+    other = sorted(given.keys() - {"trust", "device"})
+    if other or config is not None:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in other) or "--config"
+        raise ValueError(f"--resume goes on with the run as it was begun; leave {names} away, or start another run.")
+    if not (resume / "run.json").exists():
+        raise ValueError(f"{resume} holds no run of maxslope; start one with --out {resume}.")
+    return merged(read(resume / "run.toml"), given)
+
+
+def _run(
+    settings: Settings, places: tuple[Path | None, ...], cluster: tuple[int | None, float, str | None], json_: bool,
+    quiet: bool,
+) -> None:  # fmt: skip
+    from maxslope.cli.sources import open_sources, say_warnings_plainly
+
+    say_warnings_plainly()
+    resume, out, picture = places
+    s = settings
+    crew = _crew(*cluster)
+    budget, level = _budget(s), _level(s)
+    sources = open_sources(
+        s.model, s.data, weights=s.weights, box=s.box, no_box=s.no_box, size=s.size, samples=s.samples,
+        device=s.device, trust=s.trust, quiet=quiet or json_,
+    )  # fmt: skip
+    session = _session(s, sources, budget(sources.box), level, resume, out, crew, picture is not None)
+    shown = _inputs(sources.data) if picture is not None else None
+    _go(session, sources.total, resume or out, quiet or json_)
+    report = session.report()
+    _say(report, resume or out, json_, quiet)
     if picture is not None:
-        from maxslope.report.picture import draw
+        _draw(report, sources.model, shown, picture, json_ or quiet)
 
-        draw(report, model, x, picture)
-        console.print(f"picture    {picture}", highlight=False)
+
+def _budget(s: Settings) -> Any:
+    """From a box to the budget; words are checked before anything is loaded."""
+    from maxslope.cli import names
+    from maxslope.sets import Budget
+
+    if s.eps is None and DEFAULT not in (s.model, s.data):
+        raise ValueError("--eps is needed for a model of yours: the radius in the units of the inputs, such as 8/255.")
+    checked = names.budget(s.norm, s.eps)
+    return lambda box: Budget(checked.norm, checked.eps, box)
+
+
+def _level(s: Settings) -> Any:
+    from maxslope.cli import names
+
+    return names.effort(s.effort)
+
+
+def _crew(workers: int | None, gpus: float, ray: str | None) -> Any:
+    if workers is None:
+        if gpus or ray:
+            raise ValueError("--gpus and --ray belong to --workers: say how many workers.")
+        return None
+    from maxslope.evaluation.cluster import RayCrew
+
+    return RayCrew(workers, gpus=gpus, address=ray)
+
+
+def _session(
+    s: Settings, sources: Sources, budget: Any, level: Any, resume: Path | None, out: Path | None, crew: Any,
+    draws: bool,
+) -> Session:  # fmt: skip
+    from maxslope.evaluation.hardware import Hardware
+    from maxslope.evaluation.session import Plan, Session, reopened
+
+    if resume is not None:
+        return reopened(resume, sources.model, sources.data, None, None, crew)
+    hardware = Hardware.measured() if s.fast else Hardware()
+    plan = Plan(
+        sources.model, sources.data, budget, level, s.seed, s.batch_size, True, s.points or draws, s.part, hardware,
+        s.table(),
+    )  # fmt: skip
+    return Session(plan, out, crew)
+
+
+def _go(session: Session, total: int | None, folder: Path | None, quiet: bool) -> None:
+    """Run to the end; an interruption says what is kept and how to go on."""
+    from maxslope.cli.progress import progress
+    from maxslope.evaluation import wilson
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)  # what a cluster sends before it takes the machine away
+    try:
+        with progress(total, quiet, resumed=session.header is not None) as update:
+            for done, robust in session.go():
+                low, high = (100 * bound for bound in wilson(robust, done))
+                update(done, f"{100 * robust / max(done, 1):.2f} % robust so far ({low:.1f} to {high:.1f})")
+    except KeyboardInterrupt:
+        if session.first is not None and folder is None:
+            typer.echo(str(session.report()))
+        kept = (
+            f"They are kept; go on with: maxslope evaluate --resume {folder}"
+            if folder is not None
+            else "They are not kept: --out FOLDER keeps a run, so that it can go on."
+        )
+        typer.echo(f"maxslope: interrupted after {session.done} samples. {kept}", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(report: Report, folder: Path | None, json_: bool, quiet: bool) -> None:
+    from rich.console import Console
+
+    if json_:
+        typer.echo(json.dumps(as_data(report, folder)))
+    elif quiet:
+        low, high = (100 * bound for bound in report.interval)
+        typer.echo(
+            f"robust {100 * report.robust_accuracy:.2f} % ({low:.2f} to {high:.2f}) within {report.budget}, clean "
+            f"{100 * report.clean_accuracy:.2f} %, {report.samples} samples"
+        )
+    else:
+        console = Console()
+        console.print(report)
+        if folder is not None:
+            console.print(f"kept in    {folder}", highlight=False)
+
+
+def as_data(report: Report, folder: Path | None) -> dict[str, Any]:
+    """Return a report as JSON data."""
+    return {
+        "samples": report.samples,
+        "clean_accuracy": report.clean_accuracy,
+        "clean_interval": report.clean_interval,
+        "robust_accuracy": report.robust_accuracy,
+        "interval": report.interval,
+        "budget": report.budget,
+        "effort": report.effort.name,
+        "seed": report.seed,
+        "forward_per_sample": report.forward_per_sample,
+        "backward_per_sample": report.backward_per_sample,
+        "reasons": report.reasons(),
+        "warnings": report.warnings,
+        "folder": None if folder is None else str(folder),
+    }
+
+
+def _inputs(data: Any) -> Any:
+    """The clean inputs that a picture shows beside the points."""
+    from maxslope.evaluation.data import by_number
+
+    found = by_number(data)
+    if found is None or found[1] > _MOST:
+        raise ValueError(f"A picture needs data that are read by number, {_MOST} samples at most: use --samples.")
+    read, count = found
+    return read(0, count)[0]
+
+
+def _draw(report: Report, model: Any, x: Any, picture: Path, silent: bool) -> None:
+    from maxslope.evaluation.hardware import moved
+    from maxslope.report.picture import draw
+
+    if report.points is None:
+        raise ValueError("A picture needs the points of the run, which were not kept (--points).")
+    draw(report, model, moved(x, model), picture)
+    if not silent:
+        typer.echo(f"picture    {picture}")

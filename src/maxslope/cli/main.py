@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from typing import Annotated
 
 import typer
 
 from maxslope.cli import flow
-from maxslope.cli.evaluate import evaluate
+from maxslope.cli.boundary import EXAMPLES as BOUNDARY_EXAMPLES
+from maxslope.cli.boundary import boundary
+from maxslope.cli.evaluate import EXAMPLES, evaluate
 from maxslope.cli.integrability import integrability
+from maxslope.cli.minimal import EXAMPLES as MINIMAL_EXAMPLES
+from maxslope.cli.minimal import minimal
+from maxslope.cli.odenet import odenet
+from maxslope.cli.report import EXAMPLES as REPORT_EXAMPLES
+from maxslope.cli.report import report
+from maxslope.cli.train import EXAMPLES as TRAIN_EXAMPLES
+from maxslope.cli.train import train
 
 app = typer.Typer(
     name="maxslope",
     help="Curves of maximal slope: how robust is a classifier, with evidence.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command()(evaluate)
+app.command(epilog=EXAMPLES)(evaluate)
+app.command(epilog=MINIMAL_EXAMPLES)(minimal)
+app.command(epilog=REPORT_EXAMPLES)(report)
+app.command(epilog=TRAIN_EXAMPLES)(train)
 app.command()(integrability)
+app.command()(odenet)
+app.command(epilog=BOUNDARY_EXAMPLES)(boundary)
 app.add_typer(flow.app, name="flow")
+
+_state = {"traceback": False}
+
+
+@app.callback()
+def common(
+    *, show: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")] = False
+) -> None:
+    """Curves of maximal slope: how robust is a classifier, with evidence."""
+    _state["traceback"] = show
 
 
 @app.command()
@@ -33,9 +59,21 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; misuse ends with one line on the error stream and exit code 2."""
+    """Run the command line: exit code 0 done, 1 failed, 2 misuse, 130 interrupted; errors are one line."""
     try:
         app()
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        typer.echo(f"maxslope: {error}", err=True)
-        raise SystemExit(2) from error
+    except (ValueError, TypeError, ImportError) as error:
+        _fail(error, str(error), 2)
+    except OSError as error:
+        _fail(error, f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""), 1)
+    except Exception as error:
+        _fail(
+            error, f"{type(error).__name__}: {error} (maxslope --traceback {' '.join(sys.argv[1:2])} ... says where)", 1
+        )
+
+
+def _fail(error: Exception, text: str, code: int) -> None:
+    if _state["traceback"]:
+        traceback.print_exception(error)
+    typer.echo(f"maxslope: {' '.join(text.split())}", err=True)
+    raise SystemExit(code) from error

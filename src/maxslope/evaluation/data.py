@@ -1,40 +1,110 @@
-"""Data in the forms users have it, as a stream of batches."""
+"""Data in the forms users have it, as a stream of parts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
+
+from maxslope.attacks.task import tile_for
+from maxslope.evaluation._files import digest_of, digest_of_text
+from maxslope.evaluation.part import Job
 
 Batch = tuple[Tensor, Tensor]
+Seen = Callable[[int, Tensor, Tensor, bool], None]
+Limit = Callable[[Tensor], int]
+
+FIRST = 256  # samples of the first part, so that a first answer comes soon; parts double from there
+LARGEST = 1024  # samples of a part: more would not make the calls of the model fuller
+_BATCH = 32  # samples that are collected at once from a stream
+BYTES = 1 << 24  # of the inputs of a part: an attack holds about fifteen copies of them
 
 
-def batches(data: Any, size: int) -> Iterator[Batch]:
-    """Yield (inputs ``[rows, *shape]``, labels ``[rows]``) from whatever the user gave, in order.
+class Stored(Dataset[Any]):
+    """A data set that comes from files and knows itself again: rows by number, a digest of its content, a box."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    @abstractmethod
+    def rows(self, start: int, stop: int) -> Batch:
+        """Return inputs ``[rows, *shape]`` and labels ``[rows]`` of the samples from ``start`` to ``stop``."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Return a fingerprint of the content."""
+
+    def __getitem__(self, i: int) -> Batch:
+        """Return one sample and its label."""
+        x, y = self.rows(i, i + 1)
+        return x[0], y[0]
+
+
+def sizes(largest: int = LARGEST) -> Iterator[int]:
+    """Yield the sizes of parts: they double up to the largest.
+
+    >>> from itertools import islice
+    >>> list(islice(sizes(), 4))
+    [256, 512, 1024, 1024]
+    """
+    size = min(FIRST, largest)
+    while True:
+        yield size
+        size = min(2 * size, largest)
+
+
+def fitting(x: Tensor, largest: int = LARGEST, device: str = "cpu") -> int:
+    """Return how many samples like those of ``x`` a part has at most: few enough for memory, enough for full calls.
 
     Args:
-        data: ``(x, y)`` tensors, a ``Dataset`` of (input, label) pairs, or a ``DataLoader`` (its own order and batch
-            size are kept: do not shuffle where rows are to be found again).
-        size: rows of a batch where the data do not say.
+        x: samples, ``[rows, *shape]``.
+        largest: that the caller allows.
+        device: the kind of device the model runs on.
+
+    >>> fitting(torch.zeros(1, 1, 28, 28)), fitting(torch.zeros(1, 3, 64, 64)), fitting(torch.zeros(1, 3, 224, 224))
+    (1024, 256, 32)
+    """
+    size = max(x[:1].numel(), 1)
+    by_memory = 1 << max((BYTES // (4 * size)).bit_length() - 1, 0)
+    calls = 4 * tile_for(x[:1]) * (1 if device == "cpu" or x.device.type != "cpu" else 8)
+    return min(largest, LARGEST, max(by_memory, calls))
+
+
+def jobs(
+    data: Any, largest: int | Limit = LARGEST, finished: Seen | None = None, done: frozenset[int] = frozenset()
+) -> Iterator[Job]:
+    """Yield the samples of whatever the user gave, in order, in parts.
+
+    Args:
+        data: ``(x, y)`` tensors, a ``Dataset`` of (input, label) pairs, or a ``DataLoader`` (its own order is kept: do
+            not shuffle where rows are to be found again).
+        largest: samples of a part, or what decides that on seeing the first inputs.
+        finished: told about every part in ``done``: its number, inputs and labels, and whether these are all its
+            samples or only the first one (where samples can be read by number, the rest is not read).
+        done: numbers of parts not to yield.
 
     Raises:
         TypeError: for anything else.
         ValueError: for tensors of different lengths, or no samples.
     """
-    count = 0
-    for x, y in _source(data, size):
-        count += x.shape[0]
-        yield x, y
-    if count == 0:
+    read = by_number(data)
+    parts = _numbered(read, largest, finished, done) if read else _streamed(data, largest, finished, done)
+    empty = True
+    for job in parts:
+        empty = False
+        yield job
+    if empty and not done:
         raise ValueError("Data hold at least one sample, got none; is the split or the filter empty?")
 
 
 def length(data: Any) -> int | None:
     """Return the number of samples where it is known without reading them."""
-    if isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], Tensor):
+    if _is_pair(data):
         return int(data[0].shape[0]) if data[0].ndim else 0
     if isinstance(data, DataLoader):
         data = data.dataset
@@ -44,27 +114,150 @@ def length(data: Any) -> int | None:
         return None
 
 
-def _source(data: Any, size: int) -> Iterator[Batch]:
-    if isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(t, Tensor) for t in data):
+def fingerprint(data: Any) -> str:
+    """Return what is known of data before reading them: all of tensors and files, kind and length of the rest."""
+    if _is_pair(data):
+        return f"tensors {digest_of(*data)}"
+    if isinstance(data, Stored):
+        return data.digest()
+    if isinstance(data, TensorDataset):
+        return f"tensors {digest_of(*data.tensors)}"
+    if isinstance(data, DataLoader):
+        return f"loader, {fingerprint(data.dataset)}"
+    return f"{type(data).__name__} of {length(data)} samples {digest_of_text(type(data).__qualname__)}"
+
+
+Read = Callable[[int, int], Batch]
+
+
+def by_number(data: Any) -> tuple[Read, int] | None:
+    """Return how to read samples by number and how many there are; None for loaders and streams."""
+    if _is_pair(data):
         x, y = data
         if x.ndim == 0 or y.ndim == 0 or x.shape[0] != y.shape[0]:
             raise ValueError(
                 f"Inputs and labels must have one row per sample, got shapes {tuple(x.shape)} and {tuple(y.shape)}."
             )
-        for start in range(0, x.shape[0], size):
-            yield x[start : start + size], y[start : start + size]
-    elif isinstance(data, DataLoader):
-        yield from map(_pair, data)
-    elif isinstance(data, Dataset):
-        yield from map(_pair, DataLoader(data, batch_size=size))
-    else:
+        return (lambda start, stop: (x[start:stop], y[start:stop])), int(x.shape[0])
+    if isinstance(data, DataLoader | IterableDataset):
+        return None
+    if not isinstance(data, Dataset):
         raise TypeError(
             f"Data are (x, y) tensors, a torch Dataset of (input, label) pairs or a DataLoader, got "
             f"{type(data).__name__}."
         )
+    count = length(data)
+    if count is None:
+        return None
+    if isinstance(data, Stored):
+        return data.rows, count
+    return (lambda start, stop: _pair(default_collate([data[i] for i in range(start, stop)]))), count
+
+
+def _numbered(
+    found: tuple[Read, int], largest: int | Limit, finished: Seen | None, done: frozenset[int]
+) -> Iterator[Job]:
+    read, count = found
+    start = 0
+    largest = largest if isinstance(largest, int) else largest(read(0, 1)[0]) if count else 1
+    for number, size in enumerate(sizes(largest)):
+        if start >= count:
+            return
+        stop = min(start + size, count)
+        if number not in done:
+            yield Job(number, start, *read(start, stop))
+        elif finished is not None:
+            finished(number, *read(start, start + 1), False)
+        start = stop
+
+
+def _streamed(data: Any, largest: int | Limit, finished: Seen | None, done: frozenset[int]) -> Iterator[Job]:
+    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size=_BATCH)
+    held: list[Batch] = []
+    start = number = wanted = 0
+    size: Iterator[int] = iter(())
+
+    def hand(x: Tensor, y: Tensor) -> Iterator[Job]:
+        if number not in done:
+            yield Job(number, start, x, y)
+        elif finished is not None:
+            finished(number, x, y, True)
+
+    for batch in map(_pair, loader):
+        if not wanted:
+            size = sizes(largest if isinstance(largest, int) else largest(batch[0]))
+            wanted = next(size)
+        held.append(batch)
+        while sum(x.shape[0] for x, _ in held) >= wanted:
+            x, y = (torch.cat(column) for column in zip(*held, strict=True))
+            held = [(x[wanted:], y[wanted:])] if x.shape[0] > wanted else []
+            yield from hand(x[:wanted], y[:wanted])
+            start, number, wanted = start + wanted, number + 1, next(size)
+    if held:
+        x, y = (torch.cat(column) for column in zip(*held, strict=True))
+        yield from hand(x, y)
+
+
+def _is_pair(data: Any) -> bool:
+    return isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(t, Tensor) for t in data)
 
 
 def _pair(item: Any) -> Batch:
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise TypeError(f"A data set yields (input, label) pairs, got {type(item).__name__}; wrap it to yield pairs.")
-    return torch.as_tensor(item[0]), torch.as_tensor(item[1])
+    x, y = torch.as_tensor(item[0]), torch.as_tensor(item[1])
+    if x.ndim == 0 or y.ndim == 0 or x.shape[0] != y.shape[0]:
+        raise ValueError(
+            f"Inputs and labels must have one row per sample, got shapes {tuple(x.shape)} and {tuple(y.shape)}."
+        )
+    return x, y
+
+
+def limited(data: Any, samples: int) -> Any:
+    """Return the first samples of data.
+
+    >>> len(limited((torch.zeros(5, 2), torch.zeros(5)), 3)[0])
+    3
+    """
+    if _is_pair(data):
+        return data[0][:samples], data[1][:samples]
+    if isinstance(data, Stored):
+        return FirstStored(data, samples)
+    count = None if isinstance(data, DataLoader | IterableDataset) else length(data)
+    return FirstStreamed(data, samples) if count is None else Subset(data, range(min(samples, count)))
+
+
+class FirstStored(Stored):
+    """The first samples of a stored data set."""
+
+    def __init__(self, whole: Stored, samples: int) -> None:
+        self.whole, self.samples = whole, samples
+
+    def __len__(self) -> int:
+        """See :class:`Stored`."""
+        return min(self.samples, len(self.whole))
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """See :class:`Stored`."""
+        return self.whole.rows(start, min(stop, len(self)))
+
+    def digest(self) -> str:
+        """See :class:`Stored`."""
+        return f"{self.whole.digest()}, first {self.samples}"
+
+
+class FirstStreamed(IterableDataset[Batch]):
+    """The first samples of a stream."""
+
+    def __init__(self, whole: Any, samples: int) -> None:
+        self.whole, self.samples = whole, samples
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield samples and labels."""
+        loader = self.whole if isinstance(self.whole, DataLoader) else DataLoader(self.whole, batch_size=FIRST)
+        left = self.samples
+        for x, y in map(_pair, loader):
+            yield from zip(x[:left], y[:left], strict=True)
+            left -= len(x)
+            if left <= 0:
+                return

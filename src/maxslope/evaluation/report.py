@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from torch import Tensor
 
+from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.evaluation.statistics import wilson
 
@@ -125,3 +126,18 @@ class Report:
 
 def _span(low: float, high: float) -> str:
     return f"{100 * low:.2f} to {100 * high:.2f}"
+
+
+def warnings_of(table: dict[str, Column]) -> tuple[str, ...]:
+    """Return sentences on samples whose rows are not to be trusted."""
+    found = []
+    bad = [i for i, v in zip(table["index"], table["verdict"], strict=True) if v == NON_FINITE]
+    if bad:
+        found.append(f"{len(bad)} samples met NaN or infinity and are neither robust nor broken (first: {bad[:5]}).")
+    stuck = [i for i, r in zip(table["index"], table["reason"], strict=True) if r == Status.STATIONARY.sentence]
+    if stuck:
+        found.append(
+            f"{len(stuck)} samples ended at a gradient that is zero in every coordinate (first: {stuck[:5]}): the "
+            "gradient is masked or saturated there, and their robustness is not to be trusted."
+        )
+    return tuple(found)

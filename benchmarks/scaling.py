@@ -1,0 +1,267 @@
+"""Runs that last and runs that grow: what benchmarks/RESULTS.md says about them, each by its own command.
+
+python benchmarks/scaling.py kill --samples 5000 --kills 20     a run killed again and again, and resumed
+python benchmarks/scaling.py ray --workers 1 2 4 --samples 2000 the same table from any crew, a worker lost on the way
+python benchmarks/scaling.py speedup --samples 1000 --pairs 5   two workers against one, interleaved
+python benchmarks/scaling.py memory --samples 200000            a data set that is larger than what is held of it
+python benchmarks/scaling.py startup --pairs 5                  the command and the import, cold
+Each prints JSON lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def say(**facts: Any) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+# --- models and data -------------------------------------------------------------------------------------------------
+
+
+def small(samples: int) -> tuple[Any, Any]:
+    """A small network and samples of which some stand, some break and some are wrong from the start."""
+    import torch
+    from torch import nn
+
+    g = torch.Generator().manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 5)).eval()
+    for weight in net.parameters():
+        weight.data.copy_(torch.randn(weight.shape, generator=g) / weight.shape[-1] ** 0.5)
+    x = torch.rand(samples, 1, 8, 8, generator=g)
+    y = net(x).argmax(1)
+    y[::10] = (y[::10] + 1) % 5
+    return net, (x, y)
+
+
+def mnist(samples: int) -> tuple[Any, Any]:
+    """The network and the images that ship with maxslope, the images over and over."""
+    import torch
+
+    from maxslope.data import default_data, default_network
+
+    x, y = default_data()
+    times = -(-samples // len(x))
+    return default_network(), (torch.cat([x] * times)[:samples], torch.cat([y] * times)[:samples])
+
+
+class Mortal:
+    """A model that kills its process once: the one that finds the file, at its 30th call."""
+
+    def __init__(self, net: Any, file: Path) -> None:
+        self.net, self.file, self.calls = net, file, 0
+
+    def __call__(self, x: Any) -> Any:
+        self.calls += 1
+        if self.calls == 30:
+            try:
+                self.file.unlink()
+            except FileNotFoundError:
+                return self.net(x)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.net(x)
+
+
+# --- kill ------------------------------------------------------------------------------------------------------------
+
+
+def kill(samples: int, kills: int, part: int, seed: int) -> None:
+    """A run killed with SIGKILL at random moments and resumed, row by row against one that nobody interrupted."""
+    import maxslope as ms
+    from maxslope.evaluation import Folder, evaluate, load, resume
+
+    net, data = small(samples)
+    effort, budget = ms.Effort.quick(), ms.Linf(0.05)
+    root = Path(tempfile.mkdtemp())
+    began = time.perf_counter()
+    whole = evaluate(net, data, budget, effort=effort, part=part, out=root / "whole")
+    seconds = time.perf_counter() - began
+    chance = random.Random(seed)
+    moments = []
+    for attempt in range(kills):
+        child = os.fork()
+        if child == 0:
+            try:
+                go_on(net, data, budget, effort, part, root / "run", Folder, evaluate, resume)
+            finally:
+                os._exit(0)
+        time.sleep(chance.uniform(0.0, 2.0 * seconds / kills) * (attempt > 0) + 0.05)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        rows = root / "run" / "rows"
+        moments.append(len(list(rows.glob("part-*.parquet"))) if rows.exists() else 0)
+    before = {p.name: p.stat().st_mtime_ns for p in (root / "run" / "rows").glob("part-*.parquet")}
+    go_on(net, data, budget, effort, part, root / "run", Folder, evaluate, resume)
+    kept = all((root / "run" / "rows" / name).stat().st_mtime_ns == when for name, when in before.items())
+    again = load(root / "run")
+    same = all(str(again.table[name]) == str(whole.table[name]) for name in whole.table)
+    say(
+        kind="kill", samples=samples, kills=kills, parts_at_kills=moments, seconds_uninterrupted=round(seconds, 1),
+        identical=same and again.executed == whole.executed and bool((again.points == whole.points).all()),
+        rows=len(set(again.table["index"])), duplicates=len(again.table["index"]) - len(set(again.table["index"])),
+        finished_parts_untouched=kept,
+    )  # fmt: skip
+    shutil.rmtree(root)
+
+
+def go_on(net, data, budget, effort, part, folder, kind, evaluate, resume) -> None:  # type: ignore[no-untyped-def]
+    if kind(folder).exists:
+        resume(folder, net, data)
+    else:
+        evaluate(net, data, budget, effort=effort, part=part, out=folder)
+
+
+# --- ray -------------------------------------------------------------------------------------------------------------
+
+
+def ray(workers: list[int], samples: int, part: int) -> None:
+    """The same table from one process, from any number of workers, and with a worker that dies half-way."""
+    import maxslope as ms
+    from maxslope.evaluation import evaluate
+    from maxslope.evaluation.cluster import RayCrew
+
+    net, data = small(samples)
+    options: dict[str, Any] = {"effort": ms.Effort.quick(), "part": part}
+    here = evaluate(net, data, ms.Linf(0.05), **options)
+    lost = Path(tempfile.mkdtemp()) / "lost"
+    for count in workers:
+        for dies in (False, True):
+            model: Any = net
+            if dies:
+                lost.touch()
+                model = Mortal(net, lost)
+            began = time.perf_counter()
+            there = evaluate(model, data, ms.Linf(0.05), crew=RayCrew(count), **options)
+            say(
+                kind="ray", workers=count, worker_killed=dies and not lost.exists(),
+                identical=str(there.table) == str(here.table) and bool((there.points == here.points).all()),
+                seconds=round(time.perf_counter() - began, 1),
+            )  # fmt: skip
+
+
+def speedup(samples: int, pairs: int) -> None:
+    """Two workers against one on the network that ships, in turns; starting them is not counted."""
+    import maxslope as ms
+    from maxslope.evaluation import evaluate
+    from maxslope.evaluation.cluster import RayCrew
+
+    net, data = mnist(samples)
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for pair in range(pairs):
+        for count in (1, 2) if pair % 2 == 0 else (2, 1):
+            times: list[float] = []
+            evaluate(
+                net, data, ms.Linf(0.3), effort=ms.Effort.quick(), part=64, crew=RayCrew(count), probe=False,
+                progress=lambda done, robust, times=times: times.append(time.perf_counter()),
+            )  # fmt: skip
+            seconds[count].append(times[-1] - times[0])
+    ratios = [one / two for one, two in zip(seconds[1], seconds[2], strict=True)]
+    say(
+        kind="speedup", samples=samples, one=[round(s, 1) for s in seconds[1]], two=[round(s, 1) for s in seconds[2]],
+        ratios=[round(r, 2) for r in ratios], median=round(statistics.median(ratios), 2), load=os.getloadavg(),
+    )  # fmt: skip
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def memory(samples: int) -> None:
+    """Peak memory above the model's, on images 3x64x64 that are generated as they are read."""
+    import torch
+    from torch import nn
+    from torch.utils.data import Dataset
+
+    import maxslope as ms
+    from maxslope.evaluation import evaluate
+
+    class Generated(Dataset[Any]):
+        def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+            x = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(i))
+            return x, int(x[0, 0, 0] > 0.5)
+
+        def __len__(self) -> int:
+            return samples
+
+    class Corner(nn.Module):
+        """The trivially cheap model: one pixel decides."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            z = x[:, 0, 0, 0] - 0.5
+            return torch.stack([-z, z], 1)
+
+    evaluate(Corner(), (torch.rand(2, 3, 64, 64), torch.tensor([0, 1])), ms.Linf(0.6), effort=ms.Effort.quick())
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        options: dict[str, Any] = {"effort": ms.Effort.quick(), "keep_points": False}
+        report = evaluate(Corner(), Generated(), ms.Linf(0.6), out=Path(folder) / "run", **options)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    say(
+        kind="memory", samples=report.samples, bytes_of_data=samples * 3 * 64 * 64 * 4, before_mb=round(base),
+        peak_above_mb=round(peak - base), seconds=round(time.perf_counter() - began),
+        robust=report.robust_accuracy,
+    )  # fmt: skip
+
+
+# --- startup ---------------------------------------------------------------------------------------------------------
+
+
+def startup(pairs: int) -> None:
+    """``maxslope --help``, and ``import maxslope`` against ``import torch``, in processes of their own, in turns."""
+
+    def seconds(code: str, *words: str) -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code, *words], check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - began
+
+    use = "import maxslope; maxslope.evaluate, maxslope.attack, maxslope.flow"
+    helps, alone, ratios = [], [], []
+    for _ in range(pairs + 1):
+        helps.append(seconds("from maxslope.cli import main; main()", "--help"))
+        torch = seconds("import torch")
+        alone.append(seconds("import maxslope; import torch") / torch)
+        ratios.append(seconds(use) / torch)
+    say(
+        kind="startup", help_seconds=round(statistics.median(helps[1:]), 2),
+        import_over_torch=round(statistics.median(alone[1:]), 3),
+        with_evaluate_attack_flow=round(statistics.median(ratios[1:]), 3),
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=["kill", "ray", "speedup", "memory", "startup"])
+    parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--part", type=int, default=128)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--pairs", type=int, default=5)
+    o = parser.parse_args()
+    {
+        "kill": lambda: kill(o.samples, o.kills, o.part, o.seed),
+        "ray": lambda: ray(o.workers, o.samples, o.part),
+        "speedup": lambda: speedup(o.samples, o.pairs),
+        "memory": lambda: memory(o.samples),
+        "startup": lambda: startup(o.pairs),
+    }[o.kind]()
+
+
+if __name__ == "__main__":
+    main()

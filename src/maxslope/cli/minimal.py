@@ -1,0 +1,163 @@
+"""``maxslope minimal``: how near is the nearest error of each sample?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from maxslope.cli import options
+from maxslope.cli.settings import DEFAULT
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EXAMPLES = """
+[bold]Examples[/]
+
+The network and images that ship with maxslope:  [cyan]maxslope minimal --norm l2 --samples 200[/]
+
+Yours, with robust accuracy at two radii and a table:  [cyan]maxslope minimal --model nets.py:make --data test.npz
+--at 1/255 --at 2/255 --out nearest.csv[/]
+"""
+
+_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+
+
+def minimal(
+    *,
+    model: options.Model = DEFAULT,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    trust: options.Trust = False,
+    data: options.Data = DEFAULT,
+    box: options.Box = None,
+    no_box: options.NoBox = False,
+    size: options.Size = None,
+    samples: options.Samples = None,
+    norm: options.Norm = "linf",
+    at: Annotated[
+        list[str] | None,
+        typer.Option(help="A radius to give robust accuracy at; repeat it.", rich_help_panel="Attack"),
+    ] = None,
+    effort: options.Effort = "standard",
+    seed: options.Seed = 0,
+    batch_size: options.BatchSize = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A .csv or .parquet file, one row per sample.", rich_help_panel="Output")
+    ] = None,
+    json_: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Find the smallest perturbation of each sample that the model gets wrong.
+
+    Prints quantiles of its norm (0 where the clean point is wrong) and robust accuracy at radii.
+    """
+    from maxslope.cli import names
+    from maxslope.cli.sources import open_sources, say_warnings_plainly
+
+    say_warnings_plainly()
+    space, level, radii = names.norm(norm), names.effort(effort), [names.number(word) for word in at or []]
+    if out is not None and out.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"--out is a .csv or .parquet file, got {out}.")
+    if any(not radius >= 0 for radius in radii):
+        raise ValueError(f"--at is a radius that is not negative, got {', '.join(at or [])}.")
+    sources = open_sources(
+        model, data, weights=weights, box=box, no_box=no_box, size=size, samples=samples, device=device, trust=trust,
+        quiet=quiet or json_,
+    )  # fmt: skip
+    table = _table(sources, space, level, seed, batch_size, quiet or json_)
+    if out is not None:
+        _write(table, out)
+    _say(table, norm, radii, json_, quiet, out)
+
+
+def _table(sources: Any, space: Any, level: Any, seed: int, batch_size: int | None, quiet: bool) -> dict[str, Tensor]:
+    """The nearest errors, part by part: index, label, norm, found, margin, forward, backward."""
+    import torch
+
+    from maxslope.attacks import minimal as search
+    from maxslope.cli.progress import progress
+    from maxslope.evaluation.data import fitting, jobs
+    from maxslope.evaluation.hardware import moved
+
+    parts: list[dict[str, Tensor]] = []
+    done = 0
+    try:
+        with progress(sources.total, quiet) as update:
+            for job in jobs(sources.data, fitting):
+                x, ids = moved(job.x, sources.model), torch.arange(job.start, job.start + len(job.x))
+                found = search(
+                    sources.model, x, job.y, space, box=sources.box, effort=level, ids=ids, seed=seed,
+                    batch_size=batch_size,
+                )  # fmt: skip
+                columns = {"norm": found.norms, "found": found.found, "margin": found.margin}
+                columns |= {"forward": found.forward, "backward": found.backward}
+                parts.append({"index": ids, "label": job.y} | {name: v.cpu() for name, v in columns.items()})
+                done += len(x)
+                norms = torch.cat([part["norm"] for part in parts])
+                update(done, f"median {float(norms.median()):.4g} so far")
+    except KeyboardInterrupt:
+        typer.echo(f"maxslope: interrupted after {done} samples; nothing is kept.", err=True)
+        raise typer.Exit(130) from None
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _say(table: dict[str, Tensor], norm: str, radii: list[float], json_: bool, quiet: bool, out: Path | None) -> None:
+    norms = table["norm"].double()
+    count = len(norms)
+    ranked = norms.sort().values  # inf sorts last, and no quantile is interpolated with it
+    quantiles = {q: float(ranked[int(q * (count - 1))]) for q in _QUANTILES}
+    robust = {radius: float((norms > radius).double().mean()) for radius in radii}
+    clean = float((norms > 0).double().mean())
+    if json_:
+        said: dict[str, Any] = {
+            "samples": count,
+            "norm": norm,
+            "clean_accuracy": clean,
+            "found": float(table["found"].double().mean()),
+            "quantiles": {f"{q:g}": _finite(value) for q, value in quantiles.items()},
+            "robust_accuracy": {f"{radius:.6g}": share for radius, share in robust.items()},
+            "forward_per_sample": float(table["forward"].double().mean()),
+            "backward_per_sample": float(table["backward"].double().mean()),
+        }
+        typer.echo(json.dumps(said))
+        return
+    if quiet:
+        typer.echo(f"median {norm} norm {quantiles[0.5]:.4g}, clean {100 * clean:.2f} %, {count} samples")
+        return
+    typer.echo(f"Smallest perturbations found, norm {norm}, {count} samples")
+    typer.echo(f"clean accuracy   {100 * clean:.2f} %")
+    for q, value in quantiles.items():
+        typer.echo(f"{100 * q:>3.0f} % quantile   {value:.4g}")
+    for radius, share in robust.items():
+        typer.echo(f"robust accuracy at {radius:.4g}   {100 * share:.2f} %")
+    cost = [float(table[name].double().mean()) for name in ("backward", "forward")]
+    typer.echo(f"cost             {cost[0]:.1f} backward, {cost[1]:.1f} forward passes a sample")
+    if out is not None:
+        typer.echo(f"table            {out}")
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no infinity."""
+    return value if value < float("inf") else None
+
+
+def _write(table: dict[str, Tensor], out: Path) -> None:
+    columns = {name: column.tolist() for name, column in table.items()}
+    if out.suffix == ".csv":
+        import csv
+
+        with open(out, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(zip(*columns.values(), strict=True))
+        return
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError('Tables in Parquet need pyarrow: pip install "maxslope[data]".') from error
+    pyarrow.parquet.write_table(pyarrow.table(columns), out)

@@ -1,0 +1,81 @@
+"""What several commands ask for: the model, the data and how much to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NORMS = ["linf", "l2", "l1"]
+EFFORTS = ["quick", "standard", "exhaustive"]
+
+_WHAT, _DATA, _HOW, _RUN, _OUT = "Model", "Data", "Attack", "Run", "Output"
+
+Model = Annotated[
+    str,
+    typer.Option(
+        help="file.py:factory, package.module:factory, a .pt2 or .onnx file, hf://name or timm://name; by default the "
+        "network that ships with maxslope.",
+        show_default=False,
+        rich_help_panel=_WHAT,
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="A safetensors file (or .pt with tensors alone) for the factory's model.", rich_help_panel=_WHAT),
+]
+Device = Annotated[str | None, typer.Option(help="Where the model runs: cpu, cuda, cuda:1, ...", rich_help_panel=_WHAT)]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Load pickles (.pt, .pth, .pkl) as models or data. A pickle can run any code while it is read, with your "
+        "rights: only for files you made yourself.",
+        rich_help_panel=_WHAT,
+    ),
+]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="A .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a data set saved by Hugging "
+        "Face's datasets, or file.py:factory; by default 1,000 MNIST images.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
+Box = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        help="Smallest and largest valid input, as --box 0 1; not needed where the data say it.", rich_help_panel=_DATA
+    ),
+]
+NoBox = Annotated[bool, typer.Option("--no-box", help="Inputs may take any value.", rich_help_panel=_DATA)]
+Size = Annotated[
+    str | None,
+    typer.Option(help="Scale images to cover HEIGHTxWIDTH (224 means 224x224) and cut them.", rich_help_panel=_DATA),
+]
+Samples = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many of the samples, from the first; by default all.", rich_help_panel=_DATA),
+]
+Norm = Annotated[
+    str,
+    typer.Option(
+        help="Norm of the perturbation: linf, l2, l1, l1.5, ...",
+        autocompletion=lambda: NORMS,
+        rich_help_panel=_HOW,
+    ),
+]
+Eps = Annotated[
+    str | None,
+    typer.Option(help="Radius, in the units of the inputs: 0.3 or 8/255.", rich_help_panel=_HOW),
+]
+Effort = Annotated[
+    str,
+    typer.Option(help="quick, standard or exhaustive.", autocompletion=lambda: EFFORTS, rich_help_panel=_HOW),
+]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.", rich_help_panel=_HOW)]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows per call of the model.", rich_help_panel=_RUN)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=_OUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print one line, no progress.", rich_help_panel=_OUT)]

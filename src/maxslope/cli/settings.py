@@ -1,0 +1,109 @@
+"""The configuration of ``maxslope evaluate``: options, a TOML file of options, and both together."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+DEFAULT = "default"
+TABLE = "evaluate"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that decide what is computed; each is an option of the command of the same name."""
+
+    model: str = DEFAULT
+    weights: str | None = None
+    data: str = DEFAULT
+    box: tuple[float, float] | None = None
+    no_box: bool = False
+    size: str | None = None
+    samples: int | None = None
+    norm: str = "linf"
+    eps: str | None = None
+    effort: str = "standard"
+    seed: int = 0
+    batch_size: int | None = None
+    part: int = 1024
+    device: str | None = None
+    fast: bool = False
+    points: bool = False
+    trust: bool = False
+
+    def table(self) -> dict[str, dict[str, Any]]:
+        """Return the settings as tables of TOML, files by their absolute paths; trust must be given each time."""
+        values = {key: value for key, value in asdict(self).items() if value is not None and key != "trust"}
+        for key in ("model", "weights", "data"):
+            if key in values:
+                values[key] = absolute(values[key])
+        return {TABLE: values}
+
+
+def absolute(word: str) -> str:
+    """Return a word with its file as an absolute path, if it names one.
+
+    >>> absolute("torchvision.models:resnet18")
+    'torchvision.models:resnet18'
+    """
+    place, colon, name = word.rpartition(":")
+    if colon and place.endswith(".py") and Path(place).exists():
+        return f"{Path(place).resolve()}:{name}"
+    return str(Path(word).resolve()) if word != DEFAULT and Path(word).exists() else word
+
+
+def read(path: Path) -> Settings:
+    """Read settings from a TOML file.
+
+    Raises:
+        ValueError: for a file that is not there, is no TOML, or holds an unknown option or a value of the wrong kind.
+    """
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"The configuration {path} is not TOML: {error}.") from error
+    if "run" in found:
+        raise ValueError(
+            f"{path} is of a run begun from Python, with objects; go on there: resume(folder, model, data)."
+        )
+    table = found.get(TABLE)
+    if not isinstance(table, dict) or len(found) > 1:
+        raise ValueError(
+            f"The configuration {path} has one table [{TABLE}] of options, got {', '.join(found) or 'nothing'}."
+        )
+    return replace(Settings(), **{key: _value(key, value, path) for key, value in table.items()})
+
+
+def merged(base: Settings, given: Mapping[str, Any]) -> Settings:
+    """Return settings with the options that were given on the command line."""
+    return replace(base, **given)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    field.name: {"int": (int,), "bool": (bool,)}.get(str(field.type).split(" ", 1)[0], (str,))
+    for field in fields(Settings)
+}
+
+
+def _value(key: str, value: Any, path: Path) -> Any:
+    if key not in _KINDS or key == "trust":
+        known = ", ".join(name for name in _KINDS if name != "trust")
+        raise ValueError(f"{path}: {key!r} is no option of a configuration; those are {known}.")
+    if key == "box":
+        if not (isinstance(value, list) and len(value) == 2 and all(type(v) in (int, float) for v in value)):
+            raise ValueError(f"{path}: box is a list of two numbers, got {value!r}.")
+        return (float(value[0]), float(value[1]))
+    if key in ("eps", "size") and type(value) in (int, float):
+        return str(value)
+    if type(value) not in _KINDS[key]:
+        raise ValueError(f"{path}: {key} is {_KINDS[key][0].__name__}, got {value!r}.")
+    if key in ("samples", "batch_size", "part") and value < 1:
+        raise ValueError(f"{path}: {key} is at least 1, got {value}.")
+    if key == "seed" and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{path}: seed is a 64-bit integer, got {value}.")
+    return value

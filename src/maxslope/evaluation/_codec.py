@@ -1,0 +1,109 @@
+"""Budgets and efforts as plain data, and back: only frozen records and classes of this package come back to life."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import math
+import re
+import types
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_HOME = "maxslope."
+_NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+
+
+def encode(value: Any) -> Any:
+    """Return ``value`` as JSON data: records by class and fields, tensors by entries, foreign objects by name alone.
+
+    >>> from maxslope import Linf
+    >>> decode(encode(Linf(0.5))).eps
+    0.5
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    if isinstance(value, Tensor):
+        return {"tensor": encode(value.detach().cpu().tolist()), "dtype": str(value.dtype).removeprefix("torch.")}
+    if isinstance(value, type | types.FunctionType) and value.__module__.startswith(_HOME):
+        if "<" not in value.__qualname__:
+            return {"name": f"{value.__module__}:{value.__qualname__}"}
+    elif dataclasses.is_dataclass(value) and type(value).__module__.startswith(_HOME):
+        fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+        return {"record": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
+    return {"foreign": f"{type(value).__module__}:{type(value).__qualname__}", "code": _code(value)}
+
+
+def _code(value: Any) -> str:
+    """A few digits that change with the code of a function, for comparison alone."""
+    code = getattr(value, "__code__", None)
+    cells = [repr(cell.cell_contents) for cell in getattr(value, "__closure__", None) or ()]
+    text = repr(value) if code is None else f"{code.co_code!r} {code.co_names} {code.co_consts} {cells}"
+    return hashlib.blake2b(re.sub(r"0x[0-9a-f]+", "", text).encode(), digest_size=8).hexdigest()
+
+
+def decode(data: Any) -> Any:
+    """Return what :func:`encode` was given.
+
+    Raises:
+        ValueError: for names outside this package, foreign objects, or data of another form.
+    """
+    if data is None or isinstance(data, bool | int | float | str):
+        return data
+    if isinstance(data, list):
+        return tuple(decode(item) for item in data)
+    if isinstance(data, dict):
+        if data.keys() == {"float"} and data["float"] in _NUMBERS:
+            return _NUMBERS[data["float"]]
+        if data.keys() == {"tensor", "dtype"}:
+            return _tensor(data["tensor"], data["dtype"])
+        if data.keys() == {"name"}:
+            return _named(data["name"])
+        if data.keys() == {"record", "fields"}:
+            return _record(data["record"], data["fields"])
+        if "foreign" in data:
+            raise ValueError(
+                f"The run used an object of {data['foreign']}, which is code and not stored; pass the budget and the "
+                "effort again."
+            )
+    raise ValueError(f"Stored data hold numbers, texts, lists and records of maxslope, got {str(data)[:80]!r}.")
+
+
+def _tensor(entries: Any, name: Any) -> Tensor:
+    dtype = getattr(torch, str(name), None)
+    try:
+        if isinstance(dtype, torch.dtype):
+            return torch.tensor(decode(entries), dtype=dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"A stored tensor is nested lists of numbers, got another thing: {error}.") from error
+    raise ValueError(f"A stored tensor names a dtype of torch, got {name!r}.")
+
+
+def _record(name: Any, fields: Any) -> Any:
+    kind = _named(name)
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(fields, dict)):
+        raise ValueError(f"A stored record names a record of maxslope, got {name!r}.")
+    try:
+        return kind(**{key: decode(value) for key, value in fields.items()})
+    except TypeError as error:
+        raise ValueError(f"The stored record {name} does not fit this version of maxslope: {error}.") from error
+
+
+def _named(name: Any) -> Any:
+    module, _, path = str(name).partition(":")
+    if not module.startswith(_HOME) or not path or "." in path or ".cli" in module or ".__" in module:
+        raise ValueError(f"Stored names are those of maxslope's own records, got {name!r}.")
+    try:
+        found = getattr(importlib.import_module(module), path)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"This version of maxslope has no {name}; the run was made by another one.") from error
+    if not isinstance(found, type | types.FunctionType) or found.__module__ != module:
+        raise ValueError(f"Stored names are those of maxslope's own records, got {name!r}.")
+    return found

@@ -1,0 +1,256 @@
+"""Data from outside: from a word on the command line to samples, labels and their box."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from maxslope.evaluation._files import digest_of_file
+from maxslope.evaluation.data import Batch, Stored
+from maxslope.evaluation.images import ImageFolder
+from maxslope.evaluation.models import PICKLES, call
+from maxslope.evaluation.tables import INPUTS, LABELS, Arrow, Parquet, Table, saved
+
+Bounds = tuple[float, float]
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_UNIT = (0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """Data, the box of their inputs, and what was done to them.
+
+    Attributes:
+        data: what ``evaluate`` takes.
+        box: (lo, hi), None for no box.
+        notes: sentences to be said aloud.
+    """
+
+    data: Any
+    box: Bounds | None
+    notes: tuple[str, ...] = ()
+
+
+def load_data(
+    word: str, *, box: Bounds | None = None, unbounded: bool = False, size: tuple[int, int] | None = None,
+    trust: bool = False,
+) -> Loaded:  # fmt: skip
+    """Load data.
+
+    Args:
+        word: a .npz or .safetensors file with inputs (``x``, ``images``, ...) and labels (``y``, ``labels``, ...); a
+            folder of images by class; a .parquet or .arrow file, or a folder of such; a data set that Hugging Face's
+            datasets saved to disk; ``file.py:factory`` or ``package.module:factory`` that makes ``(x, y)``, a
+            ``Dataset`` or a ``DataLoader``.
+        box: the range of valid inputs. Where it is None it is read from the file (``box``) or is [0, 1] for 8-bit
+            images, which are divided by 255; else it must be given.
+        unbounded: there is no box.
+        size: (height, width) that images are scaled to cover and cut to.
+        trust: whether to load pickles.
+
+    Raises:
+        ValueError: for a word of no known form, a file that cannot be read, or a box that nobody gave.
+        ImportError: naming the package that is missing.
+    """
+    data, found, notes = _read(word, size, trust)
+    if unbounded:
+        return Loaded(data, None, (*notes, "no box: inputs may take any value"))
+    if box is None and found is None:
+        raise ValueError(
+            f"The range of valid inputs is not known from {word}: give --box 0 1 (or --box -1 1, ...; --no-box for "
+            "inputs that may take any value), or store it in the file as 'box'."
+        )
+    if box is None:
+        notes = (*notes, f"box [{found[0]:g}, {found[1]:g}], from the data")
+    chosen = box if box is not None else found
+    if not (math.isfinite(chosen[0]) and math.isfinite(chosen[1]) and chosen[0] < chosen[1]):
+        raise ValueError(f"A box is two numbers lo < hi, got {chosen[0]:g} {chosen[1]:g}.")
+    return Loaded(data, chosen, notes)
+
+
+def _read(word: str, size: tuple[int, int] | None, trust: bool) -> tuple[Any, Any, tuple[str, ...]]:
+    path = Path(word)
+    if path.is_dir():
+        return _folder(path, size)
+    if path.suffix not in {".npz", ".safetensors", ".parquet", ".arrow", *PICKLES}:
+        if ":" in word:
+            return _made(word)
+        raise ValueError(
+            f"Data are a .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a saved data set, "
+            f"or file.py:factory, got {word!r}" + ("." if path.exists() else ", and there is no such folder.")
+        )
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}.")
+    if path.suffix == ".npz":
+        return _npz(path)
+    if path.suffix == ".safetensors":
+        return _safetensors(path)
+    if path.suffix in PICKLES:
+        return _pickled(path, trust)
+    return _table(Parquet([path], size) if path.suffix == ".parquet" else Arrow([path], size))
+
+
+def _folder(path: Path, size: tuple[int, int] | None) -> tuple[Any, Any, tuple[str, ...]]:
+    files = saved(path)
+    if files is not None:
+        return _table(Arrow(files, size))
+    for ending, kind in ((".parquet", Parquet), (".arrow", Arrow)):
+        if found := sorted(p for p in path.iterdir() if p.suffix == ending):
+            return _table(kind(found, size))
+    images = ImageFolder(path, size)
+    return images, _UNIT, (images.words(), *_scaled(size))
+
+
+def _table(table: Table) -> tuple[Any, Any, tuple[str, ...]]:
+    if len(table) == 0:
+        raise ValueError(f"{table.files[0]} holds no rows.")
+    notes: tuple[str, ...] = (f"{len(table)} rows, inputs from {table.input!r}, labels from {table.label!r}",)
+    return (table, _UNIT, (*notes, *_scaled(table.size))) if table.is_images() else (table, None, notes)
+
+
+def _scaled(size: tuple[int, int] | None) -> tuple[str, ...]:
+    cut = () if size is None else (f"images scaled to cover {size[0]} x {size[1]} and cut at the center",)
+    return ("8-bit values divided by 255", *cut)
+
+
+def _made(word: str) -> tuple[Any, Any, tuple[str, ...]]:
+    made = call(word, "data set")
+    pair = isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(t, Tensor) for t in made)
+    if not pair and not isinstance(made, Dataset | DataLoader):
+        raise ValueError(f"{word} makes (x, y) tensors, a Dataset or a DataLoader, got {type(made).__name__}.")
+    return made, None, ()
+
+
+def _npz(path: Path) -> tuple[Any, Any, tuple[str, ...]]:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:  # which leaves no file open
+            arrays = {name: stored[name] for name in stored.files}
+    except Exception as error:
+        raise ValueError(
+            f"{path} is no npz file of plain arrays ({type(error).__name__}: {error}); write it with "
+            "np.savez(path, x=..., y=..., box=[0, 1])."
+        ) from error
+    x, y = _pick(arrays, INPUTS, path, "inputs"), _pick(arrays, LABELS, path, "labels")
+    box = None
+    if "box" in arrays:
+        if arrays["box"].shape != (2,) or arrays["box"].dtype.kind not in "fiu":
+            raise ValueError(f"{path}: 'box' is two numbers, got {arrays['box']!r}.")
+        box = (float(arrays["box"][0]), float(arrays["box"][1]))
+    if x.dtype.kind not in "fiu" or y.dtype.kind not in "iu":
+        raise ValueError(f"{path}: inputs are numbers and labels integers, got {x.dtype} and {y.dtype}.")
+    inputs, notes = _prepared(torch.from_numpy(x.astype(x.dtype.newbyteorder("="))), path)
+    return (inputs, torch.from_numpy(y.astype(np.int64))), box or (_UNIT if x.dtype == np.uint8 else None), notes
+
+
+def _safetensors(path: Path) -> tuple[Any, Any, tuple[str, ...]]:
+    data = Safetensors(path)
+    text = data.metadata.get("box")
+    box = None
+    if text is not None:
+        numbers = _NUMBER.findall(text)
+        if len(numbers) != 2:
+            raise ValueError(f"{path}: the metadata 'box' are two numbers, got {text!r}.")
+        box = (float(numbers[0]), float(numbers[1]))
+    return data, box or (_UNIT if data.bytes else None), data.notes
+
+
+class Safetensors(Stored):
+    """Tensors of a safetensors file, read slice by slice.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from safetensors import safe_open
+        except ImportError as error:
+            raise ImportError('Data in safetensors need safetensors: pip install "maxslope[data]".') from error
+        self.path, self.handle = path, None
+        try:
+            with safe_open(path, framework="pt") as file:
+                self.metadata: dict[str, str] = file.metadata() or {}
+                names = list(file.keys())
+                self.input, self.label = _one(names, INPUTS, path, "inputs"), _one(names, LABELS, path, "labels")
+                shape, kind = file.get_slice(self.input).get_shape(), file.get_slice(self.input).get_dtype()
+                labels = file.get_slice(self.label).get_shape()
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{path} is no safetensors file ({type(error).__name__}: {error}).") from error
+        if not shape or labels != shape[:1]:
+            raise ValueError(f"{path}: inputs and labels must have one row per sample, got {shape} and {labels}.")
+        self.count, self.bytes = int(shape[0]), kind == "U8"
+        self.notes = _prepared(torch.empty(0, *shape[1:], dtype=torch.uint8 if self.bytes else torch.float32), path)[1]
+
+    def __len__(self) -> int:
+        """See :class:`Stored`."""
+        return self.count
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """See :class:`Stored`."""
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="pt") as file:
+            x, y = file.get_slice(self.input)[start:stop], file.get_slice(self.label)[start:stop]
+        if y.is_floating_point():
+            raise ValueError(f"{self.path}: labels are integers, got {y.dtype}.")
+        return _prepared(x, self.path)[0], y.long()
+
+    def digest(self) -> str:
+        """See :class:`Stored`."""
+        return f"file {digest_of_file(self.path)}"
+
+
+def _prepared(x: Tensor, path: Path) -> tuple[Tensor, tuple[str, ...]]:
+    """8-bit images as numbers in [0, 1], channels first; everything that is done is said."""
+    if x.dtype != torch.uint8:
+        return (x if x.is_floating_point() else x.float()), ()
+    notes = [f"{path.name}: 8-bit values divided by 255"]
+    if x.ndim == 3:
+        x = x[:, None]
+        notes.append(f"a channel was added: {tuple(x.shape[1:])}")
+    elif x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
+        x = x.permute(0, 3, 1, 2)
+        notes.append(f"channels were put first: {tuple(x.shape[1:])}")
+    return x.float() / 255, tuple(notes)
+
+
+def _pickled(path: Path, trust: bool) -> tuple[Any, Any, tuple[str, ...]]:
+    try:
+        made = torch.load(path, map_location="cpu", weights_only=not trust)
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be read without running code that its author may have put into it; save tensors as .npz or "
+            "safetensors, give file.py:factory, or add --trust if you made the file yourself."
+            if not trust
+            else f"{path} cannot be read: {type(error).__name__}: {error}."
+        ) from error
+    if isinstance(made, dict):
+        made = (_pick(made, INPUTS, path, "inputs"), _pick(made, LABELS, path, "labels"))
+    if not (isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(t, Tensor) for t in made)):
+        raise ValueError(f"{path} holds (x, y) or a table of tensors, got {type(made).__name__}.")
+    inputs, notes = _prepared(made[0], path)
+    return (inputs, made[1]), _UNIT if made[0].dtype == torch.uint8 else None, notes
+
+
+def _pick(arrays: dict[str, Any], wanted: tuple[str, ...], path: Path, what: str) -> Any:
+    return arrays[_one(list(arrays), wanted, path, what)]
+
+
+def _one(names: list[str], wanted: tuple[str, ...], path: Path, what: str) -> str:
+    found = [name for name in wanted if name in names]
+    if len(found) != 1:
+        raise ValueError(
+            f"{path} needs exactly one array of {what} ({', '.join(wanted[:6])}, ...), got "
+            f"{', '.join(found) or 'none'} among {', '.join(map(str, names)) or 'nothing'}."
+        )
+    return found[0]

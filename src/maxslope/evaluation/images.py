@@ -1,0 +1,103 @@
+"""Pictures in folders, one folder a class."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maxslope.evaluation._files import digest_of_text
+from maxslope.evaluation.data import Batch, Stored
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+
+
+class ImageFolder(Stored):
+    """Images ``folder/class/name.png`` as RGB in [0, 1]; classes are the folders' numbers or, sorted, their places.
+
+    Args:
+        folder: with a folder for each class.
+        size: (height, width) of the inputs: the image is scaled to cover it and cut at the center; None takes images
+            as they are, which must then be of one size.
+
+    Raises:
+        ValueError: if there are no classes or no images.
+    """
+
+    def __init__(self, folder: Path, size: tuple[int, int] | None = None) -> None:
+        self.folder, self.size = folder, size
+        classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        self.numbered = bool(classes) and all(name.isdecimal() for name in classes)
+        labels = {name: int(name) if self.numbered else place for place, name in enumerate(classes)}
+        self.files = [
+            (path, labels[name])
+            for name in classes
+            for path in sorted((folder / name).rglob("*"))
+            if path.suffix.lower() in ENDINGS
+        ]
+        if not self.files:
+            raise ValueError(
+                f"{folder} holds no images in folders of classes ({folder.name}/cat/1.png, ...), nor a data set of "
+                "another kind."
+            )
+        self.classes = classes
+
+    def __len__(self) -> int:
+        """See :class:`Stored`."""
+        return len(self.files)
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """See :class:`Stored`."""
+        chosen = self.files[start:stop]
+        images = [image_of(path, str(path), self.size) for path, _ in chosen]
+        shapes = {tuple(image.shape) for image in images}
+        if len(shapes) > 1:
+            raise ValueError(f"Images have one size, got {sorted(shapes)[:3]} in {self.folder}; give --size 224 or so.")
+        return torch.stack(images), torch.tensor([label for _, label in chosen])
+
+    def digest(self) -> str:
+        """See :class:`Stored`; names and sizes of files stand for their content, which is compared part by part."""
+        files = [f"{p.relative_to(self.folder)} {p.stat().st_size} {label}" for p, label in self.files]
+        return f"images {digest_of_text(f'{self.size} {files}')}"
+
+    def words(self) -> str:
+        """Say what the labels are."""
+        how = "the folders' own numbers" if self.numbered else f"0 to {len(self.classes) - 1} by the sorted folders"
+        return f"{len(self.files)} images of {len(self.classes)} classes, labels are {how}"
+
+
+def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None) -> Tensor:
+    """Decode an image to ``[3, height, width]`` in [0, 1].
+
+    Raises:
+        ImportError: if Pillow is not installed.
+        ValueError: if it cannot be decoded.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError('Images need Pillow: pip install "maxslope[data]".') from error
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+            image = opened.convert("RGB")
+    except Exception as error:
+        raise ValueError(f"{name} is no image that can be read ({type(error).__name__}: {error}).") from error
+    if size is not None:
+        image = _cover(image, size)
+    return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float() / 255
+
+
+def _cover(image: Any, size: tuple[int, int]) -> Any:
+    from PIL import Image
+
+    height, width = size
+    scale = max(height / image.height, width / image.width)
+    tall, wide = max(height, round(image.height * scale)), max(width, round(image.width * scale))
+    if (tall, wide) != (image.height, image.width):
+        image = image.resize((wide, tall), Image.Resampling.BICUBIC)
+    left, top = (wide - width) // 2, (tall - height) // 2
+    return image.crop((left, top, left + width, top + height))

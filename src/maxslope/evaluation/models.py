@@ -1,0 +1,316 @@
+"""Models from outside: from a word on the command line to a module in evaluation mode."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maxslope.evaluation._files import digest_of_text
+
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
+OWN = "maxslope_from_file_"  # modules that were loaded from a file by its path
+_EXPRESSION = re.compile(r"[0-9+\-*/%<>=(), .]*")
+_NAMES = re.compile(
+    r"Symbol\('[su]\d+'(?:, (?:positive|integer)=True)*\)|"
+    r"\b(?:[su]\d+|Integer|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|Eq|Ne|True|False|oo)\b"
+)
+
+
+def load_model(
+    word: str, *, weights: str | Path | None = None, trust: bool = False, device: str | None = None
+) -> nn.Module:
+    """Load a model and put it into evaluation mode.
+
+    Args:
+        word: ``file.py:factory`` or ``package.module:factory`` (called without arguments; a module serves too),
+            ``model.pt2`` (torch.export), ``model.onnx`` (needs onnx2torch), ``hf://name`` (transformers, local files)
+            or ``timm://name`` (timm, local files or ``weights``).
+        weights: a safetensors file, or a .pt/.pth file of tensors alone, for the model that the factory makes.
+        trust: whether to load files that can run code as they are read: pickled models, and torch.export files with
+            more than tensors inside.
+        device: such as ``"cuda"``; by default where the model is.
+
+    Returns:
+        The module. A function that the factory returned is wrapped into one.
+
+    Raises:
+        ValueError: for a word of no known form, a file that cannot be read, weights that do not fit, or a file that
+            needs ``trust``.
+        ImportError: naming the package that is missing.
+    """
+    path = Path(word)
+    if word.startswith("hf://"):
+        model = _transformers(word.removeprefix("hf://"))
+    elif word.startswith("timm://"):
+        return _placed(_timm(word.removeprefix("timm://"), weights), device)
+    elif path.suffix == ".pt2":
+        model = _exported(path, trust)
+    elif path.suffix == ".onnx":
+        model = _onnx(path)
+    elif path.suffix in PICKLES:
+        model = _pickled(path, trust)
+    elif ":" in word:
+        model = _module(call(word, "model"), word)
+    else:
+        raise ValueError(
+            f"A model is file.py:factory, package.module:factory, a .pt2 or .onnx file, hf://name or timm://name, got "
+            f"{word!r}."
+        )
+    if weights is not None:
+        model.load_state_dict(_fitting(model, _weights(Path(weights)), weights))
+    return _placed(model, device)
+
+
+def call(word: str, what: str) -> Any:
+    """Return what ``file.py:factory`` or ``package.module:factory`` makes.
+
+    Args:
+        word: names the factory; an object that is no function stands for itself.
+        what: it makes, for messages.
+
+    Raises:
+        ValueError: if the module, the name or the call fails, with the error of the code that was called.
+    """
+    place, _, name = word.rpartition(":")
+    if not place or not name.isidentifier():
+        raise ValueError(f"A {what} from code is file.py:factory or package.module:factory, got {word!r}.")
+    try:
+        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no file {place}.") from error
+    except Exception as error:
+        raise ValueError(f"Importing {place} failed with {type(error).__name__}: {error}.") from error
+    found = getattr(module, name, None)
+    if found is None:
+        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")][:8]
+        raise ValueError(f"{place} has no {name}; it has {', '.join(known) or 'nothing to call'}.")
+    if isinstance(found, nn.Module) or not callable(found):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        raise ValueError(f"{word}() failed with {type(error).__name__}: {error}.") from error
+
+
+class Function(nn.Module):
+    """A function from inputs to logits, as a module without parameters of its own."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        nn.Module.__init__(self)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Call the function."""
+        return self.function(x)
+
+
+class Logits(nn.Module):
+    """A model whose answers hold logits under that name, as those of transformers do."""
+
+    def __init__(self, model: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self.model(x).logits
+        return logits
+
+
+def _from_file(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    name = OWN + digest_of_text(str(path.resolve()))[:12]
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _module(found: Any, word: str) -> nn.Module:
+    if isinstance(found, nn.Module):
+        return found
+    if callable(found):
+        return Function(found)
+    raise ValueError(f"{word} makes a torch.nn.Module or a function from inputs to logits, got {type(found).__name__}.")
+
+
+def _placed(model: nn.Module, device: str | None) -> nn.Module:
+    if device is not None:
+        try:
+            model = model.to(device)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise ValueError(f"The device {device!r} cannot be used: {str(error).splitlines()[0]}.") from error
+    for module in model.modules():  # as eval() does, which exported programs refuse
+        module.training = False
+    return model.requires_grad_(False)
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    _exists(path)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except ImportError as error:
+        raise ImportError('Weights in safetensors need safetensors: pip install "maxslope[data]".') from error
+    except Exception as error:
+        raise ValueError(
+            f"{path} holds no weights that can be read without running code ({type(error).__name__}: "
+            f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); save them with safetensors."
+        ) from error
+    for key in ("state_dict", "model", "model_state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path} holds no table of named tensors, but {type(state).__name__}.")
+    return state
+
+
+def _fitting(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> dict[str, Tensor]:
+    """The weights, if names and shapes are those of the model."""
+    own = model.state_dict()
+    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    other = [
+        f"{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}"
+        for k in own
+        if k in state and own[k].shape != state[k].shape
+    ]
+    if missing or extra or other:
+        lists = (("missing", missing), ("unknown", extra), ("of another shape", other))
+        said = "; ".join(f"{name}: {', '.join(names[:4])}" for name, names in lists if names)
+        raise ValueError(f"The weights in {path} do not fit the model: {said}.")
+    return state
+
+
+def _pickled(path: Path, trust: bool) -> nn.Module:
+    if not trust:
+        raise ValueError(
+            f"{path} is a pickle, which runs whatever code its author put into it when it is read. Give the class as "
+            f"--model file.py:factory with its weights as --weights (a .pt file of tensors is read without code), or "
+            "export the model (torch.export.save), or add --trust if you made the file yourself."
+        )
+    _exists(path)
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}.") from error
+    if isinstance(found, dict):
+        raise ValueError(f"{path} holds weights, not a model; give --model file.py:factory and --weights {path}.")
+    return _module(found, str(path))
+
+
+def _exported(path: Path, trust: bool) -> nn.Module:
+    _exists(path)
+    if not trust and (reason := _more_than_tensors(path)):
+        raise ValueError(f"{path} {reason}, which can run code when it is read; add --trust if you made it yourself.")
+    try:
+        return torch.export.load(path).module()
+    except Exception as error:
+        raise ValueError(
+            f"{path} is no file of torch.export that this version of torch reads ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _more_than_tensors(path: Path) -> str:
+    """Why an export is not tensors and a graph alone; empty if it is."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for item in archive.namelist():
+                content = archive.read(item)
+                if item.endswith(".json"):
+                    if reason := _strange(json.loads(content)):
+                        return reason
+                elif content[:2] == b"PK" or content[:1] == b"\x80":
+                    torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no file of torch.export: {error}.") from error
+    except Exception:
+        return "holds pickled objects"
+    return ""
+
+
+def _strange(graph: Any) -> str:
+    """Why a graph is not plain: expressions that are no arithmetic of sizes, or pickled constants."""
+    todo = [graph]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, list):
+            todo += item
+        elif isinstance(item, dict):
+            text = item.get("expr_str")
+            if isinstance(text, str) and not _EXPRESSION.fullmatch(_NAMES.sub("", text)):
+                return f"holds the expression {text[:40]!r}"
+            if item.get("use_pickle") and item.get("tensor_meta") is None:
+                return "holds pickled constants"
+            todo += item.values()
+    return ""
+
+
+def _onnx(path: Path) -> nn.Module:
+    _exists(path)
+    try:
+        from onnx2torch import convert
+    except ImportError as error:
+        raise ImportError('Models in ONNX need onnx2torch: pip install "maxslope[onnx]".') from error
+    try:
+        model: nn.Module = convert(str(path))
+    except Exception as error:
+        raise ValueError(f"{path} cannot be converted from ONNX: {type(error).__name__}: {error}.") from error
+    return model
+
+
+def _transformers(name: str) -> nn.Module:
+    try:
+        from transformers import AutoModelForImageClassification
+    except ImportError as error:
+        raise ImportError("hf:// names need transformers: pip install transformers.") from error
+    try:
+        return Logits(AutoModelForImageClassification.from_pretrained(name, local_files_only=True))
+    except Exception as error:
+        raise ValueError(f"hf://{name} is not here: {type(error).__name__}: {str(error).splitlines()[0]}") from error
+
+
+def _timm(name: str, weights: str | Path | None) -> nn.Module:
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError("timm:// names need timm: pip install timm.") from error
+    try:
+        if weights is None:
+            os.environ.setdefault("HF_HUB_OFFLINE", "1")  # local files alone: nothing is fetched behind one's back
+            made: nn.Module = timm.create_model(name, pretrained=True)
+            return made
+        made = timm.create_model(name, pretrained=False)
+    except Exception as error:
+        raise ValueError(f"timm://{name} cannot be made: {type(error).__name__}: {error}.") from error
+    made.load_state_dict(_fitting(made, _weights(Path(weights)), weights))
+    return made
+
+
+def _exists(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}.")

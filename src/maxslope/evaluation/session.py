@@ -1,0 +1,275 @@
+"""An evaluation under way: parts come in, are kept, and can be reported at any time."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import maxslope
+from maxslope.attacks import Effort
+from maxslope.energies import Network
+from maxslope.evaluation._codec import decode, encode
+from maxslope.evaluation._files import digest_of
+from maxslope.evaluation.crew import Crew, Here, Team
+from maxslope.evaluation.data import fingerprint, fitting, jobs, length
+from maxslope.evaluation.environment import environment, identity, toml
+from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
+from maxslope.evaluation.part import Job, Orders, Part, Work
+from maxslope.evaluation.report import ROBUST, Column, Report, warnings_of
+from maxslope.evaluation.store import Folder, load
+from maxslope.sets import Budget
+
+_CLOSE = 1e-3  # relative; logits of one model on two machines
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is to be evaluated, and how.
+
+    Attributes:
+        model: the caller's.
+        data: the caller's.
+        budget: norm, eps and box.
+        effort: before the indicators are asked.
+        seed: of all random numbers.
+        batch_size: rows per call, None for a default.
+        probe: whether the indicators are asked.
+        keep_points: whether points are kept.
+        largest: samples of a part.
+        hardware: what may be tried.
+        words: the configuration as the caller wrote it, by table and key, for ``run.toml``.
+    """
+
+    model: Any
+    data: Any
+    budget: Budget
+    effort: Effort
+    seed: int
+    batch_size: int | None
+    probe: bool
+    keep_points: bool
+    largest: int
+    hardware: Hardware
+    words: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class Session:
+    """Takes the jobs of a plan to a crew and keeps the parts, in memory or in a folder.
+
+    Args:
+        plan: what is to be evaluated.
+        out: the folder; None keeps parts in memory.
+        crew: who does the work.
+        header: of the run to go on with, None for a new one.
+    """
+
+    def __init__(
+        self, plan: Plan, out: str | Path | None, crew: Crew | None, header: dict[str, Any] | None = None
+    ) -> None:
+        self.plan, self.header = plan, header
+        self.folder = None if out is None else Folder(out)
+        self.crew = crew or default_crew(plan.model)
+        self.held: list[Part] = []
+        self.finished: dict[int, dict[str, Any]] = {}
+        self.first: Part | None = None
+        self.choice: Choice | None = None
+        self.done = self.robust = 0
+        self.largest = plan.largest
+
+    def go(self) -> Iterator[tuple[int, int]]:
+        """Do what is left to do; yield (samples done, samples robust so far) after every part."""
+        with nullcontext() if self.folder is None else self.folder.locked():
+            began = time.perf_counter()
+            if self.folder is not None and self.header is None:
+                self.folder.refuse_a_second()
+            if self.header is not None:
+                self._reopen()
+                yield self.done, self.robust
+            todo = jobs(self.plan.data, self._limit, self._seen_before, frozenset(self.finished))
+            head = next(todo, None)
+            if head is not None:
+                yield from self._work(head, todo)
+            if self.folder is not None:
+                self.folder.finish(self.done, time.perf_counter() - began)
+
+    def report(self) -> Report:
+        """Return the report of what is done so far."""
+        plan = self.plan
+        if self.folder is not None:
+            return load(self.folder.path, points=plan.keep_points)
+        if self.first is None:
+            raise ValueError("Nothing is evaluated yet: the first part is not done.")
+        parts = sorted(self.held, key=lambda part: part.number)
+        table: dict[str, Column] = {
+            name: list(itertools.chain.from_iterable(part.table[name] for part in parts))  # type: ignore[misc]
+            for name in parts[0].table
+        }
+        points = torch.cat([p.points for p in parts if p.points is not None]) if plan.keep_points else None
+        executed = (sum(p.executed[0] for p in parts), sum(p.executed[1] for p in parts))
+        effort = plan.effort.rescued() if self.first.rescued else plan.effort
+        said = (*self.first.said, *warnings_of(table))
+        return Report(str(plan.budget), effort, plan.seed, table, points, executed, self.first.probes, said)
+
+    def _work(self, head: Job, todo: Iterator[Job]) -> Iterator[tuple[int, int]]:
+        plan = self.plan
+        choice = self._choose(head)
+        if self.folder is not None and self.header is None:
+            self.header = _header(plan, choice, self.crew) | {"part": self.largest}
+            self.folder.begin(self.header, _toml(plan))
+        with self.crew.team(Work(plan.model, choice, plan.budget, plan.seed, plan.keep_points)) as team:
+            rescued = self.first.rescued if self.first else False
+            if head.number == 0:
+                part = next(self._parts(team, Orders(plan.effort, plan.probe), iter([head])))
+                self.first, rescued = part, part.rescued
+                yield self.done, self.robust
+            else:
+                todo = itertools.chain([head], todo)
+            orders = Orders(plan.effort.rescued() if rescued else plan.effort, False)
+            for _ in self._parts(team, orders, todo):
+                yield self.done, self.robust
+
+    def _parts(self, team: Team, orders: Orders, todo: Iterator[Job]) -> Iterator[Part]:
+        """Parts as they come, kept before they are handed on."""
+        digests: dict[int, tuple[str, str]] = {}
+
+        def known(jobs: Iterator[Job]) -> Iterator[Job]:
+            for job in jobs:
+                if self.folder is not None:
+                    digests[job.number] = digest_of(job.x, job.y), digest_of(job.x[:1], job.y[:1])
+                yield job
+
+        for part in team(orders, known(todo)):
+            if self.folder is None:
+                self.held.append(part)
+            else:
+                self.folder.keep(part, self.plan.seed, digests.pop(part.number))
+            self.done += part.rows
+            self.robust += part.table["verdict"].count(ROBUST)  # type: ignore[arg-type]
+            yield part
+
+    def _limit(self, x: Tensor) -> int:
+        """Samples of a part: as the run was begun, or as memory and the model's device suggest."""
+        if self.header is None:
+            device = device_of(self.plan.model)
+            self.largest = fitting(x, self.plan.largest, "cpu" if device is None else device.type)
+        return self.largest
+
+    def _choose(self, head: Job) -> Choice:
+        if self.choice is not None:
+            return self.choice
+        x = moved(head.x, self.plan.model)
+        off = self.plan.hardware == Hardware() or not x.is_floating_point() or x.ndim < 2
+        return (Hardware() if off else self.plan.hardware).measure(self.plan.model, x, self.plan.batch_size)
+
+    def _reopen(self) -> None:
+        """Take over what is finished, and refuse another model or other data."""
+        assert self.folder is not None
+        assert self.header is not None
+        header = self.header
+        for what, now in (("model", identity(self.plan.model)), ("data", fingerprint(self.plan.data))):
+            if header[what] != now:
+                raise ValueError(
+                    f"The {what} {'is' if what == 'model' else 'are'} not what the run in {self.folder.path} was begun "
+                    f"with ({header[what]} then, {now} now); resume with the same {what}, or start another run."
+                )
+        self.choice = Choice(**header["choice"])
+        decision = self.folder.decision
+        if decision is None:
+            return  # the first part decides for all, and is not there
+        self.finished = self.folder.finished()
+        self.first = Part(0, 0, {}, None, (0, 0), rescued=bool(decision["rescued"]), head=decision["head"])
+        verdicts = self.folder.table().get("verdict", [])
+        self.done, self.robust = len(verdicts), verdicts.count(ROBUST)  # type: ignore[arg-type]
+
+    def _seen_before(self, number: int, x: Tensor, y: Tensor, whole: bool) -> None:
+        """Compare the samples of a finished part, and on the first part the model's answers, with those of before."""
+        assert self.folder is not None
+        known = self.finished[number]
+        if digest_of(x, y) != known["digest" if whole else "first"]:
+            raise ValueError(
+                f"The data are not what the run in {self.folder.path} was begun with: part {number} begins with or "
+                "holds other samples (a shuffled loader?); resume with the same data, or start another run."
+            )
+        if number == 0 and self.first is not None and self.choice is not None:
+            before = torch.tensor(self.first.head, dtype=torch.float64)[: len(x)]
+            x = moved(x[: len(before)], self.plan.model)
+            now = Network(self.plan.model, self.choice.tile).all_logits(x).double().cpu()
+            scale = _CLOSE * float(before.nan_to_num().abs().amax().clamp_min(1e-12))
+            if now.shape != before.shape or not torch.allclose(now, before, _CLOSE, scale, equal_nan=True):
+                raise ValueError(
+                    f"The model answers otherwise than the one that the run in {self.folder.path} was begun with; "
+                    "resume with the same model, or start another run."
+                )
+
+
+def reopened(
+    path: str | Path, model: Any, data: Any, budget: Budget | None, effort: Effort | None, crew: Crew | None
+) -> Session:
+    """Return the session that goes on with the run in a folder.
+
+    Raises:
+        ValueError: if there is none, or budget or effort are others.
+    """
+    header = Folder(path).header
+    try:
+        stored = {"budget": header["budget"], "effort": header["effort"]}
+        for name, given in (("budget", budget), ("effort", effort)):
+            if given is not None and encode(given) != stored[name]:
+                raise ValueError(f"The {name} is another one than that of the run in {path}; leave it out.")
+        plan = Plan(
+            model, data, budget or decode(stored["budget"]), effort or decode(stored["effort"]), header["seed"],
+            header["batch_size"], header["probe"], header["keep_points"], header["part"], Hardware(),
+        )  # fmt: skip
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{Path(path) / 'run.json'} is damaged: {error!r}.") from error
+    return Session(plan, path, crew, header)
+
+
+def default_crew(model: Any) -> Crew:
+    """Return this process; Ray on all GPUs where the model is on one of several and Ray is installed."""
+    from importlib.util import find_spec
+
+    device = device_of(model)
+    several = device is not None and device.type == "cuda" and torch.cuda.device_count() > 1
+    if several and find_spec("ray") is not None:
+        from maxslope.evaluation.cluster import RayCrew
+
+        return RayCrew(torch.cuda.device_count(), gpus=1.0)
+    return Here()
+
+
+def _header(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "maxslope": maxslope.__version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "budget": encode(plan.budget),
+        "effort": encode(plan.effort),
+        "words": {"budget": str(plan.budget), "effort": plan.effort.name, "risk": plan.effort.rule.risk},
+        "seed": plan.seed,
+        "batch_size": plan.batch_size,
+        "probe": plan.probe,
+        "keep_points": plan.keep_points,
+        "samples": length(plan.data),
+        "choice": asdict(choice),
+        "model": identity(plan.model),
+        "data": fingerprint(plan.data),
+        "crew": crew.words(),
+        "environment": environment(),
+    }
+
+
+def _toml(plan: Plan) -> str:
+    if plan.words:
+        return toml(plan.words)
+    note = "# Begun from Python, with objects: resume(folder, model, data) goes on.\n"
+    return note + toml({"run": {"seed": plan.seed, "part": plan.largest}})

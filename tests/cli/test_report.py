@@ -1,0 +1,113 @@
+"""``maxslope report`` on folders of runs: the page, the comparison, the other forms, and what cannot be shown."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import maxslope as ms
+from maxslope.cli.main import app
+from maxslope.data import default_data, default_network
+from report._runs import BUDGET, FAST, picture_run
+
+RUN = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two runs of the shipped network on the command line, by two budgets, and their folders."""
+    base = tmp_path_factory.mktemp("runs")
+    for name, eps in (("far", "0.3"), ("near", "0.1")):
+        done = RUN.invoke(
+            app,
+            ["evaluate", "--samples", "12", "--effort", "quick", "--eps", eps, "--quiet", "--out", str(base / name)],
+        )
+        assert done.exit_code == 0, done.output
+    return base / "far", base / "near"
+
+
+def run(*words: str | Path) -> str:
+    done = RUN.invoke(app, ["report", *map(str, words)])
+    assert done.exit_code == 0, repr(done.exception)
+    return done.stdout
+
+
+def test_the_page_lies_beside_the_run(folders: tuple[Path, Path]) -> None:
+    run(folders[0], "--title", "My network", "--classes", "zero,one,two,three,four,five,six,seven,eight,nine")
+    text = (folders[0] / "report.html").read_text(encoding="utf-8")
+    assert "<h1>My network</h1>" in text
+    assert text.count("<img") >= 9  # points were not kept: those shown were found again
+    assert re.search(r"Sample \d+, label (zero|one|two|three|four|five|six|seven|eight|nine)<", text)
+    assert "Along curves of maximal slope" in text
+    assert f"maxslope evaluate --config {folders[0] / 'run.toml'}" in text
+
+
+def test_without_the_model_there_are_numbers_alone(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    run(folders[0], "--no-model", "--out", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<img" not in text
+    assert "The answer" in text
+
+
+def test_other_forms_go_to_the_screen_or_to_a_file(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    content = json.loads(run(folders[0], "--format", "json"))
+    x, y = (t[:12] for t in default_data())
+    report = ms.evaluate(default_network(), (x, y), ms.Linf(0.3), effort=ms.Effort.quick())
+    assert content["facts"]["robust"]["count"] == round(12 * report.robust_accuracy)
+    assert run(folders[0], "--format", "csv").splitlines()[0].startswith("index,label,prediction,verdict")
+    run(folders[0], "--format", "markdown", "--out", tmp_path / "summary.md")
+    assert (tmp_path / "summary.md").read_text(encoding="utf-8").startswith("## Robustness within l_inf 0.3")
+
+
+def test_two_runs_are_compared(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    run(*folders, "--out", tmp_path / "change.html")
+    text = (tmp_path / "change.html").read_text(encoding="utf-8")
+    assert "far against near" in text
+    assert "budgets differ" in text
+    assert run(*folders, "--format", "markdown").startswith("## far against near")
+    content = json.loads(run(folders[0], folders[0], "--format", "json"))
+    assert content["names"] == ["far (A)", "far (B)"]
+    assert content["p"] == 1.0
+
+
+def test_the_default_place_of_a_comparison(folders: tuple[Path, Path], tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(*folders)
+    assert (tmp_path / "maxslope-compare.html").stat().st_size > 10_000
+
+
+def test_a_run_from_python_has_a_page_without_samples(tmp_path: Path) -> None:
+    model, x, y, _ = picture_run()
+    ms.evaluate(model, (x, y), BUDGET, effort=FAST, out=tmp_path / "run")
+    done = RUN.invoke(app, ["report", str(tmp_path / "run")])
+    assert done.exit_code == 0
+    assert "no samples and curves on the page" in done.stderr
+    assert "maxslope evaluate --config" not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_run_whose_data_changed_says_so(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(folders[0], tmp_path / "run")
+    header = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**header, "data": "other data"}))
+    done = RUN.invoke(app, ["report", str(tmp_path / "run")])
+    assert done.exit_code == 0
+    assert "changed since the run" in done.stderr
+    header["budget"] = {"foreign": "somewhere:Norm"}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(header))
+    assert RUN.invoke(app, ["report", str(tmp_path / "run")]).exit_code == 0
+
+
+def test_misuse_of_the_command(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    for words, match in (
+        ((tmp_path / "none",), "holds no run"),
+        ((folders[0], folders[1], folders[0]), "one run or two, got 3"),
+    ):
+        done = RUN.invoke(app, ["report", *map(str, words)])
+        assert done.exit_code != 0
+        assert match in str(done.exception)
