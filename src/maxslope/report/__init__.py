@@ -1,1 +1,6 @@
-"""Figures."""
+"""Figures, and one self-contained HTML page on an evaluation."""
+
+from maxslope.report.compare import Comparison, compare
+from maxslope.report.html import Page, page
+
+__all__ = ["Comparison", "Page", "compare", "page"]

@@ -1,0 +1,299 @@
+"""Attacks of other packages as a second opinion on an evaluation, and as starts of runs of our own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maxslope import _checks
+from maxslope._rows import choose
+from maxslope.adapters.conversions import need
+from maxslope.attacks import Recipe
+from maxslope.attacks.starts import Origin, Start
+from maxslope.attacks.task import Task, prepare
+from maxslope.energies import Margin, Network
+from maxslope.evaluation import Report
+from maxslope.evaluation.report import BROKEN, ROBUST, Column
+from maxslope.schemes import SemiImplicit
+from maxslope.sets import Budget
+
+_SLACK = 1e-3  # of eps: a point this little outside is rounding, farther out it is counted as outside
+
+
+class Peer(ABC):
+    """An attack that somebody else wrote.
+
+    Attributes:
+        name: what reports call it.
+    """
+
+    name: str
+
+    @abstractmethod
+    def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
+        """Return what the attack hands back, ``[rows, *shape]``; it need not be allowed, nor break anything."""
+
+
+@dataclass(frozen=True, eq=False)
+class Function(Peer):
+    """Any function.
+
+    Args:
+        name: what reports call it.
+        attack: from (model, x, y, budget) to points.
+    """
+
+    name: str
+    attack: Callable[[Any, Tensor, Tensor, Budget], Tensor]
+
+    def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
+        """See :class:`Peer`."""
+        return self.attack(model, x, y, budget)
+
+
+@dataclass(frozen=True, eq=False)
+class Foolbox(Peer):
+    """An attack of foolbox: ``Foolbox(foolbox.attacks.LinfPGD())``.
+
+    Args:
+        attack: of foolbox; its norm should be that of the budget.
+        name: by default the class of the attack.
+    """
+
+    attack: Any
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or f"foolbox {type(self.attack).__name__}")
+
+    def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
+        """See :class:`Peer`."""
+        foolbox = need("foolbox", "foolbox")
+        if budget.box is None or any(isinstance(b, Tensor) and b.numel() > 1 for b in budget.box):
+            raise ValueError(f"Foolbox wants bounds that are two numbers, got box={budget.box!r}.")
+        module = model if isinstance(model, nn.Module) else _Module(model)
+        outside = foolbox.PyTorchModel(module, bounds=tuple(map(float, budget.box)), device=x.device)
+        points: Tensor = self.attack(outside, x, y, epsilons=_number(budget, "foolbox"))[1]
+        return points
+
+
+@dataclass(frozen=True, eq=False)
+class Art(Peer):
+    """An attack of the Adversarial Robustness Toolbox, which holds its own classifier: ``Art(art_attack)``.
+
+    Args:
+        attack: with a method ``generate(x, y)``; its eps should be that of the budget.
+        name: by default the class of the attack.
+    """
+
+    attack: Any
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or f"ART {type(self.attack).__name__}")
+
+    def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
+        """See :class:`Peer`."""
+        found = self.attack.generate(x.detach().cpu().numpy(), y.cpu().numpy())
+        return torch.from_numpy(np.asarray(found)).to(x)
+
+
+@dataclass(frozen=True, eq=False)
+class Torchattack(Peer):
+    """An attack of torchattacks, which holds its own model: ``Torchattack(torchattacks.PGD(model))``.
+
+    Args:
+        attack: called with (images, labels); its eps should be that of the budget.
+        name: by default the class of the attack.
+    """
+
+    attack: Any
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or f"torchattacks {type(self.attack).__name__}")
+
+    def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
+        """See :class:`Peer`."""
+        found: Tensor = self.attack(x, y)
+        return found
+
+
+class _Module(nn.Module):
+    """A function as a module, for those who insist."""
+
+    def __init__(self, function: Any) -> None:
+        nn.Module.__init__(self)
+        self.function = function
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Call the function."""
+        out: Tensor = self.function(x)
+        return out
+
+
+def _number(budget: Budget, who: str) -> float:
+    eps = torch.as_tensor(budget.eps)
+    if eps.numel() > 1 and bool((eps != eps.flatten()[0]).any()):
+        raise ValueError(f"{who} knows one eps for all samples, got one per sample; call it for each eps.")
+    return float(eps.flatten()[0])
+
+
+@contextmanager
+def own_chance(seed: int) -> Iterator[None]:
+    """Seed the global generators that other packages draw from, and leave them as they were."""
+    held = np.random.get_state()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(held)
+
+
+def second_opinion(
+    report: Report, model: Any, data: tuple[Tensor, Tensor], budget: Budget, *peers: Peer, batch_size: int | None = None
+) -> Report:
+    """Let attacks of other packages try the samples that stand, and merge what they find into the report.
+
+    Their points are not believed: each is projected onto ball and box, where it left them, and classified by a forward
+    pass of its own. Per sample the worst verdict counts, so that the robust accuracy never rises.
+
+    Args:
+        report: of ``evaluate`` on the same model, data and budget, with its points.
+        model: that was evaluated.
+        data: inputs ``[n, *shape]`` and labels ``[n]``, in the order of the report.
+        budget: norm, eps and box.
+        peers: :class:`Foolbox`, :class:`Art`, :class:`Torchattack` or :class:`Function`.
+        batch_size: rows per call of the model in the verification.
+
+    Returns:
+        A :class:`Report` with one sentence per peer in ``warnings``: how many samples it broke, and how many of its
+        points had left the budget. Passes that peers make are not counted, those of the verification are. Peers draw
+        from seeded global generators in batches: their part of a row may depend on its company.
+
+    Raises:
+        TypeError: if a peer is none.
+        ValueError: if the data are not those of the report, it kept no points, or a peer returns another shape.
+
+    >>> import maxslope as ms
+    >>> x, y = torch.tensor([[0.9, 0.1], [0.6, 0.5]]), torch.tensor([0, 0])
+    >>> weak = ms.evaluate(lambda x: 10 * x, (x, y), ms.Linf(0.2), effort=ms.Effort((ms.recipes.pgd(0),)))
+    >>> worst = Function("by hand", lambda model, x, y, budget: x + torch.tensor([-0.2, 0.2]))
+    >>> weak.robust_accuracy, second_opinion(weak, lambda x: 10 * x, (x, y), ms.Linf(0.2), worst).robust_accuracy
+    (1.0, 0.5)
+    """
+    x, y = data
+    if x.shape[0] != report.samples or y.tolist() != report.table["label"] or report.points is None:
+        raise ValueError(
+            f"A second opinion needs the samples of the report and its points, got {x.shape[0]} samples for "
+            f"{report.samples} rows; pass the same (x, y) in the same order, and keep_points=True."
+        )
+    _checks.budget(budget, Budget)
+    table = {name: list(column) for name, column in report.table.items()}
+    points, said = report.points.clone(), []
+    executed = list(report.executed)
+    for peer in peers:
+        if not isinstance(peer, Peer):
+            raise TypeError(f"A second opinion is a Peer such as Foolbox(attack), got {type(peer).__name__}.")
+        rows = [i for i, v in enumerate(table["verdict"]) if v == ROBUST]
+        if not rows:
+            break
+        index = torch.tensor(rows)
+        task = prepare(
+            model, x[index], y[index], budget.take(index), targets=None, mask=None, ids=index, seed=report.seed,
+            batch_size=batch_size,
+        )  # fmt: skip
+        with own_chance(report.seed):
+            found = peer.points(model, task.x, task.labels, task.budget)
+        seen = verify(task, found, peer.name)
+        _merge(table, points, rows, seen, peer.name)
+        executed[0] += -(-len(rows) // (task.network.tile or 1)) * (task.network.tile or 1)
+        outside = f", {seen.outside} of its points had left the budget" if seen.outside else ""
+        said.append(f"{peer.name} broke {int(seen.broken.sum())} of {len(rows)} samples that stood{outside}.")
+    columns: dict[str, Column] = {name: cast(Column, column) for name, column in table.items()}
+    warnings = (*report.warnings, *said)
+    return replace(report, table=columns, points=points, executed=(executed[0], executed[1]), warnings=warnings)
+
+
+class Verified(NamedTuple):
+    """Points of a peer, inside ball and box, and what the model really says there."""
+
+    points: Tensor
+    broken: Tensor
+    margin: Tensor
+    distance: Tensor
+    outside: int
+
+
+def verify(task: Task, found: Any, name: str) -> Verified:
+    """Project points onto the allowed sets, and classify them."""
+    if not isinstance(found, Tensor) or found.shape != task.x.shape:
+        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ValueError(f"{name} must return points {tuple(task.x.shape)}, got {got}.")
+    found = found.detach().to(task.x)
+    finite = found.reshape(found.shape[0], -1).isfinite().all(1)
+    found = choose(finite, found, task.x)
+    outside = task.domain.violation(found) > _SLACK * task.eps
+    everyone = torch.arange(task.x.shape[0], device=task.x.device)
+    points = choose(task.allowed(everyone, found), found, task.domain.project(found))
+    seen = task.energy(everyone, Margin()).look(points)
+    broken = seen.reached & seen.value.isfinite() & task.allowed(everyone, points)
+    distance = task.budget.norm.distance(task.x, points)
+    return Verified(points, broken, seen.margin, distance, int(outside.sum() + (~finite).sum()))
+
+
+def _merge(table: dict[str, list[Any]], points: Tensor, rows: Sequence[int], seen: Verified, name: str) -> None:
+    for k, row in enumerate(rows):
+        table["forward"][row] += 1
+        if not bool(seen.broken[k]):
+            continue
+        table["verdict"][row] = BROKEN
+        table["margin"][row], table["distance"][row] = float(seen.margin[k]), float(seen.distance[k])
+        table["gap"][row] = table["slope"][row] = float("nan")
+        table["runs"][row] += 1
+        table["reason"][row] = f"A point of {name} breaks it; verified here."
+        points[row] = seen.points[k].to(points)
+
+
+@dataclass(frozen=True, eq=False)
+class PeerStart(Start):
+    """Where an attack of another package ends: the start of a run of ours.
+
+    The label of a row is what the model says at the clean point, which is right for every sample that is attacked.
+
+    Args:
+        peer: whose points they are.
+        model: that is attacked.
+        seed: of the global generators while the peer runs.
+    """
+
+    peer: Peer
+    model: Any
+    seed: int = 0
+
+    def points(self, origin: Origin) -> Tensor:
+        """See :class:`Start`."""
+        labels = Network(self.model).all_logits(origin.x).argmax(1)
+        with own_chance(self.seed):
+            return self.peer.points(self.model, origin.x, labels, replace(origin.budget, eps=origin.eps)).detach()
+
+
+def continued(peer: Peer, model: Any, steps: int = 20) -> Recipe:
+    """Return a run of ours that goes on from where a peer ended; it mixes with those of ``Effort.standard().runs``.
+
+    >>> continued(Function("clean", lambda model, x, y, budget: x), lambda x: x).name
+    'from clean'
+    """
+    return Recipe(
+        f"from {peer.name}", steps, 0.5, last=0.0, start=PeerStart(peer, model), criterion=Margin(), scheme=SemiImplicit
+    )

@@ -1,0 +1,131 @@
+"""Robust accuracy as a scorer of scikit-learn: ``cross_val_score(estimator, X, y, scoring=robust_scorer(...))``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maxslope.attacks import Effort, recipes
+from maxslope.evaluation import evaluate
+from maxslope.sets import Budget
+
+_QUERIES = 300
+
+
+@dataclass(frozen=True, eq=False)
+class RobustScorer:
+    """A function of (estimator, X, y): the share of samples that are right and stand every attack.
+
+    Attributes:
+        budget: norm, eps and box.
+        effort: of the attack; None for ``Effort.quick()`` with gradients, random search without.
+        seed: of all random numbers.
+        network: from the estimator to a model with gradients; None to find out.
+    """
+
+    budget: Budget
+    effort: Effort | None
+    seed: int
+    network: Callable[[Any], Any] | None
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Return the robust accuracy on ``X``, ``[n, *shape]``, and ``y``, ``[n]``.
+
+        Raises:
+            TypeError: if the estimator has neither a network nor scores of its classes.
+            ValueError: if there are no labels, or labels that the estimator has not seen.
+        """
+        if y is None:
+            raise ValueError("A robust score compares with labels, got y=None.")
+        model = self._network(estimator)
+        classes = np.asarray(getattr(estimator, "classes_", None))
+        labels = _numbers(np.asarray(y), classes if classes.ndim else None)
+        if model is not None:
+            weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+            x = torch.as_tensor(np.asarray(X)).to(torch.float32 if weight is None else weight.dtype)
+            effort = self.effort or Effort.quick()
+        else:
+            model, x = _Values(estimator), torch.as_tensor(np.asarray(X), dtype=torch.float64)
+            effort = self.effort or Effort((recipes.square(_QUERIES),), f"random search, {_QUERIES} queries")
+        report = evaluate(
+            model, (x, labels), self.budget, effort=effort, seed=self.seed, keep_points=False, probe=False
+        )
+        return report.robust_accuracy
+
+    def _network(self, estimator: Any) -> Any:
+        """The model with gradients inside of an estimator, if there is one."""
+        if self.network is not None:
+            return self.network(estimator)
+        if isinstance(estimator, nn.Module):
+            return estimator
+        inside = getattr(estimator, "module_", None)
+        return inside.eval() if isinstance(inside, nn.Module) else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Values:
+    """The scores of an estimator's classes as a function of tensors, without gradients."""
+
+    estimator: Any
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return ``[rows, classes]``, or ``[rows]`` of two classes."""
+        flat = x.detach().cpu().numpy()
+        for name in ("decision_function", "predict_log_proba"):
+            scores = getattr(self.estimator, name, None)
+            if scores is not None:
+                # a score of minus infinity is a class that is out of the question
+                return torch.as_tensor(np.asarray(scores(flat)), dtype=torch.float64).clamp_min(-1e30)
+        raise TypeError(
+            f"{type(self.estimator).__name__} has no decision_function, predict_log_proba or module_; pass "
+            "network=lambda estimator: a module."
+        )
+
+
+def _numbers(y: Any, classes: Any) -> Tensor:
+    """Labels as positions in the estimator's classes."""
+    if classes is None:
+        return torch.as_tensor(y).long()
+    found = np.searchsorted(classes, y).clip(0, len(classes) - 1)
+    if not (classes[found] == y).all():
+        raise ValueError(
+            f"Labels must be among the estimator's classes, got {sorted(set(y[classes[found] != y]))[:5]}."
+        )
+    return torch.from_numpy(found)
+
+
+def robust_scorer(
+    budget: Budget, *, effort: Effort | None = None, seed: int = 0, network: Callable[[Any], Any] | None = None
+) -> RobustScorer:
+    """Return a scorer for ``cross_val_score``, ``GridSearchCV`` and their like.
+
+    A module, or an estimator that holds one as ``module_`` (skorch does), is attacked along its gradients; any other
+    estimator by random search on its ``decision_function`` or ``predict_log_proba``, a looser upper bound.
+
+    Args:
+        budget: norm, eps and box; the box is that of the features: ``ms.L2(0.5, box=None)`` for none.
+        effort: by default ``Effort.quick()``, or 300 queries without gradients.
+        seed: of all random numbers.
+        network: from the estimator to its model with gradients.
+
+    Returns:
+        :class:`RobustScorer`.
+
+    Raises:
+        TypeError: if the budget is none.
+
+    >>> import maxslope as ms
+    >>> score = robust_scorer(ms.Linf(0.2))
+    >>> identity = nn.Linear(2, 2, bias=False)
+    >>> _ = identity.weight.data.copy_(torch.eye(2))
+    >>> score(identity.eval(), np.array([[0.9, 0.1], [0.6, 0.5]], dtype="float32"), np.array([0, 0]))
+    0.5
+    """
+    if not isinstance(budget, Budget):
+        raise TypeError(f"The budget is a Budget such as Linf(8 / 255), got {budget!r}.")
+    return RobustScorer(budget, effort, seed, network)

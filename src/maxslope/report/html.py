@@ -1,0 +1,237 @@
+"""One self-contained HTML page on an evaluation: the answer first, then the evidence."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from maxslope.attacks import Depth, MinimalResult, minimal
+from maxslope.evaluation import Report
+from maxslope.report import html_export
+from maxslope.report.html_facts import Facts, facts
+from maxslope.report.html_figures import Figure, cost_figure, security_figure, track_figures
+from maxslope.report.html_samples import Group, Track, chosen, groups, tracks, with_points
+from maxslope.sets import Budget
+from maxslope.spaces import Lp
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+_CURVE = 200  # samples whose smallest perturbation is looked for, if nobody gives one
+_ROWS = 5000  # of the table that can be downloaded from the page
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """What is known of an evaluation, ready to be written in several forms.
+
+    Attributes:
+        report: the evaluation.
+        facts: its numbers.
+        groups: samples to show.
+        tracks: curves of maximal slope of a few of them.
+        command: how to do the evaluation again, if somebody said.
+    """
+
+    report: Report
+    facts: Facts
+    groups: tuple[Group, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    command: str = ""
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the charts by name: security, cost, margin, slope, as far as there are numbers for them."""
+        single, norm = [("", self.facts)], self.facts.norm or "the norm"
+        found = (security_figure(single), cost_figure(single), *track_figures(self.tracks, norm))
+        return {figure.name: figure for figure in found if figure is not None}
+
+    def html(self) -> str:
+        """Return the page: one file, which loads nothing.
+
+        Raises:
+            ImportError: if jinja2 is not installed.
+        """
+        table = html_export.table_csv(self.report) if self.report.samples <= _ROWS else ""
+        return render("page.html.j2", page=self, facts=self.facts, figures=self.figures(), download=_address(table))
+
+    def json(self) -> str:
+        """Return all numbers as JSON; NaN and infinity are null."""
+        return html_export.to_json(self.facts, self.tracks, self.report)
+
+    def csv(self) -> str:
+        """Return the table of all samples as comma-separated values."""
+        return html_export.table_csv(self.report)
+
+    def markdown(self) -> str:
+        """Return a summary for a pull request or a model card."""
+        return html_export.to_markdown(self.facts, self.command)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the HTML page to ``path``, creating its folder, and return the path.
+
+        Raises:
+            ImportError: if jinja2 is not installed.
+        """
+        return write(path, self.html())
+
+
+def page(
+    report: Report,
+    *,
+    model: Any = None,
+    data: tuple[Tensor, Tensor] | None = None,
+    budget: Budget | None = None,
+    smallest: MinimalResult | None = None,
+    classes: Sequence[str] = (),
+    title: str | None = None,
+    command: str = "",
+) -> Page:
+    """Gather what a report says about an evaluation.
+
+    With data (and points kept) samples are shown, with a model its answers to them. With a budget as well, curves of
+    maximal slope of a few samples are followed, and the smallest perturbations of the first 200 samples are looked for,
+    from which robust accuracy follows at every radius; where points were not kept, those of the samples that are shown
+    are found again.
+
+    Args:
+        report: of ``evaluate``.
+        model: the model that was evaluated.
+        data: its inputs ``[n, *shape]`` and labels ``[n]``, in the order of the report.
+        budget: of the evaluation.
+        smallest: of ``minimal`` on the first samples, instead of looking for them here.
+        classes: names by class number.
+        title: of the page.
+        command: how to do the evaluation again, shown on the page.
+
+    Returns:
+        A :class:`Page`: ``.save(path)`` writes HTML; ``.json()``, ``.csv()``, ``.markdown()`` return text.
+
+    Raises:
+        TypeError: if the report is none.
+        ValueError: if data or points belong to another report.
+
+    >>> import maxslope as ms
+    >>> x, y = torch.tensor([[0.9, 0.1], [0.6, 0.5]]), torch.tensor([0, 0])
+    >>> found = ms.evaluate(lambda x: 10 * x, (x, y), ms.Linf(0.2))
+    >>> page(found, title="Two points").facts.robust.words
+    '50.0 % (9.5 to 90.5 %)'
+    """
+    _check(report, data)
+    x = None if data is None else data[0].detach()
+    if smallest is None and model is not None and data is not None and budget is not None:
+        smallest = _smallest(report, model, data, budget)
+    eps = None if budget is None or torch.as_tensor(budget.eps).ndim else float(budget.eps)
+    norm = None if budget is None else f"l_{budget.norm.p:g}" if isinstance(budget.norm, Lp) else str(budget.norm)
+    norms = None if smallest is None else smallest.norms
+    found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, classes=classes)
+    shown: tuple[Group, ...] = ()
+    followed: tuple[Track, ...] = ()
+    if x is not None:
+        if model is not None and budget is not None and data is not None:
+            rows = [i for _, _, own in chosen(report) for i in own]
+            report = with_points(report, rows, data, model, budget)
+        shown = groups(report, x, model, bounds_of(budget, x), classes)
+        if model is not None and budget is not None and data is not None:
+            followed = tracks(report, model, x, data[1], budget, classes)
+    return Page(report, found, shown, followed, command)
+
+
+def _check(report: Report, data: tuple[Tensor, Tensor] | None) -> None:
+    if not isinstance(report, Report):
+        raise TypeError(f"A page is made of a Report, which evaluate returns, got {type(report).__name__}.")
+    if data is None:
+        return
+    x, y = data
+    if x.shape[0] != report.samples or y.tolist() != report.table["label"]:
+        raise ValueError(
+            f"The data must be those of the report, sample by sample, got {x.shape[0]} samples for {report.samples} "
+            f"rows{'' if x.shape[0] != report.samples else ' with other labels'}; pass the same (x, y) in the same "
+            "order."
+        )
+    if report.points is not None and report.points.shape != x.shape:
+        raise ValueError(
+            f"The data must be those of the report, got samples {tuple(x.shape[1:])} for points of shape "
+            f"{tuple(report.points.shape[1:])}."
+        )
+
+
+def _smallest(report: Report, model: Any, data: tuple[Tensor, Tensor], budget: Budget) -> MinimalResult | None:
+    """The smallest perturbations of the first samples; None where the model has no gradients."""
+    if report.effort.runs[0].blind:
+        return None
+    x, y = (t[:_CURVE] for t in data)
+    return minimal(model, x.detach(), y, budget.norm, box=budget.box, effort=Depth.quick(), seed=report.seed)
+
+
+def bounds_of(budget: Budget | None, x: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return the range of valid inputs; without a budget (0, 1) where the inputs fit, else None."""
+    if budget is None:
+        return (torch.zeros(1), torch.ones(1)) if bool(((x >= 0) & (x <= 1)).all()) else None
+    if budget.box is None:
+        return None
+    low, high = (torch.as_tensor(b) for b in budget.box)
+    return low, high
+
+
+def render(template: str, **content: Any) -> str:
+    """Return a page of a template of this room; nothing it needs lies outside of it.
+
+    Raises:
+        ImportError: if jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise ImportError('HTML pages need jinja2: pip install "maxslope[report]".') from error
+    folder = resources.files("maxslope.report") / "templates"
+    script = (folder / "script.js").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=PackageLoader("maxslope.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
+    environment.filters["number"] = _number
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    text: Markup | str = environment.get_template(template).render(
+        style=Markup((folder / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        digest=digest,
+        versions=_versions(),
+        safe=Markup,
+        **content,
+    )
+    return str(text)
+
+
+def _versions() -> str:
+    own = sys.modules["maxslope"].__version__  # the public page lies above this room
+    return f"maxslope {own}, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else "not known"
+
+
+def _address(text: str) -> str:
+    packed = base64.b64encode(text.encode()).decode("ascii")
+    return f"data:text/csv;base64,{packed}" if text else ""
+
+
+def write(path: str | Path, text: str) -> Path:
+    """Write a text file, creating its folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,302 @@
+"""What a page says, as plain numbers and words: nothing here knows how it is drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from torch import Tensor
+
+from maxslope.evaluation import Report, wilson
+from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST
+
+_RADII = 32
+MEANINGS = {
+    ROBUST: "classified correctly, and no allowed change was found that fools the model",
+    BROKEN: "classified correctly, but an allowed change was found and verified that fools the model",
+    MISCLASSIFIED: "wrong without any change",
+    NON_FINITE: "the model answered NaN or infinity: counted as neither robust nor broken",
+}
+_WORDS = {
+    "random output": "The model answers the same input differently from call to call, so one attack proves little.",
+    "unseen class": "A class nobody has takes the attacked points: perhaps they are rejected, not misclassified.",
+    "vanishing gradients": "The slope the attack follows is zero or nearly so: the search may have stood still.",
+    "saturated loss": "One loss has no slope left at these points; only runs with another loss really searched.",
+    "gradient disagrees": "The model's gradient is not that of its outputs, so following it may lead nowhere.",
+    "open gap": "The slope promises much more than all steps found: the surface is too rough for it.",
+    "random steps win": "Blind search beats the gradient: the gradient hides something.",
+    "transfer wins": "Changes made for other samples or a smoothed copy work better: the gradient hides something.",
+}
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of samples and its 95 % Wilson interval.
+
+    >>> Share.of(80, 100).words
+    '80.0 % (71.1 to 86.7 %)'
+    """
+
+    count: int
+    total: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, count: int, total: int) -> Share:
+        """Return the share with its interval."""
+        return cls(count, total, *wilson(count, total))
+
+    @property
+    def value(self) -> float:
+        """count / total; 0 of none."""
+        return self.count / self.total if self.total else 0.0
+
+    @property
+    def words(self) -> str:
+        """The share and its interval, in percent."""
+        return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f} %)"
+
+
+@dataclass(frozen=True)
+class Radius:
+    """Robust accuracy at one radius."""
+
+    eps: float
+    share: Share
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How many samples still stood after so many passes each."""
+
+    passes: int
+    share: Share
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """One class: all samples with this label."""
+
+    name: str
+    clean: Share
+    robust: Share
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A warning: what was seen, and what it means in plain words."""
+
+    name: str
+    sentence: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All numbers of a page.
+
+    Attributes:
+        title: of the page.
+        budget: in words.
+        norm: the name of the norm, if the budget is known.
+        eps: the radius, if it is one number and known.
+        samples: how many.
+        clean: correct without change.
+        robust: correct and standing.
+        verdicts: (verdict, meaning, share) of those that occur.
+        doubts: warnings.
+        expected: how many standing samples the stopping rule expects to fall in one more run each.
+        closed: (standing samples whose linear gap is below their margin, standing samples with a known gap).
+        passes: mean backward and forward passes of a sample.
+        security: robust accuracy against the radius; empty where no distance is known.
+        security_source: where that curve comes from, in a sentence.
+        cost: samples standing against passes; empty where nothing fell.
+        cost_unit: backward or forward.
+        survivor_cost: median passes of a sample that stands, in the same unit; None where none stands.
+        classes: by label.
+        effort: (run, steps, longest step in units of eps) of each run of the portfolio.
+        effort_name: what was run.
+        risk: of the stopping rule.
+        seed: of all random numbers.
+    """
+
+    title: str
+    budget: str
+    norm: str | None
+    eps: float | None
+    samples: int
+    clean: Share
+    robust: Share
+    verdicts: tuple[tuple[str, str, Share], ...]
+    doubts: tuple[Doubt, ...]
+    expected: float
+    closed: tuple[int, int]
+    passes: tuple[float, float]
+    security: tuple[Radius, ...]
+    security_source: str
+    cost: tuple[Standing, ...]
+    cost_unit: str
+    survivor_cost: float | None
+    classes: tuple[PerClass, ...]
+    effort: tuple[tuple[str, int, float], ...]
+    effort_name: str
+    risk: float
+    seed: int
+
+
+def facts(
+    report: Report,
+    *,
+    title: str | None = None,
+    norm: str | None = None,
+    eps: float | None = None,
+    smallest: Tensor | None = None,
+    reach: float | None = None,
+    classes: Sequence[str] = (),
+) -> Facts:
+    """Return what a report says, in numbers and words.
+
+    Args:
+        report: of ``evaluate``.
+        title: of the page.
+        norm: the name of the norm.
+        eps: the radius, if it is one number.
+        smallest: ``[k]``, norms of the smallest perturbations known of the first k samples.
+        reach: the largest radius of the security curve; by default as far as there is something to see.
+        classes: names by class number.
+
+    Returns:
+        :class:`Facts`.
+    """
+    verdicts = [str(v) for v in report.table["verdict"]]
+    n = len(verdicts)
+    counts = {v: verdicts.count(v) for v in MEANINGS}
+    cost, unit, survivors = _cost(report, verdicts)
+    radii, source = _security(report, verdicts, smallest, eps, reach)
+    return Facts(
+        title=title or f"Robustness within {report.budget}",
+        budget=report.budget,
+        norm=norm,
+        eps=eps,
+        samples=n,
+        clean=Share.of(round(report.clean_accuracy * n), n),
+        robust=Share.of(counts[ROBUST], n),
+        verdicts=tuple((v, MEANINGS[v], Share.of(c, n)) for v, c in counts.items() if c),
+        doubts=tuple(map(_doubt, report.warnings)),
+        expected=sum(_numbers(report, "chance", verdicts)),
+        closed=_closed(report, verdicts),
+        passes=(report.backward_per_sample, report.forward_per_sample),
+        security=radii,
+        security_source=source,
+        cost=cost,
+        cost_unit=unit,
+        survivor_cost=survivors,
+        classes=_classes(report, verdicts, classes),
+        effort=tuple((r.name, r.steps, r.first) for r in report.effort.runs),
+        effort_name=report.effort.name,
+        risk=report.effort.rule.risk,
+        seed=report.seed,
+    )
+
+
+def _numbers(report: Report, column: str, verdicts: Sequence[str]) -> list[float]:
+    """The finite numbers of a column at the samples that stand."""
+    values = [float(v) for v in report.table[column]]
+    return [v for v, verdict in zip(values, verdicts, strict=True) if verdict == ROBUST and math.isfinite(v)]
+
+
+def _closed(report: Report, verdicts: Sequence[str]) -> tuple[int, int]:
+    gaps, margins = ([float(v) for v in report.table[name]] for name in ("gap", "margin"))
+    rows = zip(gaps, margins, verdicts, strict=True)
+    known = [(g, m) for g, m, v in rows if v == ROBUST and math.isfinite(g)]
+    return sum(g < m for g, m in known), len(known)
+
+
+def _doubt(warning: str) -> Doubt:
+    name, _, sentence = warning.partition(": ")
+    if name in _WORDS:
+        return Doubt(name, sentence, _WORDS[name])
+    return Doubt("note", warning, "")
+
+
+def _cost(report: Report, verdicts: Sequence[str]) -> tuple[tuple[Standing, ...], str, float | None]:
+    """Samples that stand after so many passes each."""
+    unit = "backward" if any(float(b) > 0 for b in report.table["backward"]) else "forward"
+    spent = [int(p) for p in report.table[unit]]
+    fell = sorted(p for p, v in zip(spent, verdicts, strict=True) if v == BROKEN)
+    stood = [p for p, v in zip(spent, verdicts, strict=True) if v == ROBUST]
+    n, start = len(verdicts), len(fell) + len(stood)
+    most = max([*fell, *stood], default=0)
+    steps = [Standing(0, Share.of(start, n))]
+    steps += [Standing(p, Share.of(start - sum(f <= p for f in fell), n)) for p in _thin(sorted(set(fell)), 48)]
+    if most > steps[-1].passes:
+        steps.append(Standing(most, Share.of(len(stood), n)))
+    return tuple(steps) if fell else (), unit, float(median(stood)) if stood else None
+
+
+def _thin(values: Sequence[int], most: int) -> list[int]:
+    """At most so many of the values, evenly, the last among them."""
+    stride = -(-len(values) // most) if values else 1
+    return sorted({*values[::stride], *values[-1:]})
+
+
+def _security(
+    report: Report, verdicts: Sequence[str], smallest: Tensor | None, eps: float | None, reach: float | None
+) -> tuple[tuple[Radius, ...], str]:
+    """Robust accuracy against the radius, from the nearest error known of each sample."""
+    distances = [float(d) for d in report.table["distance"]]
+    norms = [_known(v, d) for v, d in zip(verdicts, distances, strict=True)]
+    source = (
+        "From the points of this one evaluation, which looked at one radius only: an upper bound that is loose at "
+        "smaller radii, and says nothing beyond its own."
+    )
+    if smallest is not None:
+        few = [float(v) for v in smallest.tolist()]
+        norms = [min(a, b) for a, b in zip(norms, few, strict=False)]
+        which = "every sample" if len(norms) == len(verdicts) else f"the first {len(norms)} of {len(verdicts)} samples"
+        source = (
+            f"From the smallest perturbation found for {which}, each verified, and the points of this evaluation: at "
+            "every radius an upper bound of the true robust accuracy."
+        )
+    finite = [d for d in norms if 0 < d < math.inf]
+    if not finite and not eps:
+        return (), source
+    top = reach or _reach(finite, eps, smallest is not None)
+    grid = sorted({top * k / _RADII for k in range(_RADII + 1)} | ({eps} if eps is not None else set()))
+    slack = 1 + 1e-6  # distances are recomputed in the dtype of the samples
+    return tuple(Radius(r, Share.of(sum(d > r * slack for d in norms), len(norms))) for r in grid), source
+
+
+def _reach(finite: Sequence[float], eps: float | None, beyond: bool) -> float:
+    """How far the curve goes: to the budget, or where distances beyond it are known to four times as far at most."""
+    farthest = max(finite, default=0.0)
+    if not eps:
+        return farthest
+    return min(max(eps, farthest), 4 * eps) if beyond else eps
+
+
+def _known(verdict: str, distance: float) -> float:
+    """The distance of the nearest error known."""
+    return {BROKEN: distance, MISCLASSIFIED: 0.0, NON_FINITE: 0.0}.get(verdict, math.inf)
+
+
+def _classes(report: Report, verdicts: Sequence[str], names: Sequence[str]) -> tuple[PerClass, ...]:
+    labels = [int(v) for v in report.table["label"]]
+    found = []
+    for label in sorted(set(labels)):
+        own = [v for v, k in zip(verdicts, labels, strict=True) if k == label]
+        right = sum(v not in (MISCLASSIFIED, NON_FINITE) for v in own)
+        found.append(
+            PerClass(
+                class_name(label, names), Share.of(right, len(own)), Share.of(sum(v == ROBUST for v in own), len(own))
+            )
+        )
+    return tuple(found)
+
+
+def class_name(label: int, names: Sequence[str]) -> str:
+    """Return the name of a class, or its number."""
+    return str(names[label]) if 0 <= label < len(names) else str(label)

@@ -1,0 +1,281 @@
+"""Samples a page shows one by one: which, how they look, and how the model's margin falls along their curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import per_row
+from maxslope.attacks import attack
+from maxslope.energies import Loss, Margin, Network
+from maxslope.evaluation import Report
+from maxslope.evaluation.report import BROKEN, ROBUST
+from maxslope.loop import Steps, flow
+from maxslope.report.html_facts import class_name
+from maxslope.report.html_png import change, data_uri, picture
+from maxslope.schemes import SemiImplicit
+from maxslope.sets import Budget
+
+_EACH = 4  # samples of a group
+_STEPS = 40
+_LEAST_SIDE = 4  # pixels, below which a sample is shown as numbers
+_FEATURES = 12
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says: a class and its softmax probability, in [0, 1]; None where it was not asked."""
+
+    name: str
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A coordinate of a sample that is no image."""
+
+    name: str
+    clean: float
+    moved: float
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One sample.
+
+    Attributes:
+        index: in the data.
+        label: the name of its class.
+        verdict: as in the report.
+        margin: the logit margin at the returned point.
+        passes: backward passes spent on it (forward passes where there were none).
+        distance: of the returned point, in the norm of the budget.
+        clean: what the model says to the clean sample.
+        moved: what it says to the returned point.
+        pictures: addresses of clean image, perturbation and returned image; empty where it is no image.
+        reach: the largest change of a coordinate: full color in the picture of the perturbation.
+        features: the coordinates that move most, of a sample that is no image.
+    """
+
+    index: int
+    label: str
+    verdict: str
+    margin: float
+    passes: int
+    distance: float
+    clean: Answer
+    moved: Answer
+    pictures: tuple[str, ...]
+    reach: float
+    features: tuple[Feature, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Samples with something in common."""
+
+    title: str
+    sentence: str
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Track:
+    """A curve of maximal slope of the margin, from a clean sample.
+
+    Attributes:
+        index: of the sample.
+        label: the name of its class.
+        length: how far the curve has gone, in units of the norm.
+        margin: the energy there, in logits; negative where the model errs.
+        slope: the constrained slope there, in logits per unit of the norm.
+        reason: why it ended.
+    """
+
+    index: int
+    label: str
+    length: tuple[float, ...]
+    margin: tuple[float, ...]
+    slope: tuple[float, ...]
+    reason: str
+
+    @property
+    def falls(self) -> float | None:
+        """The length at which the margin is first negative, None if it never is."""
+        return next((s for s, m in zip(self.length, self.margin, strict=True) if m < 0), None)
+
+
+def spent(report: Report, row: int) -> int:
+    """The passes of a row: backward, or forward where the attack used none."""
+    return int(report.table["backward"][row]) or int(report.table["forward"][row])
+
+
+def chosen(report: Report) -> list[tuple[str, str, list[int]]]:
+    """Return title, sentence and rows of each group that is shown."""
+    table = report.table
+    fell = [i for i, v in enumerate(table["verdict"]) if v == BROKEN]
+    fell.sort(key=lambda i: (spent(report, i), float(table["margin"][i]), i))
+    stood = [i for i, v in enumerate(table["verdict"]) if v == ROBUST and math.isfinite(float(table["margin"][i]))]
+    stood.sort(key=lambda i: (float(table["margin"][i]), i))
+    first, rest = fell[:_EACH], fell[_EACH:]
+    groups = [
+        ("Easiest: fell first", "Broken with the fewest passes.", first),
+        ("Hard: fell last", "Broken, but only after the most passes.", rest[::-1][:_EACH]),
+        ("Nearly fell", "They stand, with the least margin at the worst point found.", stood[:_EACH]),
+        ("Hardest: stood best", "They stand with the largest margin at the worst point found.",
+         stood[_EACH:][::-1][:_EACH]),
+    ]  # fmt: skip
+    return [group for group in groups if group[2]]
+
+
+def with_points(report: Report, rows: Sequence[int], data: tuple[Tensor, Tensor], model: Any, budget: Budget) -> Report:
+    """Return a report with the points of some rows, attacked once more where they were not kept.
+
+    A row depends on (seed, index) alone, so that the same points come back. Rows that come out otherwise (a run with
+    mixed precision, say) are the clean samples.
+    """
+    if report.points is not None or not rows:
+        return report
+    x, y = (t.detach() for t in data)
+    index = torch.tensor(list(rows), device=x.device)
+    ids = torch.tensor([int(report.table["index"][i]) for i in rows])
+    found = attack(
+        model, x[index], y[index], budget.take(index), effort=report.effort, ids=ids, seed=report.seed, certify=False
+    )
+    same = [bool(b) == (report.table["verdict"][i] == BROKEN) for i, b in zip(rows, found.broken.tolist(), strict=True)]
+    points = x.clone()
+    kept = torch.tensor(same, device=x.device)
+    points[index[kept]] = found.points[kept]
+    return replace(report, points=points)
+
+
+def groups(
+    report: Report, x: Tensor, model: Any, box: tuple[Tensor, Tensor] | None, classes: Sequence[str]
+) -> tuple[Group, ...]:
+    """Return the samples to show; without a model what it says to returned points is not known."""
+    if report.points is None:
+        return ()
+    picked = chosen(report)
+    shown = examples(report, sorted({i for _, _, rows in picked for i in rows}), x, model, box, classes)
+    return tuple(Group(title, sentence, tuple(shown[i] for i in own)) for title, sentence, own in picked)
+
+
+def examples(
+    report: Report,
+    rows: Sequence[int],
+    x: Tensor,
+    model: Any,
+    box: tuple[Tensor, Tensor] | None,
+    classes: Sequence[str],
+) -> dict[int, Example]:
+    """Return what there is to show of each of the given rows; the report has kept its points."""
+    assert report.points is not None
+    said: dict[int, tuple[Answer, Answer]] = {}
+    if rows and model is not None:
+        network, index = Network(model), list(rows)
+        before, after = (
+            _answers(network.all_logits(points), classes) for points in (x[index], report.points[index].to(x))
+        )
+        said = dict(zip(rows, zip(before, after, strict=True), strict=True))
+    return {i: _example(report, x, i, said.get(i), box, classes) for i in rows}
+
+
+def _answers(logits: Tensor, classes: Sequence[str]) -> list[Answer]:
+    best, which = logits.double().softmax(1).max(1)
+    return [Answer(class_name(k, classes), p) for k, p in zip(which.tolist(), best.tolist(), strict=True)]
+
+
+def _example(
+    report: Report,
+    x: Tensor,
+    row: int,
+    said: tuple[Answer, Answer] | None,
+    box: tuple[Tensor, Tensor] | None,
+    classes: Sequence[str],
+) -> Example:
+    assert report.points is not None
+    table = report.table
+    clean, moved = x[row].detach().cpu(), report.points[row].detach().cpu()
+    delta = moved.double() - clean.double()
+    reach = float(delta.abs().max())
+    before, after = said or (
+        Answer(class_name(int(table["prediction"][row]), classes), None),
+        Answer("not asked", None),
+    )
+    return Example(
+        index=int(table["index"][row]),
+        label=class_name(int(table["label"][row]), classes),
+        verdict=str(table["verdict"][row]),
+        margin=float(table["margin"][row]),
+        passes=spent(report, row),
+        distance=float(table["distance"][row]),
+        clean=before,
+        moved=after,
+        pictures=_pictures(clean, moved, delta, reach, box) if is_image(x) else (),
+        reach=reach,
+        features=() if is_image(x) else _features(clean, moved, delta),
+    )
+
+
+def is_image(x: Tensor) -> bool:
+    """Whether samples ``[rows, *shape]`` look like images with 1 or 3 channels."""
+    return x.ndim == 4 and x.shape[1] in (1, 3) and min(x.shape[2:]) >= _LEAST_SIDE
+
+
+def _pictures(
+    clean: Tensor, moved: Tensor, delta: Tensor, reach: float, box: tuple[Tensor, Tensor] | None
+) -> tuple[str, ...]:
+    if box is None:
+        low, high = float(clean.min()), float(clean.max())
+    else:
+        low, high = float(box[0].min()), float(box[1].max())
+    return data_uri(picture(clean, low, high)), data_uri(change(delta, reach)), data_uri(picture(moved, low, high))
+
+
+def _features(clean: Tensor, moved: Tensor, delta: Tensor) -> tuple[Feature, ...]:
+    order = delta.flatten().abs().argsort(descending=True, stable=True)[:_FEATURES].sort().values.tolist()
+    a, b = clean.flatten().tolist(), moved.flatten().tolist()
+    return tuple(Feature(f"{k}", a[k], b[k]) for k in order)
+
+
+def tracks(
+    report: Report, model: Any, x: Tensor, y: Tensor, budget: Budget, classes: Sequence[str]
+) -> tuple[Track, ...]:
+    """Follow a few samples, one of each group, along curves of maximal slope of their margins.
+
+    A semi-implicit flow in the norm of the budget, inside budget and box, with steps of eps / 40 until the length
+    eps; the margin z_label - z_rival is the energy that goes down.
+
+    Source: arXiv:2406.05376, section 4.
+    """
+    rows = list(dict.fromkeys(own[0] for _, _, own in chosen(report)))
+    eps = per_row(budget.eps, x)[rows] if isinstance(budget.eps, Tensor) else per_row(budget.eps, x[rows])
+    rows = [i for i, e in zip(rows, eps.tolist(), strict=True) if e > 0]
+    if not rows or report.effort.runs[0].blind:
+        return ()
+    index = torch.tensor(rows, device=x.device)
+    own, labels = budget.take(index), y[index].long()
+    eps = per_row(own.eps, x[index])
+    energy = Loss(Network(model), labels, Margin()).within(own.around(x[index]))
+    scheme = SemiImplicit(tau=eps.double() / _STEPS, space=budget.norm)
+    curve = flow(energy, x[index], scheme=scheme, until=Steps(_STEPS))
+    return tuple(
+        Track(
+            int(report.table["index"][row]),
+            class_name(int(labels[k]), classes),
+            length=_column(curve.time, k),
+            margin=_column(curve.margin, k),
+            slope=_column(curve.slope, k),
+            reason=curve.reasons()[k],
+        )
+        for k, row in enumerate(rows)
+    )
+
+
+def _column(values: Tensor, row: int) -> tuple[float, ...]:
+    return tuple(values[:, row].double().tolist())

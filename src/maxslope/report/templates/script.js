@@ -1,0 +1,50 @@
+"use strict";
+// Charts tell their points to the pointer and to the arrow keys; without this script the tables below them do.
+for (const plot of document.querySelectorAll(".plot")) {
+  const svg = plot.querySelector("svg");
+  const tip = plot.querySelector(".tip");
+  const said = plot.querySelector("[role=status]");
+  const dots = [...svg.querySelectorAll(".dot")].map((dot) => {
+    const title = dot.querySelector("title");
+    const text = title.textContent;
+    title.remove();
+    return { dot, text, x: Number(dot.getAttribute("cx")), y: Number(dot.getAttribute("cy")) };
+  });
+  if (!dots.length) continue;
+  plot.tabIndex = 0;
+  let at = -1;
+  const show = (k, aloud) => {
+    if (at >= 0) dots[at].dot.classList.remove("on");
+    at = k;
+    tip.hidden = k < 0;
+    if (k < 0) return;
+    const { dot, text, x, y } = dots[k];
+    dot.classList.add("on");
+    tip.textContent = text;
+    if (aloud) said.textContent = text;
+    const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+    const room = plot.getBoundingClientRect().width - tip.offsetWidth;
+    tip.style.left = `${Math.max(0, Math.min(room, x * scale - tip.offsetWidth / 2))}px`;
+    tip.style.top = `${Math.max(0, y * scale - tip.offsetHeight - 10)}px`;
+  };
+  plot.addEventListener("pointermove", (event) => {
+    const box = svg.getBoundingClientRect();
+    const scale = svg.viewBox.baseVal.width / box.width;
+    const px = (event.clientX - box.left) * scale, py = (event.clientY - box.top) * scale;
+    let best = -1, least = 40 ** 2;
+    dots.forEach(({ x, y }, k) => {
+      const far = (x - px) ** 2 + (y - py) ** 2;
+      if (far < least) [best, least] = [k, far];
+    });
+    show(best, false);
+  });
+  plot.addEventListener("pointerleave", () => show(-1, false));
+  plot.addEventListener("blur", () => show(-1, false));
+  plot.addEventListener("keydown", (event) => {
+    const go = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: dots.length - 1 };
+    if (event.key === "Escape") return show(-1, false);
+    if (!(event.key in go)) return;
+    event.preventDefault();
+    show(Math.max(0, Math.min(dots.length - 1, go[event.key])), true);
+  });
+}

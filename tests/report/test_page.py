@@ -1,0 +1,386 @@
+"""The page of an evaluation: its numbers are the report's, its forms agree, and misuse is told."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import struct
+import zlib
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.image import imread
+
+import maxslope as ms
+from maxslope.attacks import recipes
+from maxslope.evaluation import Report, wilson
+from maxslope.report import page
+from maxslope.report.html import render
+from maxslope.report.html_export import plain
+from maxslope.report.html_facts import Share, facts
+from maxslope.report.html_figures import cost_figure, percent, security_figure
+from maxslope.report.html_png import change, data_uri, picture, png
+from maxslope.report.html_samples import chosen
+from maxslope.report.html_svg import Axis, Chart
+from report._runs import BUDGET, EPS, FAST, picture_run, tabular_run
+
+
+@pytest.fixture(scope="module")
+def full():
+    model, x, y, report = picture_run()
+    return page(report, model=model, data=(x, y), budget=BUDGET, classes=list("abcde"), command="maxslope evaluate")
+
+
+class Outline(HTMLParser):
+    """Headings, ids, links and pictures of a page."""
+
+    def __init__(self, text: str) -> None:
+        HTMLParser.__init__(self)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str, key: str) -> list[str | None]:
+        return [attrs[key] for name, attrs in self.tags if name == tag and key in attrs]
+
+
+# --- the numbers -----------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_is_the_report_s(full) -> None:
+    report, found = full.report, full.facts
+    assert found.robust.value == report.robust_accuracy
+    assert (found.robust.low, found.robust.high) == report.interval
+    assert found.clean.value == pytest.approx(report.clean_accuracy)
+    assert (found.clean.low, found.clean.high) == report.clean_interval
+    assert sum(share.count for _, _, share in found.verdicts) == report.samples
+    assert found.passes == (report.backward_per_sample, report.forward_per_sample)
+    assert found.eps == EPS
+    assert found.norm == "l_inf"
+
+
+def test_classes_add_up(full) -> None:
+    assert sum(c.robust.count for c in full.facts.classes) == full.facts.robust.count
+    assert sum(c.robust.total for c in full.facts.classes) == full.facts.samples
+    assert {c.name for c in full.facts.classes} <= set("abcde")
+
+
+def test_the_security_curve_falls_from_clean_accuracy_and_meets_the_answer() -> None:
+    model, x, y, report = picture_run()
+    smallest = ms.minimal(model, x, y, BUDGET.norm, effort=ms.Depth.quick())
+    curve = page(report, data=(x, y), budget=BUDGET, smallest=smallest).facts.security
+    shares = [r.share.value for r in curve]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == pytest.approx(report.clean_accuracy)
+    at_budget = next(r for r in curve if r.eps == EPS)
+    assert at_budget.share.value <= report.robust_accuracy  # what either search found counts
+    assert curve[-1].eps <= 4 * EPS
+    for r in curve:  # by hand: the nearest error known of each sample
+        known = [
+            min(0.0 if v == "misclassified" else d if v == "broken" else math.inf, float(s))
+            for v, d, s in zip(report.table["verdict"], report.table["distance"], smallest.norms.tolist(), strict=True)
+        ]
+        assert r.share.count == sum(k > r.eps * (1 + 1e-6) for k in known)
+
+
+def test_without_smallest_perturbations_the_curve_ends_at_the_budget_and_says_so() -> None:
+    report = picture_run()[3]
+    found = facts(report, eps=EPS)
+    assert found.security[-1].eps == EPS
+    assert found.security[-1].share.count == found.robust.count
+    assert "one radius only" in found.security_source
+    assert facts(report).security[-1].eps == pytest.approx(EPS, abs=1e-6)
+
+
+def test_the_cost_curve_falls_from_correct_to_robust(full) -> None:
+    steps = full.facts.cost
+    table = full.report.table
+    fell = [b for b, v in zip(table["backward"], table["verdict"], strict=True) if v == "broken"]
+    assert steps[0].share.count == full.facts.robust.count + len(fell)
+    assert steps[-1].share.count == full.facts.robust.count
+    for s in steps:
+        assert steps[0].share.count - s.share.count == sum(b <= s.passes for b in fell)
+    assert full.facts.cost_unit == "backward"
+
+
+def test_a_blind_attack_is_counted_in_forward_passes_and_follows_no_curves() -> None:
+    model, x, y, _ = picture_run()
+    report = ms.evaluate(model, (x[:12], y[:12]), BUDGET, effort=ms.Effort((recipes.square(30),), "blind"))
+    found = page(report, model=model, data=(x[:12], y[:12]), budget=BUDGET)
+    assert found.facts.cost_unit == "forward"
+    assert found.tracks == ()
+    assert "one radius only" in found.facts.security_source
+
+
+def test_samples_are_chosen_by_cost_and_margin(full) -> None:
+    titles = [g.title for g in full.groups]
+    assert titles[0].startswith("Easiest")
+    first, stood = full.groups[0].examples, full.groups[titles.index("Nearly fell")].examples
+    assert all(e.verdict == "broken" for e in first)
+    assert [e.passes for e in first] == sorted(e.passes for e in first)
+    assert [e.margin for e in stood] == sorted(e.margin for e in stood)
+    rows = [i for _, _, own in chosen(full.report) for i in own]
+    assert len(rows) == len(set(rows))  # nobody is shown twice
+
+
+def test_answers_are_the_model_s(full) -> None:
+    model, x, _, report = picture_run()
+    for group in full.groups:
+        for one in group.examples:
+            p = model(report.points[one.index][None]).detach().softmax(1)[0]
+            assert one.moved.name == "abcde"[int(p.argmax())]
+            assert one.moved.probability == pytest.approx(float(p.max()), abs=1e-5)
+            assert (one.moved.name != one.label) == (one.verdict == "broken")
+            assert one.reach == pytest.approx(float((report.points[one.index] - x[one.index]).abs().max()))
+
+
+def test_curves_are_flows_of_the_margin(full) -> None:
+    model, x, y, _ = picture_run()
+    assert 1 <= len(full.tracks) <= 4
+    for t in full.tracks:
+        logits = model(x[t.index][None])[0].detach()
+        others = logits.clone()
+        others[y[t.index]] = -torch.inf
+        assert t.margin[0] == pytest.approx(float(logits[y[t.index]] - others.max()), abs=1e-4)
+        assert t.length[-1] == pytest.approx(EPS)
+        assert t.margin[-1] < t.margin[0]
+        assert t.falls is None or min(t.margin) < 0
+    assert {"security", "cost", "margin", "slope"} == set(full.figures())
+
+
+def test_doubts_come_with_a_meaning() -> None:
+    report = replace(picture_run()[3], warnings=("vanishing gradients: seen on 2 of 8.", "3 samples met NaN."))
+    known, other = facts(report).doubts
+    assert known.name == "vanishing gradients"
+    assert known.meaning.startswith("The slope")
+    assert (other.name, other.sentence, other.meaning) == ("note", "3 samples met NaN.", "")
+    assert "seen on 2 of 8" in page(report).markdown()
+
+
+def test_a_report_in_which_nothing_fell_has_no_cost_curve() -> None:
+    model, x, y, _ = picture_run()
+    report = ms.evaluate(model, (x[1:5], y[1:5]), ms.Linf(0.0), effort=FAST)
+    found = page(report, model=model, data=(x[1:5], y[1:5]), budget=ms.Linf(0.0))
+    assert found.facts.cost == ()
+    assert found.tracks == ()
+    assert "cost" not in found.figures()
+    assert "security" in found.figures()  # what is beyond the budget is known from the smallest perturbations
+    assert "Curves" not in found.html()
+    assert security_figure([("", facts(report))]) is None
+    assert cost_figure([("", facts(report))]) is None
+
+
+def test_shares() -> None:
+    assert Share.of(0, 0).value == 0
+    assert (Share.of(3, 10).low, Share.of(3, 10).high) == wilson(3, 10)
+    assert percent(1) == "100.0 %"
+
+
+# --- the forms -------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_one_small_file_that_loads_nothing(full, tmp_path: Path) -> None:
+    path = full.save(tmp_path / "deep" / "page.html")
+    text = path.read_text(encoding="utf-8")
+    assert path.stat().st_size < 1e6
+    outline = Outline(text)
+    addresses = [*outline.all("img", "src"), *outline.all("link", "href"), *outline.all("a", "href")]
+    assert all(a.startswith(("data:", "#")) for a in addresses)
+    assert outline.all("script", "src") == []
+    assert "default-src 'none'" in text
+    assert not re.search(r"url\(|@import|https?://", text)
+
+
+def test_links_lead_somewhere_and_pictures_have_words(full) -> None:
+    outline = Outline(full.html())
+    ids = [attrs["id"] for _, attrs in outline.tags if attrs.get("id")]
+    assert len(ids) == len(set(ids))
+    assert {a[1:] for a in outline.all("a", "href") if a.startswith("#")} <= set(ids)
+    assert {w for words in outline.all("svg", "aria-labelledby") for w in words.split()} <= set(ids)
+    pictures = [attrs for tag, attrs in outline.tags if tag == "img"]
+    assert len(pictures) == 3 * sum(len(g.examples) for g in full.groups)
+    assert all(p["alt"] for p in pictures)
+    levels = [int(tag[1]) for tag, _ in outline.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+
+
+def test_names_are_escaped() -> None:
+    model, x, y, report = picture_run()
+    evil = "<script>alert(1)</script>"
+    text = page(report, model=model, data=(x, y), classes=[evil] * 5, title=evil, command=evil).html()
+    assert evil not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_json_holds_everything_and_no_nan(full) -> None:
+    content = json.loads(full.json(), parse_constant=pytest.fail)
+    assert content["facts"]["robust"]["count"] == full.facts.robust.count
+    assert content["table"]["verdict"] == full.report.table["verdict"]
+    assert len(content["tracks"]) == len(full.tracks)
+    assert plain([math.inf, 1, None]) == [None, 1, None]
+
+
+def test_csv_is_the_table(full) -> None:
+    rows = list(csv.DictReader(io.StringIO(full.csv())))
+    assert [r["verdict"] for r in rows] == full.report.table["verdict"]
+    assert [float(r["margin"]) for r in rows] == full.report.table["margin"]
+
+
+def test_markdown_has_the_answer_and_the_command(full) -> None:
+    text = full.markdown()
+    assert f"{100 * full.report.robust_accuracy:.1f} %" in text
+    assert "maxslope evaluate" in text
+    assert all(f"| {c.name} | {c.robust.total} |" in text for c in full.facts.classes)
+
+
+def test_numbers_instead_of_pictures_for_tables() -> None:
+    model, x, y, report = tabular_run()
+    found = page(report, model=model, data=(x, y), budget=ms.L2(0.2))
+    text = found.html()
+    assert "<img" not in text
+    assert "feature" in text
+    one = found.groups[0].examples[0]
+    assert [f.clean for f in one.features] == pytest.approx(x[one.index].tolist())
+    assert [f.moved for f in one.features] == pytest.approx(report.points[one.index].tolist())
+
+
+def test_without_model_data_or_points_the_page_shows_what_there_is() -> None:
+    _, x, y, report = picture_run()
+    bare = page(report)
+    assert bare.groups == ()
+    assert bare.html()
+    shown = page(report, data=(x, y))
+    assert shown.groups[0].examples[0].moved.probability is None
+    assert "seen as not asked" not in shown.html()
+    assert page(replace(report, points=None), data=(x, y)).groups == ()
+
+
+def test_points_that_were_not_kept_are_found_again() -> None:
+    model, x, y, report = picture_run()
+    bare = replace(report, points=None)
+    again, kept = (page(r, model=model, data=(x, y), budget=BUDGET) for r in (bare, report))
+    for a, b in zip(again.groups, kept.groups, strict=True):
+        assert [e.pictures for e in a.examples] == [e.pictures for e in b.examples]
+        assert [e.moved for e in a.examples] == [e.moved for e in b.examples]
+    wrong = replace(bare, seed=5, table={**bare.table, "verdict": ["broken"] * 40})
+    shown = page(wrong, model=model, data=(x, y), budget=BUDGET).groups[0].examples
+    assert any(e.reach == 0 for e in shown)  # what does not come out again is not shown as if it had
+
+
+def test_color_pictures_and_boxes() -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3)).eval()
+    x = 2 * torch.rand(12, 3, 4, 4) - 1
+    y = model(x).argmax(1)
+    for box in ((-1.0, 1.0), None):
+        budget = ms.L2(0.5, box=box)
+        report = ms.evaluate(model, (x, y), budget, effort=FAST)
+        found = page(report, model=model, data=(x, y), budget=budget)
+        assert all(len(e.pictures) == 3 for g in found.groups for e in g.examples)
+    assert page(report, data=(x, y)).groups  # no budget: the range is each picture's own
+
+
+def test_an_eps_per_sample() -> None:
+    model, x, y, _ = picture_run()
+    budget = ms.Linf(torch.linspace(0, 0.1, 40))
+    report = ms.evaluate(model, (x, y), budget, effort=FAST)
+    found = page(report, model=model, data=(x, y), budget=budget)
+    assert found.facts.eps is None
+    assert all(t.length[-1] == pytest.approx(float(budget.eps[t.index])) for t in found.tracks)
+    assert found.html()
+
+
+def test_misuse_of_a_page() -> None:
+    _, x, y, report = picture_run()
+    with pytest.raises(TypeError, match="which evaluate returns, got str"):
+        page("report")
+    with pytest.raises(ValueError, match="39 samples for 40 rows"):
+        page(report, data=(x[1:], y[1:]))
+    with pytest.raises(ValueError, match="other labels"):
+        page(report, data=(x, y + 1))
+    with pytest.raises(ValueError, match=r"samples \(1, 4, 16\) for points of shape \(1, 8, 8\)"):
+        page(report, data=(x.reshape(40, 1, 4, 16), y))
+
+
+def test_a_missing_jinja_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
+    with pytest.raises(ImportError, match=r"maxslope\[report\]"):
+        render("page.html.j2")
+
+
+# --- drawing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (4, 2, 3)])
+def test_png_is_read_back_by_others(shape: tuple[int, ...], tmp_path: Path) -> None:
+    pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
+    file = png(pixels)
+    (tmp_path / "a.png").write_bytes(file)
+    assert torch.equal(torch.from_numpy(imread(tmp_path / "a.png") * 255).round().to(torch.uint8), pixels)
+    assert struct.unpack(">I", file[29:33])[0] == zlib.crc32(file[12:29])
+    assert data_uri(pixels).startswith("data:image/png;base64,iVBOR")
+
+
+def test_png_misuse() -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        png(torch.zeros(2, 2))
+    with pytest.raises(ValueError, match="height, width, 3"):
+        png(torch.zeros(2, 2, 4, dtype=torch.uint8))
+
+
+def test_pictures_span_their_range() -> None:
+    gray = picture(torch.tensor([[[-1.0, 0.0, 1.0, 9.0]]]), -1, 1)
+    assert gray.tolist() == [[0, 128, 255, 255]]
+    delta = change(torch.tensor([[[-0.1, 0.0, 0.1]]]), 0.1)
+    dark, middle, bright = delta[0].tolist()
+    assert dark[2] > dark[0]  # blue
+    assert bright[0] > bright[2]  # orange
+    assert len(set(middle)) == 1
+    assert change(torch.zeros(3, 2, 2), 0.0).unique().tolist() == [128]
+
+
+def test_axes() -> None:
+    assert [name for _, name in Axis(1, 100, "passes", log=True).ticks()] == ["1", "3", "10", "30", "100"]
+    assert [name for _, name in Axis(1, 5, "passes", log=True).ticks()] == ["1", "2", "5"]
+    assert [name for _, name in Axis(1, 1e5, "passes", log=True).ticks()][-1] == "1e+05"
+    assert [v for v, _ in Axis(-0.3, 0.31, "margin").ticks()] == pytest.approx([-0.2, 0, 0.2])
+    assert Axis(1, 100, "passes", log=True).share(10) == pytest.approx(0.5)
+    assert Axis(0, 2, "x").share(5) == 1
+    for bad in ({"low": 1, "high": 1}, {"low": 0, "high": 1, "log": True}):
+        with pytest.raises(ValueError, match="An axis needs low < high"):
+            Axis(label="x", **bad)
+
+
+def test_charts_say_what_they_show() -> None:
+    chart = Chart(Axis(0, 1, "a & b"), Axis(0, 1, ""), "n", "Title <1>", "Words.", margin=60)
+    chart.line([(0, 0), (1, 0.5)], 1, "one").line([(0, 0), (1, 0.5)], 2, "two").steps([(0, 1), (1, 0)], 3)
+    text = (
+        chart.dots([(0, 0, "x < y")]).whisker(0.2, 0, 1).upright(0.1, "left").upright(0.9, "right").level(0, "l").text()
+    )
+    assert "Title &lt;1&gt;" in text
+    assert "a &amp; b" in text
+    assert "<title>x &lt; y</title>" in text
+    ys = [float(y) for y in re.findall(r'class="name c\d" x="[\d.]+" y="([\d.]+)"', text)]
+    assert abs(ys[1] - ys[0]) >= 16  # labels at one height are moved apart
+    assert chart.place((0, 0))[1] > chart.place((0, 1))[1]
+
+
+def test_labels_at_the_bottom_stay_on_the_drawing() -> None:
+    chart = Chart(Axis(0, 1, "x"), Axis(0, 1, ""), "n", "t", "d", margin=60)
+    for k in range(3):
+        chart.line([(0, 0), (1, 0)], k + 1, str(k))
+    ys = [float(y) for y in re.findall(r'class="name c\d" x="[\d.]+" y="([\d.]+)"', chart.text())]
+    assert max(ys) <= 250.1
+
+
+def test_report_type_is_shared() -> None:
+    assert isinstance(picture_run()[3], Report)
