@@ -26,7 +26,19 @@ _HOME = {
     "Recipe": "attacks",
     "recipes": "attacks",
     "evaluate": "evaluation",
+    "resume": "evaluation",
+    "load": "evaluation",
     "Report": "evaluation",
+    # train
+    "AdversarialRisk": "training",
+    "Trades": "training",
+    "fit": "training",
+    # report, and where people already are
+    "page": "report",
+    "Page": "report",
+    "compare": "report",
+    "Comparison": "report",
+    "assert_robust": "adapters",
     # flows
     "flow": "loop",
     "Steps": "loop",
@@ -43,6 +55,8 @@ _HOME = {
     "TargetedLoss": "energies",
     "Function": "energies",
     "MaxslopeWarning": "_checks",
+    # cite
+    "citation": "_citation",
 }
 
 __all__ = [*_HOME]  # noqa: PLE0604
@@ -50,19 +64,25 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from maxslope._checks import MaxslopeWarning
+    from maxslope._citation import citation
     from maxslope._status import Status
+    from maxslope.adapters import assert_robust
     from maxslope.attacks import AttackResult, Effort, Recipe, recipes
     from maxslope.attacks.attack import attack
     from maxslope.attacks.minimal import Depth, MinimalResult, minimal
     from maxslope.attacks.pilot import pilot
     from maxslope.curve import Curve
     from maxslope.energies import Function, Loss, TargetedLoss
-    from maxslope.evaluation import Report, evaluate
+    from maxslope.evaluation import Report, evaluate, load, resume
     from maxslope.loop import Record, Steps, Stop, flow
     from maxslope.reference import convergence
+    from maxslope.report.compare import Comparison, compare
+    from maxslope.report.html import Page, page
     from maxslope.schemes import Explicit, MinimizingMovement, Momentum, SemiImplicit
     from maxslope.sets import L1, L2, Budget, Linf
     from maxslope.spaces import Lp, Mixed, Weighted
+    from maxslope.training import AdversarialRisk, Trades
+    from maxslope.training.fit import fit
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ class Status(IntEnum):
     NON_FINITE = 4
     STOPPED = 5
     UNSOLVED = 6
+    VANISHED = 7
 
     @property
     def sentence(self) -> str:
@@ -33,5 +34,6 @@ _SENTENCES = {
     Status.STATIONARY: "The gradient is zero in every coordinate: nothing moves (a masked or saturated gradient?).",
     Status.STOPPED: "The run was ended early: more steps could not have changed its outcome.",
     Status.NON_FINITE: "The energy or its gradient is NaN or infinite: the row is neither robust nor broken.",
+    Status.VANISHED: "The set or its complement is empty: there is no boundary left to move.",
     Status.UNSOLVED: "The run went to its last step, but an inner minimization on the way did not meet its criterion.",
 }

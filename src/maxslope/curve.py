@@ -51,8 +51,8 @@ class Curve:
     @property
     def speed(self) -> Tensor:
         """The metric speed |u'| between recorded instants, ``[K, rows]``; 0 where no time passes."""
-        way = self.points.diff(dim=0)
-        size = self.space.norm(way.flatten(0, 1)).reshape(way.shape[:2]).to(self.time)
+        before, after = self.points[:-1].flatten(0, 1), self.points[1:].flatten(0, 1)
+        size = self.space.distance(before, after).reshape(-1, self.time.shape[1]).to(self.time)
         passed = self.time.diff(dim=0)
         return torch.where(passed > 0, size / torch.where(passed > 0, passed, 1.0), 0.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,13 +42,12 @@ class Origin(NamedTuple):
 
 
 class Start(ABC):
-    """Maps clean points to starting points; rows are treated separately.
+    """Maps clean points to starting points; rows are treated separately."""
 
-    Attributes:
-        looks_back: whether the points depend on earlier runs of the sample.
-    """
-
-    looks_back: ClassVar[bool] = False
+    @property
+    def looks_back(self) -> bool:
+        """Whether the points depend on earlier runs of the sample: such a run cannot start ahead of time."""
+        return False
 
     @abstractmethod
     def points(self, origin: Origin) -> Tensor:
@@ -137,7 +136,10 @@ class Towards(Start):
 class Best(Start):
     """The sample's point of least margin so far."""
 
-    looks_back: ClassVar[bool] = True
+    @property
+    def looks_back(self) -> bool:
+        """See :class:`Start`."""
+        return True
 
     def points(self, origin: Origin) -> Tensor:
         """See :class:`Start`."""
@@ -148,7 +150,10 @@ class Best(Start):
 class Last(Start):
     """Where the sample's last run ended."""
 
-    looks_back: ClassVar[bool] = True
+    @property
+    def looks_back(self) -> bool:
+        """See :class:`Start`."""
+        return True
 
     def points(self, origin: Origin) -> Tensor:
         """See :class:`Start`."""
@@ -157,11 +162,20 @@ class Last(Start):
 
 @dataclass(frozen=True)
 class Mixed(Start):
-    """Each coordinate from ``second`` with probability ``share``, from ``first`` otherwise."""
+    """Each coordinate from ``second`` with probability ``share``, from ``first`` otherwise.
+
+    ``Mixed(Best(), Uniform(), 0.1)`` makes the next run a hop of a basin-hopping search (Wales and Doye, J. Phys. Chem.
+    A 101 (1997)): it leaves the best point in a tenth of the coordinates.
+    """
 
     first: Start
     second: Start
     share: float = 0.3
+
+    @property
+    def looks_back(self) -> bool:
+        """See :class:`Start`."""
+        return self.first.looks_back or self.second.looks_back
 
     def points(self, origin: Origin) -> Tensor:
         """See :class:`Start`."""

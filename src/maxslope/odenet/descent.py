@@ -1,0 +1,212 @@
+"""Follow a flow to its end and keep the numbers, not the points."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope._status import Status
+from maxslope.energies import Energy, Evaluation
+from maxslope.loop import Feed, Rows, Stop, march
+from maxslope.odenet import metric
+from maxslope.odenet.control import Controlled, Notes, Uniform, notes
+from maxslope.odenet.metric import Hilbert
+from maxslope.odenet.movers import Stabilized
+from maxslope.odenet.probe import Probe, Remembering
+from maxslope.sets import Everything, Set
+from maxslope.spaces import Lp
+
+_MOST = 2**62
+
+
+@dataclass(frozen=True)
+class Until:
+    """What ends a flow, whichever comes first.
+
+    Args:
+        slope: the slope |dJ| falls to this.
+        time: of the flow.
+        steps: taken.
+        gradients: computed, checked between steps.
+
+    Raises:
+        ValueError: if a bound is negative, or none is given.
+
+    >>> Until(slope=1e-5).steps
+    1000000
+    """
+
+    slope: float = 0.0
+    time: float = math.inf
+    steps: int = 1_000_000
+    gradients: int = _MOST
+
+    def __post_init__(self) -> None:
+        if not (self.slope >= 0 and self.time >= 0 and self.steps >= 0 and self.gradients >= 0):
+            raise ValueError(f"Bounds of a flow must not be negative, got {self!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """What a flow did, at its instants 0..K; every tensor is float64.
+
+    Attributes:
+        time: ``[K+1]``.
+        energy: J, ``[K+1]``.
+        slope: |dJ|, ``[K+1]``.
+        rate: -d log |dJ| / dt = <G, Hess J G> / |G|^2, ``[K+1]``; NaN where it was not computed.
+        defect: estimated int |y' + G(y)|^2 / 2 dt of each step, ``[K]``.
+        drop: of the energy in each step, without cancellation, ``[K]``.
+        way: the length of each step, ``[K]``.
+        start: the first point, ``[*shape]``.
+        end: the last point, ``[*shape]``.
+        status: a :class:`maxslope.Status`.
+        gradients: computed in all.
+        rejected: attempts at steps.
+        safety: what the defects are multiplied by to bound the true ones.
+    """
+
+    time: Tensor
+    energy: Tensor
+    slope: Tensor
+    rate: Tensor
+    defect: Tensor
+    drop: Tensor
+    way: Tensor
+    start: Tensor
+    end: Tensor
+    status: Status
+    gradients: int
+    rejected: int
+    safety: float
+
+    @property
+    def length(self) -> Tensor:
+        """The length of the curve so far, ``[K+1]``."""
+        return torch.cat([self.way.new_zeros(1), self.way.cumsum(0)])
+
+    @property
+    def monotone(self) -> bool:
+        """Whether the energy never rose by more than rounding, 1e-13 (1 + |J|)."""
+        return bool((self.energy.diff() <= 1e-13 * (1 + self.energy[:-1].abs())).all())
+
+    @property
+    def relative_defect(self) -> float:
+        """Safety times the sum of the defects over J(0) - J(T): what the tolerance bounds."""
+        total = float(self.drop.sum())
+        return self.safety * float(self.defect.sum()) / total if total > 0 else 0.0
+
+
+def descend(
+    energy: Energy,
+    start: Tensor,
+    *,
+    until: Until,
+    scheme: Controlled | Uniform | None = None,
+    rates: bool = True,
+) -> list[Descent]:
+    """Follow the gradient flow of ``energy`` from every row of ``start``, one row after the other.
+
+    x' = -G(x) with G the gradient in the metric of the scheme. By default the stabilized scheme with tolerance 1e-3
+    on the dissipation defect runs, in the metric d for particles ``[rows, L, m, p]`` and in l_2 for other shapes.
+
+    Args:
+        energy: such as :class:`maxslope.odenet.Risk`.
+        start: ``[rows, *shape]``, floating point; float64 unless only a rough picture is wanted.
+        until: what ends the flow.
+        scheme: :class:`Controlled` or :class:`Uniform`.
+        rates: compute the rate -d log |dJ| / dt at every instant (two gradients unless the scheme gives it), which
+            exponents need.
+
+    Returns:
+        A :class:`Descent` per row.
+
+    Raises:
+        ValueError: if ``start`` is not floating point ``[rows, *shape]``.
+
+    Source: arXiv:2311.15365 (curve of maximal slope of the risk, its convergence).
+
+    >>> from maxslope.energies import Quadratic
+    >>> (run,) = descend(Quadratic(torch.eye(2).double()), torch.ones(1, 2).double(), until=Until(slope=1e-6))
+    >>> run.monotone, run.relative_defect < 1e-3
+    (True, True)
+    """
+    if start.ndim < 2 or start.shape[0] == 0 or not start.is_floating_point():
+        raise ValueError(f"descend needs floating-point points [rows, *shape], got {start.dtype} {tuple(start.shape)}.")
+    if scheme is None:
+        scheme = Controlled(Stabilized(), 1e-3, metric.of(start) if start.ndim == 4 else Lp(2))
+    log = _Log(energy, start.detach(), scheme, until, rates)
+    march(log, scheme, stop=Stop(stationary=True), room=1)
+    return log.found
+
+
+class _Log(Feed):
+    """One row at a time; writes down numbers, keeps no points."""
+
+    def __init__(self, energy: Energy, x: Tensor, scheme: Controlled | Uniform, until: Until, rates: bool) -> None:
+        self.energy, self.x, self.scheme, self.until, self.rates = energy, x, scheme, until, rates
+        self.hilbert = Hilbert(scheme.space)
+        self.row = -1
+        self.found: list[Descent] = []
+
+    def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
+        if not room or self.row + 1 == self.x.shape[0]:
+            return None
+        self.row += 1
+        job = torch.tensor([self.row], device=self.x.device)
+        self.seen = Remembering(self.energy.take(job) if self.x.shape[0] > 1 else self.energy)
+        self.knots: list[tuple[float, float, float, float]] = []
+        self.steps: list[tuple[float, float, float]] = []
+        return job, self.x[job]
+
+    def problem(self, job: Tensor) -> tuple[Energy, Set]:
+        return self.seen, Everything()
+
+    def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
+        most = torch.tensor([max(self.until.steps, 1)], device=job.device)
+        return most, torch.tensor([self.until.time], dtype=torch.float64, device=job.device)
+
+    def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
+        now = notes(rows.memory)
+        rests = self._rests(now)
+        slope = math.nan if rests else self._write(rows, evaluation, now)
+        spent = self.seen.count >= self.until.gradients
+        if slope <= self.until.slope or rests or spent or self.until.steps == 0 or self.until.time == 0:
+            return torch.ones(1, dtype=torch.bool, device=rows.x.device)
+        return None
+
+    def _rests(self, now: Notes) -> bool:
+        """Whether the control found no step; then the point is the one written down last."""
+        self.last = now
+        return isinstance(self.scheme, Controlled) and now.failed > 0
+
+    def _write(self, rows: Rows, evaluation: Evaluation, now: Notes) -> float:
+        probe = Probe(self.seen, self.hilbert)
+        spot = probe.spot(rows.x, evaluation)
+        if self.knots:
+            self.steps.append((now.defect, now.drop, now.way))
+            if self.scheme.mover.rates:
+                self.knots[-1] = (*self.knots[-1][:3], now.rate)
+        ask = self.rates and not self.scheme.mover.rates
+        self.knots.append((float(rows.time), spot.value, spot.slope, probe.rate(spot) if ask else math.nan))
+        self.spent = self.seen.count
+        return spot.slope
+
+    def report(self, ended: Rows, status: Tensor) -> None:
+        why = Status(int(status))
+        if why == Status.FINISHED and not self._rests(notes(ended.memory)):  # the last step was not observed
+            self._write(ended, self.seen.evaluate(ended.x), notes(ended.memory))
+        time, energy, slope, rate = torch.tensor(self.knots, dtype=torch.float64).T.contiguous()
+        defect, drop, way = torch.tensor(self.steps, dtype=torch.float64).reshape(-1, 3).T.contiguous()
+        if self.last.failed > 0 and why in (Status.FINISHED, Status.STOPPED):
+            why = Status.UNSOLVED
+        self.found.append(
+            Descent(
+                time=time, energy=energy, slope=slope, rate=rate, defect=defect, drop=drop, way=way,
+                start=self.x[self.row], end=ended.x[0], status=why, gradients=self.spent,
+                rejected=int(self.last.rejected), safety=self.scheme.mover.safety,
+            )
+        )  # fmt: skip

@@ -1,0 +1,242 @@
+"""One attempt at a step of the gradient flow x' = -G(x), with its own measure of how far it is from the flow."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from maxslope.odenet.probe import Probe, Spot
+from maxslope.odenet.tableau import Tableau
+
+
+class Move(NamedTuple):
+    """A step from a to b in time tau, seen as a curve y between them.
+
+    Attributes:
+        end: the energy at b.
+        defect: D = int |y' + G(y)|^2 / 2 dt, what the step fails the energy dissipation equality by.
+        drop: -int <G(y), y'> dt by quadrature: J(a) - J(b) without cancellation.
+        way: the length of y.
+        rate: -d log |dJ| / dt at a where it is a by-product, else NaN.
+        solved: False where an inner problem was not.
+        excess: of minimizing movements, left minus right side of De Giorgi's identity; NaN where not checked.
+    """
+
+    end: Spot
+    defect: float
+    drop: float
+    way: float
+    rate: float = math.nan
+    solved: bool = True
+    excess: float = math.nan
+
+
+class Mover(ABC):
+    """How a step is attempted.
+
+    For any curve y, int |y'|^2/2 + |G(y)|^2/2 dt + J(b) - J(a) = int |y' + G(y)|^2 / 2 dt >= 0: the defect is a sum of
+    squares without cancellation, additive over steps.
+
+    Source: arXiv:2311.15365 (curve of maximal slope); the identity is the chain rule.
+    """
+
+    @property
+    @abstractmethod
+    def order(self) -> int:
+        """The power of tau in defect over drop."""
+
+    @property
+    @abstractmethod
+    def safety(self) -> float:
+        """What the estimated defect is multiplied by to bound the true one."""
+
+    @property
+    @abstractmethod
+    def stiff(self) -> bool:
+        """Whether ``move`` needs the largest eigenvalue of the Hessian."""
+
+    @property
+    @abstractmethod
+    def rates(self) -> bool:
+        """Whether ``rate`` is a by-product of a step."""
+
+    @abstractmethod
+    def longest(self, stiffness: float) -> float:
+        """Return the longest step worth an attempt."""
+
+    @abstractmethod
+    def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
+        """Return the attempt; ``stiffness`` is 0 where it is not needed."""
+
+
+@dataclass(frozen=True)
+class ExplicitEuler(Mover):
+    """X+ = x - tau G(x), y affine: one gradient. D = (tau / 6) |G(b) - G(a)|^2."""
+
+    @property
+    def order(self) -> int:
+        """See :class:`Mover`."""
+        return 2
+
+    @property
+    def safety(self) -> float:
+        """See :class:`Mover`."""
+        return 1.0
+
+    @property
+    def stiff(self) -> bool:
+        """See :class:`Mover`."""
+        return False
+
+    @property
+    def rates(self) -> bool:
+        """See :class:`Mover`."""
+        return True
+
+    def longest(self, stiffness: float) -> float:
+        """See :class:`Mover`."""
+        return math.inf
+
+    def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
+        """See :class:`Mover`."""
+        end = probe.spot(here.x.sub(here.gradient, alpha=tau))
+        change = end.gradient - here.gradient
+        turned = probe.hilbert.inner(change, change)
+        along = (here.square + end.square - turned) / 2  # <G(a), G(b)>
+        rate = (here.square - along) / (tau * here.square) if tau * here.square else math.nan
+        return Move(end, tau / 6 * turned, tau / 2 * (here.square + along), tau * here.slope, rate)
+
+
+@dataclass(frozen=True)
+class RungeKutta(Mover):
+    """A step of an explicit tableau, y the cubic Hermite interpolant: one gradient more than stages.
+
+    Args:
+        tableau: such as ``Tableau.heun()``, ``Tableau.rk4()``, ``Tableau.bogacki_shampine()``.
+    """
+
+    tableau: Tableau
+
+    @property
+    def order(self) -> int:
+        """See :class:`Mover`; with higher order in time the Hermite interpolant is what counts."""
+        return 4
+
+    @property
+    def safety(self) -> float:
+        """See :class:`Mover`."""
+        return 1.25
+
+    @property
+    def stiff(self) -> bool:
+        """See :class:`Mover`."""
+        return False
+
+    @property
+    def rates(self) -> bool:
+        """See :class:`Mover`."""
+        return False
+
+    def longest(self, stiffness: float) -> float:
+        """See :class:`Mover`."""
+        return math.inf
+
+    def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
+        """See :class:`Mover`."""
+        stages = [here.gradient]
+        for row in self.tableau.a[1:]:
+            stages.append(probe.gradient(_minus(here.x, row, stages, tau)))
+        return hermite(probe, here, probe.spot(_minus(here.x, self.tableau.b, stages, tau)), tau)
+
+
+@dataclass(frozen=True)
+class Stabilized(Mover):
+    """The Runge-Kutta-Legendre scheme of order two: s stages reach tau lambda_max = (s^2 + s - 2) / 2.
+
+    s is odd with s^2 + s - 2 >= 2.2 tau lambda_max. Steps as long as the slow modes allow cost the square root of what
+    explicit steps would, and fast modes are damped.
+
+    Args:
+        most: the largest number of stages, at least 3.
+
+    Raises:
+        ValueError: if ``most`` is below 3.
+
+    Source: Meyer, Balsara, Aslam, J. Comput. Phys. 257 (2014), section 3.
+    """
+
+    most: int = 81
+
+    def __post_init__(self) -> None:
+        if self.most < 3:
+            raise ValueError(f"The stabilized scheme takes at least 3 stages, got most={self.most}.")
+
+    @property
+    def order(self) -> int:
+        """See :class:`Mover`."""
+        return 4
+
+    @property
+    def safety(self) -> float:
+        """See :class:`Mover`."""
+        return 1.25
+
+    @property
+    def stiff(self) -> bool:
+        """See :class:`Mover`."""
+        return True
+
+    @property
+    def rates(self) -> bool:
+        """See :class:`Mover`."""
+        return False
+
+    def longest(self, stiffness: float) -> float:
+        """See :class:`Mover`."""
+        return (self.most**2 + self.most - 2) / (2.2 * stiffness) if stiffness > 0 else math.inf
+
+    def stages(self, reach: float) -> int:
+        """Return s for tau lambda_max = ``reach``."""
+        s = math.ceil((math.sqrt(9 + 8.8 * reach) - 1) / 2)
+        return max(3, s + 1 - s % 2)
+
+    def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
+        """See :class:`Mover`."""
+        s = self.stages(tau * stiffness)
+        w = 4 / (s * s + s - 2)
+        b = [1 / 3, 1 / 3] + [(j * j + j - 2) / (2 * j * (j + 1)) for j in range(2, s + 1)]
+        before, now = here.x, here.x.sub(here.gradient, alpha=b[1] * w * tau)
+        for j in range(2, s + 1):
+            mu, nu = (2 * j - 1) / j * b[j] / b[j - 1], -(j - 1) / j * b[j] / b[j - 2]
+            new = (now * mu).add_(before, alpha=nu).add_(here.x, alpha=1 - mu - nu)
+            new.sub_(probe.gradient(now), alpha=mu * w * tau)
+            new.add_(here.gradient, alpha=(1 - b[j - 1]) * mu * w * tau)
+            before, now = now, new
+        return hermite(probe, here, probe.spot(now), tau)
+
+
+def hermite(probe: Probe, a: Spot, b: Spot, tau: float) -> Move:
+    """Close a step by the cubic Hermite interpolant with slopes -G at both ends; one more gradient.
+
+    y' + G(y) vanishes at both ends, so to leading order it is a parabola with its middle value R:
+    D = (1/2)(8/15) tau |R|^2, measured at 0.82 to 1.005 of the truth. Drop and length by Simpson's rule.
+    """
+    way = b.x - a.x
+    middle = probe.gradient(a.x + way / 2 + (b.gradient - a.gradient) * (tau / 8))
+    speed = way * (1.5 / tau) + (a.gradient + b.gradient) / 4
+    residual = speed + middle
+    inner = probe.hilbert.inner
+    drop = tau / 6 * (a.square - 4 * inner(middle, speed) + b.square)
+    length = tau / 6 * (a.slope + 4 * probe.norm(speed) + b.slope)
+    return Move(b, tau * 4 / 15 * inner(residual, residual), drop, length)
+
+
+def _minus(x: Tensor, weights: tuple[float, ...], stages: list[Tensor], tau: float) -> Tensor:
+    for weight, stage in zip(weights, stages, strict=False):
+        if weight:
+            x = x.sub(stage, alpha=tau * weight)
+    return x

@@ -1,0 +1,131 @@
+"""Forward through the layers, and back: the exact adjoint of the discrete network.
+
+With h = 1 / (L K) the stages of a cell are Y_i = X + h sum_j a_ij F(Y_j), F(Y) = (1/m) sum_j f(Y, theta_j). Backwards,
+kbar_i = b_i p + sum_(j>i) a_ji ybar_j, ybar_i = h DF(Y_i)^T kbar_i and p <- p + sum_i ybar_i: the transpose of what was
+computed, so its gradient is that of the discrete loss to rounding, and loss and dissipation stay consistent.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from maxslope.odenet.design import Design
+from maxslope.odenet.fields import Kept, Tanh
+from maxslope.odenet.tableau import Tableau
+
+Trace = list[tuple[Tensor, Kept]]
+
+
+class Sweep(ABC):
+    """Both directions through one network."""
+
+    @abstractmethod
+    def forward(self, theta: Tensor, start: Tensor) -> tuple[Tensor, Trace]:
+        """Return X(1), ``[n, d]``, and the trace, whose size is linear in layers times particles."""
+
+    @abstractmethod
+    def backward(self, theta: Tensor, trace: Trace, costate: Tensor, into: Tensor | None) -> Tensor:
+        """Return the costate at depth 0; add the derivative by theta to ``into`` unless it is None."""
+
+
+def sweep(design: Design) -> Sweep:
+    """Return the fastest sweep for a design."""
+    plain = design.depth.substeps == 1 and design.depth.tableau == Tableau.euler()
+    return ResidualTanh() if plain and isinstance(design.field, Tanh) else General(design)
+
+
+class General(Sweep):
+    """Any field, any explicit Runge-Kutta scheme in depth."""
+
+    def __init__(self, design: Design) -> None:
+        self.field, self.depth, self.tableau = design.field, design.depth, design.depth.tableau
+
+    def forward(self, theta: Tensor, start: Tensor) -> tuple[Tensor, Trace]:
+        """See :class:`Sweep`; autograd may go through."""
+        x = start
+        trace: Trace = []
+        for cell in theta:
+            x = self.cell(cell, x, len(theta), trace)
+        return x, trace
+
+    def cell(self, cell: Tensor, x: Tensor, layers: int, trace: Trace) -> Tensor:
+        """Return the features after one of ``layers`` cells; add what ``backward`` needs to the trace."""
+        h = 1 / (layers * self.depth.substeps * cell.shape[0])
+        for _ in range(self.depth.substeps):
+            rates: list[Tensor] = []
+            for row in self.tableau.a:
+                y = _plus(x, row, rates, h)
+                rate, kept = self.field.push(y, cell)
+                rates.append(rate)
+                trace.append((y, kept))
+            x = _plus(x, self.tableau.b, rates, h)
+        return x
+
+    def backward(self, theta: Tensor, trace: Trace, costate: Tensor, into: Tensor | None) -> Tensor:
+        """See :class:`Sweep`."""
+        layers, particles, _ = theta.shape
+        h = 1 / (layers * self.depth.substeps * particles)
+        p, at = costate, len(trace)
+        stages = len(self.tableau.b)
+        for layer in range(layers - 1, -1, -1):
+            for _ in range(self.depth.substeps):
+                bars: list[Tensor] = [p] * stages
+                for i in range(stages - 1, -1, -1):
+                    at -= 1
+                    y, kept = trace[at]
+                    later = [self.tableau.a[j][i] for j in range(i + 1, stages)]
+                    k = _plus(self.tableau.b[i] * p, later, bars[i + 1 :], 1.0)
+                    by_theta, by_x = self.field.pull(k, y, theta[layer], kept)
+                    bars[i] = h * by_x
+                    if into is not None:
+                        into[layer].add_(by_theta, alpha=h)
+                p = _plus(p, (1.0,) * stages, bars, 1.0)
+        return p
+
+
+class ResidualTanh(Sweep):
+    """Euler steps of :class:`Tanh`, in half the time of autograd.
+
+    A column of ones beside the features makes weights and biases one matrix product, and products add into slices of
+    the gradient.
+    """
+
+    def forward(self, theta: Tensor, start: Tensor) -> tuple[Tensor, Trace]:
+        """See :class:`Sweep`."""
+        layers, particles, _ = theta.shape
+        d = start.shape[1]
+        x = torch.cat([start, start.new_ones(start.shape[0], 1)], 1)
+        out = torch.cat([theta[:, :, :d], theta.new_zeros(layers, particles, 1)], 2)  # leaves the ones alone
+        trace: Trace = []
+        for layer in range(layers):
+            t = (x @ theta[layer, :, d:].T).tanh_()
+            trace.append((x, (t,)))
+            x = torch.addmm(x, t, out[layer], alpha=1 / (layers * particles))
+        return x[:, :d], trace
+
+    def backward(self, theta: Tensor, trace: Trace, costate: Tensor, into: Tensor | None) -> Tensor:
+        """See :class:`Sweep`."""
+        layers, particles, _ = theta.shape
+        d = costate.shape[1]
+        h = 1 / (layers * particles)
+        p = costate
+        for layer in range(layers - 1, -1, -1):
+            x, (t,) = trace[layer]
+            cell = theta[layer]
+            s = torch.ops.aten.tanh_backward(p @ cell[:, :d].T, t)
+            if into is not None:
+                into[layer, :, :d].addmm_(t.T, p, alpha=h)
+                into[layer, :, d:].addmm_(s.T, x, alpha=h)
+            p = torch.addmm(p, s, cell[:, d : 2 * d], alpha=h)
+        return p
+
+
+def _plus(x: Tensor, weights: tuple[float, ...] | list[float], terms: list[Tensor], h: float) -> Tensor:
+    """X + h sum_i weights_i terms_i, without the zeros."""
+    for weight, term in zip(weights, terms, strict=False):
+        if weight:
+            x = torch.add(x, term, alpha=h * weight)
+    return x

@@ -1,0 +1,109 @@
+"""What a flow shows, with its evidence."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+from maxslope.odenet.descent import Descent
+from maxslope.odenet.exponent import Exponent, exponent
+from maxslope.odenet.spectrum import Curvature
+
+_WIDEST = 0.15  # an interval wider than this says nothing
+_DECADES = 3.0
+_SPREAD = 0.03
+
+
+class Fate(Enum):
+    """Where a flow goes.
+
+    The value is one sentence.
+    """
+
+    CONVERGED = "The flow has converged: the slope is small, a power law holds, and hardly any length is left."
+    ALGEBRAIC = "The flow converges algebraically: the exponent is above 1/2, the length still finite."
+    INFINITE = "Nothing bounds the length: the exponent reaches 1, as where a minimizer is missing."
+    EARLY = "Too early to say: no power law holds over enough decades."
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """A fate and what speaks for it.
+
+    Attributes:
+        fate: a :class:`Fate`.
+        fit: the exponent along the trajectory, or None where there is no power law.
+        curvature: the smallest eigenvalue at the end, or None where it was not asked for.
+        length: of the curve.
+        monotone: whether the energy never rose.
+        relative_defect: of the energy dissipation equality, at most the tolerance of the scheme.
+        reasons: why, one sentence each.
+    """
+
+    fate: Fate
+    fit: Exponent | None
+    curvature: Curvature | None
+    length: float
+    monotone: bool
+    relative_defect: float
+    reasons: tuple[str, ...]
+
+
+def verdict(run: Descent, *, slope: float = 1e-6, curvature: Curvature | None = None) -> Verdict:
+    """Say where a flow goes.
+
+    Converged: slope <= ``slope``, a power law over at least 3 decades whose four parts agree to 0.03, and a predicted
+    remaining length of at most 1e-3 of the length so far. Algebraic: the interval of the exponent lies above 0.55.
+    Infinite length: it reaches 0.98. Where the interval is wider than 0.15 or the window shorter, too early to say. A
+    positive smallest eigenvalue proves 1/2 and overrules a fit above it.
+
+    The thresholds of the interval are those of the design of this room, and were calibrated on problems with known
+    answers, not derived.
+
+    Args:
+        run: with rates.
+        slope: what counts as small.
+        curvature: at the end of the run.
+
+    Returns:
+        A :class:`Verdict`.
+
+    Source: arXiv:2311.15365 (convergence); arXiv:1707.03129 (finite length, decay rates).
+
+    >>> import torch
+    >>> from maxslope.energies import Function
+    >>> from maxslope.odenet import Until, descend
+    >>> (run,) = descend(Function(lambda x: x.pow(4).sum(1)), torch.ones(1, 1).double(), until=Until(slope=1e-8))
+    >>> verdict(run).fate.name
+    'ALGEBRAIC'
+    """
+    fit = exponent(run)
+    reasons: list[str] = []
+    fate = _fate(run, fit, slope, curvature, reasons)
+    return Verdict(fate, fit, curvature, float(run.length[-1]), run.monotone, run.relative_defect, tuple(reasons))
+
+
+def _fate(run: Descent, fit: Exponent | None, slope: float, curvature: Curvature | None, why: list[str]) -> Fate:
+    if fit is None:
+        why.append("The slope does not decay at the end of the run, so there is no power law to fit.")
+        return Fate.EARLY
+    why.append(
+        f"theta = {fit.theta:.4f}, interval [{fit.low:.3f}, {fit.high:.3f}], J*-free {fit.free:.4f}, over "
+        f"{fit.decades:.1f} decades."
+    )
+    certified = curvature is not None and curvature.certifies
+    if curvature is not None:
+        proof = "proves theta = 1/2" if certified else "proves nothing"
+        why.append(f"Smallest eigenvalue {curvature.smallest:.3g} +- {curvature.error:.1g}: {proof}.")
+    if fit.decades < _DECADES or fit.high - fit.low > _WIDEST:
+        why.append(f"A verdict wants {_DECADES:g} decades and an interval of at most {_WIDEST:g}.")
+        return Fate.EARLY
+    if not certified and fit.high >= 0.98:
+        return Fate.INFINITE
+    if not certified and fit.low > 0.55:
+        return Fate.ALGEBRAIC
+    end, length = float(run.slope[-1]), float(run.length[-1])
+    why.append(f"slope {end:.2g} (wanted {slope:g}), remaining length {fit.tail:.2g} of {length:.3g}.")
+    settled = end <= slope and fit.spread <= _SPREAD and fit.tail <= 1e-3 * length and math.isfinite(fit.tail)
+    return Fate.CONVERGED if settled else Fate.EARLY

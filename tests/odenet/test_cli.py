@@ -1,0 +1,92 @@
+"""``maxslope odenet`` and its report."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from maxslope.cli.main import app
+from maxslope.odenet import Squared
+from maxslope.report import odenet as report
+
+QUICK = ["--layers", "2", "--particles", "6", "--gradients", "60"]
+
+
+def invoke(*arguments: str) -> str:
+    threads = torch.get_num_threads()
+    try:
+        result = CliRunner().invoke(app, ["odenet", *arguments], env={"COLUMNS": "200"})
+    finally:
+        torch.set_num_threads(threads)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_both_sets_by_default(tmp_path: Path) -> None:
+    output = invoke("--out", str(tmp_path), *QUICK)
+    for name in ("moons", "digits"):
+        assert name in output
+        found = json.loads((tmp_path / f"{name}.json").read_text())
+        assert found["monotone"]
+        assert found["relative_defect"] <= 1e-3
+        assert 0 <= found["score"] <= 1
+        with (tmp_path / f"{name}.csv").open() as file:
+            lines = list(csv.DictReader(file))
+        energies = [float(line["energy"]) for line in lines]
+        assert energies == sorted(energies, reverse=True)
+        assert energies[-1] == pytest.approx(found["energy"])
+        assert (tmp_path / f"{name}.png").stat().st_size > 20_000
+        assert (tmp_path / f"{name}.svg").exists()
+
+
+def test_a_table_of_classes_and_robust_training(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    lines = [f"{k / 10},{(k % 5) / 5},{7 + (k > 10)}" for k in range(20)]
+    path.write_text("first,second,class\n" + "\n".join(lines) + "\n")
+    assert "accuracy" in invoke(str(path), "--out", str(tmp_path / "out"), "--eps", "0.01", *QUICK)
+    assert (tmp_path / "out" / "own.json").exists()
+
+
+@pytest.mark.parametrize("features", [1, 2])
+def test_a_table_of_numbers(features: int, tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(",".join([str(k / 10)] * features + [str((k / 10) ** 2)]) for k in range(30)))
+    assert "R^2" in invoke(str(path), "--out", str(tmp_path / "out"), *QUICK)
+
+
+def test_a_class_per_line(tmp_path: Path) -> None:
+    path = tmp_path / "line.csv"
+    path.write_text("\n".join(f"{k / 10},{k // 10}" for k in range(30)))
+    assert "accuracy" in invoke(str(path), "--out", str(tmp_path / "out"), *QUICK)
+
+
+def test_a_converged_study_draws_its_exponent(tmp_path: Path) -> None:
+    data = report.Data("line", torch.linspace(-1, 1, 12)[:, None].double(), torch.linspace(-2, 2, 12).double())
+    found = report.study(data, report.Settings(layers=2, particles=4, penalty=0.3, slope=1e-7))
+    assert found.verdict.fate.name == "CONVERGED"
+    assert isinstance(found.risk.misfit, Squared)
+    measured = report.numbers(found)
+    assert measured["theta"]["fit"] == pytest.approx(0.5, abs=0.02)
+    assert measured["smallest_eigenvalue"] > 0
+    from maxslope.report.odenet_figures import draw
+
+    draw(found, tmp_path / "line")
+    assert (tmp_path / "line.png").exists()
+
+
+def test_misuse(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="CSV file that exists"):
+        invoke("nothing.csv")
+    path = tmp_path / "bad.csv"
+    for text in ("a,b\n", "1,2\n3\n", "1,2\nx,y\n", "1\n2\n"):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="at least two lines"):
+            report.table(path)
+    path.write_text("1,0\n2,0\n")
+    with pytest.raises(ValueError, match="at least two classes"):
+        report.problem(report.table(path), 0.1)

@@ -1,0 +1,185 @@
+"""Acceptance tests 6 to 9: the exponent, its interval, the certificate, lengths and verdicts."""
+
+import math
+
+import pytest
+import torch
+from odenet._problems import CLOSED, digits, moons, pitchfork, row, separable
+
+import maxslope as ms
+from maxslope.energies import Function, Quadratic
+from maxslope.odenet import (
+    Controlled, Curvature, Depth, ExplicitEuler, Fate, Stabilized, Until, descend, exponent, iid, layered,
+    smallest_curvature, verdict,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_known_exponents(name: str) -> None:
+    energy, x, known = CLOSED[name]
+    end = 1e-12 if name == "1e-6 x^2 + x^4" else 1e-8 if name == "x^2 + y^4" else 1e-9
+    (run,) = descend(energy, x, until=Until(slope=end))
+    found = exponent(run)
+    assert found is not None
+    assert found.theta == pytest.approx(known, abs=0.005)
+    assert found.free == pytest.approx(known, abs=0.005)
+    assert found.low <= known <= found.high
+    assert found.high - found.low <= 0.05
+    assert found.decades > 3.9
+    fate = verdict(run).fate
+    assert fate == (Fate.INFINITE if known == 1 else Fate.ALGEBRAIC if known > 0.55 else Fate.CONVERGED)
+    if name not in ("softplus", "x^2 + y^4"):
+        assert abs(found.limit) < 1e-14  # J* = 0 is not told, but found
+
+
+@pytest.mark.parametrize("share", [1.5, 0.5])
+def test_the_pitchfork_off_its_critical_value(share: float) -> None:
+    risk = pitchfork(share)
+    theta = iid(risk.design, 4, 8)
+    (run,) = descend(risk, theta, until=Until(slope=1e-9))
+    found = exponent(run)
+    assert found is not None
+    assert found.theta == pytest.approx(0.5, abs=0.005)
+    assert found.low <= 0.5 <= found.high
+    certificate = smallest_curvature(risk, run.end, layered(4, 8), products=300)
+    if share > 1:  # at theta = 0 the eigenvalues are lambda and lambda -+ sqrt(2) (y - 1)
+        assert certificate.smallest == pytest.approx(0.5 * math.sqrt(2) * 0.5, rel=1e-6)
+        assert certificate.certifies
+        assert verdict(run, curvature=certificate).fate == Fate.CONVERGED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("depth", "shape"), [(Depth.euler(), (4, 8)), (Depth.midpoint(), (2, 4))])
+def test_the_pitchfork_at_its_critical_value(depth: Depth, shape: tuple[int, int]) -> None:
+    """The quartic remainder makes 3/4, the same for every L, m and scheme."""
+    risk = pitchfork(1.0, depth)
+    (run,) = descend(risk, iid(risk.design, *shape), until=Until(slope=1e-7))
+    found = exponent(run)
+    assert found is not None
+    assert found.theta == pytest.approx(0.75, abs=0.01)
+    assert found.low <= 0.75 <= found.high
+    assert verdict(run).fate == Fate.ALGEBRAIC
+
+
+@pytest.mark.slow
+def test_moons_and_digits_converge_exponentially() -> None:
+    """Two seeds each; benchmarks/odenet.py does all ten."""
+    for make, shape, end in ((moons, (4, 16), 1e-8), (digits, (3, 8), 1e-8)):
+        for seed in range(1):
+            risk = make(60)
+            theta = iid(risk.design, *shape, seed=seed)
+            (run,) = descend(risk, theta, until=Until(slope=end, gradients=25_000))
+            found = exponent(run)
+            certificate = smallest_curvature(risk, run.end, layered(*shape), products=600)
+            assert found is not None
+            assert found.low <= 0.5 <= found.high
+            assert found.theta == pytest.approx(0.5, abs=0.02)
+            assert certificate.certifies
+            assert found.rate >= certificate.smallest * 0.99
+            assert verdict(run, slope=end, curvature=certificate).fate == Fate.CONVERGED
+
+
+@pytest.mark.slow
+def test_separable_data_without_penalty_have_no_limit() -> None:
+    risk = separable(40)
+    (run,) = descend(risk, iid(risk.design, 2, 8), until=Until(time=1e6))
+    found = exponent(run)
+    assert found is not None
+    assert found.high >= 0.98
+    assert verdict(run).fate == Fate.INFINITE
+    length = run.length
+    at = [float(length[int((run.time <= t).sum()) - 1]) for t in (1e4, 1e5, 1e6)]
+    assert at[2] - at[1] >= 1.0
+    assert at[1] - at[0] >= 1.0
+
+
+def test_predicted_and_actual_lengths() -> None:
+    """x^4 from 1: the length is 1 to 1e-8, and the tail predicted on the way is right."""
+    energy = Function(lambda x: x[:, 0] ** 4)
+    (run,) = descend(energy, row(1), until=Until(slope=1e-9), scheme=Controlled(Stabilized(), 1e-8, ms.Lp(2)))
+    left = float(run.end.abs())
+    assert float(run.length[-1]) + left == pytest.approx(1, abs=1e-8)
+    found = exponent(run)
+    assert found is not None
+    assert found.tail == pytest.approx(left, rel=1e-3)
+    early = [descend(energy, row(1), until=Until(slope=s))[0] for s in (1e-3, 1e-5)]
+    for part in early:
+        guess = exponent(part)
+        assert guess is not None
+        assert guess.tail == pytest.approx(float(part.end.abs()), rel=0.01)
+    risk = moons(40, penalty=5e-2)
+    theta = iid(risk.design, 2, 8)
+    first, last = (descend(risk, theta, until=Until(slope=s))[0] for s in (1e-5, 1e-8))
+    guess = exponent(first)
+    assert guess is not None
+    assert guess.tail / float(last.length[-1] - first.length[-1]) == pytest.approx(1, abs=0.2)
+
+
+def test_rates_of_explicit_euler_come_for_free() -> None:
+    energy = Quadratic(torch.diag(torch.tensor([1.0, 3.0], dtype=torch.float64)))
+    scheme = Controlled(ExplicitEuler(), 1e-2, ms.Lp(2))
+    (run,) = descend(energy, row(1, 1), until=Until(slope=1e-7), scheme=scheme)
+    found = exponent(run)
+    assert found is not None
+    assert found.theta == pytest.approx(0.5, abs=0.02)
+    assert found.covers[0] <= 0.5 <= found.covers[1]
+    assert math.isnan(float(run.rate[-1]))
+
+
+def test_intervals_cover_random_quadratics() -> None:
+    """Spectra that are bounded away from 0: all of 12 intervals cover 1/2, and none is wide."""
+    generator = torch.Generator().manual_seed(3)
+    for k in range(12):
+        n = 2 + k
+        spectrum = 10 ** (3 * torch.rand(n, generator=generator, dtype=torch.float64) - 2)
+        x = torch.randn(1, n, generator=generator, dtype=torch.float64)
+        (run,) = descend(Quadratic(torch.diag(spectrum)), x, until=Until(slope=1e-12))
+        found = exponent(run)
+        assert found is not None
+        assert found.low <= 0.5 <= found.high
+        assert found.high - found.low < 0.1
+
+
+def test_too_early_to_say() -> None:
+    risk = moons(40)
+    (run,) = descend(risk, iid(risk.design, 2, 8), until=Until(time=3.0))
+    assert verdict(run).fate == Fate.EARLY
+    (run,) = descend(Quadratic(-torch.eye(1).double()), row(0.1), until=Until(time=1.0))  # the slope grows
+    assert exponent(run) is None
+    assert verdict(run).fate == Fate.EARLY
+    (run,) = descend(Quadratic(torch.eye(1).double()), row(0.1), until=Until(steps=2))
+    assert exponent(run) is None
+    with pytest.raises(ValueError, match="decades"):
+        exponent(run, decades=0)
+
+
+def test_a_certificate_overrules_a_fit() -> None:
+    """Eigenvalues 1, 2^-1, ..., 2^-13 look algebraic from far away; the smallest settles it."""
+    spectrum = 2.0 ** -torch.arange(14, dtype=torch.float64)
+    energy = Quadratic(torch.diag(spectrum))
+    (run,) = descend(energy, torch.ones(1, 14).double(), until=Until(slope=1e-4))
+    found = exponent(run)
+    assert found is not None
+    assert found.theta > 0.55
+    sure = smallest_curvature(energy, run.end, ms.Lp(2))
+    assert sure.smallest == pytest.approx(2.0**-13, rel=1e-6)
+    assert sure.certifies
+    assert verdict(run, curvature=sure).fate != Fate.ALGEBRAIC
+    unsure = Curvature(0.0, 1.0, 1)
+    assert not unsure.certifies
+    assert any("proves nothing" in r for r in verdict(run, curvature=unsure).reasons)
+
+
+def test_lanczos_agrees_with_the_dense_spectrum() -> None:
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(120, 120, generator=generator, dtype=torch.float64)
+    matrix = matrix @ matrix.T / 120 + 0.01 * torch.eye(120)
+    found = smallest_curvature(Quadratic(matrix), torch.zeros(120).double(), ms.Lp(2))
+    assert found.smallest == pytest.approx(float(torch.linalg.eigvalsh(matrix)[0]), abs=1e-6)
+    assert found.products > 10
+    weighted = smallest_curvature(
+        Quadratic(matrix), torch.zeros(120).double(), ms.Weighted(ms.Lp(2), torch.tensor(0.5))
+    )
+    assert weighted.smallest == pytest.approx(4 * found.smallest, rel=1e-5)
+    hard = smallest_curvature(Quadratic(matrix), torch.zeros(120).double(), ms.Lp(2), products=1)
+    assert hard.smallest == pytest.approx(found.smallest, rel=0.05)
