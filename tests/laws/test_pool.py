@@ -104,12 +104,25 @@ def test_what_breaks_first_in_order_is_what_counts():
 
 def test_rule_is_the_documented_formula_and_gives_up_by_it():
     clean, history = torch.tensor([10.0, 10.0, 10.0]), torch.tensor([[8.0, 5.0], [9.0, 0.01], [10.0, 11.0]])
-    chance = Rule(0.1).chance(clean, history, torch.tensor([2, 2, 2]), torch.tensor([25, 25, 25]))
+    BOTH = torch.ones(2, dtype=torch.bool)
+    chance = Rule(0.1).chance(clean, history, torch.tensor([2, 2, 2]), torch.tensor([25, 25, 25]), BOTH)
     assert chance[0] == pytest.approx(0.2 / (1.0 * 25**1.5))
     assert chance[1] == pytest.approx(1 / 3)  # as good as broken: Laplace's rule of succession
     assert chance[2] == pytest.approx(1 / 3)  # nothing was gained: the margins say nothing
     with pytest.raises(ValueError, match=r"risk=1\.5"):
         Rule(1.5)
+
+
+def test_runs_that_agree_lower_the_chance_and_runs_that_scatter_raise_it():
+    clean, made, gradients = torch.full((3,), 10.0), torch.full((3,), 4), torch.full((3,), 25)
+    history = torch.tensor([[5.0, 5.02, 7.0, 9.0], [5.0, 8.0, 9.0, 9.0], [5.0, 5.0, 5.0, 9.0]])
+    law = 0.2 / 25**1.5
+    every = torch.ones(4, dtype=torch.bool)
+    chance = Rule(0.1).chance(clean, history, made, gradients, every)
+    torch.testing.assert_close(chance, law * torch.tensor([0.05, 2.0, 0.05], dtype=torch.float64), rtol=1e-6, atol=0)
+    # a run that starts where another ended agrees with it and says nothing: two independent ones are too few
+    hop = torch.tensor([True, False, False, True])
+    torch.testing.assert_close(Rule(0.1).chance(clean, history, made, gradients, hop)[2].item(), law)
 
 
 def test_more_risk_means_fewer_passes_and_no_more_broken():

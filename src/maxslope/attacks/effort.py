@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.starts import Clean, Middle, Mixed, Opposite, Start, Uniform
+from maxslope.attacks.starts import Best, Clean, Middle, Mixed, Opposite, Start, Uniform
 from maxslope.energies import Criterion, CrossEntropy, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
 
@@ -82,25 +82,32 @@ class Effort:
 
 
 def portfolio(more: int = 8) -> tuple[Recipe, ...]:
-    """Return the default runs: short ones of every kind first, then longer ones, then ``more`` random ones.
+    """Return the default runs: short ones of every kind first, then longer ones, then ``more`` rounds of random ones.
 
     No start, criterion or target wins on every network, so the kinds that break what the others leave come early.
+    Between them come hops: short runs from the best point so far, a part of it drawn anew. On the hardest samples of
+    one network 300 gradients in hops of 25 broke 11 of 160, three independent runs of 100 none.
     """
     short = (
         _run(10, 2.0, Clean(), _PM),
         _run(15, 0.5, Middle(), _CE),
         _run(20, 1.0, Clean(), _M, rival=2),
         _run(20, 1.0, Opposite(), _PM),
+        _hop(20, 0),
         _run(20, 1.0, Uniform(), _CE),
+        _hop(20, 1),
         _run(20, 1.0, Opposite(), _M, rival=3),
+        _hop(20, 2),
     )
     longer = (
         _run(50, 0.5, Middle(), _CE),
+        *_hops(3),
         _run(50, 1.0, Clean(), _M, rival=2),
+        *_hops(3),
         _run(50, 0.5, Opposite(), _PM),
+        *_hops(3),
         _run(50, 1.0, Uniform(), _CE),
-        _run(50, 1.0, Mixed(Middle(), Uniform()), _M, rival=3),
-        _run(50, 0.5, Mixed(Opposite(), Uniform()), _PM),
+        *_hops(3),
     )
     kinds = (
         (0.5, Mixed(Middle(), Uniform()), _CE, 0),
@@ -112,8 +119,18 @@ def portfolio(more: int = 8) -> tuple[Recipe, ...]:
         (1.0, Mixed(Clean(), Uniform()), _M, 4),
         (0.5, Mixed(Opposite(), Uniform()), _CE, 0),
     )
-    random = tuple(_run(100, *kinds[k % len(kinds)]) for k in range(more))
-    return short + longer + random
+    rounds = ((_run(50, *kinds[k % len(kinds)]), *_hops(6)) for k in range(more))
+    return short + longer + tuple(run for one in rounds for run in one)
+
+
+def _hops(count: int) -> tuple[Recipe, ...]:
+    return tuple(_hop(25, k) for k in range(count))
+
+
+def _hop(steps: int, k: int) -> Recipe:
+    """A hop of a basin-hopping search: from the best point, with a share of its coordinates drawn anew."""
+    share, first = (0.1, 0.25) if k % 2 == 0 else (0.3, 0.5)
+    return _run(steps, first, Mixed(Best(), Uniform(), share), (_M, _CE, _PM)[k % 3])
 
 
 def _run(steps: int, first: float, start: Start, criterion: Criterion, rival: int = 0) -> Recipe:

@@ -60,6 +60,7 @@ class Pool(Feed, StepSize):
         self.ranked: Tensor | None = None
         self.known = torch.zeros(n, dtype=torch.bool, device=device)
         self.ranking = next((k for k, r in enumerate(runs) if r.rival > 0 and not task.targeted), -1)
+        self.independent = torch.tensor([not r.start.looks_back for r in runs], device=device)
         self.criteria = list(dict.fromkeys(r.criterion for r in runs))
         numbers = [
             (r.first, -1.0 if r.last is None else r.last, r.steps, self.criteria.index(r.criterion), r.rival)
@@ -243,7 +244,7 @@ class Pool(Feed, StepSize):
             index = torch.tensor(turn, device=tally.best.device)
             tally.settle(index, outcomes)
             tally.chance[index] = self.rule.chance(
-                tally.clean[index], tally.history[index], tally.runs[index], tally.backward[index]
+                tally.clean[index], tally.history[index], tally.runs[index], tally.backward[index], self.independent
             )
             on = ~tally.broken[index] & (tally.runs[index] < len(self.recipes)) & self.rule.goes_on(tally.chance[index])
             for s, goes_on, run in zip(turn, on.tolist(), tally.runs[index].tolist(), strict=True):

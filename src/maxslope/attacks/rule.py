@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 _SCALE = 0.2  # fitted once, on five networks that are not shipped; its calibration is measured in benchmarks/
+_LEAST, _MOST = 0.05, 2.0  # how far the spread of the runs may change the chance
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,13 @@ class Rule:
     the way that is left in units of the way made is r = m / (m_0 - m). The chance that one more run succeeds is taken
     to be
 
-        P = min( 1 / (k + 1), 0.2 / (r g^(3/2)) ),
+        P = min( 1 / (k + 1), 0.2 f / (r g^(3/2)) ),   f = 10 z between 0.05 and 2,
 
     Laplace's rule of succession where the margins say nothing (no run gained anything, or r is tiny), and a power law
     in r, which is what the share of later successes follows over networks; the factor g^(-3/2) makes the sum over all
-    later runs of order g^(-1/2). It uses this sample's numbers alone, never its rank among others.
+    later runs of order g^(-1/2). z is the spread of the better half of the independent runs, (median - least) / m: runs
+    from different starts that end at one margin have most likely found the least one, runs that scatter have not
+    (f = 1 before three of them are made). It uses this sample's numbers alone, never its rank among others.
 
     Args:
         risk: in [0, 1]; 0 never gives up.
@@ -31,7 +34,7 @@ class Rule:
         ValueError: if the risk is not in [0, 1].
 
     >>> clean, history = torch.tensor([10.0]), torch.tensor([[8.0, 5.0]])
-    >>> Rule(0.001).chance(clean, history, torch.tensor([2]), torch.tensor([25]))
+    >>> Rule(0.001).chance(clean, history, torch.tensor([2]), torch.tensor([25]), torch.ones(2, dtype=torch.bool))
     tensor([0.0016], dtype=torch.float64)
     """
 
@@ -45,7 +48,7 @@ class Rule:
         """Return who gets another run, ``[rows]``: everyone where the risk is 0."""
         return torch.ones_like(chance, dtype=torch.bool) if self.risk == 0 else chance > self.risk
 
-    def chance(self, clean: Tensor, history: Tensor, runs: Tensor, gradients: Tensor) -> Tensor:
+    def chance(self, clean: Tensor, history: Tensor, runs: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
         """Return the estimated chance that another run succeeds, ``[rows]`` float64.
 
         Args:
@@ -53,10 +56,22 @@ class Rule:
             history: least margin of each run, ``[rows, runs]``, inf where not made.
             runs: runs made, ``[rows]``.
             gradients: backward passes made, ``[rows]``.
+            independent: which runs do not start from what earlier ones found, ``[runs]`` bool.
         """
         clean, best = clean.double(), history.double().amin(1)
         none = 1 / (runs + 1.0)
         left = best.clamp_min(0) / (clean - best)
-        law = _SCALE / (left * gradients.clamp_min(1) ** 1.5)
+        law = _SCALE * _scatter(history[:, independent].double(), best) / (left * gradients.clamp_min(1) ** 1.5)
         # Where nothing was gained (or the clean margin is unknown) the margins say nothing.
         return torch.where(best < clean, torch.minimum(law, none), none.double())
+
+
+def _scatter(history: Tensor, best: Tensor) -> Tensor:
+    """The factor f of :class:`Rule`, ``[rows]``."""
+    ordered, made = history.sort(1).values, history.isfinite().sum(1)
+    if not ordered.shape[1]:
+        return torch.ones_like(best)
+    middle = ((made + 1) // 2).clamp_min(2) - 1
+    middle = ordered.gather(1, middle.clamp_max(ordered.shape[1] - 1)[:, None]).squeeze(1)
+    spread = (middle - ordered[:, 0]) / best.clamp_min(torch.finfo(best.dtype).tiny)
+    return torch.where(made < 3, 1.0, (10 * spread).clamp(_LEAST, _MOST))
