@@ -261,7 +261,7 @@ def test_slope_is_the_steepest_feasible_quotient(step: float, p: float, kind: st
     quotient = torch.where(moved > 1e-7, ((case.x - z) * case.xi).sum(2).clamp_min(0) / moved, 0.0)
     assert float((quotient.amax(0) - slope).max()) <= 1e-7
     case.tau[:] = 1e-5
-    for i in range(4):
+    for i in range(2):
         xi, x = numpy(case.xi[i]), numpy(case.x[i])
         best = (float(xi @ x) - case.step_problem(i, step).linear(xi, x)) / 1e-5
         # the quotient over steps of length 1e-5 falls short of the slope by the curvature of the sphere only

@@ -113,6 +113,25 @@ def test_rule_is_the_documented_formula_and_gives_up_by_it():
         Rule(1.5)
 
 
+def test_targets_are_ranked_by_their_distance_to_first_order():
+    """Class 1 has the larger logit; class 2 is nearer: gaps 1 and 2, gradients of dual norm 0.5 and 4."""
+    model = nn.Linear(2, 3)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.0, 4.0]]))
+        model.bias.copy_(torch.tensor([3.0, 2.0, 1.0]))
+    x, y, runs = torch.zeros(5, 2), torch.zeros(5, dtype=torch.long), (run(4, Clean(), rival=1),)
+    budget = ms.Linf(0.6, box=(-1, 1))
+    kwargs = {"targets": None, "mask": None, "ids": None, "seed": 0, "batch_size": 2}
+    by_logits, by_distance = (
+        Pool(prepare(model.eval(), x, y, budget, **kwargs), runs, Rule(0.0), 2, candidates).go()
+        for candidates in (0, 9)
+    )
+    assert not bool(by_logits.broken.any())
+    assert bool(by_distance.broken.all())
+    steps = by_distance.backward - 2  # two candidates, one pass each
+    assert bool((by_distance.forward == steps + 1 + 1 + 2).all())  # verification, logits, candidates
+
+
 def test_runs_that_agree_lower_the_chance_and_runs_that_scatter_raise_it():
     clean, made, gradients = torch.full((3,), 10.0), torch.full((3,), 4), torch.full((3,), 25)
     history = torch.tensor([[5.0, 5.02, 7.0, 9.0], [5.0, 8.0, 9.0, 9.0], [5.0, 5.0, 5.0, 9.0]])

@@ -135,7 +135,7 @@ def attack(
     if restarts < 1:
         raise ValueError(f"restarts must be at least 1, got {restarts}.")
     chosen = Effort((recipe,) * restarts, recipe.name) if recipe is not None else effort or Effort.standard()
-    tally = Pool(task, chosen.runs, chosen.rule, calls=_SLOTS).go()
+    tally = Pool(task, chosen.runs, chosen.rule, _SLOTS, chosen.candidates).go()
     blind = chosen.runs[0].blind  # no gradient may exist
     findings = indicators(task, tally, gradients=not blind) if probe else None
     if findings is not None and findings.masked and chosen.rescue > chosen.queries:

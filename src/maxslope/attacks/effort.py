@@ -25,6 +25,8 @@ class Effort:
         pursue: gradients of a search for the smallest perturbation of each sample that stands after the runs.
         rescue: what ``queries`` becomes where the indicators say that gradients are not to be trusted.
         depth: passes a sample for :func:`maxslope.minimal`.
+        candidates: how many classes are ranked as targets by their distance to first order, at a pass each, and not by
+            their logits alone.
 
     Raises:
         ValueError: if there are no runs, or their schemes or norms of motion differ.
@@ -40,6 +42,7 @@ class Effort:
     pursue: int = 0
     rescue: int = 0
     depth: int = 100
+    candidates: int = 0
 
     def __post_init__(self) -> None:
         if not self.runs:
@@ -63,7 +66,7 @@ class Effort:
     @classmethod
     def exhaustive(cls) -> Effort:
         """Return a last answer: several hundred gradients a sample, risk 0.00001."""
-        return cls(portfolio(more=40), "exhaustive", Rule(1e-5), rescue=3000, depth=400)
+        return cls(portfolio(more=40), "exhaustive", Rule(1e-5), rescue=3000, depth=400, candidates=9)
 
     def rescued(self) -> Effort:
         """Return this effort with ``depth`` gradients of pursuit and ``rescue`` queries after its runs."""

@@ -43,10 +43,12 @@ class Pool(Feed, StepSize):
         runs: the recipes of each sample, in order; one scheme for all.
         rule: who goes on.
         calls: slots, in calls of the model.
+        candidates: how many of the classes with the largest logits are ordered as targets by their distance to first
+            order, one forward and one backward pass each; 0 keeps the order of the logits.
     """
 
-    def __init__(self, task: Task, runs: Sequence[Recipe], rule: Rule, calls: int) -> None:
-        self.task, self.recipes, self.rule = task, runs, rule
+    def __init__(self, task: Task, runs: Sequence[Recipe], rule: Rule, calls: int, candidates: int = 0) -> None:
+        self.task, self.recipes, self.rule, self.candidates = task, runs, rule, candidates
         self.backward = 0 if runs[0].blind else 1  # passes of a step
         n, device = task.x.shape[0], task.x.device
         self.tile = task.network.tile or n
@@ -219,8 +221,10 @@ class Pool(Feed, StepSize):
         point = choose(broken | better, x, point)
         status = torch.where(broken, int(Status.REACHED), torch.where(finite, status, int(Status.NON_FINITE)))
         doubtful = (status == Status.REACHED) & ~broken
-        backward = self.made[lane] * self.backward
-        forward = self.made[lane] + 1 + (self.run[lane] == self.ranking)
+        ranking = self.run[lane] == self.ranking
+        tried = 0 if self.ranked is None else min(self.candidates, self.ranked.shape[1])
+        backward = self.made[lane] * self.backward + tried * ranking
+        forward = self.made[lane] + 1 + (1 + tried) * ranking
         columns = (least, broken, doubtful, status, forward, backward)
         listed = (c.tolist() for c in columns)
         for at, *values in zip(lane.tolist(), point.unbind(), x.unbind(), *listed, strict=True):
@@ -273,9 +277,10 @@ class Pool(Feed, StepSize):
         return torch.where(rank > 0, self.ranked[sample].gather(1, at[:, None]).squeeze(1), -1)
 
     def _rank(self, sample: Tensor, run: Tensor) -> None:
-        """Rank the wrong classes of samples that need it by their logits at the clean point: one forward pass each.
+        """Rank the wrong classes of samples that need it at the clean point: one forward pass each for the logits.
 
-        The pass belongs to the sample's first run that fixes a rival, and is counted when that run is settled.
+        The pass, and those of :meth:`_nearest`, belong to the sample's first run that fixes a rival, and are counted
+        when that run is settled.
         """
         missing = sample[(self.rival[run] > 0) & ~self.known[sample]].tolist()
         if self.task.targeted or not missing:
@@ -285,6 +290,23 @@ class Pool(Feed, StepSize):
         self.tally.execute(wanted.numel(), self.task.network.tile, 1, 0)
         z = z.scatter(1, self.task.labels[wanted][:, None], -torch.inf)
         order = z.argsort(dim=1, descending=True, stable=True)[:, :-1]
+        if self.candidates:
+            order = self._nearest(wanted, order)
         if self.ranked is None:
             self.ranked = order.new_zeros(self.task.x.shape[0], order.shape[1])
         self.ranked[wanted], self.known[wanted] = order, True
+
+    def _nearest(self, wanted: Tensor, order: Tensor) -> Tensor:
+        """Order the first classes by (z_y - z_k) / |grad (z_y - z_k)|_*, how far they are to first order.
+
+        Source: Melamed, Yehudai and Shamir, MALT (arXiv:2407.02240), who rank targets so.
+        """
+        task, count = self.task, min(self.candidates, order.shape[1])
+        far = []
+        for k in range(count):
+            e = task.energy(wanted, Margin(), order[:, k]).evaluate(task.x[wanted])
+            size = task.budget.norm.dual_norm(e.gradient)
+            far.append(torch.where(size > 0, e.value / size, torch.inf))
+        self.tally.execute(wanted.numel(), task.network.tile, count, count)
+        nearest = torch.stack(far, 1).argsort(dim=1, stable=True)
+        return torch.cat([order[:, :count].gather(1, nearest), order[:, count:]], 1)
