@@ -157,20 +157,25 @@ def ray(workers: list[int], samples: int, part: int) -> None:
 
 def speedup(samples: int, pairs: int) -> None:
     """Two workers against one on the network that ships, in turns; starting them is not counted."""
+    import torch
+
     import maxslope as ms
-    from maxslope.evaluation import evaluate
     from maxslope.evaluation.cluster import RayCrew
+    from maxslope.evaluation.data import jobs
+    from maxslope.evaluation.hardware import Choice
+    from maxslope.evaluation.part import Orders, Work
 
     net, data = mnist(samples)
+    work, orders = Work(net, Choice(64), ms.Linf(0.3), 0, False), Orders(ms.Effort.quick(), False)
     seconds: dict[int, list[float]] = {1: [], 2: []}
     for pair in range(pairs):
         for count in (1, 2) if pair % 2 == 0 else (2, 1):
-            times: list[float] = []
-            evaluate(
-                net, data, ms.Linf(0.3), effort=ms.Effort.quick(), part=64, crew=RayCrew(count), probe=False,
-                progress=lambda done, robust, times=times: times.append(time.perf_counter()),
-            )  # fmt: skip
-            seconds[count].append(times[-1] - times[0])
+            with RayCrew(count).team(work) as team:
+                for _ in range(3):  # until every worker has worked
+                    list(team(orders, jobs((data[0][:64], torch.zeros(64, dtype=torch.int64)), 8)))
+                began = time.perf_counter()
+                list(team(orders, jobs(data, 64)))
+                seconds[count].append(time.perf_counter() - began)
     ratios = [one / two for one, two in zip(seconds[1], seconds[2], strict=True)]
     say(
         kind="speedup", samples=samples, one=[round(s, 1) for s in seconds[1]], two=[round(s, 1) for s in seconds[2]],
@@ -223,25 +228,30 @@ def memory(samples: int) -> None:
 
 
 def startup(pairs: int) -> None:
-    """``maxslope --help``, and ``import maxslope`` against ``import torch``, in processes of their own, in turns."""
+    """``maxslope --help``, and ``import maxslope`` against ``import torch``, in processes of their own, in turns.
 
-    def seconds(code: str, *words: str) -> float:
-        began = time.perf_counter()
+    CPU seconds of the process beside those on the wall, which other jobs on the machine make longer.
+    """
+
+    def seconds(code: str, *words: str) -> tuple[float, float]:
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run([sys.executable, "-c", code, *words], check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - began
+        wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+        return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     use = "import maxslope; maxslope.evaluate, maxslope.attack, maxslope.flow"
-    helps, alone, ratios = [], [], []
+    helps, alone, used = [], [], []
     for _ in range(pairs + 1):
         helps.append(seconds("from maxslope.cli import main; main()", "--help"))
         torch = seconds("import torch")
-        alone.append(seconds("import maxslope; import torch") / torch)
-        ratios.append(seconds(use) / torch)
-    say(
-        kind="startup", help_seconds=round(statistics.median(helps[1:]), 2),
-        import_over_torch=round(statistics.median(alone[1:]), 3),
-        with_evaluate_attack_flow=round(statistics.median(ratios[1:]), 3),
-    )  # fmt: skip
+        alone.append([a / b for a, b in zip(seconds("import maxslope; import torch"), torch, strict=True)])
+        used.append([a / b for a, b in zip(seconds(use), torch, strict=True)])
+    for k, clock in enumerate(("wall", "cpu")):
+        say(
+            kind="startup", clock=clock, help_seconds=round(statistics.median(h[k] for h in helps[1:]), 2),
+            import_over_torch=round(statistics.median(r[k] for r in alone[1:]), 3),
+            with_evaluate_attack_flow=round(statistics.median(r[k] for r in used[1:]), 3),
+        )  # fmt: skip
 
 
 def main() -> None:

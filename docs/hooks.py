@@ -1,4 +1,4 @@
-"""MkDocs hooks: formulas become MathML when the site is built, and docstrings lose another tool's roles."""
+"""MkDocs hooks: formulas become MathML, examples in docstrings code, and roles of another tool plain names."""
 
 import re
 from typing import Any
@@ -8,6 +8,7 @@ from latex2mathml.converter import convert
 from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.inlinepatterns import InlineProcessor
+from markdown.preprocessors import Preprocessor
 
 
 def mathml(tex: str, display: str) -> str:
@@ -39,10 +40,28 @@ class Formula(InlineProcessor):
         return self.md.htmlStash.store(html), m.start(0), m.end(0)
 
 
+class Sessions(Preprocessor):
+    """A docstring ends with an example at a prompt, ``>>> 1 + 1``; Markdown would take it for quoted quotes."""
+
+    def run(self, lines: list[str]) -> list[str]:
+        out, fenced, session = [], False, False
+        for line in lines:
+            fenced ^= line.lstrip().startswith("```")
+            if not fenced and not session and line.startswith(">>> "):
+                out += ["", "```pycon"]
+                session = True
+            elif session and not line.strip():
+                out.append("```")
+                session = False
+            out.append(line)
+        return [*out, "```"] if session else out
+
+
 class Formulas(Extension):
     """Formulas bind weaker than `code` (190) and stronger than backslashes (180), so both stay what they are."""
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
+        md.preprocessors.register(Sessions(md), "sessions", 29)  # before fences are looked for
         md.ESCAPED_CHARS.append("$")
         md.inlinePatterns.register(Formula(r"(?<!\\)\$\$(.+?)\$\$", "block", md), "formula-block", 186)
         md.inlinePatterns.register(Formula(r"(?<![\\$])\$(?! )([^$\n]+(?:\n[^$\n]+)?)\$", "inline", md), "formula", 185)

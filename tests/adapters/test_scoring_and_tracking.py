@@ -34,8 +34,8 @@ def test_a_linear_classifier_is_scored_by_its_geometry() -> None:
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(80, 3))
-    y = np.where(X @ [1.0, -2.0, 0.5] + 0.1 * rng.normal(size=80) > 0, "yes", "no")
+    X = rng.normal(size=(40, 3))
+    y = np.where(X @ [1.0, -2.0, 0.5] + 0.1 * rng.normal(size=40) > 0, "yes", "no")
     estimator = LogisticRegression(C=100).fit(X, y)
     eps = 0.2
     far = np.abs(estimator.decision_function(X)) / np.linalg.norm(estimator.coef_)

@@ -16,7 +16,7 @@ import maxslope as ms
 from maxslope.evaluation import cluster
 from maxslope.evaluation.cluster import RayCrew
 from maxslope.evaluation.hardware import Choice
-from maxslope.evaluation.part import Job, Orders, Work
+from maxslope.evaluation.part import Work
 from nets import answers, conv, images
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,8 @@ class Remote:
     def __init__(self, ray: Any, work: Work, gpu: bool) -> None:
         worker = cluster._Worker(work, gpu)
         self.ray = ray
-        self.part = types.SimpleNamespace(remote=lambda orders, job: ray.note(worker, orders, job))
+        self.part = types.SimpleNamespace(remote=lambda *words: ray.note(worker.part, *words))
+        self.hello = types.SimpleNamespace(remote=lambda: ray.note(worker.hello))
 
 
 class Pretended:
@@ -84,10 +85,10 @@ class Pretended:
         self.options = options
         return lambda kind: types.SimpleNamespace(remote=lambda work, gpu: Remote(self, work, gpu))
 
-    def note(self, worker: Any, orders: Orders, job: Job) -> int:
+    def note(self, method: Any, *words: Any) -> int:
         number = len(self.results)
         try:
-            self.results[number] = worker.part(orders, job)
+            self.results[number] = method(*words)
         except Exception as error:
             self.results[number] = error
         return number
@@ -142,7 +143,7 @@ def test_runs_in_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 def test_a_worker_lost_too_often(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"lost more often than it may be .*resume"):
-        crewed(monkeypatch, Pretended(lose=3), crew=RayCrew(2), out=tmp_path)
+        crewed(monkeypatch, Pretended(lose=5), crew=RayCrew(2), out=tmp_path)
     assert ms.evaluation.load(tmp_path).samples > 0
     ms.evaluation.resume(tmp_path, NET, (X, Y))
 

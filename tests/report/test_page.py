@@ -92,6 +92,21 @@ def test_the_security_curve_falls_from_clean_accuracy_and_meets_the_answer() -> 
         assert r.share.count == sum(k > r.eps * (1 + 1e-6) for k in known)
 
 
+def test_errors_that_the_evaluation_missed_are_told() -> None:
+    model, x, y, _ = picture_run()
+    nothing = ms.Effort((recipes.pgd(0),), "nothing")
+    report = ms.evaluate(model, (x, y), BUDGET, effort=nothing, probe=False)
+    smallest = ms.minimal(model, x[:20], y[:20], BUDGET.norm, effort=ms.Depth.quick())
+    found = page(report, data=(x, y), budget=BUDGET, smallest=smallest)
+    verdicts = report.table["verdict"][:20]
+    missed = sum(v == "robust" and s <= EPS for v, s in zip(verdicts, smallest.norms.tolist(), strict=True))
+    assert missed > 0
+    assert found.facts.doubts[0].name == "missed errors"
+    assert f"{missed} have a verified error" in found.facts.doubts[0].sentence
+    assert "too high" in found.html()
+    assert "from all samples" in found.facts.security_source
+
+
 def test_without_smallest_perturbations_the_curve_ends_at_the_budget_and_says_so() -> None:
     report = picture_run()[3]
     found = facts(report, eps=EPS)

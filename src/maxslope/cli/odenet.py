@@ -32,6 +32,7 @@ def odenet(
     from rich.console import Console
 
     from maxslope.report import odenet as report
+    from maxslope.report import odenet_study as known
 
     console = Console()
     torch.set_num_threads(1)  # small products: a second thread only waits
@@ -39,11 +40,11 @@ def odenet(
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False)
 
-    ready = {"moons": report.moons, "digits": report.digits}
+    ready = {"moons": known.moons, "digits": known.digits}
     path = Path(data)
     if data and data not in ready and not path.is_file():
         raise ValueError(f"Data are moons, digits or a CSV file that exists, got {data!r}.")
     names = [data] if data in ready else list(ready)
-    tables = [report.table(path)] if data and data not in ready else [ready[name]() for name in names]
-    settings = report.Settings(layers, particles, penalty, eps, slope, gradients, seed)
+    tables = [known.table(path)] if data and data not in ready else [ready[name]() for name in names]
+    settings = known.Settings(layers, particles, penalty, eps, slope, gradients, seed)
     report.run(out, tables, settings, say=say)

@@ -71,7 +71,7 @@ class RayCrew(Crew):
             shared = ray.put(replace(work, model=_movable(work.model)) if self.gpus else work)
             make = ray.remote(**options)(_Worker)
             workers = [make.remote(shared, self.gpus > 0) for _ in range(self.workers)]
-            yield lambda orders, jobs: _spread(ray, workers, orders, jobs)
+            yield _Team(ray, workers).parts
             for worker in workers:
                 ray.kill(worker)
         finally:
@@ -88,31 +88,44 @@ class _Worker:
         self.work = replace(work, model=model)
         self.ready: Ready = work.choice.ready(model)
 
+    def hello(self) -> None:
+        """Answer as soon as there is somebody to answer."""
+
     def part(self, orders: Orders, job: Job) -> Part:
         """Evaluate one job."""
         return evaluate_part(self.work, self.ready, orders, job)
 
 
-def _spread(ray: Any, workers: list[Any], orders: Orders, jobs: Iterator[Job]) -> Iterator[Part]:
-    """Give every worker at most two jobs at a time; yield parts as they are done."""
-    busy: dict[Any, Any] = {}
-    free = workers * _AHEAD
-    while True:
-        while free and (job := next(jobs, None)) is not None:
-            worker = free.pop(0)
-            busy[worker.part.remote(orders, job)] = worker
-        if not busy:
-            return
-        done, _ = ray.wait(list(busy), num_returns=1)
-        for reference in done:
-            free.append(busy.pop(reference))
-            yield _got(ray, reference)
+class _Team:
+    """Workers, those that are free, and what is under way; a worker gets jobs when it has said hello."""
+
+    def __init__(self, ray: Any, workers: list[Any]) -> None:
+        self.ray, self.free = ray, list[Any]()
+        self.starting = {worker.hello.remote(): worker for worker in workers}
+
+    def parts(self, orders: Orders, jobs: Iterator[Job]) -> Iterator[Part]:
+        """Give every worker at most two jobs at a time; yield parts as they are done."""
+        busy: dict[Any, Any] = {}
+        waiting = next(jobs, None)
+        while waiting is not None or busy:
+            while self.free and waiting is not None:
+                worker = self.free.pop(0)
+                busy[worker.part.remote(orders, waiting)] = worker
+                waiting = next(jobs, None)
+            done, _ = self.ray.wait([*busy, *self.starting], num_returns=1)
+            for reference in done:
+                if reference in self.starting:
+                    _got(self.ray, reference)
+                    self.free += [self.starting.pop(reference)] * _AHEAD
+                else:
+                    self.free.append(busy.pop(reference))
+                    yield _got(self.ray, reference)
 
 
-def _got(ray: Any, reference: Any) -> Part:
-    """The part, or the error that the same job raises in one process."""
+def _got(ray: Any, reference: Any) -> Any:
+    """The answer, or the error that the same job raises in one process."""
     try:
-        part: Part = ray.get(reference)
+        return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise error.cause if isinstance(error.cause, Exception) else error from None
     except ray.exceptions.RayError as error:
@@ -120,7 +133,6 @@ def _got(ray: Any, reference: Any) -> Part:
             f"A worker of Ray was lost more often than it may be ({type(error).__name__}); what is finished is kept: "
             "resume the run, with more memory a worker or fewer workers"
         ) from error
-    return part
 
 
 def _movable(model: Any) -> Any:

@@ -66,7 +66,7 @@ def paired_interval(only_first: int, only_second: int, n: int, confidence: float
     Source: D. G. Bonett and R. M. Price, J. Educ. Behav. Stat. 37 (2012), 479-488.
 
     >>> [round(v, 3) for v in paired_interval(10, 2, 100)]
-    [0.009, 0.148]
+    [0.008, 0.149]
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     p, r = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)

@@ -13,6 +13,7 @@ from maxslope.evaluation import Report, wilson
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST
 
 _RADII = 32
+_SLACK = 1 + 1e-6  # distances are recomputed in the dtype of the samples
 MEANINGS = {
     ROBUST: "classified correctly, and no allowed change was found that fools the model",
     BROKEN: "classified correctly, but an allowed change was found and verified that fools the model",
@@ -185,7 +186,7 @@ def facts(
         clean=Share.of(round(report.clean_accuracy * n), n),
         robust=Share.of(counts[ROBUST], n),
         verdicts=tuple((v, MEANINGS[v], Share.of(c, n)) for v, c in counts.items() if c),
-        doubts=tuple(map(_doubt, report.warnings)),
+        doubts=(*_nearer(verdicts, smallest, eps), *map(_doubt, report.warnings)),
         expected=sum(_numbers(report, "chance", verdicts)),
         closed=_closed(report, verdicts),
         passes=(report.backward_per_sample, report.forward_per_sample),
@@ -220,6 +221,22 @@ def _doubt(warning: str) -> Doubt:
     if name in _WORDS:
         return Doubt(name, sentence, _WORDS[name])
     return Doubt("note", warning, "")
+
+
+def _nearer(verdicts: Sequence[str], smallest: Tensor | None, eps: float | None) -> tuple[Doubt, ...]:
+    """What the smallest perturbations say against the evaluation: errors within the budget that it did not find."""
+    if smallest is None or eps is None:
+        return ()
+    few = list(zip(verdicts, smallest.tolist(), strict=False))
+    missed = sum(v == ROBUST and s <= eps * _SLACK for v, s in few)
+    if not missed:
+        return ()
+    stood = sum(v == ROBUST for v, _ in few)
+    sentence = (
+        f"Of {stood} samples that stand among the first {len(few)}, {missed} have a verified error within the budget: "
+        "the search for smallest perturbations found it. Evaluate with more effort."
+    )
+    return (Doubt("missed errors", sentence, "This robust accuracy is too high: another search found more."),)
 
 
 def _cost(report: Report, verdicts: Sequence[str]) -> tuple[tuple[Standing, ...], str, float | None]:
@@ -261,13 +278,14 @@ def _security(
             f"From the smallest perturbation found for {which}, each verified, and the points of this evaluation: at "
             "every radius an upper bound of the true robust accuracy."
         )
+        if len(norms) < len(verdicts):
+            source += " The upright interval at the budget is the answer, from all samples and the evaluation alone."
     finite = [d for d in norms if 0 < d < math.inf]
     if not finite and not eps:
         return (), source
     top = reach or _reach(finite, eps, smallest is not None)
     grid = sorted({top * k / _RADII for k in range(_RADII + 1)} | ({eps} if eps is not None else set()))
-    slack = 1 + 1e-6  # distances are recomputed in the dtype of the samples
-    return tuple(Radius(r, Share.of(sum(d > r * slack for d in norms), len(norms))) for r in grid), source
+    return tuple(Radius(r, Share.of(sum(d > r * _SLACK for d in norms), len(norms))) for r in grid), source
 
 
 def _reach(finite: Sequence[float], eps: float | None, beyond: bool) -> float:

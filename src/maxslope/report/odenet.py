@@ -2,237 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from maxslope.odenet import (
-    Design,
-    Lift,
-    Logistic,
-    Misfit,
-    OdeNet,
-    Risk,
-    RobustRisk,
-    Softmax,
-    Squared,
-    Until,
-    Verdict,
-    descend,
-    escape,
-    layered,
-    smallest_curvature,
-    sobol,
-    verdict,
-)
-from maxslope.odenet.descent import Descent
+from maxslope.odenet import Descent, Squared
 from maxslope.report.canvas import write_csv
-from maxslope.sets import L2
+from maxslope.report.odenet_figures import draw
+from maxslope.report.odenet_study import Data, Settings, numbers, study
 
 Say = Callable[[str], None]
-_MANY = 12  # features beyond which principal components enter
-
-
-@dataclass(frozen=True, eq=False)
-class Data:
-    """A table of numbers.
-
-    Attributes:
-        name: what it is called.
-        x: ``[N, features]``, float64.
-        y: ``[N]``, class numbers (int64) or float64.
-    """
-
-    name: str
-    x: Tensor
-    y: Tensor
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train.
-
-    Attributes:
-        layers: L.
-        particles: m.
-        penalty: lambda.
-        eps: l_2 radius of the robust risk, in the units of the inputs; 0 trains the plain risk.
-        slope: where to stop.
-        gradients: when to stop at the latest.
-        seed: of the start.
-    """
-
-    layers: int = 6
-    particles: int = 24
-    penalty: float = 1e-2
-    eps: float = 0.0
-    slope: float = 1e-7
-    gradients: int = 8000
-    seed: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """What was trained, how it went, and what it shows."""
-
-    data: Data
-    risk: Risk
-    network: OdeNet
-    start: Tensor
-    run: Descent
-    verdict: Verdict
-    score: float
-
-
-def moons() -> Data:
-    """Return 200 points of two moons with noise 0.1."""
-    from maxslope.report.moons import data
-
-    x, y = data(200)
-    return Data("moons", x.double(), y.long())
-
-
-def digits() -> Data:
-    """Return 300 of scikit-learn's 8 x 8 digits.
-
-    Raises:
-        ImportError: if scikit-learn is not installed.
-    """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError('The digits need scikit-learn: pip install "maxslope[flows]".') from error
-    x, y = load_digits(return_X_y=True)
-    return Data("digits", torch.as_tensor(x[:300]).double(), torch.as_tensor(y[:300]).long())
-
-
-def table(path: Path) -> Data:
-    """Read a CSV file of numbers: features, and the target in the last column. A first line of names is skipped.
-
-    Whole numbers of at most 20 kinds are classes, everything else is regression.
-
-    Raises:
-        ValueError: if a cell is not a number, or lines differ in length.
-    """
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = [line for line in csv.reader(file) if line]
-    if lines and not all(_is_number(cell) for cell in lines[0]):
-        lines = lines[1:]
-    wrong = [k + 1 for k, line in enumerate(lines) if len(line) != len(lines[0]) or not all(map(_is_number, line))]
-    if wrong or len(lines) < 2 or len(lines[0]) < 2:
-        raise ValueError(
-            f"{path.name} must hold at least two lines of finite numbers, features first and the target last, got "
-            f"{len(lines)} lines{f' of which line {wrong[0]} does not fit' if wrong else ''}."
-        )
-    numbers = torch.tensor([[float(cell) for cell in line] for line in lines], dtype=torch.float64)
-    x, y = numbers[:, :-1], numbers[:, -1]
-    kinds = torch.tensor(sorted(set(y.tolist())), dtype=y.dtype)
-    if len(kinds) <= 20 and bool((y == y.round()).all()):
-        y = (y[:, None] == kinds).long().argmax(1)
-    return Data(path.stem, x, y)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return math.isfinite(float(cell))
-    except ValueError:
-        return False
-
-
-def problem(data: Data, penalty: float) -> Risk:
-    """Return the risk of a network for a table: standardized features, or ten principal components of many.
-
-    Raises:
-        ValueError: if there is one class only.
-    """
-    mean, scale = data.x.mean(0), data.x.std(0, correction=0)
-    matrix = torch.diag(1 / torch.where(scale > 0, scale, 1.0))
-    if data.x.shape[1] > _MANY:
-        _, size, basis = torch.linalg.svd(data.x - mean, full_matrices=False)
-        keep = min(10, int((size > 1e-9 * size[0]).sum()))
-        matrix = basis[:keep].T * (len(data.x) ** 0.5 / size[:keep])
-    outputs, misfit = _task(data.y)
-    inputs = matrix.shape[1]
-    y = data.y
-    if isinstance(misfit, Squared):
-        spread = float(y.std(correction=0))
-        y = (y - y.mean()) / (spread if spread > 0 else 1.0)
-    return Risk(Design(inputs + outputs, inputs, outputs, lift=Lift(mean, matrix)), data.x, y, misfit, penalty)
-
-
-def _task(y: Tensor) -> tuple[int, Misfit]:
-    if y.is_floating_point():
-        return 1, Squared()
-    classes = int(y.max()) + 1
-    if classes < 2:
-        raise ValueError("Classification needs at least two classes in the last column, got one.")
-    return (1, Logistic()) if classes == 2 else (classes, Softmax())
-
-
-def study(data: Data, settings: Settings) -> Study:
-    """Train on a table and judge the flow."""
-    risk = problem(data, settings.penalty)
-    energy = RobustRisk(risk, L2(settings.eps, box=None)) if settings.eps else risk
-    start = sobol(risk.design, settings.layers, settings.particles, seed=settings.seed)
-    (run,) = descend(energy, start, until=Until(slope=settings.slope, gradients=settings.gradients))
-    curvature = smallest_curvature(energy, run.end, layered(settings.layers, settings.particles), products=400)
-    network = OdeNet(risk.design, run.end).eval().requires_grad_(False)
-    return Study(
-        data,
-        risk,
-        network,
-        start[0],
-        run,
-        verdict(run, slope=settings.slope, curvature=curvature),
-        _score(network, risk),
-    )
-
-
-def _score(network: OdeNet, risk: Risk) -> float:
-    """Accuracy, or R^2 of a regression, on the training data."""
-    z = network(risk.x)
-    if isinstance(risk.misfit, Squared):
-        return 1 - float((z - risk.y).square().sum() / (risk.y - risk.y.mean()).square().sum())
-    answers = z.argmax(1) if z.shape[1] > 1 else torch.where(z > 0, 1, -1)
-    return float((answers == risk.y).double().mean())
-
-
-def numbers(found: Study) -> dict[str, Any]:
-    """Return what was measured, for a JSON file."""
-    run, judged = found.run, found.verdict
-    mass = escape(run.end)
-    fit = judged.fit
-    return {
-        "data": found.data.name,
-        "samples": len(found.data.x),
-        "channels": found.risk.design.channels,
-        "layers": found.start.shape[0],
-        "particles": found.start.shape[1],
-        "score": found.score,
-        "energy": float(run.energy[-1]),
-        "slope": float(run.slope[-1]),
-        "time": float(run.time[-1]),
-        "length": judged.length,
-        "monotone": judged.monotone,
-        "relative_defect": judged.relative_defect,
-        "gradients": run.gradients,
-        "status": run.status.sentence,
-        "fate": judged.fate.value,
-        "reasons": list(judged.reasons),
-        "theta": None if fit is None else {"fit": fit.theta, "interval": fit.covers, "free": fit.free},
-        "tail": None if fit is None or math.isinf(fit.tail) else fit.tail,
-        "smallest_eigenvalue": None if judged.curvature is None else judged.curvature.smallest,
-        "largest_share_of_a_particle": float(mass.share.max()),
-        "escaping": mass.escaping,
-    }
 
 
 def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
@@ -247,8 +29,6 @@ def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
     Raises:
         ImportError: if matplotlib or scipy is not installed.
     """
-    from maxslope.report.odenet_figures import draw
-
     begin = time.perf_counter()
     for data in tables:
         found = study(data, settings)

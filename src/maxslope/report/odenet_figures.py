@@ -14,7 +14,7 @@ from maxslope.report.canvas import COLORS, INK, blank, save, tidy
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from maxslope.report.odenet import Study
+    from maxslope.report.odenet_study import Study
 
 
 def draw(study: Study, path: Path) -> None:
