@@ -23,14 +23,14 @@ maxslope is under the [Apache License 2.0](https://www.apache.org/licenses/LICEN
 packages below; they are installed beside it, under their own licenses, as their metadata state them. This page is
 written by `python scripts/licenses.py`.
 
-All that is required is under permissive licenses. Two extras are not: `boundary` brings PyMaxflow, which is under the
+All that is required is under permissive licenses. Three extras are not: `boundary` brings PyMaxflow, which is under the
 GNU General Public License, so whoever passes on a program that combines the two does so under its terms; `flint`
-brings python-flint, which links to libraries under the LGPL.
+brings python-flint, which links to libraries under the LGPL; `test` brings hypothesis, under the MPL.
 """
 TAIL = """
-The images that ship with the package are from MNIST (Y. LeCun, C. Cortes, C. J. C. Burges), under CC BY-SA 3.0; the weights
-are the project's own. Wheels of torch with CUDA bring NVIDIA's libraries, under NVIDIA's terms; this list was made with
-the wheel for the CPU.
+The images that ship with the package are from MNIST (Y. LeCun, C. Cortes, C. J. C. Burges), under CC BY-SA 3.0; the
+weights are the project's own. Wheels of torch with CUDA bring NVIDIA's libraries, under NVIDIA's terms; this list was
+made with the wheel for the CPU.
 """
 NAMES = {  # classifiers and free text, in the words of the SPDX list
     "Apache Software License": "Apache-2.0",

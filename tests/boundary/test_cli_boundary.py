@@ -116,7 +116,7 @@ def test_gaussians_end_to_end(tmp_path: Path) -> None:
 
 
 def test_the_disk_ends_at_its_closed_form(tmp_path: Path) -> None:
-    said = run(tmp_path, "disk", "--cells", "40", "--until", "0.08", "--no-animation", "--eps", "0.1")
+    said = run(tmp_path, "disk", "--cells", "32", "--until", "0.08", "--no-animation", "--eps", "0.1")
     rho = 0.25
     radius = [said["weighted_perimeter"][k] / (2 * math.pi * rho) for k in (0, 1)]
     assert radius[0] == pytest.approx(0.6, abs=0.005)
@@ -129,7 +129,7 @@ def test_the_disk_ends_at_its_closed_form(tmp_path: Path) -> None:
 def test_a_dumbbell_becomes_one_round_set(tmp_path: Path) -> None:
     done = RUN.invoke(
         app,
-        ["boundary", "dumbbell", "--cells", "40", "--until", "0.04", "--no-animation", "--out", str(tmp_path)],
+        ["boundary", "dumbbell", "--cells", "32", "--until", "0.02", "--no-animation", "--out", str(tmp_path)],
         catch_exceptions=False,
     )
     assert done.exit_code == 0

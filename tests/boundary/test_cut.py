@@ -122,6 +122,15 @@ def test_adversarial_training_is_one_step_with_the_bayes_function():
     assert gain <= 0
 
 
+def test_of_several_minimizers_the_cut_is_the_largest():
+    """Without cost both the empty set and everything are optimal; the smallest is the largest of the complement."""
+    problem, _ = random_problem((8, 8), Window(2, Lp(2), 2))
+    nothing = torch.zeros(8, 8)
+    assert bool(minimum_cut(problem, nothing).all())
+    swapped = Densities(problem.densities.rho1, problem.densities.rho0)
+    assert bool(minimum_cut(Lattice(problem.grid, swapped, problem.window), -nothing).all())
+
+
 def certified():
     problem, _ = random_problem((24, 24), Window(2.3, Lp(2), 2), seed=3)
     grid = box(24)

@@ -172,7 +172,7 @@ def test_self_convergence_is_of_second_order_in_h(eps: float) -> None:
     ends = {}
     for n in (24, 48, 96):
         grid, densities, u = wavy(n)
-        ends[n] = grid, limit_flow(LimitLaw(grid, densities, eps), u, 0.03).end[0]
+        ends[n] = grid, limit_flow(LimitLaw(grid, densities, eps), u, 0.015).end[0]
 
     def on_finest(n: int) -> Tensor:
         fine = ends[96][0]

@@ -25,7 +25,7 @@ def digits(samples: int, *, penalty: float = 1e-2) -> Risk:
     x, y = load_digits(return_X_y=True)
     x = torch.as_tensor(x[:samples])
     x = x - x.mean(0)
-    _, size, basis = torch.linalg.svd(x, full_matrices=False)
+    _, _, basis = torch.linalg.svd(x, full_matrices=False)
     parts = x @ basis[:8].T
     return Risk(Design(18, 8, 10), parts / parts.std(0), torch.as_tensor(y[:samples]), Softmax(), penalty)
 

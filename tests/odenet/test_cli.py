@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from maxslope.cli.main import app
 from maxslope.odenet import Squared
-from maxslope.report import odenet as report
+from maxslope.report import odenet_study as report
 
 QUICK = ["--layers", "2", "--particles", "6", "--gradients", "60"]
 
@@ -27,6 +27,7 @@ def invoke(*arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_both_sets_by_default(tmp_path: Path) -> None:
     output = invoke("--out", str(tmp_path), *QUICK)
     for name in ("moons", "digits"):

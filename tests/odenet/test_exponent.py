@@ -4,14 +4,25 @@ import math
 
 import pytest
 import torch
-from odenet._problems import CLOSED, digits, moons, pitchfork, row, separable
 
 import maxslope as ms
 from maxslope.energies import Function, Quadratic
 from maxslope.odenet import (
-    Controlled, Curvature, Depth, ExplicitEuler, Fate, Stabilized, Until, descend, exponent, iid, layered,
-    smallest_curvature, verdict,
+    Controlled,
+    Curvature,
+    Depth,
+    ExplicitEuler,
+    Fate,
+    Stabilized,
+    Until,
+    descend,
+    exponent,
+    iid,
+    layered,
+    smallest_curvature,
+    verdict,
 )  # fmt: skip
+from odenet._problems import CLOSED, digits, moons, pitchfork, row, separable
 
 
 @pytest.mark.parametrize("name", CLOSED)
@@ -63,20 +74,19 @@ def test_the_pitchfork_at_its_critical_value(depth: Depth, shape: tuple[int, int
 
 @pytest.mark.slow
 def test_moons_and_digits_converge_exponentially() -> None:
-    """Two seeds each; benchmarks/odenet.py does all ten."""
+    """One seed each; benchmarks/odenet.py does all ten."""
     for make, shape, end in ((moons, (4, 16), 1e-8), (digits, (3, 8), 1e-8)):
-        for seed in range(1):
-            risk = make(60)
-            theta = iid(risk.design, *shape, seed=seed)
-            (run,) = descend(risk, theta, until=Until(slope=end, gradients=25_000))
-            found = exponent(run)
-            certificate = smallest_curvature(risk, run.end, layered(*shape), products=600)
-            assert found is not None
-            assert found.low <= 0.5 <= found.high
-            assert found.theta == pytest.approx(0.5, abs=0.02)
-            assert certificate.certifies
-            assert found.rate >= certificate.smallest * 0.99
-            assert verdict(run, slope=end, curvature=certificate).fate == Fate.CONVERGED
+        risk = make(60)
+        theta = iid(risk.design, *shape)
+        (run,) = descend(risk, theta, until=Until(slope=end, gradients=25_000))
+        found = exponent(run)
+        certificate = smallest_curvature(risk, run.end, layered(*shape), products=600)
+        assert found is not None
+        assert found.low <= 0.5 <= found.high
+        assert found.theta == pytest.approx(0.5, abs=0.02)
+        assert certificate.certifies
+        assert found.rate >= certificate.smallest * 0.99
+        assert verdict(run, slope=end, curvature=certificate).fate == Fate.CONVERGED
 
 
 @pytest.mark.slow

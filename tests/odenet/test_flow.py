@@ -4,17 +4,34 @@ import math
 
 import pytest
 import torch
-from odenet._problems import digits, moons, row
 from torch import Tensor
 
 import maxslope as ms
 from maxslope.energies import Energy, Function, Quadratic
 from maxslope.odenet import (
-    Affine, Controlled, Custom, Design, ExplicitEuler, Hermite, Movement, Mover, Risk, RungeKutta, Squared, Stabilized,
-    Tableau, Uniform, Until, descend, dissipation, iid, layered,
+    Affine,
+    Controlled,
+    Custom,
+    Design,
+    ExplicitEuler,
+    Hermite,
+    Movement,
+    Mover,
+    Risk,
+    RungeKutta,
+    Squared,
+    Stabilized,
+    Tableau,
+    Uniform,
+    Until,
+    descend,
+    dissipation,
+    iid,
+    layered,
 )  # fmt: skip
 from maxslope.odenet.metric import Hilbert
 from maxslope.odenet.probe import Probe
+from odenet._problems import digits, moons, row
 
 MOVERS: dict[str, tuple[Mover, float, float, float]] = {  # order of the Hermite defect, its slack, order in d
     "euler": (ExplicitEuler(), 2, 0.1, 1),
@@ -252,7 +269,7 @@ def test_memory_grows_linearly_with_layers_times_particles() -> None:
             super().__init__()
             self.now = self.peak = 0
 
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
             import weakref
 
             out = func(*args, **(kwargs or {}))
@@ -316,3 +333,20 @@ def test_a_movement_steps_over_negative_curvature_and_checks_itself() -> None:
     assert Design(1, 1, 1).raw == 1
     rest = ms.flow(wave, row(0.05), scheme=Uniform(ExplicitEuler(), torch.tensor([0.0]), ms.Lp(2)), until=ms.Steps(2))
     assert torch.equal(rest.end, row(0.05))
+
+
+def test_minimizing_movements_under_control() -> None:
+    """Every step solved, every defect within the bound, and the same end as the stabilized scheme."""
+    risk, theta = small()
+    ends = []
+    for mover in (Movement(1e-8), Stabilized()):
+        (run,) = descend(risk, theta, until=Until(time=3.0), scheme=Controlled(mover, 1e-4, layered(4, 8)))
+        assert run.monotone
+        assert run.relative_defect <= 1e-4 * (1 + 1e-9)
+        assert run.status == ms.Status.FINISHED
+        ends.append(run.end)
+    assert float(layered(4, 8).norm((ends[0] - ends[1])[None])) < 0.05
+    probe = Probe(Quadratic(torch.eye(1).double()), Hilbert(ms.Lp(2)))
+    assert math.isnan(probe.rate(probe.spot(0 * row(1))))
+    assert not Movement(most=1, tolerance=1e-14).minimize(Probe(risk, Hilbert(layered(4, 8))), Probe(
+        risk, Hilbert(layered(4, 8))).spot(theta), 1.0)[1]  # fmt: skip

@@ -2,15 +2,28 @@
 
 import pytest
 import torch
-from odenet._problems import digits, moons
 
-from maxslope.odenet import BoundedTanh, Custom, Depth, Design, Lift, Logistic, OdeNet, Risk, Softmax, Squared, Tanh
-from maxslope.odenet import iid, layered
+from maxslope.odenet import (
+    BoundedTanh,
+    Custom,
+    Depth,
+    Design,
+    Lift,
+    Logistic,
+    OdeNet,
+    Risk,
+    Softmax,
+    Squared,
+    Tanh,
+    iid,
+    layered,
+)
 from maxslope.odenet.metric import Hilbert
 from maxslope.odenet.probe import Probe, Remembering
 from maxslope.odenet.robust import Worst
 from maxslope.odenet.sweep import General, ResidualTanh, sweep
 from maxslope.odenet.tableau import Tableau
+from odenet._problems import digits, moons
 
 OWN = Custom(lambda x, t: t[:3] * torch.sin(t[3:6] @ x + t[6]), lambda d: 2 * d + 1)
 FIELDS = {"tanh": Tanh(), "bounded": BoundedTanh(), "own": OWN}

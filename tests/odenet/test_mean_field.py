@@ -6,13 +6,25 @@ import time
 
 import pytest
 import torch
-from odenet._problems import moons
 from scipy.optimize import minimize_scalar
 
 from maxslope.odenet import (
-    Controlled, Depth, ExplicitEuler, Risk, RungeKutta, Tableau, Uniform, Until, descend, escape, iid, layered, sobol,
+    Controlled,
+    Depth,
+    ExplicitEuler,
+    Risk,
+    RungeKutta,
+    Tableau,
+    Uniform,
+    Until,
+    descend,
+    escape,
+    iid,
+    layered,
+    sobol,
 )  # fmt: skip
 from maxslope.odenet.starts import iid as normal
+from odenet._problems import moons
 
 MIDPOINT = RungeKutta(Tableau.midpoint())
 

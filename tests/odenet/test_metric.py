@@ -1,16 +1,18 @@
 """Acceptance test 2: the metric is the transport distance of layers, and movements know no labels."""
 
+import sys
+
 import numpy as np
 import ot
 import pytest
 import torch
-from odenet._problems import moons
 from scipy.optimize import linear_sum_assignment
 
 from maxslope import Lp, Mixed, Weighted
 from maxslope.odenet import Movement, distance, iid, layered, sobol
 from maxslope.odenet.metric import Hilbert
 from maxslope.odenet.probe import Probe
+from odenet._problems import moons
 
 
 @pytest.mark.parametrize("tau", [0.1, 1.0, 10.0])
@@ -87,3 +89,10 @@ def test_sobol_starts_fill_the_layers_evenly() -> None:
     state = torch.random.get_rng_state()
     sobol(risk.design, 2, 2)
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(("module", "shape"), [("scipy.optimize", (1, 3, 2)), ("ot", (1, 4, 2))])
+def test_missing_packages_are_named(module: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=r"maxslope\[flows\]"):
+        distance(torch.zeros(1, 3, 2), torch.zeros(shape))

@@ -6,7 +6,10 @@ from maxslope.boundary.distance import contour, signed_distance, surface
 from maxslope.boundary.energy import Perimeter
 from maxslope.boundary.grid import Grid
 from maxslope.boundary.interfaces import Interfaces, Motion
+from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.movement import Movement, evolve
+from maxslope.boundary.neural import Regression, Relaxation, distances
+from maxslope.boundary.neural_flow import NeuralFlow, Pool, Training, neural_flow
 from maxslope.boundary.risk import Lattice
 from maxslope.boundary.soft import Isotropic, Soft
 from maxslope.boundary.solver import Cut, Solver, Step
@@ -19,17 +22,26 @@ __all__ = [
     "Interfaces",
     "Isotropic",
     "Lattice",
+    "LimitLaw",
     "Motion",
     "Movement",
+    "NeuralFlow",
     "Perimeter",
+    "Pool",
+    "Regression",
+    "Relaxation",
     "Soft",
     "Solver",
     "Step",
     "Stopped",
+    "Training",
     "Window",
     "contour",
+    "distances",
     "evolve",
     "first_rise",
+    "limit_flow",
+    "neural_flow",
     "robust_classifier",
     "signed_distance",
     "stopping_time",

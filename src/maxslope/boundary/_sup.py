@@ -12,6 +12,8 @@ from torch import Tensor
 from maxslope.boundary.window import Offset, Window, directions, mean_width, spiral
 from maxslope.spaces import Lp
 
+_CHUNK = 1024
+
 
 class Cells:
     """Some cells of a grid in one list; what is not among them is absent.
@@ -94,15 +96,17 @@ class SphereVariation(Variation):
         self.present = (absent == 0).to(weights)
 
     def at(self, u: Tensor) -> Tensor:
-        """See :class:`Variation`."""
-        near = torch.cat([u, u.new_zeros(1)])[self.index] @ self.stencil
-        e = (self.beta * near).exp()
-        up, down = e * self.present, self.present / e
-        a, b = self.weights
-        pull = (a / up.sum(1))[:, None] * up - (b / down.sum(1))[:, None] * down
-        out = u.new_zeros(u.shape[0] + 1)
-        out.index_add_(0, self.index.flatten(), (pull @ self.stencil.T).flatten())
-        gradient: Tensor = out[:-1] - a + b
+        """See :class:`Variation`; on a CPU a thousand cells at a time, so that their tables stay in the cache."""
+        chunk = _CHUNK if u.device.type == "cpu" else max(u.shape[0], 1)
+        spare, out = torch.cat([u, u.new_zeros(1)]), u.new_zeros(u.shape[0] + 1)
+        tables = zip(*(torch.split(t, chunk) for t in (self.index, self.present, self.weights.T)), strict=True)
+        for index, present, weights in tables:
+            e = (self.beta * (spare[index] @ self.stencil)).exp()
+            up, down = e * present, present / e
+            pull = (weights[:, :1] / up.sum(1, keepdim=True)) * up
+            pull -= (weights[:, 1:] / down.sum(1, keepdim=True)) * down
+            out.index_add_(0, index.flatten(), (pull @ self.stencil.T).flatten())
+        gradient: Tensor = out[:-1] - self.weights[0] + self.weights[1]
         return gradient
 
 

@@ -101,8 +101,8 @@ class RobustRisk(Energy):
     """J(theta) = (1/N) sum_n max { l(z(x; theta), y_n) : x in K(x_n) } + lambda |theta|^2 / (2 L m).
 
     The maximum is sought by the flow of -l in input space. In l_2 its projected steps are long and come to rest exactly
-    where the loss is stationary on K; in other norms they get shorter and shorter. The gradient is that of the risk at the maximizers found (Danskin), so it is exact as
-    far as they are; :meth:`gap` says how far.
+    where the loss is stationary on K; in other norms they get shorter and shorter. The gradient is that of the risk at
+    the maximizers found (Danskin), so it is exact as far as they are; :meth:`gap` says how far.
 
     J has a kink where an input has two maximizers. The squared loss seeks such kinks: once z fits y, outputs too large
     and too small are equally bad, and the flow comes to a ridge on which no step dissipates as it should. The logistic

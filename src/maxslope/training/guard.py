@@ -17,11 +17,13 @@ class Guard:
 
     ratio = (0.1 + mean loss after ``steps`` more gradients from a cold start) / (0.1 + mean loss at the training's
     points).
-    Where the loss is locally linear it is near 1. In catastrophic overfitting the weights learn to fool the few
-    steps of the training: the ratio jumps above 2 to 50 within an epoch, and accuracy under longer attacks falls to 0.
+    Where the training's steps find what there is to find it is near 1 (0.99 to 1.04 over a training with two warm steps
+    on MNIST at 0.3). In catastrophic overfitting the weights learn to fool these steps, and accuracy under longer
+    attacks falls to 0 (1.4 to 3.5 with single steps on the same data).
 
-    The remedy: for the next ``hold`` calls everyone spends ``steps`` gradients more, from a cold start; an alarm soon
-    after doubles the hold.
+    The remedy: for the next ``hold`` calls everyone spends ``steps`` gradients more, from a cold start, and after that
+    one gradient more than before for good, at most ``steps``: training moves from single steps towards many as far
+    as the data demand.
 
     Args:
         every: calls of the objective between two looks.
@@ -37,13 +39,13 @@ class Guard:
     arXiv:2007.02617 (local linearity as the indicator).
 
     >>> Guard().threshold
-    2.0
+    1.25
     """
 
     every: int = 20
     share: float = 0.25
     steps: int = 5
-    threshold: float = 2.0
+    threshold: float = 1.25
     hold: int = 40
 
     def __post_init__(self) -> None:
@@ -61,12 +63,12 @@ class Watch:
         self.ratio = 1.0
         self.alarms = 0
         self.until = 0  # the call at which the remedy ends
-        self.length = 0 if guard is None else guard.hold
+        self.floor = 0  # gradients more for good
         self.spent = [0, 0]
 
     def more(self, clock: int) -> int:
         """The gradients a sample spends on top, at this call."""
-        return self.guard.steps if self.guard is not None and clock < self.until else 0
+        return self.guard.steps if self.guard is not None and clock < self.until else self.floor
 
     def look(self, problem: Problem, adversary: Adversary, found: Perturbed, clock: int) -> bool:
         """Measure the ratio where it is time to; return whether the alarm rings."""
@@ -79,7 +81,7 @@ class Watch:
         total = torch.zeros(4, dtype=torch.float64, device=problem.x.device)
         if index.numel():
             mine = chosen[found.rows]
-            part = problem.take(index)._replace(more=guard.steps, cold=True)
+            part = problem.take(index)._replace(more=problem.more + guard.steps, cold=True)
             other = adversary.perturb(part)
             own = _loss(problem, found.rows[mine], found.points[mine])
             few = _loss(part, other.rows, other.points)
@@ -92,19 +94,19 @@ class Watch:
         self.ratio = (b / m + 0.1) / (a / n + 0.1)
         if self.ratio <= guard.threshold:
             return False
-        self.length = 2 * self.length if self.alarms and clock - self.until <= 10 * guard.every else guard.hold
-        self.until = clock + 1 + self.length
+        self.until = clock + 1 + guard.hold
+        self.floor = min(self.floor + 1, guard.steps)
         self.alarms += 1
         return True
 
     def state(self) -> dict[str, float]:
         """Return what must be known to go on."""
-        return {"ratio": self.ratio, "alarms": self.alarms, "until": self.until, "length": self.length}
+        return {"ratio": self.ratio, "alarms": self.alarms, "until": self.until, "floor": self.floor}
 
     def restore(self, state: dict[str, float]) -> None:
         """Take back what ``state`` returned."""
         self.ratio, self.alarms = float(state["ratio"]), int(state["alarms"])
-        self.until, self.length = int(state["until"]), int(state["length"])
+        self.until, self.floor = int(state["until"]), int(state["floor"])
 
 
 def _loss(problem: Problem, rows: Tensor, points: Tensor) -> Tensor:

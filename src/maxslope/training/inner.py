@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import inner
+from maxslope._status import Status
 from maxslope.attacks.starts import Clean, Start
 from maxslope.energies import Energy, Evaluation
 from maxslope.loop import Feed, Rows, Stop, march
@@ -95,18 +97,15 @@ class Ascent(Feed, StepSize):
 
     def go(self, scheme: Callable[[StepSize], Scheme]) -> Climb:
         """Run and return where the rows ended."""
-        start = self.end
-        self.end = start.clone()
-        self._arriving = start
-        march(self, scheme(self), stop=Stop(), room=start.shape[0])
-        return Climb(self.end, self.scale.to(start.dtype), self.spent)
+        march(self, scheme(self), stop=Stop(), room=self.end.shape[0])
+        return Climb(self.end, self.scale.to(self.end.dtype), self.spent)
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         """See :class:`Feed`."""
         if not self.waiting:
             return None
         self.waiting = False
-        return torch.arange(room, device=self.end.device), self._arriving
+        return torch.arange(room, device=self.end.device), self.end
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
         """See :class:`Feed`."""
@@ -119,11 +118,12 @@ class Ascent(Feed, StepSize):
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
         """See :class:`StepSize`."""
-        return self.reach[row] * self.scale[row] * (1 + torch.cos(torch.pi * clock / self.rules.steps)) / 2
+        wave = (1 + math.cos(math.pi * int(clock[0]) / self.rules.steps)) / 2  # all rows entered together
+        lengths = self.reach * self.scale
+        return (lengths if row.numel() == lengths.numel() else lengths[row]) * wave
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
         """See :class:`Feed`."""
-        self.spent[rows.job] += 1
         if self.rules.adapt and self.rules.steps > 1:
             self._rescale(rows, evaluation)
         enough: Tensor | None = None
@@ -135,8 +135,9 @@ class Ascent(Feed, StepSize):
         return enough
 
     def report(self, ended: Rows, status: Tensor) -> None:
-        """See :class:`Feed`."""
-        self.end[ended.job] = ended.x
+        """See :class:`Feed`. A row that ended early was evaluated once more than it moved."""
+        self.spent[ended.job] = ended.clock + (status != Status.FINISHED)
+        self.end = ended.x if ended.job.numel() == self.end.shape[0] else self.end.index_copy(0, ended.job, ended.x)
 
     def _rescale(self, rows: Rows, evaluation: Evaluation) -> None:
         """Compare what the last step gained with what its linearization promised."""

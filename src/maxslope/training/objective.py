@@ -115,7 +115,8 @@ class _Inside:
         scale = 1.0 if self.ramp is None else self.ramp.at(self.clock)
         more = self.watch.more(self.clock)
         known = None if ids is None else places
-        problem = Problem(net, energy, x, y, known, key, scale, more, more > 0, self.memory, "0")
+        cold = self.clock < self.watch.until
+        problem = Problem(net, energy, x, y, known, key, scale, more, cold, self.memory, "0")
         found = self.adversary.perturb(problem)
         if self.watch.look(problem, self.adversary, found, self.clock):
             self.memory.forget()

@@ -1,0 +1,51 @@
+"""Every example runs as a script, in an empty folder of its own, and leaves its files there and nowhere else."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NEEDS = {  # what an example needs besides the required packages, and what it promises to write
+    "audio": (("scipy", "silero_vad"), ("clean.wav", "silenced.wav")),
+    "boundary": (("skfmm", "maxflow", "skimage", "matplotlib"), ("boundary.png",)),
+    "certificate": (("sympy", "mpmath"), ("certificate.json",)),
+    "images": (("safetensors", "jinja2"), ("report.html",)),
+    "moons": (("sklearn", "scipy", "matplotlib", "ot"), ("trajectories.svg", "differences.svg")),
+    "odenet": (("sklearn",), ("plain.pt", "robust.pt")),
+    "own_model": (("sklearn",), ("report.txt",)),
+    "tabular": (("sklearn",), ("smallest-changes.csv",)),
+    "train": (("sklearn", "safetensors"), ("plain.safetensors", "adversarial.safetensors", "TRADES.safetensors")),
+}
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == set(NEEDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(NEEDS))
+def test_example_runs(name: str, tmp_path: Path) -> None:
+    modules, files = NEEDS[name]
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / f"{name}.py"), str(out)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=elsewhere,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"},
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr.replace("DeprecationWarning", "")
+    assert done.stdout.count("\n") >= 3
+    assert [file for file in files if not (out / file).stat().st_size] == []
+    assert list(elsewhere.iterdir()) == []
