@@ -183,7 +183,7 @@ def test_data_of_every_form_are_resumed(data: Any, tmp_path: Path) -> None:
 
 def test_parts_begin_small_and_double() -> None:
     seen = [(job.number, job.start, len(job.x)) for job in jobs((torch.zeros(3000, 1), torch.zeros(3000)))]
-    assert seen == [(0, 0, 256), (1, 256, 512), (2, 768, 1024), (3, 1792, 1024), (4, 2816, 184)]
+    assert seen == [(0, 0, 256), (1, 256, 1024), (2, 1280, 1024), (3, 2304, 696)]
     big = torch.zeros(70, 3, 224, 224)
     assert [len(job.x) for job in jobs((big, torch.zeros(70)), fitting)] == [32, 32, 6]
     assert fitting(big, device="cuda") == 256

@@ -8,7 +8,7 @@ from torch import nn
 
 import maxslope as ms
 from maxslope.attacks.pilot import pilot
-from maxslope.attacks.pool import Pool
+from maxslope.attacks.pool import Pool, _settled_before
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.starts import Best, Clean, Corner, Gray, Last, Middle, Mixed, Opposite, Origin, Towards, Uniform
@@ -37,6 +37,8 @@ RUNS = (
     run(3, Clean()),
     run(7, Uniform(), CrossEntropy()),
     run(2, Opposite(), rival=1),
+    run(3, Mixed(Best(), Uniform(), 0.5)),
+    run(2, Mixed(Best(), Uniform(), 0.2), CrossEntropy()),
     run(5, Corner(), rival=2),
     run(0),
 )
@@ -113,6 +115,11 @@ def test_rule_is_the_documented_formula_and_gives_up_by_it():
         Rule(1.5)
 
 
+def test_hops_start_side_by_side_from_what_the_last_independent_run_left():
+    hop = run(1, Mixed(Best(), Uniform()))
+    assert _settled_before((run(1), hop, hop, run(1), run(1, Last()), run(1, Best()))) == [0, 1, 1, 0, 4, 4]
+
+
 def test_targets_are_ranked_by_their_distance_to_first_order():
     """Class 1 has the larger logit; class 2 is nearer: gaps 1 and 2, gradients of dual norm 0.5 and 4."""
     model = nn.Linear(2, 3)
@@ -138,7 +145,7 @@ def test_runs_that_agree_lower_the_chance_and_runs_that_scatter_raise_it():
     law = 0.2 / 25**1.5
     every = torch.ones(4, dtype=torch.bool)
     chance = Rule(0.1).chance(clean, history, made, gradients, every)
-    torch.testing.assert_close(chance, law * torch.tensor([0.05, 2.0, 0.05], dtype=torch.float64), rtol=1e-6, atol=0)
+    torch.testing.assert_close(chance, law * torch.tensor([0.05, 4.0, 0.05], dtype=torch.float64), rtol=1e-6, atol=0)
     # a run that starts where another ended agrees with it and says nothing: two independent ones are too few
     hop = torch.tensor([True, False, False, True])
     torch.testing.assert_close(Rule(0.1).chance(clean, history, made, gradients, hop)[2].item(), law)

@@ -88,8 +88,8 @@ def portfolio(more: int = 8) -> tuple[Recipe, ...]:
     """Return the default runs: short ones of every kind first, then longer ones, then ``more`` rounds of random ones.
 
     No start, criterion or target wins on every network, so the kinds that break what the others leave come early.
-    Between the longer ones come hops: short runs from the best point so far, a part of it drawn anew. On the hardest samples of
-    one network 300 gradients in hops of 25 broke 11 of 160, three independent runs of 100 none.
+    Between the longer ones come hops: short runs from the best point so far, a part of it drawn anew. On the hardest
+    samples of one network 300 gradients in hops of 25 broke 11 of 160, three independent runs of 100 none.
     """
     short = (
         _run(10, 2.0, Clean(), _PM),

@@ -63,6 +63,8 @@ class Pool(Feed, StepSize):
         self.known = torch.zeros(n, dtype=torch.bool, device=device)
         self.ranking = next((k for k, r in enumerate(runs) if r.rival > 0 and not task.targeted), -1)
         self.independent = torch.tensor([not r.start.looks_back for r in runs], device=device)
+        self.anchor = task.x.clone()  # the best point that runs which look back may see
+        self.waits = _settled_before(runs)
         self.criteria = list(dict.fromkeys(r.criterion for r in runs))
         numbers = [
             (r.first, -1.0 if r.last is None else r.last, r.steps, self.criteria.index(r.criterion), r.rival)
@@ -168,9 +170,13 @@ class Pool(Feed, StepSize):
             ahead = []
             started = {s for s, _ in turns}
             for sample, lanes in self.open.items():
-                run = max([*lanes, *(r for s, r in turns if s == sample)]) + 1 if lanes or sample in started else None
-                if run is not None and run < len(self.recipes) and not self.recipes[run].start.looks_back:
-                    ahead.append((run - int(self.tally.runs[sample]), sample, run))
+                if lanes or sample in started:
+                    settled = int(self.tally.runs[sample])
+                    run = max([*lanes, *(r for s, r in turns if s == sample)]) + 1
+                    while run < len(self.recipes) and self.waits[run] > settled:
+                        run += 1
+                    if run < len(self.recipes):
+                        ahead.append((run - settled, sample, run))
             if not ahead:
                 break
             ahead.sort()
@@ -195,7 +201,7 @@ class Pool(Feed, StepSize):
             rows = (run == r).nonzero().squeeze(1)
             own = sample[rows]
             origin = Origin(
-                task.x[own], task.eps[own], task.budget.take(own), key[rows], tally.points[own], tally.last[own]
+                task.x[own], task.eps[own], task.budget.take(own), key[rows], self.anchor[own], tally.last[own]
             )
             out = out.index_copy(0, rows, self.recipes[r].start.points(origin))
         return lane, task.domain.take(sample).project(out)
@@ -247,6 +253,8 @@ class Pool(Feed, StepSize):
                 return
             index = torch.tensor(turn, device=tally.best.device)
             tally.settle(index, outcomes)
+            alone = index[self.independent[tally.runs[index] - 1]]
+            self.anchor[alone] = tally.points[alone]
             tally.chance[index] = self.rule.chance(
                 tally.clean[index], tally.history[index], tally.runs[index], tally.backward[index], self.independent
             )
@@ -310,3 +318,12 @@ class Pool(Feed, StepSize):
         self.tally.execute(wanted.numel(), task.network.tile, count, count)
         nearest = torch.stack(far, 1).argsort(dim=1, stable=True)
         return torch.cat([order[:, :count].gather(1, nearest), order[:, count:]], 1)
+
+
+def _settled_before(runs: Sequence[Recipe]) -> list[int]:
+    """How many runs of a sample must be settled before each may start."""
+    waits, known = [], 0
+    for k, recipe in enumerate(runs):
+        waits.append(k if recipe.start.follows else known if recipe.start.looks_back else 0)
+        known = known if recipe.start.looks_back else k + 1
+    return waits

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 _SCALE = 0.2  # fitted once, on five networks that are not shipped; its calibration is measured in benchmarks/
-_LEAST, _MOST = 0.05, 2.0  # how far the spread of the runs may change the chance
+_LEAST, _MOST = 0.05, 4.0  # how far the spread of the runs may change the chance
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Rule:
     the way that is left in units of the way made is r = m / (m_0 - m). The chance that one more run succeeds is taken
     to be
 
-        P = min( 1 / (k + 1), 0.2 f / (r g^(3/2)) ),   f = 10 z between 0.05 and 2,
+        P = min( 1 / (k + 1), 0.2 f / (r g^(3/2)) ),   f = 10 z between 0.05 and 4,
 
     Laplace's rule of succession where the margins say nothing (no run gained anything, or r is tiny), and a power law
     in r, which is what the share of later successes follows over networks; the factor g^(-3/2) makes the sum over all

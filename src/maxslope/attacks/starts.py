@@ -22,7 +22,8 @@ class Origin(NamedTuple):
         eps: ``[rows]``, in the dtype of ``x``.
         budget: the norm and the box.
         key: ``[rows]`` int64, from (seed, sample id, run).
-        best: the point of least margin so far.
+        best: the point of least margin of the runs up to the last one that does not look back, so that several runs
+            can start from it side by side; the clean point before the first.
         last: where the sample's last run ended; the clean point before the first.
     """
 
@@ -46,7 +47,12 @@ class Start(ABC):
 
     @property
     def looks_back(self) -> bool:
-        """Whether the points depend on earlier runs of the sample: such a run cannot start ahead of time."""
+        """Whether the points depend on earlier runs of the sample, up to the last independent one."""
+        return False
+
+    @property
+    def follows(self) -> bool:
+        """Whether the points depend on the very run before: such a run cannot start ahead of time."""
         return False
 
     @abstractmethod
@@ -134,7 +140,7 @@ class Towards(Start):
 
 @dataclass(frozen=True)
 class Best(Start):
-    """The sample's point of least margin so far."""
+    """The sample's point of least margin, of its runs up to the last one that does not look back."""
 
     @property
     def looks_back(self) -> bool:
@@ -152,6 +158,11 @@ class Last(Start):
 
     @property
     def looks_back(self) -> bool:
+        """See :class:`Start`."""
+        return True
+
+    @property
+    def follows(self) -> bool:
         """See :class:`Start`."""
         return True
 
@@ -176,6 +187,11 @@ class Mixed(Start):
     def looks_back(self) -> bool:
         """See :class:`Start`."""
         return self.first.looks_back or self.second.looks_back
+
+    @property
+    def follows(self) -> bool:
+        """See :class:`Start`."""
+        return self.first.follows or self.second.follows
 
     def points(self, origin: Origin) -> Tensor:
         """See :class:`Start`."""

@@ -18,7 +18,7 @@ Batch = tuple[Tensor, Tensor]
 Seen = Callable[[int, Tensor, Tensor, bool], None]
 Limit = Callable[[Tensor], int]
 
-FIRST = 256  # samples of the first part, so that a first answer comes soon; parts double from there
+FIRST = 256  # samples of the first part, so that a first answer comes soon
 LARGEST = 1024  # samples of a part: more would not make the calls of the model fuller
 _BATCH = 32  # samples that are collected at once from a stream
 BYTES = 1 << 24  # of the inputs of a part: an attack holds about fifteen copies of them
@@ -46,16 +46,15 @@ class Stored(Dataset[Any]):
 
 
 def sizes(largest: int = LARGEST) -> Iterator[int]:
-    """Yield the sizes of parts: they double up to the largest.
+    """Yield the sizes of parts: a small one, then the largest, since every part ends with calls that are not full.
 
     >>> from itertools import islice
-    >>> list(islice(sizes(), 4))
-    [256, 512, 1024, 1024]
+    >>> list(islice(sizes(), 3))
+    [256, 1024, 1024]
     """
-    size = min(FIRST, largest)
+    yield min(FIRST, largest)
     while True:
-        yield size
-        size = min(2 * size, largest)
+        yield largest
 
 
 def fitting(x: Tensor, largest: int = LARGEST, device: str = "cpu") -> int:
