@@ -42,7 +42,7 @@ class Slow(nn.Module):
         super().__init__()
         self.net = make()
     def forward(self, x):
-        time.sleep(0.02)
+        time.sleep(0.005)
         return self.net(x)
 def crashes():
     return lambda x: x @ torch.zeros(3, 3)
@@ -137,7 +137,20 @@ def test_resumed_from_the_command_line(place: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_interruptions_say_how_to_go_on(stop: int, place: Path) -> None:
-    words = ["evaluate", "--model", "nets.py:Slow", *OWN[2:], "--eps", "0.01", "--out", "run", "--part", "10"]
+    words = [
+        "evaluate",
+        "--model",
+        "nets.py:Slow",
+        *OWN[2:],
+        "--eps",
+        "0.01",
+        "--effort",
+        "quick",
+        "--out",
+        "run",
+        "--part",
+        "10",
+    ]
     code = "from maxslope.cli import main; main()"
     with subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + 60

@@ -71,7 +71,7 @@ class SemiImplicit(Scheme):
         low, high = torch.zeros_like(longest), longest
         left, right = (1 - golden) * longest, golden * longest
         at_left, at_right = cost(left), cost(right)
-        for _ in range(60):
+        for _ in range(42):  # to 2e-9 of the longest radius
             below = at_left <= at_right
             low, high = torch.where(below, low, left), torch.where(below, right, high)
             kept, at_kept = torch.where(below, left, right), torch.where(below, at_left, at_right)
