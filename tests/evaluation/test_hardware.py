@@ -45,7 +45,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, times: Any) -> None:
 def test_nothing_is_on_by_default() -> None:
     choice = Hardware().measure(NET, X)
     ready = choice.ready(NET)
-    assert choice == Choice(tile=64)
+    assert choice == Choice(tile=16)
     assert ready.search is ready.model is NET
 
 
@@ -111,7 +111,7 @@ def test_batches_grow_while_they_pay_and_fit(monkeypatch: pytest.MonkeyPatch) ->
     assert choice.tile == 512
     assert "out of memory" in str(choice.times["1024 rows"])
     clock(monkeypatch, lambda model, x: 1.0)
-    assert Hardware(batch=True).measure(NET, X).tile == 64
+    assert Hardware(batch=True).measure(NET, X).tile == 16
     assert Hardware(batch=True).measure(NET, X, 7).tile == 7  # the caller insists
     clock(monkeypatch, lambda model, x: 1 / len(x))
     assert Hardware(batch=True).measure(NET, X).tile == 4096
@@ -138,7 +138,7 @@ def test_real_measurements() -> None:
     """Everything that needs no compiler, timed in earnest; the model is left as it was."""
     state = {k: v.clone() for k, v in NET.state_dict().items()}
     choice = Hardware(batch=True, half=True, channels_last=True, threads=True).measure(NET, X)
-    assert {"64 rows", "1 threads", "half", "channels_last"} <= set(choice.times)
+    assert {"16 rows", "1 threads", "half", "channels_last"} <= set(choice.times)
     assert all(float(v) > 0 for v in choice.times.values())
     assert all(torch.equal(v, state[k]) and v.is_contiguous() for k, v in NET.state_dict().items())
 
@@ -148,7 +148,7 @@ def test_the_choice_is_recorded_and_used_again(tmp_path: Path, monkeypatch: pyte
     options: dict[str, Any] = {"effort": EFFORT, "hardware": Hardware(half=True, batch=True), "part": 20}
     whole = evaluate(NET, (X, Y), BUDGET, out=tmp_path, **options)
     assert json.loads((tmp_path / "run.json").read_text())["choice"] == asdict(
-        Choice(64, half=True, times={"64 rows": 1.0, "128 rows": 1.0, "without half": 1.0, "half": 0.1})
+        Choice(16, half=True, times={"16 rows": 1.0, "32 rows": 1.0, "without half": 1.0, "half": 0.1})
     )
     (tmp_path / "rows" / "part-00001.parquet").unlink()
 

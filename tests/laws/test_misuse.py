@@ -93,7 +93,7 @@ def test_targets() -> None:
 def test_not_tensors(call: Call) -> None:
     refuses(TypeError, lambda: call(model="resnet"), "A model is callable", "str")
     refuses(TypeError, lambda: call(model=lambda x: {"logits": NET(x)}), "tensor of logits", "dict", "wrap it")
-    refuses(ValueError, lambda: call(model=lambda x: NET(x)[None]), "[rows, classes]", "for 64 rows", "wrapper")
+    refuses(ValueError, lambda: call(model=lambda x: NET(x)[None]), "[rows, classes]", "for 16 rows", "wrapper")
     refuses(TypeError, lambda: call(budget=0.1), "Budget", "0.1", "Linf")
     with pytest.raises(TypeError, match=r"torch tensor|\(x, y\) tensors"):
         call(x=X.numpy())

@@ -15,11 +15,9 @@ from maxslope.attacks.minimal import pursue
 from maxslope.attacks.pool import Pool
 from maxslope.attacks.recipes import Recipe, square
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.task import Tally, Task, prepare
+from maxslope.attacks.task import Tally, Task, calls_for, prepare
 from maxslope.energies import Margin
 from maxslope.sets import Budget
-
-_SLOTS = 4  # calls of the model per step of the pool, so that the cost of a step's bookkeeping is shared
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +133,7 @@ def attack(
     if restarts < 1:
         raise ValueError(f"restarts must be at least 1, got {restarts}.")
     chosen = Effort((recipe,) * restarts, recipe.name) if recipe is not None else effort or Effort.standard()
-    tally = Pool(task, chosen.runs, chosen.rule, _SLOTS, chosen.candidates).go()
+    tally = Pool(task, chosen.runs, chosen.rule, calls_for(task), chosen.candidates).go()
     blind = chosen.runs[0].blind  # no gradient may exist
     findings = indicators(task, tally, gradients=not blind) if probe else None
     if findings is not None and findings.masked and chosen.rescue > chosen.queries:
@@ -169,7 +167,7 @@ def _rescue(task: Task, tally: Tally, effort: Effort) -> None:
         tally.absorb(standing, pursue(task.take(standing), effort.pursue))
         standing = (~tally.broken).nonzero().squeeze(1)
     if effort.queries and standing.numel():
-        tally.absorb(standing, Pool(task.take(standing), (square(effort.queries),), Rule(0.0), calls=_SLOTS).go())
+        tally.absorb(standing, Pool(task.take(standing), (square(effort.queries),), Rule(0.0), calls_for(task)).go())
 
 
 def certificate(task: Task, tally: Tally) -> tuple[Tensor, Tensor]:
