@@ -69,9 +69,10 @@ class Watch:
     def improve(self, x: Tensor, margin: Tensor) -> None:
         """Keep the point of least margin of each run; NaN never improves."""
         better = margin < self.margin
-        if bool(better.all()):
+        count = int(better.sum())
+        if count == len(better):
             self.margin, self.point = margin, x
-        elif bool(better.any()):
+        elif count:
             self.margin = torch.where(better, margin, self.margin)
             self.point = choose(better, x, self.point)
 
@@ -85,7 +86,9 @@ class Watch:
         back: Tensor | None = None
         same = (evaluation.value == self.level) & self.constant
         if bool(same.any()):
-            back = same & (rows.clock > 0) & (flat(rows.x) == flat(self.reference)).all(1)
+            away = torch.linalg.vector_norm(flat(rows.x) - flat(self.reference), ord=torch.inf, dim=1)
+            back = same & (rows.clock > 0) & (away == 0)
+            back = back if bool(back.any()) else None
         if self.wait == 0:
             clock = rows.clock
             keep = (clock & (clock - 1)) == 0

@@ -77,6 +77,7 @@ class Pool(Feed, StepSize):
         self.sample, self.run, self.made = (torch.zeros(lanes, dtype=torch.int64, device=device) for _ in range(3))
         self.cancelled = torch.zeros(lanes, dtype=torch.bool, device=device)
         self.doomed = False  # whether a lane under way is cancelled
+        self.spent = False  # whether no run can start ahead of time until another sample enters or a run is settled
         self.entered = False  # whether a sample's first run has made no step yet
         self.cyclic = any(r.last is None and r.steps > _SHORT for r in runs) and isinstance(task.domain, Box)
         self.watch = Watch(lanes, task.x, cyclic=self.cyclic)
@@ -166,7 +167,9 @@ class Pool(Feed, StepSize):
             turns.append((sample, int(self.tally.runs[sample])))
             self.open.setdefault(sample, {})
         padding = min(-(live + count) % self.tile, room - count, len(self.free) - count)
-        while padding > 0 and live + count:
+        if count:
+            self.spent = False
+        while padding > 0 and live + count and not self.spent:
             ahead = []
             started = {s for s, _ in turns}
             for sample, lanes in self.open.items():
@@ -178,6 +181,7 @@ class Pool(Feed, StepSize):
                     if run < len(self.recipes):
                         ahead.append((run - settled, sample, run))
             if not ahead:
+                self.spent = True
                 break
             ahead.sort()
             turns += [(sample, run) for _, sample, run in ahead[:padding]]
@@ -239,7 +243,7 @@ class Pool(Feed, StepSize):
 
     def _settle(self, samples: list[int]) -> None:
         """Settle ended runs in order, let the rule decide after each, and cancel what came too early."""
-        tally = self.tally
+        tally, self.spent = self.tally, False
         while samples:
             turn, outcomes = [], []
             for s, run in zip(samples, tally.runs[samples].tolist(), strict=True):

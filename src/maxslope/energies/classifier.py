@@ -135,15 +135,14 @@ class Loss(Energy):
 
     def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Return value, margin and whether the goal is reached, each ``[rows]``."""
-        labels = self.labels[rows]
-        strongest = strongest_rival(logits, labels)
+        labels, seen = self.labels[rows], logits.detach()
+        strongest = strongest_rival(seen, labels)
         rivals = strongest
         if self.rivals is not None:
             wanted = self.rivals[rows]
             rivals = torch.where(wanted >= 0, wanted, strongest)
         loss = _apply(self.criterion, rows, logits, labels, rivals)
-        margin = pick(logits, labels) - pick(logits, strongest)
-        return -loss, margin.detach(), logits.argmax(1) != labels
+        return -loss, pick(seen, labels) - pick(seen, strongest), seen.argmax(1) != labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +180,10 @@ class TargetedLoss(Energy):
 
     def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Return value, margin and whether the goal is reached, each ``[rows]``."""
-        targets = self.targets[rows]
-        strongest = strongest_rival(logits, targets)
-        margin = pick(logits, strongest) - pick(logits, targets)
-        return _apply(self.criterion, rows, logits, targets, strongest), margin.detach(), logits.argmax(1) == targets
+        targets, seen = self.targets[rows], logits.detach()
+        strongest = strongest_rival(seen, targets)
+        margin = pick(seen, strongest) - pick(seen, targets)
+        return _apply(self.criterion, rows, logits, targets, strongest), margin, seen.argmax(1) == targets
 
 
 def _evaluate(energy: Loss | TargetedLoss, x: Tensor, *, gradient: bool) -> Evaluation:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from maxslope._memory import keep_freed_memory
 from maxslope._rows import choose, flat
 from maxslope._status import Status
 from maxslope.energies import Energy, Evaluation
@@ -106,6 +107,7 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
     One step of every row: evaluate, observe, step; rows that ended leave. Each step costs one forward and one
     backward pass of the energy per row, and there is no other loop over steps in the project.
     """
+    keep_freed_memory()
     rows: Rows | None = None
     gaps: Tensor | None = None  # rows that ended
     known: _Known | None = None

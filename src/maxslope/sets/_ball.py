@@ -12,6 +12,7 @@ from torch.nn.functional import pad, threshold
 
 from maxslope.sets._roots import Function, root
 from maxslope.spaces import Lp
+from maxslope.spaces.lp import euclidean
 
 
 def project(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor, *, centered: bool) -> Tensor:
@@ -46,24 +47,25 @@ def _pull_back(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, clipped:
     step. Rows for which the first jump goes too far are filled from zero instead.
     """
     tight = 4 * torch.finfo(v.dtype).eps
-    done = size <= radius
-    lost = torch.zeros_like(done)
-    s, d = torch.ones_like(size), clipped
     target = torch.where(radius > 0, radius, torch.ones_like(radius))
-    for k in range(64):
-        grown = v if k == 0 else v * s[:, None]
-        free = torch.where(d == grown, d, 0.0)  # the coordinates that a change of s moves
-        ratio = (target + size) / target * ((target - size) / target) * (target / lp.norm(free)).square()
-        lost = lost | ~done & ~((ratio > -1) & ratio.isfinite())
-        done = done | lost | (radius == 0)
-        s = torch.where(done, s, s * (1 + ratio).clamp_min(0).sqrt())
-        d = (v * s[:, None]).clamp(a, b)
-        size = lp.norm(d)
-        done = done | ((size - target).abs() <= tight * target)
+    done = (size <= radius) | (radius == 0)
+    lost = ~((size < 1e15) & (target > 1e-12)) & ~done  # squares over- or underflow
+    s, grown, d = torch.ones_like(size), v, clipped
+    for _ in range(64):
+        free = d.masked_fill(d != grown, 0.0)  # the coordinates that a change of s moves
+        gain = (target - size) * (target + size) / euclidean(free).square() + 1
+        lost = lost | ~((gain > 0) & (gain < torch.inf) | done)
+        s = torch.where(done | lost, s, s * gain.sqrt())
+        grown = v * s[:, None]
+        d = grown.clamp(a, b)
+        size = euclidean(d)
+        done = done | lost | ((size - target).abs() <= tight * target)
         if bool(done.all()):
             break
-    d = d * torch.where(size > radius, radius / size, torch.ones_like(size))[:, None]
     lost = lost | ~done
+    over = size > radius
+    if bool(over.any()):
+        d = d * torch.where(over, radius / size, torch.ones_like(size))[:, None]
     if bool(lost.any()):
         filled = _shrink(lp, _fill(lp, v.abs(), _reach(v, a, b), radius).copysign(v), radius, a, b)
         d = torch.where(lost[:, None], filled, d)

@@ -63,7 +63,7 @@ class Lp(Space):
     def steepest(self, xi: Tensor) -> Tensor:
         """See :class:`Space`."""
         if math.isinf(self.p):
-            return (-xi).sign()
+            return xi.neg().sign_()
         rows = flat(xi)
         if self.p == 2:
             return _opposite(rows).reshape(xi.shape)
@@ -149,12 +149,17 @@ def _opposite(rows: Tensor) -> Tensor:
     return rows / -length[:, None]
 
 
+def euclidean(rows: Tensor) -> Tensor:
+    """The l_2 norm over the last axis of ``[rows, d]``, for rows whose squares neither over- nor underflow."""
+    return torch.linalg.vector_norm(rows, dim=1) if rows.shape[1] <= _SHORT else rows.square().sum(1).sqrt()
+
+
 def _norm(rows: Tensor, p: float) -> Tensor:
     """The l_p norm over the last axis of ``[rows, d]``, scaled by the largest modulus."""
     if rows.shape[1] == 0:
         return rows.new_zeros(rows.shape[0])
     if p == 2:
-        plain = torch.linalg.vector_norm(rows, dim=1) if rows.shape[1] <= _SHORT else rows.square().sum(1).sqrt()
+        plain = euclidean(rows)
         harmless = (plain > 1e-12) & (plain < 1e15)  # nothing that counts has over- or underflowed
         if bool(harmless.all()):
             return plain
