@@ -181,7 +181,7 @@ def test_data_of_every_form_are_resumed(data: Any, tmp_path: Path) -> None:
     same(resume(tmp_path, NET, data), WHOLE)
 
 
-def test_parts_begin_small_and_double() -> None:
+def test_a_small_part_comes_first_and_no_part_is_too_large() -> None:
     seen = [(job.number, job.start, len(job.x)) for job in jobs((torch.zeros(3000, 1), torch.zeros(3000)))]
     assert seen == [(0, 0, 256), (1, 256, 1024), (2, 1280, 1024), (3, 2304, 696)]
     big = torch.zeros(70, 3, 224, 224)
@@ -211,6 +211,7 @@ def test_efforts_and_budgets_of_other_packages(tmp_path: Path) -> None:
 # --- interruptions ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(tmp_path: Path) -> None:
     """SIGKILL at random moments; the full form is `python benchmarks/scaling.py kill`."""
     words = ["kill", "--samples", "240", "--kills", "4", "--part", "16"]

@@ -388,6 +388,42 @@ def test_parquet_and_arrow(tmp_path: Path) -> None:
         load_data(str(tmp_path / "none.parquet"))
 
 
+def test_images_that_a_conversion_would_cut(tmp_path: Path) -> None:
+    """Pillow turns 16-bit values into 255 and floating-point ones into 0, and says nothing."""
+    (tmp_path / "0").mkdir()
+    for name, kind in (("a.png", np.uint16), ("b.tiff", np.float32)):
+        Image.fromarray(np.full((4, 4), 300, dtype=kind)).save(tmp_path / "0" / name)
+        with pytest.raises(ValueError, match=f"{name} is no image that can be read .*16-bit and floating-point values"):
+            load_data(str(tmp_path)).data.rows(0, 1)
+        (tmp_path / "0" / name).unlink()
+
+
+def test_what_lies_beside_the_images(tmp_path: Path) -> None:
+    (tmp_path / "0" / "folder.png").mkdir(parents=True)
+    (tmp_path / "0" / "._a.png").touch()
+    Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(tmp_path / "0" / "a.png")
+    assert len(load_data(str(tmp_path)).data) == 1
+
+
+def test_only_what_is_needed_is_unpacked(tmp_path: Path) -> None:
+    arrays = {"x": np.zeros((2, 3), dtype=np.float32), "y": np.zeros(2, dtype=np.int64)}
+    np.savez(tmp_path / "more.npz", **arrays)
+    with zipfile.ZipFile(tmp_path / "more.npz", "a") as archive:
+        archive.writestr("huge.npy", b"no array at all")
+    assert load_data(str(tmp_path / "more.npz"), unbounded=True).data[0].shape == (2, 3)
+    np.save(tmp_path / "one.npy", arrays["x"])
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    with pytest.raises(ValueError, match="no archive of arrays"):
+        load_data(str(tmp_path / "one.npz"))
+
+
+def test_labels_beyond_64_bits(tmp_path: Path) -> None:
+    table = pa.table({"x": [[1.0], [2.0]], "label": pa.array([0, 2**63], pa.uint64())})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="holds class numbers, got 9223372036854775808"):
+        load_data(str(tmp_path / "t.parquet"), unbounded=True).data.rows(0, 2)
+
+
 def test_images_beside_a_table(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded(60))
     pyarrow.parquet.write_table(

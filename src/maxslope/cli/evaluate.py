@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from maxslope.cli import options
-from maxslope.cli.settings import DEFAULT, Settings, merged, read
+from maxslope.cli.settings import DEFAULT, Settings, read
 
 if TYPE_CHECKING:
     from maxslope.cli.sources import Sources
@@ -86,7 +86,7 @@ def evaluate(
 
     By default 1,000 held-out MNIST images are evaluated, and a picture of perturbations is drawn.
     """
-    settings = _settings(config, resume, given_on(context))
+    settings = _settings(config, resume, options.given(context))
     if resume is not None and out is not None:
         raise ValueError("--resume goes on in its own folder; leave --out away.")
     if points and out is None:
@@ -96,25 +96,17 @@ def evaluate(
     _run(settings, (resume, out, picture), (workers, gpus, ray), json_, quiet)
 
 
-def given_on(context: typer.Context) -> dict[str, Any]:
-    """Return the options that stand on the command line, those of the settings alone."""
-    names = Settings().__dict__
-    sources = {name: context.get_parameter_source(name) for name in context.params if name in names}
-    found = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-    return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
-
-
 def _settings(config: Path | None, resume: Path | None, given: dict[str, Any]) -> Settings:
     """What is to be computed, from the configuration and the command line."""
     if resume is None:
-        return merged(Settings() if config is None else read(config), given)
+        return replace(Settings() if config is None else read(config), **given)
     other = sorted(given.keys() - {"trust", "device"})
     if other or config is not None:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in other) or "--config"
         raise ValueError(f"--resume goes on with the run as it was begun; leave {names} away, or start another run.")
     if not (resume / "run.json").exists():
         raise ValueError(f"{resume} holds no run of maxslope; start one with --out {resume}.")
-    return merged(read(resume / "run.toml"), given)
+    return replace(read(resume / "run.toml"), **given)
 
 
 def _run(
@@ -128,13 +120,10 @@ def _run(
     s = settings
     crew = _crew(*cluster)
     budget, level = _budget(s), _level(s)
-    sources = open_sources(
-        s.model, s.data, weights=s.weights, box=s.box, no_box=s.no_box, size=s.size, samples=s.samples,
-        device=s.device, trust=s.trust, quiet=quiet or json_,
-    )  # fmt: skip
+    sources = open_sources(s, quiet=quiet or json_)
     session = _session(s, sources, budget(sources.box), level, resume, out, crew, picture is not None)
-    shown = _inputs(sources.data) if picture is not None else None
-    _go(session, sources.total, resume or out, quiet or json_)
+    shown = _inputs(sources.data, session, picture) if picture is not None else None
+    _go(session, sources.total, resume or out, json_, quiet)
     report = session.report()
     _say(report, resume or out, json_, quiet)
     if picture is not None:
@@ -185,32 +174,27 @@ def _session(
     return Session(plan, out, crew)
 
 
-def _go(session: Session, total: int | None, folder: Path | None, quiet: bool) -> None:
+def _go(session: Session, total: int | None, folder: Path | None, json_: bool, quiet: bool) -> None:
     """Run to the end; an interruption says what is kept and how to go on."""
     from maxslope.cli.progress import progress
     from maxslope.evaluation import wilson
 
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)  # what a cluster sends before it takes the machine away
     try:
-        with progress(total, quiet, resumed=session.header is not None) as update:
+        with progress(total, json_ or quiet, resumed=session.header is not None) as update:
             for done, robust in session.go():
                 low, high = (100 * bound for bound in wilson(robust, done))
                 update(done, f"{100 * robust / max(done, 1):.2f} % robust so far ({low:.1f} to {high:.1f})")
     except KeyboardInterrupt:
         if session.first is not None and folder is None:
-            typer.echo(str(session.report()))
-        kept = (
-            f"They are kept; go on with: maxslope evaluate --resume {folder}"
-            if folder is not None
-            else "They are not kept: --out FOLDER keeps a run, so that it can go on."
-        )
+            _say(session.report(), None, json_, quiet)
+        if folder is None:
+            kept = "They are not kept: --out FOLDER keeps a run, so that it can go on."
+        elif session.header is None:
+            kept = f"The run in {folder} was not begun yet."
+        else:
+            kept = f"They are kept; go on with: maxslope evaluate --resume {folder}"
         typer.echo(f"maxslope: interrupted after {session.done} samples. {kept}", err=True)
         raise typer.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _say(report: Report, folder: Path | None, json_: bool, quiet: bool) -> None:
@@ -228,7 +212,7 @@ def _say(report: Report, folder: Path | None, json_: bool, quiet: bool) -> None:
         console = Console()
         console.print(report)
         if folder is not None:
-            console.print(f"kept in    {folder}", highlight=False)
+            typer.echo(f"kept in    {folder}")  # which may have brackets, that a console takes for colors
 
 
 def as_data(report: Report, folder: Path | None) -> dict[str, Any]:
@@ -250,23 +234,26 @@ def as_data(report: Report, folder: Path | None) -> dict[str, Any]:
     }
 
 
-def _inputs(data: Any) -> Any:
-    """The clean inputs that a picture shows beside the points."""
+def _inputs(data: Any, session: Session, picture: Path) -> Any:
+    """The clean inputs that a picture shows beside the points; what cannot be drawn is refused before the run."""
     from maxslope.evaluation.data import by_number
+    from maxslope.report.picture import drawable
 
+    if not session.plan.keep_points:
+        raise ValueError("A picture needs the points of the run, which were not kept (--points).")
     found = by_number(data)
     if found is None or found[1] > _MOST:
         raise ValueError(f"A picture needs data that are read by number, {_MOST} samples at most: use --samples.")
     read, count = found
-    return read(0, count)[0]
+    x = read(0, count)[0]
+    drawable(x, picture)
+    return x
 
 
 def _draw(report: Report, model: Any, x: Any, picture: Path, silent: bool) -> None:
     from maxslope.evaluation.hardware import moved
     from maxslope.report.picture import draw
 
-    if report.points is None:
-        raise ValueError("A picture needs the points of the run, which were not kept (--points).")
     draw(report, model, moved(x, model), picture)
     if not silent:
         typer.echo(f"picture    {picture}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -60,6 +61,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line: exit code 0 done, 1 failed, 2 misuse, 130 interrupted; errors are one line."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # sent before a cluster takes the machine away
     try:
         app()
     except (ValueError, TypeError, ImportError) as error:
@@ -70,6 +72,8 @@ def main() -> None:
         _fail(
             error, f"{type(error).__name__}: {error} (maxslope --traceback {' '.join(sys.argv[1:2])} ... says where)", 1
         )
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(error: Exception, text: str, code: int) -> None:

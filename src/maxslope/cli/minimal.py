@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from maxslope.cli import options
-from maxslope.cli.settings import DEFAULT
+from maxslope.cli.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from maxslope.cli.sources import Sources
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -27,6 +31,7 @@ _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def minimal(
+    context: typer.Context,
     *,
     model: options.Model = DEFAULT,
     weights: options.Weights = None,
@@ -59,22 +64,19 @@ def minimal(
     from maxslope.cli.sources import open_sources, say_warnings_plainly
 
     say_warnings_plainly()
-    space, level, radii = names.norm(norm), names.effort(effort), [names.number(word) for word in at or []]
-    if out is not None and out.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"--out is a .csv or .parquet file, got {out}.")
+    s = replace(Settings(), **options.given(context))
+    space, level, radii = names.norm(s.norm), names.effort(s.effort), [names.number(word) for word in at or []]
+    if out is not None:
+        _writable(out)
     if any(not radius >= 0 for radius in radii):
         raise ValueError(f"--at is a radius that is not negative, got {', '.join(at or [])}.")
-    sources = open_sources(
-        model, data, weights=weights, box=box, no_box=no_box, size=size, samples=samples, device=device, trust=trust,
-        quiet=quiet or json_,
-    )  # fmt: skip
-    table = _table(sources, space, level, seed, batch_size, quiet or json_)
+    table = _table(open_sources(s, quiet=quiet or json_), s, space, level, quiet or json_)
     if out is not None:
         _write(table, out)
-    _say(table, norm, radii, json_, quiet, out)
+    _say(table, s.norm, radii, json_, quiet, out)
 
 
-def _table(sources: Any, space: Any, level: Any, seed: int, batch_size: int | None, quiet: bool) -> dict[str, Tensor]:
+def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -> dict[str, Tensor]:
     """The nearest errors, part by part: index, label, norm, found, margin, forward, backward."""
     import torch
 
@@ -90,8 +92,8 @@ def _table(sources: Any, space: Any, level: Any, seed: int, batch_size: int | No
             for job in jobs(sources.data, fitting):
                 x, ids = moved(job.x, sources.model), torch.arange(job.start, job.start + len(job.x))
                 found = search(
-                    sources.model, x, job.y, space, box=sources.box, effort=level, ids=ids, seed=seed,
-                    batch_size=batch_size,
+                    sources.model, x, job.y, space, box=sources.box, effort=level, ids=ids, seed=s.seed,
+                    batch_size=s.batch_size,
                 )  # fmt: skip
                 columns = {"norm": found.norms, "found": found.found, "margin": found.margin}
                 columns |= {"forward": found.forward, "backward": found.backward}
@@ -145,6 +147,16 @@ def _finite(value: float) -> float | None:
     return value if value < float("inf") else None
 
 
+def _writable(out: Path) -> None:
+    """Raise before a long search where its table could not be written."""
+    if out.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"--out is a .csv or .parquet file, got {out}.")
+    if not out.parent.is_dir():
+        raise ValueError(f"There is no folder {out.parent} to write {out.name} into; make it first.")
+    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise ImportError('Tables in Parquet need pyarrow: pip install "maxslope[data]".')
+
+
 def _write(table: dict[str, Tensor], out: Path) -> None:
     columns = {name: column.tolist() for name, column in table.items()}
     if out.suffix == ".csv":
@@ -155,9 +167,7 @@ def _write(table: dict[str, Tensor], out: Path) -> None:
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))
         return
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError('Tables in Parquet need pyarrow: pip install "maxslope[data]".') from error
+    import pyarrow
+    import pyarrow.parquet
+
     pyarrow.parquet.write_table(pyarrow.table(columns), out)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from maxslope.cli.settings import Settings
 
 NORMS = ["linf", "l2", "l1"]
 EFFORTS = ["quick", "standard", "exhaustive"]
@@ -79,3 +82,11 @@ Seed = Annotated[int, typer.Option(help="Seed of all random numbers.", rich_help
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows per call of the model.", rich_help_panel=_RUN)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=_OUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print one line, no progress.", rich_help_panel=_OUT)]
+
+
+def given(context: typer.Context) -> dict[str, Any]:
+    """Return the options that stand on the command line, those of the settings alone."""
+    names = {field.name for field in fields(Settings)}
+    sources = {name: context.get_parameter_source(name) for name in context.params if name in names}
+    found = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -151,11 +151,7 @@ def _again(folder: Path, header: dict[str, Any], found: Report, trust: bool) -> 
     from maxslope.evaluation.environment import identity
 
     try:
-        s = read(folder / "run.toml")
-        sources = open_sources(
-            s.model, s.data, weights=s.weights, box=s.box, no_box=s.no_box, size=s.size, samples=s.samples,
-            device=s.device, trust=trust, quiet=True,
-        )  # fmt: skip
+        sources = open_sources(replace(read(folder / "run.toml"), trust=trust), quiet=True)
         for what, before, now in (
             ("model", header["model"], identity(sources.model)),
             ("data", header["data"], fingerprint(sources.data)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -77,11 +76,6 @@ def read(path: Path) -> Settings:
             f"The configuration {path} has one table [{TABLE}] of options, got {', '.join(found) or 'nothing'}."
         )
     return replace(Settings(), **{key: _value(key, value, path) for key, value in table.items()})
-
-
-def merged(base: Settings, given: Mapping[str, Any]) -> Settings:
-    """Return settings with the options that were given on the command line."""
-    return replace(base, **given)
 
 
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -5,12 +5,9 @@ from __future__ import annotations
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-from maxslope.cli.settings import DEFAULT
+from maxslope.cli.settings import DEFAULT, Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,54 +20,50 @@ class Sources:
     total: int | None
 
 
-def open_sources(
-    model: str, data: str, *, weights: str | Path | None, box: tuple[float, float] | None, no_box: bool,
-    size: str | None, samples: int | None, device: str | None, trust: bool, quiet: bool,
-) -> Sources:  # fmt: skip
-    """Load the model and the data that words name; say on the error stream what was read from them or done to them.
+def open_sources(settings: Settings, *, quiet: bool) -> Sources:
+    """Load the model and the data of settings; say on the error stream what was read from them or done to them.
 
     Raises:
-        ValueError: if one cannot be loaded, or only one of the two is the default.
+        ValueError: if one cannot be loaded, or options do not go together.
     """
     from maxslope.evaluation.data import length, limited
 
-    if box is not None and no_box:
+    if settings.box is not None and settings.no_box:
         raise ValueError("--box and --no-box exclude each other.")
-    net = _model(model, weights, device, trust)
-    samples_of, bounds = _data(data, box, no_box, size, trust, quiet)
-    if samples is not None:
-        samples_of = limited(samples_of, samples)
-    if device is not None and model == DEFAULT:
-        net = net.to(device)
-    return Sources(net, samples_of, bounds, length(samples_of))
+    model, (data, box, notes) = _model(settings), _data(settings)
+    kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    if isinstance(data, tuple | list) and kind is not None and data[0].is_floating_point() and data[0].dtype != kind:
+        notes = (*notes, f"{data[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
+        data = data[0].to(kind), data[1]
+    if not quiet:
+        for note in notes:
+            sys.stderr.write(f"data: {note}\n")
+    if settings.samples is not None:
+        data = limited(data, settings.samples)
+    return Sources(model, data, box, length(data))
 
 
-def _model(word: str, weights: str | Path | None, device: str | None, trust: bool) -> Any:
+def _model(s: Settings) -> Any:
     from maxslope.data import default_network
-    from maxslope.evaluation.models import load_model
+    from maxslope.evaluation.models import load_model, placed
 
-    if word != DEFAULT:
-        return load_model(word, weights=weights, trust=trust, device=device)
-    if weights is not None:
+    if s.model != DEFAULT:
+        return load_model(s.model, weights=s.weights, trust=s.trust, device=s.device)
+    if s.weights is not None:
         raise ValueError("--weights belong to a factory: give --model file.py:factory.")
-    return default_network()
+    return placed(default_network(), s.device)
 
 
-def _data(
-    word: str, box: tuple[float, float] | None, no_box: bool, size: str | None, trust: bool, quiet: bool
-) -> tuple[Any, tuple[float, float] | None]:
+def _data(s: Settings) -> tuple[Any, tuple[float, float] | None, tuple[str, ...]]:
     from maxslope.data import default_data
     from maxslope.evaluation.datasets import load_data
 
-    if word == DEFAULT:
-        if box is not None or no_box or size is not None:
+    if s.data == DEFAULT:
+        if s.box is not None or s.no_box or s.size is not None:
             raise ValueError("--box, --no-box and --size belong to data of yours: give --data.")
-        return default_data(), (0.0, 1.0)
-    loaded = load_data(word, box=box, unbounded=no_box, size=height_and_width(size), trust=trust)
-    if not quiet:
-        for note in loaded.notes:
-            sys.stderr.write(f"data: {note}\n")
-    return loaded.data, loaded.box
+        return default_data(), (0.0, 1.0), ()
+    loaded = load_data(s.data, box=s.box, unbounded=s.no_box, size=height_and_width(s.size), trust=s.trust)
+    return loaded.data, loaded.box, loaded.notes
 
 
 def height_and_width(word: str | None) -> tuple[int, int] | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,16 +19,17 @@ from maxslope.evaluation.hardware import Ready
 from maxslope.evaluation.models import OWN
 from maxslope.evaluation.part import Job, Orders, Part, Work, evaluate_part
 
-_AHEAD = 2  # jobs a worker has at hand, so that it need not wait for the next
+Fetch = Callable[[], Work]
 
 
 @dataclass(frozen=True)
 class RayCrew(Crew):
     """Workers of Ray, each with a copy of the model.
 
-    This process alone reads data and writes the folder. At most two jobs a worker are under way, so that memory does
-    not grow with the data. A worker that dies is started again and its jobs are repeated; since a part depends on its
-    job alone, the table is the same.
+    This process alone reads data and writes the folder. One job a worker is under way and one more is read, so that
+    memory does not grow with the data and no job queues behind a long one while another worker has nothing to do. A
+    worker that dies is started again and its job is repeated; since a part depends on its job alone, the table is the
+    same.
 
     Args:
         workers: how many.
@@ -63,63 +67,89 @@ class RayCrew(Crew):
         if ours:
             enough = {} if self.address else {"num_cpus": max(os.cpu_count() or 1, int(self.workers * self.cpus + 1))}
             silent = {"log_to_driver": False, "include_dashboard": False, "logging_level": "ERROR"}
-            ray.init(address=self.address, **silent, **enough)
+            with _own_sigterm():
+                ray.init(address=self.address, **silent, **enough)
+        workers: list[Any] = []
         try:
+            if ours and not self.address:
+                self._check_gpus(ray.cluster_resources().get("GPU", 0.0))
             options = {
                 "num_cpus": self.cpus, "num_gpus": self.gpus, "max_restarts": -1, "max_task_retries": self.retries,
             }  # fmt: skip
             shared = ray.put(replace(work, model=_movable(work.model)) if self.gpus else work)
             make = ray.remote(**options)(_Worker)
-            workers = [make.remote(shared, self.gpus > 0) for _ in range(self.workers)]
-            yield _Team(ray, workers).parts
-            for worker in workers:
-                ray.kill(worker)
+            workers += [make.remote(self.gpus > 0) for _ in range(self.workers)]
+            yield _Team(ray, workers, partial(ray.get, shared)).parts
         finally:
             if ours:
                 ray.shutdown()
+            else:
+                for worker in workers:
+                    ray.kill(worker)
+
+    def _check_gpus(self, there: float) -> None:
+        """Workers that ask for more than this machine has would be waited for forever."""
+        if self.workers * self.gpus > there:
+            raise ValueError(
+                f"{self.workers} workers with {self.gpus:g} GPUs each need {self.workers * self.gpus:g}, and Ray finds "
+                f"{there:g} on this machine; ask for fewer, or name a cluster (--ray, address=)."
+            )
 
 
 class _Worker:
     """Holds the model in a process of its own."""
 
-    def __init__(self, work: Work, gpu: bool) -> None:
+    def __init__(self, gpu: bool) -> None:
+        self.gpu = gpu
+        self.held: tuple[Work, Ready] | None = None
+
+    def hello(self, fetch: Fetch) -> None:
+        """Get the work, and answer as soon as there is somebody to do it."""
+        work = fetch()
         torch.set_num_threads(work.choice.threads or 1)
-        model = work.model.to("cuda") if gpu else work.model
-        self.work = replace(work, model=model)
-        self.ready: Ready = work.choice.ready(model)
+        work = replace(work, model=work.model.to("cuda")) if self.gpu else work
+        self.held = work, work.choice.ready(work.model)
 
-    def hello(self) -> None:
-        """Answer as soon as there is somebody to answer."""
-
-    def part(self, orders: Orders, job: Job) -> Part:
-        """Evaluate one job."""
-        return evaluate_part(self.work, self.ready, orders, job)
+    def part(self, fetch: Fetch, orders: Orders, job: Job) -> Part:
+        """Evaluate one job; a worker that was started again gets the work first."""
+        if self.held is None:
+            self.hello(fetch)
+        assert self.held is not None
+        return evaluate_part(*self.held, orders, job)
 
 
 class _Team:
-    """Workers, those that are free, and what is under way; a worker gets jobs when it has said hello."""
+    """Workers, those that are free, and what is under way; a worker gets a job when it has said hello."""
 
-    def __init__(self, ray: Any, workers: list[Any]) -> None:
-        self.ray, self.free = ray, list[Any]()
-        self.starting = {worker.hello.remote(): worker for worker in workers}
+    def __init__(self, ray: Any, workers: list[Any], fetch: Fetch) -> None:
+        self.ray, self.fetch, self.free = ray, fetch, list[Any]()
+        self.starting = {worker.hello.remote(fetch): worker for worker in workers}
 
     def parts(self, orders: Orders, jobs: Iterator[Job]) -> Iterator[Part]:
-        """Give every worker at most two jobs at a time; yield parts as they are done."""
+        """Give every free worker a job; yield parts as they are done, when their workers have the next."""
         busy: dict[Any, Any] = {}
+        done: list[Any] = []
         waiting = next(jobs, None)
         while waiting is not None or busy:
             while self.free and waiting is not None:
                 worker = self.free.pop(0)
-                busy[worker.part.remote(orders, waiting)] = worker
+                busy[worker.part.remote(self.fetch, orders, waiting)] = worker
+                yield from self._got(done)  # before more data are read, which may fail
                 waiting = next(jobs, None)
-            done, _ = self.ray.wait([*busy, *self.starting], num_returns=1)
-            for reference in done:
+            yield from self._got(done)
+            came, _ = self.ray.wait([*busy, *self.starting], num_returns=1)
+            for reference in came:
                 if reference in self.starting:
                     _got(self.ray, reference)
-                    self.free += [self.starting.pop(reference)] * _AHEAD
+                    self.free.append(self.starting.pop(reference))
                 else:
                     self.free.append(busy.pop(reference))
-                    yield _got(self.ray, reference)
+                    done.append(reference)
+        yield from self._got(done)
+
+    def _got(self, done: list[Any]) -> Iterator[Part]:
+        while done:
+            yield _got(self.ray, done.pop())
 
 
 def _got(ray: Any, reference: Any) -> Any:
@@ -127,12 +157,24 @@ def _got(ray: Any, reference: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ray.exceptions.RayError):
+            first = str(error.cause).splitlines()[0]
+            raise OSError(f"A worker of Ray cannot load the model or what it is to do: {first}") from error
         raise error.cause if isinstance(error.cause, Exception) else error from None
     except ray.exceptions.RayError as error:
         raise OSError(
             f"A worker of Ray was lost more often than it may be ({type(error).__name__}); what is finished is kept: "
             "resume the run, with more memory a worker or fewer workers"
         ) from error
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray puts a handler of its own, which aborts the process, in the place of the caller's."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _movable(model: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from maxslope.evaluation.tables import INPUTS, LABELS, Arrow, Parquet, Table, sa
 Bounds = tuple[float, float]
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _UNIT = (0.0, 1.0)
+_ARRAYS = {*INPUTS, *LABELS, "box"}  # that are read from npz files, which may hold more
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +133,10 @@ def _made(word: str) -> tuple[Any, Any, tuple[str, ...]]:
 
 def _npz(path: Path) -> tuple[Any, Any, tuple[str, ...]]:
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("no archive of arrays")
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:  # which leaves no file open
-            arrays = {name: stored[name] for name in stored.files}
+            arrays: dict[str, Any] = {name: stored[name] if name in _ARRAYS else None for name in stored.files}
     except Exception as error:
         raise ValueError(
             f"{path} is no npz file of plain arrays ({type(error).__name__}: {error}); write it with "
@@ -146,7 +150,7 @@ def _npz(path: Path) -> tuple[Any, Any, tuple[str, ...]]:
         box = (float(arrays["box"][0]), float(arrays["box"][1]))
     if x.dtype.kind not in "fiu" or y.dtype.kind not in "iu":
         raise ValueError(f"{path}: inputs are numbers and labels integers, got {x.dtype} and {y.dtype}.")
-    inputs, notes = _prepared(torch.from_numpy(x.astype(x.dtype.newbyteorder("="))), path)
+    inputs, notes = _prepared(torch.from_numpy(x.astype(x.dtype.newbyteorder("="), copy=False)), path)
     return (inputs, torch.from_numpy(y.astype(np.int64))), box or (_UNIT if x.dtype == np.uint8 else None), notes
 
 

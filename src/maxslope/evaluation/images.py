@@ -37,7 +37,7 @@ class ImageFolder(Stored):
             (path, labels[name])
             for name in classes
             for path in sorted((folder / name).rglob("*"))
-            if path.suffix.lower() in ENDINGS
+            if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
         ]
         if not self.files:
             raise ValueError(
@@ -83,6 +83,8 @@ def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None) -> T
         raise ImportError('Images need Pillow: pip install "maxslope[data]".') from error
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+            if opened.mode.startswith(("I", "F")):  # which a conversion would cut at 255
+                raise ValueError(f"mode {opened.mode}: 16-bit and floating-point values are read from .npz, with a box")
             image = opened.convert("RGB")
     except Exception as error:
         raise ValueError(f"{name} is no image that can be read ({type(error).__name__}: {error}).") from error

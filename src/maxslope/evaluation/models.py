@@ -54,7 +54,7 @@ def load_model(
     if word.startswith("hf://"):
         model = _transformers(word.removeprefix("hf://"))
     elif word.startswith("timm://"):
-        return _placed(_timm(word.removeprefix("timm://"), weights), device)
+        return placed(_timm(word.removeprefix("timm://"), weights), device)
     elif path.suffix == ".pt2":
         model = _exported(path, trust)
     elif path.suffix == ".onnx":
@@ -70,7 +70,7 @@ def load_model(
         )
     if weights is not None:
         model.load_state_dict(_fitting(model, _weights(Path(weights)), weights))
-    return _placed(model, device)
+    return placed(model, device)
 
 
 def call(word: str, what: str) -> Any:
@@ -156,7 +156,12 @@ def _module(found: Any, word: str) -> nn.Module:
     raise ValueError(f"{word} makes a torch.nn.Module or a function from inputs to logits, got {type(found).__name__}.")
 
 
-def _placed(model: nn.Module, device: str | None) -> nn.Module:
+def placed(model: nn.Module, device: str | None) -> nn.Module:
+    """Return a module on a device (None leaves it where it is), in evaluation mode and with nothing to train.
+
+    Raises:
+        ValueError: for a device that is not there.
+    """
     if device is not None:
         try:
             model = model.to(device)

@@ -124,8 +124,8 @@ class Table(Stored):
         return image_of(content, f"an image of {self.input!r}", self.size)
 
     def _labels(self, values: list[Any]) -> Tensor:
-        if not all(isinstance(value, int) for value in values):
-            bad = next(value for value in values if not isinstance(value, int))
+        bad = next((value for value in values if not (isinstance(value, int) and abs(value) < 2**63)), 0)
+        if bad != 0:
             raise ValueError(f"The column {self.label!r} holds class numbers, got {bad!r}; replace names by numbers.")
         return torch.tensor(values, dtype=torch.int64)
 

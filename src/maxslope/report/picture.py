@@ -33,15 +33,12 @@ def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
         ImportError: if matplotlib is not installed.
         ValueError: if the report kept no points, or the samples are not images.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('Pictures need matplotlib: pip install "maxslope[demo]".') from error
+    drawable(x, path)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     if report.points is None:
         raise ValueError("The picture shows the returned points, which this report did not keep: keep_points=True.")
-    if x.ndim != 4 or x.shape[1] not in (1, 3):
-        raise ValueError(f"The picture needs images [n, 1 or 3, height, width], got {tuple(x.shape)}.")
     shown = _choose(report)
     figure = Figure(figsize=(1.35 * _SHOWN + 1.2, 8.3), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -57,6 +54,25 @@ def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
+
+
+def drawable(x: Tensor, path: Path) -> None:
+    """Raise where :func:`draw` could draw nothing: what a long evaluation had better know before it begins.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        ValueError: if the samples are not images, or no picture has that ending.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('Pictures need matplotlib: pip install "maxslope[demo]".') from error
+    if x.ndim != 4 or x.shape[1] not in (1, 3):
+        raise ValueError(f"The picture needs images [n, 1 or 3, height, width], got {tuple(x.shape)}.")
+    known = FigureCanvasAgg(Figure()).get_supported_filetypes()
+    if path.suffix.removeprefix(".").lower() not in known:
+        raise ValueError(f"A picture ends with .{', .'.join(known)}, got {path.name!r}.")
 
 
 def _choose(report: Report) -> list[int]:
