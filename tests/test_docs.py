@@ -17,6 +17,7 @@ import maxslope.training
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SLOW = {"reliability.md"}
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -25,7 +26,12 @@ def text(*path: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "page", [pytest.param(p, id=p.name) for p in PAGES if BLOCK.search(p.read_text(encoding="utf-8"))]
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.name in SLOW else [])
+        for page in PAGES
+        if BLOCK.search(page.read_text(encoding="utf-8"))
+    ],
 )
 def test_the_blocks_of_a_page_run(page: Path) -> None:
     """In order, as a reader would run them: later ones see the names of earlier ones."""

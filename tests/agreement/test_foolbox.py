@@ -16,7 +16,7 @@ from maxslope.data import default_data, default_network
 from maxslope.loop import Steps, flow
 from maxslope.sets import Budget
 
-SAMPLES = 500
+SAMPLES = 200
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,12 @@ def ours(recipe: Recipe, model: Any, x: Tensor, y: Tensor, budget: Budget) -> tu
 
 @pytest.mark.slow
 def test_pgd_in_l_inf(foolbox: ModuleType, shipped: tuple[Any, Tensor, Tensor]) -> None:
-    """40 steps of 0.01 from the clean point within l_inf 0.3, cross-entropy: the same to one sample in 500."""
+    """40 steps of 0.01 from the clean point within l_inf 0.3, cross-entropy: the same to one sample in 200."""
     model, x, y = shipped
     attacker = foolbox.attacks.LinfPGD(abs_stepsize=0.01, steps=40, random_start=False)
     _, fell = theirs(foolbox, attacker, model, x, y, 0.3)
     _, broken = ours(recipes.pgd(40, 0.01 / 0.3, start=starts.Clean()), model, x, y, ms.Linf(0.3))
-    assert 20 < int(broken.sum()) < 480
+    assert 10 < int(broken.sum()) < 190
     assert abs(int(fell.sum()) - int(broken.sum())) <= 1
     assert int((fell != broken).sum()) <= 2
 
@@ -66,8 +66,8 @@ def test_normalized_gradients_in_l_2(foolbox: ModuleType, shipped: tuple[Any, Te
     attacker = foolbox.attacks.L2PGD(abs_stepsize=0.1, steps=40, random_start=False)
     _, fell = theirs(foolbox, attacker, model, x, y, 2.0)
     _, broken = ours(recipes.pgd(40, 0.05, start=starts.Clean()), model, x, y, ms.L2(2.0))
-    assert 20 < int(broken.sum()) < 480
-    assert abs(int(fell.sum()) - int(broken.sum())) <= 5
+    assert 10 < int(broken.sum()) < 190
+    assert abs(int(fell.sum()) - int(broken.sum())) <= 3
     assert int((fell & ~broken).sum()) <= 1  # the exact projection loses nothing that the other one finds
 
 

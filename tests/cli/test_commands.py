@@ -135,7 +135,7 @@ def test_resumed_from_the_command_line(place: Path, monkeypatch: pytest.MonkeyPa
     assert torch.equal(again.points, whole.points)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interruptions_say_how_to_go_on(stop: int, place: Path) -> None:
     words = [
         "evaluate",
@@ -164,6 +164,70 @@ def test_interruptions_say_how_to_go_on(stop: int, place: Path) -> None:
     assert 10 <= done < 60
     call("evaluate", "--resume", "run", "-q")
     assert load("run").samples == 60
+
+
+def test_every_command_ends_on_sigterm_as_on_ctrl_c(place: Path) -> None:
+    code = "import os, signal; from maxslope.cli import main\n"
+    code += "def die(*words, **more): os.kill(os.getpid(), signal.SIGTERM)\n"
+    code += "import maxslope.attacks; maxslope.attacks.minimal = die\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "minimal", *OWN], capture_output=True, text=True, check=False, cwd=place
+    )
+    assert done.returncode == 130
+    assert "interrupted after 0 samples; nothing is kept" in done.stderr
+
+
+@pytest.mark.parametrize(("how", "begins"), [("--json", "{"), ("--quiet", "robust ")])
+def test_an_interruption_says_no_more_than_was_asked_for(
+    how: str, begins: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maxslope.evaluation.session import Session
+
+    real = Session.go
+
+    def interrupted(self: Session) -> Any:
+        yield next(real(self))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "go", interrupted)
+    done = RUN.invoke(app, ["evaluate", *OWN, "--eps", "0.01", "--part", "20", how])
+    assert done.exit_code == 130
+    assert done.stdout.startswith(begins)
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_an_interruption_before_the_run_begins(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from maxslope.evaluation.session import Session
+
+    def interrupted(self: Session) -> Any:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(Session, "go", interrupted)
+    done = RUN.invoke(app, ["evaluate", *OWN, "--eps", "0.01", "--out", "later"])
+    assert done.exit_code == 130
+    assert "was not begun yet" in done.stderr
+    assert "--resume" not in done.stderr
+
+
+def test_folders_with_brackets(place: Path) -> None:
+    done = RUN.invoke(app, ["evaluate", *OWN, "--eps", "0.01", "--effort", "quick", "--samples", "4", "--out", "a[b]"])
+    assert "kept in    a[b]" in done.stdout
+    with pytest.raises(ValueError, match="which were not kept"):  # at once, not at the end
+        RUN.invoke(app, ["evaluate", "--resume", "a[b]", "--picture", "p.png"], catch_exceptions=False)
+
+
+def test_numbers_of_another_precision(place: Path) -> None:
+    """What ``np.savez`` writes by default is float64, and nobody at a command line can say ``x.float()``."""
+    with np.load("data.npz") as stored:
+        arrays = dict(stored)
+    np.savez("double.npz", **arrays | {"x": arrays["x"].astype(float)})
+    words = ["--model", "nets.py:make", "--eps", "0.01", "--effort", "quick", "--samples", "4"]
+    done = RUN.invoke(app, ["evaluate", *words, "--data", "double.npz"])
+    assert done.exit_code == 0, done.output
+    assert "float64 as float32" in done.stderr
+    same = RUN.invoke(app, ["evaluate", *words, "--data", "data.npz"])
+    assert done.stdout == same.stdout
 
 
 def test_an_interruption_without_a_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +268,9 @@ def test_an_interruption_without_a_folder(place: Path, monkeypatch: pytest.Monke
         (["minimal", *OWN, "--out", "x.txt"], 2, ".csv or .parquet"),
         (["minimal", *OWN, "--at", "-1"], 2, "not negative"),
         (["minimal", *OWN, "--norm", "l0"], 2, "--norm is linf"),
-        (["minimal", *OWN, "--out", "none/x.csv", "--samples", "2"], 1, "No such file"),
+        (["minimal", *OWN, "--out", "none/x.csv"], 2, "There is no folder none"),
+        (["evaluate", *OWN, "--eps", "0.1", "--picture", "p.nonsense"], 2, "A picture ends with"),
+        (["evaluate", "--device", "abacus", "--samples", "2"], 2, "The device 'abacus' cannot be used"),
     ],
 )
 def test_exit_codes(

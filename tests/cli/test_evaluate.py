@@ -54,12 +54,12 @@ def number(text: str, name: str) -> float:
 
 
 def test_the_default_job_on_a_few_samples(tmp_path: Path) -> None:
-    done = command("evaluate", "--samples", "24", "--effort", "quick", cwd=tmp_path)
+    done = command("evaluate", "--samples", "12", "--effort", "quick", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert "l_inf 0.3" in done.stdout
-    assert re.search(r"samples\s+24", done.stdout)
-    x, y = (t[:24] for t in default_data())
+    assert re.search(r"samples\s+12", done.stdout)
+    x, y = (t[:12] for t in default_data())
     clean = float((default_network()(x).argmax(1) == y).float().mean())
     assert number(done.stdout, "clean accuracy") == pytest.approx(100 * clean, abs=0.01)
     report = evaluate(default_network(), (x, y), ms.Linf(0.3), effort=Effort.quick())

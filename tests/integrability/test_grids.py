@@ -16,6 +16,7 @@ from maxslope.integrability.variational import eliminate, normal_form
 VALUES = ("1", "3/2", "2", "3", "5")
 
 
+@pytest.mark.slow
 def test_kimura_grid() -> None:
     """100 linear networks with biases: 61 without solution, 38 in case 1, one tetrahedral."""
     cases: Counter[int] = Counter()
@@ -39,6 +40,7 @@ def test_kimura_on_schwarz_rows(n: int | None, row: str) -> None:
     assert liouvillian(hypergeometric(*row.split(), X)).n == n
 
 
+@pytest.mark.slow
 def test_whittaker_grid() -> None:
     """k = 1, 3, 5 and lambda^2 = p/q up to 6: 69 equations, 11 solvable."""
     s = Symbol("s", positive=True)

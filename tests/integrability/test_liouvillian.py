@@ -171,6 +171,7 @@ def test_coefficients_in_a_number_field() -> None:
     assert liouvillian(-1 + 0 * X, X).case == 1
 
 
+@pytest.mark.slow
 def test_quaternion_group() -> None:
     """Exponent differences 1/2, 1/2, 1/2: invariants of degree four form a plane."""
     found = liouvillian("-3/(16*x**2) - 3/(16*(x-1)**2) + 3/(16*x*(x-1))")

@@ -1,5 +1,6 @@
 """Where gradients are not to be trusted the effort is widened, said so, and can be replayed."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -7,6 +8,7 @@ import maxslope as ms
 from maxslope.data import default_data, default_network
 
 
+@pytest.mark.slow
 def test_a_rescued_effort_finds_what_gradients_inside_the_budget_miss():
     """The shipped network, trained for l_inf, masks its gradients in l_2: its boundary is nearer than they say."""
     model, (x, y) = default_network(), default_data()

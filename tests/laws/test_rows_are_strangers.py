@@ -73,32 +73,43 @@ def assert_same(part: AttackResult, whole: AttackResult, at: Tensor) -> None:
 
 # --- Law 2 -----------------------------------------------------------------------------------------------------------
 
-COMBINATIONS = [(norm, how) for norm in ("l_inf", "l_2", "l_1") for how in [*RECIPES, *EFFORTS]]
+COSTLY = {("l_2", "coordinate"), *((norm, how) for norm in ("l_2", "l_1") for how in EFFORTS)}
+COMBINATIONS = [
+    pytest.param(norm, how, marks=[pytest.mark.slow] if (norm, how) in COSTLY else [])
+    for norm in ("l_inf", "l_2", "l_1")
+    for how in [*RECIPES, *EFFORTS]
+]
 
 
 @pytest.mark.parametrize(("norm", "how"), COMBINATIONS)
 def test_a_sample_alone_in_company_and_in_another_order(norm: str, how: str) -> None:
     what = RECIPES.get(how) or EFFORTS[how]
     options = {"restarts": 2} if how in RECIPES else {}
-    everyone = torch.arange(64)
+    everyone = torch.arange(40)
     whole = run(everyone, norm, what, **options)
     if how in ("PGD", "semi-implicit", *EFFORTS):  # some of each; others are too weak for it in some norms
-        assert 0 < int(whole.broken.sum()) < 64
-    for at in ([1], [3], [40], [5, 61, 7, 33, 2, 18, 44]):
+        assert 0 < int(whole.broken.sum()) < 40
+    for at in ([1], [38], [5, 37, 7, 33, 2, 18, 24]):
         assert_same(run(torch.tensor(at), norm, what, **options), whole, torch.tensor(at))
-    shuffled = torch.randperm(64, generator=torch.Generator().manual_seed(1))
+    shuffled = torch.randperm(40, generator=torch.Generator().manual_seed(1))
     assert_same(run(shuffled, norm, what, **options), whole, shuffled)
 
 
 @pytest.mark.parametrize(
-    ("norm", "how"), [("l_inf", "PGD"), ("l_inf", "quick"), ("l_2", "PGD"), ("l_2", "semi-implicit")]
+    ("norm", "how", "many"),
+    [
+        ("l_inf", "PGD", 1000),
+        pytest.param("l_inf", "quick", 200, marks=pytest.mark.slow),
+        ("l_2", "PGD", 1000),
+        ("l_2", "semi-implicit", 1000),
+    ],
 )
-def test_a_sample_among_a_thousand(norm: str, how: str) -> None:
+def test_a_sample_among_many(norm: str, how: str, many: int) -> None:
     what = RECIPES.get(how) or EFFORTS[how]
-    whole = run(IDS, norm, what)
-    for at in ([999], [500], [3, 998, 64, 128, 501, 777, 250]):
+    whole = run(IDS[:many], norm, what)
+    for at in ([many - 1], [many // 2], [3, many - 2, 64, 128, many // 2 + 1, many - 33, 25]):
         assert_same(run(torch.tensor(at), norm, what), whole, torch.tensor(at))
-    backwards = IDS.flip(0)
+    backwards = IDS[:many].flip(0)
     assert_same(run(backwards, norm, what), whole, backwards)
 
 
@@ -123,9 +134,9 @@ def test_the_size_of_calls_changes_rounding_at_most(batch_size: int) -> None:
 
 @pytest.mark.parametrize("how", ["quick", "standard"])
 def test_a_row_of_a_report_does_not_depend_on_the_other_rows(how: str) -> None:
-    """The first 1, 7 and 64 of 1,000 samples, which are keyed by their place in the data."""
+    """The first 1, 7 and 64 samples of more, which are keyed by their place in the data."""
     radius = 0.1
-    count = 1000 if how == "quick" else 130
+    count = 200 if how == "quick" else 130
     y = Y.clone()
     y[::9] = (y[::9] + 1) % 5  # some are misclassified
     whole = evaluate(NET, (X[:count], y[:count]), ms.Linf(radius), effort=EFFORTS[how], seed=2, probe=False)
@@ -299,10 +310,11 @@ def test_verdicts_are_true_of_the_returned_points(norm: str, how: str) -> None:
     assert_verified(result, norm, at)
 
 
+@pytest.mark.slow
 def test_verdicts_are_true_of_exact_steps_in_a_norm_without_closed_forms() -> None:
-    at = torch.arange(14)
+    at = torch.arange(7)
     result = run(at, "l_1.5", Recipe("semi-implicit", 2, 1.0, None, starts.Uniform(0.5), CrossEntropy(), SemiImplicit))
-    assert 0 < int(result.broken.sum()) < 14
+    assert 0 < int(result.broken.sum()) < 7
     assert_verified(result, "l_1.5", at)
 
 
@@ -372,12 +384,13 @@ def counted(norm: str, how: Recipe | Effort, rows: int = 30, **options: object) 
     return attack(counting, x, y, limits, mask=Counting.mask(x[0]), **which, **options), counting
 
 
-@pytest.mark.parametrize("certify", [False, True])
 @pytest.mark.parametrize(
-    ("norm", "how"),
+    ("norm", "how", "certify"),
     [
-        (n, h) for n in ("l_inf", "l_2") for h in [*RECIPES, *EFFORTS] if (n, h) != ("l_2", "coordinate")
-    ],  # slow, one by one
+        *[("l_inf", h, True) for h in [*RECIPES, *EFFORTS]],
+        *[("l_2", h, False) for h in [*RECIPES, *EFFORTS] if h != "coordinate"],  # slow, one by one
+        *[("l_inf", "PGD", False), ("l_2", "PGD", True), ("l_2", "quick", True)],
+    ],
 )
 def test_counts_are_those_of_the_model(how: str, norm: str, certify: bool) -> None:
     """Sample by sample, where calls have one row and nothing fills them up.
@@ -386,7 +399,7 @@ def test_counts_are_those_of_the_model(how: str, norm: str, certify: bool) -> No
     of padding and then was not needed. Every call has the size of a tile.
     """
     what = RECIPES.get(how) or EFFORTS[how]
-    options = {"restarts": 3} if how in RECIPES else {"rows": 10}
+    options = {"restarts": 3} if how in RECIPES else {"rows": 7}
     result, counting = counted(norm, what, certify=certify, batch_size=1, **options)
     assert {i: int(n) for i, n in enumerate(result.forward)} == dict(counting.forward)
     assert {i: int(n) for i, n in enumerate(result.backward) if n} == dict(counting.backward)
@@ -417,11 +430,11 @@ def test_a_run_of_n_steps_costs_n_backward_and_one_more_forward(how: str, certif
 def test_samples_that_fall_leave_at_once() -> None:
     """A sample broken at step k of a run has cost k + 1 gradients there, the last one at the point that breaks it."""
     x = torch.tensor([[0.50], [0.42], [0.30]])
-    model = lambda z: torch.cat([z, 0.35 + 0 * z], 1)  # noqa: E731  # breaks below 0.35
+    model = lambda z: torch.cat([z, 0.355 + 0 * z], 1)  # noqa: E731  # breaks below 0.355
     result = attack(model, x, torch.tensor([0, 0, 1]), ms.Linf(0.2), recipe=recipes.ifgsm(20), certify=False)
-    # steps of 0.01: sample 0 needs 16 of them, sample 1 needs 8, sample 2 (label 1) breaks above 0.35 after 6
+    # steps of 0.01: sample 0 needs 15 of them, sample 1 needs 7, sample 2 (label 1) breaks above 0.355 after 6
     assert result.broken.tolist() == [True] * 3
-    assert result.backward.tolist() == [17, 9, 7] or result.backward.tolist() == [16, 8, 6]
+    assert result.backward.tolist() == [16, 8, 7]
     assert torch.equal(result.forward, result.backward + 1)
 
 

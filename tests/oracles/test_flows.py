@@ -123,6 +123,7 @@ def test_2_the_explicit_scheme_chatters_with_amplitude_tau() -> None:
 X3 = f64([0.9, -0.5, 0.33], [0.5, 0.1, -0.25])
 
 
+@pytest.mark.slow
 def test_3_to_the_center() -> None:
     """u = x (1 - t / |x|)^+ in l_2: exact on the way, within tau at the center, so of first order."""
     energy = Quadratic(torch.eye(3, dtype=torch.float64))
@@ -152,6 +153,7 @@ def water(x: Tensor, t: float) -> Tensor:
     return out
 
 
+@pytest.mark.slow
 def test_4_water_filling() -> None:
     """u_i = sign(x_i) min(|x_i|, lam(t)) in l_1: within tau, first order."""
     x = f64([0.9, -0.5, 0.33, 0.61], [0.3, 0.31, -0.29, 0.05])
