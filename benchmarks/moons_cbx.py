@@ -2,16 +2,17 @@
 
 The loop runs consensus-based search with the package `cbx` (import name cbx), 30 particles and 30 inner iterations,
 one initial value at a time, as published code for arXiv:2406.05376 does; ours runs (a) the same search batched over
-rows and (b) Newton's method (GELU), where the energy is smooth. Same networks, initial values, budget and step sizes;
-both in one run, one thread, best of three. Prints the cost per (initial value, step), and the mean largest difference
-between the explicit scheme and each minimizing movement.
+rows (at most 200) and (b) Newton's method. Same networks, initial values, budget and step sizes; both by turns in one
+run, one thread. Prints medians of the cost per (initial value, step) and of the ratios of each turn, and the mean
+largest difference between the explicit scheme and each minimizing movement: cbx, consensus, newton.
 
     pip install "maxslope[flows]" cbx==1.0.4
-    python benchmarks/moons_cbx.py [initial values of the loop] [rows of ours]
+    python benchmarks/moons_cbx.py [initial values of the loop] [rows of ours] [turns]
 """
 
 import sys
 import time
+from statistics import median
 
 import torch
 from cbx.dynamics import CBO
@@ -74,40 +75,48 @@ def ours(energy: SquaredError, x0: torch.Tensor, tau: float, inner: Inner) -> to
     return flow(constrained, x0, scheme=MinimizingMovement(tau, inner=inner, nodes=0), until=UNTIL).points
 
 
-def timed(call, rows: int, tau: float, repeats: int) -> tuple[float, torch.Tensor]:  # type: ignore[no-untyped-def]
-    """Milliseconds per (initial value, step), the best of several runs, and the points."""
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        points = call()
-        best = min(best, time.perf_counter() - start)
-    return 1e3 * best / (rows * round(UNTIL / tau)), points
+def timed(call, rows: int, tau: float) -> tuple[float, torch.Tensor]:  # type: ignore[no-untyped-def]
+    """Milliseconds per (initial value, step), and the points."""
+    start = time.perf_counter()
+    points = call()
+    return 1e3 * (time.perf_counter() - start) / (rows * round(UNTIL / tau)), points
+
+
+def case(name: str, energy: SquaredError, x: torch.Tensor, tau: float, few: int, pairs: int) -> str:
+    """One line: medians over pairs of runs, the loop and ours by turns."""
+    part, x_few = energy.take(torch.arange(few)), x[:few]
+    torch.manual_seed(0)
+    solvers = {"consensus": Consensus(particles=PARTICLES, iterations=ITERATIONS), "newton": Newton()}
+    costs: dict[str, list[float]] = {"cbx": [], "consensus": [], "newton": []}
+    points: dict[str, torch.Tensor] = {}
+    for _ in range(pairs):
+        ms, points["cbx"] = timed(lambda: loop(part, x_few, tau), few, tau)
+        costs["cbx"].append(ms)
+        for kind, inner in solvers.items():
+            rows = min(len(x), 200) if kind == "consensus" else len(x)
+            own, start = energy.take(torch.arange(rows)), x[:rows]
+            ms, points[kind] = timed(lambda: ours(own, start, tau, inner), rows, tau)  # noqa: B023
+            costs[kind].append(ms)
+    box = part.within(Linf(EPS, box=None).around(x_few))
+    explicit = flow(box, x_few, scheme=Explicit(tau), until=UNTIL).points
+    gaps = [float((explicit - points[kind][:, :few]).abs().amax((0, 2)).mean()) for kind in costs]
+    ratios = {k: median(a / b for a, b in zip(costs["cbx"], costs[k], strict=True)) for k in solvers}
+    return (
+        f"{name:7}  {tau:.5f}  {median(costs['cbx']):8.2f}  {median(costs['consensus']):9.3f}  "
+        f"{median(costs['newton']):8.4f}  {ratios['consensus']:6.0f}x  {ratios['newton']:6.0f}x  "
+        + "  ".join(f"{gap:.5f}" for gap in gaps)
+    )
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    few, many = (int(a) for a in (sys.argv[1:3] or ("5", "1000")))
+    few, many, pairs = (int(a) for a in (*sys.argv[1:], *("2", "1000", "3")[len(sys.argv) - 1 :]))
     print(f"cbx, one by one: {few} initial values; ours: {many} rows at once; times in ms per (initial value, step)")
-    print("network  tau      cbx loop   consensus   newton    ratios          difference to explicit")
+    print("network  tau      cbx loop   consensus   newton    ratios          differences to the explicit scheme")
     for name, activation in (("ReLU", nn.ReLU), ("GELU", nn.GELU)):
         energy, x = problem(train(activation), many)
-        part, x_few = energy.take(torch.arange(few)), x[:few]
         for tau in (0.05, 0.0125, 0.00625):
-            torch.manual_seed(0)
-            ms_cbx, points = timed(lambda: loop(part, x_few, tau), few, tau, 1)  # noqa: B023
-            box = energy.within(Linf(EPS, box=None).around(x))
-            explicit = flow(box, x, scheme=Explicit(tau), until=UNTIL).points[:, :few]
-            gap = [float((explicit - points).abs().amax((0, 2)).mean())]
-            cost = []
-            for inner in (Consensus(particles=PARTICLES, iterations=ITERATIONS), Newton()):
-                rows = min(many, 200) if isinstance(inner, Consensus) else many
-                own, start = energy.take(torch.arange(rows)), x[:rows]
-                ms, points = timed(lambda: ours(own, start, tau, inner), rows, tau, 2)  # noqa: B023
-                cost.append(ms)
-                gap.append(float((explicit - points[:, :few]).abs().amax((0, 2)).mean()))
-            ratios = "  ".join(f"{ms_cbx / c:6.0f}x" for c in cost)
-            gaps = "  ".join(f"{g:.5f}" for g in gap)
-            print(f"{name:7}  {tau:.5f}  {ms_cbx:8.2f}  {cost[0]:9.3f}  {cost[1]:8.4f}  {ratios}  {gaps}", flush=True)
+            print(case(name, energy, x, tau, few, pairs), flush=True)
 
 
 if __name__ == "__main__":

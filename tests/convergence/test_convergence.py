@@ -69,7 +69,7 @@ def test_first_order_on_a_quadratic_with_sliding() -> None:
     a = torch.randn(3, 3, generator=g, dtype=torch.float64)
     A, x = a @ a.T + 0.5 * torch.eye(3, dtype=torch.float64), torch.randn(8, 3, generator=g, dtype=torch.float64)
     schemes = {"explicit": Explicit, "semi-implicit": SemiImplicit}
-    study = convergence(Quadratic(A), x, schemes, TAUS, lambda t: piecewise_linear(A, x, t), until=1.0)
+    study = convergence(Quadratic(A), x, schemes, TAUS[:4], lambda t: piecewise_linear(A, x, t), until=1.0)
     assert all(study.orders[name][0] >= 0.95 for name in schemes)
 
 

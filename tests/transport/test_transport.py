@@ -14,6 +14,7 @@ from maxslope.report.moons import SquaredError, data, train
 from maxslope.schemes import Explicit
 from maxslope.spaces import Lp
 from maxslope.transport import Cloud, Potential, adversary, cloud_space, clouds, distance, dual, particle_speeds
+from maxslope.transport.adversary import affordable
 
 
 @cache
@@ -125,19 +126,32 @@ def test_risk_of_the_everyone_for_himself_adversary_is_the_mean_of_pointwise_one
     assert distance(cloud, whole.cloud, math.inf, Lp(2)) <= 0.2 + 1e-9
 
 
-def test_shared_budget_attains_at_least_the_risk() -> None:
+@pytest.mark.parametrize("r", [1, 2, 3])
+def test_shared_budget_attains_at_least_the_risk(r: float) -> None:
     energy, cloud = moons()
     each = adversary(energy, cloud, r=math.inf, norm=Lp(2), eps=0.15)
-    shared = adversary(energy, cloud, r=2, norm=Lp(2), eps=0.15)
-    from_each = adversary(energy, cloud, r=2, norm=Lp(2), eps=0.15, start=each.cloud)
-    assert distance(cloud, shared.cloud, 2, Lp(2)) <= 0.15 + 1e-9
-    assert distance(cloud, from_each.cloud, 2, Lp(2)) <= 0.15 + 1e-9
-    assert from_each.risk >= each.risk
-    assert max(shared.risk, from_each.risk) >= each.risk
+    shared = adversary(energy, cloud, r=r, norm=Lp(2), eps=0.15)
+    assert distance(cloud, shared.cloud, r, Lp(2)) <= 0.15 + 1e-9
     assert shared.risk > each.risk  # here it pays to leave some particles alone
     assert float(shared.curve.speed.max()) <= 1 + 1e-6
-    total = adversary(energy, cloud, r=1, norm=Lp(2), eps=0.15)
-    assert distance(cloud, total.cloud, 1, Lp(2)) <= 0.15 + 1e-9
+    alone = adversary(energy, cloud, r=r, norm=Lp(2), eps=0.15, start=cloud)
+    assert alone.risk <= shared.risk + 1e-12
+
+
+def test_choices_under_a_shared_budget_against_all_choices() -> None:
+    """Of low mean value for what they cost: no choice that costs at most as much is better."""
+    g = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        values, costs = torch.randn(3, 5, generator=g).double(), 2.5 * torch.rand(3, 5, generator=g).double()
+        costs[0] = 0
+        which = affordable(values, costs)
+        row = torch.arange(5)
+        spent, value = float(costs[which, row].mean()), float(values[which, row].mean())
+        assert spent <= 1
+        every = torch.tensor(list(itertools.product(range(3), repeat=5)))
+        fair = costs[every, row].mean(1) <= spent + 1e-12
+        assert value <= float(values[every, row].mean(1)[fair].min()) + 1e-12
+    assert affordable(torch.zeros(1, 2).double(), torch.full((1, 2), 3.0).double()).tolist() == [0, 0]
 
 
 def test_dual_bounds_the_shared_budget_from_above() -> None:
@@ -167,7 +181,7 @@ def test_images() -> None:
     energy = Loss(default_network(), y, Margin())
     cloud = Cloud(x, y)
     each = adversary(energy, cloud, r=math.inf, norm=Lp(2), eps=1.0, steps=5, box=(0.0, 1.0))
-    shared = adversary(energy, cloud, r=2, norm=Lp(2), eps=1.0, steps=5, box=(0.0, 1.0), start=each.cloud)
+    shared = adversary(energy, cloud, r=2, norm=Lp(2), eps=1.0, steps=5, box=(0.0, 1.0))
     assert shared.risk >= each.risk
     assert distance(cloud, shared.cloud, 2, Lp(2)) <= 1 + 1e-4
     assert float(shared.cloud.points.min()) >= 0
@@ -179,7 +193,7 @@ def test_misuse() -> None:
     with pytest.raises(ValueError, match="eps"):
         adversary(energy, cloud, r=2, norm=Lp(2), eps=-1.0)
     with pytest.raises(ValueError, match="start"):
-        adversary(energy, cloud, r=1, norm=Lp(2), eps=1.0, start=cloud)
+        adversary(energy, cloud, r=1, norm=Lp(2), eps=1.0, start=Cloud(torch.full((3, 2), 3.0), cloud.labels))
     with pytest.raises(ValueError, match="single row"):
         Potential(energy).evaluate(torch.ones(2, 3, 2))
     with pytest.raises(ValueError, match="positive"):

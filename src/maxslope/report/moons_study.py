@@ -122,7 +122,7 @@ def orders(net: nn.Module, rows: int = 40) -> Convergence:
     return convergence(energy.take(keep), x[keep], schemes, taus, path, until=0.3)
 
 
-def geometries(net: nn.Module, rows: int = 10, tau: float = 0.02) -> list[dict[str, float | str]]:
+def geometries(net: nn.Module, rows: int = 10, tau: float = 0.05) -> list[dict[str, float | str]]:
     """The three schemes in l_1, l_2 and l_inf, and rates from 2 to inf in l_2, with budgets of the same norm."""
     energy, x = problem(net, rows)
     records: list[dict[str, float | str]] = []
@@ -130,7 +130,7 @@ def geometries(net: nn.Module, rows: int = 10, tau: float = 0.02) -> list[dict[s
     for p, rate in cases:
         space = Lp(p)
         domain = Budget(space, EPS, None).around(x)
-        inner = Newton() if math.isinf(p) else Descent(restarts=0, iterations=20, tolerance=1e-4)
+        inner = Newton() if math.isinf(p) else Descent(restarts=0, iterations=10, tolerance=1e-4)
         schemes: dict[str, Scheme] = {
             "explicit": Explicit(tau, space, rate),
             "semi-implicit": SemiImplicit(tau, space, rate),

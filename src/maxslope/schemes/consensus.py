@@ -13,6 +13,8 @@ from maxslope._rows import column, flat
 from maxslope.schemes.inner import Inner, Problem, Solution
 from maxslope.sets import Set
 
+_POINTS = 4096  # of a block of rows on a processor
+
 
 @dataclass(frozen=True)
 class Consensus(Inner):
@@ -46,7 +48,15 @@ class Consensus(Inner):
     seed: int = 0
 
     def solve(self, problem: Problem) -> Solution:
-        """See :class:`Inner`."""
+        """See :class:`Inner`; rows go in blocks whose swarms stay in the cache of a processor."""
+        rows = torch.arange(problem.x.shape[0], device=problem.x.device)
+        blocks = torch.split(rows, max(1, _POINTS // self.particles)) if problem.x.device.type == "cpu" else (rows,)
+        if len(blocks) == 1:
+            return self._search(problem)
+        found = [self._search(problem.take(block)) for block in blocks]
+        return Solution(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+    def _search(self, problem: Problem) -> Solution:
         x = problem.x
         rows, n = x.shape[0], self.particles
         owner = torch.arange(rows, device=x.device).repeat_interleave(n)

@@ -75,12 +75,15 @@ def certified(problem: Problem, z: Tensor, gradient: Tensor, tolerance: float) -
 
     No feasible direction then improves the linearized energy by more: a first-order certificate, ``[rows]``.
     """
-    gap = problem.region.gap(gradient, z)
-    g0 = problem.evaluation.gradient
-    scale = inner(g0, problem.x - problem.region.minimize_linear(g0))
     tiny = torch.finfo(z.dtype).eps
-    rounding = 64 * tiny * inner(gradient.abs(), z.abs()) + tiny**2  # energies below eps^2 count as zero
-    return gap <= tolerance * scale + rounding
+    rounding = 64 * tiny * inner(gradient.abs(), z.abs())
+    return problem.region.gap(gradient, z) <= bound_of_gap(problem, tolerance) + rounding
+
+
+def bound_of_gap(problem: Problem, tolerance: float) -> Tensor:
+    """``tolerance`` times the linear gap at the center, and the least gap that counts, ``[rows]``."""
+    e, tiny = problem.evaluation, torch.finfo(problem.x.dtype).eps
+    return tolerance * problem.region.gap(e.gradient, problem.x) + tiny**2  # energies below eps^2 count as zero
 
 
 @dataclass(frozen=True)

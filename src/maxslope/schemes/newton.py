@@ -1,19 +1,22 @@
-"""Exact minimization of quadratic models over boxes, for small dimensions."""
+"""Newton's method in a box, which sees kinks, for small dimensions."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from maxslope._rows import choose, flat
-from maxslope.energies import Evaluation
-from maxslope.schemes.inner import Inner, Problem, Solution, certified
+from maxslope.schemes.inner import Inner, Problem, Solution, bound_of_gap
+from maxslope.schemes.models import minimize_model, minimize_planes, mixtures
 from maxslope.sets import Box
 
 _MOST = 6
+_NEAR = 1e-4  # of the radius: how near the two sides of a kink are when it counts as found
+_MISSES = 7  # models in a row that may fail before a row gives up: a corner, where more than two pieces meet
+_BEYOND = 0.05  # of the distances of the two points from the kink: how far past it a trial goes
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,13 @@ class Newton(Inner):
     The first trial is the vertex of the linearized energy; where the gradient there still points out of the box, one
     evaluation is all. Elsewhere the model <g, s> + <s, H s> / 2 is minimized over the part of the box within the
     trust region by going through all 3^d sets of active bounds, with H from differences of gradients (d evaluations).
-    Solved means a certified first-order point, as for :class:`Descent`.
+    A trial that the model promised and the energy refused often lies beyond a kink. Then the next model is the larger
+    of the two linearizations, on this side and on that, minimized exactly as well, at one evaluation; trials fall by
+    turns on either side of the kink and close in on it.
+
+    Solved means a certified first-order point, as for :class:`Descent`; or, at a kink, that some mixture of the two
+    gradients is certified, with points not further apart than 1e-4 of the step; or that no model improves the energy
+    by more than its rounding.
 
     Args:
         iterations: models a row may take.
@@ -33,7 +42,8 @@ class Newton(Inner):
         ValueError: in ``solve``, if the region is no box (an l_inf step within a box or an l_inf budget) or the
             dimension exceeds 6.
 
-    Source: an exhaustive active-set method: a minimizer over a box solves the model on its free coordinates.
+    Source: an exhaustive active-set method, and cutting planes as in bundle methods (Lemarechal 1975); mixtures of
+    gradients at points nearby by Goldstein, Optimization of Lipschitz continuous functions (1977).
     """
 
     iterations: int = 12
@@ -47,108 +57,151 @@ class Newton(Inner):
                 f"Newton minimizes over boxes in at most {_MOST} dimensions, got {type(problem.region).__name__} in "
                 f"{d}; use Descent or Consensus for other norms and larger dimensions."
             )
-        run = _Run(problem)
+        run = _Run(problem, problem.region, self.tolerance)
         for _ in range(self.iterations):
-            if not run.advance(self.tolerance):
+            if not run.advance():
                 break
-        solved = certified(problem, run.z, run.gradient, self.tolerance)
-        return Solution(run.z, run.value, solved, run.spent, run.spent)
+        run.certify()
+        return Solution(run.best.z.reshape(problem.x.shape), run.best.value, run.solved, run.spent, run.spent)
+
+
+class _Planes(NamedTuple):
+    """Linearizations of the energy, one for each row: points and gradients ``[rows, d]``, values and gaps ``[rows]``.
+
+    The gap is max { <g, z - w> : lo <= w <= hi }, less what rounding makes of it.
+    """
+
+    z: Tensor
+    value: Tensor
+    gradient: Tensor
+    gap: Tensor
+
+    def take(self, index: Tensor) -> _Planes:
+        return _Planes(*(t[index] for t in self))
+
+    def put(self, index: Tensor, rows: _Planes) -> None:
+        for whole, part in zip(self, rows, strict=True):
+            whole[index] = part
+
+    def where(self, mask: Tensor, other: _Planes) -> _Planes:
+        """These where ``mask`` holds, ``other`` elsewhere."""
+        return _Planes(*(choose(mask, a, b) for a, b in zip(self, other, strict=True)))
 
 
 class _Run:
-    """The best points so far, their gradients, and how far the model is trusted around them."""
+    """The best points so far, those beyond a kink, and how far the quadratic model is trusted."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, box: Box, tolerance: float) -> None:
         e = problem.evaluation
-        self.z, self.value, self.gradient = problem.x.clone(), e.value.clone(), e.gradient.clone()
+        self.problem = problem
+        self.lo, self.hi = (flat(b.expand_as(problem.x)) for b in (box.lo, box.hi))
+        x, g = flat(problem.x), flat(e.gradient)
+        self.best = _Planes(x.clone(), e.value.clone(), g.clone(), gap_in_box(x, g, self.lo, self.hi))
+        self.far = _Planes(*(t.clone() for t in self.best))
+        self.bound = bound_of_gap(problem, 0.3 * tolerance)
         self.trust = problem.radius.clone()
-        self.spent = torch.zeros_like(self.value, dtype=torch.int64)
-        self.done = torch.zeros_like(self.value, dtype=torch.bool)
-        vertex = problem.region.minimize_linear(e.gradient)
-        self._try(torch.arange(len(self.value), device=vertex.device), choose(e.value.isfinite(), vertex, problem.x))
+        self.kink = torch.zeros_like(e.value, dtype=torch.bool)
+        self.solved, self.missed = self.kink.clone(), torch.zeros_like(e.value, dtype=torch.int64)
+        self.spent = torch.zeros_like(e.value, dtype=torch.int64)
+        vertex = torch.where(g > 0, self.lo, torch.where(g < 0, self.hi, x))
+        every = torch.arange(x.shape[0], device=x.device)
+        self._try(every, choose(e.value.isfinite(), vertex, x))
 
-    def advance(self, tolerance: float) -> bool:
+    def advance(self) -> bool:
         """One model for every row that is not done; return whether any was left."""
-        self.done = self.done | certified(self.problem, self.z, self.gradient, 0.3 * tolerance)
-        index = (~self.done).nonzero().squeeze(1)
+        self.certify()
+        index = (~self.solved & (self.missed < _MISSES)).nonzero().squeeze(1)
         if not index.numel():
             return False
-        part = self.problem.take(index)
-        assert isinstance(part.region, Box)
-        z, trust = flat(self.z[index]), self.trust[index][:, None]
-        lo = torch.maximum(flat(part.region.lo), z - trust) - z
-        hi = torch.minimum(flat(part.region.hi), z + trust) - z
-        H = self._hessian(index, part)
-        step = minimize_model(flat(self.gradient[index]), H, lo.clamp_max(0), hi.clamp_min(0))
-        good = self._try(index, part.region.project((z + step).reshape(part.x.shape)))
-        self.trust[index] = torch.where(good, self.trust[index] * 2, self.trust[index] / 4)
-        tiny = 4 * torch.finfo(z.dtype).eps * (1 + z.abs().amax(1))
-        self.done[index] = (self.trust[index] <= tiny) | (step.abs().amax(1) <= tiny)
+        at_kink = self.kink[index]
+        step = torch.empty_like(self.best.z[index])
+        smooth, kinks = (mask.nonzero().squeeze(1) for mask in (~at_kink, at_kink))
+        if smooth.numel():
+            step[smooth] = self._by_curvature(index[smooth])
+        if kinks.numel():
+            step[kinks] = self._between_planes(index[kinks])
+        trust = self.trust[index]
+        good, beyond = self._try(index, self.best.z[index] + step)
+        self.trust[index] = torch.where(at_kink, trust, torch.where(good, 2 * trust, trust / 4))
+        self.kink[index] = torch.where(good, at_kink, beyond)
+        self.missed[index] = torch.where(good, 0, self.missed[index] + 1)
         return True
 
-    def _try(self, index: Tensor, trial: Tensor) -> Tensor:
-        """Evaluate; keep what is lower, or as low to rounding and flatter. Return which steps were kept."""
-        e: Evaluation = self.problem.energy.take(index).evaluate(trial)
-        self.spent[index] += 1
-        finite = e.value.isfinite() & flat(e.gradient).isfinite().all(1)
-        old = self.value[index]
-        rounding = 8 * torch.finfo(trial.dtype).eps * old.abs()
-        part_gap = take_gap(self.problem, index, self.z[index], self.gradient[index])
-        new_gap = take_gap(self.problem, index, trial, e.gradient)
-        level = e.value <= old + rounding
-        good = finite & ((e.value < old - rounding) | (level & (new_gap < part_gap)))
-        self.z[index] = choose(good, trial, self.z[index])
-        self.value[index] = torch.where(good, e.value, old)
-        self.gradient[index] = choose(good, e.gradient, self.gradient[index])
-        return good
+    def certify(self) -> None:
+        """Mark the rows whose gap, or that of a mixture of the two gradients at a kink, is within its bound."""
+        self.solved = self.solved | (self.best.gap <= self.bound)
+        near = (self.best.z - self.far.z).abs().amax(1) <= _NEAR * self.problem.radius
+        index = (self.kink & near & ~self.solved).nonzero().squeeze(1)
+        if not index.numel():
+            return
+        z, lo, hi = (t[index][:, None] for t in (self.best.z, self.lo, self.hi))
+        mixed = mixtures(self.best.gradient[index], self.far.gradient[index])
+        self.solved[index] = gap_in_box(z, mixed, lo, hi).amin(1) <= self.bound[index]
 
-    def _hessian(self, index: Tensor, part: Problem) -> Tensor:
+    def _by_curvature(self, index: Tensor) -> Tensor:
+        """Steps of the quadratic model; rows that it does not improve beyond rounding are solved."""
+        best, trust = self.best.take(index), self.trust[index][:, None]
+        lo = (torch.maximum(self.lo[index], best.z - trust) - best.z).clamp_max(0)
+        hi = (torch.minimum(self.hi[index], best.z + trust) - best.z).clamp_min(0)
+        H = self._hessian(index, best)
+        step = minimize_model(best.gradient, H, lo, hi)
+        gain = -((best.gradient + (step[:, None] @ H).squeeze(1) / 2) * step).sum(1)
+        free = step.abs().amax(1) < trust[:, 0]
+        self.solved[index] = free & (gain <= 8 * torch.finfo(step.dtype).eps * best.value.abs())
+        return step
+
+    def _between_planes(self, index: Tensor) -> Tensor:
+        """Steps of the larger of two linearizations, to just past where they meet, on the side of the farther point."""
+        best, far = self.best.take(index), self.far.take(index)
+        way, turn = far.z - best.z, far.gradient - best.gradient
+        ahead = (best.value - far.value + (far.gradient * way).sum(1)).clamp_min(0)
+        lo, hi = self.lo[index] - best.z, self.hi[index] - best.z
+        step, balance = minimize_planes(best.gradient, far.gradient, ahead, lo, hi)
+        over = ((turn * way).sum(1) - ahead).abs()  # by how much the planes differ at the far point
+        slope = (balance * turn).sum(1)
+        past = _BEYOND * (over + ahead) * (over - ahead).sign() / torch.where(slope == 0, torch.inf, slope)
+        return step + balance * past[:, None]
+
+    def _try(self, index: Tensor, trial: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate; keep what is lower, or as low to rounding and flatter. Return what was kept and what fell beyond.
+
+        At a kink a trial is beyond if its gradient is nearer to the one of the far side. The pair keeps one point on
+        either side: what was best becomes the far one if a better point lies there.
+        """
+        lo, hi = self.lo[index], self.hi[index]
+        trial = torch.minimum(torch.maximum(trial, lo), hi)
+        e = self.problem.energy.take(index).evaluate(trial.reshape(-1, *self.problem.x.shape[1:]))
+        self.spent[index] += 1
+        g = flat(e.gradient)
+        new, old, far = (
+            _Planes(trial, e.value, g, gap_in_box(trial, g, lo, hi)),
+            self.best.take(index),
+            self.far.take(index),
+        )
+        finite = e.value.isfinite() & g.isfinite().all(1)
+        rounding = 8 * torch.finfo(trial.dtype).eps * old.value.abs()
+        level = (new.value <= old.value + rounding) & (new.gap < old.gap)
+        good = finite & ((new.value < old.value - rounding) | level)
+        near, away = ((g - other).abs().amax(1) for other in (old.gradient, far.gradient))
+        beyond = finite & (~self.kink[index] | (away < near))
+        self.best.put(index, new.where(good, old))
+        self.far.put(index, old.where(good, new).where(beyond, far))
+        return good, beyond
+
+    def _hessian(self, index: Tensor, best: _Planes) -> Tensor:
         """Differences of gradients, ``[k, d, d]`` and symmetric, d evaluations a row."""
-        z = flat(self.z[index])
-        k, d = z.shape
-        h = torch.finfo(z.dtype).eps ** (1 / 3) * 0.1
-        owner = torch.arange(k, device=z.device).repeat_interleave(d)
-        shifted = z[owner] + h * torch.eye(d, dtype=z.dtype, device=z.device).repeat(k, 1)
-        g = part.energy.take(owner).evaluate(shifted.reshape(k * d, *part.x.shape[1:])).gradient
+        k, d = best.z.shape
+        h = torch.finfo(best.z.dtype).eps ** (1 / 3) * 0.1
+        shifted = best.z[:, None] + h * torch.eye(d, dtype=best.z.dtype, device=index.device)
+        points = shifted.reshape(-1, *self.problem.x.shape[1:])
+        g = self.problem.energy.take(index.repeat_interleave(d)).evaluate(points).gradient
         self.spent[index] += d
-        H = (g.reshape(k, d, d) - flat(self.gradient[index])[:, None, :]) / h
+        H = (g.reshape(k, d, d) - best.gradient[:, None, :]) / h
         symmetric: Tensor = (H + H.mT) / 2
         return symmetric
 
 
-def take_gap(problem: Problem, index: Tensor, z: Tensor, gradient: Tensor) -> Tensor:
-    """The linear gap over the regions of the rows ``index``."""
-    return problem.region.take(index).gap(gradient, z)
-
-
-def minimize_model(g: Tensor, H: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
-    """Return the global minimizer of <g, s> + <s, H s> / 2 over lo <= s <= hi, for any symmetric H.
-
-    Some minimizer lies in the relative interior of a face on which H is positive definite, or at a vertex: every face
-    is tried, 3^d small linear systems for all rows at once.
-
-    Args:
-        g: ``[rows, d]``.
-        H: ``[rows, d, d]``.
-        lo: at most 0, ``[rows, d]``.
-        hi: at least 0, ``[rows, d]``.
-
-    >>> minimize_model(torch.ones(1, 1), torch.full((1, 1, 1), 4.0), -torch.ones(1, 1), torch.ones(1, 1))
-    tensor([[-0.2500]])
-    """
-    d = g.shape[1]
-    best, least = torch.zeros_like(g), torch.zeros_like(g[:, 0])
-    for face in itertools.product((-1, 0, 1), repeat=d):
-        at = torch.tensor(face, device=g.device)
-        s = torch.where(at < 0, lo, torch.where(at > 0, hi, torch.zeros_like(g)))
-        free = (at == 0).nonzero().squeeze(1)
-        if free.numel():
-            rhs = -(g + (H @ s[:, :, None]).squeeze(2))[:, free]
-            solution, info = torch.linalg.solve_ex(H[:, free][:, :, free], rhs[:, :, None])
-            s = s.index_copy(1, free, torch.where((info == 0)[:, None], solution.squeeze(2), torch.nan))
-        inside = ((s >= lo) & (s <= hi)).all(1)
-        value = (g * s).sum(1) + (s * (H @ s[:, :, None]).squeeze(2)).sum(1) / 2
-        better = inside & (value < least)
-        best, least = torch.where(better[:, None], s, best), torch.where(better, value, least)
-    return best
+def gap_in_box(z: Tensor, g: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
+    """The linear gap max { <g, z - w> : lo <= w <= hi } over the last axis, less its rounding."""
+    rounding = 64 * torch.finfo(z.dtype).eps * (g.abs() * z.abs()).sum(-1)
+    return torch.where(g > 0, g * (z - lo), torch.where(g < 0, g * (z - hi), 0.0 * g)).sum(-1) - rounding

@@ -33,11 +33,11 @@ class Box(Set):
     hi: Tensor
 
     def __post_init__(self) -> None:
-        bad = ~(self.lo <= self.hi)
-        if bool(bad.any()):
+        good = self.lo <= self.hi
+        if not bool(good.all()):
             raise ValueError(
-                f"A box needs lo <= hi everywhere, got {int(bad.sum())} coordinates with lo > hi (or NaN): the set is "
-                "empty. Is the center inside the box of the inputs?"
+                f"A box needs lo <= hi everywhere, got {int((~good).sum())} coordinates with lo > hi (or NaN): the set "
+                "is empty. Is the center inside the box of the inputs?"
             )
 
     def project(self, x: Tensor) -> Tensor:

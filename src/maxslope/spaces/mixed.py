@@ -88,7 +88,7 @@ class Mixed(Space):
         size = math.prod(v.shape[a] for a in axes)
         inverse = [order.index(a) for a in range(v.ndim)]
         # contiguous, or sums over one row would be taken in another order than over many
-        grouped = moved.reshape(v.shape[0], moved[0].numel() // max(size, 1), size).contiguous()
+        grouped = moved.reshape(v.shape[0], math.prod(moved.shape[1:]) // max(size, 1), size).contiguous()
         return grouped, lambda g: g.reshape(moved.shape).permute(inverse)
 
     def _by_group(self, v: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:

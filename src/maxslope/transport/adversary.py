@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from maxslope._status import Status
 from maxslope.curve import Curve
 from maxslope.energies import Energy
 from maxslope.loop import flow
@@ -26,7 +27,7 @@ class Adversary:
         cloud: the perturbed cloud.
         risk: the mean of -E at its points, the adversarial risk attained.
         errors: the share of points at which the goal of E is reached.
-        curve: the curve of clouds, one row.
+        curve: the curve of clouds that starts at mu_0, or at the given start; one row.
     """
 
     cloud: Cloud
@@ -46,12 +47,16 @@ def adversary(
     box: tuple[float, float] | None = None,
     start: Cloud | None = None,
 ) -> Adversary:
-    """Follow the W_r flow of the potential energy for as long as W_r(mu, mu_0) <= eps allows, and stay there.
+    """Follow the W_r flow of the potential energy for as long as W_r(mu, mu_0) <= eps allows.
 
     The curve has unit W_r speed. For r = inf every particle follows its own flow in its own ball, and the result is the
     average of pointwise suprema: the inner problem of adversarial training. For r = p of the norm the budget is one
     ball of the whole cloud, with the exact semi-implicit step, and the flow goes on along its sphere until time
-    2 eps. For other r < inf it stops at time eps, when the budget is spent, so that nothing is ever projected.
+    2 eps. For other r < inf it stops when the budget that its start left is spent, so that nothing is projected.
+
+    W_r <= W_inf: whatever everyone may do alone, all may do together. For r < inf a second flow therefore starts where
+    the adversary in W_inf of the same radius ends, and the risk is at least that of W_inf. Each particle takes the
+    best of all points it visited; for r < inf, at one price per |d_i|^r for all, such that the budget suffices.
 
     Args:
         energy: E, row for row with the cloud.
@@ -61,67 +66,140 @@ def adversary(
         eps: the radius in W_r, at least 0.
         steps: until the budget can be spent; the run may be twice as long.
         box: where particles may be.
-        start: a cloud to start from, in the budget; mu_0 by default.
+        start: a cloud in the budget and the only one to start from; by default, for r < inf, the two above.
 
     Returns:
-        An :class:`Adversary`; the best cloud along the curve.
+        An :class:`Adversary`.
 
     Raises:
-        ValueError: if eps is negative or not finite, or a start is given where no budget is enforced.
+        ValueError: if eps is negative or not finite, or the start is outside the budget.
 
     Source: arXiv:2406.05376, section 5 (distributional adversaries).
+
+    >>> from maxslope.energies import Linear
+    >>> cloud = Cloud(torch.zeros(2, 2), torch.zeros(2))
+    >>> found = adversary(Linear(torch.tensor([[0.0, 1.0], [1.0, 0.0]])), cloud, r=2, norm=Lp(2), eps=0.5)
+    >>> round(found.risk, 4)
+    0.5
     """
     if not 0 <= eps < math.inf:
         raise ValueError(f"The radius of a distributional adversary is finite and not negative, got eps={eps!r}.")
-    flat_ball = r == norm.p
-    if start is not None and not (flat_ball or math.isinf(r)):
-        raise ValueError(f"Another start needs an enforced budget: r = p or r = inf, got r={r!r} and {norm!r}.")
-    x = cloud.row
-    space = cloud_space(x.shape[1], x.ndim - 2, r, norm)
-    potential = Potential(energy)
-    if math.isinf(r) and not flat_ball:
-        return _pointwise(energy, cloud, norm, eps, steps, box, start)
-    domain = _domain(x, box, space if flat_ball else None, eps)
-    scheme = SemiImplicit(eps / steps, space) if flat_ball else Explicit(eps / steps, space)
-    until = 2 * eps if flat_ball else eps
-    curve = flow(potential.within(domain), x if start is None else start.row, scheme=scheme, until=until)
-    best = curve.points[int(curve.energy[:, 0].argmin())][0]
-    return _result(energy, cloud, best, curve)
+    task = _Task(energy, cloud, r, norm, eps, steps, (-math.inf, math.inf) if box is None else box)
+    spent = 0.0 if start is None else task.spent(start)
+    if spent > eps * (1 + 1e-5) + 1e-12:
+        raise ValueError(f"A start must lie in the budget, got one at distance {spent!r} with eps={eps!r}.")
+    if math.isinf(r):
+        return task.alone(start or cloud)
+    return task.together([cloud, task.alone(cloud).cloud] if start is None else [start])
 
 
-def _domain(x: Tensor, box: tuple[float, float] | None, space: Space | None, eps: float) -> Set:
-    low, high = (-math.inf, math.inf) if box is None else box
-    bounds = Box(torch.full_like(x, low), torch.full_like(x, high))
-    return bounds if space is None else ball(space, x, x.new_full((1,), eps), bounds)
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Who moves what, how far; see :func:`adversary`."""
+
+    energy: Energy
+    cloud: Cloud
+    r: float
+    norm: Lp
+    eps: float
+    steps: int
+    box: tuple[float, float]
+
+    def spent(self, start: Cloud) -> float:
+        """W_r of the displacements, without assignment."""
+        return float(self._space(self.r).distance(self.cloud.row, start.row))
+
+    def alone(self, start: Cloud) -> Adversary:
+        """W_inf: rows are particles, each in a ball of its own; then the rows are read as one cloud."""
+        x = self.cloud.points
+        domain, scheme = self._domain(x, self.norm), SemiImplicit(self.eps / self.steps, self.norm)
+        rows = flow(self.energy.within(domain), start.points, scheme=scheme, until=2 * self.eps)
+        best = rows.points[rows.energy.argmin(0), torch.arange(x.shape[0], device=x.device)]
+        broken = (rows.status == Status.NON_FINITE).any()
+        curve = Curve(
+            rows.time[:, :1],
+            rows.points[:, None],
+            rows.energy.mean(1, keepdim=True),
+            rows.slope.mean(1, keepdim=True),
+            rows.margin.mean(1, keepdim=True),
+            torch.where(broken, int(Status.NON_FINITE), rows.status[:1]),
+            rows.forward.sum(0, keepdim=True),
+            rows.backward.sum(0, keepdim=True),
+            self._space(math.inf),
+            math.inf,
+        )
+        return self._result(best, curve)
+
+    def together(self, starts: list[Cloud]) -> Adversary:
+        """One budget for all: the cloud is one row, in one ball where that is a ball of coordinates."""
+        x, space = self.cloud.row, self._space(self.r)
+        flat_ball = self.r == self.norm.p
+        energy = Potential(self.energy).within(self._domain(x, space if flat_ball else None))
+        scheme = (SemiImplicit if flat_ball else Explicit)(self.eps / self.steps, space)
+        curves = []
+        for start in starts:
+            until = 2 * self.eps if flat_ball else max(0.0, self.eps - self.spent(start))
+            curves.append(flow(energy, start.row, scheme=scheme, until=until))
+        points = torch.cat([c.points[:, 0] for c in curves])
+        whole = points[int(torch.cat([c.energy[:, 0] for c in curves]).argmin())]
+        found = (self._result(end, curves[0]) for end in (whole, self._best_of(points)))
+        return max(found, key=lambda one: one.risk)
+
+    def _best_of(self, points: Tensor) -> Tensor:
+        """The best points of ``[K, n, *shape]`` that the budget allows, one for each particle."""
+        values = torch.stack([self.energy.look(p).value.double() for p in points])
+        sizes = torch.stack([self.norm.distance(self.cloud.points, p).double() for p in points])
+        which = affordable(values, (sizes / self.eps) ** self.r if self.eps else sizes)
+        return points[which, torch.arange(points.shape[1], device=points.device)]
+
+    def _space(self, r: float) -> Space:
+        return cloud_space(self.cloud.points.shape[0], self.cloud.points.ndim - 1, r, self.norm)
+
+    def _domain(self, x: Tensor, space: Space | None) -> Set:
+        low, high = (torch.full_like(x[:1], bound) for bound in self.box)
+        bounds = Box(low, high)
+        return bounds if space is None else ball(space, x, x.new_full(x.shape[:1], self.eps), bounds)
+
+    def _result(self, points: Tensor, curve: Curve) -> Adversary:
+        e = self.energy.look(points)
+        return Adversary(self.cloud.moved(points), float(-e.value.mean()), float(e.reached.double().mean()), curve)
 
 
-def _pointwise(
-    energy: Energy, cloud: Cloud, norm: Lp, eps: float, steps: int, box: tuple[float, float] | None, start: Cloud | None
-) -> Adversary:
-    """W_inf: rows are particles, each in a ball of its own; then the rows are read as one cloud."""
-    x = cloud.points
-    low, high = (-math.inf, math.inf) if box is None else box
-    bounds = Box(torch.full_like(x[:1], low), torch.full_like(x[:1], high))
-    domain = ball(norm, x, x.new_full(x.shape[:1], eps), bounds)
-    begin = x if start is None else start.points
-    rows = flow(energy.within(domain), begin, scheme=SemiImplicit(eps / steps, norm), until=2 * eps)
-    row = torch.arange(x.shape[0], device=x.device)
-    best = rows.points[rows.energy.argmin(0), row]
-    curve = Curve(
-        rows.time[:, :1],
-        rows.points[:, None],
-        rows.energy.mean(1, keepdim=True),
-        rows.slope.mean(1, keepdim=True),
-        rows.margin.mean(1, keepdim=True),
-        rows.status[:1],
-        rows.forward.sum(0, keepdim=True),
-        rows.backward.sum(0, keepdim=True),
-        cloud_space(x.shape[0], x.ndim - 1, math.inf, norm),
-        math.inf,
-    )
-    return _result(energy, cloud, best, curve)
+def affordable(values: Tensor, costs: Tensor) -> Tensor:
+    """Choose an option for each particle, of low mean value and mean cost at most 1, by one price for all.
 
+    At a price w a particle takes the option of least value + w cost; the least w at which the mean cost is at most 1
+    is found by bisection. No choice of at most the cost it then has is of lower mean value. If no price is high enough
+    the cheapest options are taken.
 
-def _result(energy: Energy, cloud: Cloud, points: Tensor, curve: Curve) -> Adversary:
-    e = energy.look(points)
-    return Adversary(cloud.moved(points), float(-e.value.mean()), float(e.reached.double().mean()), curve)
+    Args:
+        values: ``[options, particles]``.
+        costs: likewise, not negative.
+
+    >>> values, costs = torch.tensor([[0.0, 0.0], [-1.0, -3.0]]), torch.tensor([[0.0, 0.0], [1.5, 1.5]])
+    >>> affordable(values, costs).tolist()
+    [0, 1]
+    """
+
+    def at(price: float) -> Tensor:
+        return (values + price * costs).argmin(0)
+
+    def mean_cost(which: Tensor) -> float:
+        return float(costs.gather(0, which[None]).mean())
+
+    best = at(0.0)
+    if mean_cost(best) <= 1:
+        return best
+    low = high = 1e-12 * (float(values.max() - values.min()) or 1.0)
+    while mean_cost(best := at(high)) > 1:
+        low, high = high, 10 * high
+        if high == math.inf:
+            return costs.argmin(0)
+    for _ in range(60):
+        price = math.sqrt(low * high)
+        which = at(price)
+        if mean_cost(which) <= 1:
+            high, best = price, which
+        else:
+            low = price
+    return best
