@@ -84,6 +84,7 @@ def assert_drawn(path: Path) -> None:
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_gaussians_end_to_end(tmp_path: Path) -> None:
     """The robust risk falls, then rises; the stop is where theory expects it, the risk where one step would get."""
     said = run(tmp_path, "gaussians", "--cells", "64", "--eps", "0.09", "--tau", "0.0017")

@@ -91,11 +91,13 @@ def test_the_radius_of_the_adversary_does_not_matter_where_densities_are_constan
     assert shrink(Soft(2.3, 2), 64, 0.15)[0] == pytest.approx(shrink(Soft(4.3, 1.5), 64, 0.15)[0], abs=0.01)
 
 
+@pytest.mark.slow
 def test_whole_cells_freeze_and_fractions_do_not():
     assert abs(shrink(Cut(5.1, 1), 64, 0.15)[0]) < 0.05
     assert 0.97 <= shrink(Cut(5.1, 63), 64, 0.15)[0] <= 1.05
 
 
+@pytest.mark.slow
 def test_a_disk_vanishes_on_time_and_its_row_alone():
     grid = box(64)
     u = torch.stack([disk(grid, 0.4), disk(grid, 0.6), -disk(grid, 0.4)])
@@ -204,6 +206,7 @@ def gaussian_error(n, symmetric=False, solver=None):
     return apart(contour(curve.end[0], grid), gaussian_reference())
 
 
+@pytest.mark.slow
 def test_two_gaussians_converge_to_the_limit_law_of_order_one():
     """Eps, tau and h go to zero together: the default solver, mean distance to the level-set solution."""
     (_, coarse), (hausdorff, mean), (_, fine) = (gaussian_error(n) for n in (32, 64, 128))

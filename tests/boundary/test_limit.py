@@ -63,6 +63,7 @@ def test_the_disk_shrinks_as_its_closed_form_and_eps_does_not_matter(eps: float)
     assert error[1] < error[0] / 2.5
 
 
+@pytest.mark.slow
 def test_the_sphere_shrinks_as_its_closed_form() -> None:
     """r^2 = r0^2 - 4 t in space, with or without eps; Per = 4 pi r^2."""
     grid = Grid((24, 24, 24), -1, 1)

@@ -18,7 +18,7 @@ from maxslope.boundary import Densities, Grid, contour, signed_distance
 from maxslope.boundary._distance_network import nearest
 from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
 from maxslope.boundary.neural import Against, Regression, Relaxation, distances, on_grid, score, worst
-from maxslope.boundary.neural_flow import NeuralFlow, Pool, Training, Variation, draw, neural_flow, weights_of
+from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, Variation, draw, neural_flow, weights_of
 
 Function = Callable[[Tensor], Tensor]
 
@@ -308,28 +308,28 @@ EPS, TAU = 0.08, 0.03
 
 
 @cache
-def wavy() -> tuple[Densities, Pool, nn.Module]:
+def wavy() -> tuple[Densities, Samples, nn.Module]:
     """Two Gaussians, samples of them, and a network with a wavy boundary."""
     x, y = GRID.points().unbind(-1)
     densities = Densities(*(torch.exp(-((x - m) ** 2 + y**2) / 2 / 0.35**2) for m in (-0.45, 0.45)))
-    pool = draw(densities, GRID, 8192)
+    samples = draw(densities, GRID, 8192)
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(2, 48), nn.SiLU(), nn.Linear(48, 48), nn.SiLU(), nn.Linear(48, 1))
     adam = torch.optim.Adam(net.parameters(), 1e-2)
     for k in range(300):
-        z = pool.x[256 * (k % 32) : 256 * (k % 32 + 1)]
+        z = samples.x[256 * (k % 32) : 256 * (k % 32 + 1)]
         loss = (net(z)[:, 0] - (z[:, 0] - 0.1 - 0.25 * torch.sin(3 * z[:, 1] + 0.5))).square().mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
-    return densities, pool, net.eval()
+    return densities, samples, net.eval()
 
 
 @cache
 def followed(variation: float) -> NeuralFlow:
-    _, pool, net = wavy()
+    _, samples, net = wavy()
     training = Training(400, 800, 256, 1e-2)
-    return neural_flow(net, pool, Regression(TAU, EPS, variation=variation), steps=1, training=training)
+    return neural_flow(net, samples, Regression(TAU, EPS, variation=variation), steps=1, training=training)
 
 
 def apart(u: Tensor, v: Tensor) -> float:
@@ -338,6 +338,7 @@ def apart(u: Tensor, v: Tensor) -> float:
     return float(abs(ndimage.map_coordinates(v.numpy(), GRID.to_index(points).T.numpy(), order=1)).mean())
 
 
+@pytest.mark.slow
 def test_the_network_follows_the_law_and_its_control_stands_still() -> None:
     """Measured: moved .054, law .045, gap .012, control .011 of a step; robust risk .193 -> .176."""
     densities, _, net = wavy()
@@ -362,7 +363,7 @@ def test_the_network_follows_the_law_and_its_control_stands_still() -> None:
 
 def test_the_record_is_a_curve_of_weights() -> None:
     nf = followed(1.0)
-    _, pool, net = wavy()
+    _, samples, net = wavy()
     assert nf.curve.points.shape == (2, 1, weights_of(net).numel())
     assert nf.curve.time[:, 0].tolist() == pytest.approx([0.0, TAU])
     assert nf.curve.status.tolist() == [Status.FINISHED]
@@ -371,43 +372,43 @@ def test_the_record_is_a_curve_of_weights() -> None:
     model = nf.model(1)
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
-    energy = Variation(net, pool, EPS)
+    energy = Variation(net, samples, EPS)
     assert energy.take(torch.tensor([0])) is energy
     assert energy.passes == 8
-    clean = float(((net(pool.x)[:, 0] > 0) != (pool.labels == 1)).double().mean())
+    clean = float(((net(samples.x)[:, 0] > 0) != (samples.labels == 1)).double().mean())
     assert energy.risks(net)[0] == pytest.approx(clean)
 
 
 def test_the_same_seed_gives_the_same_weights_and_form_b_runs_too() -> None:
-    _, pool, net = wavy()
+    _, samples, net = wavy()
     small = Training(5, 3, 16)
     torch.manual_seed(1)
-    first = neural_flow(net, pool, Relaxation(TAU, EPS), steps=2, training=small)
+    first = neural_flow(net, samples, Relaxation(TAU, EPS), steps=2, training=small)
     torch.manual_seed(2)
-    second = neural_flow(net, pool, Relaxation(TAU, EPS), steps=2, training=small)
+    second = neural_flow(net, samples, Relaxation(TAU, EPS), steps=2, training=small)
     assert torch.equal(first.curve.points, second.curve.points)
     assert torch.equal(first.curve.points[0, 0], weights_of(net))  # no fit to distances before the relaxation
-    other = neural_flow(net, pool, Relaxation(TAU, EPS), steps=2, training=Training(5, 3, 16, seed=1))
+    other = neural_flow(net, samples, Relaxation(TAU, EPS), steps=2, training=Training(5, 3, 16, seed=1))
     assert not torch.equal(first.curve.points[-1], other.curve.points[-1])
 
 
 def test_samples_of_densities_have_their_moments() -> None:
-    densities, pool, _ = wavy()
+    densities, samples, _ = wavy()
     for k, m in ((0, -0.45), (1, 0.45)):
-        part = pool.x[pool.labels == k]
-        assert len(part) / len(pool.x) == pytest.approx(0.5, abs=0.02)
+        part = samples.x[samples.labels == k]
+        assert len(part) / len(samples.x) == pytest.approx(0.5, abs=0.02)
         assert float(part[:, 0].mean()) == pytest.approx(m, abs=0.02)
         assert float(part.std(0).mean()) == pytest.approx(0.345, abs=0.015)
     assert torch.equal(draw(densities, GRID, 5).x, draw(densities, GRID, 50).x[:5])
 
 
 def test_misuse_of_the_driver_is_explained() -> None:
-    _, pool, net = wavy()
+    _, samples, net = wavy()
     with pytest.raises(ValueError, match="steps=0"):
-        neural_flow(net, pool, Regression(TAU, EPS), steps=0)
-    with pytest.raises(ValueError, match="every sample of the pool the same label"):
-        neural_flow(nn.Sequential(nn.Linear(2, 1), nn.Softplus()), pool, Regression(TAU, EPS))
+        neural_flow(net, samples, Regression(TAU, EPS), steps=0)
+    with pytest.raises(ValueError, match="every sample the same label"):
+        neural_flow(nn.Sequential(nn.Linear(2, 1), nn.Softplus()), samples, Regression(TAU, EPS))
     with pytest.raises(ValueError, match="labels up to 2"):
-        Pool(torch.zeros(3, 2), torch.tensor([0, 1, 2]))
+        Samples(torch.zeros(3, 2), torch.tensor([0, 1, 2]))
     with pytest.raises(ValueError, match="positive rate"):
         Training(rate=0)

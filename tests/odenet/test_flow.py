@@ -37,7 +37,7 @@ MOVERS: dict[str, tuple[Mover, float, float, float]] = {  # order of the Hermite
     "euler": (ExplicitEuler(), 2, 0.1, 1),
     "heun": (RungeKutta(Tableau.heun()), 4, 0.25, 2),
     "midpoint": (RungeKutta(Tableau.midpoint()), 4, 0.25, 2),
-    "rk4": (RungeKutta(Tableau.rk4()), 6, 0.25, 4),
+    "rk4": (RungeKutta(Tableau.rk4()), 6, 0.2, 4),
     "rkl2": (Stabilized(), 4, 0.25, 2),
     "jko": (Movement(1e-11), 2, 0.1, 1),
 }
@@ -62,12 +62,12 @@ def truth() -> Tensor:
 def test_orders_of_defect_and_distance(name: str, truth: Tensor) -> None:
     mover, order, slack, far = MOVERS[name]
     risk, theta = small()
-    taus = (0.1, 0.05) if name != "euler" else (0.05, 0.025)
+    taus = (0.05, 0.025)
     curves = [end_of(risk, theta, mover, tau, 2.0) for tau in taus]
     defects = [float(dissipation(risk, c, Hermite(), nodes=4).sum()) for c in curves]
     assert math.log2(defects[0] / defects[1]) == pytest.approx(order, abs=slack)
     ways = [float(c.space.norm(c.end - truth)) for c in curves]
-    assert math.log2(ways[0] / ways[1]) == pytest.approx(far, abs=0.2)
+    assert math.log2(ways[0] / ways[1]) == pytest.approx(far, abs=0.1)
     straight = [float(dissipation(risk, c, Affine(), nodes=4).sum()) for c in curves]
     assert math.log2(straight[0] / straight[1]) == pytest.approx(2, abs=0.1)
     assert all(bool((c.energy.diff(dim=0) <= 1e-13).all()) for c in curves)
@@ -99,17 +99,18 @@ def test_common_schemes_follow_the_same_flow() -> None:
 def test_the_control_bounds_the_defect(name: str) -> None:
     mover = {"euler": ExplicitEuler(), "bs23": RungeKutta(Tableau.bogacki_shampine()), "rkl2": Stabilized()}[name]
     for make, shape, until in ((moons, (4, 8), 10.0), (digits, (3, 8), 4.0)):
-        for seed in range(2):
+        for seed in range(4):
             risk = make(50)
             theta = iid(risk.design, *shape, seed=seed)
-            for tolerance in (1e-2, 1e-3) if name == "euler" else (1e-2, 1e-3, 1e-4, 1e-6):
+            for tolerance in (1e-2, 1e-3, 1e-4, 1e-6):
+                end = until if tolerance > 1e-4 or name == "rkl2" else 0.5  # steps are short; it holds at any time
                 scheme = Controlled(mover, tolerance, layered(*shape))
-                (run,) = descend(risk, theta, until=Until(time=until), scheme=scheme, rates=False)
+                (run,) = descend(risk, theta, until=Until(time=end), scheme=scheme, rates=False)
                 fall = float(run.energy[0] - run.energy[-1])
                 assert run.safety * float(run.defect.sum()) <= tolerance * fall * (1 + 1e-9)
                 assert run.monotone
                 assert run.relative_defect <= tolerance * (1 + 1e-9)
-                assert float(run.time[-1]) == pytest.approx(until)
+                assert float(run.time[-1]) == pytest.approx(end)
                 assert run.status == ms.Status.FINISHED
 
 
@@ -122,13 +123,14 @@ def test_the_estimated_defect_is_close_to_the_true_one(name: str) -> None:
     true = dissipation(risk, curve, Affine() if name == "euler" else Hermite())
     (run,) = descend(risk, theta, until=Until(time=5.0), scheme=scheme)
     assert torch.equal(run.end, curve.end[0])
-    assert 0.8 <= float(run.defect.sum() / true.sum()) <= 1.06
+    assert 0.8 <= float(run.defect.sum() / true.sum()) <= 1.02
     assert float(true.sum()) <= 1e-3 * float(curve.energy[0] - curve.energy[-1])
     assert torch.allclose(run.energy[:-1], curve.energy[:-1, 0], atol=1e-14)
 
 
+@pytest.mark.slow
 def test_the_stabilized_scheme_reaches_small_slopes_cheaply() -> None:
-    """At most 8000 gradients to slope 1e-5 (the design saw 4971), and far beyond adaptive explicit Euler."""
+    """At most 8000 gradients to slope 1e-5 (the design saw 4971), below 1/5 of those of adaptive explicit Euler."""
     risk = moons(100)
     theta = iid(risk.design, 4, 16)
     (run,) = descend(risk, theta, until=Until(slope=1e-5))
@@ -136,8 +138,8 @@ def test_the_stabilized_scheme_reaches_small_slopes_cheaply() -> None:
     assert run.gradients <= 8000
     assert run.relative_defect <= 1e-3
     euler = Controlled(ExplicitEuler(), 1e-2, layered(4, 16))
-    (slow,) = descend(risk, theta, until=Until(slope=1e-5, gradients=run.gradients), scheme=euler)
-    assert float(slow.slope[-1]) > 5e-5
+    (slow,) = descend(risk, theta, until=Until(slope=1e-5, gradients=5 * run.gradients), scheme=euler, rates=False)
+    assert float(slow.slope[-1]) > 1e-5
 
 
 @pytest.mark.parametrize(("tau", "nodes"), [(0.05, 4), (0.2, 4)])

@@ -9,7 +9,7 @@ from maxslope.boundary.interfaces import Interfaces, Motion
 from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.movement import Movement, evolve
 from maxslope.boundary.neural import Regression, Relaxation, distances
-from maxslope.boundary.neural_flow import NeuralFlow, Pool, Training, neural_flow
+from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, neural_flow
 from maxslope.boundary.risk import Lattice
 from maxslope.boundary.soft import Isotropic, Soft
 from maxslope.boundary.solver import Cut, Solver, Step
@@ -27,7 +27,7 @@ __all__ = [
     "Movement",
     "NeuralFlow",
     "Perimeter",
-    "Pool",
+    "Samples",
     "Regression",
     "Relaxation",
     "Soft",

@@ -24,7 +24,7 @@ from maxslope.spaces import Lp, Space
 
 @dataclass(frozen=True)
 class Training:
-    """How a step's loss is minimized: Adam on batches of the pool, its rate falling to zero by a cosine.
+    """How a step's loss is minimized: Adam on batches of samples, its rate falling to zero by a cosine.
 
     Args:
         iterations: a step; too few move the boundary by their own bias.
@@ -49,7 +49,7 @@ class Training:
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class Samples:
     """Samples of the two classes, the measure of the flow.
 
     Args:
@@ -69,7 +69,7 @@ class Pool:
         labels = _checks.labels(self.labels, x)
         if x.ndim != 2 or int(labels.max()) > 1:
             raise ValueError(
-                f"The pool is points [n, d] with labels 0 and 1, got points {tuple(x.shape)} and labels up to "
+                f"Samples are points [n, d] with labels 0 and 1, got points {tuple(x.shape)} and labels up to "
                 f"{int(labels.max())}; choose two classes."
             )
 
@@ -78,7 +78,7 @@ class Pool:
         return _random.bits(key, (size,))[0] % self.x.shape[0]
 
 
-def draw(densities: Densities, grid: Grid, count: int, seed: int = 0) -> Pool:
+def draw(densities: Densities, grid: Grid, count: int, seed: int = 0) -> Samples:
     """Return independent samples of densities on a grid: a cell by its mass, a point uniform in it, a label by eta.
 
     >>> grid = Grid((8, 8), 0.0, 1.0)
@@ -90,24 +90,24 @@ def draw(densities: Densities, grid: Grid, count: int, seed: int = 0) -> Pool:
     cell = torch.searchsorted(mass, uniform[:, 0] * mass[-1]).clamp_max(mass.numel() - 1)
     corner = grid.points().reshape(-1, grid.dim)[cell]
     x = corner + (uniform[:, 2:] - 0.5) * grid.h
-    return Pool(x.float(), (uniform[:, 1] < densities.eta.flatten()[cell]).long())
+    return Samples(x.float(), (uniform[:, 1] < densities.eta.flatten()[cell]).long())
 
 
 @dataclass(frozen=True, eq=False)
 class Variation(Energy):
-    """Per_eps of the boundary of a network as a function of its weights: (robust risk - risk) / eps on the pool.
+    """Per_eps of the boundary of a network as a function of its weights: (robust risk - risk) / eps on the samples.
 
     Only values are known. The adversary is the flow of :func:`worst`, so this is a lower bound.
 
     Args:
         model: whose weights are the points, ``[rows, weights]``.
-        pool: samples.
+        samples: the measure of the flow.
         eps: radius of the adversary.
         steps: of the adversary.
     """
 
     model: nn.Module
-    pool: Pool
+    samples: Samples
     eps: float
     steps: int = 5
 
@@ -121,10 +121,10 @@ class Variation(Energy):
         return plain(x.new_tensor([(robust - clean) / self.eps for clean, robust in risks]))
 
     def risks(self, model: nn.Module) -> tuple[float, float]:
-        """Return the risk and the robust risk of a network, shares of the pool."""
-        energy = Against(model, self.pool.labels)
-        wrong = energy.look(self.pool.x).reached
-        moved = worst(model, self.pool.x, self.pool.labels, self.eps, self.steps)
+        """Return the risk and the robust risk of a network, shares of the samples."""
+        energy = Against(model, self.samples.labels)
+        wrong = energy.look(self.samples.x).reached
+        moved = worst(model, self.samples.x, self.samples.labels, self.eps, self.steps)
         broken = wrong | energy.look(moved).reached
         return float(wrong.double().mean()), float(broken.double().mean())
 
@@ -140,17 +140,17 @@ class Variation(Energy):
 
 @dataclass(frozen=True, eq=False)
 class Retrain(Scheme):
-    """A step of the flow: freeze the network, measure the pool's distances to its boundary, minimize the loss, warm.
+    """A step of the flow: freeze the network, measure the samples' distances to its boundary, minimize the loss, warm.
 
     Args:
         model: the architecture; it is copied, never trained itself.
-        pool: samples.
+        samples: the measure of the flow.
         movement: the loss; its tau is replaced by the step's.
         training: how it is minimized.
     """
 
     model: nn.Module
-    pool: Pool
+    samples: Samples
     movement: StepLoss
     training: Training
 
@@ -181,20 +181,20 @@ class Retrain(Scheme):
 
     def _one(self, weights: Tensor, number: int) -> Tensor:
         model = with_weights(self.model, weights)
-        return weights_of(fit(model, self.pool, self.movement, self.training, number))
+        return weights_of(fit(model, self.samples, self.movement, self.training, number))
 
 
-def fit(model: nn.Module, pool: Pool, movement: StepLoss, training: Training, number: int = 1) -> nn.Module:
+def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Training, number: int = 1) -> nn.Module:
     """Return a network trained from ``model`` on its own frozen distances: one step of the flow by a plain loop.
 
     Args:
         model: left as it is.
-        pool: samples.
+        samples: the measure of the flow.
         movement: the loss.
         training: how it is minimized; ``iterations``, or ``first`` for step 0.
         number: of the step; keys the batches.
     """
-    signed = distances(model, pool.x, reach=movement.reach).signed
+    signed = distances(model, samples.x, reach=movement.reach).signed
     net = copy.deepcopy(model)
     parameters = [p.requires_grad_(True) for p in net.parameters()]
     count = training.iterations if number else training.first
@@ -202,8 +202,8 @@ def fit(model: nn.Module, pool: Pool, movement: StepLoss, training: Training, nu
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(count, 1))
     with evaluating(net), torch.enable_grad():
         for k in range(count):
-            index = pool.batch(_random.keys(training.seed, number, k), training.batch)
-            loss = movement(net, pool.x[index], pool.labels[index], signed[index])
+            index = samples.batch(_random.keys(training.seed, number, k), training.batch)
+            loss = movement(net, samples.x[index], samples.labels[index], signed[index])
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
@@ -216,7 +216,7 @@ class NeuralFlow:
     """A boundary flow of networks.
 
     Attributes:
-        curve: of weights, one row; its energy is the nonlocal perimeter on the pool.
+        curve: of weights, one row; its energy is the nonlocal perimeter on the samples.
         architecture: the module the weights belong to.
         risk: of the network at every instant, ``[K+1]``.
         robust_risk: likewise, under the adversary of radius eps.
@@ -234,7 +234,7 @@ class NeuralFlow:
 
 def neural_flow(
     model: nn.Module,
-    pool: Pool,
+    samples: Samples,
     movement: StepLoss,
     *,
     steps: int = 3,
@@ -243,12 +243,13 @@ def neural_flow(
     """Follow the boundary flow from a trained network, in any dimension.
 
     A regression first fits the network to its own signed distances. Every step freezes the network, measures distances
-    of the pool to its boundary and minimizes the loss of ``movement``; the boundary moves by V = -kappa - d_nu log rho
-    up to O(eps). Compare with ``variation=0``, the control, which should stand still: what moves there is bias.
+    of the samples to its boundary and minimizes the loss of ``movement``; the boundary moves by
+    V = -kappa - d_nu log rho up to O(eps). Compare with ``variation=0``, the control, which should stand still: what
+    moves there is bias.
 
     Args:
         model: two classes, see :func:`maxslope.boundary.neural.score`; left as it is.
-        pool: samples.
+        samples: the measure of the flow.
         movement: such as ``Regression(tau, eps)``.
         steps: outer steps of time tau.
         training: how each is minimized.
@@ -264,16 +265,16 @@ def neural_flow(
     if steps < 1:
         raise ValueError(f"A neural flow takes at least 1 step, got steps={steps!r}.")
     training = training or Training()
-    energy = Variation(model, pool, movement.eps)
-    answers = Against(model, torch.ones_like(pool.labels)).look(pool.x).reached
+    energy = Variation(model, samples, movement.eps)
+    answers = Against(model, torch.ones_like(samples.labels)).look(samples.x).reached
     if bool(answers.all()) or not bool(answers.any()):
         raise ValueError(
-            "The network gives every sample of the pool the same label, so it has no boundary there to follow; train "
+            "The network gives every sample the same label, so it has no boundary there to follow; train "
             "it first, or check that the samples are its own."
         )
     calm = Regression(movement.tau, movement.eps, movement.reach, variation=0.0)
-    start = fit(model, pool, calm, training, 0) if isinstance(movement, Regression) else model
-    scheme = Retrain(model, pool, movement, training)
+    start = fit(model, samples, calm, training, 0) if isinstance(movement, Regression) else model
+    scheme = Retrain(model, samples, movement, training)
     curve = flow(energy, weights_of(start)[None], scheme=scheme, until=Steps(steps))
     risks = [energy.risks(with_weights(model, row[0])) for row in curve.points]
     clean, robust = (torch.tensor(column, dtype=torch.float64) for column in zip(*risks, strict=True))

@@ -26,13 +26,18 @@ from maxslope.sets import Budget
 class _Estimator(ABC):
     """What classifier and regressor share. Inputs are standardized by a lift that belongs to the network."""
 
-    layers: int
-    particles: int
-    penalty: float
-    slope: float
-    gradients: int
-    seed: int
-    budget: Budget | None
+    def __init__(
+        self,
+        layers: int = 5,
+        particles: int = 32,
+        penalty: float = 1e-3,
+        slope: float = 1e-4,
+        gradients: int = 500,
+        seed: int = 0,
+        budget: Budget | None = None,
+    ) -> None:
+        self.layers, self.particles, self.penalty = layers, particles, penalty
+        self.slope, self.gradients, self.seed, self.budget = slope, gradients, seed, budget
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the arguments of the constructor."""
@@ -126,19 +131,6 @@ class OdeNetClassifier(_Estimator):
 
     _estimator_type = "classifier"
 
-    def __init__(
-        self,
-        layers: int = 5,
-        particles: int = 32,
-        penalty: float = 1e-3,
-        slope: float = 1e-4,
-        gradients: int = 500,
-        seed: int = 0,
-        budget: Budget | None = None,
-    ) -> None:
-        self.layers, self.particles, self.penalty = layers, particles, penalty
-        self.slope, self.gradients, self.seed, self.budget = slope, gradients, seed, budget
-
     def _targets(self, y: np.ndarray) -> tuple[Tensor, int, Misfit]:
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if y.ndim != 1 or len(self.classes_) < 2:
@@ -188,19 +180,6 @@ class OdeNetRegressor(_Estimator):
     """
 
     _estimator_type = "regressor"
-
-    def __init__(
-        self,
-        layers: int = 5,
-        particles: int = 32,
-        penalty: float = 1e-3,
-        slope: float = 1e-4,
-        gradients: int = 500,
-        seed: int = 0,
-        budget: Budget | None = None,
-    ) -> None:
-        self.layers, self.particles, self.penalty = layers, particles, penalty
-        self.slope, self.gradients, self.seed, self.budget = slope, gradients, seed, budget
 
     def _targets(self, y: np.ndarray) -> tuple[Tensor, int, Misfit]:
         values = torch.as_tensor(np.asarray(y, dtype=np.float64))

@@ -58,8 +58,8 @@ class Exponent:
         return float(self.parts.max() - self.parts.min())
 
     @property
-    def covers(self) -> tuple[float, float]:
-        """The interval."""
+    def interval(self) -> tuple[float, float]:
+        """From low to high."""
         return self.low, self.high
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -45,25 +46,7 @@ class Movement(Mover):
                 f"A movement needs a tolerance in (0, 1) and nodes >= 0, got {self.tolerance!r} and {self.nodes!r}."
             )
 
-    @property
-    def order(self) -> int:
-        """See :class:`Mover`."""
-        return 2
-
-    @property
-    def safety(self) -> float:
-        """See :class:`Mover`."""
-        return 1.0
-
-    @property
-    def stiff(self) -> bool:
-        """See :class:`Mover`."""
-        return False
-
-    @property
-    def rates(self) -> bool:
-        """See :class:`Mover`."""
-        return False
+    order: ClassVar[int] = 2
 
     def longest(self, stiffness: float) -> float:
         """See :class:`Mover`."""

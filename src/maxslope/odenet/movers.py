@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
@@ -41,28 +41,19 @@ class Mover(ABC):
     For any curve y, int |y'|^2/2 + |G(y)|^2/2 dt + J(b) - J(a) = int |y' + G(y)|^2 / 2 dt >= 0: the defect is a sum of
     squares without cancellation, additive over steps.
 
+    Attributes:
+        order: the power of tau in defect over drop; with order above 2 in time the Hermite interpolant limits it to 4.
+        safety: what the estimated defect is multiplied by to bound the true one.
+        stiff: whether ``move`` needs the largest eigenvalue of the Hessian.
+        rates: whether ``rate`` is a by-product of a step.
+
     Source: arXiv:2311.15365 (curve of maximal slope); the identity is the chain rule.
     """
 
-    @property
-    @abstractmethod
-    def order(self) -> int:
-        """The power of tau in defect over drop."""
-
-    @property
-    @abstractmethod
-    def safety(self) -> float:
-        """What the estimated defect is multiplied by to bound the true one."""
-
-    @property
-    @abstractmethod
-    def stiff(self) -> bool:
-        """Whether ``move`` needs the largest eigenvalue of the Hessian."""
-
-    @property
-    @abstractmethod
-    def rates(self) -> bool:
-        """Whether ``rate`` is a by-product of a step."""
+    order: ClassVar[int]
+    safety: ClassVar[float] = 1.0
+    stiff: ClassVar[bool] = False
+    rates: ClassVar[bool] = False
 
     @abstractmethod
     def longest(self, stiffness: float) -> float:
@@ -77,25 +68,8 @@ class Mover(ABC):
 class ExplicitEuler(Mover):
     """X+ = x - tau G(x), y affine: one gradient. D = (tau / 6) |G(b) - G(a)|^2."""
 
-    @property
-    def order(self) -> int:
-        """See :class:`Mover`."""
-        return 2
-
-    @property
-    def safety(self) -> float:
-        """See :class:`Mover`."""
-        return 1.0
-
-    @property
-    def stiff(self) -> bool:
-        """See :class:`Mover`."""
-        return False
-
-    @property
-    def rates(self) -> bool:
-        """See :class:`Mover`."""
-        return True
+    order: ClassVar[int] = 2
+    rates: ClassVar[bool] = True
 
     def longest(self, stiffness: float) -> float:
         """See :class:`Mover`."""
@@ -121,25 +95,8 @@ class RungeKutta(Mover):
 
     tableau: Tableau
 
-    @property
-    def order(self) -> int:
-        """See :class:`Mover`; with higher order in time the Hermite interpolant is what counts."""
-        return 4
-
-    @property
-    def safety(self) -> float:
-        """See :class:`Mover`."""
-        return 1.25
-
-    @property
-    def stiff(self) -> bool:
-        """See :class:`Mover`."""
-        return False
-
-    @property
-    def rates(self) -> bool:
-        """See :class:`Mover`."""
-        return False
+    order: ClassVar[int] = 4
+    safety: ClassVar[float] = 1.25
 
     def longest(self, stiffness: float) -> float:
         """See :class:`Mover`."""
@@ -175,25 +132,9 @@ class Stabilized(Mover):
         if self.most < 3:
             raise ValueError(f"The stabilized scheme takes at least 3 stages, got most={self.most}.")
 
-    @property
-    def order(self) -> int:
-        """See :class:`Mover`."""
-        return 4
-
-    @property
-    def safety(self) -> float:
-        """See :class:`Mover`."""
-        return 1.25
-
-    @property
-    def stiff(self) -> bool:
-        """See :class:`Mover`."""
-        return True
-
-    @property
-    def rates(self) -> bool:
-        """See :class:`Mover`."""
-        return False
+    order: ClassVar[int] = 4
+    safety: ClassVar[float] = 1.25
+    stiff: ClassVar[bool] = True
 
     def longest(self, stiffness: float) -> float:
         """See :class:`Mover`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,6 +12,7 @@ from maxslope.odenet.spectrum import Curvature
 _WIDEST = 0.15  # an interval wider than this says nothing
 _DECADES = 3.0
 _SPREAD = 0.03
+_LEFT = 1e-3  # of the length so far
 
 
 class Fate(Enum):
@@ -21,10 +21,10 @@ class Fate(Enum):
     The value is one sentence.
     """
 
-    CONVERGED = "The flow has converged: the slope is small, a power law holds, and hardly any length is left."
+    CONVERGED = "The flow has converged: the slope is small, and hardly any length is left."
     ALGEBRAIC = "The flow converges algebraically: the exponent is above 1/2, the length still finite."
     INFINITE = "Nothing bounds the length: the exponent reaches 1, as where a minimizer is missing."
-    EARLY = "Too early to say: no power law holds over enough decades."
+    EARLY = "Too early to say: the slope is not small enough, or no power law holds over enough decades."
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +53,11 @@ class Verdict:
 def verdict(run: Descent, *, slope: float = 1e-6, curvature: Curvature | None = None) -> Verdict:
     """Say where a flow goes.
 
-    Converged: slope <= ``slope``, a power law over at least 3 decades whose four parts agree to 0.03, and a predicted
-    remaining length of at most 1e-3 of the length so far. Algebraic: the interval of the exponent lies above 0.55.
-    Infinite length: it reaches 0.98. Where the interval is wider than 0.15 or the window shorter, too early to say. A
-    positive smallest eigenvalue proves 1/2 and overrules a fit above it.
+    Converged: slope <= ``slope``, and a remaining length of at most 1e-3 of the length so far. Near a nondegenerate
+    limit (:attr:`Curvature.certifies`) that is |dJ| / ((1 - drift) lambda_min), whatever the fit says. Otherwise it is
+    the one predicted by a power law over at least 3 decades whose four parts agree to 0.03. Algebraic: the interval of
+    the exponent lies above 0.55. Infinite length: it reaches 0.98. Where the interval is wider than 0.15 or the window
+    shorter, too early to say.
 
     The thresholds of the interval are those of the design of this room, and were calibrated on problems with known
     answers, not derived.
@@ -85,25 +86,33 @@ def verdict(run: Descent, *, slope: float = 1e-6, curvature: Curvature | None = 
 
 
 def _fate(run: Descent, fit: Exponent | None, slope: float, curvature: Curvature | None, why: list[str]) -> Fate:
-    if fit is None:
-        why.append("The slope does not decay at the end of the run, so there is no power law to fit.")
-        return Fate.EARLY
+    end, length = float(run.slope[-1]), float(run.length[-1])
+    certified = curvature is not None and curvature.certifies
     why.append(
-        f"theta = {fit.theta:.4f}, interval [{fit.low:.3f}, {fit.high:.3f}], J*-free {fit.free:.4f}, over "
+        "The slope does not decay at the end of the run, so there is no power law to fit."
+        if fit is None
+        else f"theta = {fit.theta:.4f}, interval [{fit.low:.3f}, {fit.high:.3f}], J*-free {fit.free:.4f}, over "
         f"{fit.decades:.1f} decades."
     )
-    certified = curvature is not None and curvature.certifies
     if curvature is not None:
-        proof = "proves theta = 1/2" if certified else "proves nothing"
+        far = "it changes too much on the way to the limit to say anything about it, so go on to smaller slopes"
+        proof = "the limit is nondegenerate, theta = 1/2" if certified else far if curvature.positive else "no proof"
         why.append(f"Smallest eigenvalue {curvature.smallest:.3g} +- {curvature.error:.1g}: {proof}.")
+        if certified:
+            left = end / ((1 - curvature.drift) * curvature.smallest)
+            why.append(
+                f"slope {end:.2g} (wanted {slope:g}), so a remaining length of at most {left:.2g} of {length:.3g}."
+            )
+            return Fate.CONVERGED if end <= slope and left <= _LEFT * length else Fate.EARLY
+    if fit is None:
+        return Fate.EARLY
     if fit.decades < _DECADES or fit.high - fit.low > _WIDEST:
         why.append(f"A verdict wants {_DECADES:g} decades and an interval of at most {_WIDEST:g}.")
         return Fate.EARLY
-    if not certified and fit.high >= 0.98:
+    if fit.high >= 0.98:
         return Fate.INFINITE
-    if not certified and fit.low > 0.55:
+    if fit.low > 0.55:
         return Fate.ALGEBRAIC
-    end, length = float(run.slope[-1]), float(run.length[-1])
-    why.append(f"slope {end:.2g} (wanted {slope:g}), remaining length {fit.tail:.2g} of {length:.3g}.")
-    settled = end <= slope and fit.spread <= _SPREAD and fit.tail <= 1e-3 * length and math.isfinite(fit.tail)
+    why.append(f"slope {end:.2g} (wanted {slope:g}), predicted remaining length {fit.tail:.2g} of {length:.3g}.")
+    settled = end <= slope and fit.spread <= _SPREAD and fit.tail <= _LEFT * length
     return Fate.CONVERGED if settled else Fate.EARLY

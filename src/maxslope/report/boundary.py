@@ -25,7 +25,7 @@ from maxslope.boundary import (
 )
 from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
 from maxslope.boundary.neural import on_grid
-from maxslope.boundary.neural_flow import Pool
+from maxslope.boundary.neural_flow import Samples
 from maxslope.curve import Curve
 from maxslope.loop import Record
 
@@ -55,7 +55,7 @@ class Problem:
     start: Tensor
     eps: float
     until: float | None = None
-    samples: Pool | None = None
+    samples: Samples | None = None
 
 
 def disk(cells: int = 96, eps: float | None = None) -> Problem:
@@ -126,7 +126,7 @@ def samples(x: Tensor, y: Tensor, cells: int = 96, eps: float | None = None, *, 
     # Far from all samples no class is likelier by numbers: there the wider kernel decides.
     wide = Densities.from_samples(grid, x, y, bandwidth=max(0.15 * side, grid.h))
     start = densities.rho1 - densities.rho0 + 1e-2 * (wide.rho1 - wide.rho0)
-    return Problem(title, grid, densities, start, _radius(grid, eps), samples=Pool(x.float(), y.long()))
+    return Problem(title, grid, densities, start, _radius(grid, eps), samples=Samples(x.float(), y.long()))
 
 
 def network(problem: Problem, model: Callable[[Tensor], Tensor], title: str) -> Problem:

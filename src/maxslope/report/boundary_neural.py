@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from maxslope.boundary import Grid, signed_distance
 from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.neural import Regression, on_grid
-from maxslope.boundary.neural_flow import NeuralFlow, Pool, Training, draw, neural_flow
+from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, neural_flow
 from maxslope.report.boundary import Study, apart
 from maxslope.report.boundary_figures import draw_network
 
@@ -52,7 +52,7 @@ def follow(
         steps: of the neural flow, which divide the time.
         path: of the picture, without its ending.
         training: of each step.
-        samples: in the pool.
+        samples: how many.
 
     Raises:
         TypeError: if the model is no module: there are no weights to train.
@@ -64,14 +64,14 @@ def follow(
     tau = float(study.curve.time[-1, 0]) / side**2 / steps
     corner = [_share(problem.grid, k) for k in (0, 1)]
     grid = Grid(problem.grid.shape, [-c for c in corner], corner)
-    pool = draw(problem.densities, grid, samples)
+    drawn = draw(problem.densities, grid, samples)
     training = training or Training()
     if model is not None:
         net: nn.Module = Scaled(model, problem.grid)
     else:
-        net = fresh(signed_distance(problem.start, grid), grid, pool, training.first)
+        net = fresh(signed_distance(problem.start, grid), grid, drawn, training.first)
     flows = [
-        neural_flow(net, pool, Regression(tau, problem.eps / side, variation=v), steps=steps, training=training)
+        neural_flow(net, drawn, Regression(tau, problem.eps / side, variation=v), steps=steps, training=training)
         for v in (1.0, 0.0)
     ]
     networks, control = ([_distance(f, k, grid) for k in range(steps + 1)] for f in flows)
@@ -94,20 +94,20 @@ def follow(
     }
 
 
-def fresh(start: Tensor, grid: Grid, pool: Pool, iterations: int) -> nn.Module:
-    """Return a network 2-64-64-64-1 whose boundary is about that of a signed distance, by regression on the pool."""
+def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int) -> nn.Module:
+    """Return a network 2-64-64-64-1 whose boundary is about that of a signed distance, by regression on samples."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layers: list[nn.Module] = []
         for width in (2, _WIDTH, _WIDTH):
             layers += [nn.Linear(width, _WIDTH), nn.SiLU()]
         net = nn.Sequential(*layers, nn.Linear(_WIDTH, 1))
-        target = _at(start, pool.x, grid).clamp(-0.25, 0.25)
+        target = _at(start, samples.x, grid).clamp(-0.25, 0.25)
         adam = torch.optim.Adam(net.parameters(), 1e-2)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, iterations)
         for _ in range(iterations):
             index = torch.randint(len(target), (512,))
-            loss = (net(pool.x[index])[:, 0] - target[index]).square().mean()
+            loss = (net(samples.x[index])[:, 0] - target[index]).square().mean()
             adam.zero_grad()
             loss.backward()
             adam.step()

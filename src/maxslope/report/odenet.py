@@ -27,7 +27,7 @@ def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
         say: told what was found.
 
     Raises:
-        ImportError: if matplotlib or scipy is not installed.
+        ImportError: if matplotlib is not installed.
     """
     begin = time.perf_counter()
     for data in tables:

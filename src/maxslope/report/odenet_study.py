@@ -222,7 +222,7 @@ def numbers(found: Study) -> dict[str, Any]:
         "status": run.status.sentence,
         "fate": judged.fate.value,
         "reasons": list(judged.reasons),
-        "theta": None if fit is None else {"fit": fit.theta, "interval": fit.covers, "free": fit.free},
+        "theta": None if fit is None else {"fit": fit.theta, "interval": fit.interval, "free": fit.free},
         "tail": None if fit is None or math.isinf(fit.tail) else fit.tail,
         "smallest_eigenvalue": None if judged.curvature is None else judged.curvature.smallest,
         "largest_share_of_a_particle": float(mass.share.max()),
