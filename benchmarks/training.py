@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 import maxslope as ms
-from maxslope.attacks.starts import Uniform
+from maxslope.attacks.starts import Clean, Uniform
 from maxslope.data import default_data, training_data
 from maxslope.energies import CrossEntropy, Loss
 from maxslope.training import AdversarialRisk, Guard, Inner, Plan, Pointwise, Ramp, Shared, Trades, one_cycle
@@ -58,7 +58,7 @@ def radius(step: int, steps: int) -> float:
 
 # --- maxslope --------------------------------------------------------------------------------------------------------
 
-INNER = Inner(steps=4, tolerance=0.15)
+INNER = Inner()
 
 
 def ours(make: Callable[[Ramp], ms.AdversarialRisk | ms.Trades], data: Data, network: Network, epochs: int, seed: int):
@@ -129,6 +129,18 @@ def trades(eps: float, steps: int, length: float, beta: float) -> Callable[..., 
     return loss
 
 
+class Whole(nn.Module):
+    """A network as one module: ART's TRADES trainer takes the first layer of an ``nn.Sequential`` for its answer."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out
+
+
 def art(kind: str, eps: float, data: Data, network: Network, epochs: int, seed: int) -> nn.Module:
     from art.attacks.evasion import ProjectedGradientDescentPyTorch
     from art.defences.trainer import AdversarialTrainerMadryPGD, AdversarialTrainerTRADESPyTorch
@@ -138,7 +150,7 @@ def art(kind: str, eps: float, data: Data, network: Network, epochs: int, seed: 
     np.random.seed(seed)
     shape = tuple(data[0].shape[1:])
     wrapped = PyTorchClassifier(
-        net, nn.CrossEntropyLoss(), shape, 10, torch.optim.Adam(net.parameters(), RATE), clip_values=(0.0, 1.0),
+        Whole(net), nn.CrossEntropyLoss(), shape, 10, torch.optim.Adam(net.parameters(), RATE), clip_values=(0.0, 1.0),
         device_type="cpu",
     )  # fmt: skip
     x, y = data[0].numpy(), data[1].numpy()
@@ -197,7 +209,7 @@ def compare(data: Data, test: Data, network: Network, eps: float, options: argpa
     """Every method with every seed; AutoAttack on a part, with the first seed alone."""
     print(f"\n{len(data[0])} training and {len(test[0])} test samples, l_inf {eps:.4g}, {options.epochs} epochs\n")
     print(HEAD, flush=True)
-    inner = Inner(steps=2, start=Uniform())
+    inner = Inner(adapt=True)
     for seed in range(options.seeds):
         peer = options.autoattack if seed == 0 else 0
         for name, make in {
@@ -246,14 +258,14 @@ def transport(data: Data, test: Data, network: Network, options: argparse.Namesp
     from maxslope.spaces import Lp
     from maxslope.transport import Cloud, adversary
 
-    eps = 1.5
+    eps, inner = 1.5, Inner(steps=3, start=Clean(), adapt=True)
     print(f"\nl_2 budgets of {eps}, {options.epochs} epochs; risk and errors of both adversaries, 100 test samples\n")
     print("| trained in | clean % | W_inf risk | W_inf errors % | W_2 risk | W_2 errors % |\n|---|---|---|---|---|---|")
     x, y = (t[:100] for t in test)
     for name, make in {
         "nothing": lambda r: AdversarialRisk(Pointwise(ms.L2(0.0), Inner(steps=1))),
-        "W_inf": lambda r: AdversarialRisk(Pointwise(ms.L2(eps), Inner(steps=3)), ramp=r),
-        "W_2": lambda r: AdversarialRisk(Shared(ms.L2(eps), 2, Inner(steps=3)), ramp=r),
+        "W_inf": lambda r: AdversarialRisk(Pointwise(ms.L2(eps), inner), ramp=r),
+        "W_2": lambda r: AdversarialRisk(Shared(ms.L2(eps), 2, inner), ramp=r),
     }.items():
         net, _, _ = ours(make, data, network, options.epochs, 0)
         cells = []
@@ -267,8 +279,6 @@ def transport(data: Data, test: Data, network: Network, options: argparse.Namesp
 
 def overhead(data: Data, network: Network, options: argparse.Namespace) -> None:
     """The same steps in a hand-written loop and in ours: paired, in turns, medians of ratios."""
-    from maxslope.attacks.starts import Clean
-
     x, y = (t[:BATCH] for t in data)
     ids, eps, steps, repeats = torch.arange(BATCH), 0.3, options.steps, options.repeats
 

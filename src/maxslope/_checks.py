@@ -10,7 +10,6 @@ from torch import Tensor
 
 _MODE_DEPENDENT = (
     torch.nn.modules.batchnorm._BatchNorm,
-    torch.nn.modules.dropout._DropoutNd,
     torch.nn.RReLU,
 )
 
@@ -39,7 +38,7 @@ def logits(out: Any, rows: int) -> None:
 
 
 def points(x: Any) -> Tensor:
-    """Raise unless ``x`` is a non-empty floating-point tensor ``[rows, *shape]`` without NaN; return it detached."""
+    """Raise unless ``x`` is a non-empty, finite floating-point tensor ``[rows, *shape]``; return it detached."""
     if not isinstance(x, Tensor):
         raise TypeError(f"Inputs are a torch tensor [rows, *shape], got {type(x).__name__}; use torch.as_tensor.")
     if not x.is_floating_point():
@@ -51,7 +50,8 @@ def points(x: Any) -> Tensor:
             f"Inputs are [rows, *shape] with at least one row and coordinate, got shape {tuple(x.shape)}; x[None] "
             "makes a batch of one sample."
         )
-    if not bool(x.isfinite().all()):
+    # A finite sum has finite terms, and costs a tenth of a look at each.
+    if not bool(x.detach().sum().isfinite()) and not bool(x.isfinite().all()):
         raise ValueError(
             f"Inputs must be finite, got {int((~x.isfinite()).sum())} NaN or infinite values; replace them or drop "
             "their rows."
@@ -113,17 +113,32 @@ def eps_rows(eps: Any, rows: int) -> None:
         raise ValueError(f"eps is a number or a tensor [{rows}], one per sample, got shape {tuple(eps.shape)}.")
 
 
+def ids(value: Any, x: Tensor) -> None:
+    """Raise unless ``value`` is None or holds one integer per row of ``x``."""
+    if value is None:
+        return
+    if not isinstance(value, Tensor) or value.is_floating_point() or value.shape != (x.shape[0],):
+        got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"ids are a torch tensor [{x.shape[0]}] of integers, one per sample, got {got}.")
+
+
+def mask(value: Any) -> None:
+    """Raise unless ``value`` is None or a boolean tensor."""
+    if value is not None and (not isinstance(value, Tensor) or value.dtype != torch.bool):
+        got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"The mask is a boolean tensor, True where a coordinate may move, got {got}; use mask.bool().")
+
+
 def in_box(x: Tensor, box: Any) -> None:
     """Raise unless every coordinate of ``x`` lies in the box."""
     if box is None:
         return
     lo, hi = (torch.as_tensor(b, dtype=x.dtype, device=x.device) for b in box)
-    slack = 4 * torch.finfo(x.dtype).eps * (hi - lo)
+    slack = 4 * torch.finfo(x.dtype).eps * (hi - lo).nan_to_num(posinf=0.0)
     if bool(((x < lo - slack) | (x > hi + slack)).any()):
         raise ValueError(
             f"Inputs must lie in the box {box!r}, got values from {float(x.min()):.4g} to {float(x.max()):.4g}. Give "
-            "the "
-            "box of your inputs, such as Linf(eps, box=(-1, 1)), or box=None; put normalization inside the model."
+            "the box of your inputs, such as Linf(eps, box=(-1, 1)), or box=None; put normalization inside the model."
         )
 
 

@@ -36,12 +36,22 @@ def keys(seed: int, *streams: Tensor | int) -> Tensor:
     >>> bool(keys(0, torch.tensor([2]), 1)[0] == k[2])
     True
     """
-    device = next((s.device for s in streams if isinstance(s, Tensor)), torch.device("cpu"))
-    key = _mix(torch.tensor([_signed(seed)], dtype=torch.int64, device=device) + _GOLDEN)
+    key: Tensor | int = _mixed(_signed(seed) + _GOLDEN)
     for stream in streams:
-        word = stream if isinstance(stream, Tensor) else torch.tensor([_signed(stream)], device=device)
-        key = _mix(key + (word.to(torch.int64) + 1) * _GOLDEN)
-    return key
+        if isinstance(stream, Tensor):
+            key = _mix((stream.to(torch.int64) + 1) * _GOLDEN + key)
+        else:
+            word = _signed((_signed(stream) + 1) * _GOLDEN)
+            key = _mix(key + word) if isinstance(key, Tensor) else _mixed(key + word)
+    return key if isinstance(key, Tensor) else torch.tensor([key], dtype=torch.int64)
+
+
+def _mixed(value: int) -> int:
+    """What :func:`_mix` makes of one number, without tensors of one entry."""
+    z = value % 2**64
+    z = (z ^ z >> 30) * _MIX_1 % 2**64
+    z = (z ^ z >> 27) * _MIX_2 % 2**64
+    return _signed(z ^ z >> 31)
 
 
 def _signed(value: int) -> int:
@@ -66,15 +76,16 @@ def normal(key: Tensor, shape: Sequence[int], offset: int = 0) -> Tensor:
     return quantile
 
 
-def gamma(key: Tensor, concentration: float, shape: Sequence[int]) -> Tensor:
-    """Gamma(concentration, 1) float64 by Marsaglia and Tsang (ACM TOMS 2000), boosted below 1.
+def gamma(key: Tensor, concentration: Tensor, shape: Sequence[int]) -> Tensor:
+    """Gamma(concentration, 1) float64 by Marsaglia and Tsang (ACM TOMS 2000), for concentrations of at least 1.
+
+    ``concentration`` is a float64 tensor that broadcasts to ``shape``.
 
     Every entry walks through its own proposals and keeps its first accepted one, so an entry's value does not
     depend on how long its neighbors take.
     """
-    boost = concentration < 1
-    d = (concentration + 1 if boost else concentration) - 1 / 3
-    c = 1 / math.sqrt(9 * d)
+    d = concentration - 1 / 3
+    c = 1 / (9 * d).sqrt()
     n = math.prod(shape)
     out = torch.full((key.shape[0], *shape), math.nan, dtype=torch.float64, device=key.device)
     offset = n
@@ -86,7 +97,7 @@ def gamma(key: Tensor, concentration: float, shape: Sequence[int]) -> Tensor:
         )
         out = torch.where(out.isnan() & accept, d * v, out)
         offset += 2 * n
-    return out * uniform(key, shape) ** (1 / concentration) if boost else out
+    return out
 
 
 def sign(key: Tensor, shape: Sequence[int], offset: int = 0) -> Tensor:

@@ -26,7 +26,10 @@ def train(model: nn.Module, path: Path | None = None, seed: int = 0, **more):  #
     """50 steps: warm starts, steps that adapt, a curriculum, a guard, checks."""
     x, y = data()
     objective = AdversarialRisk(
-        Pointwise(ms.Linf(0.1), Inner(steps=2, tolerance=1e-3)), ramp=Ramp(20), guard=Guard(every=5), seed=seed
+        Pointwise(ms.Linf(0.1), Inner(steps=2, tolerance=1e-3, adapt=True)),
+        ramp=Ramp(20),
+        guard=Guard(every=5),
+        seed=seed,
     )
     effort = ms.Effort((ms.recipes.pgd(3),))
     check = Check(x[:21], y[:21], ms.Linf(0.1), effort=effort)

@@ -16,6 +16,7 @@ from torch.utils.data import TensorDataset
 
 import maxslope as ms
 from maxslope import _random
+from maxslope.attacks.starts import Clean
 from maxslope.loop import Steps, flow
 from maxslope.schemes import Explicit
 from maxslope.spaces import Lp
@@ -33,7 +34,9 @@ from maxslope.training import (
     processes,
     world,
 )
+from maxslope.training.fit import _Batches
 from maxslope.training.memory import Memory
+from maxslope.training.run import Run
 from maxslope.training.source import Source, order
 from maxslope.training.weights import Risk
 from training._two import data, net, train
@@ -95,6 +98,15 @@ def test_the_order_and_the_global_generator() -> None:
     assert torch.equal(*results)
 
 
+@pytest.mark.parametrize("number", [0, 3, -2, 2**63 - 1, 2**64 - 1])
+def test_a_number_makes_the_key_that_a_tensor_makes(number: int) -> None:
+    ids = torch.arange(4)
+    word = torch.full_like(ids, (number + 2**63) % 2**64 - 2**63)
+    assert torch.equal(_random.keys(5, number, ids, number), _random.keys(5, word, ids, word))
+    assert torch.equal(_random.keys(number, number), _random.keys(number, word)[:1])
+    assert _random.keys(0, ids).unique().numel() == 4
+
+
 def test_the_result_depends_on_the_seed_alone() -> None:
     a, b, c = net(), net(), net()
     fit(a, (X, Y), AdversarialRisk(BUDGET), TINY, seed=1)
@@ -127,6 +139,15 @@ def test_augmentation_is_keyed_by_sample_and_epoch() -> None:
     fit(net(), (X, Y), AdversarialRisk(BUDGET), Plan(epochs=2, batch_size=50), transform=jitter)
     assert set(seen[0]) | set(seen[1]) == set(_random.keys(0, 7, torch.arange(100), 0).tolist())
     assert set(seen[2]) | set(seen[3]) == set(_random.keys(0, 7, torch.arange(100), 1).tolist())
+
+
+def test_a_training_has_no_value_to_look_at() -> None:
+    run = Run(net(), AdversarialRisk(BUDGET), TINY, Source((X, Y), 20, 0, 0, 0, 1), 0)
+    batches = _Batches(run)
+    with pytest.raises(NotImplementedError, match="Risk"):
+        batches.look(torch.zeros(1, 1))
+    assert batches.take(torch.tensor([0])) is batches
+    assert (batches.passes, run.step) == (1, 0)
 
 
 # --- interruptions --------------------------------------------------------------------------------------------------
@@ -305,7 +326,7 @@ def test_mixed_precision(precision: torch.dtype) -> None:
 
 def test_gradient_descent_is_the_explicit_flow_of_weights() -> None:
     """Full-batch SGD through fit, and flow with rate 2 in l_2 on the same energy: the same curve."""
-    objective = AdversarialRisk(Pointwise(BUDGET, Inner(steps=2, warm=False, adapt=False)))
+    objective = AdversarialRisk(Pointwise(BUDGET, Inner(steps=2, warm=False, start=Clean())))
     model = net()
     energy = Risk(net(), objective, X, Y)
     curve = flow(energy, energy.row, scheme=Explicit(0.2, Lp(2), rate=2), until=Steps(6))
@@ -320,7 +341,7 @@ def test_gradient_descent_is_the_explicit_flow_of_weights() -> None:
 
 
 def test_the_dissipation_of_training_closes_as_steps_shrink() -> None:
-    energy = Risk(net(), AdversarialRisk(Pointwise(BUDGET, Inner(steps=1))), X, Y)
+    energy = Risk(net(), AdversarialRisk(Pointwise(BUDGET, Inner(steps=1, start=Clean()))), X, Y)
     defects = []
     for tau in (0.2, 0.1, 0.05):
         curve = flow(energy, energy.row, scheme=Explicit(tau, Lp(2), rate=2), until=1.0)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import maxslope as ms
-from maxslope.attacks.starts import Uniform
+from maxslope.attacks.starts import Clean, Uniform
 from maxslope.energies import Loss, Margin
 from maxslope.energies.divergence import Divergence, divergence
 from maxslope.sets import Budget
@@ -53,7 +53,12 @@ def two_class(seed: int = 0) -> nn.Linear:
 
 
 def cold(steps: int, **rules: Any) -> Inner:
-    return Inner(steps=steps, warm=False, adapt=False, **rules)
+    return Inner(steps=steps, warm=False, **{"start": Clean(), **rules})
+
+
+def clean(**rules: Any) -> Inner:
+    """From the clean points, with steps that adapt."""
+    return Inner(start=Clean(), adapt=True, **rules)
 
 
 # --- closed forms ----------------------------------------------------------------------------------------------------
@@ -244,7 +249,7 @@ def test_the_model_is_called_once_for_each_gradient_while_rows_leave() -> None:
         sizes.append(z.shape[0])
         return net(z)
 
-    objective = AdversarialRisk(Pointwise(ms.Linf(0.05, **FREE), Inner(steps=6, tolerance=0.2, warm=False)))
+    objective = AdversarialRisk(Pointwise(ms.Linf(0.05, **FREE), clean(steps=6, tolerance=0.2, warm=False)))
     loss = objective(called, X, Y)
     assert sizes[-1] == 12
     assert sizes[:-1] == sorted(sizes[:-1], reverse=True)
@@ -254,7 +259,7 @@ def test_the_model_is_called_once_for_each_gradient_while_rows_leave() -> None:
 
 def test_a_row_stops_where_the_gap_is_closed_or_all_is_lost() -> None:
     net, y = two_class(), Y % 2
-    gap = AdversarialRisk(Pointwise(ms.Linf(0.2, **FREE), Inner(steps=8, tolerance=1e-9, warm=False)))
+    gap = AdversarialRisk(Pointwise(ms.Linf(0.2, **FREE), clean(steps=8, tolerance=1e-9, warm=False)))
     gap(net, X, y)
     assert gap.spent["backward"] == 2 * 12  # a linear model is at its corner after one step, which the gap then shows
     lost = AdversarialRisk(Pointwise(ms.Linf(0.2, **FREE), cold(8, ceiling=0.0)))
@@ -268,9 +273,9 @@ def test_a_row_stops_where_the_gap_is_closed_or_all_is_lost() -> None:
 def test_steps_follow_the_ratio_of_gain_to_promise() -> None:
     """On a steep parabola long steps overshoot and shrink; on a line they grow."""
     memory = problem(ms.Function(lambda z: 50 * z.square().sum(1)), torch.full((2, 1), 0.02).double(), Y[:2])
-    Pointwise(ms.Linf(1.0, box=None), Inner(steps=6)).perturb(memory)
+    Pointwise(ms.Linf(1.0, box=None), clean(steps=6)).perturb(memory)
     line = problem(ms.Function(lambda z: -z.sum(1)), torch.zeros(2, 1).double(), Y[:2])
-    Pointwise(ms.Linf(1e6, box=None), Inner(steps=6, first=1e-3)).perturb(line)
+    Pointwise(ms.Linf(1e6, box=None), clean(steps=6, first=1e-3)).perturb(line)
     ids, one = torch.arange(2), torch.ones(2).double()
     assert float(memory.memory.recall("0", ids, torch.zeros(2, 1).double(), one)[1].max()) < 0.6
     assert float(line.memory.recall("0", ids, torch.zeros(2, 1).double(), one)[1].min()) == 2.0
@@ -278,26 +283,26 @@ def test_steps_follow_the_ratio_of_gain_to_promise() -> None:
 
 def test_a_warm_start_goes_on_where_the_last_flow_ended() -> None:
     net = mlp()
-    warm = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), Inner(steps=1, first=0.25)))
+    warm = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), clean(steps=1, first=0.25)))
     losses = [number(warm(net, X, Y, IDS)) for _ in range(6)]
     assert losses == sorted(losses)
     assert losses[-1] > losses[0] * 1.2
     shuffled = torch.randperm(12)
     a = warm.points(net, X[shuffled], Y[shuffled], IDS[shuffled]).points
-    other = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), Inner(steps=1, first=0.25)))
+    other = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), clean(steps=1, first=0.25)))
     for _ in range(6):
         other(net, X, Y, IDS)
     torch.testing.assert_close(a, other.points(net, X, Y, IDS).points[shuffled])  # remembered by id, not by place
-    unknown = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), Inner(steps=1, first=0.25)))
+    unknown = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), clean(steps=1, first=0.25)))
     assert [number(unknown(net, X, Y)) for _ in range(2)] == pytest.approx([losses[0]] * 2)
 
 
 def test_some_samples_may_be_new() -> None:
-    objective = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), Inner(steps=1, first=0.25)))
+    objective = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), clean(steps=1, first=0.25)))
     net = mlp()
     objective.points(net, X[:6], Y[:6], IDS[:6])
     mixed = objective.points(net, X, Y, IDS).points
-    fresh = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), Inner(steps=1, first=0.25))).points(net, X, Y, IDS).points
+    fresh = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), clean(steps=1, first=0.25))).points(net, X, Y, IDS).points
     torch.testing.assert_close(mixed[6:], fresh[6:])
     assert bool((mixed[:6] != fresh[:6]).any(1).all())
     far = objective.points(net, X[:2], Y[:2], torch.tensor([5000, 1])).points  # the memory grows
@@ -338,7 +343,7 @@ def test_modes_statistics_and_gradients(make: Callable[[], Any]) -> None:
     before = net.body[1].num_batches_tracked.item()
     random = torch.get_rng_state()
     loss = make()(net, X, Y)
-    outer = 1 if len(net.modes) == 4 else 2
+    outer = 1 if len(net.modes) == 3 else 2
     assert net.modes[-outer:] == [(True, True, True, False)] * outer
     assert set(net.modes[:-outer]) == {(False, False, False, False)}
     assert (net.training, net.body[3].training) == (True, False)
@@ -410,7 +415,7 @@ def test_the_guard_sees_a_masked_gradient_and_spends_more() -> None:
 def test_an_alarm_forgets_the_warm_starts_and_a_batch_may_have_no_chosen_sample() -> None:
     net = mlp()
     objective = AdversarialRisk(
-        Pointwise(ms.Linf(0.2, **FREE), Inner(steps=1, first=0.01)), guard=Guard(every=2, share=1.0, threshold=1.0001)
+        Pointwise(ms.Linf(0.2, **FREE), clean(steps=1, first=0.01)), guard=Guard(every=2, share=1.0, threshold=1.0001)
     )
     for _ in range(2):
         objective(net, X, Y, IDS)

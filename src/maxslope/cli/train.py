@@ -30,7 +30,7 @@ def train(
     *,
     eps: Annotated[str | None, typer.Option(help="Radius, in the units of the inputs: 0.3 or 8/255.")] = None,
     objective: Annotated[str, typer.Option(help="risk or trades.")] = "risk",
-    steps: Annotated[int, typer.Option(min=1, help="Most inner gradients a sample; 1 is single-step training.")] = 4,
+    steps: Annotated[int, typer.Option(min=1, help="Most inner gradients a sample; 1 is single-step training.")] = 2,
     epochs: Annotated[int, typer.Option(min=1)] = 20,
     batch_size: Annotated[int, typer.Option(min=1)] = 100,
     rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = 2e-3,
@@ -107,15 +107,14 @@ def _adam(rate: float) -> Any:
 
 
 def _objective(word: str, budget: Any, steps: int, warmup: int, seed: int) -> Objective:
-    from maxslope.attacks.starts import Uniform
     from maxslope.training import AdversarialRisk, Guard, Inner, Pointwise, Ramp, Trades
 
     ramp, guard = Ramp(warmup), Guard()
     if word == "risk":
-        inner = Inner(steps=steps, first=1.25 if steps == 1 else 1.0, tolerance=0.15 if steps > 1 else 0.0)
+        inner = Inner(steps=steps, first=1.25 if steps == 1 else 1.0)
         return AdversarialRisk(Pointwise(budget, inner), ramp=ramp, guard=guard, seed=seed)
     if word == "trades":
-        return Trades(Pointwise(budget, Inner(steps=steps, start=Uniform())), ramp=ramp, guard=guard, seed=seed)
+        return Trades(Pointwise(budget, Inner(steps=steps, adapt=True)), ramp=ramp, guard=guard, seed=seed)
     raise ValueError(f"--objective is risk or trades, got {word!r}.")
 
 

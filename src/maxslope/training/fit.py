@@ -41,8 +41,15 @@ class _Batches(Energy):
         return plain(value, gradient)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`; a batch cannot be looked at without being taken."""
-        raise NotImplementedError
+        """See :class:`Energy`; a batch cannot be looked at without being taken.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            "A training takes a new batch at every evaluation, so its energy has no value to look at beforehand; for "
+            "the objective on a frozen batch use maxslope.training.weights.Risk(model, objective, x, y)."
+        )
 
     def take(self, index: Tensor) -> Energy:
         """See :class:`Energy`; there is one row."""
@@ -143,7 +150,7 @@ def fit(
     >>> net = nn.Linear(2, 2)
     >>> fitted = fit(net, (x, y), ms.AdversarialRisk(ms.Linf(0.02)), Plan(epochs=3, batch_size=10))
     >>> fitted.step, len(fitted.history), fitted.history[-1]["backward"]
-    (12, 3, 3.0)
+    (12, 3, 2.0)
     """
     if not isinstance(objective, Objective):
         raise TypeError(f"The objective is an Objective such as AdversarialRisk(Linf(0.3)), got {objective!r}.")

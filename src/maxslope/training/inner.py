@@ -12,7 +12,7 @@ from torch import Tensor
 
 from maxslope._rows import inner
 from maxslope._status import Status
-from maxslope.attacks.starts import Clean, Start
+from maxslope.attacks.starts import Start, Uniform
 from maxslope.energies import Energy, Evaluation
 from maxslope.loop import Feed, Rows, Stop, march
 from maxslope.schemes import Scheme, StepSize
@@ -23,9 +23,9 @@ from maxslope.sets import Set
 class Inner:
     """How much the inner flow spends on a sample, and when it has had enough.
 
-    Step k of a sample has length first * eps * scale * (1 + cos(pi k / steps)) / 2. The scale starts at 1, halves after
-    a step that gained less than a quarter of what its linearization promised, grows by half after one that gained more
-    than three quarters, and is remembered with the sample. A row stops where the linear gap
+    Step k of a sample has length first * eps * scale * (1 + cos(pi k / steps)) / 2. The scale is 1, or with ``adapt``
+    starts at 1, halves after a step that gained less than a quarter of what its linearization promised, grows by half
+    after one that gained more than three quarters, and is remembered with the sample. A row stops where the linear gap
     max { <grad l, z - x> : z allowed } is at most ``tolerance``: to first order no allowed point costs it more.
 
     Args:
@@ -35,7 +35,7 @@ class Inner:
         ceiling: the loss above which a row stops: it is lost already, and going further only makes it harder
             (arXiv:2002.11242).
         adapt: whether step lengths follow the ratio of gain to promise.
-        start: of samples that are not remembered.
+        start: of samples that are not remembered; uniform in the budget.
         warm: whether samples are remembered; then the next flow starts where the last one ended.
 
     Raises:
@@ -45,12 +45,12 @@ class Inner:
     1
     """
 
-    steps: int = 3
+    steps: int = 2
     first: float = 1.0
     tolerance: float = 0.0
     ceiling: float = torch.inf
-    adapt: bool = True
-    start: Start = field(default_factory=Clean)
+    adapt: bool = False
+    start: Start = field(default_factory=Uniform)
     warm: bool = True
 
     def __post_init__(self) -> None:

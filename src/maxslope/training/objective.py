@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from maxslope import _checks, _random
-from maxslope.attacks.starts import Uniform
 from maxslope.energies import Criterion, CrossEntropy, Energy, Loss, Network
 from maxslope.energies.classifier import Model, as_logits
 from maxslope.energies.criteria import strongest_rival
@@ -270,7 +269,7 @@ class Trades(_Stateful):
         if not beta > 0:
             raise ValueError(f"TRADES needs beta > 0, got beta={beta!r}; for beta 0 train plainly.")
         self.beta = beta
-        away = Inner(steps=2, start=Uniform())
+        away = Inner(adapt=True)
         wrapped = Pointwise(adversary, away) if isinstance(adversary, Budget) else adversary
         self.inside = _Inside(wrapped, ramp, guard, seed)
 

@@ -27,6 +27,7 @@ from maxslope.training.source import Batch, Source, Transform
 from maxslope.training.weights import Risk
 
 _LOG = logging.getLogger("maxslope.training")
+_KEPT = ("step", "total", "clock", "history", "best", "best_robust", "waited", "stopped", "instants")  # in a checkpoint
 
 
 class Run:
@@ -85,7 +86,7 @@ class Run:
         half = torch.autocast(self.device.type, precision) if precision is not None else nullcontext()
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), half:
-            torch.manual_seed(int(_random.keys(self.seed, 13, self.step, world().rank)))
+            _reseed(int(_random.keys(self.seed, 13, self.step, world().rank)), self.device)
             loss = self.objective(self.wrapped, x, y, ids)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
@@ -199,8 +200,7 @@ class Run:
     def _save(self, checkpoint: Checkpoint) -> None:
         if world().rank:
             return
-        numbers = ("step", "total", "clock", "history", "best", "best_robust", "waited", "stopped", "instants")
-        state = {name: getattr(self, name) for name in numbers}
+        state = {name: getattr(self, name) for name in _KEPT}
         state |= {name: part.state_dict() for name, part in self._parts().items()}
         state |= {"objective": self.objective.state(), "spent before": self.spent_before}
         checkpoint.save(state | {"fingerprint": self.fingerprint()})
@@ -214,10 +214,17 @@ class Run:
             part.load_state_dict(state[name])
         self.objective.restore(state["objective"], self.device)
         self.spent_before = state["spent before"]
-        for name in ("step", "total", "clock", "history", "best", "best_robust", "waited", "stopped", "instants"):
+        for name in _KEPT:
             setattr(self, name, state[name])
 
     def _parts(self) -> dict[str, Any]:
         """Everything of torch that has a state."""
         parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler}
         return parts if self.mean is None else parts | {"mean": self.mean}
+
+
+def _reseed(seed: int, device: torch.device) -> None:
+    """Seed what a model draws from on ``device``; ``torch.manual_seed`` asks every kind of device: a millisecond."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
