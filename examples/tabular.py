@@ -70,16 +70,9 @@ def main(folder: Path) -> None:
     assert not bool((found.points != x)[:, fixed].any())
     for indicator in found.findings.indicators if found.findings else ():
         print(f"indicator: {indicator.sentence}")
-
-    few = ms.Weighted(ms.Lp(1), 1 / spread)
-    nearest = ms.minimal(model, x[right], y[right], few, box=box, mask=~fixed, effort=ms.Depth(60))
-    moved = (nearest.points - x[right]).abs() / spread > 1e-3
     print(f"{int(right.sum())} of {len(x)} patients are classified correctly.")
     print(f"{int((right & found.broken).sum())} of them no longer, where every value but age and sex may be off by 0.1 "
           "standard deviations (0.15 from 60 years on).")  # fmt: skip
-    assert not bool((found.points != x)[:, fixed].any())
-    for indicator in found.findings.indicators if found.findings else ():
-        print(f"indicator: {indicator.sentence}")
 
     few = ms.Weighted(ms.Lp(1), 1 / spread)
     nearest = ms.minimal(model, x[right], y[right], few, box=box, mask=~fixed, effort=ms.Depth(60))

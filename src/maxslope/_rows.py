@@ -16,14 +16,7 @@ def flat(x: Tensor) -> Tensor:
     >>> flat(torch.zeros(2, 3, 4)).shape
     torch.Size([2, 12])
     """
-    return x.reshape(x.shape[0], -1) if x.numel() else x.new_zeros(x.shape[0], _size(x))
-
-
-def _size(x: Tensor) -> int:
-    size = 1
-    for n in x.shape[1:]:
-        size *= n
-    return size
+    return x.reshape(x.shape[0], -1) if x.numel() else x.new_zeros(x.shape[0], x.shape[1:].numel())
 
 
 def column(scalars: Tensor, like: Tensor) -> Tensor:

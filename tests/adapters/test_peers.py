@@ -105,6 +105,9 @@ def test_several_epsilons_and_none(foolbox: ModuleType) -> None:
     smallest = attack(fmodel, X, Y, epsilons=None)[0]
     assert torch.equal(smallest, raw[2])
     assert repr(attack.distance) == repr(foolbox.distances.l2)
+    for radii in (np.array([0.1, 0.5]), torch.tensor([0.1, 0.5]), (e for e in (0.1, 0.5))):
+        assert torch.equal(attack(fmodel, X, Y, epsilons=radii)[2], success[:2])
+    assert torch.equal(attack(fmodel, X, Y, epsilons=np.float64(0.5))[2], success[1])
 
 
 def test_targets_and_repeats(foolbox: ModuleType) -> None:

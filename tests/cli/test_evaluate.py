@@ -375,6 +375,19 @@ def test_pictures_of_every_kind_of_file(ending: str, tmp_path: Path) -> None:
     assert (tmp_path / f"picture.{ending}").stat().st_size > 5_000
 
 
+def test_a_misclassified_sample_is_not_said_to_stand(tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    wrong = (Y + 1) % 5
+    report = evaluate(NET, (X[1:4], wrong[1:4]), BUDGET, effort=FAST, probe=False)
+    assert set(report.table["verdict"]) == {"misclassified"}
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        draw(report, NET, X[1:4], tmp_path / "wrong.svg")
+    text = (tmp_path / "wrong.svg").read_text(encoding="utf-8")
+    assert text.count("seen as") == 3
+    assert "still" not in text
+
+
 def test_what_a_picture_says(tmp_path: Path) -> None:
     """The numbers of the report, labels and answers of the samples shown, in the text of an svg."""
     import matplotlib as mpl
@@ -426,7 +439,7 @@ def test_pictures_are_of_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "words"), [("safetensors", "maxslope\\[demo\\]"), ("matplotlib", "maxslope\\[demo\\]")]
+    ("module", "words"), [("safetensors", "maxslope\\[demo\\]"), ("matplotlib", "maxslope\\[report\\]")]
 )
 def test_missing_extras_are_named(module: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [n for n in sys.modules if n == module or n.startswith(f"{module}.")]:

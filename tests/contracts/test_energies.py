@@ -27,6 +27,7 @@ from maxslope.energies import (
     Sum,
     TargetedLoss,
 )
+from maxslope.energies.divergence import Divergence
 from maxslope.sets import Box, Linf
 from nets import Counting, conv, images, mlp
 
@@ -435,6 +436,26 @@ def test_sums_and_averages_need_terms() -> None:
             Sum(terms, weights)
     with pytest.raises(ValueError, match="at least one draw, got draws=0"):
         Average(one, shaken, 0)
+
+
+def test_an_energy_is_constrained_once() -> None:
+    box = Box(torch.zeros(1, 2), torch.ones(1, 2))
+    with pytest.raises(ValueError, match="one set, got a second one; intersect"):
+        Linear(torch.ones(1, 2)).within(box).within(box)
+
+
+def test_a_divergence_calls_its_network_in_tiles() -> None:
+    """The last bit of a row does not depend on its company, as for every energy of logits."""
+    net, x = conv(), images(5)
+    seen: list[int] = []
+    network = Network(lambda z: (seen.append(z.shape[0]), net(z))[1], 3)
+    energy = Divergence(network, net(x.flip(0)).detach())
+    e = energy.evaluate(x)
+    assert seen == [3, 3]
+    alone = energy.take(torch.tensor([4])).evaluate(x[4:])
+    assert torch.equal(alone.value, e.value[4:])
+    assert torch.equal(alone.gradient, e.gradient[4:])
+    assert not bool(e.reached.any())
 
 
 def test_a_function_returns_one_number_per_row() -> None:

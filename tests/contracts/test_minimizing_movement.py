@@ -10,7 +10,7 @@ from maxslope import Status
 from maxslope.energies import Energy, Evaluation, Function, Linear, Quadratic
 from maxslope.loop import Steps, flow
 from maxslope.reference import rated_bowl, sliding
-from maxslope.schemes import Consensus, Descent, Explicit, Inner, MinimizingMovement, Momentum, Newton
+from maxslope.schemes import Best, Consensus, Descent, Explicit, Inner, MinimizingMovement, Momentum, Newton
 from maxslope.schemes.models import minimize_model, minimize_planes
 from maxslope.sets import L1, L2, Box, Budget, Linf, near
 from maxslope.spaces import Lp, Mixed
@@ -281,6 +281,11 @@ def test_misuse() -> None:
         flow(Quadratic(matrix()), points(), scheme=MinimizingMovement(0.1, Lp(2), inner=Newton()), until=0.1)
     with pytest.raises(ValueError, match="Momentum"):
         Momentum(MinimizingMovement(0.1))
+    for inner, bad in ((Descent, {"restarts": -1}), (Descent, {"iterations": 0}), (Consensus, {"particles": 1})):
+        with pytest.raises(ValueError, match=f"{inner.__name__} needs"):
+            inner(**bad)
+    with pytest.raises(ValueError, match="at least one solver"):
+        Best(())
     box = Box(torch.zeros(1, 2), torch.ones(1, 2))
     with pytest.raises(ValueError, match="Exact projections"):
         near(box, torch.ones(1, 2), torch.ones(1), Mixed(Lp(2), Lp(2), axis=1))

@@ -56,8 +56,9 @@ def test_minimum_of_convex_functions() -> None:
     """The least value on [0, hi]: inside, at both ends, at a kink."""
     at = torch.tensor([0.3, -1.0, 7.0, 1.0], dtype=torch.float64)
     hi = torch.full((4,), 2.0, dtype=torch.float64)
-    least = minimum(lambda m: (m - at).abs() + 1, hi)
+    where, least = minimum(lambda m: (m - at).abs() + 1, hi)
+    torch.testing.assert_close(where, torch.tensor([0.3, 0.0, 2.0, 1.0], dtype=torch.float64), atol=1e-7, rtol=0)
     torch.testing.assert_close(least, torch.tensor([1.0, 2.0, 6.0, 1.0], dtype=torch.float64))
-    smooth = minimum(lambda m: (m - at).square(), hi)
+    _, smooth = minimum(lambda m: (m - at).square(), hi)
     torch.testing.assert_close(smooth, torch.tensor([0.0, 1.0, 25.0, 0.0], dtype=torch.float64), atol=1e-15, rtol=0)
     assert math.isfinite(float(least.sum()))

@@ -431,3 +431,8 @@ def test_the_decay_of_a_momentum_is_not_negative() -> None:
     for bad in (-0.5, math.nan):
         with pytest.raises(ValueError, match="must not be negative, got decay="):
             Momentum(Explicit(0.1), bad)
+
+
+def test_a_record_keeps_every_kth_step() -> None:
+    with pytest.raises(ValueError, match="got every=-1"):
+        Record(-1)

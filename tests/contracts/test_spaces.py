@@ -14,6 +14,7 @@ from torch import Tensor
 from contracts._instances import ROWS, SHAPES, SPACES, norm_of, normal, numpy, spaces, weights
 from maxslope import _random
 from maxslope.spaces import Lp, Mixed, Space, Weighted
+from maxslope.spaces.parameters import Layered
 
 DTYPES = (torch.float64, torch.float32)
 EACH = pytest.mark.parametrize(("shape", "name"), SPACES)
@@ -270,3 +271,11 @@ def test_other_keys_give_other_points(shape: tuple[int, ...], name: str) -> None
         assert abs(float(torch.corrcoef(torch.stack([first, second]))[0, 1])) < 0.2
     first = base.reshape(500, -1)[:, 0]
     assert abs(float(torch.corrcoef(torch.stack([first[1:], first[:-1]]))[0, 1])) < 0.2
+
+
+def test_layers_of_different_sizes_share_a_steep_norm() -> None:
+    """|v|^4 is uniform, and |v_1| nearly: a Gamma variable with the parameter 1/400 underflows, its logarithm not."""
+    space = Layered(Lp(400), Lp(2), (1, 3))
+    v = space.sample(_random.keys(0, torch.arange(4000)), torch.empty(4000, 4, dtype=torch.float64))
+    for uniform in (space.norm(v) ** 4, v[:, 0].abs()):
+        assert stats.kstest(uniform.numpy(), "uniform").pvalue > 1e-3

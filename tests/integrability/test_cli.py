@@ -1,15 +1,18 @@
 """`maxslope integrability`: sketch, certificate, picture."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+import maxslope.integrability
 from integrability._lists import TETRA, X
 from maxslope.cli.integrability import Setting, integrability
 from maxslope.integrability import CertificateError, check, draw, monodromy
+from maxslope.integrability.checker import main as check_files
 
 
 def run(tmp_path: Path, *arguments: str) -> tuple[int, str]:
@@ -64,3 +67,21 @@ def test_error_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="unknown format"):
         check({})
     assert issubclass(CertificateError, ValueError)
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = monodromy("-3/(16*x**2)", digits=10)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "maxslope\[report\]"'):
+        draw(found, tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "sympy", None)
+    monkeypatch.delitem(sys.modules, "maxslope.integrability.kovacic")
+    with pytest.raises(ImportError, match=r'pip install "maxslope\[integrability\]"'):
+        _ = maxslope.integrability.liouvillian
+
+
+def test_many_refusals_are_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text("{}")
+    assert check_files([str(file)] * 256) == 100
+    assert capsys.readouterr().out.count("unknown format") == 256

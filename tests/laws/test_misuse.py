@@ -109,7 +109,11 @@ def test_efforts_and_recipes() -> None:
     both = lambda: attack(NET, X, Y, BUDGET, recipe=recipes.fgsm(), effort=QUICK)  # noqa: E731
     refuses(ValueError, both, "not both", "Effort((recipe, ...))")
     refuses(ValueError, lambda: attack(NET, X, Y, BUDGET, recipe=recipes.fgsm(), restarts=0), "at least 1", "got 0")
+    refuses(ValueError, lambda: attack(NET, X, Y, BUDGET, restarts=3), "only with a recipe", "got 3")
     refuses(ValueError, lambda: attack(NET, X, Y, BUDGET, recipe=recipes.fgsm(), batch_size=0), "at least 1", "got 0")
+    refuses(TypeError, lambda: attack(NET, X, Y, BUDGET, effort="quick"), "The effort is an Effort", "Effort.quick()")
+    refuses(TypeError, lambda: attack(NET, X, Y, BUDGET, recipe=recipes.pgd), "The recipe is a Recipe", "pgd(steps=40)")
+    refuses(ValueError, lambda: Recipe("x", 1, 1.0, last=-0.1), "last=-0.1")
     refuses(ValueError, lambda: evaluate(NET, (X, Y), BUDGET, effort=QUICK, batch_size=0), "at least 1", "got 0")
     refuses(
         TypeError,
@@ -137,6 +141,18 @@ def test_values(call: Call) -> None:
         refuses(ValueError, lambda x=x: call(x=x), "must be finite", "2 NaN or infinite", "replace")
     refuses(TypeError, lambda: call(x=(X * 255).to(torch.uint8)), "floating point", "torch.uint8", "x.float() / 255")
     refuses(TypeError, lambda: call(x=(X * 255).long()), "floating point", "torch.int64", "x.float() / 255")
+
+
+def test_ids_and_masks() -> None:
+    for ids, got in (([0, 1], "list"), (torch.arange(5), "torch.int64 (5,)"), (torch.rand(6), "torch.float32 (6,)")):
+        refuses(ValueError, lambda ids=ids: attack(NET, X, Y, BUDGET, ids=ids), "[6] of integers", got)
+    refuses(TypeError, lambda: attack(NET, X, Y, BUDGET, mask=X), "boolean", "torch.float32", "mask.bool()")
+    refuses(TypeError, lambda: attack(NET, X, Y, BUDGET, mask=True), "boolean", "bool")
+
+
+@BOTH
+def test_a_box_that_is_bounded_on_one_side_is_checked_there(call: Call) -> None:
+    refuses(ValueError, lambda: call(x=X - 0.5, budget=ms.Linf(0.1, box=(0.0, math.inf))), "must lie in the box")
 
 
 def test_a_hair_outside_the_box_is_rounding() -> None:

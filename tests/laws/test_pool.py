@@ -258,6 +258,9 @@ def test_pilot_reorders_the_runs_and_can_be_replayed():
     assert chosen.forward > chosen.backward > 0
     with pytest.raises(ValueError, match="samples=0"):
         pilot(model, x, y, ms.Linf(0.3), effort, samples=0)
+    for runs in (effort.runs[:1], effort.runs[:2]):  # nothing to order, nothing spent
+        single = ms.Effort(runs)
+        assert pilot(model, x, y, ms.Linf(0.3), single) == (single, 0, 0)
 
 
 def test_limited_effort_keeps_whole_runs_within_the_passes():

@@ -45,3 +45,17 @@ def test_pursuit_breaks_what_lies_within_the_budget_and_is_verified():
     assert float(result.distance[0]) <= 0.3
     assert float(result.margin[0]) < 0 < float(result.margin[1])
     assert int(result.backward[0]) > 0
+
+
+def test_pursuit_stays_within_a_mask():
+    """The free way to the boundary is shorter than eps, the way along the masked coordinate shorter still."""
+    model = nn.Linear(3, 2).eval()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 9.0]]))
+        model.bias.copy_(torch.tensor([4.6, 0.0]))
+    x, mask = torch.tensor([[0.6, 0.5, 0.5]]), torch.tensor([[True, True, False]])
+    effort = ms.Effort((ms.Recipe("idle", steps=0, first=0.0),), pursue=40)
+    for budget in (ms.Linf(0.25), ms.L2(0.25)):  # the margin is 0.2: 0.1 in l_inf, 0.1414 in l_2, along the free ones
+        result = ms.attack(model, x, torch.zeros(1, dtype=torch.long), budget, effort=effort, mask=mask)
+        assert result.broken.tolist() == [True]
+        assert float(result.points[0, 2]) == 0.5

@@ -198,3 +198,11 @@ def test_misuse() -> None:
         Potential(energy).evaluate(torch.ones(2, 3, 2))
     with pytest.raises(ValueError, match="positive"):
         dual(energy, cloud, 0.0)
+    for eps, rounds in ((math.inf, 24), (0.1, 0)):
+        with pytest.raises(ValueError, match="a round at least"):
+            dual(energy, cloud, eps, rounds=rounds)
+    for r, steps in ((0.5, 20), (math.nan, 20), (2, 0)):
+        with pytest.raises(ValueError, match="r >= 1 and steps >= 1"):
+            adversary(energy, cloud, r=r, norm=Lp(2), eps=1.0, steps=steps)
+    with pytest.raises(ValueError, match=r"r in \[1, inf\], got r=0.5"):
+        distance(cloud, cloud, 0.5, Lp(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -63,7 +64,7 @@ def _foolbox_class() -> Any:
             x, restore = ep.astensor_(inputs)
             base.verify_input_bounds(x, model)
             criterion = base.get_criterion(criterion)
-            several = isinstance(epsilons, list | tuple) or (isinstance(epsilons, Tensor) and epsilons.ndim > 0)
+            several = isinstance(epsilons, Iterable) and getattr(epsilons, "ndim", 1) > 0  # arrays and tensors too
             radii = list(epsilons) if several else [epsilons]
             found = [self._run(model, x.raw, criterion, None if e is None else float(e)) for e in radii]
             points = [restore(ep.astensor(p)) for p, _ in found]

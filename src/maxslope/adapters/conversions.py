@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from maxslope.sets.budget import Bounds
 
-Function = Callable[[Tensor], Tensor]
-
 
 @dataclass(frozen=True, eq=False)
 class Converted:
@@ -23,7 +21,7 @@ class Converted:
         box: the range of valid inputs, for a budget: ``ms.Linf(0.03, box=converted.box)``; None if it has none.
     """
 
-    model: Function
+    model: Callable[[Tensor], Tensor]
     box: Bounds | None
 
 

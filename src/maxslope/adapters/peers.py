@@ -291,6 +291,14 @@ class PeerStart(Start):
 def continued(peer: Peer, model: Any, steps: int = 20) -> Recipe:
     """Return a run of ours that goes on from where a peer ended; it mixes with those of ``Effort.standard().runs``.
 
+    Args:
+        peer: whose points are the starts.
+        model: that is attacked.
+        steps: of our run; their length falls from eps / 2 to 0.
+
+    Returns:
+        A :class:`Recipe` named after the peer.
+
     >>> continued(Function("clean", lambda model, x, y, budget: x), lambda x: x).name
     'from clean'
     """

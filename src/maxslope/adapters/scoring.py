@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maxslope import _checks
 from maxslope.attacks import Effort, recipes
 from maxslope.evaluation import evaluate
 from maxslope.sets import Budget
@@ -126,6 +127,5 @@ def robust_scorer(
     >>> score(identity.eval(), np.array([[0.9, 0.1], [0.6, 0.5]], dtype="float32"), np.array([0, 0]))
     0.5
     """
-    if not isinstance(budget, Budget):
-        raise TypeError(f"The budget is a Budget such as Linf(8 / 255), got {budget!r}.")
+    _checks.budget(budget, Budget)
     return RobustScorer(budget, effort, seed, network)

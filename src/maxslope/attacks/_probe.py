@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import choose, column, flat
+from maxslope._rows import choose, column, flat, inner
 from maxslope._status import Status
 from maxslope.attacks.task import Task
 from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation, Margin
@@ -120,7 +120,7 @@ class Probe:
         key = _random.keys(self.task.seed, self.task.ids[self.rows], _STREAM)
         ways = (-self.gradient.sign(), _random.sign(key, self.x.shape[1:]).to(self.x))
         steps = [self.domain.project(self.x + column(size, self.x) * way) for way in ways]
-        said = [(flat(self.gradient) * flat(z - self.x)).sum(1) for z in steps]
+        said = [inner(self.gradient, z - self.x) for z in steps]
         seen = [self._look(self.margin, z).margin - self.clean for z in steps]
         scale = said[0].abs()
         wrong = torch.zeros_like(scale, dtype=torch.bool)
@@ -147,7 +147,7 @@ class Probe:
         """Whether points from elsewhere beat a sample's own ones, and whether they break it.
 
         They are the perturbations of six other samples, and where eight steps down the margin of a smoothed copy (the
-        mean over four noises of an eighth of the budget) lead.
+        mean over four normal noises, a quarter of the budget long) lead.
         """
         tally, task = self.tally, self.task
         donors = self._part(tally.broken, 6)

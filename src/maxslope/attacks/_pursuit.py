@@ -15,6 +15,7 @@ from maxslope.attacks.task import Task
 from maxslope.energies import Energy, Evaluation, Loss, Margin, TargetedLoss
 from maxslope.loop import Feed, Rows, Stop, march
 from maxslope.schemes import Momentum, SemiImplicit, StepSize
+from maxslope.schemes.steps import half_wave
 from maxslope.sets import BallBox, Box, Set, near
 from maxslope.sets.box import separable
 from maxslope.spaces import Lp, Space
@@ -78,7 +79,7 @@ class Closing(Set):
 
 
 def around(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallBox:
-    """Return the balls of finite or infinite radius around points of the box, without asking the device."""
+    """Return the balls of finite or infinite radius around points of the box; for p < inf no check asks the device."""
     lp, _ = separable(norm)
     if math.isinf(lp.p):
         ball = near(box, center, radius, norm)
@@ -242,7 +243,7 @@ class Pursuit(Feed, StepSize):
         self.best[index], self.points[index] = size[nearer], x[nearer]
 
     def _left(self, clock: Tensor, job: Tensor) -> Tensor:
-        return (1 + torch.cos(math.pi * clock / self.most[job])) / 2
+        return half_wave(clock, self.most[job])
 
     def _last(self, job: Tensor) -> Tensor:
         """Whether the run of a sample is its last of several, the one that starts at its best point."""

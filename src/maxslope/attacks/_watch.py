@@ -8,6 +8,7 @@ from torch import Tensor
 from maxslope._rows import choose, flat
 from maxslope.energies import Evaluation
 from maxslope.loop import Rows
+from maxslope.schemes.steps import half_wave
 
 
 class Watch:
@@ -63,7 +64,7 @@ class Watch:
         """The step sizes, ``[rows]`` float64: constant, or cosine from first to final."""
         if self.all_constant:
             return self.first
-        wave = self.final + (self.first - self.final) * (1 + torch.cos(torch.pi * clock / self.steps)) / 2
+        wave = self.final + (self.first - self.final) * half_wave(clock, self.steps)
         return torch.where(self.constant, self.first, wave)
 
     def improve(self, x: Tensor, margin: Tensor) -> None:

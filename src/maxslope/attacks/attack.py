@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope import _checks
 from maxslope._status import Status
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.indicators import Findings, indicators
@@ -106,17 +107,19 @@ def attack(
         seed: of all random numbers.
         batch_size: rows per call of the model, always exactly that many (missing rows are padding), so that results
             do not depend on the company a sample keeps; by default chosen by the size of a sample.
+        certify: spend one more forward and backward pass on each sample that is not broken, for gap and slope.
         probe: ask the indicators whether these verdicts deserve trust, on a small part of the samples (their passes are
             in ``findings``), and let random search follow, as ``effort.rescue`` says, where gradients do not.
-        certify: spend one more forward and backward pass on each sample that is not broken, for gap and slope.
 
     Returns:
         An :class:`AttackResult`. A run of n steps costs n backward and n + 1 forward passes, its verification included.
 
     Raises:
-        TypeError: for integer inputs, inputs or labels that are not tensors, floating-point labels.
+        TypeError: for integer inputs, inputs or labels that are not tensors, floating-point labels, a mask that is not
+            boolean, a budget, an effort or a recipe that is none.
         ValueError: for wrong shapes, empty or non-finite inputs, labels out of range, inputs outside the box, a model
-            in a training mode that matters, a device or dtype that differs.
+            in a training mode that matters, a device or dtype that differs, a recipe beside an effort, restarts below 1
+            or without a recipe.
 
     Source: arXiv:2406.05376, sections 3 and 4.
 
@@ -130,8 +133,11 @@ def attack(
     task = prepare(model, x, y, budget, targets=targets, mask=mask, ids=ids, seed=seed, batch_size=batch_size)
     if recipe is not None and effort is not None:
         raise ValueError("Give a recipe or an effort, not both; Effort((recipe, ...)) makes an effort of recipes.")
-    if restarts < 1:
-        raise ValueError(f"restarts must be at least 1, got {restarts}.")
+    _checks.effort(effort, Effort)
+    if recipe is not None and not isinstance(recipe, Recipe):
+        raise TypeError(f"The recipe is a Recipe, got {recipe!r}; call its maker, such as recipes.pgd(steps=40).")
+    if restarts < 1 or (restarts > 1 and recipe is None):
+        raise ValueError(f"restarts must be at least 1, and more only with a recipe that they repeat, got {restarts}.")
     chosen = Effort((recipe,) * restarts, recipe.name) if recipe is not None else effort or Effort.standard()
     tally = Pool(task, chosen.runs, chosen.rule, calls_for(task), chosen.candidates).go()
     blind = chosen.runs[0].blind  # no gradient may exist

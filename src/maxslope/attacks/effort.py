@@ -66,7 +66,7 @@ class Effort:
     @classmethod
     def exhaustive(cls) -> Effort:
         """Return a last answer: several hundred gradients a sample, risk 0.00001."""
-        return cls(portfolio(more=40), "exhaustive", Rule(1e-5), rescue=3000, depth=400, candidates=9)
+        return cls(portfolio(more=100), "exhaustive", Rule(1e-5), rescue=3000, depth=400, candidates=9)
 
     def rescued(self) -> Effort:
         """Return this effort with ``depth`` gradients of pursuit and ``rescue`` queries after its runs."""
@@ -84,7 +84,7 @@ class Effort:
         return replace(self, runs=tuple(kept), name=f"{self.name}, at most {passes} backward")
 
 
-def portfolio(more: int = 8) -> tuple[Recipe, ...]:
+def portfolio(more: int = 40) -> tuple[Recipe, ...]:
     """Return the default runs: short ones of every kind first, then longer ones, then ``more`` rounds of random ones.
 
     No start, criterion or target wins on every network, so the kinds that break what the others leave come early.
@@ -129,9 +129,12 @@ def _hops(count: int) -> tuple[Recipe, ...]:
 
 
 def _hop(steps: int, k: int) -> Recipe:
-    """A hop of a basin-hopping search: from the best point, with a share of its coordinates drawn anew."""
-    share, first = (0.1, 0.25) if k % 2 == 0 else (0.3, 0.5)
-    return _run(steps, first, Mixed(Best(), Uniform(), share), (_M, _CE, _PM)[k % 3])
+    """A hop of a basin-hopping search: from the best point, with a share of its coordinates drawn anew.
+
+    One in three draws next to nothing and takes short steps: it ends the descent that longer steps left undone.
+    """
+    share, first = ((0.02, 0.1), (0.1, 0.25), (0.3, 0.5))[k % 3]
+    return _run(steps, first, Mixed(Best(), Uniform(), share), (_M, _CE, _PM)[(k + k // 3) % 3])
 
 
 def _run(steps: int, first: float, start: Start, criterion: Criterion, rival: int = 0) -> Recipe:

@@ -14,7 +14,7 @@ from maxslope.attacks._pursuit import Pursuit
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.task import Tally, Task, prepare
 from maxslope.energies import Margin
-from maxslope.sets import Box, Budget
+from maxslope.sets import BallBox, Box, Budget
 from maxslope.sets.budget import Bounds
 from maxslope.spaces import Lp, Space
 
@@ -186,7 +186,10 @@ def pursue(task: Task, passes: int) -> Tally:
     Returns:
         A :class:`Tally` of one run.
     """
-    allowed = Budget(Lp(2), 0.0, task.budget.box).around(task.x)
+    inside = task.domain.box if isinstance(task.domain, BallBox) else task.domain
+    assert isinstance(inside, Box)
+    # What a mask holds fast has equal bounds.
+    allowed = Budget(Lp(2), 0.0, task.budget.box).around(task.x, mask=inside.lo < inside.hi)
     assert not isinstance(allowed, Box)
     found = _run(task, allowed.box, Depth(max(passes, 4)))
     everyone = torch.arange(task.x.shape[0], device=task.x.device)
@@ -214,7 +217,7 @@ def _run(task: Task, box: Box, effort: Depth) -> MinimalResult:
     margin = margin if task.targeted else -margin
     index = found.nonzero().squeeze(1)
     if index.numel():
-        e = task.energy(index, Margin(), None).look(points[index])
+        e = task.energy(index, Margin()).look(points[index])
         forward[index] += 1
         inside = box.take(index).violation(points[index]) <= 0
         found[index] = e.reached & e.margin.isfinite() & inside
@@ -233,7 +236,7 @@ def _halve(task: Task, points: Tensor, found: Tensor, forward: Tensor) -> Tensor
         return points
     x, far, out = task.x[index], points[index], points.clone()
     low, high = torch.full_like(far.flatten(1)[:, 0], 1 - _SEGMENT), torch.ones_like(far.flatten(1)[:, 0])
-    energy = task.energy(index, Margin(), None)
+    energy = task.energy(index, Margin())
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         z = x + column(middle, x) * (far - x)

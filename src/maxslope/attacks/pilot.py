@@ -61,14 +61,20 @@ def pilot(
         batch_size: see :func:`maxslope.attack`.
 
     Returns:
-        A :class:`Pilot`; the effort as it was where fewer than 8 samples stand after the first run.
+        A :class:`Pilot`; the effort as it was where fewer than 8 samples stand after the first run, or where there is
+        nothing to order: fewer than two kinds of run after the first.
 
     Raises:
         ValueError: if ``samples`` is less than 1, and what :func:`maxslope.attack` raises.
     """
     if samples < 1:
         raise ValueError(f"A pilot needs at least one sample, got samples={samples}.")
+    kinds: dict[tuple[Any, ...], Recipe] = {}  # the first run of each kind
+    for later in effort.runs[1:]:
+        kinds.setdefault((later.start, later.criterion, later.rival, later.first), later)
     forward = backward = 0
+    if len(kinds) < 2:
+        return Pilot(effort, forward, backward)
 
     def run(recipe: Recipe, rows: Tensor) -> AttackResult:
         nonlocal forward, backward
@@ -93,12 +99,11 @@ def pilot(
     near = part[standing[first.margin[standing].argsort()[:samples]]]
     if near.numel() < 8:
         return Pilot(effort, forward, backward)
-    kinds = list(dict.fromkeys(_kind(r) for r in effort.runs[1:]))
-    found = [run(replace(r, steps=min(r.steps, _PROBE)), near) for r in map(_first_of(effort), kinds)]
+    tried = list(kinds.values())
+    found = [run(replace(r, steps=min(r.steps, _PROBE)), near) for r in tried]
     broken = torch.stack([f.broken for f in found])
     rank = torch.stack([f.margin for f in found]).argsort(0).argsort(0).double().mean(1)
-    order = _greedy(broken, rank)
-    chosen = [next(r for r in effort.runs[1:] if _kind(r) == kinds[k]) for k in order]
+    chosen = [tried[k] for k in _greedy(broken, rank)]
     # Lengths keep their places: short runs of every kind come before long ones.
     runs = tuple(
         replace(
@@ -107,14 +112,6 @@ def pilot(
         for i, r in enumerate(effort.runs[1:])
     )
     return Pilot(replace(effort, runs=(effort.runs[0], *runs), name=f"{effort.name} (piloted)"), forward, backward)
-
-
-def _kind(recipe: Recipe) -> tuple[Any, ...]:
-    return recipe.start, recipe.criterion, recipe.rival, recipe.first
-
-
-def _first_of(effort: Effort) -> Any:
-    return lambda kind: next(r for r in effort.runs[1:] if _kind(r) == kind)
 
 
 def _greedy(broken: Tensor, rank: Tensor) -> list[int]:

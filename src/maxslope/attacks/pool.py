@@ -21,8 +21,6 @@ from maxslope.loop import Feed, Rows, Stop, march
 from maxslope.schemes import StepSize
 from maxslope.sets import Box, Set
 
-__all__ = ["Pool", "Tally", "Task"]
-
 _SHORT = 16  # steps below which looking for cycles does not pay
 _PATIENCE = 5  # steps that ended runs wait at most for company before they are verified
 
@@ -152,7 +150,7 @@ class Pool(Feed, StepSize):
         # A row that ended before its step was evaluated once more than it moved.
         self.made[ended.job] = ended.clock + (status != Status.FINISHED)
         gone = self.cancelled[ended.job]
-        self._release(ended.job[gone].tolist())
+        self.free.extend(ended.job[gone].tolist())
         if not bool(gone.all()):
             stays = ~gone
             lane = ended.job[stays]
@@ -215,7 +213,7 @@ class Pool(Feed, StepSize):
         lane, x, status, margin, point = (torch.cat(parts) for parts in zip(*self.pending, strict=True))
         self.pending, self.waited = [], 0
         gone = self.cancelled[lane]
-        self._release(lane[gone].tolist())
+        self.free.extend(lane[gone].tolist())
         lane, x, status, margin, point = (t[~gone] for t in (lane, x, status, margin, point))
         if not lane.numel():
             return
@@ -276,9 +274,6 @@ class Pool(Feed, StepSize):
             self.cancelled[lane] = self.doomed = True
             if self.ended.pop(lane, None) is not None:
                 self.free.append(lane)
-
-    def _release(self, lanes: list[int]) -> None:
-        self.free.extend(lanes)
 
     def _rivals(self, sample: Tensor, run: Tensor) -> Tensor | None:
         """The fixed class each run raises, -1 for the strongest at each point."""

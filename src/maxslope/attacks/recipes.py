@@ -33,7 +33,7 @@ class Recipe:
         blind: whether only values are looked at; no backward pass is made.
 
     Raises:
-        ValueError: if ``steps``, ``first`` or ``rival`` is negative.
+        ValueError: if ``steps``, ``first``, ``last`` or ``rival`` is negative.
     """
 
     name: str
@@ -48,10 +48,10 @@ class Recipe:
     blind: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or not self.first >= 0 or self.rival < 0:
+        if self.steps < 0 or not self.first >= 0 or not (self.last is None or self.last >= 0) or self.rival < 0:
             raise ValueError(
-                f"A recipe needs steps, first and rival >= 0, got steps={self.steps}, first={self.first}, "
-                f"rival={self.rival}."
+                f"A recipe needs steps, first, last and rival >= 0, got steps={self.steps}, first={self.first}, "
+                f"last={self.last}, rival={self.rival}."
             )
 
 

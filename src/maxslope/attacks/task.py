@@ -167,8 +167,7 @@ def prepare(
     batch_size: int | None,
 ) -> Task:
     """Check everything and lay out the task."""
-    if not isinstance(budget, Budget):
-        raise TypeError(f"The budget is a Budget such as Linf(8 / 255), got {budget!r}.")
+    _checks.budget(budget, Budget)
     x = _checks.points(x)
     labels = _checks.labels(y, x)
     if targets is not None:
@@ -176,8 +175,9 @@ def prepare(
     _checks.in_box(x, budget.box)
     _checks.model(model, x)
     _checks.eps_rows(budget.eps, x.shape[0])
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    _checks.ids(ids, x)
+    _checks.mask(mask)
+    _checks.batch_size(batch_size)
     return Task(
         network=Network(model, batch_size or tile_for(x), int(labels.max())),
         x=x,

@@ -58,14 +58,13 @@ def _solve(setting: Setting, target: str, equation: str, console: Console) -> tu
     from rich.markup import escape
 
     if equation:
-        from maxslope.integrability.certify import certificate
-        from maxslope.integrability.kovacic import liouvillian
+        from maxslope.integrability import certificate, liouvillian
 
         result = liouvillian(equation)
         answer = result.solution() if result.solvable else "no Liouvillian solution"
         console.print(escape(f"y'' = ({result.equation.r}) y: case {result.case}, {answer}"))
         return certificate(result), result.equation, f"y'' = ({equation}) y"
-    from maxslope.integrability.verdict import decide
+    from maxslope.integrability import decide
 
     verdict = decide(_network(setting, target))
     console.print(escape(verdict.sketch()))

@@ -61,6 +61,9 @@ class Energy(ABC):
 class Constrained(Energy):
     """E + chi_K: a differentiable energy and the convex set it is constrained to.
 
+    Raises:
+        ValueError: if the energy is constrained already: a flow projects onto one set.
+
     >>> import torch
     >>> from maxslope.energies import Linear
     >>> from maxslope.sets import Box
@@ -71,6 +74,13 @@ class Constrained(Energy):
 
     smooth: Energy
     domain: Set
+
+    def __post_init__(self) -> None:
+        if isinstance(self.smooth, Constrained):
+            raise ValueError(
+                "An energy is constrained to one set, got a second one; intersect them first, as a Budget does with "
+                "its box."
+            )
 
     def evaluate(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`; infinite outside the set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -73,6 +74,46 @@ def as_logits(out: Tensor) -> Tensor:
     return torch.stack([torch.zeros_like(z), z], 1)
 
 
+class OfLogits(Energy):
+    """An energy of the logits of a model, which is called in tiles, one forward (and backward) pass a row."""
+
+    model: Model | Network
+
+    @abstractmethod
+    def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """Return value, margin and whether the goal is reached, each ``[k]``, of the logits ``[k, classes]``.
+
+        Args:
+            logits: of one call of the model, without padding.
+            rows: which of the energy's rows they belong to.
+        """
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        return self._through(x, gradient=True)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        return self._through(x, gradient=False)
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return 1
+
+    def _through(self, x: Tensor, *, gradient: bool) -> Evaluation:
+        network = self.model if isinstance(self.model, Network) else Network(self.model)
+        parts = []
+        for points, rows, real in network.calls(x.detach()):
+            with torch.set_grad_enabled(gradient):
+                z = points.requires_grad_(True) if gradient else points
+                logits = network.logits(z)
+                value, margin, reached = self.from_logits(logits[:real], rows)
+                g = gradient_of(value, z)[:real] if gradient else x.new_zeros(real, 0)
+            parts.append(Evaluation(value.detach(), g, margin, reached))
+        return parts[0] if len(parts) == 1 else Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
 @dataclass(frozen=True, eq=False)
 class PerRow:
     """Criteria that differ by row: row i uses ``criteria[choice[i]]``.
@@ -87,7 +128,7 @@ class PerRow:
 
 
 @dataclass(frozen=True, eq=False)
-class Loss(Energy):
+class Loss(OfLogits):
     """E(x) = -l(h(x), y): goes down as the model errs. Its goal: argmax h(x) differs from y.
 
     Gradients are taken by ``torch.autograd.grad`` with respect to the inputs only: no gradient reaches a weight, no
@@ -114,27 +155,14 @@ class Loss(Energy):
     criterion: Criterion | PerRow = field(default_factory=CrossEntropy)
     rivals: Tensor | None = None
 
-    def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        return _evaluate(self, x, gradient=True)
-
-    def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        return _evaluate(self, x, gradient=False)
-
     def take(self, index: Tensor) -> Loss:
         """See :class:`Energy`."""
         rivals = None if self.rivals is None else self.rivals[index]
         criterion = _take_criterion(self.criterion, index)
         return replace(self, labels=self.labels[index], rivals=rivals, criterion=criterion)
 
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
-
     def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Return value, margin and whether the goal is reached, each ``[rows]``."""
+        """See :class:`OfLogits`."""
         labels, seen = self.labels[rows], logits.detach()
         strongest = strongest_rival(seen, labels)
         rivals = strongest
@@ -146,7 +174,7 @@ class Loss(Energy):
 
 
 @dataclass(frozen=True, eq=False)
-class TargetedLoss(Energy):
+class TargetedLoss(OfLogits):
     """E(x) = l(h(x), t): goes down as the model moves to the target class. Its goal: argmax h(x) = t.
 
     Args:
@@ -161,42 +189,16 @@ class TargetedLoss(Energy):
     targets: Tensor
     criterion: Criterion | PerRow = field(default_factory=CrossEntropy)
 
-    def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        return _evaluate(self, x, gradient=True)
-
-    def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        return _evaluate(self, x, gradient=False)
-
     def take(self, index: Tensor) -> TargetedLoss:
         """See :class:`Energy`."""
         return replace(self, targets=self.targets[index], criterion=_take_criterion(self.criterion, index))
 
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
-
     def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Return value, margin and whether the goal is reached, each ``[rows]``."""
+        """See :class:`OfLogits`."""
         targets, seen = self.targets[rows], logits.detach()
         strongest = strongest_rival(seen, targets)
         margin = pick(seen, strongest) - pick(seen, targets)
         return _apply(self.criterion, rows, logits, targets, strongest), margin, seen.argmax(1) == targets
-
-
-def _evaluate(energy: Loss | TargetedLoss, x: Tensor, *, gradient: bool) -> Evaluation:
-    network = energy.model if isinstance(energy.model, Network) else Network(energy.model)
-    parts = []
-    for points, rows, real in network.calls(x.detach()):
-        with torch.set_grad_enabled(gradient):
-            z = points.requires_grad_(True) if gradient else points
-            logits = network.logits(z)
-            value, margin, reached = energy.from_logits(logits[:real], rows)
-            g = gradient_of(value, z)[:real] if gradient else x.new_zeros(real, 0)
-        parts.append(Evaluation(value.detach(), g, margin, reached))
-    return parts[0] if len(parts) == 1 else Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def _take_criterion(criterion: Criterion | PerRow, index: Tensor) -> Criterion | PerRow:

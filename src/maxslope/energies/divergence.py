@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from maxslope.energies.base import Energy, Evaluation, gradient_of, plain
-from maxslope.energies.classifier import Model, Network
+from maxslope.energies.classifier import Model, Network, OfLogits
 
 
 def divergence(reference: Tensor, logits: Tensor) -> Tensor:
@@ -22,7 +21,7 @@ def divergence(reference: Tensor, logits: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Divergence(Energy):
+class Divergence(OfLogits):
     """E(x) = -KL(softmax(reference) || softmax(h(x))): goes down as the answer leaves the reference.
 
     Its gradient is zero where h(x) equals the reference, so that a flow from a clean point needs a start beside it.
@@ -37,28 +36,11 @@ class Divergence(Energy):
     model: Model | Network
     reference: Tensor
 
-    def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        with torch.enable_grad():
-            z = x.detach().requires_grad_(True)
-            value = self._value(z)
-            gradient = gradient_of(value, z)
-        return plain(value.detach(), gradient)
-
-    def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        with torch.no_grad():
-            return plain(self._value(x))
-
     def take(self, index: Tensor) -> Divergence:
         """See :class:`Energy`."""
         return replace(self, reference=self.reference[index])
 
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
-
-    def _value(self, x: Tensor) -> Tensor:
-        network = self.model if isinstance(self.model, Network) else Network(self.model)
-        return -divergence(self.reference, network.logits(x))
+    def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """See :class:`OfLogits`; there is no goal."""
+        value = -divergence(self.reference[rows], logits)
+        return value, value.detach(), torch.zeros_like(value, dtype=torch.bool)

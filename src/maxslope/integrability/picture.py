@@ -20,9 +20,14 @@ def draw(monodromy: Monodromy, path: str | Path, title: str = "") -> Path:
 
     Returns:
         The path written.
-    """
-    from matplotlib.figure import Figure
 
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('Pictures need matplotlib: pip install "maxslope[report]".') from error
     figure = Figure(figsize=(7.0, 5.0), layout="constrained")
     axes: Any = figure.add_subplot()
     marks = zip(monodromy.poles, monodromy.matrices, monodromy.loops, strict=True)

@@ -43,9 +43,16 @@ class Record:
 
     Args:
         every: at least 0.
+
+    Raises:
+        ValueError: if it is negative.
     """
 
     every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.every < 0:
+            raise ValueError(f"A record keeps every k-th step, or the first alone for 0, got every={self.every!r}.")
 
 
 class _Curves(Feed):
@@ -55,9 +62,9 @@ class _Curves(Feed):
         self.energy, self.domain, self.x, self.scheme, self.record = energy, domain, x, scheme, record
         rows = torch.arange(x.shape[0], device=x.device)
         self.waiting: Tensor | None = rows
-        by_steps = isinstance(until, Steps)
-        self.most = by_row(until.count, rows).long() if isinstance(until, Steps) else torch.full_like(rows, 2**62)
-        self.end = torch.full(rows.shape, torch.inf if by_steps else float(until), dtype=torch.float64, device=x.device)  # type: ignore[arg-type]
+        count, end = (until.count, torch.inf) if isinstance(until, Steps) else (2**62, float(until))
+        self.most = by_row(count, rows).long()
+        self.end = by_row(end, rows)
         self.final = x.clone()
         self.time = torch.zeros_like(self.end)
         self.status = torch.full_like(rows, int(Status.FINISHED))

@@ -123,10 +123,11 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
         enough = feed.observe(rows, evaluation, known.domain)
         moved = _step(rows, evaluation, scheme, known)
         known.left -= 1
-        if enough is None and known.left > 0 and _nothing_happened(evaluation, stop):
+        calm = enough is None and _nothing_happened(evaluation, stop)
+        if calm and known.left > 0:
             rows = moved
             continue
-        status = ended(evaluation, stop)
+        status = torch.zeros_like(rows.job) if calm else ended(evaluation, stop)
         if enough is not None:
             status = torch.where(enough & (status == Status.RUNNING), int(Status.STOPPED), status)
         early = status != Status.RUNNING
@@ -209,7 +210,7 @@ def _step(rows: Rows, evaluation: Evaluation, scheme: Scheme, known: _Known) -> 
 
 
 def _nothing_happened(evaluation: Evaluation, stop: Stop) -> bool:
-    """Whether no row ends at this evaluation, in the fewest operations; False where only :func:`_ended` can tell."""
+    """Whether no row ends at this evaluation, in the fewest operations; False where only :func:`ended` can tell."""
     calm = evaluation.value
     gradient = flat(evaluation.gradient)
     if gradient.shape[1]:

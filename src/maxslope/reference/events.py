@@ -13,7 +13,7 @@ from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.curve import Curve
 from maxslope.energies import Constrained, Energy
-from maxslope.reference.modes import Array, Mode, choose_mode
+from maxslope.reference.modes import Array, Mode, choose_mode, descent
 from maxslope.sets import Box, Everything
 from maxslope.spaces import Lp
 
@@ -154,8 +154,9 @@ class _Row:
         out = np.empty((len(grid), len(self.x)))
         out[0] = self.x
         t, k = 0.0, 1
-        scale = float(np.abs(self.gradient(self.x)).max())
-        zero = np.abs(self.gradient(self.x)) <= 1e-13 * scale
+        size = np.abs(self.gradient(self.x))
+        scale = float(size.max())
+        zero = size <= 1e-13 * scale
         while k < len(grid):
             piece = _Piece(self, t, self.mode(zero))
             self.pieces.append(piece)
@@ -180,10 +181,9 @@ class _Row:
         x = self.x
         g = self.gradient(x)
         at_lo, at_hi = x <= self.lo + 1e-14, x >= self.hi - 1e-14
-        free = np.where(zero, 0.0, -np.sign(g))
-        free = np.where((at_lo & (free < 0)) | (at_hi & (free > 0)), 0.0, free)
         Z = np.flatnonzero(zero)
-        found = choose_mode(g, zero, at_lo, at_hi, self.block(x, Z), self.along(x, free)[Z])
+        drift = self.along(x, descent(g, zero, at_lo, at_hi))[Z]
+        found = choose_mode(g, zero, at_lo, at_hi, self.block(x, Z), drift)
         self.unique &= found.unique
         return found
 

@@ -30,7 +30,7 @@ class Mode:
     unique: bool
 
 
-def choose_mode(g: Array, zero: Array, at_lo: Array, at_hi: Array, hessian_of: Array, drift: Array) -> Mode:
+def choose_mode(g: Array, zero: Array, at_lo: Array, at_hi: Array, hessian: Array, drift: Array) -> Mode:
     """Solve for the velocities where the gradient vanishes.
 
     With Z the coordinates of zero gradient, v_Z must satisfy, for w = H_ZZ v_Z + c and bounds l <= v <= u,
@@ -46,22 +46,28 @@ def choose_mode(g: Array, zero: Array, at_lo: Array, at_hi: Array, hessian_of: A
         zero: the set Z, ``[d]`` bool.
         at_lo: coordinates on their lower face, ``[d]`` bool.
         at_hi: likewise, upper.
-        hessian_of: H_ZZ.
-        drift: c = H_Z v of the other coordinates.
+        hessian: H_ZZ.
+        drift: c, the rows Z of H v for the velocities v of the other coordinates, see :func:`descent`.
     """
-    free = np.where(zero, 0.0, -np.sign(g))
-    free = np.where((at_lo & (free < 0)) | (at_hi & (free > 0)), 0.0, free)
+    free = descent(g, zero, at_lo, at_hi)
     lower, upper = np.where(at_lo, 0.0, -1.0), np.where(at_hi, 0.0, 1.0)
     Z = np.flatnonzero(zero)
     if not len(Z):
         return Mode(free, np.zeros_like(zero), lower, upper, True)
-    v, unique = _admissible(hessian_of, drift, lower[Z], upper[Z])
+    v, unique = _admissible(hessian, drift, lower[Z], upper[Z])
     inside = (v > lower[Z] + 1e-12) & (v < upper[Z] - 1e-12)
     slides = np.zeros_like(zero)
     slides[Z[inside]] = True
     fixed = free.copy()
     fixed[Z[~inside]] = v[~inside]
     return Mode(fixed, slides, lower, upper, unique)
+
+
+def descent(g: Array, zero: Array, at_lo: Array, at_hi: Array) -> Array:
+    """The velocities -sign(g_i) where the gradient does not vanish, 0 where it does or a face forbids it, ``[d]``."""
+    free = np.where(zero, 0.0, -np.sign(g))
+    blocked = (at_lo & (free < 0)) | (at_hi & (free > 0))
+    return np.where(blocked, 0.0, free)
 
 
 def _admissible(H: Array, c: Array, lower: Array, upper: Array) -> tuple[Array, bool]:

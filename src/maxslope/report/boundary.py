@@ -220,12 +220,11 @@ def study(problem: Problem, *, until: float | None = None, tau: float | None = N
     """
     grid, densities, eps = problem.grid, problem.densities, problem.eps
     expected = _expected(problem)
-    end = until or problem.until or 2 * expected
+    end = next(t for t in (until, problem.until, 2 * expected) if t is not None)
     usual = 0.075 * grid.h**2 * min(grid.shape)
     start = signed_distance(problem.start, grid)
-    curve = evolve(
-        start, grid, densities, until=end, tau=tau or min(usual, end / _STEPS), solver=Soft.reaching(eps, grid)
-    )
+    tau = min(usual, end / _STEPS) if tau is None else tau
+    curve = evolve(start, grid, densities, until=end, tau=tau, solver=Soft.reaching(eps, grid))
     reference = limit_flow(LimitLaw(grid, densities, eps), start, end, record=Record())
     limit = reference if _constant(densities) else limit_flow(LimitLaw(grid, densities), start, end, record=Record())
     length = WeightedPerimeter(grid, densities.rho)

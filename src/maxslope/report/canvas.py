@@ -25,7 +25,7 @@ def blank(width: float, height: float) -> Figure:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError('Figures need matplotlib: pip install "maxslope[flows]".') from error
+        raise ImportError('Figures need matplotlib: pip install "maxslope[report]".') from error
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure

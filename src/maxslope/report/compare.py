@@ -15,7 +15,7 @@ from torch import Tensor
 from maxslope.attacks import MinimalResult
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import ROBUST
-from maxslope.report.html import bounds_of, render, write
+from maxslope.report.html import bounds_of, norm_and_eps, render, write
 from maxslope.report.html_export import markdown_table, percents, plain, to_csv
 from maxslope.report.html_facts import Facts, class_name, facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure
@@ -229,17 +229,16 @@ def compare(
             f"{' with other indices or labels' if first.samples == second.samples else ''}; evaluate both on the same "
             "data."
         )
-    eps = None if budget is None or isinstance(budget.eps, Tensor) else float(budget.eps)
-    space = None if budget is None else str(budget).partition(" ")[0]
+    norm, eps = norm_and_eps(budget)
     norms = [None, None] if smallest is None else [s.norms for s in smallest]
     runs = list(zip((first, second), names, norms, strict=True))
-    found = [facts(r, title=name, norm=space, eps=eps, smallest=few, classes=classes) for r, name, few in runs]
+    found = [facts(r, title=name, norm=norm, eps=eps, smallest=few, classes=classes) for r, name, few in runs]
     if smallest is None:  # one radius tells nothing about others
         found = [replace(f, security=()) for f in found]
     elif all(f.security for f in found):
         far = max(f.security[-1].eps for f in found)
         found = [
-            facts(r, title=name, norm=space, eps=eps, smallest=few, reach=far, classes=classes) for r, name, few in runs
+            facts(r, title=name, norm=norm, eps=eps, smallest=few, reach=far, classes=classes) for r, name, few in runs
         ]
     stood = [[v == ROBUST for v in r.table["verdict"]] for r in (first, second)]
     pairs = list(zip(*stood, strict=True))

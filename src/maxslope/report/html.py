@@ -20,7 +20,7 @@ from maxslope.attacks import Depth, MinimalResult, minimal
 from maxslope.evaluation import Report
 from maxslope.report import html_export
 from maxslope.report.html_facts import Facts, facts
-from maxslope.report.html_figures import Figure, cost_figure, security_figure, track_figures
+from maxslope.report.html_figures import Figure, cost_figure, percent, security_figure, track_figures
 from maxslope.report.html_samples import Group, Track, chosen, groups, tracks, with_points
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
@@ -131,8 +131,7 @@ def page(
     x = None if data is None else data[0].detach()
     if smallest is None and model is not None and data is not None and budget is not None:
         smallest = _smallest(report, model, data, budget)
-    eps = None if budget is None or torch.as_tensor(budget.eps).ndim else float(budget.eps)
-    norm = None if budget is None else f"l_{budget.norm.p:g}" if isinstance(budget.norm, Lp) else str(budget.norm)
+    norm, eps = norm_and_eps(budget)
     norms = None if smallest is None else smallest.norms
     found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, classes=classes)
     shown: tuple[Group, ...] = ()
@@ -174,6 +173,14 @@ def _smallest(report: Report, model: Any, data: tuple[Tensor, Tensor], budget: B
     return minimal(model, x.detach(), y, budget.norm, box=budget.box, effort=Depth.quick(), seed=report.seed)
 
 
+def norm_and_eps(budget: Budget | None) -> tuple[str | None, float | None]:
+    """Return the name of the norm and the radius, None where unknown; the radius also where it differs by sample."""
+    if budget is None:
+        return None, None
+    name = f"l_{budget.norm.p:g}" if isinstance(budget.norm, Lp) else str(budget.norm)
+    return name, None if torch.as_tensor(budget.eps).ndim else float(budget.eps)
+
+
 def bounds_of(budget: Budget | None, x: Tensor) -> tuple[Tensor, Tensor] | None:
     """Return the range of valid inputs; without a budget (0, 1) where the inputs fit, else None."""
     if budget is None:
@@ -201,7 +208,7 @@ def render(template: str, **content: Any) -> str:
         loader=PackageLoader("maxslope.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
+    environment.filters["percent"] = percent
     environment.filters["number"] = _number
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     text: Markup | str = environment.get_template(template).render(

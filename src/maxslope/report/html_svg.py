@@ -107,17 +107,17 @@ class Chart:
             self._labels.append((self.place(points[-1])[1], label, color))
         return self
 
-    def steps(self, points: Sequence[Point], color: int = 1, label: str = "") -> Chart:
+    def steps(self, points: Sequence[Point], color: int = 1) -> Chart:
         """Draw a line that keeps each value until the next point."""
         corners = [c for (_, b), (c0, d) in pairwise(points) for c in ((c0, b), (c0, d))]
-        return self.line([*points[:1], *corners], color, label)
+        return self.line([*points[:1], *corners], color)
 
-    def dots(self, points: Sequence[tuple[float, float, str]], color: int = 1, radius: float = 3) -> Chart:
+    def dots(self, points: Sequence[tuple[float, float, str]], color: int = 1) -> Chart:
         """Draw points that say something when pointed at or reached by the arrow keys."""
         for x, y, text in points:
             px, py = self.place((x, y))
             title = f"<title>{escape(text)}</title>"
-            self._parts.append(f'<circle class="dot c{color}" cx="{px}" cy="{py}" r="{radius}">{title}</circle>')
+            self._parts.append(f'<circle class="dot c{color}" cx="{px}" cy="{py}" r="3">{title}</circle>')
         return self
 
     def whisker(self, x: float, low: float, high: float, color: int = 2) -> Chart:

@@ -63,7 +63,6 @@ def differences(
     taus: Sequence[float] | None = None,
     *,
     until: float = 1.0,
-    inner: Inner | None = None,
 ) -> Differences:
     """Run the explicit scheme and minimizing movements from the same initial values and compare them at every step.
 
@@ -72,14 +71,13 @@ def differences(
         rows: initial values, uniform in [-1, 1]^2.
         taus: step sizes; eps 2^-i for i = 0..7 by default.
         until: the end.
-        inner: the solver of the minimizing movement; ``solver(net)`` by default.
     """
     taus = list(steps() if taus is None else taus)
     energy, x = problem(net, rows)
     constrained = energy.within(Linf(EPS, box=None).around(x))
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for tau in taus:
-        movement = MinimizingMovement(tau, inner=inner or solver(net), nodes=0)
+        movement = MinimizingMovement(tau, inner=solver(net), nodes=0)
         mm = flow(constrained, x, scheme=movement, until=until)
         way = (flow(constrained, x, scheme=Explicit(tau), until=until).points - mm.points).abs()
         failed = mm.failed[-1] if mm.failed is not None else torch.zeros(rows)

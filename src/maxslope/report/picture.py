@@ -11,13 +11,13 @@ from torch import Tensor
 
 from maxslope.energies import Network
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, ROBUST, Report
+from maxslope.report.canvas import COLORS, INK, blank, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
 _SHOWN = 8
-_INK, _BROKEN, _ROBUST, _WRONG = "#1b1f24", "#c2410c", "#0f766e", "#64748b"
+_BROKEN, _ROBUST, _WRONG = COLORS[1], COLORS[2], COLORS[5]
 
 
 def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
@@ -34,14 +34,10 @@ def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
         ValueError: if the report kept no points, or the samples are not images.
     """
     drawable(x, path)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if report.points is None:
         raise ValueError("The picture shows the returned points, which this report did not keep: keep_points=True.")
     shown = _choose(report)
-    figure = Figure(figsize=(1.35 * _SHOWN + 1.2, 8.3), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = blank(1.35 * _SHOWN + 1.2, 8.3)
     images, bars = np.ravel(figure.subfigures(2, 1, height_ratios=[2.35, 1], squeeze=False))
     _images(images, report, model, x, shown)
     _margins(bars.subplots(), report)
@@ -49,7 +45,7 @@ def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
     figure.suptitle(
         f"Robust accuracy {100 * report.robust_accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}) "
         f"within {report.budget}, clean {100 * report.clean_accuracy:.1f} %, {report.samples} samples",
-        color=_INK,
+        color=INK,
         fontsize=12,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,14 +59,9 @@ def drawable(x: Tensor, path: Path) -> None:
         ImportError: if matplotlib is not installed.
         ValueError: if the samples are not images, or no picture has that ending.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('Pictures need matplotlib: pip install "maxslope[demo]".') from error
+    known = blank(1, 1).canvas.get_supported_filetypes()
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         raise ValueError(f"The picture needs images [n, 1 or 3, height, width], got {tuple(x.shape)}.")
-    known = FigureCanvasAgg(Figure()).get_supported_filetypes()
     if path.suffix.removeprefix(".").lower() not in known:
         raise ValueError(f"A picture ends with .{', .'.join(known)}, got {path.name!r}.")
 
@@ -97,18 +88,16 @@ def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]
     reach = change.abs().amax().clamp_min(1e-12)
     axes = figure.subplots(3, len(shown), squeeze=False)
     for column, i in enumerate(shown):
-        broken = report.table["verdict"][i] == BROKEN
-        color = _BROKEN if broken else _ROBUST
+        verdict = str(report.table["verdict"][i])
+        color = {BROKEN: _BROKEN, ROBUST: _ROBUST}.get(verdict, _WRONG)
         _show(axes[0, column], clean[column], 0.0, 1.0, "gray")
         _show(axes[1, column], change[column], -float(reach), float(reach), "RdBu_r")
         _show(axes[2, column], points[column], 0.0, 1.0, "gray")
-        axes[0, column].set_title(f"label {report.table['label'][i]}", fontsize=10, color=_INK)
-        verdict = f"seen as {answers[column]}" if broken else f"still {answers[column]}"
-        axes[2, column].set_xlabel(
-            f"{verdict}\nmargin {float(report.table['margin'][i]):+.2f}", fontsize=9, color=color
-        )
+        axes[0, column].set_title(f"label {report.table['label'][i]}", fontsize=10, color=INK)
+        said = f"still {answers[column]}" if verdict == ROBUST else f"seen as {answers[column]}"
+        axes[2, column].set_xlabel(f"{said}\nmargin {float(report.table['margin'][i]):+.2f}", fontsize=9, color=color)
     for row, name in enumerate(("clean", f"perturbation\n(scale ±{float(reach):.2g})", "perturbed")):
-        axes[row, 0].set_ylabel(name, fontsize=10, color=_INK)
+        axes[row, 0].set_ylabel(name, fontsize=10, color=INK)
 
 
 def _show(axis: Axes, image: Tensor, low: float, high: float, colors: str) -> None:
@@ -134,9 +123,8 @@ def _margins(axis: Axes, report: Report) -> None:
     width = max((high - low) / 60, 1e-9)
     edges = [k * width for k in range(math.floor(low / width), math.ceil(high / width) + 1)]  # 0 is an edge
     axis.hist(values, bins=edges, stacked=True, color=[c for _, c in groups], label=labels)
-    axis.axvline(0, color=_INK, linewidth=1)
-    axis.set_xlabel("logit margin at the worst point found (0 is the decision boundary)", color=_INK)
-    axis.set_ylabel("samples", color=_INK)
+    axis.axvline(0, color=INK, linewidth=1)
+    axis.set_xlabel("logit margin at the worst point found (0 is the decision boundary)", color=INK)
+    axis.set_ylabel("samples", color=INK)
     axis.legend(frameon=False)
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
+    tidy(axis)

@@ -35,6 +35,9 @@ class Consensus(Inner):
         spread: what counts as consensus, relative to the radius.
         seed: random numbers are keyed by (seed, the bits of the center).
 
+    Raises:
+        ValueError: if there are fewer than 2 particles or 1 iteration.
+
     Source: Pinnau, Totzeck, Tse and Martin, A consensus-based model for global optimization and its mean-field limit
     (2017); anisotropic noise by Carrillo, Jin, Li and Zhu (2021).
     """
@@ -46,6 +49,12 @@ class Consensus(Inner):
     dt: float = 0.5
     spread: float = 0.05
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.particles < 2 or self.iterations < 1:
+            raise ValueError(
+                f"Consensus needs particles >= 2 and iterations >= 1, got {self.particles} and {self.iterations}."
+            )
 
     def solve(self, problem: Problem) -> Solution:
         """See :class:`Inner`; rows go in blocks whose swarms stay in the cache of a processor."""

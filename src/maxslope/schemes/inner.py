@@ -100,6 +100,9 @@ class Descent(Inner):
         tolerance: relative size of the gap.
         seed: of the random starts.
 
+    Raises:
+        ValueError: if there are fewer than 0 restarts or 1 iteration.
+
     Source: Birgin, Martinez and Raydan, Nonmonotone spectral projected gradient methods on convex sets (2000).
     """
 
@@ -107,6 +110,10 @@ class Descent(Inner):
     iterations: int = 60
     tolerance: float = 1e-9
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.restarts < 0 or self.iterations < 1:
+            raise ValueError(f"Descent needs restarts >= 0, iterations >= 1, got {self.restarts}, {self.iterations}.")
 
     def solve(self, problem: Problem) -> Solution:
         """See :class:`Inner`."""
@@ -208,9 +215,16 @@ class Best(Inner):
 
     Args:
         solvers: at least one.
+
+    Raises:
+        ValueError: if there is none.
     """
 
     solvers: tuple[Inner, ...]
+
+    def __post_init__(self) -> None:
+        if not self.solvers:
+            raise ValueError("Best needs at least one solver, such as Best((Newton(), Consensus())), got none.")
 
     def solve(self, problem: Problem) -> Solution:
         """See :class:`Inner`."""

@@ -96,16 +96,18 @@ class MinimizingMovement(Accounting):
         tau = (here.tau[None] * shares[:, None]).flatten()
         owner = torch.arange(rows, device=here.x.device).repeat(copies)
         found = self._minimize(_spread(here, owner, tau))
-        parts = [t.reshape(copies, rows, *t.shape[1:]) for t in found]
+        parts = Solution(*(t.reshape(copies, rows, *t.shape[1:]) for t in found))
         excess = torch.full_like(here.evaluation.value, torch.nan)
-        spent = parts[4].sum(0)
         if self.nodes:
             slope = self._slope(here, found.x, owner).reshape(copies, rows)[1:]
-            excess = self._excess(here, parts[0][0], parts[1][0], (weights[:, None] * slope).sum(0))
-            spent = spent + self.nodes
-        more = parts[3].sum(0) + (self.nodes if self.nodes else 0)
-        carried = (forward + more, backward + spent, failed + (~parts[2].all(0)).long(), excess.double())
-        return _onto_faces(here.domain, parts[0][0]), carried
+            excess = self._excess(here, parts.x[0], parts.value[0], (weights[:, None] * slope).sum(0))
+        carried = (
+            forward + parts.forward.sum(0) + self.nodes,
+            backward + parts.backward.sum(0) + self.nodes,
+            failed + (~parts.solved.all(0)).long(),
+            excess.double(),
+        )
+        return _onto_faces(here.domain, parts.x[0]), carried
 
     def _slope(self, here: Here, w: Tensor, owner: Tensor) -> Tensor:
         """The constrained slope |dE|(w) of every node (the step's own entry is left at zero), to the power q over q."""

@@ -12,6 +12,7 @@ from maxslope._rows import inner
 from maxslope.schemes.base import Here, Memory, Scheme, check_rate, length
 from maxslope.schemes.steps import StepSize, step_size
 from maxslope.sets import Everything
+from maxslope.sets._roots import minimum
 from maxslope.spaces import Lp, Space
 
 
@@ -67,16 +68,5 @@ class SemiImplicit(Scheme):
             z = here.domain.minimize_linear_near(xi, x, r, self.space)
             return inner(xi, z - x) + tau * (r / tau) ** p / p
 
-        golden = (5**0.5 - 1) / 2
-        low, high = torch.zeros_like(longest), longest
-        left, right = (1 - golden) * longest, golden * longest
-        at_left, at_right = cost(left), cost(right)
-        for _ in range(42):  # to 2e-9 of the longest radius
-            below = at_left <= at_right
-            low, high = torch.where(below, low, left), torch.where(below, right, high)
-            kept, at_kept = torch.where(below, left, right), torch.where(below, at_left, at_right)
-            new = torch.where(below, high - golden * (high - low), low + golden * (high - low))
-            at_new = cost(new)
-            left, right = torch.where(below, new, kept), torch.where(below, kept, new)
-            at_left, at_right = torch.where(below, at_new, at_kept), torch.where(below, at_kept, at_new)
-        return (low + high) / 2
+        radius, _ = minimum(cost, longest, iterations=42)
+        return radius

@@ -74,8 +74,13 @@ class Cosine(StepSize):
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
         """See :class:`StepSize`."""
         first, last = by_row(self.first, row), by_row(self.last, row)
-        phase = (clock / by_row(self.steps, row)).clamp_max(1)
-        return last + (first - last) * (1 + torch.cos(math.pi * phase)) / 2
+        steps = by_row(self.steps, row)
+        return last + (first - last) * half_wave(clock.minimum(steps), steps)
+
+
+def half_wave(clock: Tensor, steps: Tensor) -> Tensor:
+    """Half a cosine wave, (1 + cos(pi clock / steps)) / 2: from 1 at clock 0 to 0 at ``steps``."""
+    return (1 + torch.cos(math.pi * clock / steps)) / 2
 
 
 def step_size(tau: float | Tensor | StepSize) -> StepSize:

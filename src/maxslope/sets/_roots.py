@@ -51,8 +51,11 @@ def _next(a: Tensor, b: Tensor, c: Tensor, fa: Tensor, fb: Tensor, fc: Tensor) -
     return torch.where(safe & t.isfinite(), t, torch.full_like(t, 0.5))
 
 
-def minimum(f: Function, hi: Tensor, *, iterations: int = 80) -> Tensor:
-    """Return the least value over [0, hi] of a convex ``f``, row by row, by golden-section search."""
+def minimum(f: Function, hi: Tensor, *, iterations: int = 80) -> tuple[Tensor, Tensor]:
+    """Return where a convex ``f`` is least over [0, hi], and the least value met, row by row, by golden-section search.
+
+    The bracket shrinks to 0.618^iterations of its length: 2e-17 after 80 iterations, 2e-9 after 42.
+    """
     ratio = (5**0.5 - 1) / 2
     left, right = torch.zeros_like(hi), hi
     inner_l, inner_r = right - ratio * (right - left), left + ratio * (right - left)
@@ -66,4 +69,4 @@ def minimum(f: Function, hi: Tensor, *, iterations: int = 80) -> Tensor:
         f_new = f(torch.where(go_left, new_l, new_r))
         fl, fr = torch.where(go_left, f_new, fr), torch.where(go_left, fl, f_new)
         inner_l, inner_r = new_l, new_r
-    return best
+    return (left + right) / 2, best

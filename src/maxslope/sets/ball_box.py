@@ -36,7 +36,7 @@ class BallBox(Set):
     radius: Tensor
     box: Box
     centered: bool
-    _flat: list[Tensor] = field(default_factory=list, init=False, repr=False)
+    _flat: list[Tensor] = field(default_factory=list, init=False, repr=False)  # weights and flat bounds, once known
 
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`. One root in the multiplier of the ball; finitely many Newton steps for l_2."""
@@ -95,7 +95,7 @@ class BallBox(Set):
             if not bool(growing.any()):
                 break
             reach = torch.where(growing, 2 * reach, reach)
-        held = minimum(with_multiplier, 2 * reach)
+        _, held = minimum(with_multiplier, 2 * reach)
         return torch.where(on_sphere, torch.minimum(held, free), free) * (self.radius > 0)
 
     def violation(self, x: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class Set(ABC):
         """Return the sets of the rows ``index``."""
 
     def gap(self, xi: Tensor, x: Tensor) -> Tensor:
-        """Return the linear (Frank-Wolfe) gap max { <xi, x - z> : z in K} of each row, shape ``[rows]``.
+        """Return the linear (Frank-Wolfe) gap max { <xi, x - z> : z in K } of each row, shape ``[rows]``.
 
         No point of K improves the linearized energy by more than this.
         """

@@ -26,7 +26,7 @@ class Budget:
         box: the range of valid inputs (lo, hi), numbers or tensors of the shape of a sample; None for no box.
 
     Raises:
-        TypeError: if eps is an integer on a box narrower than 2 (8 is not 8/255).
+        TypeError: if the norm is no space, or eps is a positive integer on a box narrower than 2 (8 is not 8/255).
         ValueError: if eps is negative, NaN or infinite, or the box is empty.
 
     >>> Budget(Lp(2), 0.5).around(torch.zeros(1, 2)).project(torch.tensor([[3.0, 4.0]]))

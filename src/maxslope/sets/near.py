@@ -35,17 +35,12 @@ def near(domain: Set, x: Tensor, radius: Tensor, space: Space) -> Set:
         return ball(space, x, radius)
     lp, weights = separable(space)
     if isinstance(domain, Box):
-        return _within_box(domain, x, radius, space)
+        return ball(space, domain.project(x), radius, domain)
     if math.isinf(lp.p) and isinstance(domain, BallBox):
         width = column(radius, x) / (1.0 if weights is None else weights.to(x))
         box = domain.box.intersect(torch.minimum(x - width, x), torch.maximum(x + width, x))
         return replace(domain, box=box, centered=bool(box.violation(domain.center).le(0).all()))
     return Meet(domain, x, radius, space)
-
-
-def _within_box(box: Box, x: Tensor, radius: Tensor, space: Space) -> Set:
-    inside = box.project(x)
-    return ball(space, inside, radius, box)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The l_p norms: the only file that raises a modulus to a power p."""
+"""The l_p norms: duals, steepest directions, uniform points of the ball, and what solvers in balls need of a power."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Lp(Space):
         if n == 0:
             return torch.zeros_like(like)
         signs = _random.sign(_random.keys(0, key, 2), (n,))
-        return (signs * radii(key, n, 1, self.p)).reshape(-1, *shape).to(like.dtype)
+        return (signs * radii(key, key.new_ones(n), self.p)).reshape(-1, *shape).to(like.dtype)
 
     def response(self, xi: Tensor, weight: Tensor) -> Tensor:
         """Return argmin_d xi d + weight |d|^p / p per coordinate (1 < p < inf), -sign(xi) (|xi| / weight)^(q-1).
@@ -127,14 +127,16 @@ class Lp(Space):
 _SHORT = 1 << 14  # coordinates up to which the fused norm, which sums one after the other, loses no digit
 
 
-def radii(key: Tensor, groups: int, size: int, p: float) -> Tensor:
-    """Group norms ``[rows, groups]`` of a point uniform in the unit ball of l_p over groups of ``size`` coordinates.
+def radii(key: Tensor, sizes: Tensor, p: float) -> Tensor:
+    """Group norms ``[rows, groups]`` of a point uniform in the unit ball of l_p over groups of coordinates.
 
-    Their p-th powers are Gamma(size / p) variables over the sum of all and one exponential, in logarithms: a Gamma
-    variable with a tiny parameter underflows. Gamma(c) = Gamma(c + 1) U^(1/c) in law.
+    ``sizes``, ``[groups]``, says how many each group has. The p-th powers of the norms are Gamma(size / p) variables
+    over the sum of all and one exponential, in logarithms: a Gamma variable with a tiny parameter underflows.
+    Gamma(c) = Gamma(c + 1) U^(1/c) in law.
     """
-    boost = _random.uniform(_random.keys(0, key, 3), (groups,)).log() * (p / size)
-    log_power = _random.gamma(_random.keys(0, key, 0), 1 + size / p, (groups,)).log() + boost
+    share = sizes.double() / p
+    boost = _random.uniform(_random.keys(0, key, 3), sizes.shape).log() / share
+    log_power = _random.gamma(_random.keys(0, key, 0), 1 + share, sizes.shape).log() + boost
     extra = (-_random.uniform(_random.keys(0, key, 1), (1,)).log()).log()
     return ((log_power - torch.cat([log_power, extra], 1).logsumexp(1, keepdim=True)) / p).exp()
 

@@ -67,7 +67,7 @@ class Mixed(Space):
         if math.isinf(self.outer.p):
             return back(inside.to(like.dtype))
         radius = self.inner.norm(inside.reshape(rows * groups, size)).reshape(rows, groups, 1)
-        wanted = radii(_random.keys(2, key), groups, size, self.outer.p)
+        wanted = radii(_random.keys(2, key), key.new_full((groups,), size), self.outer.p)
         return back((inside / radius * wanted[:, :, None]).to(like.dtype))
 
     def _axes(self, ndim: int) -> tuple[int, ...]:

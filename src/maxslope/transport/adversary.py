@@ -72,7 +72,7 @@ def adversary(
         An :class:`Adversary`.
 
     Raises:
-        ValueError: if eps is negative or not finite, or the start is outside the budget.
+        ValueError: if eps is negative or not finite, r or steps is below 1, or the start is outside the budget.
 
     Source: arXiv:2406.05376, section 5 (distributional adversaries).
 
@@ -84,6 +84,8 @@ def adversary(
     """
     if not 0 <= eps < math.inf:
         raise ValueError(f"The radius of a distributional adversary is finite and not negative, got eps={eps!r}.")
+    if not (r >= 1 and steps >= 1):
+        raise ValueError(f"A distributional adversary has r >= 1 and steps >= 1, got r={r!r} and steps={steps!r}.")
     task = _Task(energy, cloud, r, norm, eps, steps, (-math.inf, math.inf) if box is None else box)
     spent = 0.0 if start is None else task.spent(start)
     if spent > eps * (1 + 1e-5) + 1e-12:

@@ -26,26 +26,29 @@ def distance(a: Cloud, b: Cloud, r: float, space: Space) -> float:
         The distance; inf where the classes differ in size.
 
     Raises:
-        ValueError: if the clouds differ in size.
+        ValueError: if the clouds differ in size, or r is below 1.
         ImportError: if POT (r < inf) or scipy (r = inf) is not installed.
 
     Source: Villani, Optimal Transport (2009), chapter 6; Flamary et al., POT (JMLR 2021).
 
     >>> import torch
+    >>> from maxslope import Lp
     >>> one = Cloud(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 0]))
     >>> two = Cloud(torch.tensor([[1.5], [0.5]]), torch.tensor([0, 0]))
-    >>> distance(one, two, 1, __import__("maxslope").Lp(2))
+    >>> distance(one, two, 1, Lp(2))
     0.5
     """
     if a.points.shape != b.points.shape:
         raise ValueError(f"Clouds of equal size are compared, got {tuple(a.points.shape)} and {tuple(b.points.shape)}.")
+    if not r >= 1:
+        raise ValueError(f"W_r is a distance for r in [1, inf], got r={r!r}.")
     total = 0.0
     for label in sorted({*a.labels.tolist(), *b.labels.tolist()}):
         x, z = a.points[a.labels == label], b.points[b.labels == label]
         if x.shape[0] != z.shape[0]:
             return math.inf
         pairs = space.norm((z[None] - x[:, None]).flatten(0, 1)).reshape(x.shape[0], z.shape[0])
-        cost = pairs.double().numpy()
+        cost = pairs.detach().double().cpu().numpy()
         total = max(total, _bottleneck(cost)) if math.isinf(r) else total + _power_cost(cost, r)
     return total if math.isinf(r) else (total / a.points.shape[0]) ** (1 / r)
 

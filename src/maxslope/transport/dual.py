@@ -62,12 +62,14 @@ def dual(
         A :class:`Dual`.
 
     Raises:
-        ValueError: if eps is not positive.
+        ValueError: if eps is not positive and finite, or there is no round.
 
     Source: Blanchet and Murthy, Quantifying distributional model risk via optimal transport (2019), Theorem 1.
     """
-    if not eps > 0:
-        raise ValueError(f"The dual needs a positive radius, got eps={eps!r}.")
+    if not (0 < eps < math.inf and rounds >= 1):
+        raise ValueError(
+            f"The dual needs a positive, finite radius and a round at least, got eps={eps!r} and rounds={rounds!r}."
+        )
     solver = inner or Descent(restarts=1, iterations=40, tolerance=1e-6)
     x = cloud.points
     low, high = (x - 20 * eps, x + 20 * eps) if box is None else (torch.full_like(x, b) for b in box)
