@@ -44,7 +44,7 @@ def main() -> None:
             if not given_up.numel():
                 continue
             passes = float(first.backward[given_up].double().mean())
-            longer = ms.Effort(portfolio(more=60), rule=Rule(0.0)).limited(int(10 * passes))
+            longer = ms.Effort(portfolio(more=200), rule=Rule(0.0)).limited(int(10 * passes))
             again = ms.attack(model, x[given_up], y[given_up], budget, effort=longer, seed=1, certify=False)
             share = float(again.broken.double().mean())
             chance = float(first.chance[given_up].double().mean())

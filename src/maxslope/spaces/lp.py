@@ -143,7 +143,7 @@ def radii(key: Tensor, sizes: Tensor, p: float) -> Tensor:
 
 def _opposite(rows: Tensor) -> Tensor:
     """-rows / |rows|_2; rows whose norm is near the ends of the floating-point range are scaled first."""
-    length = _norm(rows, 2)
+    length = euclidean(rows)
     ordinary = (length > 1e-12) & (length < 1e15)
     if not bool(ordinary.all()):
         rows = torch.where(ordinary[:, None], rows, rows / _safe(rows.abs().amax(1, keepdim=True)))
