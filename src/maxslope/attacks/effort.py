@@ -55,12 +55,12 @@ class Effort:
 
     @classmethod
     def quick(cls) -> Effort:
-        """Return a first answer: about 15 to 25 gradients a sample, risk 0.002."""
+        """Return a first answer: about 15 to 55 gradients a sample, risk 0.002."""
         return cls(portfolio(), "quick", Rule(2e-3), rescue=200, depth=33)
 
     @classmethod
     def standard(cls) -> Effort:
-        """Return the default: about 50 to 100 gradients a sample, risk 0.0002."""
+        """Return the default: about 50 to 170 gradients a sample, risk 0.0002."""
         return cls(portfolio(), "standard", Rule(2e-4), rescue=1000)
 
     @classmethod
