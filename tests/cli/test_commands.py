@@ -151,7 +151,9 @@ def test_interruptions_say_how_to_go_on(stop: int, place: Path) -> None:
         "--part",
         "10",
     ]
-    code = "from maxslope.cli import main; main()"
+    # A shell that runs the tests in the background leaves Ctrl-C ignored to all its children.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from maxslope.cli import main; main()"
     with subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + 60
         while not Path("run/rows/part-00000.parquet").exists() and time.monotonic() < until:

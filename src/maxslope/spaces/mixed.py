@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maxslope import _random
 from maxslope.spaces.base import Space
-from maxslope.spaces.lp import Lp, radii
+from maxslope.spaces.lp import Lp, norm_in_order, radii
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Mixed(Space):
         inside = self.inner.sample(cell_keys, grouped.reshape(rows * groups, size).double()).reshape(grouped.shape)
         if math.isinf(self.outer.p):
             return back(inside.to(like.dtype))
-        radius = self.inner.norm(inside.reshape(rows * groups, size)).reshape(rows, groups, 1)
+        radius = norm_in_order(inside.reshape(rows * groups, size), self.inner.p).reshape(rows, groups, 1)
         wanted = radii(_random.keys(2, key), key.new_full((groups,), size), self.outer.p)
         return back((inside / radius * wanted[:, :, None]).to(like.dtype))
 

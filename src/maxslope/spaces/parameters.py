@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from maxslope import _random
 from maxslope._rows import flat
 from maxslope.spaces.base import Space
-from maxslope.spaces.lp import Lp, radii
+from maxslope.spaces.lp import Lp, norm_in_order, radii
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Layered(Space):
         if self.outer.p == torch.inf:
             return torch.cat(groups, 1).reshape(like.shape).to(like.dtype)
         wanted = radii(_random.keys(6, key), key.new_tensor(self.sizes), self.outer.p)
-        parts = [part * (wanted[:, g] / self.inner.norm(part))[:, None] for g, part in enumerate(groups)]
+        parts = [part * (wanted[:, g] / norm_in_order(part, self.inner.p))[:, None] for g, part in enumerate(groups)]
         return torch.cat(parts, 1).reshape(like.shape).to(like.dtype)
 
     def _duals(self, xi: Tensor) -> Tensor:
