@@ -18,13 +18,13 @@ from maxslope.energies import CrossEntropy, Diversified, Margin, ProbabilityMarg
 from maxslope.schemes import SemiImplicit
 
 
-def net(seed=0, width=16, classes=4, inputs=6):
+def net(seed=0, width=16, classes=4, inputs=8):  # kernels of other widths may round by the position of a row
     torch.manual_seed(seed)
     layers = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, classes))
     return layers.eval().requires_grad_(False)
 
 
-def data(n=90, inputs=6, model=None):
+def data(n=90, inputs=8, model=None):
     x = torch.rand(n, inputs, generator=torch.Generator().manual_seed(1))
     return x, (model or net())(x).argmax(1)
 
@@ -149,6 +149,32 @@ def test_runs_that_agree_lower_the_chance_and_runs_that_scatter_raise_it():
     # a run that starts where another ended agrees with it and says nothing: two independent ones are too few
     hop = torch.tensor([True, False, False, True])
     torch.testing.assert_close(Rule(0.1).chance(clean, history, made, gradients, hop)[2].item(), law)
+
+
+def test_reach_is_where_the_chance_falls_to_the_risk():
+    """With the margins of now, a row goes on for exactly so many gradients."""
+    clean, history, gradients = torch.tensor([10.0]), torch.tensor([[8.0, 5.0, 8.0]]), torch.tensor([50])
+    every, made, rule = torch.ones(3, dtype=torch.bool), torch.tensor([3]), Rule(2e-5)
+    reach = rule.reach(clean, history, gradients, every)
+    later = (gradients + reach).double()
+    assert float(rule.chance(clean, history, made, later, every)) == pytest.approx(2e-5, rel=1e-4)
+    assert float(reach) > 0
+    assert float(Rule(0.5).reach(clean, history, gradients, every)) == 0  # given up already
+    unknown = rule.reach(torch.tensor([1.0]), history, gradients, every)  # nothing was gained
+    assert unknown.tolist() == [math.inf] == Rule(0.0).reach(clean, history, gradients, every).tolist()
+
+
+def test_a_last_sample_fills_its_calls_with_its_own_later_runs():
+    """Hops wait for the run before them alone, so that one sample of many runs leaves little padding."""
+    model = nn.Linear(6, 3).eval()
+    with torch.no_grad():
+        model.weight.mul_(1e-4)
+        model.bias.copy_(torch.tensor([5.0, 0.0, 0.0]))
+    runs = (run(6), *(run(3, Mixed(Best(), Uniform())) for _ in range(6))) * 8
+    tally = pool(2, 8, model, torch.rand(1, 6), torch.zeros(1, dtype=torch.long), ms.Linf(0.1), runs).go()
+    useful = sum(r.steps for r in runs)
+    assert int(tally.backward) == useful
+    assert tally.executed[1] < 1.6 * useful  # one run after the other: 8 times
 
 
 def test_more_risk_means_fewer_passes_and_no_more_broken():

@@ -22,7 +22,7 @@ from maxslope.schemes import StepSize
 from maxslope.sets import Box, Set
 
 _SHORT = 16  # steps below which looking for cycles does not pay
-_PATIENCE = 5  # steps that ended runs wait at most for company before they are verified
+_CROWDED = 16  # padding below this part of the rows under way is not worth a search for runs ahead of time
 
 
 class Pool(Feed, StepSize):
@@ -56,7 +56,9 @@ class Pool(Feed, StepSize):
         self.open: dict[int, dict[int, int]] = {}  # sample -> run -> lane
         self.ended: dict[int, Run] = {}  # lane -> outcome, until its turn
         self.pending: list[tuple[Tensor, ...]] = []  # lanes, where they ended, why, the least margin and where
-        self.waited = 0
+        self.idle = 0  # passes that rows which wait for their verification could have made
+        self.settled = [0] * n  # runs of each sample, as in the tally
+        self.reach = [float(runs[0].steps)] * n  # gradients that each sample is expected to go on for
         self.ranked: Tensor | None = None
         self.known = torch.zeros(n, dtype=torch.bool, device=device)
         self.ranking = next((k for k, r in enumerate(runs) if r.rival > 0 and not task.targeted), -1)
@@ -90,8 +92,9 @@ class Pool(Feed, StepSize):
         """See :class:`Feed`."""
         while True:
             waiting, live = sum(ended[0].numel() for ended in self.pending), self.room - room
-            self.waited += waiting > 0
-            if waiting and (waiting >= self.tile // 2 or not live or self.waited > _PATIENCE):
+            self.idle += (1 + self.backward) * waiting
+            # To wait for company costs what waiting rows could have done, not to wait the padding of a call.
+            if waiting and (not live or self.idle >= self.tile - waiting):
                 self._verify()
             turns = self._next(room, live)
             if not turns:
@@ -162,29 +165,34 @@ class Pool(Feed, StepSize):
         turns = []
         for _ in range(count):
             sample = self.ready.popleft()
-            turns.append((sample, int(self.tally.runs[sample])))
+            turns.append((sample, self.settled[sample]))
             self.open.setdefault(sample, {})
-        padding = min(-(live + count) % self.tile, room - count, len(self.free) - count)
         if count:
             self.spent = False
-        while padding > 0 and live + count and not self.spent:
-            ahead = []
-            started = {s for s, _ in turns}
-            for sample, lanes in self.open.items():
-                if lanes or sample in started:
-                    settled = int(self.tally.runs[sample])
-                    run = max([*lanes, *(r for s, r in turns if s == sample)]) + 1
-                    while run < len(self.recipes) and self.waits[run] > settled:
-                        run += 1
-                    if run < len(self.recipes):
-                        ahead.append((run - settled, sample, run))
-            if not ahead:
-                self.spent = True
-                break
-            ahead.sort()
-            turns += [(sample, run) for _, sample, run in ahead[:padding]]
-            padding -= min(padding, len(ahead))
+        padding = min(-(live + count) % self.tile, room - count, len(self.free) - count)
+        if live + count and padding * _CROWDED > live + count and not self.spent:
+            ahead = self._ahead(padding, turns)
+            self.spent = len(ahead) < padding
+            turns += ahead
         return turns
+
+    def _ahead(self, most: int, turns: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """At most ``most`` later runs that may start now, those first which are surest to count.
+
+        A run will count if its sample goes on until its turn comes: if the gradients of the runs before it are few
+        beside those that the sample is expected to go on for. Runs beyond that are padding just as well.
+        """
+        found, entering = [], set(turns)
+        for sample, lanes in self.open.items():
+            settled, reach, before, own = self.settled[sample], self.reach[sample], 0.0, 0
+            for run in range(settled, len(self.recipes)):
+                if before > reach or own == most:
+                    break
+                if run not in lanes and (sample, run) not in entering and self.waits[run] <= settled:
+                    found.append((before / reach if reach else 0.0, before, sample, run))
+                    own += 1
+                before += self.recipes[run].steps
+        return [(sample, run) for _, _, sample, run in sorted(found)[:most]]
 
     def _enter(self, turns: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Give lanes to new runs; return the lanes and the starting points, projected onto the allowed sets."""
@@ -211,7 +219,7 @@ class Pool(Feed, StepSize):
     def _verify(self) -> None:
         """Recompute the verdict at every point handed back, then settle what can be settled."""
         lane, x, status, margin, point = (torch.cat(parts) for parts in zip(*self.pending, strict=True))
-        self.pending, self.waited = [], 0
+        self.pending, self.idle = [], 0
         gone = self.cancelled[lane]
         self.free.extend(lane[gone].tolist())
         lane, x, status, margin, point = (t[~gone] for t in (lane, x, status, margin, point))
@@ -244,11 +252,12 @@ class Pool(Feed, StepSize):
         tally, self.spent = self.tally, False
         while samples:
             turn, outcomes = [], []
-            for s, run in zip(samples, tally.runs[samples].tolist(), strict=True):
-                lane = self.open[s].get(run)
+            for s in samples:
+                lane = self.open[s].get(self.settled[s])
                 if lane is not None and lane in self.ended:
                     outcomes.append(self.ended.pop(lane))
-                    self.open[s].pop(run)
+                    self.open[s].pop(self.settled[s])
+                    self.settled[s] += 1
                     self.free.append(lane)
                     turn.append(s)
             if not turn:
@@ -257,14 +266,14 @@ class Pool(Feed, StepSize):
             tally.settle(index, outcomes)
             alone = index[self.independent[tally.runs[index] - 1]]
             self.anchor[alone] = tally.points[alone]
-            tally.chance[index] = self.rule.chance(
-                tally.clean[index], tally.history[index], tally.runs[index], tally.backward[index], self.independent
-            )
+            clean, history, gradients = tally.clean[index], tally.history[index], tally.backward[index]
+            tally.chance[index] = self.rule.chance(clean, history, tally.runs[index], gradients, self.independent)
             on = ~tally.broken[index] & (tally.runs[index] < len(self.recipes)) & self.rule.goes_on(tally.chance[index])
-            for s, goes_on, run in zip(turn, on.tolist(), tally.runs[index].tolist(), strict=True):
+            reach = self.rule.reach(clean, history, gradients, self.independent)
+            for s, goes_on, self.reach[s] in zip(turn, on.tolist(), reach.tolist(), strict=True):
                 if not goes_on:
                     self._close(s)
-                elif run not in self.open[s]:
+                elif self.settled[s] not in self.open[s]:
                     self.ready.append(s)
             samples = [s for s, goes_on in zip(turn, on.tolist(), strict=True) if goes_on]
 

@@ -58,12 +58,30 @@ class Rule:
             gradients: backward passes made, ``[rows]``.
             independent: which runs do not start from what earlier ones found, ``[runs]`` bool.
         """
-        clean, best = clean.double(), history.double().amin(1)
-        none = 1 / (runs + 1.0)
-        left = best.clamp_min(0) / (clean - best)
-        law = _SCALE * _scatter(history[:, independent].double(), best) / (left * gradients.clamp_min(1) ** 1.5)
-        # Where nothing was gained (or the clean margin is unknown) the margins say nothing.
-        return torch.where(best < clean, torch.minimum(law, none), none.double())
+        law, none = _law(clean, history, gradients, independent), 1 / (runs + 1.0)
+        return torch.where(law.isnan(), none.double(), torch.minimum(law, none))
+
+    def reach(self, clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
+        """Return how many more gradients a row gets if its margins stay as they are, ``[rows]`` float64.
+
+        The power law falls to the risk at g (P / risk)^(2/3) gradients; inf where the margins say nothing.
+
+        Args:
+            clean: see :meth:`chance`.
+            history: likewise.
+            gradients: likewise.
+            independent: likewise.
+        """
+        law = _law(clean, history, gradients, independent)
+        return (gradients * ((law / self.risk) ** (2 / 3) - 1)).clamp_min(0).nan_to_num(torch.inf, torch.inf)
+
+
+def _law(clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
+    """The power law of :class:`Rule`; NaN where nothing was gained, or the clean margin is unknown."""
+    clean, best = clean.double(), history.double().amin(1)
+    left = best.clamp_min(0) / (clean - best)
+    law = _SCALE * _scatter(history[:, independent].double(), best) / (left * gradients.clamp_min(1) ** 1.5)
+    return torch.where(best < clean, law, torch.nan)
 
 
 def _scatter(history: Tensor, best: Tensor) -> Tensor:
