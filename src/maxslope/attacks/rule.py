@@ -80,7 +80,9 @@ def _law(clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor)
     """The power law of :class:`Rule`; NaN where nothing was gained, or the clean margin is unknown."""
     clean, best = clean.double(), history.double().amin(1)
     left = best.clamp_min(0) / (clean - best)
-    law = _SCALE * _scatter(history[:, independent].double(), best) / (left * gradients.clamp_min(1) ** 1.5)
+    made = gradients.clamp_min(1).double()
+    # Square roots are rounded correctly; a vectorized power may round by how many rows stand beside a row.
+    law = _SCALE * _scatter(history[:, independent].double(), best) / (left * made * made.sqrt())
     return torch.where(best < clean, law, torch.nan)
 
 
