@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -120,11 +121,16 @@ def gradient_of(value: Tensor, x: Tensor) -> Tensor:
     Raises:
         ValueError: if autograd cannot see how the values depend on anything.
     """
+    return gradients_of(value, [x])[0]
+
+
+def gradients_of(value: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
+    """:func:`gradient_of` for points that come in several parts, in one pass backward."""
     if not value.requires_grad:
         raise ValueError(
             "The energy does not depend differentiably on its points (a detach, an argmax or a numpy call inside the "
             "model or function?). Remove the break, give the step a backward approximation, or use a gradient-free "
             "attack."
         )
-    g: Tensor | None = torch.autograd.grad(value.sum(), x, allow_unused=True)[0]
-    return torch.zeros_like(x) if g is None else g
+    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(value.sum(), parts, allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g for g, x in zip(gradients, parts, strict=True)]

@@ -5,15 +5,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from maxslope import _checks
-from maxslope.energies.base import Energy, Evaluation, gradient_of
+from maxslope.energies.base import Energy, Evaluation, gradients_of
 from maxslope.energies.criteria import Criterion, CrossEntropy, pick, strongest_rival
 
 Model = Callable[[Tensor], Tensor]
+Call = tuple[Tensor, slice, int]  # the points of a call, the rows they are, how many of them are not padding
+
+_TOGETHER = 1 << 18  # entries of the points of calls whose logits are looked at together: a look has a price of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +26,8 @@ class Network:
 
     A row's logits then do not depend, not in the last bit, on how many rows stand beside it: kernels choose their
     order of summation by the shape of the call, and the shape is always the same. Missing rows are filled up with
-    copies of the last one. One-output binary models become two logits (0, z).
+    copies of the last one. One-output binary models become two logits (0, z). Where the kernels of a processor round by
+    the position of a row in its call (MKL's on some, for layers whose width is no multiple of 8), the last bits differ.
 
     Args:
         model: maps ``[rows, *shape]`` to ``[rows, classes]``, ``[rows, 1]`` or ``[rows]``.
@@ -46,11 +51,11 @@ class Network:
             _checks.not_probabilities(out.detach())
         return out
 
-    def calls(self, x: Tensor) -> Iterator[tuple[Tensor, slice, int]]:
+    def calls(self, x: Tensor) -> Iterator[Call]:
         """Yield (points of one call, the rows they are, how many of them are not padding)."""
         size = self.tile or max(x.shape[0], 1)
         for start in range(0, x.shape[0], size):
-            part = x[start : start + size]
+            part = x if size >= x.shape[0] else x[start : start + size]
             real = part.shape[0]
             if self.tile and real < size:
                 part = torch.cat([part, part[-1:].expand(size - real, *part.shape[1:])])
@@ -84,8 +89,8 @@ class OfLogits(Energy):
         """Return value, margin and whether the goal is reached, each ``[k]``, of the logits ``[k, classes]``.
 
         Args:
-            logits: of one call of the model, without padding.
-            rows: which of the energy's rows they belong to.
+            logits: of calls of the model, without padding.
+            rows: which of the energy's rows they belong to, one after the other.
         """
 
     def evaluate(self, x: Tensor) -> Evaluation:
@@ -103,15 +108,34 @@ class OfLogits(Energy):
 
     def _through(self, x: Tensor, *, gradient: bool) -> Evaluation:
         network = self.model if isinstance(self.model, Network) else Network(self.model)
+        calls = network.calls(x.detach())
+        at_once = max(1, _TOGETHER // max(x[:1].numel() * (network.tile or x.shape[0]), 1))
         parts = []
-        for points, rows, real in network.calls(x.detach()):
-            with torch.set_grad_enabled(gradient):
-                z = points.requires_grad_(True) if gradient else points
-                logits = network.logits(z)
-                value, margin, reached = self.from_logits(logits[:real], rows)
-                g = gradient_of(value, z)[:real] if gradient else x.new_zeros(real, 0)
-            parts.append(Evaluation(value.detach(), g, margin, reached))
-        return parts[0] if len(parts) == 1 else Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        while group := list(islice(calls, at_once)):
+            parts.append(self._together(network, group, gradient=gradient))
+        return parts[0] if len(parts) == 1 else Evaluation(*map(_joined, zip(*parts, strict=True)))
+
+    def _together(self, network: Network, calls: Sequence[Call], *, gradient: bool) -> Evaluation:
+        """Several calls of the model, one after the other, and one look at all their logits."""
+        with torch.set_grad_enabled(gradient):
+            points = [part.requires_grad_(gradient) for part, _, _ in calls]
+            logits = _joined([_real(network.logits(part), real) for part, _, real in calls])
+            value, margin, reached = self.from_logits(logits, slice(calls[0][1].start, calls[-1][1].stop))
+            if gradient:
+                whole = zip(gradients_of(value, points), calls, strict=True)
+                xi = _joined([_real(g, real) for g, (_, _, real) in whole])
+            else:
+                xi = value.new_zeros(value.shape[0], 0)
+        return Evaluation(value.detach(), xi, margin, reached)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _real(rows: Tensor, count: int) -> Tensor:
+    """The rows that are not padding; a slice of all of them would cost a pass backward."""
+    return rows if count == rows.shape[0] else rows[:count]
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +230,7 @@ def _take_criterion(criterion: Criterion | PerRow, index: Tensor) -> Criterion |
 
 
 def _apply(criterion: Criterion | PerRow, rows: slice, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
-    """The criterion of the rows of one call; where they differ, each sees only its own rows."""
+    """The criterion of some rows; where criteria differ, each sees only its own rows."""
     if not isinstance(criterion, PerRow):
         return criterion(logits, labels, rivals)
     choice = criterion.choice[rows]
