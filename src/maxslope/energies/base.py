@@ -126,5 +126,5 @@ def gradient_of(value: Tensor, x: Tensor) -> Tensor:
             "model or function?). Remove the break, give the step a backward approximation, or use a gradient-free "
             "attack."
         )
-    g: Tensor | None = torch.autograd.grad(value.sum(), x, allow_unused=True)[0]
+    g: Tensor | None = torch.autograd.grad(value, x, torch.ones_like(value), allow_unused=True)[0]
     return torch.zeros_like(x) if g is None else g
