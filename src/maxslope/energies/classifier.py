@@ -105,12 +105,13 @@ class OfLogits(Energy):
         network = self.model if isinstance(self.model, Network) else Network(self.model)
         parts = []
         for points, rows, real in network.calls(x.detach()):
+            padded = real < points.shape[0]  # a slice of everything would cost a pass backward
             with torch.set_grad_enabled(gradient):
                 z = points.requires_grad_(True) if gradient else points
                 logits = network.logits(z)
-                value, margin, reached = self.from_logits(logits[:real], rows)
-                g = gradient_of(value, z)[:real] if gradient else x.new_zeros(real, 0)
-            parts.append(Evaluation(value.detach(), g, margin, reached))
+                value, margin, reached = self.from_logits(logits[:real] if padded else logits, rows)
+                g = gradient_of(value, z) if gradient else x.new_zeros(real, 0)
+            parts.append(Evaluation(value.detach(), g[:real] if padded else g, margin, reached))
         return parts[0] if len(parts) == 1 else Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 

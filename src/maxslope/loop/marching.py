@@ -51,7 +51,8 @@ class Rows(NamedTuple):
     def take(self, index: Tensor) -> Rows:
         """Return the rows ``index`` (a mask or integers)."""
         memory = tuple(select(m, index) for m in self.memory)
-        return Rows(*(select(part, index) for part in self[:4]), memory)
+        job, x, clock, time = (select(part, index) for part in self[:4])
+        return Rows(job, x, clock, time, memory)
 
     def put(self, at: Tensor, other: Rows) -> Rows:
         """Return these rows with those ``at`` replaced by ``other``."""

@@ -63,7 +63,7 @@ def _pull_back(lp: Lp, v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor,
     d = d * (radius / size).clamp_max(1)[:, None]
     lost = outside & ~((size - radius).abs() <= tight * radius)
     if bool(lost.any()):
-        filled = _shrink(lp, _fill(lp, v.abs(), _reach(v, a, b), radius).copysign(v), radius, a, b)
+        filled = _shrink(lp, _fill(lp, _scaled(v).abs(), _reach(v, a, b), radius).copysign(v), radius, a, b)
         d = torch.where(lost[:, None], filled, d)
     return d
 
@@ -73,8 +73,9 @@ def minimize_linear(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *,
     if lp.p == 1:
         return _greedy(lp, xi, radius, a, b)
     if centered:
-        descent = Lp(lp.q).slope_of_power(_scaled(xi)).abs()  # |xi|^(q-1)
-        return _fill(lp, descent, _reach(-xi, a, b), radius).copysign(-xi)
+        down = -_scaled(xi)
+        descent = Lp(lp.q).slope_of_power(down).abs()  # |xi|^(q-1)
+        return _fill(lp, descent, _reach(down, a, b), radius).copysign(down)
     return _linear_by_root(lp, xi, radius, a, b)
 
 
@@ -91,25 +92,24 @@ def _reach(direction: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
     """Return min(s weight, reach) with the s >= 0 for which its l_p norm is ``radius``, or s = inf.
 
-    In t = s^p the p-th power of the norm, sum_i min(t weight_i^p, reach_i^p), is concave and piecewise linear, so
-    Newton's method from the left increases to the root and ends after finitely many steps.
+    The largest weight of a row is 1, or 0. In t = s^p the p-th power of the norm, sum_i min(t weight_i^p, reach_i^p),
+    is concave and piecewise linear, so Newton's method from the left increases to the root and ends after finitely many
+    steps.
     """
     unit = torch.where(radius > 0, radius, torch.ones_like(radius))
-    top = weight.amax(1)
-    top = torch.where(top > 0, top, torch.ones_like(top))
-    w = threshold(_power(lp, weight / top[:, None]), 1e-30, 0.0)
-    m = _power(lp, (reach / unit[:, None]).clamp_max(1.0))
+    w = threshold(_power(lp, weight), 1e-30, 0.0)
+    m = _power(lp, (reach / unit[:, None]).clamp_max_(1.0))
     t = 1 / w.sum(1).clamp_min(1e-30)
     for _ in range(64):
         grown = w * t[:, None]
         level = torch.minimum(grown, m).sum(1)
-        slope = (w * (m - grown).sign().clamp_min(0)).sum(1)  # of the coordinates below their bounds
+        slope = (m - grown).sign_().clamp_min_(0).mul_(w).sum(1)  # of the coordinates below their bounds
         new = t + (1 - level) / slope
         more = (slope > 0) & (new > t * (1 + 4 * torch.finfo(t.dtype).eps))
         if not bool(more.any()):
             break
         t = torch.where(more, new, t)
-    scale = (t.sqrt() if lp.p == 2 else t ** (1 / lp.p)) * unit / top * (radius > 0)
+    scale = (t.sqrt() if lp.p == 2 else t ** (1 / lp.p)) * unit * (radius > 0)
     length = torch.minimum(weight * scale[:, None], reach)
     full = (slope <= 0) & (level < 1) & (radius > 0)  # all that counts is at its bound, and radius is left
     if not bool(full.any()):
@@ -119,7 +119,7 @@ def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
     if not bool(faint.any()):
         return length
     left = torch.where(full, radius * (1 - level) ** (1 / lp.p), 0.0)
-    return torch.where(faint > 0, _fill(lp, faint, reach, left), length)
+    return torch.where(faint > 0, _fill(lp, _scaled(faint), reach, left), length)
 
 
 def _power(lp: Lp, size: Tensor) -> Tensor:

@@ -77,8 +77,8 @@ class BallBox(Set):
                 f"The semi-implicit step needs the same weights in the norms of step and budget, got {space!r}"
                 f" and {self.norm!r}; use the norm of the budget, or Lp(math.inf), for the step."
             )
-        e = flat((x - self.center) * w)
-        d = _joint.minimize(step, lp, flat(xi / w), e, tau, self.radius, a, b, centered=self.centered)
+        e, slant = self._from_center(x), flat(xi if own is None else xi / w)
+        d = _joint.minimize(step, lp, slant, e, tau, self.radius, a, b, centered=self.centered)
         return self._back(d, w)
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
@@ -163,10 +163,15 @@ def ball(norm: Space, center: Tensor, radius: Tensor, box: Box | None = None) ->
         width = column(radius, center) / (1.0 if weights is None else weights.to(center))
         return box.intersect(center - width, center + width)
     nearest = box.project(center)
-    far = norm.distance(center, nearest) > radius * (1 + 1e-6)
+    centered = torch.equal(nearest, center)
+    if not centered:
+        _reject_separate(norm.distance(center, nearest) > radius * (1 + 1e-6))
+    return BallBox(norm, center, radius, box, centered)
+
+
+def _reject_separate(far: Tensor) -> None:
     if bool(far.any()):
         raise ValueError(
             f"Ball and box must meet, but in {int(far.sum())} rows the box is farther than the radius from the center "
             f"(first: row {int(far.nonzero()[0])}); move the center into the box or enlarge the radius."
         )
-    return BallBox(norm, center, radius, box, bool((nearest == center).all()))

@@ -189,7 +189,8 @@ def _norm(rows: Tensor, p: float) -> Tensor:
 
 def _all_within_range(length: Tensor) -> bool:
     """Whether no square that counts in any of these l_2 norms has over- or underflowed, in the fewest operations."""
-    return torch.equal(length, length.clamp(_SMALL, _LARGE))
+    kind = torch.finfo(length.dtype)
+    return torch.equal(length, length.clamp(max(_SMALL, kind.tiny), min(_LARGE, kind.max)))
 
 
 def _safe(scale: Tensor) -> Tensor:
