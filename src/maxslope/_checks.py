@@ -135,7 +135,7 @@ def in_box(x: Tensor, box: Any) -> None:
         return
     lo, hi = (torch.as_tensor(b, dtype=x.dtype, device=x.device) for b in box)
     slack = 4 * torch.finfo(x.dtype).eps * (hi - lo).nan_to_num(posinf=0.0)
-    if bool(((x < lo - slack) | (x > hi + slack)).any()):
+    if not torch.equal(x, x.clamp(lo - slack, hi + slack)):
         raise ValueError(
             f"Inputs must lie in the box {box!r}, got values from {float(x.min()):.4g} to {float(x.max()):.4g}. Give "
             "the box of your inputs, such as Linf(eps, box=(-1, 1)), or box=None; put normalization inside the model."

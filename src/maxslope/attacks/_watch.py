@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maxslope._rows import choose, flat
+from maxslope._rows import choose, flat, select
 from maxslope.energies import Evaluation
 from maxslope.loop import Rows
 from maxslope.schemes.steps import half_wave
@@ -43,12 +43,13 @@ class Watch:
             if not self.job.numel():  # all are new: nothing is read before it is written
                 nothing = rows.x.new_zeros(len(rows.job))
                 self.margin, self.level, self.point = nothing, nothing, rows.x
-                self.reference = rows.x.clone() if self.cyclic else self.reference
+                self.reference = rows.x
             else:
                 old = torch.where(new, 0, self.position[rows.job])
-                self.margin, self.level, self.point = self.margin[old], self.level[old], self.point[old]
-                self.reference = self.reference[old] if self.cyclic else self.reference
+                self.margin, self.level, self.point = self.margin[old], self.level[old], select(self.point, old)
+                self.reference = select(self.reference, old) if self.cyclic else self.reference
         self.margin = torch.where(new, torch.inf, self.margin)
+        self.level = torch.where(new, torch.nan, self.level)
         self.job, self.wait = rows.job, 0
         self.position[rows.job] = torch.arange(rows.job.numel(), device=rows.job.device)
         self.first, self.final, self.steps = first, final, steps
@@ -58,7 +59,7 @@ class Watch:
     def best(self, lane: Tensor) -> tuple[Tensor, Tensor]:
         """The least margin of each run and where it was seen."""
         at = self.position[lane]
-        return self.margin[at], self.point[at]
+        return self.margin[at], select(self.point, at)
 
     def step(self, clock: Tensor) -> Tensor:
         """The step sizes, ``[rows]`` float64: constant, or cosine from first to final."""
@@ -70,10 +71,9 @@ class Watch:
     def improve(self, x: Tensor, margin: Tensor) -> None:
         """Keep the point of least margin of each run; NaN never improves."""
         better = margin < self.margin
-        count = int(better.sum())
-        if count == len(better):
+        if bool(better.all()):
             self.margin, self.point = margin, x
-        elif count:
+        elif bool(better.any()):
             self.margin = torch.where(better, margin, self.margin)
             self.point = choose(better, x, self.point)
 
@@ -85,17 +85,15 @@ class Watch:
         that points are compared only where energies agree. None where no row is back.
         """
         back: Tensor | None = None
-        same = (evaluation.value == self.level) & self.constant
+        same = evaluation.value == self.level
         if bool(same.any()):
-            away = torch.linalg.vector_norm(flat(rows.x) - flat(self.reference), ord=torch.inf, dim=1)
-            back = same & (rows.clock > 0) & (away == 0)
+            back = same & ((flat(rows.x) - flat(self.reference)).abs().amax(1) == 0)
             back = back if bool(back.any()) else None
         if self.wait == 0:
             clock = rows.clock
             keep = (clock & (clock - 1)) == 0
-            index = keep.nonzero().squeeze(1)
-            self.reference.index_copy_(0, index, rows.x[index])
-            self.level = torch.where(keep, evaluation.value, self.level)
+            self.reference = rows.x if bool(keep.all()) else choose(keep, rows.x, self.reference)
+            self.level = torch.where(keep & self.constant, evaluation.value, self.level)
             self.wait = _until_a_power_of_two(clock)
         self.wait -= 1
         return back

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import choose
+from maxslope._rows import choose, select
 from maxslope._status import Status
 from maxslope.attacks._watch import Watch
 from maxslope.attacks.recipes import Recipe
@@ -108,7 +108,7 @@ class Pool(Feed, StepSize):
                 nothing = at.new_full((len(at),), torch.inf)
                 self.pending.append((still, at, torch.full_like(still, int(Status.FINISHED)), nothing, at))
             if bool(moving.any()):
-                return lane[moving], x[moving]
+                return lane[moving], select(x, moving)
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
         """See :class:`Feed`."""
@@ -157,7 +157,7 @@ class Pool(Feed, StepSize):
         if not bool(gone.all()):
             stays = ~gone
             lane = ended.job[stays]
-            self.pending.append((lane, ended.x[stays], status[stays], *self.watch.best(lane)))
+            self.pending.append((lane, select(ended.x, stays), status[stays], *self.watch.best(lane)))
 
     def _next(self, room: int, live: int) -> list[tuple[int, int]]:
         """The (sample, run) pairs that enter now: samples whose turn it is, then runs ahead of time, not padding."""
@@ -206,13 +206,12 @@ class Pool(Feed, StepSize):
         self.entered = self.entered or bool((run == 0).any())
         self._rank(sample, run)
         key = _random.keys(task.seed, task.ids[sample], run)
-        out = task.x[sample]
+        out = select(task.x, sample)
         for r in sorted({r for _, r in turns}):
             rows = (run == r).nonzero().squeeze(1)
             own = sample[rows]
-            origin = Origin(
-                task.x[own], task.eps[own], task.budget.take(own), key[rows], self.anchor[own], tally.last[own]
-            )
+            x, anchor, last = (select(points, own) for points in (task.x, self.anchor, tally.last))
+            origin = Origin(x, task.eps[own], task.budget.take(own), key[rows], anchor, last)
             out = out.index_copy(0, rows, self.recipes[r].start.points(origin))
         return lane, task.domain.take(sample).project(out)
 
@@ -222,7 +221,7 @@ class Pool(Feed, StepSize):
         self.pending, self.idle = [], 0
         gone = self.cancelled[lane]
         self.free.extend(lane[gone].tolist())
-        lane, x, status, margin, point = (t[~gone] for t in (lane, x, status, margin, point))
+        lane, x, status, margin, point = (select(t, ~gone) for t in (lane, x, status, margin, point))
         if not lane.numel():
             return
         task, sample = self.task, self.sample[lane]

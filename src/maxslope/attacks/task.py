@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _checks
-from maxslope._rows import flat, per_row
+from maxslope._rows import flat, per_row, select
 from maxslope._status import Status
 from maxslope.energies import Criterion, Energy, Loss, Network, PerRow, TargetedLoss
 from maxslope.sets import Budget, Set
@@ -53,7 +53,7 @@ class Task:
         """Return the task of the samples ``index``."""
         return replace(
             self,
-            x=self.x[index],
+            x=select(self.x, index),
             labels=self.labels[index],
             budget=self.budget.take(index),
             domain=self.domain.take(index),
@@ -126,7 +126,7 @@ class Tally:
         self.unconfirmed[samples] += doubtful
         better = broken | (margin < self.best[samples])
         self.best[samples[better]] = margin[better]
-        self.points[samples[better]] = torch.stack(points)[better]
+        self.points[samples[better]] = select(torch.stack(points), better)
         self.broken[samples] = broken
 
     def absorb(self, index: Tensor, other: Tally) -> None:

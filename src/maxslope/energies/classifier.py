@@ -12,7 +12,7 @@ from torch import Tensor
 
 from maxslope import _checks
 from maxslope.energies.base import Energy, Evaluation, gradients_of
-from maxslope.energies.criteria import Criterion, CrossEntropy, pick, strongest_rival
+from maxslope.energies.criteria import Criterion, CrossEntropy, against_rival
 
 Model = Callable[[Tensor], Tensor]
 Call = tuple[Tensor, slice, int]  # the points of a call, the rows they are, how many of them are not padding
@@ -188,13 +188,12 @@ class Loss(OfLogits):
     def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         """See :class:`OfLogits`."""
         labels, seen = self.labels[rows], logits.detach()
-        strongest = strongest_rival(seen, labels)
-        rivals = strongest
+        margin, rivals = against_rival(seen, labels)
         if self.rivals is not None:
             wanted = self.rivals[rows]
-            rivals = torch.where(wanted >= 0, wanted, strongest)
+            rivals = torch.where(wanted >= 0, wanted, rivals)
         loss = _apply(self.criterion, rows, logits, labels, rivals)
-        return -loss, pick(seen, labels) - pick(seen, strongest), seen.argmax(1) != labels
+        return -loss, margin, seen.argmax(1) != labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,9 +219,8 @@ class TargetedLoss(OfLogits):
     def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         """See :class:`OfLogits`."""
         targets, seen = self.targets[rows], logits.detach()
-        strongest = strongest_rival(seen, targets)
-        margin = pick(seen, strongest) - pick(seen, targets)
-        return _apply(self.criterion, rows, logits, targets, strongest), margin, seen.argmax(1) == targets
+        lead, rivals = against_rival(seen, targets)
+        return _apply(self.criterion, rows, logits, targets, rivals), -lead, seen.argmax(1) == targets
 
 
 def _take_criterion(criterion: Criterion | PerRow, index: Tensor) -> Criterion | PerRow:

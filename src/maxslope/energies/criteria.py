@@ -30,7 +30,17 @@ def strongest_rival(logits: Tensor, labels: Tensor) -> Tensor:
     >>> strongest_rival(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([0]))
     tensor([2])
     """
-    return logits.detach().scatter(1, labels[:, None], -torch.inf).argmax(1)
+    return against_rival(logits.detach(), labels)[1]
+
+
+def against_rival(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how far the label's logit is above the largest of the others, and the class of that one, each ``[rows]``.
+
+    >>> against_rival(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([0]))
+    (tensor([1.]), tensor([2]))
+    """
+    largest, rival = logits.scatter(1, labels[:, None], -torch.inf).max(1)
+    return pick(logits, labels) - largest, rival
 
 
 @dataclass(frozen=True)

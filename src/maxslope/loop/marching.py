@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from maxslope._memory import keep_freed_memory
-from maxslope._rows import choose, flat
+from maxslope._rows import choose, flat, select
 from maxslope._status import Status
 from maxslope.energies import Energy, Evaluation
 from maxslope.schemes import Adaptive, Here, Memory, Scheme
@@ -49,8 +50,9 @@ class Rows(NamedTuple):
 
     def take(self, index: Tensor) -> Rows:
         """Return the rows ``index`` (a mask or integers)."""
-        memory = tuple(m[index] for m in self.memory)
-        return Rows(self.job[index], self.x[index], self.clock[index], self.time[index], memory)
+        memory = tuple(select(m, index) for m in self.memory)
+        job, x, clock, time = (select(part, index) for part in self[:4])
+        return Rows(job, x, clock, time, memory)
 
     def put(self, at: Tensor, other: Rows) -> Rows:
         """Return these rows with those ``at`` replaced by ``other``."""
@@ -216,8 +218,9 @@ def _nothing_happened(evaluation: Evaluation, stop: Stop) -> bool:
     if gradient.shape[1]:
         size = torch.linalg.vector_norm(gradient, dim=1)
         calm = calm + (size.log() if stop.stationary else size)  # not finite where either is not, or the size is 0
-    calm = calm.isfinite()
-    return bool((calm > evaluation.reached).all() if stop.reached else calm.all())
+    if stop.reached:
+        calm = calm.masked_fill(evaluation.reached, torch.inf)
+    return math.isfinite(float(calm.sum()))  # a sum is finite only if its terms are
 
 
 def ended(evaluation: Evaluation, stop: Stop) -> Tensor:
@@ -226,8 +229,7 @@ def ended(evaluation: Evaluation, stop: Stop) -> Tensor:
     A gradient of size zero was not asked for (:class:`Blind`): then nothing is stationary.
     """
     gradient = flat(evaluation.gradient)
-    known = gradient.shape[1] > 0
-    size = torch.linalg.vector_norm(gradient, ord=1, dim=1) if known else torch.ones_like(evaluation.value)
+    size = gradient.abs().sum(1) if gradient.shape[1] else torch.ones_like(evaluation.value)
     status = torch.zeros_like(size, dtype=torch.int64)
     if stop.stationary:
         status = torch.where(size == 0, int(Status.STATIONARY), status)

@@ -15,59 +15,55 @@ from maxslope.spaces import Lp
 from maxslope.spaces.lp import euclidean
 
 
-def project(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor, *, centered: bool) -> Tensor:
+def project(
+    lp: Lp, v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor, *,
+    centered: bool,
+) -> Tensor:  # fmt: skip
     """Return argmin { sum_i curvature_i (d_i - v_i)^2 : |d|_p <= radius, a <= d <= b }, shape ``[rows, d]``.
 
     Args:
         lp: the norm of the ball, p < inf.
         v: ``[rows, d]``.
+        clipped: v clipped to the box.
+        size: the norm of that, above the radius in some row.
         radius: ``[rows]``, not negative.
         a: lower bounds, ``[rows, d]``.
         b: upper bounds, ``[rows, d]``.
         curvature: positive, broadcastable to ``[rows, d]``; one number unless the norm is weighted.
         centered: whether the origin lies in the box.
     """
-    clipped = v.clamp(a, b)
-    size = lp.norm(clipped)
-    inside = size <= radius
-    if bool(inside.all()):
-        return clipped
     if centered and lp.p == 2 and curvature.numel() == 1:
-        d = _pull_back(lp, v, radius, a, b, clipped, size)
-    else:
-        d = _shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
-    return torch.where(inside[:, None], clipped, d) if bool(inside.any()) else d
+        return _pull_back(lp, v, clipped, size, radius, a, b)
+    return _shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
 
 
-def _pull_back(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, clipped: Tensor, size: Tensor) -> Tensor:
-    """Return clip(s v, a, b) with the s in [0, 1] for which its l_2 norm is ``radius``; rows inside are left alone.
+def _pull_back(lp: Lp, v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Return clip(s v, a, b) with the s in [0, 1] for which its l_2 norm is ``radius``, where it is larger for s = 1.
 
     In t = s^2 the square of the norm is concave and piecewise linear: Newton's method from t = 1 jumps to the left of
     the root, then increases to it in finitely many steps, two as a rule when the point has left the ball by a small
     step. Rows for which the first jump goes too far are filled from zero instead.
     """
     tight = 4 * torch.finfo(v.dtype).eps
-    target = torch.where(radius > 0, radius, torch.ones_like(radius))
-    done = (size <= radius) | (radius == 0)
-    lost = ~((size < 1e15) & (target > 1e-12)) & ~done  # squares over- or underflow
+    outside = size > radius
+    ordinary = (size < 1e15) & (radius > 1e-12)  # no square over- or underflows
+    todo = outside & ordinary
     s, grown, d = torch.ones_like(size), v, clipped
     for _ in range(64):
-        free = d.masked_fill(d != grown, 0.0)  # the coordinates that a change of s moves
-        gain = (target - size) * (target + size) / euclidean(free).square() + 1
-        lost = lost | ~((gain > 0) & (gain < torch.inf) | done)
-        s = torch.where(done | lost, s, s * gain.sqrt())
+        held = (grown - d).sign_().abs_()  # 1 at the coordinates that a change of s does not move
+        free = torch.addcmul(d, d, held, value=-1)
+        gain = (radius - size) * (radius + size) / euclidean(free).square() + 1
+        s = torch.where(todo, s * gain.sqrt(), s)
         grown = v * s[:, None]
         d = grown.clamp(a, b)
         size = euclidean(d)
-        done = done | lost | ((size - target).abs() <= tight * target)
-        if bool(done.all()):
+        todo = todo & ((size - radius).abs() > tight * radius)  # no longer where the gain has no root: NaN
+        if not bool(todo.any()):
             break
-    lost = lost | ~done
-    over = size > radius
-    if bool(over.any()):
-        d = d * torch.where(over, radius / size, torch.ones_like(size))[:, None]
+    d = d * (radius / size).clamp_max(1)[:, None]
+    lost = outside & ~((size - radius).abs() <= tight * radius)
     if bool(lost.any()):
-        filled = _shrink(lp, _fill(lp, v.abs(), _reach(v, a, b), radius).copysign(v), radius, a, b)
+        filled = _shrink(lp, _fill(lp, _scaled(v).abs(), _reach(v, a, b), radius).copysign(v), radius, a, b)
         d = torch.where(lost[:, None], filled, d)
     return d
 
@@ -77,8 +73,9 @@ def minimize_linear(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *,
     if lp.p == 1:
         return _greedy(lp, xi, radius, a, b)
     if centered:
-        descent = Lp(lp.q).slope_of_power(_scaled(xi)).abs()  # |xi|^(q-1)
-        return _fill(lp, descent, _reach(-xi, a, b), radius).copysign(-xi)
+        down = -_scaled(xi)
+        descent = Lp(lp.q).slope_of_power(down).abs()  # |xi|^(q-1)
+        return _fill(lp, descent, _reach(down, a, b), radius).copysign(down)
     return _linear_by_root(lp, xi, radius, a, b)
 
 
@@ -95,25 +92,24 @@ def _reach(direction: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
     """Return min(s weight, reach) with the s >= 0 for which its l_p norm is ``radius``, or s = inf.
 
-    In t = s^p the p-th power of the norm, sum_i min(t weight_i^p, reach_i^p), is concave and piecewise linear, so
-    Newton's method from the left increases to the root and ends after finitely many steps.
+    The largest weight of a row is 1, or 0. In t = s^p the p-th power of the norm, sum_i min(t weight_i^p, reach_i^p),
+    is concave and piecewise linear, so Newton's method from the left increases to the root and ends after finitely many
+    steps.
     """
     unit = torch.where(radius > 0, radius, torch.ones_like(radius))
-    top = weight.amax(1)
-    top = torch.where(top > 0, top, torch.ones_like(top))
-    w = threshold(_power(lp, weight / top[:, None]), 1e-30, 0.0)
-    m = _power(lp, (reach / unit[:, None]).clamp_max(1.0))
+    w = threshold(_power(lp, weight), 1e-30, 0.0)
+    m = _power(lp, (reach / unit[:, None]).clamp_max_(1.0))
     t = 1 / w.sum(1).clamp_min(1e-30)
     for _ in range(64):
         grown = w * t[:, None]
         level = torch.minimum(grown, m).sum(1)
-        slope = (w * (m - grown).sign().clamp_min(0)).sum(1)  # of the coordinates below their bounds
+        slope = (m - grown).sign_().clamp_min_(0).mul_(w).sum(1)  # of the coordinates below their bounds
         new = t + (1 - level) / slope
         more = (slope > 0) & (new > t * (1 + 4 * torch.finfo(t.dtype).eps))
         if not bool(more.any()):
             break
         t = torch.where(more, new, t)
-    scale = (t.sqrt() if lp.p == 2 else t ** (1 / lp.p)) * unit / top * (radius > 0)
+    scale = (t.sqrt() if lp.p == 2 else t ** (1 / lp.p)) * unit * (radius > 0)
     length = torch.minimum(weight * scale[:, None], reach)
     full = (slope <= 0) & (level < 1) & (radius > 0)  # all that counts is at its bound, and radius is left
     if not bool(full.any()):
@@ -123,7 +119,7 @@ def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
     if not bool(faint.any()):
         return length
     left = torch.where(full, radius * (1 - level) ** (1 / lp.p), 0.0)
-    return torch.where(faint > 0, _fill(lp, faint, reach, left), length)
+    return torch.where(faint > 0, _fill(lp, _scaled(faint), reach, left), length)
 
 
 def _power(lp: Lp, size: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from maxslope._rows import select
 from maxslope.sets import _ball
 from maxslope.sets._roots import root
 from maxslope.spaces import Lp
@@ -25,22 +26,27 @@ def minimize(
 
     ``centered`` says whether the origin, the center of the second ball, lies in the box.
     """
-    d = e + _ball.minimize_linear(step, xi, tau, a - e, b - e, centered=True)
-    open_rows = (ball.norm(d) > radius) & (xi.abs().amax(1) > 0)
-    if not bool(open_rows.any()):
+    lo, hi = a - e, b - e
+    d = e + _ball.minimize_linear(step, xi, tau, lo, hi, centered=True)
+    over = ball.norm(d) > radius
+    if not bool(over.any()):
         return d
-    index = open_rows.nonzero().squeeze(1)
-    part: tuple[Tensor, ...] = (xi, e, tau, radius, a, b)
-    if index.numel() < xi.shape[0]:
-        part = tuple(t[index] for t in part)
+    index = (over & (xi.abs().amax(1) > 0)).nonzero().squeeze(1)
+    everyone = index.numel() == xi.shape[0]
+
+    def of_open(*rows: Tensor) -> tuple[Tensor, ...]:
+        return rows if everyone else tuple(select(t, index) for t in rows)
+
+    part = of_open(xi, e, tau, radius, a, b)
     if step.p == ball.p == 2:
-        both, settled = _euclidean(*part)
+        both, settled = _euclidean(*part[:4], *of_open(lo, hi))
         rest = (~settled).nonzero().squeeze(1)
         if rest.numel():
-            both[rest] = _decided(step, ball, *(t[rest] for t in part), centered=centered)
+            both[rest] = _decided(step, ball, *(select(t, rest) for t in part), centered=centered)
     else:
         both = _decided(step, ball, *part, centered=centered)
-    return d.index_copy(0, index, _inside(step, both, part[1], part[2]))
+    both = _inside(step, both, part[1], part[2])
+    return both if everyone else d.index_copy(0, index, both)
 
 
 def _decided(
@@ -50,7 +56,7 @@ def _decided(
     d = _ball.minimize_linear(ball, xi, radius, a, b, centered=centered)
     rest = (step.norm(d - e) > tau).nonzero().squeeze(1)
     if rest.numel():
-        part = tuple(t[rest] for t in (xi, e, tau, radius, a, b))
+        part = tuple(select(t, rest) for t in (xi, e, tau, radius, a, b))
         d[rest] = _taxicab(*part) if step.p == ball.p == 1 else _nested(step, ball, *part)
     return d
 
@@ -61,39 +67,39 @@ def _inside(step: Lp, d: Tensor, e: Tensor, tau: Tensor) -> Tensor:
     return e + keep[:, None] * (d - e)
 
 
-def _euclidean(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def _euclidean(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, lo: Tensor, hi: Tensor) -> tuple[Tensor, Tensor]:
     """Both l_2 constraints active: return d and whether it was found, row by row.
 
     d = e + clip(-c e - s x) with x along xi, |d - e| = tau and |d| = radius. On a fixed set of free coordinates the
     second condition is linear in (c, s), given the first; what remains is
     s^2 = (tau^2 - H - k^2 / P) / (R - Q^2 / P) with P, Q, R the products of e and x over the free coordinates and H
     the square of the others. Everything is measured from e, so that tiny steps lose no digits. With c in [0, 1] both
-    multipliers are nonnegative, and d is the minimizer.
+    multipliers are nonnegative, and d is the minimizer; otherwise the step or the ball does not bind, and more rounds
+    change nothing. The bounds ``lo`` and ``hi`` are those of d - e.
     """
     scale = xi.norm(dim=1)
     x = xi * (tau / torch.where(scale > 0, scale, torch.ones_like(scale)))[:, None]
     ee, ex, xx = e * e, e * x, x * x
-    lo, hi = a - e, b - e
     size = Lp(2).norm(e)
     wanted = ((radius - size) * (radius + size) - tau.square()) / 2
-    stuck, held = torch.zeros_like(e), torch.zeros_like(e)
+    free, held = torch.ones_like(e), torch.zeros_like(e)
     for _ in range(24):
-        free = 1 - stuck
         p, q, r = (ee * free).sum(1), (ex * free).sum(1), (xx * free).sum(1)
         k = wanted - (held * e).sum(1)
         left = tau.square() - held.square().sum(1) - k.square() / p
         s = (left / (r - q.square() / p)).clamp_min(0).sqrt()
         c = -(k + s * q) / p
-        raw = -c[:, None] * e - s[:, None] * x
+        raw = torch.addcmul(e * -c[:, None], x, -s[:, None])
         moved = raw.clamp(lo, hi)
-        now = (raw - moved).sign().abs()
-        settled = ((now - stuck).abs().amax(1) == 0) & (left >= 0) & (c >= 0) & (c <= 1) & s.isfinite() & c.isfinite()
-        if bool(settled.all()):
+        now = 1 - (raw - moved).sign_().abs_()
+        changed = (now - free).abs_().amax(1) > 0
+        if not bool(changed.any()):
             break
-        stuck, held = now, moved * now
+        free, held = now, torch.addcmul(moved, moved, now, value=-1)
     # Where xi is parallel to e the products cancel and s is noise: then the step is not as long as it must be.
     length = Lp(2).norm(moved)
-    return e + moved, settled & ((length - tau).abs() <= 256 * torch.finfo(tau.dtype).eps * tau)
+    right = (length - tau).abs() <= 256 * torch.finfo(tau.dtype).eps * tau
+    return e + moved, ~changed & (left >= 0) & (c >= 0) & (c <= 1) & right
 
 
 def _taxicab(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, width: int = 128) -> Tensor:

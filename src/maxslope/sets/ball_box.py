@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from maxslope._rows import column, flat
+from maxslope._rows import choose, column, flat, select
 from maxslope.sets import _ball, _joint
 from maxslope.sets._roots import minimum
 from maxslope.sets.base import Set
@@ -39,13 +39,22 @@ class BallBox(Set):
     _flat: list[Tensor] = field(default_factory=list, init=False, repr=False)  # weights and flat bounds, once known
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`. One root in the multiplier of the ball; finitely many Newton steps for l_2."""
+        """See :class:`Set`. The nearest point of the box where the ball holds it; else one root in the multiplier of
+        the ball, finitely many Newton steps for l_2.
+        """  # noqa: D205
+        lp, weights = separable(self.norm)
+        z = self.box.project(x)
+        d = self._from_center(z)
+        size = lp.norm(d)
+        outside = size > self.radius
+        if not bool(outside.any()):
+            return z
         lp, w, a, b = self._coordinates(x)
-        plain = separable(self.norm)[1] is None  # w is 1
-        curvature = w if plain else flat(w.expand_as(x)) ** -2
-        v = flat(x - self.center if plain else (x - self.center) * w)
-        d = _ball.project(lp, v, self.radius, a, b, curvature, centered=self.centered)
-        return self._back(d, w)
+        curvature = w if weights is None else flat(w.expand_as(x)) ** -2
+        v = self._from_center(x)
+        d = _ball.project(lp, v, d, size, self.radius, a, b, curvature, centered=self.centered)
+        pulled = self._back(d, w)
+        return pulled if bool(outside.all()) else choose(outside, pulled, z)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
         """See :class:`Set`. Greedy for l_1; otherwise min(s |xi|^(q-1), bound), one s per row."""
@@ -68,8 +77,8 @@ class BallBox(Set):
                 f"The semi-implicit step needs the same weights in the norms of step and budget, got {space!r}"
                 f" and {self.norm!r}; use the norm of the budget, or Lp(math.inf), for the step."
             )
-        e = flat((x - self.center) * w)
-        d = _joint.minimize(step, lp, flat(xi / w), e, tau, self.radius, a, b, centered=self.centered)
+        e, slant = self._from_center(x), flat(xi if own is None else xi / w)
+        d = _joint.minimize(step, lp, slant, e, tau, self.radius, a, b, centered=self.centered)
         return self._back(d, w)
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
@@ -104,7 +113,7 @@ class BallBox(Set):
 
     def take(self, index: Tensor) -> BallBox:
         """See :class:`Set`."""
-        return BallBox(self.norm, self.center[index], self.radius[index], self.box.take(index), self.centered)
+        return BallBox(self.norm, select(self.center, index), self.radius[index], self.box.take(index), self.centered)
 
     def _coordinates(self, like: Tensor) -> tuple[Lp, Tensor, Tensor, Tensor]:
         """The exponent, the weights (a scalar 1 if none) and the flat bounds in units of the norm around the center."""
@@ -117,10 +126,15 @@ class BallBox(Set):
         w, a, b = known
         return lp, w, a, b
 
+    def _from_center(self, x: Tensor) -> Tensor:
+        """From points to flat rows in units of the norm."""
+        _, weights = separable(self.norm)  # a single weight for all coordinates is a weight too
+        return flat(x - self.center if weights is None else (x - self.center) * weights.to(x))
+
     def _back(self, d: Tensor, w: Tensor) -> Tensor:
         """From flat rows in units of the norm to points; the clip only takes back rounding."""
         d = d.reshape(-1, *self.center.shape[1:])
-        _, weights = separable(self.norm)  # a single weight for all coordinates is a weight too
+        _, weights = separable(self.norm)
         return self.box.project(self.center + (d if weights is None else d / w))
 
 
@@ -149,10 +163,15 @@ def ball(norm: Space, center: Tensor, radius: Tensor, box: Box | None = None) ->
         width = column(radius, center) / (1.0 if weights is None else weights.to(center))
         return box.intersect(center - width, center + width)
     nearest = box.project(center)
-    far = norm.distance(center, nearest) > radius * (1 + 1e-6)
+    centered = torch.equal(nearest, center)
+    if not centered:
+        _reject_separate(norm.distance(center, nearest) > radius * (1 + 1e-6))
+    return BallBox(norm, center, radius, box, centered)
+
+
+def _reject_separate(far: Tensor) -> None:
     if bool(far.any()):
         raise ValueError(
             f"Ball and box must meet, but in {int(far.sum())} rows the box is farther than the radius from the center "
             f"(first: row {int(far.nonzero()[0])}); move the center into the box or enlarge the radius."
         )
-    return BallBox(norm, center, radius, box, bool((nearest == center).all()))

@@ -124,6 +124,7 @@ class Lp(Space):
         return d.sign() if self.p == 1 else d if self.p == 2 else d.sign() * d.abs() ** (self.p - 1)
 
 
+_SMALL, _LARGE = 1e-12, 1e15  # between them an l_2 norm is right without scaling
 _SHORT = 1 << 14  # coordinates up to which the fused norm, which sums one after the other, loses no digit
 
 
@@ -154,8 +155,8 @@ def norm_in_order(rows: Tensor, p: float) -> Tensor:
 def _opposite(rows: Tensor) -> Tensor:
     """-rows / |rows|_2; rows whose norm is near the ends of the floating-point range are scaled first."""
     length = euclidean(rows)
-    ordinary = (length > 1e-12) & (length < 1e15)
-    if not bool(ordinary.all()):
+    if not _all_within_range(length):
+        ordinary = (length >= _SMALL) & (length <= _LARGE)
         rows = torch.where(ordinary[:, None], rows, rows / _safe(rows.abs().amax(1, keepdim=True)))
         length = torch.where(ordinary, length, _safe(_norm(rows, 2)))
     return rows / -length[:, None]
@@ -172,8 +173,7 @@ def _norm(rows: Tensor, p: float) -> Tensor:
         return rows.new_zeros(rows.shape[0])
     if p == 2:
         plain = euclidean(rows)
-        harmless = (plain > 1e-12) & (plain < 1e15)  # nothing that counts has over- or underflowed
-        if bool(harmless.all()):
+        if _all_within_range(plain):
             return plain
     size = rows.abs()
     if math.isinf(p):
@@ -183,8 +183,14 @@ def _norm(rows: Tensor, p: float) -> Tensor:
     top = size.amax(1)
     scaled = size / _safe(top)[:, None]
     if p == 2:
-        return torch.where(harmless, plain, top * scaled.square().sum(1).sqrt())
+        return torch.where((plain >= _SMALL) & (plain <= _LARGE), plain, top * scaled.square().sum(1).sqrt())
     return top * (scaled**p).sum(1) ** (1 / p)
+
+
+def _all_within_range(length: Tensor) -> bool:
+    """Whether no square that counts in any of these l_2 norms has over- or underflowed, in the fewest operations."""
+    kind = torch.finfo(length.dtype)
+    return torch.equal(length, length.clamp(max(_SMALL, kind.tiny), min(_LARGE, kind.max)))
 
 
 def _safe(scale: Tensor) -> Tensor:
