@@ -50,7 +50,7 @@ class Network:
         """Yield (points of one call, the rows they are, how many of them are not padding)."""
         size = self.tile or max(x.shape[0], 1)
         for start in range(0, x.shape[0], size):
-            part = x[start : start + size]
+            part = x if size >= x.shape[0] else x[start : start + size]
             real = part.shape[0]
             if self.tile and real < size:
                 part = torch.cat([part, part[-1:].expand(size - real, *part.shape[1:])])
@@ -108,8 +108,10 @@ class OfLogits(Energy):
             with torch.set_grad_enabled(gradient):
                 z = points.requires_grad_(True) if gradient else points
                 logits = network.logits(z)
-                value, margin, reached = self.from_logits(logits[:real], rows)
-                g = gradient_of(value, z)[:real] if gradient else x.new_zeros(real, 0)
+                whole = real == z.shape[0]
+                value, margin, reached = self.from_logits(logits if whole else logits[:real], rows)
+                g = gradient_of(value, z) if gradient else x.new_zeros(real, 0)
+                g = g if whole else g[:real]
             parts.append(Evaluation(value.detach(), g, margin, reached))
         return parts[0] if len(parts) == 1 else Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
