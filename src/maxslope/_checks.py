@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -51,7 +52,7 @@ def points(x: Any) -> Tensor:
             "makes a batch of one sample."
         )
     # A finite sum has finite terms, and costs a tenth of a look at each.
-    if not bool(x.detach().sum().isfinite()) and not bool(x.isfinite().all()):
+    if not math.isfinite(float(x.detach().sum())) and not bool(x.isfinite().all()):
         raise ValueError(
             f"Inputs must be finite, got {int((~x.isfinite()).sum())} NaN or infinite values; replace them or drop "
             "their rows."

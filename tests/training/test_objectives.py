@@ -119,11 +119,10 @@ def test_the_price_rises_and_falls_until_the_budget_is_spent() -> None:
 
 
 def problem(energy: Any, x: Tensor, y: Tensor, **more: Any) -> Problem:
-    from maxslope import _random
     from maxslope.training.memory import Memory
 
     ids = torch.arange(x.shape[0])
-    given = dict(net=None, ids=ids, key=_random.keys(0, ids), scale=1.0, more=0, cold=False, memory=Memory(), slot="0")
+    given = dict(net=None, ids=ids, places=ids, draw=(0, 0), scale=1.0, more=0, cold=False, memory=Memory(), slot="0")
     return Problem(energy=energy, x=x, y=y, **(given | more))
 
 

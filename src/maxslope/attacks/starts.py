@@ -51,6 +51,11 @@ class Start(ABC):
         return False
 
     @property
+    def draws(self) -> bool:
+        """Whether the points depend on random numbers; where they do not, no key has to be made."""
+        return True
+
+    @property
     def follows(self) -> bool:
         """Whether the points depend on the very run before: such a run cannot start ahead of time."""
         return False
@@ -63,6 +68,11 @@ class Start(ABC):
 @dataclass(frozen=True)
 class Clean(Start):
     """The clean point."""
+
+    @property
+    def draws(self) -> bool:
+        """See :class:`Start`."""
+        return False
 
     def points(self, origin: Origin) -> Tensor:
         """See :class:`Start`."""

@@ -129,6 +129,10 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
         if calm and known.left > 0:
             rows = moved
             continue
+        if calm and known.together:  # all have made their last step
+            feed.report(moved, torch.full_like(rows.job, int(Status.FINISHED)))
+            rows, gaps, known = None, None, None
+            continue
         status = torch.zeros_like(rows.job) if calm else ended(evaluation, stop)
         if enough is not None:
             status = torch.where(enough & (status == Status.RUNNING), int(Status.STOPPED), status)
@@ -185,13 +189,15 @@ class _Known:
         end: times at which each row ends, ``[rows]``.
         endless: whether no row ends at a time.
         left: steps in which no row ends by its limit; 0 where that is not known beforehand.
+        together: whether every row ends by its limit where the first one does.
     """
 
     def __init__(self, feed: Feed, rows: Rows) -> None:
         self.energy, self.domain = feed.problem(rows.job)
         self.most, self.end = feed.limit(rows.job)
         self.endless = bool(self.end.isposinf().all())
-        self.left = int((self.most - rows.clock).min()) if self.endless else 0
+        first, last = (self.most - rows.clock).aminmax() if self.endless else (0, 1)
+        self.left, self.together = int(first), int(first) == int(last)
 
 
 def _enter(job: Tensor, x: Tensor, scheme: Scheme) -> Rows:
@@ -213,6 +219,8 @@ def _step(rows: Rows, evaluation: Evaluation, scheme: Scheme, known: _Known) -> 
 
 def _nothing_happened(evaluation: Evaluation, stop: Stop) -> bool:
     """Whether no row ends at this evaluation, in the fewest operations; False where only :func:`ended` can tell."""
+    if not (stop.reached or stop.stationary):  # a sum is finite only if its terms are
+        return math.isfinite(float(evaluation.value.sum() + evaluation.gradient.sum()))
     calm = evaluation.value
     gradient = flat(evaluation.gradient)
     if gradient.shape[1]:

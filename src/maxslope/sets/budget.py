@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maxslope._rows import per_row
 from maxslope.sets.ball_box import BallBox, ball
-from maxslope.sets.box import Box
+from maxslope.sets.box import Box, _unchecked
 from maxslope.spaces import Lp, Space
 
 Bounds = tuple[float | Tensor, float | Tensor]
@@ -60,7 +60,7 @@ class Budget:
         bounds = [torch.as_tensor(b, dtype=x.dtype, device=x.device).expand(x.shape[1:])[None] for b in (lo, hi)]
         if mask is not None:
             bounds = [torch.where(mask.to(x.device), bound, x) for bound in bounds]
-        return ball(self.norm, x, per_row(self.eps, x), Box(*bounds))
+        return ball(self.norm, x, per_row(self.eps, x), _unchecked(*bounds))
 
     def take(self, index: Tensor) -> Budget:
         """Return the budget of the samples ``index`` (the same one, unless eps differs by sample)."""

@@ -31,7 +31,8 @@ class Problem(NamedTuple):
         x: clean points, ``[rows, *shape]``.
         y: labels, ``[rows]``.
         ids: which samples these are, ``[rows]``; None where nobody knows, and then nothing is remembered.
-        key: ``[rows]`` int64, from (seed, sample id, clock).
+        places: what random numbers are keyed by, ``[rows]`` int64: the ids, or the rows of the batch.
+        draw: (seed, clock), likewise.
         scale: what every radius is multiplied by (a curriculum).
         more: gradients a sample on top of what the adversary would spend (a remedy).
         cold: whether what is remembered is to be ignored.
@@ -44,18 +45,25 @@ class Problem(NamedTuple):
     x: Tensor
     y: Tensor
     ids: Tensor | None
-    key: Tensor
+    places: Tensor
+    draw: tuple[int, int]
     scale: float
     more: int
     cold: bool
     memory: Memory
     slot: str
 
+    @property
+    def key(self) -> Tensor:
+        """What random numbers of each row are drawn with, ``[rows]`` int64, from (seed, sample id, clock)."""
+        seed, clock = self.draw
+        return _random.keys(seed, self.places, clock)
+
     def take(self, index: Tensor) -> Problem:
         """Return the problem of the rows ``index``."""
         ids = None if self.ids is None else self.ids[index]
-        x, y, key = self.x[index], self.y[index], self.key[index]
-        return self._replace(energy=self.energy.take(index), x=x, y=y, ids=ids, key=key)
+        x, y, places = self.x[index], self.y[index], self.places[index]
+        return self._replace(energy=self.energy.take(index), x=x, y=y, ids=ids, places=places)
 
 
 class Perturbed(NamedTuple):
@@ -131,15 +139,16 @@ class Pointwise(Adversary):
 
     def _start(self, problem: Problem, budget: Budget, eps: Tensor) -> tuple[Tensor, Tensor]:
         """Where each row starts and how long its steps are: as remembered, or as the rules say."""
-        x, scale = problem.x, torch.ones_like(eps)
-        known = torch.zeros_like(eps, dtype=torch.bool)
-        offset = x
+        x, warm = problem.x, None
         if problem.ids is not None and self.inner.warm and not problem.cold:
-            offset, scale, known = problem.memory.recall(problem.slot, problem.ids, x, eps)
-            if bool(known.all()):
-                return x + offset, scale
-        start = self.inner.start.points(Origin(x, eps, budget, problem.key, x, x))
-        return choose(known, x + offset, start), torch.where(known, scale, 1.0)
+            warm = problem.memory.recall(problem.slot, problem.ids, x, eps)
+            if bool(warm.known.all()):
+                return x + warm.offset, warm.scale
+        key = problem.key if self.inner.start.draws else problem.places
+        start = self.inner.start.points(Origin(x, eps, budget, key, x, x))
+        if warm is None:
+            return start, torch.ones_like(eps)
+        return choose(warm.known, x + warm.offset, start), torch.where(warm.known, warm.scale, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,9 +90,11 @@ class Ascent(Feed, StepSize):
     def __init__(self, energy: Energy, domain: Set, start: Tensor, reach: Tensor, scale: Tensor, inner: Inner) -> None:
         self.energy, self.domain, self.rules = energy, domain, inner
         self.reach, self.scale = reach.double() * inner.first, scale.double()
+        self.lengths = self.reach * self.scale
         self.end = start
         self.spent = torch.zeros(start.shape[0], dtype=torch.int64, device=start.device)
         self.waiting = True
+        self.clock = -1  # steps before the present one, the same for all rows: they entered together
         self.before: tuple[Tensor, Tensor, Evaluation] | None = None
 
     def go(self, scheme: Callable[[StepSize], Scheme]) -> Climb:
@@ -114,16 +116,16 @@ class Ascent(Feed, StepSize):
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Feed`."""
-        return torch.full_like(job, self.rules.steps), torch.full_like(self.reach[job], torch.inf)
+        return torch.full_like(job, self.rules.steps), torch.full_like(job, torch.inf, dtype=torch.float64)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
         """See :class:`StepSize`."""
-        wave = (1 + math.cos(math.pi * int(clock[0]) / self.rules.steps)) / 2  # all rows entered together
-        lengths = self.reach * self.scale
-        return (lengths if row.numel() == lengths.numel() else lengths[row]) * wave
+        wave = (1 + math.cos(math.pi * self.clock / self.rules.steps)) / 2
+        return (self.lengths if row.numel() == self.lengths.numel() else self.lengths[row]) * wave
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
         """See :class:`Feed`."""
+        self.clock += 1
         if self.rules.adapt and self.rules.steps > 1:
             self._rescale(rows, evaluation)
         enough: Tensor | None = None
@@ -136,8 +138,12 @@ class Ascent(Feed, StepSize):
 
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Feed`. A row that ended early was evaluated once more than it moved."""
-        self.spent[ended.job] = ended.clock + (status != Status.FINISHED)
-        self.end = ended.x if ended.job.numel() == self.end.shape[0] else self.end.index_copy(0, ended.job, ended.x)
+        spent = ended.clock + (status != Status.FINISHED)
+        if ended.job.numel() == self.end.shape[0]:
+            self.spent, self.end = spent, ended.x
+        else:
+            self.spent = self.spent.index_copy(0, ended.job, spent)
+            self.end = self.end.index_copy(0, ended.job, ended.x)
 
     def _rescale(self, rows: Rows, evaluation: Evaluation) -> None:
         """Compare what the last step gained with what its linearization promised."""
@@ -152,4 +158,5 @@ class Ascent(Feed, StepSize):
             scale = torch.where(gained > 0.25 * promised, scale / 2, scale)  # both are negative when all is well
             scale = torch.where((gained < 0.75 * promised) & (promised < 0), scale * 1.5, scale)
             self.scale[rows.job] = scale.clamp(0.125, 2.0)
+            self.lengths = self.reach * self.scale
         self.before = (rows.job, rows.x, evaluation)

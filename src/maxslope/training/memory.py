@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from maxslope._rows import column
 from maxslope.training.distributed import gathered
+
+
+class Recalled(NamedTuple):
+    """What is known of the samples of a batch.
+
+    Attributes:
+        offset: from the clean points, ``[rows, *shape]``; 0 where unknown.
+        scale: of the step lengths, ``[rows]``; 1 where unknown.
+        known: ``[rows]`` bool.
+    """
+
+    offset: Tensor
+    scale: Tensor
+    known: Tensor
 
 
 class Memory:
@@ -30,11 +44,11 @@ class Memory:
         self._slots: dict[str, dict[str, Tensor]] = {}
         self.numbers: dict[str, float] = {}
 
-    def recall(self, slot: str, ids: Tensor, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return offsets ``[rows, *shape]`` (0 where unknown), step scales ``[rows]`` and which samples are known."""
+    def recall(self, slot: str, ids: Tensor, x: Tensor, eps: Tensor) -> Recalled:
+        """Return where the flows of the samples ``ids`` ended, for the radii ``eps``, ``[rows]``."""
         self._reserve(slot, int(ids.max()) + 1, x)
         held = self._slots[slot]
-        return held["offset"][ids].to(x) * column(eps, x), held["scale"][ids], held["known"][ids]
+        return Recalled(held["offset"][ids].to(x) * column(eps, x), held["scale"][ids], held["known"][ids])
 
     def keep(self, slot: str, ids: Tensor, offset: Tensor, scale: Tensor, eps: Tensor) -> None:
         """Remember offsets ``[rows, *shape]`` and step scales ``[rows]`` of samples."""

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope import _checks, _random
-from maxslope.energies import Criterion, CrossEntropy, Energy, Loss, Network
+from maxslope import _checks
+from maxslope.energies import Criterion, CrossEntropy, Energy, Network
 from maxslope.energies.classifier import Model, as_logits
-from maxslope.energies.criteria import strongest_rival
 from maxslope.energies.divergence import Divergence, divergence
 from maxslope.sets import Budget
+from maxslope.training._loss import InnerLoss, loss_of
 from maxslope.training._modes import bare, inference
 from maxslope.training.adversary import Adversary, Perturbed, Pointwise, Problem
 from maxslope.training.guard import Guard, Watch
@@ -105,17 +105,17 @@ class _Inside:
         self.adversary, self.ramp, self.seed = adversary, ramp, seed
         self.memory, self.watch = Memory(), Watch(guard)
         self.clock = 0
+        self.inspected: list[bool] = []  # whether outputs were looked at: at the first call, not at each
         self.spent = {"samples": 0, "forward": 0, "backward": 0, "guard forward": 0, "guard backward": 0}
 
     def find(self, net: Any, energy: Energy, x: Tensor, y: Tensor, ids: Tensor | None) -> Perturbed:
         """Return the points of this call, and advance the clock."""
         places = torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device)
-        key = _random.keys(self.seed, places, self.clock)
         scale = 1.0 if self.ramp is None else self.ramp.at(self.clock)
         more = self.watch.more(self.clock)
         known = None if ids is None else places
-        cold = self.clock < self.watch.until
-        problem = Problem(net, energy, x, y, known, key, scale, more, cold, self.memory, "0")
+        cold, draw = self.clock < self.watch.until, (self.seed, self.clock)
+        problem = Problem(net, energy, x, y, known, places, draw, scale, more, cold, self.memory, "0")
         found = self.adversary.perturb(problem)
         if self.watch.look(problem, self.adversary, found, self.clock):
             self.memory.forget()
@@ -124,6 +124,10 @@ class _Inside:
         self.watch.spent = [0, 0]
         self.spent = {k: v + a for (k, v), a in zip(self.spent.items(), added, strict=True)}
         return found
+
+    def network(self, net: Any, y: Tensor) -> Network:
+        """Return the model with what must hold of its outputs."""
+        return Network(_answers(net), None, int(y.max()), self.inspected)
 
     def again(self) -> _Inside:
         """The same without memory, and without a guard."""
@@ -222,7 +226,7 @@ class AdversarialRisk(_Stateful):
         """Return what the adversary finds, and remember it."""
         net = bare(model)
         with inference(net):
-            return self.inside.find(net, Loss(Network(_answers(net), None, int(y.max())), y, self.criterion), x, y, ids)
+            return self.inside.find(net, InnerLoss(self.inside.network(net, y), y, self.criterion), x, y, ids)
 
     def fresh(self) -> AdversarialRisk:
         """See :class:`Objective`."""
@@ -231,8 +235,7 @@ class AdversarialRisk(_Stateful):
         return other
 
     def _mean(self, model: Any, x: Tensor, y: Tensor) -> Tensor:
-        logits = _answers(model)(x)
-        return self.criterion(logits, y, strongest_rival(logits, y)).mean()
+        return loss_of(self.criterion, _answers(model)(x), y).mean()
 
 
 class Trades(_Stateful):
@@ -278,7 +281,7 @@ class Trades(_Stateful):
         x, y = _checked(x, y)
         net = bare(model)
         with inference(net):
-            network = Network(_answers(net), None, int(y.max()))
+            network = self.inside.network(net, y)
             energy = Divergence(network, network.all_logits(x))
             found = self.inside.find(net, energy, x, y, ids)
             self.inside.spent["forward"] += x.shape[0]
