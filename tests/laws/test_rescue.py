@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 import maxslope as ms
+from maxslope.attacks._plan import ways
 from maxslope.data import default_data, default_network
+from maxslope.schemes import SemiImplicit
 
 
 @pytest.mark.slow
@@ -15,8 +17,8 @@ def test_a_rescued_effort_finds_what_gradients_inside_the_budget_miss():
     x, y = x[:48], y[:48]
     plain = ms.attack(model, x, y, ms.L2(2.0), effort=ms.Effort.quick(), certify=False)
     effort = ms.Effort.quick().rescued()
-    assert (effort.queries, effort.pursue) == (200, 33)
-    assert "pursuit 33, 200 queries" in effort.name
+    assert (effort.queries, effort.pursue) == (200, 66)
+    assert "pursuit 66, 200 queries" in effort.name
     rescued = ms.attack(model, x, y, ms.L2(2.0), effort=effort, certify=False)
     assert bool((~plain.broken | rescued.broken).all())
     assert int(rescued.broken.sum()) >= int(plain.broken.sum()) + 10
@@ -59,3 +61,43 @@ def test_pursuit_stays_within_a_mask():
         result = ms.attack(model, x, torch.zeros(1, dtype=torch.long), budget, effort=effort, mask=mask)
         assert result.broken.tolist() == [True]
         assert float(result.points[0, 2]) == 0.5
+
+
+def test_a_way_ends_as_soon_as_an_error_lies_within_the_budget():
+    """Closing in goes on where eps is beyond what was found; the radius never falls below eps."""
+    model = nn.Linear(4, 2).eval()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]))
+        model.bias.fill_(3.0)
+    x, y = torch.tensor([[0.6, 0.4, 0.5, 0.5]]).expand(3, 4), torch.zeros(3, dtype=torch.long)
+    effort = ms.Effort((ms.Recipe("idle", steps=0, first=0.0),), pursue=40)
+    # The boundary is at 0.1414.
+    result = ms.attack(model, x, y, ms.L2(torch.tensor([0.5, 0.15, 0.1])), effort=effort, certify=False)
+    assert result.broken.tolist() == [True, True, False]
+    assert result.backward.tolist()[0] < result.backward.tolist()[1] < 40
+    assert int(result.backward[2]) == 40
+
+
+def test_ways_share_the_passes():
+    for passes in range(4, 130):
+        lengths = [length for _, length in ways(passes)]
+        assert sum(lengths) == passes
+        assert len(lengths) == 1 or min(lengths) >= 8
+    found = [way for way, _ in ways(400)]
+    assert len({(type(way.start), way.rank) for way in found[:10]}) == 10
+    assert len({way.number for way in found}) == len(found)
+
+
+def test_no_long_search_where_a_short_one_shows_nothing():
+    """An affine model: gradients find the least margin at once, and 20 random queries cannot beat it."""
+    model = nn.Linear(4, 2).eval()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0, 0.3, 0.2, 0.1], [0.0, 1.0, -0.5, 0.4]]))
+        model.bias.copy_(torch.tensor([4.0, 0.0]))
+    x, y = torch.full((1, 4), 0.5), torch.zeros(1, dtype=torch.long)
+    found = ms.Recipe("descent", steps=10, first=1.0, scheme=SemiImplicit)
+    seeing = ms.attack(model, x, y, ms.L2(0.3), effort=ms.Effort((found,), queries=100), certify=False)
+    assert seeing.forward.tolist() == [11 + 21]
+    idle = ms.Recipe("idle", steps=0, first=0.0)
+    blind = ms.attack(model, x, y, ms.L2(0.3), effort=ms.Effort((idle,), queries=100), certify=False)
+    assert blind.forward.tolist() == [1 + 21 + 101]

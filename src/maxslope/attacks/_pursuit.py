@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from maxslope import _random
+from maxslope.attacks._plan import Plan, Way
 from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
-from maxslope.attacks.task import Task
+from maxslope.attacks.task import Task, calls_for
 from maxslope.energies import Energy, Evaluation, Loss, Margin, TargetedLoss
 from maxslope.loop import Feed, Rows, Stop, march
 from maxslope.schemes import Momentum, SemiImplicit, StepSize
@@ -25,6 +25,8 @@ _PUSH = 1.6  # how fast the radius grows while nothing is found
 _DECAY = 0.3  # of the momentum
 _FIRST_STEP = {2.0: 0.5, math.inf: 1.0}  # the norms that are moved in as well, and their first step in radii
 _OTHER_STEP = 0.35  # for other norms steps are in l_inf: those of l_1 reach few coordinates, and are blind to the rest
+_INSIDE = 0.9999  # of the budget: the least radius on a way, so that rounding does not decide
+_AFAR = 3.0  # budgets, how far away a start is where there is no box
 _EXPLORE: tuple[tuple[Start, int], ...] = (  # starts, and the rank of the class to raise (0: the strongest anywhere)
     (Clean(), 2),
     (Middle(), 0),
@@ -88,39 +90,6 @@ def around(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallB
     return BallBox(norm, center, radius, box, True)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How the passes of a sample are divided among its runs.
-
-    The first run goes out until an error is found, the second closes in on the clean point from there and lasts as
-    long as the search justifies; further ones explore other starts and rivals; the last starts at the best point.
-
-    Args:
-        passes: gradients a sample, at least 4.
-    """
-
-    passes: int
-
-    @property
-    def base(self) -> int:
-        """Steps of a run, where nothing speaks for more or less."""
-        return max(1, min(20, max(self.passes // 3, 8), self.passes // 2))
-
-    def outward(self) -> int:
-        """Steps of the first run, at most."""
-        return max(self.passes - self.base, 1)
-
-    def runs(self, spent: int) -> list[int]:
-        """The lengths of the runs after the first: closing in, exploring, polishing; their sum is what is left."""
-        left = self.passes - spent
-        first = min(left, max(self.base, 5 * (spent - 2)))
-        rest = left - first
-        if rest < max(4, self.base // 2):
-            return [left] if left else []
-        parts = max(1, round(rest / self.base))
-        return [first, *(rest // parts + (k < rest % parts) for k in range(parts))]
-
-
 class Pursuit(Feed, StepSize):
     """Follows each sample out to an error and back towards the clean point, as near as its passes allow.
 
@@ -134,17 +103,21 @@ class Pursuit(Feed, StepSize):
     and the scheme makes the exact semi-implicit step in the ball of radius eps around x0, in the box.
 
     Args:
-        task: the samples; its eps is not used.
+        task: the samples.
         rivals: ``[n, classes - 1]``, wrong classes, strongest first.
         active: ``[n]`` bool, the samples to attack.
         passes: gradients a sample.
+        way: where to go from and towards what, and no further than the budget of the task; by default several runs
+            share the passes, and eps of the task is not used.
 
     Source: the sequence of radii follows DDN (arXiv:1811.09600) and FMN (arXiv:2102.12827); the steps are those of
     arXiv:2406.05376, section 4.
     """
 
-    def __init__(self, task: Task, box: Box, rivals: Tensor, active: Tensor, passes: int) -> None:
-        self.task, self.box, self.rivals, self.plan = task, box, rivals, Plan(passes)
+    def __init__(
+        self, task: Task, box: Box, rivals: Tensor, active: Tensor, passes: int, way: Way | None = None
+    ) -> None:
+        self.task, self.box, self.rivals, self.plan, self.way = task, box, rivals, Plan(passes), way
         self.norm = task.budget.norm
         lp, _ = separable(self.norm)
         self.own, self.first = lp.p in _FIRST_STEP, _FIRST_STEP.get(lp.p, _OTHER_STEP)
@@ -152,6 +125,7 @@ class Pursuit(Feed, StepSize):
         self.best = torch.full((n,), torch.inf, dtype=x.dtype, device=x.device)
         self.points = x.clone()
         self.radius, self.cut = torch.zeros_like(self.best), torch.full_like(self.best, _FIRST_CUT)
+        self.goal = torch.zeros_like(self.best) if way is None else task.eps.clone()
         self.farthest = self.norm.norm(torch.maximum(x - box.lo, box.hi - x))
         width = (box.hi - box.lo).amax()
         self.width = width.masked_fill(width.isinf(), 1.0)
@@ -164,7 +138,8 @@ class Pursuit(Feed, StepSize):
     def go(self) -> None:
         """Spend the passes of every sample."""
         scheme = Momentum(SemiImplicit(self, self.norm if self.own else Lp(math.inf)), _DECAY)
-        march(self, scheme, stop=Stop(), room=self.task.network.tile or self.task.x.shape[0])
+        rows = self.task.network.tile or self.task.x.shape[0]
+        march(self, scheme, stop=Stop(), room=calls_for(self.task) * rows)
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         """See :class:`Feed`."""
@@ -173,7 +148,8 @@ class Pursuit(Feed, StepSize):
             return None
         job = torch.tensor([self.ready.popleft() for _ in range(count)], device=self.task.x.device)
         found = self.best[job].isfinite()
-        most = torch.where(self.tries[job] > 0, self.farthest[job].nan_to_num(posinf=0.0), 0.0)
+        far = self.farthest[job]
+        most = torch.where(self._from_afar(job), torch.where(far.isfinite(), far, _AFAR * self.goal[job]), 0.0)
         inward = torch.minimum(self.radius[job], self.best[job] * (1 - _FIRST_CUT / 2))
         self.cut[job], self.radius[job] = _FIRST_CUT, torch.where(found, inward, most)
         return job, Closing(self, job).project(self._starts(job))
@@ -207,17 +183,18 @@ class Pursuit(Feed, StepSize):
         self.cut[job] = torch.where(error, torch.minimum(1.5 * self.cut[job], cap), 0.5 * self.cut[job]).clamp_min(1e-3)
         radius = self._next(job, rows.clock == 0, size, gap, error)
         self.radius[job] = torch.where(radius.isfinite(), radius, self.radius[job])
-        return (error | (slope == 0)) & (self.run[job] == 0)
+        over = self.best[job] <= self.goal[job]
+        return over | ((error | (slope == 0)) & (self.run[job] == 0))
 
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Feed`: the next run of each sample that has passes left."""
-        job = ended.job
+        job = ended.job[self.best[ended.job] > self.goal[ended.job]]
         found = self.best[job].isfinite()
         self.run[job] += found.long()
         self.tries[job] += (~found).long()
         for sample, run, spent in zip(job.tolist(), self.run[job].tolist(), self.spent[job].tolist(), strict=True):
             if run <= 1:
-                self.lengths[sample] = self.plan.runs(spent) if run else [self.plan.passes - spent]
+                self.lengths[sample] = self._lengths(run, spent)
                 self.parts[sample] = len(self.lengths[sample])
             steps = sum(self.lengths[sample][max(run - 1, 0) :][:1])
             if steps > 0:
@@ -235,7 +212,21 @@ class Pursuit(Feed, StepSize):
         outward = torch.where(first & (radius == 0), size + gap, grown)
         found = best.isfinite()
         new = torch.where(error, closer, torch.where(found, back, outward))
-        return torch.where(found, torch.minimum(new, aim), new).minimum(self.farthest[job])
+        new = torch.where(found, torch.minimum(new, aim), new).minimum(self.farthest[job])
+        return torch.maximum(new, _INSIDE * self.goal[job])
+
+    def _lengths(self, run: int, spent: int) -> list[int]:
+        """The lengths of what follows the way out, which led somewhere where ``run`` is 1 and nowhere where it is 0."""
+        left = self.plan.passes - spent
+        if self.way is not None:
+            return [left] if run else []
+        return self.plan.runs(spent) if run else [left]
+
+    def _from_afar(self, job: Tensor) -> Tensor:
+        """Whether the way out of each sample starts as far away as the box allows, ``[rows]``."""
+        if self.way is None:
+            return self.tries[job] > 0
+        return torch.full(job.shape, not isinstance(self.way.start, Clean), device=job.device)
 
     def _keep(self, job: Tensor, x: Tensor, size: Tensor, error: Tensor) -> None:
         nearer = error & (size < self.best[job])
@@ -256,7 +247,10 @@ class Pursuit(Feed, StepSize):
 
     def _rank(self, job: Tensor) -> Tensor:
         """The rank of the class each run raises, by the logits at the clean point; 0 for the strongest anywhere."""
-        ranks = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[self._exploration(job)]
+        if self.way is not None:
+            ranks = torch.full_like(job, self.way.rank)
+        else:
+            ranks = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[self._exploration(job)]
         return torch.where(ranks <= (0 if self.task.targeted else self.rivals.shape[1]), ranks, 0)
 
     def _rivals(self, job: Tensor) -> Tensor | None:
@@ -276,12 +270,14 @@ class Pursuit(Feed, StepSize):
         wanted = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[kind]
         kind = torch.where((kind >= 0) & (wanted > 0) & (self._rank(job) == 0), len(_EXPLORE) - 1, kind)
         outward = torch.tensor(_OUTWARD, device=job.device)[self.tries[job].clamp_max(2)]
-        kind = torch.where(self.run[job] == 0, outward, kind)
+        kind = torch.where(self.run[job] == 0, outward if self.way is None else len(_EXPLORE), kind)
         out = self.points[job].clone()
+        starts = [start for start, _ in _EXPLORE] + ([] if self.way is None else [self.way.start])
+        stream = 0 if self.way is None else self.way.number
         for k in set(kind.tolist()) - {-1}:
             rows = (kind == k).nonzero().squeeze(1)
             part, points = job[rows], self.points[job[rows]]
-            key = _random.keys(self.task.seed, self.task.ids[part], self.run[part], self.tries[part])
+            key = _random.keys(self.task.seed, self.task.ids[part], self.run[part], self.tries[part] + stream)
             origin = Origin(self.task.x[part], self.radius[part], self.task.budget, key, points, points)
-            out[rows] = _EXPLORE[k][0].points(origin)
+            out[rows] = starts[k].points(origin)
         return out

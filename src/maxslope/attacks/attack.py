@@ -20,6 +20,8 @@ from maxslope.attacks.task import Tally, Task, calls_for, prepare
 from maxslope.energies import Margin
 from maxslope.sets import Budget
 
+_TRIAL = 5  # the part of its queries that a random search must show its worth in
+
 
 @dataclass(frozen=True, eq=False)
 class AttackResult:
@@ -167,13 +169,20 @@ def attack(
 
 
 def _rescue(task: Task, tally: Tally, effort: Effort) -> None:
-    """Two more ways for the samples that stand: along the boundary from outside the budget, and without gradients."""
+    """Two more ways for the samples that stand: along the boundary from outside the budget, and without gradients.
+
+    A fifth of the queries says whether values know more than gradients: where a short search ends at a margin that is
+    not below the least one before, the long search, of all queries, is not made.
+    """
     standing = (~tally.broken).nonzero().squeeze(1)
     if effort.pursue and standing.numel():
         tally.absorb(standing, pursue(task.take(standing), effort.pursue))
         standing = (~tally.broken).nonzero().squeeze(1)
-    if effort.queries and standing.numel():
-        tally.absorb(standing, Pool(task.take(standing), (square(effort.queries),), Rule(0.0), calls_for(task)).go())
+    for queries in (-(-effort.queries // _TRIAL), effort.queries):
+        if queries and standing.numel():
+            before = tally.best[standing]
+            tally.absorb(standing, Pool(task.take(standing), (square(queries),), Rule(0.0), calls_for(task)).go())
+            standing = standing[~tally.broken[standing] & (tally.best[standing] < before)]
 
 
 def certificate(task: Task, tally: Tally) -> tuple[Tensor, Tensor]:

@@ -21,8 +21,9 @@ class Effort:
         runs: recipes that share one scheme.
         name: what reports call it.
         rule: who goes on after a run; by default everyone.
-        queries: forward passes of gradient-free random search on each sample that stands after the runs.
-        pursue: gradients of a search for the smallest perturbation of each sample that stands after the runs.
+        queries: forward passes of gradient-free random search on each sample that stands after the runs; a fifth as
+            many come before and decide, by whether they lower the margin, whether a sample gets them.
+        pursue: gradients of pursuit, from outside the budget, of each sample that stands after the runs.
         rescue: what ``queries`` becomes where the indicators say that gradients are not to be trusted.
         depth: passes a sample for :func:`maxslope.minimal`.
         candidates: how many classes are ranked as targets by their distance to first order, at a pass each, and not by
@@ -69,9 +70,9 @@ class Effort:
         return cls(portfolio(more=100), "exhaustive", Rule(1e-5), rescue=3000, depth=400, candidates=9)
 
     def rescued(self) -> Effort:
-        """Return this effort with ``depth`` gradients of pursuit and ``rescue`` queries after its runs."""
-        more = f"{self.name}, pursuit {self.depth}, {self.rescue} queries"
-        return replace(self, queries=self.rescue, pursue=self.depth, name=more)
+        """Return this effort with twice ``depth`` gradients of pursuit and ``rescue`` queries after its runs."""
+        more = f"{self.name}, pursuit {2 * self.depth}, {self.rescue} queries"
+        return replace(self, queries=self.rescue, pursue=2 * self.depth, name=more)
 
     def limited(self, passes: int) -> Effort:
         """Return this effort with at most ``passes`` backward passes a sample (and one run at least)."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import column
+from maxslope.attacks._plan import ways
 from maxslope.attacks._pursuit import Pursuit
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.task import Tally, Task, prepare
@@ -175,9 +176,11 @@ def minimal(
 
 
 def pursue(task: Task, passes: int) -> Tally:
-    """Search the smallest perturbations of a task's samples; those within its budget break them.
+    """Look for errors within the budget from outside it, on several ways, until one is found or the passes are spent.
 
-    Where gradients mislead inside the budget, the boundary may still be found from outside and followed inwards.
+    Where gradients mislead inside the budget, the boundary may still be found from outside and followed inwards. Which
+    part of the boundary is found depends on where the way starts and towards which class it goes, more than on how
+    long it lasts.
 
     Args:
         task: the samples, all classified correctly.
@@ -186,28 +189,46 @@ def pursue(task: Task, passes: int) -> Tally:
     Returns:
         A :class:`Tally` of one run.
     """
-    inside = task.domain.box if isinstance(task.domain, BallBox) else task.domain
-    assert isinstance(inside, Box)
+    bounds = task.domain.box if isinstance(task.domain, BallBox) else task.domain
+    assert isinstance(bounds, Box)
     # What a mask holds fast has equal bounds.
-    allowed = Budget(Lp(2), 0.0, task.budget.box).around(task.x, mask=inside.lo < inside.hi)
+    allowed = Budget(Lp(2), 0.0, task.budget.box).around(task.x, mask=bounds.lo < bounds.hi)
     assert not isinstance(allowed, Box)
-    found = _run(task, allowed.box, Depth(max(passes, 4)))
-    everyone = torch.arange(task.x.shape[0], device=task.x.device)
-    tally = Tally(task, 1)
-    tally.broken = found.found & task.allowed(everyone, found.points)
-    tally.points = torch.where(column(tally.broken, task.x), found.points, task.x)
-    tally.best = torch.where(tally.broken, found.margin, torch.inf)
-    tally.forward, tally.backward, tally.runs = found.forward, found.backward, torch.ones_like(found.forward)
-    tally.executed = [int(found.forward.sum()), int(found.backward.sum())]
+    rivals, _, finite = _rivals(task, task.network.all_logits(task.x))
+    spent = torch.zeros_like(task.labels)
+    inside, points = torch.zeros_like(finite), task.x.clone()
+    for way, length in ways(max(passes, 4)):
+        left = (finite & ~inside).nonzero().squeeze(1)
+        if not left.numel():
+            break
+        pursuit = Pursuit(task.take(left), allowed.box.take(left), rivals[left], finite[left], length, way)
+        pursuit.go()
+        spent[left] += pursuit.spent
+        inside[left] = pursuit.best <= task.eps[left]
+        points[left[inside[left]]] = pursuit.points[inside[left]]
+    tally, found = Tally(task, 1), inside.nonzero().squeeze(1)
+    tally.backward, tally.runs = spent, torch.ones_like(spent)
+    tally.forward = spent + 1 + inside
+    if found.numel():
+        e = task.energy(found, Margin()).look(points[found])
+        tally.broken[found] = e.reached & e.value.isfinite() & task.allowed(found, points[found])
+        tally.unconfirmed[found] = (~tally.broken[found]).long()
+        tally.best[found] = torch.where(tally.broken[found], e.margin, torch.inf)
+    tally.points = torch.where(column(tally.broken, points), points, task.x)
+    tally.executed = [int(tally.forward.sum()), int(tally.backward.sum())]
     return tally
+
+
+def _rivals(task: Task, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The classes besides each label, strongest first, their logits, and whether all logits are finite."""
+    others = logits.scatter(1, task.labels[:, None], -torch.inf)
+    return others.argsort(dim=1, descending=True, stable=True)[:, :-1], others, logits.isfinite().all(1)
 
 
 def _run(task: Task, box: Box, effort: Depth) -> MinimalResult:
     logits = task.network.all_logits(task.x)
     wrong = (logits.argmax(1) == task.labels) if task.targeted else (logits.argmax(1) != task.labels)
-    others = logits.scatter(1, task.labels[:, None], -torch.inf)
-    rivals = others.argsort(dim=1, descending=True, stable=True)[:, :-1]
-    finite = logits.isfinite().all(1)
+    rivals, others, finite = _rivals(task, logits)
     pursuit = Pursuit(task, box, rivals, ~wrong & finite, effort.passes)
     pursuit.go()
     forward = pursuit.spent + 1

@@ -1,0 +1,83 @@
+"""How the passes of a pursuit are divided: among the runs of one, or among ways that are pursuits of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maxslope.attacks.starts import Clean, Gray, Middle, Opposite, Start, Uniform
+
+_WAY, _SHORTEST = 20, 8  # gradients of a way, and of the last one
+# Starts, and the rank of the class to raise; each breaks samples that those before it leave.
+_WAYS: tuple[tuple[Start, int], ...] = (
+    (Middle(), 1),
+    (Uniform(), 0),
+    (Uniform(), 2),
+    (Middle(), 0),
+    (Gray(), 1),
+    (Clean(), 2),
+    (Uniform(), 3),
+    (Opposite(), 0),
+    (Middle(), 2),
+    (Clean(), 3),
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the passes of a sample are divided among its runs.
+
+    The first run goes out until an error is found, the second closes in on the clean point from there and lasts as
+    long as the search justifies; further ones explore other starts and rivals; the last starts at the best point.
+
+    Args:
+        passes: gradients a sample, at least 4.
+    """
+
+    passes: int
+
+    @property
+    def base(self) -> int:
+        """Steps of a run, where nothing speaks for more or less."""
+        return max(1, min(20, max(self.passes // 3, 8), self.passes // 2))
+
+    def outward(self) -> int:
+        """Steps of the first run, at most."""
+        return max(self.passes - self.base, 1)
+
+    def runs(self, spent: int) -> list[int]:
+        """The lengths of the runs after the first: closing in, exploring, polishing; their sum is what is left."""
+        left = self.passes - spent
+        first = min(left, max(self.base, 5 * (spent - 2)))
+        rest = left - first
+        if rest < max(4, self.base // 2):
+            return [left] if left else []
+        parts = max(1, round(rest / self.base))
+        return [first, *(rest // parts + (k < rest % parts) for k in range(parts))]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A pursuit of its own from one start towards one class, over as soon as an error lies within the budget.
+
+    Args:
+        start: where it goes from, as far out as the box allows; from the clean point it goes out by itself.
+        rank: of the class to raise, by the logits at the clean point; 0 for the strongest anywhere.
+        number: what the random numbers of the start are keyed by.
+    """
+
+    start: Start
+    rank: int
+    number: int
+
+
+def ways(passes: int) -> list[tuple[Way, int]]:
+    """Divide gradients among ways, at most as many to each as it takes to tell whether it leads anywhere.
+
+    >>> [(way.rank, length) for way, length in ways(50)]
+    [(1, 20), (0, 20), (2, 10)]
+    """
+    count = -(-passes // _WAY)
+    if count > 1 and passes - _WAY * (count - 1) < _SHORTEST:
+        count -= 1
+    lengths = [_WAY] * (count - 1) + [passes - _WAY * (count - 1)]
+    return [(Way(*_WAYS[k % len(_WAYS)], k), length) for k, length in enumerate(lengths)]
