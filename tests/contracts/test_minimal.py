@@ -101,7 +101,7 @@ def test_affine_models_in_a_box(p: float) -> None:
     x = samples((6,), 8, seed=2)
     logits = model(x)
     y = logits.argmax(1)
-    result = minimal(model, x, y, Lp(p), effort=Depth(60))
+    result = minimal(model, x, y, Lp(p), effort=Depth(100))
     check(model, x, y, p, result, 0, 1)
     for i in range(8):
         rivals = [k for k in range(3) if k != int(y[i])]
