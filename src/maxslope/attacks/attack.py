@@ -171,8 +171,8 @@ def attack(
 def _rescue(task: Task, tally: Tally, effort: Effort) -> None:
     """Two more ways for the samples that stand: along the boundary from outside the budget, and without gradients.
 
-    A fifth of the queries says whether values know more than gradients: where a short search ends at a margin that is
-    not below the least one before, the long search, of all queries, is not made.
+    A fifth of the queries says whether values know more than gradients: unless this short search lowers the margin by
+    more than everything before it did, the long search, of all queries, is not made.
     """
     standing = (~tally.broken).nonzero().squeeze(1)
     if effort.pursue and standing.numel():
@@ -182,7 +182,8 @@ def _rescue(task: Task, tally: Tally, effort: Effort) -> None:
         if queries and standing.numel():
             before = tally.best[standing]
             tally.absorb(standing, Pool(task.take(standing), (square(queries),), Rule(0.0), calls_for(task)).go())
-            standing = standing[~tally.broken[standing] & (tally.best[standing] < before)]
+            lowered, gained = before - tally.best[standing], tally.clean[standing] - before
+            standing = standing[~tally.broken[standing] & (lowered > gained.nan_to_num().clamp_min(0))]
 
 
 def certificate(task: Task, tally: Tally) -> tuple[Tensor, Tensor]:

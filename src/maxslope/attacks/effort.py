@@ -22,7 +22,7 @@ class Effort:
         name: what reports call it.
         rule: who goes on after a run; by default everyone.
         queries: forward passes of gradient-free random search on each sample that stands after the runs; a fifth as
-            many come before and decide, by whether they lower the margin, whether a sample gets them.
+            many come before, and a sample gets the others where they lower its margin by more than gradients did.
         pursue: gradients of pursuit, from outside the budget, of each sample that stands after the runs.
         rescue: what ``queries`` becomes where the indicators say that gradients are not to be trusted.
         depth: passes a sample for :func:`maxslope.minimal`.
