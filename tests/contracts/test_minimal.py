@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 
+from maxslope.attacks._plan import Way, way_of
 from maxslope.attacks.attack import attack
 from maxslope.attacks.minimal import Depth, MinimalResult, minimal
 from maxslope.sets import Budget
@@ -324,3 +326,35 @@ def test_misuse() -> None:
         result.security_curve([0.1, -0.1])
     with pytest.raises(ValueError, match="negative"):
         result.robust_accuracy_at(math.nan)
+
+
+class Gated(nn.Module):
+    """At the clean point the only slope is a decoy of 0.1 in the last entry; half way to gray the boundary opens."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        z = z.flatten(1)
+        margin = 1 - 0.1 * (1 - z[:, -1]) - 20 * (z[:, :-1] - 0.2).relu().sum(1)
+        return 3 * torch.stack([margin, torch.zeros_like(margin)], 1)
+
+
+def test_where_the_first_gradient_misleads_other_ways_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The boundary is nearer than 0.3 of the first estimate, 10; an affine model is never called misleading."""
+    made: list[int] = []
+
+    def watched(number: int) -> Way:
+        made.append(number)
+        return way_of(number)
+
+    monkeypatch.setattr(sys.modules["maxslope.attacks.minimal"], "way_of", watched)
+    x, y = torch.zeros(2, 7, dtype=torch.float64), torch.zeros(2, dtype=torch.long)
+    x[:, -1] = 1.0
+    result = minimal(Gated().eval(), x, y, Lp(2), effort=Depth(60))
+    assert bool(result.found.all())
+    assert bool((result.norms <= 0.33).all())  # 20 (t - 0.2) = 1 at t = 0.25 along one entry
+    assert made == [0, 1]
+    assert result.backward.tolist() == [60, 60]
+    minimal(Gated().eval(), x, y, Lp(math.inf), effort=Depth(60))
+    model, _, _ = affine((6,), 4)
+    z = samples((6,), 7)
+    minimal(model, z, model(z).argmax(1), Lp(2), effort=Depth(60))
+    assert made == [0, 1]

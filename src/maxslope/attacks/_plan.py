@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from maxslope.attacks.starts import Clean, Gray, Middle, Opposite, Start, Uniform
 
-_WAY, _SHORTEST = 20, 8  # gradients of a way, and of the last one
+_WAY, SHORTEST = 20, 8  # gradients of a way, and of the last one
 # Starts, and the rank of the class to raise; each breaks samples that those before it leave.
 _WAYS: tuple[tuple[Start, int], ...] = (
     (Middle(), 1),
@@ -77,7 +77,12 @@ def ways(passes: int) -> list[tuple[Way, int]]:
     [(1, 20), (0, 20), (2, 10)]
     """
     count = -(-passes // _WAY)
-    if count > 1 and passes - _WAY * (count - 1) < _SHORTEST:
+    if count > 1 and passes - _WAY * (count - 1) < SHORTEST:
         count -= 1
     lengths = [_WAY] * (count - 1) + [passes - _WAY * (count - 1)]
-    return [(Way(*_WAYS[k % len(_WAYS)], k), length) for k, length in enumerate(lengths)]
+    return [(way_of(k), length) for k, length in enumerate(lengths)]
+
+
+def way_of(number: int) -> Way:
+    """Return a way by its place in the order."""
+    return Way(*_WAYS[number % len(_WAYS)], number)

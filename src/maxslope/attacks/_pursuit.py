@@ -25,6 +25,7 @@ _PUSH = 1.6  # how fast the radius grows while nothing is found
 _DECAY = 0.3  # of the momentum
 _FIRST_STEP = {2.0: 0.5, math.inf: 1.0}  # the norms that are moved in as well, and their first step in radii
 _OTHER_STEP = 0.35  # for other norms steps are in l_inf: those of l_1 reach few coordinates, and are blind to the rest
+_MISLED = 0.3  # of the first estimate: where the boundary is nearer, gradients at the clean point do not know it
 _INSIDE = 0.9999  # of the budget: the least radius on a way, so that rounding does not decide
 _AFAR = 3.0  # budgets, how far away a start is where there is no box
 _EXPLORE: tuple[tuple[Start, int], ...] = (  # starts, and the rank of the class to raise (0: the strongest anywhere)
@@ -106,7 +107,7 @@ class Pursuit(Feed, StepSize):
         task: the samples.
         rivals: ``[n, classes - 1]``, wrong classes, strongest first.
         active: ``[n]`` bool, the samples to attack.
-        passes: gradients a sample.
+        passes: gradients of each sample, ``[n]``.
         way: where to go from and towards what, and no further than the budget of the task; by default several runs
             share the passes, and eps of the task is not used.
 
@@ -115,9 +116,11 @@ class Pursuit(Feed, StepSize):
     """
 
     def __init__(
-        self, task: Task, box: Box, rivals: Tensor, active: Tensor, passes: int, way: Way | None = None
+        self, task: Task, box: Box, rivals: Tensor, active: Tensor, passes: Tensor, way: Way | None = None
     ) -> None:
-        self.task, self.box, self.rivals, self.plan, self.way = task, box, rivals, Plan(passes), way
+        self.task, self.box, self.rivals, self.way = task, box, rivals, way
+        self.plans = {count: Plan(count) for count in passes.tolist()}
+        self.passes = passes
         self.norm = task.budget.norm
         lp, _ = separable(self.norm)
         self.own, self.first = lp.p in _FIRST_STEP, _FIRST_STEP.get(lp.p, _OTHER_STEP)
@@ -131,7 +134,9 @@ class Pursuit(Feed, StepSize):
         self.width = width.masked_fill(width.isinf(), 1.0)
         nothing = torch.zeros(n, dtype=torch.int64, device=x.device)
         self.run, self.tries, self.spent, self.parts = (nothing.clone() for _ in range(4))
-        self.most = torch.where(self.farthest.isfinite(), self.plan.outward(), passes)
+        outward = torch.tensor([self.plans[count].outward() for count in passes.tolist()], device=x.device)
+        self.most = torch.where(self.farthest.isfinite(), outward, passes)
+        self.promise = torch.full_like(self.best, torch.nan)
         self.lengths: dict[int, list[int]] = {}
         self.ready: deque[int] = deque(active.nonzero().squeeze(1).tolist())
 
@@ -179,6 +184,8 @@ class Pursuit(Feed, StepSize):
         self._keep(job, rows.x, size, error)
         slope = self.norm.dual_norm(self.box.take(job).movable(evaluation.gradient, rows.x))
         gap = evaluation.value.abs() / slope.clamp_min(torch.finfo(size.dtype).tiny)
+        unknown = self.promise[job].isnan()
+        self.promise[job[unknown]] = gap[unknown]
         cap = 0.5 * self._left(rows.clock, job).to(size) + 0.005
         self.cut[job] = torch.where(error, torch.minimum(1.5 * self.cut[job], cap), 0.5 * self.cut[job]).clamp_min(1e-3)
         radius = self._next(job, rows.clock == 0, size, gap, error)
@@ -192,14 +199,25 @@ class Pursuit(Feed, StepSize):
         found = self.best[job].isfinite()
         self.run[job] += found.long()
         self.tries[job] += (~found).long()
-        for sample, run, spent in zip(job.tolist(), self.run[job].tolist(), self.spent[job].tolist(), strict=True):
+        columns = (t[job].tolist() for t in (self.run, self.spent, self.passes, self.misled()))
+        for sample, run, spent, passes, misled in zip(job.tolist(), *columns, strict=True):
             if run <= 1:
-                self.lengths[sample] = self._lengths(run, spent)
+                self.lengths[sample] = self._lengths(self.plans[passes], run, spent)
                 self.parts[sample] = len(self.lengths[sample])
+            if run == 2 and misled and self.way is None:
+                continue
             steps = sum(self.lengths[sample][max(run - 1, 0) :][:1])
             if steps > 0:
                 self.most[sample] = steps
                 self.ready.append(sample)
+
+    def misled(self) -> Tensor:
+        """Whether the boundary is far nearer than the gradient at the clean point said, ``[n]``.
+
+        On networks whose gradients are sound the norm found was at least 0.6 times the first estimate m / |xi|_*. In
+        l_2 alone: in l_inf and l_1 other ways did not pay.
+        """
+        return (self.best < _MISLED * self.promise) & (separable(self.norm)[0].p == 2)
 
     def _next(self, job: Tensor, first: Tensor, size: Tensor, gap: Tensor, error: Tensor) -> Tensor:
         """The radius of the next step, ``[rows]``; see the class."""
@@ -215,12 +233,12 @@ class Pursuit(Feed, StepSize):
         new = torch.where(found, torch.minimum(new, aim), new).minimum(self.farthest[job])
         return torch.maximum(new, _INSIDE * self.goal[job])
 
-    def _lengths(self, run: int, spent: int) -> list[int]:
+    def _lengths(self, plan: Plan, run: int, spent: int) -> list[int]:
         """The lengths of what follows the way out, which led somewhere where ``run`` is 1 and nowhere where it is 0."""
-        left = self.plan.passes - spent
+        left = plan.passes - spent
         if self.way is not None:
             return [left] if run else []
-        return self.plan.runs(spent) if run else [left]
+        return plan.runs(spent) if run else [left]
 
     def _from_afar(self, job: Tensor) -> Tensor:
         """Whether the way out of each sample starts as far away as the box allows, ``[rows]``."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import column
-from maxslope.attacks._plan import ways
+from maxslope.attacks._plan import SHORTEST, way_of, ways
 from maxslope.attacks._pursuit import Pursuit
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.task import Tally, Task, prepare
@@ -201,7 +201,8 @@ def pursue(task: Task, passes: int) -> Tally:
         left = (finite & ~inside).nonzero().squeeze(1)
         if not left.numel():
             break
-        pursuit = Pursuit(task.take(left), allowed.box.take(left), rivals[left], finite[left], length, way)
+        lengths = torch.full_like(left, length)
+        pursuit = Pursuit(task.take(left), allowed.box.take(left), rivals[left], finite[left], lengths, way)
         pursuit.go()
         spent[left] += pursuit.spent
         inside[left] = pursuit.best <= task.eps[left]
@@ -229,8 +230,9 @@ def _run(task: Task, box: Box, effort: Depth) -> MinimalResult:
     logits = task.network.all_logits(task.x)
     wrong = (logits.argmax(1) == task.labels) if task.targeted else (logits.argmax(1) != task.labels)
     rivals, others, finite = _rivals(task, logits)
-    pursuit = Pursuit(task, box, rivals, ~wrong & finite, effort.passes)
+    pursuit = Pursuit(task, box, rivals, ~wrong & finite, torch.full_like(task.labels, effort.passes))
     pursuit.go()
+    _elsewhere(pursuit, effort.passes)
     forward = pursuit.spent + 1
     found = pursuit.best.isfinite()
     points = _halve(task, pursuit.points, found, forward)
@@ -248,6 +250,26 @@ def _run(task: Task, box: Box, effort: Depth) -> MinimalResult:
     found = found | (wrong & finite)
     norms = norms.masked_fill(wrong & finite, 0.0)
     return MinimalResult(points, norms, found, margin, forward, pursuit.spent)
+
+
+def _elsewhere(pursuit: Pursuit, passes: int) -> None:
+    """Spend what is left of the passes of samples whose gradients misled the pursuit on other ways."""
+    task, left = pursuit.task, passes - pursuit.spent
+    left = torch.where(pursuit.misled() & (left >= SHORTEST), left, 0)
+    number = 0
+    while bool((left > 0).any()):
+        rows = (left > 0).nonzero().squeeze(1)
+        lengths = torch.tensor([ways(count)[0][1] for count in left[rows].tolist()], device=rows.device)
+        other = Pursuit(
+            task.take(rows), pursuit.box.take(rows), pursuit.rivals[rows], rows >= 0, lengths, way_of(number)
+        )
+        other.go()
+        nearer = other.best < pursuit.best[rows]
+        at = rows[nearer]
+        pursuit.best[at], pursuit.points[at] = other.best[nearer], other.points[nearer]
+        pursuit.spent[rows] += other.spent
+        left[rows] -= lengths
+        number += 1
 
 
 def _halve(task: Task, points: Tensor, found: Tensor, forward: Tensor) -> Tensor:
