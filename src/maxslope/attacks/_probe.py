@@ -10,6 +10,7 @@ from torch import Tensor
 from maxslope import _random
 from maxslope._rows import choose, column, flat, inner
 from maxslope._status import Status
+from maxslope.attacks.minimal import pursue
 from maxslope.attacks.task import Task
 from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation, Margin
 from maxslope.loop import Record, Steps, Stop, flow
@@ -57,7 +58,7 @@ class Probe:
         backward: likewise.
     """
 
-    queries = 60
+    queries, pursuit = 60, 40
 
     def __init__(self, task: Task, tally: Found) -> None:
         self.task, self.tally = task, tally
@@ -161,6 +162,15 @@ class Probe:
             better, through = self._compare(z, e.margin, e.reached)
             hit, broken = hit | (better & ~own), broken | (through & ~own)
         return hit, broken
+
+    def outside(self) -> Tensor:
+        """Whether the boundary, followed from outside the budget, leads to an error inside it; two short ways."""
+        found = pursue(self.task.take(self.rows), self.pursuit)
+        self.forward[self.rows] += found.forward
+        self.backward[self.rows] += found.backward
+        self.points = choose(found.broken, found.points, self.points)
+        self.margins = torch.where(found.broken, torch.minimum(found.best, self.margins), self.margins)
+        return found.broken
 
     def _smoothed(self) -> Tensor:
         norm, eps = self.task.budget.norm, self.task.eps[self.rows]
