@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable
@@ -15,9 +16,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import maxslope as ms
 from maxslope._checks import MaxslopeWarning
 from maxslope.attacks.starts import Clean, Corner, Middle, Opposite, Origin, Start, Uniform
+from maxslope.cli.train import train
 from maxslope.energies import CrossEntropy, Loss, Margin
-from maxslope.training import AdversarialRisk, Inner, Pointwise
+from maxslope.training import AdversarialRisk, Inner, Plan, Pointwise
 from maxslope.training._loss import InnerLoss
+from maxslope.training._modes import inference
 
 X, Y = torch.rand(20, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3
 STEPS, EPS = 3, 0.1
@@ -106,3 +109,28 @@ def test_rows_that_end_together_are_counted_as_rows_that_do_not(steps: int) -> N
     assert torch.equal(together.status, apart.status)
     assert torch.equal(together.forward[1:], apart.forward[1:])
     assert int(apart.forward[0]) == steps + 2
+
+
+class Elsewhere(nn.Linear):
+    """Keeps its mode where compiled and scripted modules do: not as a plain flag."""
+
+    @property
+    def training(self) -> bool:
+        return bool(self.__dict__.get("mode", True))
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self.__dict__["mode"] = mode
+
+
+def test_modes_come_and_go_wherever_a_module_keeps_them() -> None:
+    model = nn.Sequential(Elsewhere(2, 2), nn.Dropout(), nn.BatchNorm1d(2).eval()).train()
+    model[2].training = False
+    with inference(model):
+        assert [m.training for m in model.modules()] == [False] * 4
+    assert [m.training for m in model.modules()] == [True, True, True, False]
+
+
+def test_the_command_and_the_plan_have_the_same_rate() -> None:
+    rate = inspect.signature(train).parameters["rate"].default
+    assert Plan().optimizer([nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"] == rate == 4e-3

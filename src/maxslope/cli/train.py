@@ -33,7 +33,7 @@ def train(
     steps: Annotated[int, typer.Option(min=1, help="Most inner gradients a sample; 1 is single-step training.")] = 2,
     epochs: Annotated[int, typer.Option(min=1)] = 20,
     batch_size: Annotated[int, typer.Option(min=1)] = 100,
-    rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = 2e-3,
+    rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = 4e-3,
     average: Annotated[float, typer.Option(min=0, max=0.99999, help="Decay of the mean of weights; 0 for none.")] = 0.0,
     patience: Annotated[int | None, typer.Option(min=1, help="Checks without progress until it stops.")] = None,
     data: Annotated[Path | None, typer.Option(help="Your images: .npz with images and labels.")] = None,

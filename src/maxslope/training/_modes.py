@@ -33,9 +33,18 @@ def inference(model: Any) -> Iterator[None]:
     """
     training = [m for m in model.modules() if m.training] if isinstance(model, nn.Module) else []
     for module in training:
-        module.training = False
+        _set(module, False)
     try:
         yield
     finally:
         for module in training:
-            module.training = True
+            _set(module, True)
+
+
+def _set(module: nn.Module, mode: bool) -> None:
+    """Set the mode of one module; past ``nn.Module.__setattr__``, which looks for parameters, if it is a plain flag."""
+    held = vars(module)
+    if "training" in held:
+        held["training"] = mode
+    else:  # scripted and compiled modules keep it elsewhere
+        module.training = mode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -125,5 +126,7 @@ class Optimizer(Scheme):
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`; weights whose energy is not finite stay."""
-        finite = bool(here.evaluation.value.isfinite().all() & here.evaluation.gradient.isfinite().all())
+        value, gradient = here.evaluation.value, here.evaluation.gradient
+        finite = math.isfinite(float(value.sum() + gradient.sum()))  # then all terms are; large ones may overflow
+        finite = finite or bool(value.isfinite().all() & gradient.isfinite().all())
         return (self.advance() if finite else here.x), memory
