@@ -77,7 +77,7 @@ def named(task: Task, tally: Tally) -> dict[str, Severity]:
 def check_costs(task: Task, tally: Tally, findings: Findings) -> None:
     assert len(findings.probed) <= 32
     assert int(findings.forward.max()) <= 200
-    assert int(findings.backward.max()) <= 60
+    assert int(findings.backward.max()) <= 100
     assert bool(task.allowed(findings.probed, findings.points).all())
     assert bool((findings.margins <= tally.best[findings.probed]).all())
 
@@ -146,6 +146,18 @@ def test_masked_by_thresholds() -> None:
     task, tally = attacked(Before(lambda x: torch.sigmoid(1e4 * (x - 0.5))), ms.Linf(0.45))
     fired = named(task, tally)
     assert fired["vanishing gradients"] == fired["random steps win"] == Severity.WARNING
+
+
+def test_errors_found_from_outside_the_budget() -> None:
+    """In l_2 the shipped network, trained in l_inf, hides its errors behind thresholds from steps inside the ball."""
+    task, tally = attacked(NET, ms.L2(2.0), 48)
+    findings = indicators(task, tally)
+    assert findings.masked
+    assert {one.name: one.severity for one in findings.indicators}["outside wins"] == Severity.WARNING
+    better = findings.margins < 0
+    assert bool(better.any())
+    wrong = NET(findings.points[better]).argmax(1) != task.labels[findings.probed[better]]
+    assert bool(wrong.all())
 
 
 def test_quantized_input() -> None:

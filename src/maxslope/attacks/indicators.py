@@ -229,14 +229,15 @@ def _transfer(probe: Probe) -> Indicator | None:
 def _outside(probe: Probe) -> Indicator | None:
     """Errors that the attack gave up looking for are found from outside: of few given up, one is too many."""
     broken = probe.outside()
-    if int(broken.sum()) < 1 + broken.numel() // 16:
+    most = broken.numel() // 16
+    if int(broken.sum()) <= most:
         return None
     return Indicator(
         "outside wins",
         f"The attack was too weak, or gradients are masked. {probe.pursuit} gradients along the boundary, from outside "
         f"the budget, break {probe.of(broken)}, which stood. Use minimal, or Effort.rescued(), which goes that way.",
         probe.ids(probe.rows[broken]),
-        Severity.WARNING,
+        Severity.WARNING if int((broken & probe.long).sum()) > most else Severity.NOTE,
     )
 
 
