@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from contracts._instances import Instance, Problem, instance, normal, numpy
-from maxslope.sets import L1, L2, BallBox, Box, Budget, Everything, Linf, ball
+from maxslope.sets import L1, L2, BallBox, Box, Budget, Everything, Linf, _joint, ball
 from maxslope.spaces import Lp, Mixed, Space, Weighted
 
 P = (1, 1.5, 2, 3)
@@ -559,3 +559,21 @@ def test_everything_is_unconstrained() -> None:
     torch.testing.assert_close(inner(xi, x - z), xi.norm(dim=1))
     torch.testing.assert_close(K.slope(xi, x, Lp(2)), xi.norm(dim=1))
     assert torch.equal(K.violation(x), torch.zeros(3, dtype=torch.float64))
+
+
+def test_a_gradient_almost_along_the_radius_needs_no_general_solver() -> None:
+    """In single precision, too: what is across the radius is squared by itself, not as a difference of squares."""
+    x0 = torch.full((6, 3072), 0.5)
+    e = Lp(2).sample(torch.arange(6), x0)
+    e = e / e.norm(dim=1, keepdim=True)
+    across = Lp(2).sample(torch.arange(6, 12), x0)
+    across = across - (across * e).sum(1, keepdim=True) * e
+    xi = -e + torch.tensor([0.2, 0.1, 0.06, 0.05, 0.04, 0.03])[:, None] * across / across.norm(dim=1, keepdim=True)
+    tau = torch.full((6,), 0.003)
+    low, high = torch.full_like(e, -1.0) - e, torch.full_like(e, 1.0) - e
+    d, settled = _joint._euclidean(xi, e, tau, torch.ones(6), low, high)
+    assert bool(settled.all())
+    torch.testing.assert_close((d - e).norm(dim=1), tau, rtol=3e-5, atol=0)
+    torch.testing.assert_close(d.norm(dim=1), torch.ones(6), rtol=1e-6, atol=0)
+    # Across the radius the step goes against the gradient, as far as the sphere allows.
+    assert bool(((d - e) * xi).sum(1).lt(0).all())

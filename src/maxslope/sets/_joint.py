@@ -72,31 +72,33 @@ def _euclidean(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, lo: Tensor, h
 
     d = e + clip(-c e - s x) with x along xi, |d - e| = tau and |d| = radius. On a fixed set of free coordinates the
     second condition is linear in (c, s), given the first; what remains is
-    s^2 = (tau^2 - H - k^2 / P) / (R - Q^2 / P) with P, Q, R the products of e and x over the free coordinates and H
-    the square of the others. Everything is measured from e, so that tiny steps lose no digits. With c in [0, 1] both
-    multipliers are nonnegative, and d is the minimizer; otherwise the step or the ball does not bind, and more rounds
-    change nothing. The bounds ``lo`` and ``hi`` are those of d - e.
+    s^2 = (tau^2 - H - k^2 / P) / |x - Q / P e|^2 with P, Q the products of e with e and x over the free coordinates, that
+    square too, and H the square of the others. Everything is measured from e, so that tiny steps lose no digits, and x
+    is taken across e before it is squared, so that gradients along e lose few. With c in [0, 1] both multipliers are
+    nonnegative, and d is the minimizer; otherwise the step or the ball does not bind, and more rounds change nothing.
+    The bounds ``lo`` and ``hi`` are those of d - e.
     """
     scale = xi.norm(dim=1)
     x = xi * (tau / torch.where(scale > 0, scale, torch.ones_like(scale)))[:, None]
-    ee, ex, xx = e * e, e * x, x * x
+    ee, ex = e * e, e * x
     size = Lp(2).norm(e)
     wanted = ((radius - size) * (radius + size) - tau.square()) / 2
     free, held = torch.ones_like(e), torch.zeros_like(e)
     for _ in range(24):
-        p, q, r = (ee * free).sum(1), (ex * free).sum(1), (xx * free).sum(1)
+        p, q = (ee * free).sum(1), (ex * free).sum(1)
+        across = torch.addcmul(x, e, -(q / p)[:, None])
         k = wanted - (held * e).sum(1)
         left = tau.square() - held.square().sum(1) - k.square() / p
-        s = (left / (r - q.square() / p)).clamp_min(0).sqrt()
+        s = (left / (across.square() * free).sum(1)).clamp_min(0).sqrt()
         c = -(k + s * q) / p
-        raw = torch.addcmul(e * -c[:, None], x, -s[:, None])
+        raw = torch.addcmul(e * (k / p)[:, None], across, -s[:, None])
         moved = raw.clamp(lo, hi)
         now = 1 - (raw - moved).sign_().abs_()
         changed = (now - free).abs_().amax(1) > 0
         if not bool(changed.any()):
             break
         free, held = now, torch.addcmul(moved, moved, now, value=-1)
-    # Where xi is parallel to e the products cancel and s is noise: then the step is not as long as it must be.
+    # Where xi is parallel to e nothing is left across, and s is noise: then the step is not as long as it must be.
     length = Lp(2).norm(moved)
     right = (length - tau).abs() <= 256 * torch.finfo(tau.dtype).eps * tau
     return e + moved, ~changed & (left >= 0) & (c >= 0) & (c <= 1) & right
