@@ -51,7 +51,7 @@ class Probe:
         promise: the linear gap at the clean point: to first order no allowed point lowers the margin by more.
         gap: the linear gap at the best point.
         flat_loss: whether the cross-entropy has a gradient of exactly zero at the clean point.
-        long: whether the attack spent at least 20 gradients, or stopped where there was none.
+        long: whether the attack spent at least 10 gradients, or stopped where there was none.
         points: the best point the probes met, ``[m, *shape]``.
         margins: the margin there.
         forward: passes of the probes, ``[n]``.
@@ -71,7 +71,7 @@ class Probe:
         self.x, self.domain = task.x[self.rows], task.domain.take(self.rows)
         self.least, self.own = tally.best[self.rows], tally.points[self.rows]
         self.points, self.margins = self.own.clone(), self.least.clone()
-        self.long = (tally.backward[self.rows] >= 20) | (tally.status[self.rows] == Status.STATIONARY)
+        self.long = (tally.backward[self.rows] >= 10) | (tally.status[self.rows] == Status.STATIONARY)
         self.margin = task.energy(self.rows, Margin())
 
     def measure(self) -> None:
