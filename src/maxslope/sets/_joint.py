@@ -72,11 +72,11 @@ def _euclidean(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, lo: Tensor, h
 
     d = e + clip(-c e - s x) with x along xi, |d - e| = tau and |d| = radius. On a fixed set of free coordinates the
     second condition is linear in (c, s), given the first; what remains is
-    s^2 = (tau^2 - H - k^2 / P) / |x - Q / P e|^2 with P, Q the products of e with e and x over the free coordinates, that
-    square too, and H the square of the others. Everything is measured from e, so that tiny steps lose no digits, and x
-    is taken across e before it is squared, so that gradients along e lose few. With c in [0, 1] both multipliers are
-    nonnegative, and d is the minimizer; otherwise the step or the ball does not bind, and more rounds change nothing.
-    The bounds ``lo`` and ``hi`` are those of d - e.
+    s^2 = (tau^2 - H - k^2 / P) / |x - Q / P e|^2 with P and Q the products of e with e and x, and that square, over the
+    free coordinates, and H the square of the others. Everything is measured from e, so that tiny steps lose no digits,
+    and x is taken across e before it is squared, so that gradients along e lose few. With c in [0, 1] both multipliers
+    are nonnegative, and d is the minimizer; otherwise the step or the ball does not bind, and more rounds change
+    nothing. The bounds ``lo`` and ``hi`` are those of d - e.
     """
     scale = xi.norm(dim=1)
     x = xi * (tau / torch.where(scale > 0, scale, torch.ones_like(scale)))[:, None]
