@@ -180,7 +180,7 @@ class Pool(Feed, StepSize):
         """At most ``most`` later runs that may start now, those first which are surest to count.
 
         A run will count if its sample goes on until its turn comes: if the gradients of the runs before it are few
-        beside those that the sample is expected to go on for. Runs beyond that are padding just as well.
+        beside those that the sample is expected to go on for. Runs beyond that are not started: padding costs the same.
         """
         found, entering = [], set(turns)
         for sample, lanes in self.open.items():
