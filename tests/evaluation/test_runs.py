@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import maxslope as ms
-from maxslope.attacks import Effort, recipes
+from maxslope.attacks import Effort, Recipe, recipes
+from maxslope.attacks.starts import Best
+from maxslope.data import default_data, default_network
 from maxslope.evaluation import Folder, Report, _files, evaluate, load, resume, store
 from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.crew import Here
 from maxslope.evaluation.data import fitting, jobs, sizes
 from maxslope.evaluation.session import default_crew
+from maxslope.schemes import SemiImplicit
 from nets import answers, conv, images
 
 ROOT = Path(__file__).parents[2]
@@ -155,6 +159,23 @@ def test_the_rescue_is_decided_once_for_all(tmp_path: Path) -> None:
     without(tmp_path / "a", 1)
     same(resume(tmp_path / "a", net, (X, Y)), whole)
     same(run(None, model=net, effort=effort, part=24), whole)
+
+
+def test_an_early_rescue_is_decided_once_for_all(tmp_path: Path) -> None:
+    """The first part makes the first runs alone, and so do the others, also after an interruption."""
+    net, (x, y) = default_network(), default_data()
+    descent = Recipe("descent", 12, 2.0, 0.0, scheme=SemiImplicit)
+    effort = Effort((descent, *(replace(descent, start=Best()),) * 9), rescue=20, depth=5)
+    options: dict[str, Any] = dict(effort=effort, part=20)
+    whole = evaluate(net, (x[:40], y[:40]), ms.L2(2.0), out=tmp_path / "a", **options)
+    assert whole.effort == effort.rescued(early=True)
+    assert max(whole.table["runs"]) <= 2  # one descent, one pursuit
+    decision = json.loads((tmp_path / "a" / "decision.json").read_text())
+    assert decision["rescued"]
+    assert decision["early"]
+    without(tmp_path / "a", 1)
+    same(resume(tmp_path / "a", net, (x[:40], y[:40])), whole)
+    same(evaluate(net, (x[:40], y[:40]), ms.L2(2.0), **options), whole)
 
 
 class Pairs(Dataset[Any]):

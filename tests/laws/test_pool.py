@@ -61,6 +61,23 @@ def test_one_slot_of_calls_equals_sixty_four(risk):
     assert 0 < int(tallies[0].broken.sum()) < len(x)
 
 
+@pytest.mark.parametrize("risk", [0.0, 0.02])
+@pytest.mark.parametrize("first", [1, 3, 4, 99])
+def test_going_on_equals_not_having_stopped(first, risk):
+    """After the first runs of every sample the pool can be asked what is known, and goes on as if it had not been."""
+    model = net()
+    x, y = data()
+    whole = pool(4, 8, model, x, y, ms.L2(0.4), risk=risk).go()
+    stopped = pool(4, 8, model, x, y, ms.L2(0.4), risk=risk)
+    begun = stopped.go(first)
+    assert int(begun.runs.max()) == min(first, len(RUNS))
+    spent = begun.backward.clone()
+    tally = stopped.go()
+    assert first == 99 or bool((tally.backward > spent).any())
+    for name in ("points", "broken", "best", "forward", "backward", "runs", "status", "history", "chance"):
+        assert torch.equal(getattr(tally, name), getattr(whole, name)), name
+
+
 @pytest.mark.parametrize("calls", [1, 5])
 def test_every_run_is_served_exactly_once(calls):
     """A model that cannot be fooled lets every sample make all its runs: passes are known in advance."""

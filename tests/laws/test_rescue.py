@@ -6,6 +6,7 @@ from torch import nn
 
 import maxslope as ms
 from maxslope.attacks._plan import ways
+from maxslope.attacks.starts import Best, Uniform
 from maxslope.data import default_data, default_network
 from maxslope.schemes import SemiImplicit
 
@@ -31,6 +32,27 @@ def test_a_rescued_effort_finds_what_gradients_inside_the_budget_miss():
     alone = ms.attack(model, x[part], y[part], ms.L2(2.0), effort=effort, certify=False, ids=part)
     assert torch.equal(alone.points, rescued.points[part])
     assert torch.equal(alone.forward, rescued.forward[part])
+
+
+def test_an_early_rescue_wastes_no_runs_and_replays():
+    """Where the first look from outside sees errors, the runs that look back are not made; the effort says so."""
+    model, (x, y) = default_network(), default_data()
+    x, y = x[:32], y[:32]
+    first = ms.Recipe("descent", steps=12, first=2.0, last=0.0, scheme=SemiImplicit)
+    hops = (ms.Recipe("hop", 25, 0.5, 0.0, Best(), scheme=SemiImplicit),) * 20
+    effort = ms.Effort((first, first, *hops), rescue=50, depth=10)
+    assert effort.opening == 2
+    found = ms.attack(model, x, y, ms.L2(2.0), effort=effort, probe=True, certify=False)
+    assert found.effort == effort.rescued(early=True)
+    assert (len(found.effort.runs), found.effort.pursue, found.effort.queries) == (2, 40, 0)
+    assert found.findings.masked
+    again = ms.attack(model, x, y, ms.L2(2.0), effort=found.effort, certify=False)
+    for name in ("points", "broken", "forward", "backward", "runs"):
+        assert torch.equal(getattr(found, name), getattr(again, name)), name
+    # In l_inf, for which the network was trained, nothing is seen from outside and every run is made.
+    sound = ms.attack(model, x, y, ms.Linf(0.3), effort=effort, probe=True, certify=False)
+    assert sound.effort == effort
+    assert int(sound.runs.max()) == 22
 
 
 def test_pursuit_breaks_what_lies_within_the_budget_and_is_verified():
@@ -86,6 +108,8 @@ def test_ways_share_the_passes():
     found = [way for way, _ in ways(400)]
     assert len({(type(way.start), way.rank) for way in found[:10]}) == 10
     assert len({way.number for way in found}) == len(found)
+    again = {(way.start, way.rank) for way in found[10:]}
+    assert not again & {(way.start, way.rank) for way in found[:10] if not isinstance(way.start, Uniform)}
 
 
 def test_no_long_search_where_a_short_one_shows_nothing():

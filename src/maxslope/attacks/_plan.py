@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maxslope.attacks.starts import Clean, Gray, Middle, Opposite, Start, Uniform
+from maxslope.attacks.starts import Clean, Gray, Middle, Mixed, Opposite, Start, Uniform
 
 _WAY, SHORTEST = 20, 8  # gradients of a way, and of the last one
 # Starts, and the rank of the class to raise; each breaks samples that those before it leave.
@@ -84,5 +84,8 @@ def ways(passes: int) -> list[tuple[Way, int]]:
 
 
 def way_of(number: int) -> Way:
-    """Return a way by its place in the order."""
-    return Way(*_WAYS[number % len(_WAYS)], number)
+    """Return a way by its place in the order; they come again after the last, from starts that are partly random."""
+    start, rank = _WAYS[number % len(_WAYS)]
+    if number >= len(_WAYS) and not isinstance(start, Uniform):
+        start = Mixed(start, Uniform())
+    return Way(start, rank, number)

@@ -40,6 +40,52 @@ class Found(Protocol):
     backward: Tensor
 
 
+class Beyond:
+    """Two short pursuits, from outside the budget, of a few samples; none is pursued twice.
+
+    Every tensor is ``[n]`` or ``[n, *shape]``.
+
+    Attributes:
+        broken: whether an error within the budget was found.
+        points: where.
+        margins: the margin there.
+        forward: passes spent.
+        backward: likewise.
+    """
+
+    passes = 40
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.tried = torch.zeros_like(task.labels, dtype=torch.bool)
+        self.broken = self.tried.clone()
+        self.points, self.margins = task.x.clone(), torch.full_like(task.eps, torch.inf)
+        self.forward, self.backward = torch.zeros_like(task.labels), torch.zeros_like(task.labels)
+
+    def look(self, rows: Tensor) -> Tensor:
+        """Whether errors were found for ``rows`` of the task, ``[rows]``."""
+        new = rows[~self.tried[rows]]
+        if new.numel():
+            found = pursue(self.task.take(new), self.passes)
+            self.tried[new], self.broken[new] = True, found.broken
+            self.points[new], self.margins[new] = found.points, found.best
+            self.forward[new], self.backward[new] = found.forward, found.backward
+        return self.broken[rows]
+
+
+def probed(task: Task, tally: Found) -> Tensor:
+    """Return the rows to probe: a few of those that stand."""
+    standing = ~tally.broken & tally.best.isfinite() & (task.eps > 0)
+    return _part(task, standing, min(_MOST, max(8, task.x.shape[0] // 64)))
+
+
+def _part(task: Task, among: Tensor, most: int) -> Tensor:
+    """At most ``most`` of the rows where ``among`` holds, those of the smallest hashes, in order of the task."""
+    index = among.nonzero().squeeze(1)
+    order = _random.keys(task.seed, task.ids[index], _STREAM + 2).argsort(stable=True)
+    return index[order[:most]].sort().values
+
+
 class Probe:
     """A small part of the samples that stand, measured once; every tensor is ``[m]`` unless said otherwise.
 
@@ -58,16 +104,14 @@ class Probe:
         backward: likewise.
     """
 
-    queries, pursuit = 60, 40
+    queries = 60
 
-    def __init__(self, task: Task, tally: Found) -> None:
-        self.task, self.tally = task, tally
-        self.forward = torch.zeros_like(tally.backward)
-        self.backward = torch.zeros_like(tally.backward)
-        standing = ~tally.broken & tally.best.isfinite() & (task.eps > 0)
-        n = task.x.shape[0]
-        self.rows = self._part(standing, min(_MOST, max(8, n // 64)))
-        self.some = self._part(torch.ones_like(standing), 2 * _MOST)
+    def __init__(self, task: Task, tally: Found, beyond: Beyond | None = None) -> None:
+        self.task, self.tally, self.beyond = task, tally, beyond or Beyond(task)
+        self.forward = self.beyond.forward.clone()
+        self.backward = self.beyond.backward.clone()
+        self.rows = probed(task, tally)
+        self.some = _part(task, torch.ones_like(tally.broken), 2 * _MOST)
         self.x, self.domain = task.x[self.rows], task.domain.take(self.rows)
         self.least, self.own = tally.best[self.rows], tally.points[self.rows]
         self.points, self.margins = self.own.clone(), self.least.clone()
@@ -102,7 +146,7 @@ class Probe:
     def unseen_classes(self) -> tuple[Tensor, Tensor, list[int]] | None:
         """Broken rows, whether each went to a class unknown on clean data, and those classes; None if unanswerable."""
         task, classes = self.task, self.clean_logits.shape[1]
-        rows = self._part(self.tally.broken, 2 * _MOST)
+        rows = _part(task, self.tally.broken, 2 * _MOST)
         if task.targeted or not rows.numel() or task.x.shape[0] < 5 * classes:
             return None
         known = torch.cat([task.labels, self.clean_logits.argmax(1)])
@@ -151,7 +195,7 @@ class Probe:
         mean over four normal noises, a quarter of the budget long) lead.
         """
         tally, task = self.tally, self.task
-        donors = self._part(tally.broken, 6)
+        donors = _part(task, tally.broken, 6)
         donors = torch.cat([donors, self.rows[: 6 - donors.numel()]])
         candidates = [self.domain.project(self.x + tally.points[d] - task.x[d]) for d in donors]
         candidates.append(self._smoothed())
@@ -165,12 +209,14 @@ class Probe:
 
     def outside(self) -> Tensor:
         """Whether the boundary, followed from outside the budget, leads to an error inside it; two short ways."""
-        found = pursue(self.task.take(self.rows), self.pursuit)
-        self.forward[self.rows] += found.forward
-        self.backward[self.rows] += found.backward
-        self.points = choose(found.broken, found.points, self.points)
-        self.margins = torch.where(found.broken, torch.minimum(found.best, self.margins), self.margins)
-        return found.broken
+        before = self.beyond.forward.clone(), self.beyond.backward.clone()
+        broken = self.beyond.look(self.rows)
+        self.forward += self.beyond.forward - before[0]
+        self.backward += self.beyond.backward - before[1]
+        self.points = choose(broken, self.beyond.points[self.rows], self.points)
+        margins = torch.minimum(self.beyond.margins[self.rows], self.margins)
+        self.margins = torch.where(broken, margins, self.margins)
+        return broken
 
     def _smoothed(self) -> Tensor:
         norm, eps = self.task.budget.norm, self.task.eps[self.rows]
@@ -201,12 +247,6 @@ class Probe:
         gained = (self.clean - self.least).clamp_min(0)
         clear = (margin < 0.8 * self.least - self.rounding) & (self.clean - margin > 1.1 * gained)
         return fine & clear, fine & reached
-
-    def _part(self, among: Tensor, most: int) -> Tensor:
-        """At most ``most`` of the rows where ``among`` holds, those of the smallest hashes, in order of the task."""
-        index = among.nonzero().squeeze(1)
-        order = _random.keys(self.task.seed, self.task.ids[index], _STREAM + 2).argsort(stable=True)
-        return index[order[:most]].sort().values
 
     def _logits(self, rows: Tensor, x: Tensor) -> Tensor:
         self.forward[rows] += 1

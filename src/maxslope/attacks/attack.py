@@ -10,8 +10,9 @@ from torch import Tensor
 
 from maxslope import _checks
 from maxslope._status import Status
+from maxslope.attacks._probe import Beyond
 from maxslope.attacks.effort import Effort
-from maxslope.attacks.indicators import Findings, indicators
+from maxslope.attacks.indicators import Findings, indicators, misled
 from maxslope.attacks.minimal import pursue
 from maxslope.attacks.pool import Pool
 from maxslope.attacks.recipes import Recipe, square
@@ -111,7 +112,8 @@ def attack(
             do not depend on the company a sample keeps; by default chosen by the size of a sample.
         certify: spend one more forward and backward pass on each sample that is not broken, for gap and slope.
         probe: ask the indicators whether these verdicts deserve trust, on a small part of the samples (their passes are
-            in ``findings``), and let random search follow, as ``effort.rescue`` says, where gradients do not.
+            in ``findings``), and let pursuit from outside and random search follow, as ``effort.rescued`` says, where
+            they do not: after the first runs where a look from outside says so, otherwise after all.
 
     Returns:
         An :class:`AttackResult`. A run of n steps costs n backward and n + 1 forward passes, its verification included.
@@ -141,10 +143,15 @@ def attack(
     if restarts < 1 or (restarts > 1 and recipe is None):
         raise ValueError(f"restarts must be at least 1, and more only with a recipe that they repeat, got {restarts}.")
     chosen = Effort((recipe,) * restarts, recipe.name) if recipe is not None else effort or Effort.standard()
-    tally = Pool(task, chosen.runs, chosen.rule, calls_for(task), chosen.candidates).go()
+    pool = Pool(task, chosen.runs, chosen.rule, calls_for(task), chosen.candidates)
     blind = chosen.runs[0].blind  # no gradient may exist
-    findings = indicators(task, tally, gradients=not blind) if probe else None
-    if findings is not None and findings.masked and chosen.rescue > chosen.queries:
+    rescue, beyond = probe and not blind and chosen.rescue > chosen.queries, Beyond(task)
+    early = rescue and misled(task, pool.go(chosen.opening), beyond)
+    if early:
+        chosen = chosen.rescued(early=True)
+    tally = pool.go(len(chosen.runs))
+    findings = indicators(task, tally, gradients=not blind, beyond=beyond) if probe else None
+    if rescue and not early and findings is not None and findings.masked:
         chosen = chosen.rescued()
     _rescue(task, tally, chosen)
     gap, slope = certificate(task, tally) if certify and not blind else _none(tally)

@@ -69,8 +69,21 @@ class Effort:
         """Return a last answer: hundreds of gradients a sample, thousands where it nearly falls; risk 0.00001."""
         return cls(portfolio(more=100), "exhaustive", Rule(1e-5), rescue=3000, depth=400, candidates=9)
 
-    def rescued(self) -> Effort:
-        """Return this effort with twice ``depth`` gradients of pursuit and ``rescue`` queries after its runs."""
+    @property
+    def opening(self) -> int:
+        """How many runs come before the first that starts from what earlier ones found."""
+        return next((k for k, run in enumerate(self.runs) if run.start.looks_back), len(self.runs))
+
+    def rescued(self, *, early: bool = False) -> Effort:
+        """Return this effort with twice ``depth`` gradients of pursuit and ``rescue`` queries after its runs.
+
+        Args:
+            early: where errors are seen from outside the budget, more runs inside it are wasted, and so is a search by
+                values: keep the ``opening`` runs alone, and pursue with four times ``depth`` gradients.
+        """
+        if early:
+            more = f"{self.name}, {self.opening} runs, pursuit {4 * self.depth}"
+            return replace(self, runs=self.runs[: self.opening], queries=0, pursue=4 * self.depth, name=more)
         more = f"{self.name}, pursuit {2 * self.depth}, {self.rescue} queries"
         return replace(self, queries=self.rescue, pursue=2 * self.depth, name=more)
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from maxslope.attacks._probe import Found, Probe
+from maxslope.attacks._probe import Beyond, Found, Probe, probed
 from maxslope.attacks.task import Task
 
 _MASKED = "Gradient masking: this robust accuracy is not to be trusted. "
@@ -76,7 +76,7 @@ _MASKS = (
 Question = Callable[[Probe], Indicator | None]
 
 
-def indicators(task: Task, tally: Found, *, gradients: bool = True) -> Findings:
+def indicators(task: Task, tally: Found, *, gradients: bool = True, beyond: Beyond | None = None) -> Findings:
     """Probe a small part of the samples that stand for signs that their verdict is worth nothing.
 
     The part is chosen by a hash of (seed, sample id): 8 samples, one in 64 of the task beyond 512, 32 at most, none
@@ -87,6 +87,7 @@ def indicators(task: Task, tally: Found, *, gradients: bool = True) -> Findings:
         tally: what the attack found.
         gradients: whether the model has gradients; False (for :class:`Blind` energies) asks about randomness and
             classes alone.
+        beyond: looks from outside the budget that were taken already.
 
     Returns:
         :class:`Findings`.
@@ -95,7 +96,7 @@ def indicators(task: Task, tally: Found, *, gradients: bool = True) -> Findings:
     and Pintor et al., Indicators of attack failure (arXiv:2106.09947); thresholds are the project's own, calibrated
     so that ordinary networks stay silent.
     """
-    probe = Probe(task, tally)
+    probe = Probe(task, tally, beyond)
     asked: list[Question] = [_randomness, _unseen_class]
     if gradients and probe.rows.numel():
         probe.measure()
@@ -103,6 +104,15 @@ def indicators(task: Task, tally: Found, *, gradients: bool = True) -> Findings:
     fired = [found for ask in asked if (found := ask(probe)) is not None]
     fired.sort(key=lambda one: -one.severity)
     return Findings(tuple(fired), probe.rows, probe.points, probe.margins, probe.forward, probe.backward)
+
+
+def misled(task: Task, tally: Found, beyond: Beyond) -> bool:
+    """Whether errors within the budget are seen from outside for a quarter of a few samples that stand, two at least.
+
+    Asked after the first runs of every kind: then more runs inside the budget are not worth their passes.
+    """
+    broken = beyond.look(probed(task, tally))
+    return broken.numel() > 1 and enough(broken, 0.25)
 
 
 def enough(hit: Tensor, share: float) -> bool:
@@ -234,8 +244,9 @@ def _outside(probe: Probe) -> Indicator | None:
         return None
     return Indicator(
         "outside wins",
-        f"The attack was too weak, or gradients are masked. {probe.pursuit} gradients along the boundary, from outside "
-        f"the budget, break {probe.of(broken)}, which stood. Use minimal, or Effort.rescued(), which goes that way.",
+        f"The attack was too weak, or gradients are masked. {probe.beyond.passes} gradients along the boundary, from "
+        f"outside the budget, break {probe.of(broken)}, which stood. Use minimal, or Effort.rescued(early=True), which "
+        "goes that way.",
         probe.ids(probe.rows[broken]),
         Severity.WARNING if int((broken & probe.long).sum()) > most else Severity.NOTE,
     )

@@ -52,7 +52,8 @@ class Pool(Feed, StepSize):
         self.tile = task.network.tile or n
         self.room = calls * self.tile
         self.tally = Tally(task, len(runs))
-        self.ready: deque[int] = deque(range(n))
+        self.ready: deque[int] = deque()
+        self.most = 0  # runs that a sample makes for now
         self.open: dict[int, dict[int, int]] = {}  # sample -> run -> lane
         self.ended: dict[int, Run] = {}  # lane -> outcome, until its turn
         self.pending: list[tuple[Tensor, ...]] = []  # lanes, where they ended, why, the least margin and where
@@ -82,8 +83,17 @@ class Pool(Feed, StepSize):
         self.cyclic = any(r.last is None and r.steps > _SHORT for r in runs) and isinstance(task.domain, Box)
         self.watch = Watch(lanes, task.x, cyclic=self.cyclic)
 
-    def go(self) -> Tally:
-        """Run everything and return what is known of each sample."""
+    def go(self, runs: int | None = None) -> Tally:
+        """Run everything, or the first ``runs`` of each sample at most; called again, it goes on from there.
+
+        Returns:
+            What is known of each sample.
+        """
+        before, self.most = self.most, len(self.recipes) if runs is None else min(runs, len(self.recipes))
+        tally = self.tally
+        more = (tally.runs == before) & (tally.runs < self.most)
+        on = more & ~tally.broken & ((tally.runs == 0) | self.rule.goes_on(tally.chance))
+        self.ready.extend(on.nonzero().squeeze(1).tolist())
         maker, space = self.recipes[0].scheme, self.recipes[0].space or self.task.budget.norm
         march(self, maker(self, space), stop=Stop(reached=True, stationary=True), room=self.room)
         return self.tally
@@ -185,7 +195,7 @@ class Pool(Feed, StepSize):
         found, entering = [], set(turns)
         for sample, lanes in self.open.items():
             settled, reach, before, own = self.settled[sample], self.reach[sample], 0.0, 0
-            for run in range(settled, len(self.recipes)):
+            for run in range(settled, self.most):
                 if before > reach or own == most:
                     break
                 if run not in lanes and (sample, run) not in entering and self.waits[run] <= settled:
@@ -264,10 +274,10 @@ class Pool(Feed, StepSize):
             index = torch.tensor(turn, device=tally.best.device)
             tally.settle(index, outcomes)
             alone = index[self.independent[tally.runs[index] - 1]]
-            self.anchor[alone] = tally.points[alone]
+            self.anchor.index_copy_(0, alone, select(tally.points, alone))
             clean, history, gradients = tally.clean[index], tally.history[index], tally.backward[index]
             tally.chance[index] = self.rule.chance(clean, history, tally.runs[index], gradients, self.independent)
-            on = ~tally.broken[index] & (tally.runs[index] < len(self.recipes)) & self.rule.goes_on(tally.chance[index])
+            on = ~tally.broken[index] & (tally.runs[index] < self.most) & self.rule.goes_on(tally.chance[index])
             reach = self.rule.reach(clean, history, gradients, self.independent)
             for s, goes_on, self.reach[s] in zip(turn, on.tolist(), reach.tolist(), strict=True):
                 if not goes_on:

@@ -120,13 +120,13 @@ class Tally:
         self.backward[samples] += backward
         self.history[samples, self.runs[samples]] = margin
         self.runs[samples] += 1
-        self.last[samples] = torch.stack(ends)
+        self.last.index_copy_(0, samples, torch.stack(ends))  # copies rows whole, as an assignment by index does not
         self.status[samples] = status
         self.non_finite[samples] |= status == Status.NON_FINITE
         self.unconfirmed[samples] += doubtful
         better = broken | (margin < self.best[samples])
         self.best[samples[better]] = margin[better]
-        self.points[samples[better]] = select(torch.stack(points), better)
+        self.points.index_copy_(0, samples[better], select(torch.stack(points), better))
         self.broken[samples] = broken
 
     def absorb(self, index: Tensor, other: Tally) -> None:

@@ -108,8 +108,11 @@ class OfLogits(Energy):
 
     def _through(self, x: Tensor, *, gradient: bool) -> Evaluation:
         network = self.model if isinstance(self.model, Network) else Network(self.model)
-        calls = network.calls(x.detach())
-        at_once = max(1, _TOGETHER // max(x[:1].numel() * (network.tile or x.shape[0]), 1))
+        x, rows = x.detach(), x.shape[0]
+        if rows == (network.tile or rows) > 0:
+            return self._together(network, [(x, slice(0, rows), rows)], gradient=gradient)
+        calls = network.calls(x)
+        at_once = max(1, _TOGETHER // max(x[:1].numel() * (network.tile or rows), 1))
         parts = []
         while group := list(islice(calls, at_once)):
             parts.append(self._together(network, group, gradient=gradient))

@@ -77,6 +77,7 @@ class Part:
         points: the returned points, if kept.
         executed: forward and backward passes of whole calls, padding included.
         rescued: whether the indicators said that gradients are not to be trusted.
+        early: whether they said so after the first runs.
         said: what they said.
         probes: forward and backward passes of their probes.
         head: logits of the first samples.
@@ -89,6 +90,7 @@ class Part:
     points: Tensor | None
     executed: tuple[int, int]
     rescued: bool = False
+    early: bool = False
     said: tuple[str, ...] = ()
     probes: tuple[int, int] = (0, 0)
     head: tuple[tuple[float, ...], ...] = ()
@@ -98,6 +100,11 @@ class Part:
     def rows(self) -> int:
         """Number of samples."""
         return len(self.table["index"])
+
+
+def decided(effort: Effort, *, rescued: bool, early: bool) -> Effort:
+    """Return the effort of every sample after what the first part said."""
+    return effort.rescued(early=early) if rescued else effort
 
 
 def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
@@ -171,6 +178,7 @@ def _with(part: Part, orders: Orders, result: AttackResult) -> Part:
         part,
         executed=executed,
         rescued=result.effort is not orders.effort,
+        early=len(result.effort.runs) < len(orders.effort.runs),
         said=tuple(f"{i.name}: {i.sentence}" for i in findings.indicators),
         probes=(int(findings.forward.sum()), int(findings.backward.sum())),
     )

@@ -23,7 +23,7 @@ from maxslope.evaluation.crew import Crew, Here, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs, length
 from maxslope.evaluation.environment import environment, identity, toml
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
-from maxslope.evaluation.part import Job, Orders, Part, Work
+from maxslope.evaluation.part import Job, Orders, Part, Work, decided
 from maxslope.evaluation.report import ROBUST, Column, Report, warnings_of
 from maxslope.evaluation.store import Folder, load
 from maxslope.sets import Budget
@@ -115,9 +115,8 @@ class Session:
         }
         points = torch.cat([p.points for p in parts if p.points is not None]) if plan.keep_points else None
         executed = (sum(p.executed[0] for p in parts), sum(p.executed[1] for p in parts))
-        effort = plan.effort.rescued() if self.first.rescued else plan.effort
         said = (*self.first.said, *warnings_of(table))
-        return Report(str(plan.budget), effort, plan.seed, table, points, executed, self.first.probes, said)
+        return Report(str(plan.budget), self._effort, plan.seed, table, points, executed, self.first.probes, said)
 
     def _work(self, head: Job, todo: Iterator[Job]) -> Iterator[tuple[int, int]]:
         plan = self.plan
@@ -126,16 +125,21 @@ class Session:
             self.header = _header(plan, choice, self.crew) | {"part": self.largest}
             self.folder.begin(self.header, _toml(plan))
         with self.crew.team(Work(plan.model, choice, plan.budget, plan.seed, plan.keep_points)) as team:
-            rescued = self.first.rescued if self.first else False
             if head.number == 0:
                 part = next(self._parts(team, Orders(plan.effort, plan.probe), iter([head])))
-                self.first, rescued = part, part.rescued
+                self.first = part
                 yield self.done, self.robust
             else:
                 todo = itertools.chain([head], todo)
-            orders = Orders(plan.effort.rescued() if rescued else plan.effort, False)
+            orders = Orders(self._effort, False)
             for _ in self._parts(team, orders, todo):
                 yield self.done, self.robust
+
+    @property
+    def _effort(self) -> Effort:
+        """The effort of every sample, once the first part is done."""
+        assert self.first is not None
+        return decided(self.plan.effort, rescued=self.first.rescued, early=self.first.early)
 
     def _parts(self, team: Team, orders: Orders, todo: Iterator[Job]) -> Iterator[Part]:
         """Parts as they come, kept before they are handed on."""
@@ -186,7 +190,8 @@ class Session:
         if decision is None:
             return  # the first part decides for all, and is not there
         self.finished = self.folder.finished()
-        self.first = Part(0, 0, {}, None, (0, 0), rescued=bool(decision["rescued"]), head=decision["head"])
+        rescued, early = (bool(decision.get(name)) for name in ("rescued", "early"))
+        self.first = Part(0, 0, {}, None, (0, 0), rescued=rescued, early=early, head=decision["head"])
         verdicts = self.folder.table().get("verdict", [])
         self.done, self.robust = len(verdicts), verdicts.count(ROBUST)  # type: ignore[arg-type]
 

@@ -8,8 +8,9 @@ Layout, format 1 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope eval
                              run's start, criterion, scheme, steps), words (budget and effort in words), seed, part
                              (most samples of a part), probe, keep_points, samples (null if unknown), choice (how the
                              model is called), model and data (words and fingerprints), environment
-      decision.json          what the first part decided for all: rescued, said (the indicators' sentences), probes,
-                             head (logits of the first samples, by which the model is known again)
+      decision.json          what the first part decided for all: rescued, early (whether a rescue follows the runs, and
+                             the first of them alone), said (the indicators' sentences), probes, head (logits of the
+                             first samples, by which the model is known again)
       rows/part-00000.parquet, ...     a Parquet data set: one row per sample, see below
       points/part-00000.npy, ...       the returned points [rows, *shape], if kept
       done.json              when everything is there: samples, seconds
@@ -44,7 +45,7 @@ from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.evaluation._codec import decode
 from maxslope.evaluation._files import write_whole
-from maxslope.evaluation.part import Part
+from maxslope.evaluation.part import Part, decided
 from maxslope.evaluation.report import Column, Report, warnings_of
 
 FORMAT = 1
@@ -180,7 +181,13 @@ class Folder:
         if part.number == 0:
             self._write(
                 "decision.json",
-                {"rescued": part.rescued, "said": part.said, "probes": part.probes, "head": part.head},
+                {
+                    "rescued": part.rescued,
+                    "early": part.early,
+                    "said": part.said,
+                    "probes": part.probes,
+                    "head": part.head,
+                },
             )
         if part.points is not None:
             buffer = io.BytesIO()
@@ -269,8 +276,8 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         total = "" if header["samples"] is None else f" of {header['samples']}"
         said.append(f"the run is not finished: these are {len(table['index'])}{total} samples.")
     try:
-        effort = effort_of(header)
-        rescued = effort.rescued() if decision["rescued"] else effort
+        early = bool(decision.get("early"))  # not in runs of earlier versions
+        effort = decided(effort_of(header), rescued=bool(decision["rescued"]), early=early)
         executed = tuple(sum(int(part["executed"][k]) for part in parts.values()) for k in (0, 1))
         probes = (int(decision["probes"][0]), int(decision["probes"][1]))
         words, seed = str(header["words"]["budget"]), int(header["seed"])
@@ -278,7 +285,7 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         raise ValueError(f"{folder.path / 'run.json'} is damaged: {error!r}.") from error
     return Report(
         budget=words,
-        effort=rescued,
+        effort=effort,
         seed=seed,
         table=table,
         points=folder.points() if points else None,
