@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -82,8 +83,12 @@ def probed(task: Task, tally: Found) -> Tensor:
 def _part(task: Task, among: Tensor, most: int) -> Tensor:
     """At most ``most`` of the rows where ``among`` holds, those of the smallest hashes, in order of the task."""
     index = among.nonzero().squeeze(1)
-    order = _random.keys(task.seed, task.ids[index], _STREAM + 2).argsort(stable=True)
-    return index[order[:most]].sort().values
+    return index[_order(task, index)[:most]].sort().values
+
+
+def _order(task: Task, rows: Tensor) -> Tensor:
+    """The order of rows of the task by a hash of (seed, id), which no order of the samples changes."""
+    return _random.keys(task.seed, task.ids[rows], _STREAM + 2).argsort(stable=True)
 
 
 class Probe:
@@ -176,17 +181,7 @@ class Probe:
 
     def random_search(self) -> tuple[Tensor, Tensor]:
         """Whether a short random search from the clean point beats the attack, and whether it breaks the sample."""
-        key = _random.keys(self.task.seed, self.task.ids[self.rows], _STREAM + 1)
-        curve = flow(
-            Blind(self.margin, key).within(self.domain),
-            self.x,
-            scheme=RandomSearch(self.queries),
-            until=Steps(self.queries),
-            stop=Stop(reached=True),
-            record=Record(0),
-        )
-        self.forward[self.rows] += curve.forward
-        return self._compare(curve.end, curve.margin[-1], curve.status == Status.REACHED)
+        return self._by_halves(self._search)
 
     def transfer(self) -> tuple[Tensor, Tensor]:
         """Whether points from elsewhere beat a sample's own ones, and whether they break it.
@@ -194,16 +189,46 @@ class Probe:
         They are the perturbations of six other samples, and where eight steps down the margin of a smoothed copy (the
         mean over four normal noises, a quarter of the budget long) lead.
         """
-        tally, task = self.tally, self.task
+        return self._by_halves(self._carry_over)
+
+    def _by_halves(self, ask: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Two answers for every probed sample; the second half is not asked where the first says no to both."""
+        order = _order(self.task, self.rows)
+        half = max(4, -(-order.numel() // 2))
+        hit, broken = torch.zeros_like(self.long), torch.zeros_like(self.long)
+        for at in (order[:half].sort().values, order[half:].sort().values):
+            if at.numel():
+                hit[at], broken[at] = ask(at)
+            if not bool((hit | broken).any()):
+                break
+        return hit, broken
+
+    def _search(self, at: Tensor) -> tuple[Tensor, Tensor]:
+        rows = self.rows[at]
+        key = _random.keys(self.task.seed, self.task.ids[rows], _STREAM + 1)
+        curve = flow(
+            Blind(self.margin.take(at), key).within(self.domain.take(at)),
+            self.x[at],
+            scheme=RandomSearch(self.queries),
+            until=Steps(self.queries),
+            stop=Stop(reached=True),
+            record=Record(0),
+        )
+        self.forward[rows] += curve.forward
+        return self._compare(at, curve.end, curve.margin[-1], curve.status == Status.REACHED)
+
+    def _carry_over(self, at: Tensor) -> tuple[Tensor, Tensor]:
+        tally, task, domain, margin = self.tally, self.task, self.domain.take(at), self.margin.take(at)
         donors = _part(task, tally.broken, 6)
         donors = torch.cat([donors, self.rows[: 6 - donors.numel()]])
-        candidates = [self.domain.project(self.x + tally.points[d] - task.x[d]) for d in donors]
-        candidates.append(self._smoothed())
-        hit = broken = torch.zeros_like(self.long)
+        candidates = [domain.project(self.x[at] + tally.points[d] - task.x[d]) for d in donors]
+        candidates.append(self._smoothed(at))
+        hit = broken = torch.zeros_like(self.long[at])
         for z in candidates:
-            e = self._look(self.margin, z)
-            own = (flat(z) == flat(self.own)).all(1)
-            better, through = self._compare(z, e.margin, e.reached)
+            self.forward[self.rows[at]] += 1
+            e = margin.look(z)
+            own = (flat(z) == flat(self.own[at])).all(1)
+            better, through = self._compare(at, z, e.margin, e.reached)
             hit, broken = hit | (better & ~own), broken | (through & ~own)
         return hit, broken
 
@@ -218,34 +243,36 @@ class Probe:
         self.margins = torch.where(broken, margins, self.margins)
         return broken
 
-    def _smoothed(self) -> Tensor:
-        norm, eps = self.task.budget.norm, self.task.eps[self.rows]
-        width = float((eps / norm.norm(torch.ones_like(self.x))).mean()) / 4
+    def _smoothed(self, at: Tensor) -> Tensor:
+        rows = self.rows[at]
+        norm, eps = self.task.budget.norm, self.task.eps[rows]
+        width = float((eps / norm.norm(torch.ones_like(self.x[at]))).mean()) / 4
 
         def blur(x: Tensor, key: Tensor) -> Tensor:
             return x + width * _random.normal(key, x.shape[1:]).to(x)
 
         curve = flow(
-            Average(self.margin, blur, draws=4, seed=self.task.seed).within(self.domain),
-            self.x,
+            Average(self.margin.take(at), blur, draws=4, seed=self.task.seed).within(self.domain.take(at)),
+            self.x[at],
             scheme=SemiImplicit(Cosine(eps.double(), 8), norm),
             until=Steps(8),
             record=Record(0),
         )
-        self.forward[self.rows] += curve.forward
-        self.backward[self.rows] += curve.backward
+        self.forward[rows] += curve.forward
+        self.backward[rows] += curve.backward
         return curve.end
 
-    def _compare(self, z: Tensor, margin: Tensor, reached: Tensor) -> tuple[Tensor, Tensor]:
+    def _compare(self, at: Tensor, z: Tensor, margin: Tensor, reached: Tensor) -> tuple[Tensor, Tensor]:
         """Whether points clearly beat the attack, and whether they break the sample; the best points are kept.
 
         Clearly: a fifth of the margin that the attack left is gone, and a tenth more was gained than by the attack.
         """
-        fine = margin.isfinite() & self.task.allowed(self.rows, z)
-        better = fine & (margin < self.margins)
-        self.points, self.margins = choose(better, z, self.points), torch.where(better, margin, self.margins)
-        gained = (self.clean - self.least).clamp_min(0)
-        clear = (margin < 0.8 * self.least - self.rounding) & (self.clean - margin > 1.1 * gained)
+        fine = margin.isfinite() & self.task.allowed(self.rows[at], z)
+        better = fine & (margin < self.margins[at])
+        self.points[at] = choose(better, z, self.points[at])
+        self.margins[at] = torch.where(better, margin, self.margins[at])
+        clean, least = self.clean[at], self.least[at]
+        clear = (margin < 0.8 * least - self.rounding[at]) & (clean - margin > 1.1 * (clean - least).clamp_min(0))
         return fine & clear, fine & reached
 
     def _logits(self, rows: Tensor, x: Tensor) -> Tensor:
