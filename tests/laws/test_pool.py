@@ -1,10 +1,12 @@
 """The pool: every run is served exactly once, whatever the number of slots, and nothing is lost."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import maxslope as ms
 from maxslope.attacks.pilot import pilot
@@ -44,9 +46,24 @@ RUNS = (
 )
 
 
-def pool(calls, tile, model, x, y, budget, runs=RUNS, risk=0.0):
+def pool(calls, tile, model, x, y, budget, runs=RUNS, risk=0.0, patience=None):
     kwargs = {"targets": None, "mask": None, "ids": None, "seed": 3, "batch_size": tile}
-    return Pool(prepare(model, x, y, budget, **kwargs), runs, Rule(risk), calls)
+    return Pool(prepare(model, x, y, budget, **kwargs), runs, Rule(risk), calls, patience=patience)
+
+
+KNOWN = (
+    "points",
+    "broken",
+    "best",
+    "clean",
+    "forward",
+    "backward",
+    "runs",
+    "status",
+    "history",
+    "chance",
+    "unconfirmed",
+)
 
 
 @pytest.mark.parametrize("risk", [0.0, 0.02])
@@ -62,6 +79,59 @@ def test_one_slot_of_calls_equals_sixty_four(risk):
 
 
 @pytest.mark.parametrize("risk", [0.0, 0.02])
+@pytest.mark.parametrize("patience", [2, 4, 9])
+@pytest.mark.parametrize("calls", [1, 3, 64])
+def test_asking_the_device_seldom_changes_nothing_but_executed_passes(calls, patience, risk):
+    """Rows that ended stand still until the device is asked; what they did is counted up to where they ended."""
+    model = net()
+    x, y = data()
+    runs = (*RUNS, Recipe("constant", 40, 0.2, start=Clean(), criterion=Margin(), scheme=SemiImplicit))
+    for budget in (ms.L2(0.4), ms.Linf(torch.linspace(0.0, 0.3, len(x)))):
+        at_once = pool(calls, 8, model, x, y, budget, runs, risk).go()
+        seldom = pool(calls, 8, model, x, y, budget, runs, risk, patience).go()
+        for name in KNOWN:
+            torch.testing.assert_close(
+                getattr(seldom, name), getattr(at_once, name), rtol=0, atol=0, equal_nan=True, msg=name
+            )
+        assert seldom.executed[1] >= int(seldom.backward.sum())
+    assert 0 < int(at_once.broken.sum()) < len(x)
+
+
+class Asked(TorchDispatchMode):
+    """Counts what makes a device and its processor wait for each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero)
+        return func(*args, **(kwargs or {}))
+
+
+def test_steps_between_looks_ask_the_device_nothing():
+    """Four steps of an l_inf pool with runs of three criteria, a fixed rival among them, and no row that ends."""
+    model = nn.Linear(6, 3).eval()
+    with torch.no_grad():
+        model.weight.mul_(1e-4)
+        model.bias.copy_(torch.tensor([5.0, 0.0, 0.0]))
+    asked, at_calls = Asked(), []
+
+    def watched(x):
+        at_calls.append(asked.count)
+        return model(x)
+
+    runs = (run(40, Clean()), run(40, Uniform(), CrossEntropy()), run(40, Opposite(), ProbabilityMargin(), rival=1))
+    x, y = torch.rand(8, 6), torch.zeros(8, dtype=torch.long)
+    with asked:
+        pool(1, 24, watched, x, y, ms.Linf(0.1), runs, patience=4).go()
+    between = [b - a for a, b in pairwise(at_calls)]
+    # 40 steps, of which every fourth ends with a look, and what begins and ends the runs.
+    assert between.count(0) >= 28
+    assert between.count(0) + between.count(1) >= 36
+
+
+@pytest.mark.parametrize("risk", [0.0, 0.02])
 @pytest.mark.parametrize("first", [1, 3, 4, 99])
 def test_going_on_equals_not_having_stopped(first, risk):
     """After the first runs of every sample the pool can be asked what is known, and goes on as if it had not been."""
@@ -74,7 +144,7 @@ def test_going_on_equals_not_having_stopped(first, risk):
     spent = begun.backward.clone()
     tally = stopped.go()
     assert first == 99 or bool((tally.backward > spent).any())
-    for name in ("points", "broken", "best", "forward", "backward", "runs", "status", "history", "chance"):
+    for name in KNOWN:
         assert torch.equal(getattr(tally, name), getattr(whole, name)), name
 
 

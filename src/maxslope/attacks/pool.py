@@ -43,12 +43,18 @@ class Pool(Feed, StepSize):
         calls: slots, in calls of the model.
         candidates: how many of the classes with the largest logits are ordered as targets by their distance to first
             order, one forward and one backward pass each; 0 keeps the order of the logits.
+        patience: see :class:`Feed`; by default 1 on a processor and 4 on other devices. Nothing but executed passes
+            depends on it.
     """
 
-    def __init__(self, task: Task, runs: Sequence[Recipe], rule: Rule, calls: int, candidates: int = 0) -> None:
+    def __init__(
+        self, task: Task, runs: Sequence[Recipe], rule: Rule, calls: int, candidates: int = 0,
+        patience: int | None = None,
+    ) -> None:  # fmt: skip
         self.task, self.recipes, self.rule, self.candidates = task, runs, rule, candidates
         self.backward = 0 if runs[0].blind else 1  # passes of a step
         n, device = task.x.shape[0], task.x.device
+        self.patience = patience or (1 if device.type == "cpu" else 4)
         self.tile = task.network.tile or n
         self.room = calls * self.tile
         self.tally = Tally(task, len(runs))
@@ -81,7 +87,7 @@ class Pool(Feed, StepSize):
         self.spent = False  # whether no run can start ahead of time until another sample enters or a run is settled
         self.entered = False  # whether a sample's first run has made no step yet
         self.cyclic = any(r.last is None and r.steps > _SHORT for r in runs) and isinstance(task.domain, Box)
-        self.watch = Watch(lanes, task.x, cyclic=self.cyclic)
+        self.watch = Watch(lanes, task.x, cyclic=self.cyclic, asks=self.patience == 1)
 
     def go(self, runs: int | None = None) -> Tally:
         """Run everything, or the first ``runs`` of each sample at most; called again, it goes on from there.
@@ -159,7 +165,7 @@ class Pool(Feed, StepSize):
 
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Feed`."""
-        self.doomed = False  # every cancelled row leaves at once
+        self.doomed = False  # every cancelled row leaves at the next look, and this is one
         # A row that ended before its step was evaluated once more than it moved.
         self.made[ended.job] = ended.clock + (status != Status.FINISHED)
         gone = self.cancelled[ended.job]

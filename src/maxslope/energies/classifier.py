@@ -152,6 +152,15 @@ class PerRow:
 
     criteria: Sequence[Criterion]
     choice: Tensor
+    _known: dict[tuple[int, int], list[Tensor]] = field(default_factory=dict, init=False, repr=False)
+
+    def groups(self, rows: slice) -> list[Tensor]:
+        """The places within ``rows`` that use each criterion; the device is asked once."""
+        key = (rows.start, rows.stop)
+        if key not in self._known:
+            choice = self.choice[rows]
+            self._known[key] = [(choice == j).nonzero().squeeze(1) for j in range(len(self.criteria))]
+        return self._known[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,10 +243,8 @@ def _apply(criterion: Criterion | PerRow, rows: slice, logits: Tensor, labels: T
     """The criterion of some rows; where criteria differ, each sees only its own rows."""
     if not isinstance(criterion, PerRow):
         return criterion(logits, labels, rivals)
-    choice = criterion.choice[rows]
     loss = logits.new_zeros(logits.shape[0])
-    for j, one in enumerate(criterion.criteria):
-        index = (choice == j).nonzero().squeeze(1)
+    for one, index in zip(criterion.criteria, criterion.groups(rows), strict=True):
         if index.numel():
             loss = loss.index_copy(0, index, one(logits[index], labels[index], rivals[index]))
     return loss

@@ -77,7 +77,15 @@ class Rows(NamedTuple):
 
 
 class Feed(ABC):
-    """Where the loop gets its rows, their problems and their limits from, and where it hands them back."""
+    """Where the loop gets its rows, their problems and their limits from, and where it hands them back.
+
+    Attributes:
+        patience: steps after which the loop asks the device which rows ended, at most. 1 asks after every step, which
+            makes a GPU wait for its processor; where it is more, rows that ended stand still until then, and
+            ``observe`` sees them again where they are.
+    """
+
+    patience: int = 1
 
     @abstractmethod
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
@@ -116,16 +124,17 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
     while True:
         arrived = feed.admit(room - _live(rows, gaps))
         if arrived is not None or gaps is not None:
+            unseen = known if gaps is None else None
             rows, gaps, known = _refill(rows, gaps, arrived, scheme), None, None
-        if rows is None:
+            if rows is not None:
+                known = _Known(feed, rows, unseen)
+        if rows is None or known is None:
             return
-        if known is None:
-            known = _Known(feed, rows)
         evaluation = known.energy.evaluate(rows.x)
         enough = feed.observe(rows, evaluation, known.domain)
         moved = _step(rows, evaluation, scheme, known)
         known.left -= 1
-        calm = enough is None and _nothing_happened(evaluation, stop)
+        calm = enough is None and feed.patience == 1 and _nothing_happened(evaluation, stop)
         if calm and known.left > 0:
             rows = moved
             continue
@@ -133,28 +142,17 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
             feed.report(moved, torch.full_like(rows.job, int(Status.FINISHED)))
             rows, gaps, known = None, None, None
             continue
-        status = torch.zeros_like(rows.job) if calm else ended(evaluation, stop)
-        if enough is not None:
-            status = torch.where(enough & (status == Status.RUNNING), int(Status.STOPPED), status)
-        early = status != Status.RUNNING
-        late = (moved.clock >= known.most) | (moved.time >= known.end)
-        status = torch.where(~early & late, int(Status.FINISHED), status)
-        leave = status != Status.RUNNING
+        rows = known.settle(rows, moved, None if calm else ended(evaluation, stop), enough)
+        if known.unseen < feed.patience and known.left > 0:
+            continue
+        known.unseen, leave = 0, known.status != Status.RUNNING
         if bool(leave.any()):
             gaps = leave.nonzero().squeeze(1)
-            feed.report(_where_they_ended(rows, moved, gaps, early[gaps]), status[gaps])
-        rows = moved
+            feed.report(rows.take(gaps), known.status[gaps])
 
 
 def _live(rows: Rows | None, gaps: Tensor | None) -> int:
     return 0 if rows is None else rows.job.shape[0] - (0 if gaps is None else gaps.shape[0])
-
-
-def _where_they_ended(rows: Rows, moved: Rows, at: Tensor, early: Tensor) -> Rows:
-    """The rows ``at``: before the step where they ended early, after it elsewhere; memory is that after the step."""
-    before, after = rows.take(at), moved.take(at)
-    x, clock, time = (choose(early, b, a) for b, a in zip(before[1:4], after[1:4], strict=True))
-    return Rows(after.job, x, clock, time, after.memory)
 
 
 def _refill(
@@ -190,14 +188,49 @@ class _Known:
         endless: whether no row ends at a time.
         left: steps in which no row ends by its limit; 0 where that is not known beforehand.
         together: whether every row ends by its limit where the first one does.
+        status: of each row, ``[rows]``; what it is once it is not running.
+        unseen: steps since the device was asked for it.
+
+    Args:
+        feed: of the loop.
+        rows: under way.
+        before: what was known of the first of them, if the device was not asked since.
     """
 
-    def __init__(self, feed: Feed, rows: Rows) -> None:
+    def __init__(self, feed: Feed, rows: Rows, before: _Known | None = None) -> None:
         self.energy, self.domain = feed.problem(rows.job)
         self.most, self.end = feed.limit(rows.job)
         self.endless = bool(self.end.isposinf().all())
         first, last = (self.most - rows.clock).aminmax() if self.endless else (0, 1)
         self.left, self.together = int(first), int(first) == int(last)
+        self.status, self.unseen = torch.zeros_like(rows.job), 0
+        if before is not None and before.unseen:
+            self.status[: before.status.shape[0]], self.unseen = before.status, before.unseen
+
+    def settle(self, rows: Rows, moved: Rows, event: Tensor | None, enough: Tensor | None) -> Rows:
+        """Note who ends with this step, and return where everyone is then.
+
+        Rows that end early stay where they were before the step, those that are at their limit where they are after
+        it, those that ended before where they ended.
+
+        Args:
+            rows: before the step.
+            moved: after it.
+            event: what :func:`ended` says of the evaluation before it; None if no row ends so.
+            enough: what the feed says.
+        """
+        running = self.status == Status.RUNNING
+        status = self.status if event is None else torch.where(running, event, self.status)
+        if enough is not None:
+            status = torch.where(enough & (status == Status.RUNNING), int(Status.STOPPED), status)
+        goes = status == Status.RUNNING
+        late = (moved.clock >= self.most) | (moved.time >= self.end)
+        self.status, self.unseen = torch.where(goes & late, int(Status.FINISHED), status), self.unseen + 1
+        if event is None and enough is None and self.unseen == 1:
+            return moved
+        x, clock, time = (choose(goes, b, a) for a, b in zip(rows[1:4], moved[1:4], strict=True))
+        memory = tuple(choose(running, b, a) for a, b in zip(rows.memory, moved.memory, strict=True))
+        return Rows(rows.job, x, clock, time, memory)
 
 
 def _enter(job: Tensor, x: Tensor, scheme: Scheme) -> Rows:
