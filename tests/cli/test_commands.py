@@ -262,6 +262,8 @@ def test_an_interruption_without_a_folder(place: Path, monkeypatch: pytest.Monke
         (["evaluate", "--resume", "run", "--out", "b"], 2, "holds no run"),
         (["evaluate", "--resume", "run", "--config", "x.toml"], 2, "leave --config away"),
         (["evaluate", "--config", "none.toml"], 2, "cannot be read"),
+        (["evaluate", *OWN, "--eps", "8", "--out", "a"], 2, "8/255 if pixels are meant"),
+        (["train", "--eps", "8"], 2, "8/255 if pixels are meant"),
         (["evaluate", *OWN, "--eps", "0.1", "--size", "big"], 2, "--size is a number of pixels"),
         (["evaluate", *OWN[2:], "--model", "evil.pt", "--eps", "0.1"], 2, "is a pickle"),
         (["evaluate", *OWN[2:], "--model", "nets.py:crashes", "--eps", "0.1"], 1, "RuntimeError"),

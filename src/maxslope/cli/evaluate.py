@@ -133,12 +133,11 @@ def _run(
 def _budget(s: Settings) -> Any:
     """From a box to the budget; words are checked before anything is loaded."""
     from maxslope.cli import names
-    from maxslope.sets import Budget
 
     if s.eps is None and DEFAULT not in (s.model, s.data):
         raise ValueError("--eps is needed for a model of yours: the radius in the units of the inputs, such as 8/255.")
     checked = names.budget(s.norm, s.eps)
-    return lambda box: Budget(checked.norm, checked.eps, box)
+    return lambda box: names.inside(checked, box)
 
 
 def _level(s: Settings) -> Any:

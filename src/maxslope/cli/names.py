@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +37,24 @@ def budget(word: str, eps: str | None) -> Budget:
     if radius is None:
         raise ValueError(f"--eps is needed for the norm {word!r}; there is no default.")
     return Budget(space, radius)
+
+
+def inside(chosen: Budget, box: tuple[float, float] | None) -> Budget:
+    """Return the budget in a box; an l_inf radius beyond the width of the box is hardly meant.
+
+    >>> str(inside(budget("linf", "8/255"), (0.0, 1.0)))
+    'l_inf 0.03137'
+    """
+    from maxslope.sets import Budget
+    from maxslope.spaces import Lp
+
+    eps = float(chosen.eps)
+    if box is not None and chosen.norm == Lp(math.inf) and eps > box[1] - box[0]:
+        raise ValueError(
+            f"--eps {eps:g} is more than the whole box from {box[0]:g} to {box[1]:g}; write {eps:g}/255 if pixels are "
+            "meant, or give the box of your inputs."
+        )
+    return Budget(chosen.norm, chosen.eps, box)
 
 
 _DEFAULT_EPS = {float("inf"): 0.3, 2.0: 2.0, 1.0: 10.0}

@@ -53,7 +53,7 @@ def train(
     from maxslope.report.training import draw_history
     from maxslope.training import Check, Checkpoint, Plan, fit, processes
 
-    budget = names.budget(norm, eps)
+    budget = names.inside(names.budget(norm, eps), (0.0, 1.0))
     x, y, held_x, held_y = _data(data, seed)
     network = _network(x, int(y.max()) + 1, seed)
     warmup = int(0.3 * epochs * (len(x) // batch_size))
