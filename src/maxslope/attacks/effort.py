@@ -67,7 +67,7 @@ class Effort:
     @classmethod
     def exhaustive(cls) -> Effort:
         """Return a last answer: hundreds of gradients a sample, thousands where it nearly falls; risk 0.00001."""
-        return cls(portfolio(more=100), "exhaustive", Rule(1e-5), rescue=3000, depth=400, candidates=9)
+        return cls(portfolio(more=200), "exhaustive", Rule(1e-5), rescue=3000, depth=400, candidates=9)
 
     @property
     def opening(self) -> int:
@@ -145,8 +145,11 @@ def _hops(count: int) -> tuple[Recipe, ...]:
 def _hop(steps: int, k: int) -> Recipe:
     """A hop of a basin-hopping search: from the best point, with a share of its coordinates drawn anew.
 
-    One in three draws next to nothing and takes short steps: it ends the descent that longer steps left undone.
+    One in six draws next to nothing and takes short steps; one in six draws nothing, and takes very short ones: on a
+    network of many kinks they end the descent that longer ones leave undone.
     """
+    if k % 6 == 3:
+        return _run(steps, 0.005, Best(), _M)
     share, first = ((0.02, 0.1), (0.1, 0.25), (0.3, 0.5))[k % 3]
     return _run(steps, first, Mixed(Best(), Uniform(), share), (_M, _CE, _PM)[(k + k // 3) % 3])
 
