@@ -11,6 +11,7 @@ from torch import Tensor
 from maxslope import _random
 from maxslope._rows import choose, select
 from maxslope._status import Status
+from maxslope.attacks._targets import nearest_first
 from maxslope.attacks._watch import Watch
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
@@ -310,8 +311,8 @@ class Pool(Feed, StepSize):
     def _rank(self, sample: Tensor, run: Tensor) -> None:
         """Rank the wrong classes of samples that need it at the clean point: one forward pass each for the logits.
 
-        The pass, and those of :meth:`_nearest`, belong to the sample's first run that fixes a rival, and are counted
-        when that run is settled.
+        The pass, and those of :func:`nearest_first`, belong to the sample's first run that fixes a rival, and are
+        counted when that run is settled.
         """
         missing = sample[(self.rival[run] > 0) & ~self.known[sample]].tolist()
         if self.task.targeted or not missing:
@@ -322,25 +323,10 @@ class Pool(Feed, StepSize):
         z = z.scatter(1, self.task.labels[wanted][:, None], -torch.inf)
         order = z.argsort(dim=1, descending=True, stable=True)[:, :-1]
         if self.candidates:
-            order = self._nearest(wanted, order)
+            order = nearest_first(self.task, self.tally, wanted, order, self.candidates)
         if self.ranked is None:
             self.ranked = order.new_zeros(self.task.x.shape[0], order.shape[1])
         self.ranked[wanted], self.known[wanted] = order, True
-
-    def _nearest(self, wanted: Tensor, order: Tensor) -> Tensor:
-        """Order the first classes by (z_y - z_k) / |grad (z_y - z_k)|_*, how far they are to first order.
-
-        Source: Melamed, Yehudai and Shamir, MALT (arXiv:2407.02240), who rank targets so.
-        """
-        task, count = self.task, min(self.candidates, order.shape[1])
-        far = []
-        for k in range(count):
-            e = task.energy(wanted, Margin(), order[:, k]).evaluate(task.x[wanted])
-            size = task.budget.norm.dual_norm(e.gradient)
-            far.append(torch.where(size > 0, e.value / size, torch.inf))
-        self.tally.execute(wanted.numel(), task.network.tile, count, count)
-        nearest = torch.stack(far, 1).argsort(dim=1, stable=True)
-        return torch.cat([order[:, :count].gather(1, nearest), order[:, count:]], 1)
 
 
 def _settled_before(runs: Sequence[Recipe]) -> list[int]:
