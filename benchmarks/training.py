@@ -332,7 +332,7 @@ def overhead(data: Data, network: Network, options: argparse.Namespace) -> None:
         if own:
             fit(network(0), part, house(), Plan(epochs=1, batch_size=BATCH))
         else:
-            by_hand(lambda net, x, y, _: hand(net, x, y), part, network, 1, 0)
+            by_hand(lambda net, x, y, _: hand(net, x, y), part, network, 1, 0, RATE)
         return time.process_time() - begin
 
     report(f"a step, {network.__name__}, {steps} inner steps", stepping(hand), stepping(house()), 10 * options.repeats)
