@@ -161,11 +161,15 @@ def test_the_rescue_is_decided_once_for_all(tmp_path: Path) -> None:
     same(run(None, model=net, effort=effort, part=24), whole)
 
 
-def test_an_early_rescue_is_decided_once_for_all(tmp_path: Path) -> None:
-    """The first part makes the first runs alone, and so do the others, also after an interruption."""
+@pytest.mark.parametrize("hops", [0, 9])
+def test_an_early_rescue_is_decided_once_for_all(hops: int, tmp_path: Path) -> None:
+    """The first part makes the first runs alone, and so do the others, also after an interruption.
+
+    Without runs that look back the first ones are all there are, and the rescue is the early one all the same.
+    """
     net, (x, y) = default_network(), default_data()
     descent = Recipe("descent", 12, 2.0, 0.0, scheme=SemiImplicit)
-    effort = Effort((descent, *(replace(descent, start=Best()),) * 9), rescue=20, depth=5)
+    effort = Effort((descent, *(replace(descent, start=Best()),) * hops), rescue=20, depth=5)
     options: dict[str, Any] = dict(effort=effort, part=20)
     whole = evaluate(net, (x[:40], y[:40]), ms.L2(2.0), out=tmp_path / "a", **options)
     assert whole.effort == effort.rescued(early=True)

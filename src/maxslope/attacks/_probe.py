@@ -105,7 +105,7 @@ class Probe:
         long: whether the attack spent at least 10 gradients, or stopped where there was none.
         points: the best point the probes met, ``[m, *shape]``.
         margins: the margin there.
-        forward: passes of the probes, ``[n]``.
+        forward: passes of the probes, ``[n]``, without those of ``beyond``, which counts its own.
         backward: likewise.
     """
 
@@ -113,8 +113,8 @@ class Probe:
 
     def __init__(self, task: Task, tally: Found, beyond: Beyond | None = None) -> None:
         self.task, self.tally, self.beyond = task, tally, beyond or Beyond(task)
-        self.forward = self.beyond.forward.clone()
-        self.backward = self.beyond.backward.clone()
+        self.forward = torch.zeros_like(tally.backward)
+        self.backward = torch.zeros_like(tally.backward)
         self.rows = probed(task, tally)
         self.some = _part(task, torch.ones_like(tally.broken), 2 * _MOST)
         self.x, self.domain = task.x[self.rows], task.domain.take(self.rows)
@@ -234,10 +234,7 @@ class Probe:
 
     def outside(self) -> Tensor:
         """Whether the boundary, followed from outside the budget, leads to an error inside it; two short ways."""
-        before = self.beyond.forward.clone(), self.beyond.backward.clone()
         broken = self.beyond.look(self.rows)
-        self.forward += self.beyond.forward - before[0]
-        self.backward += self.beyond.backward - before[1]
         self.points = choose(broken, self.beyond.points[self.rows], self.points)
         margins = torch.minimum(self.beyond.margins[self.rows], self.margins)
         self.margins = torch.where(broken, margins, self.margins)

@@ -104,7 +104,8 @@ def indicators(task: Task, tally: Found, *, gradients: bool = True, beyond: Beyo
         asked += [_vanishing, _saturated, _disagreement, _open_gap, _random_steps, _transfer, _outside]
     fired = [found for ask in asked if (found := ask(probe)) is not None]
     fired.sort(key=lambda one: -one.severity)
-    return Findings(tuple(fired), probe.rows, probe.points, probe.margins, probe.forward, probe.backward)
+    forward, backward = probe.forward + probe.beyond.forward, probe.backward + probe.beyond.backward
+    return Findings(tuple(fired), probe.rows, probe.points, probe.margins, forward, backward)
 
 
 def misled(task: Task, tally: Found, beyond: Beyond) -> bool:

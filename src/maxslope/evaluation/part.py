@@ -178,7 +178,7 @@ def _with(part: Part, orders: Orders, result: AttackResult) -> Part:
         part,
         executed=executed,
         rescued=result.effort is not orders.effort,
-        early=len(result.effort.runs) < len(orders.effort.runs),
+        early=result.effort == orders.effort.rescued(early=True),
         said=tuple(f"{i.name}: {i.sentence}" for i in findings.indicators),
         probes=(int(findings.forward.sum()), int(findings.backward.sum())),
     )
