@@ -24,14 +24,24 @@ def warn(message: str) -> None:
     warnings.warn(message, MaxslopeWarning, stacklevel=4)
 
 
-def logits(out: Any, rows: int) -> None:
-    """Raise unless ``out`` has one row of logits per point."""
+def outputs(out: Any, rows: int) -> None:
+    """Raise unless ``out`` is a tensor with one row per point."""
     if not isinstance(out, Tensor):
         raise TypeError(
             f"A model returns a tensor of logits [rows, classes], got {type(out).__name__}; wrap it: "
             "lambda x: model(x).logits, or model(x)[0]."
         )
-    if out.ndim not in (1, 2) or out.shape[0] != rows:
+    if out.ndim < 1 or out.shape[0] != rows:
+        raise ValueError(
+            f"A model returns logits [rows, classes] (or [rows] for one-output binary models), got "
+            f"{tuple(out.shape)} for {rows} rows; reduce other axes (or segment rows) in a wrapper."
+        )
+
+
+def logits(out: Any, rows: int) -> None:
+    """Raise unless ``out`` has one row of logits per point."""
+    outputs(out, rows)
+    if out.ndim not in (1, 2):
         raise ValueError(
             f"A model returns logits [rows, classes] (or [rows] for one-output binary models), got "
             f"{tuple(out.shape)} for {rows} rows; reduce other axes (or segment rows) in a wrapper."
