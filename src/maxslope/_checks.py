@@ -156,9 +156,8 @@ def labels(y: Any, x: Tensor, name: str = "Labels") -> Tensor:
     numbers: Tensor = y.to(torch.int64)
     least = int(numbers.min())
     if least < 0:
-        raise ValueError(
-            f"{name} are class numbers >= 0, got a smallest value of {least}; {_labels.below_zero(numbers)}."
-        )
+        way = _labels.below_zero(numbers)
+        raise ValueError(f"{name} are class numbers >= 0, got a smallest value of {least}; {way}.")
     return numbers.to(x.device)
 
 

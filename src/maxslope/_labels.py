@@ -30,6 +30,7 @@ def not_a_tensor(y: Any) -> str:
 def other_shape(y: Tensor, rows: int) -> str:
     """Return what to do with labels of another shape than ``[rows]``.
 
+    >>> import torch
     >>> other_shape(torch.tensor([[0], [2]]), 2)
     'a column or row of class numbers becomes [2] by y.flatten()'
     """
@@ -61,6 +62,7 @@ def _one_axis_more(y: Tensor) -> str:
 def other_numbers(y: Tensor) -> str:
     """Return what to do with labels ``[rows]`` that are no integers.
 
+    >>> import torch
     >>> other_numbers(torch.tensor([0.5, 1.7]))
     'real numbers that a model is to meet are given with goal=ms.goals.Beyond(tolerance)'
     """
@@ -74,6 +76,7 @@ def other_numbers(y: Tensor) -> str:
 def below_zero(y: Tensor) -> str:
     """Return what to do with integer labels ``[rows]`` some of which are negative.
 
+    >>> import torch
     >>> below_zero(torch.tensor([-1, 1, 1]))
     'labels -1 and 1 become class numbers by (y + 1) // 2'
     """
