@@ -1,0 +1,348 @@
+"""What a few calls of a model tell: whether a row's output depends on its company, on chance, or is a probability."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from maxslope import _checks
+
+_ROUNDING = 1e-3  # a change of outputs, relative to their size, that may be rounding
+_LOW = 0.05  # likewise where half precision is seen
+_HIDDEN = 0.01  # likewise where it may be hidden in the model
+_MATTERS = 0.05  # a change of outputs, relative to how they differ between samples, that makes verdicts untrue
+_AT_ONCE = 1024  # rows that may be tried in one call when a call of a tile's rows fails
+
+# Steps of autograd that move, cut, cast or clamp numbers, without making others of them.
+_SAME_NUMBERS = {
+    "Alias", "AsStrided", "Clamp", "ClampMax", "ClampMin", "Clone", "Flatten", "Index", "Permute", "Reshape",
+    "ReshapeAlias", "Select", "Slice", "Squeeze", "T", "ToCopy", "Transpose", "UnsafeView", "Unsqueeze", "View",
+}  # fmt: skip
+
+Context = tuple[Tensor, ...]
+Rows = Tensor  # int64, which of the points stand in a call, place by place
+
+
+class Guarded(Protocol):
+    """What is asked of a :class:`maxslope.energies.Network`."""
+
+    @property
+    def model(self) -> Callable[..., Any]:
+        """The model."""
+
+    @property
+    def tile(self) -> int | None:
+        """Rows per call."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What was found."""
+
+    def raw(self, x: Tensor, context: Context = ()) -> Tensor:
+        """One call."""
+
+    def outputs(self, x: Tensor, context: Context = ()) -> Tensor:
+        """One call, in the dtype of the search."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Some rows of the points, to be shown to the model in this and that company."""
+
+    network: Guarded
+    x: Tensor
+    context: Context
+
+    def ask(self, rows: Rows) -> Tensor:
+        """The outputs ``[places, numbers]`` of a call with the given rows, in float64."""
+        out = self.network.outputs(self.x[rows], tuple(t[rows] for t in self.context))
+        return out.detach().double().reshape(rows.shape[0], -1)
+
+
+def inspect(network: Guarded, x: Tensor, context: Context, *, logits: bool) -> None:
+    """See :meth:`maxslope.energies.Network.inspect`."""
+    size = network.tile or x.shape[0]
+    shown = min(size, x.shape[0])
+    chosen = torch.arange(shown, device=x.device) * x.shape[0] // shown  # from all over a sorted data set
+    rows = _Rows(network, x, context)
+    standard = chosen[torch.arange(size, device=x.device).clamp_max(shown - 1)]
+    try:
+        first = rows.ask(standard)
+    except Exception as error:
+        _works_on_all(network, x, context, size, error)
+        error.add_note(f"This was the first call of the model, of {size} rows; tensors with rows go along as context.")
+        raise
+    _company(rows, standard, shown, first)
+    if logits:
+        _probabilities(rows, standard, first[:shown])
+
+
+def _works_on_all(network: Guarded, x: Tensor, context: Context, size: int, error: Exception) -> None:
+    """Raise if the failure of a call of ``size`` rows is one of its number of rows."""
+    count = x.shape[0]
+    if count == size or count > _AT_ONCE:
+        return
+    try:
+        network.raw(x, context)
+    except Exception:
+        return
+    raise ValueError(
+        f"The model works on all {count} rows, but fails on a call of {size} ({type(error).__name__}: "
+        f"{str(error)[:200]}). It is called with batch_size rows at a time. Tensors that belong to the rows (a second "
+        "input, lengths, masks) go along as context=(...), and are moved with them; a model made for calls of one size "
+        f"takes batch_size={count}."
+    ) from error
+
+
+# --- company and chance -----------------------------------------------------------------------------------------------
+
+
+def _company(rows: _Rows, standard: Rows, shown: int, first: Tensor) -> None:
+    """Compare the rows of a first call with the same rows in other places and company."""
+    size, places = standard.shape[0], torch.arange(standard.shape[0], device=standard.device)
+    scale, other = _Scale.of(first), places
+    worst = scale.apart(
+        first if size > 1 else rows.ask(standard), first[places.clamp_max(shown - 1)]
+    )  # padding: copies
+    half = -(-shown // 2)
+    for begin, count in ((0, half), (half, shown - half)) if shown > 1 else ():
+        if worst.untrue(_LOW):
+            break
+        # Half of the rows, each several times: what is common to all (a mean, a largest value) is another one.
+        other = begin + (places + 1) % count
+        worst = worst.or_more(scale.apart(rows.ask(standard[other]), first[other]))
+    if worst.by_size <= _ROUNDING and shown < size:
+        other = places[:shown]
+        worst = _without_padding(rows, standard[:shown], scale, first[:shown])
+    if worst.by_size <= _ROUNDING:
+        return
+    again = scale.apart(rows.ask(standard), first)
+    if again.by_size > 0.1 * worst.by_size:
+        _random(rows, again)
+        return
+    low = _low(rows, standard)
+    if worst.untrue(_LOW if low else _HIDDEN):
+        raise ValueError(_dependent(rows, standard, other, worst))
+    if not low:
+        _note(
+            rows.network,
+            f"A row's outputs change {worst} with the rows beside it: low precision inside the model, or rows that "
+            "depend on each other a little; verdicts near the boundary may depend on the call.",
+        )
+
+
+def _without_padding(rows: _Rows, chosen: Rows, scale: _Scale, first: Tensor) -> _Apart:
+    """How far outputs are from those of a call with no padding, as the caller would make it; 0 where that fails."""
+    try:
+        return scale.apart(rows.ask(chosen), first)
+    except Exception:  # a model made for calls of one size
+        return _Apart(0.0, 0.0)
+
+
+class _Apart(NamedTuple):
+    """How far two answers to the same rows are apart, relative to the size of outputs and to their differences."""
+
+    by_size: float
+    by_spread: float
+
+    def untrue(self, rounding: float) -> bool:
+        """Whether verdicts would be untrue."""
+        return self.by_size > rounding and self.by_spread > _MATTERS
+
+    def or_more(self, other: _Apart) -> _Apart:
+        """The larger of both."""
+        return _Apart(max(self.by_size, other.by_size), max(self.by_spread, other.by_spread))
+
+    def __str__(self) -> str:
+        return f"by up to {self.by_size:.2g} of their size" if math.isfinite(self.by_size) else "to or from NaN"
+
+
+@dataclass(frozen=True, eq=False)
+class _Scale:
+    """What differences of outputs ``[places, numbers]`` are compared with, a number for each column.
+
+    A column that is almost constant has the scale of a usual one; one that is huge (-1e9 for a class that is excluded)
+    does not hide the others.
+    """
+
+    size: Tensor
+    spread: Tensor
+
+    @classmethod
+    def of(cls, out: Tensor) -> _Scale:
+        """The scale of outputs; of a single row, or of equal ones, nothing but the size is known."""
+        known = torch.where(out.isfinite(), out, 0)
+        size, spread = _usual(known.abs().amax(0)), _usual(known.amax(0) - known.amin(0))
+        return cls(size, torch.where(spread > 1e-4 * size, spread, size))
+
+    def apart(self, now: Tensor, then: Tensor) -> _Apart:
+        """Compare two answers to the same rows."""
+        same = (now == then) | (now.isnan() & then.isnan())
+        gap = torch.where(same, 0, (now - then).abs().nan_to_num(nan=torch.inf, posinf=torch.inf)).amax(0)
+        return _Apart(float((gap / self.size).amax()), float((gap / self.spread).amax()))
+
+
+def _usual(of_columns: Tensor) -> Tensor:
+    return of_columns.maximum(of_columns.median()).clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _low(rows: _Rows, standard: Rows) -> bool:
+    """Whether points or outputs are in a precision in which rounding alone may be seen."""
+    part, context = rows.x[standard], tuple(t[standard] for t in rows.context)
+    return min(torch.finfo(t.dtype).bits for t in (part, rows.network.raw(part, context))) < 32
+
+
+def _random(rows: _Rows, apart: _Apart) -> None:
+    """Note a model that answers the same call in two ways."""
+    model = rows.network.model
+    if isinstance(model, nn.Module) and any(m.training for m in model.modules()):
+        raise ValueError(
+            f"The model is in training mode, and the outputs of two identical calls differ {apart}; call model.eval() "
+            "first."
+        )
+    _note(
+        rows.network,
+        f"The model is random, or changes its own state: the outputs of two identical calls differ {apart}. A verdict "
+        "on it is one draw; ms.Randomized(model, draws=8, votes=64) averages gradients over draws and takes votes.",
+    )
+
+
+def _dependent(rows: _Rows, standard: Rows, other: Rows, worst: _Apart) -> str:
+    found = _culprit(rows, standard, other)
+    where = f", first in {found}" if found else ""
+    return (
+        f"A row's output depends on the rows beside it, or on its place among them{where}: the outputs of the same "
+        f"samples change {worst} in another call. A verdict on a sample would be one on its company. Statistics of the "
+        "batch in evaluation mode: use running ones (track_running_stats=True). A function that holds a tensor with a "
+        "row for each sample: hand it over as context=(...), which is moved with the rows. Otherwise batch_size=1 asks "
+        "the model about each sample by itself."
+    )
+
+
+def _note(network: Guarded, sentence: str) -> None:
+    network.notes.append(sentence)
+    _checks.warn(sentence)
+
+
+# --- which layer ------------------------------------------------------------------------------------------------------
+
+
+def _culprit(rows: _Rows, standard: Rows, other: Rows) -> str:
+    """The name of the innermost module that sees equal rows and returns different ones; '' where none is found."""
+    try:
+        then, now = (_trace(rows, call) for call in (standard, standard[other]))
+    except Exception:  # compiled and scripted modules may take no hooks
+        return ""
+    if len(then) != len(now):
+        return ""
+    for (name, before, after), (_, before_now, after_now) in zip(then, now, strict=True):
+        if _equal(before, before_now, other) and not _equal(after, after_now, other):
+            return name
+    return ""
+
+
+Seen = tuple[str, list[Tensor], list[Tensor]]  # a module, marks of the rows it saw, and of those it returned
+
+
+def _trace(rows: _Rows, call: Rows) -> list[Seen]:
+    """What goes in and out of each module, in the order in which they end; nothing is left on them."""
+    seen: list[Seen] = []
+    open_: list[list[Tensor]] = []  # what the modules under way saw, the innermost last
+    size = call.shape[0]
+
+    def enter(_: nn.Module, args: Any) -> None:
+        open_.append(_marks(args, size))
+
+    def leave(label: str) -> Callable[[nn.Module, Any, Any], None]:
+        return lambda _module, _args, out: seen.append((label, open_.pop(), _marks(out, size)))
+
+    with ExitStack() as stack:
+        for name, module in _modules(rows.network.model):
+            label = f"{name} ({type(module).__name__})" if name else type(module).__name__
+            stack.callback(module.register_forward_pre_hook(enter).remove)
+            stack.callback(module.register_forward_hook(leave(label)).remove)
+        rows.ask(call)
+    return seen
+
+
+def _modules(model: Any) -> Iterator[tuple[str, nn.Module]]:
+    """The modules in a model, with names; for a function, those it holds."""
+    if isinstance(model, nn.Module):
+        yield from model.named_modules()
+        return
+    function = getattr(model, "func", model)
+    held: dict[str, Any] = {"": getattr(function, "__self__", None)}
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    if code is not None:
+        cells = getattr(function, "__closure__", None) or ()
+        held |= {name: cell.cell_contents for name, cell in zip(code.co_freevars, cells, strict=True)}
+        known = getattr(function, "__globals__", {})
+        held |= {name: known[name] for name in code.co_names if name in known}
+    for name, value in held.items():
+        if isinstance(value, nn.Module):
+            yield from value.named_modules(prefix=name)
+
+
+def _marks(value: Any, size: int) -> list[Tensor]:
+    """Four numbers for each row of each tensor in ``value``, ``[size, 4]``: enough to tell rows apart."""
+    if isinstance(value, tuple | list):
+        return [mark for part in value for mark in _marks(part, size)]
+    if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[0] != size or not value.numel():
+        return []
+    flat = value.detach().double().reshape(size, -1)
+    return [torch.stack([flat.sum(1), flat.abs().sum(1), flat.amax(1), flat.amin(1)], 1)]
+
+
+def _equal(then: list[Tensor], now: list[Tensor], other: Rows) -> bool:
+    return len(then) == len(now) and all(
+        _Scale.of(a).apart(b, a[other]).by_size <= _ROUNDING for a, b in zip(then, now, strict=True)
+    )
+
+
+# --- probabilities ----------------------------------------------------------------------------------------------------
+
+
+def _probabilities(rows: _Rows, standard: Rows, out: Tensor) -> None:
+    """Refuse a probability in one column, note those in many."""
+    if not bool(out.isfinite().all()) or not bool(((out >= 0) & (out <= 1)).all()):
+        return
+    if out.shape[1] > 1:
+        if out.shape[0] > 1 and _checks.sum_to_one(out):
+            _note(rows.network, _checks.PROBABILITIES)
+        return
+    if _ends_in_a_probability(rows, standard):
+        raise ValueError(
+            f"The model's only output is a probability (from a sigmoid or softmax, {float(out.min()):.3g} to "
+            f"{float(out.max()):.3g}), but is taken for a logit: class 1 where it is positive, so everywhere. Remove "
+            "the sigmoid, or wrap the model as lambda x: torch.logit(model(x), eps=1e-6). If these numbers are logits "
+            "all the same: lambda x: 1 * model(x)."
+        )
+    if out.shape[0] > 3 and bool((out != out[0]).any()):
+        _note(
+            rows.network,
+            "The model's only output lies in [0, 1] for all samples seen, as a probability does, but is taken for a "
+            "logit: class 1 where it is positive. If it is a probability, wrap the model as lambda x: "
+            "torch.logit(model(x), eps=1e-6).",
+        )
+
+
+def _ends_in_a_probability(rows: _Rows, standard: Rows) -> bool:
+    """Whether autograd says that the outputs come from a sigmoid or a softmax, and nothing has changed them since."""
+    try:
+        with torch.enable_grad():
+            part = rows.x[standard].detach().requires_grad_()
+            node = rows.network.raw(part, tuple(t[standard] for t in rows.context)).grad_fn
+    except Exception:  # a model that takes no gradients
+        return False
+    while node is not None:
+        kind = type(node).__name__.partition("Backward")[0]
+        if kind in ("Sigmoid", "Softmax"):
+            return True
+        node = node.next_functions[0][0] if kind in _SAME_NUMBERS and node.next_functions else None
+    return False
