@@ -83,6 +83,20 @@ def _unwrapped(out: Any) -> str:
     return "wrap it: lambda x: model(x).logits, or model(x)[0]"
 
 
+def known_failure(error: RuntimeError) -> None:
+    """Raise with the way out if a model failed for a reason that torch states without it."""
+    if "Can't call numpy()" in str(error):
+        raise ValueError(
+            "The model does not depend differentiably on its inputs: it calls numpy, which no gradient passes. Write "
+            "that step in torch, or search without gradients: recipe=ms.recipes.square(1000), and x.detach().numpy() inside."
+        ) from error
+    if "Inference tensors cannot be" in str(error):
+        raise ValueError(
+            "The model holds tensors made in torch.inference_mode(), which autograd cannot use; make them outside, or "
+            "take clones made outside."
+        ) from error
+
+
 def logits(out: Any, rows: int) -> None:
     """Raise unless ``out`` has one row of logits per point."""
     outputs(out, rows)
