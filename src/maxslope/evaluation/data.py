@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
-from maxslope.attacks.task import tile_for
+from maxslope.attacks.question import tile_for
 from maxslope.evaluation._files import digest_of, digest_of_text
 from maxslope.evaluation.part import Job
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from maxslope import _checks
 from maxslope.energies import Criterion, CrossEntropy, Energy, Network
-from maxslope.energies.classifier import Model, as_logits
 from maxslope.energies.divergence import Divergence, divergence
+from maxslope.energies.network import Model
+from maxslope.goals.classes import as_logits
 from maxslope.sets import Budget
 from maxslope.training._loss import InnerLoss, loss_of
 from maxslope.training._modes import bare, inference
@@ -127,7 +128,17 @@ class _Inside:
 
     def network(self, net: Any, y: Tensor) -> Network:
         """Return the model with what must hold of its outputs."""
-        return Network(_answers(net), None, int(y.max()), self.inspected)
+        answers = _answers(net)
+
+        def looked_at(x: Tensor) -> Tensor:
+            out = answers(x)
+            if not self.inspected:
+                self.inspected.append(True)
+                _checks.classes(int(y.max()), out.shape[1])
+                _checks.not_probabilities(out.detach())
+            return out
+
+        return Network(looked_at)
 
     def again(self) -> _Inside:
         """The same without memory, and without a guard."""
@@ -282,7 +293,7 @@ class Trades(_Stateful):
         net = bare(model)
         with inference(net):
             network = self.inside.network(net, y)
-            energy = Divergence(network, network.all_logits(x))
+            energy = Divergence(network, network.all_outputs(x))
             found = self.inside.find(net, energy, x, y, ids)
             self.inside.spent["forward"] += x.shape[0]
         clean, moved = _answers(model)(x), _answers(model)(found.points)
