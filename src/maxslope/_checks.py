@@ -88,7 +88,8 @@ def known_failure(error: RuntimeError) -> None:
     if "Can't call numpy()" in str(error):
         raise ValueError(
             "The model does not depend differentiably on its inputs: it calls numpy, which no gradient passes. Write "
-            "that step in torch, or search without gradients: recipe=ms.recipes.square(1000), and x.detach().numpy() inside."
+            "that step in torch, or search without gradients: x.detach().numpy() inside and "
+            "recipe=ms.recipes.square(1000)."
         ) from error
     if "Inference tensors cannot be" in str(error):
         raise ValueError(

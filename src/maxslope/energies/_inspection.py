@@ -61,11 +61,15 @@ class _Rows:
 
     def ask(self, rows: Rows) -> Tensor:
         """The outputs ``[places, numbers]`` of a call with the given rows, in float64."""
-        out = self.network.outputs(self.x[rows], tuple(t[rows] for t in self.context))
-        return out.detach().double().reshape(rows.shape[0], -1)
+        return _numbers(self.network.outputs(self.x[rows], tuple(t[rows] for t in self.context)))
 
 
-def inspect(network: Guarded, x: Tensor, context: Context, *, logits: bool) -> None:
+def _numbers(out: Tensor) -> Tensor:
+    """Outputs as ``[places, numbers]`` in float64."""
+    return out.detach().double().reshape(out.shape[0], -1)
+
+
+def inspect(network: Guarded, x: Tensor, context: Context, *, logits: bool) -> tuple[Tensor, Rows]:
     """See :meth:`maxslope.energies.Network.inspect`."""
     size = network.tile or x.shape[0]
     shown = min(size, x.shape[0])
@@ -73,14 +77,16 @@ def inspect(network: Guarded, x: Tensor, context: Context, *, logits: bool) -> N
     rows = _Rows(network, x, context)
     standard = chosen[torch.arange(size, device=x.device).clamp_max(shown - 1)]
     try:
-        first = rows.ask(standard)
+        out = network.outputs(x[standard], tuple(t[standard] for t in context))
     except Exception as error:
         _works_on_all(network, x, context, size, error)
         error.add_note(f"This was the first call of the model, of {size} rows; tensors with rows go along as context.")
         raise
+    first = _numbers(out)
     _company(rows, standard, shown, first)
     if logits:
         _probabilities(rows, standard, first[:shown])
+    return out[:shown], chosen
 
 
 def _works_on_all(network: Guarded, x: Tensor, context: Context, size: int, error: Exception) -> None:

@@ -107,7 +107,7 @@ class Network:
         with torch.no_grad():
             return torch.cat([self.outputs(call.x, call.context)[: call.real] for call in self.calls(x, context)])
 
-    def inspect(self, x: Tensor, context: Context = (), *, logits: bool = True) -> None:
+    def inspect(self, x: Tensor, context: Context = (), *, logits: bool = True) -> tuple[Tensor, Tensor]:
         """Find out, with two or three calls, whether the model is what a search assumes.
 
         Rows are shown again in other places and other company. Outputs that change by more than rounding belong to a
@@ -120,6 +120,9 @@ class Network:
             context: what goes with them.
             logits: whether outputs are meant as logits of classes; False leaves probabilities alone.
 
+        Returns:
+            The outputs of some rows of ``x``, ``[k, ...]``, and which rows they are, ``[k]``.
+
         Raises:
             ValueError: if a row's output depends on its company; if the model works on all rows, but not on calls of
                 ``tile`` rows; if its only output is a probability; if it is random and in training mode.
@@ -129,7 +132,7 @@ class Network:
         ValueError: A row's output depends on the rows beside it...
         """
         with torch.no_grad():
-            _inspection.inspect(self, x, context, logits=logits)
+            return _inspection.inspect(self, x, context, logits=logits)
 
 
 def _as_called(modes: ExitStack, x: Tensor) -> None:
