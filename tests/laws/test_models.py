@@ -345,10 +345,10 @@ KINDS = {
     "in place further on": Kind(lambda: lambda z: NET(z).mul_(2).add_(1)),
     "in place relu": Kind(lambda: nn.Sequential(nn.ReLU(inplace=True), Linear()).eval()),
     "half logits": Kind(lambda: lambda z: NET(z).half()),
-    "bfloat16 logits": Kind(lambda: lambda z: NET(z).bfloat16(), slack=0.01),
+    "bfloat16 logits": Kind(lambda: lambda z: NET(z).bfloat16(), slack=0.05),
     "double logits": Kind(lambda: lambda z: NET(z).double()),
     "double inside": Kind(lambda: lambda z: copy.deepcopy(NET).double()(z.double())),
-    "autocast inside": Kind(lambda: autocast, slack=0.01),
+    "autocast inside": Kind(lambda: autocast, slack=0.05),
     "a column of logits": Kind(lambda: lambda z: difference(z)[:, None]),
     "logits without an axis": Kind(lambda: difference),
     "a call of 16 or more": Kind(lambda: at_least(16), skips=(by_risk,)),
@@ -403,7 +403,7 @@ KINDS = {
     "sparse": Kind(lambda: lambda z: NET(z).to_sparse(), words=("sparse", "to_dense")),
     "another number of rows": Kind(lambda: lambda z: NET(z)[None], words=("[rows, classes]", "rows")),
     "a scalar": Kind(lambda: lambda z: NET(z).sum(), words=("[rows, classes]", "()")),
-    "no classes": Kind(lambda: lambda z: NET(z)[:, :0], words=("at least one", "(16, 0)"), spared=(by_risk,)),
+    "no classes": Kind(lambda: lambda z: NET(z)[:, :0], words=("at least one", ", 0)")),
     "a sigmoid": Kind(lambda: lambda z: difference(z)[:, None].sigmoid(), words=("probability", "torch.logit")),
     "a softmax of one column": Kind(lambda: lambda z: NET(z).softmax(1)[:, 1], words=("probability", "torch.logit")),
     # refused: company
@@ -539,7 +539,7 @@ def test_the_mode_of_the_caller_does_not_matter(mode: str, verb: Verb) -> None:
     model = Linear()
     with MODES[mode]():
         said = verb(model, X.clone(), Y.clone())
-    right(said, BROKEN, NORMS, NOBODY, 0.01)
+    right(said, BROKEN, NORMS, NOBODY, 0.05 if mode == "autocast" else 0.0)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -597,7 +597,7 @@ def test_looking_at_a_model_costs_little_and_is_counted(rows: int, tile: int | N
 def test_company_is_noticed_in_every_number_of_rows(rows: int, tile: int | None) -> None:
     dependent = {
         "mean": lambda z: NET(z) - NET(z).mean(0),
-        "largest": lambda z: NET(z - z.max()),
+        "largest": lambda z: NET(z) / NET(z).abs().max(),
         "place": lambda z: NET(z) + BESIDE[: z.shape[0]],
         "excluded": lambda z: torch.cat([NET(z) - NET(z).mean(0), torch.full((z.shape[0], 1), -1e9)], 1),
     }

@@ -116,12 +116,10 @@ def _company(rows: _Rows, standard: Rows, shown: int, first: Tensor) -> None:
     worst = scale.apart(
         first if size > 1 else rows.ask(standard), first[places.clamp_max(shown - 1)]
     )  # padding: copies
-    half = -(-shown // 2)
-    for begin, count in ((0, half), (half, shown - half)) if shown > 1 else ():
+    for half in _halves(first[:shown]):
         if worst.untrue(_LOW):
             break
-        # Half of the rows, each several times: what is common to all (a mean, a largest value) is another one.
-        other = begin + (places + 1) % count
+        other = half[(places + 1) % half.shape[0]]  # each several times, and in other places
         worst = worst.or_more(scale.apart(rows.ask(standard[other]), first[other]))
     if worst.by_size <= _ROUNDING and shown < size:
         other = places[:shown]
@@ -141,6 +139,15 @@ def _company(rows: _Rows, standard: Rows, shown: int, first: Tensor) -> None:
             f"A row's outputs change {worst} with the rows beside it: low precision inside the model, or rows that "
             "depend on each other a little; verdicts near the boundary may depend on the call.",
         )
+
+
+def _halves(out: Tensor) -> tuple[Rows, ...]:
+    """The rows with small and those with large outputs: what is common to a call (a mean, a maximum) differs most."""
+    if out.shape[0] == 1:
+        return ()
+    known = torch.where(out.isfinite(), out, 0)
+    order = known[:, (known.amax(0) - known.amin(0)).argmax()].argsort()
+    return order.tensor_split(2)
 
 
 def _without_padding(rows: _Rows, chosen: Rows, scale: _Scale, first: Tensor) -> _Apart:
