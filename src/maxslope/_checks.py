@@ -344,16 +344,3 @@ def _observes(module: torch.nn.Module) -> bool:
         return False
     enabled = getattr(module, "observer_enabled", None)
     return enabled is None or bool(enabled)
-
-
-def sum_to_one(out: Tensor) -> bool:
-    """Whether every row ``[rows, classes]`` of numbers in [0, 1] sums to 1."""
-    return bool(((out.sum(1) - 1).abs() < 1e-3).all())
-
-
-def not_probabilities(out: Tensor) -> None:
-    """Warn where logits look like the output of a softmax."""
-    if out.shape[0] < 2 or out.shape[1] < 2 or not bool(out.isfinite().all()):
-        return
-    if bool(((out >= 0) & (out <= 1)).all()) and sum_to_one(out):
-        warn(PROBABILITIES)
