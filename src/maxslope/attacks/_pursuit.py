@@ -27,6 +27,7 @@ _DECAY = 0.3  # of the momentum
 _FIRST_STEP = {2.0: 0.5, math.inf: 1.0}  # the norms that are moved in as well, and their first step in radii
 _OTHER_STEP = 0.35  # for other norms steps are in l_inf: those of l_1 reach few coordinates, and are blind to the rest
 _MISLED = 0.3  # of the first estimate: where the boundary is nearer, gradients at the clean point do not know it
+_BEYOND = 1e-4  # of the way to the boundary: how far on its wrong side the linear model aims
 _INSIDE = 0.9999  # of the budget: the least radius on a way, so that rounding does not decide
 _AFAR = 3.0  # budgets, how far away a start is where there is no box
 _EXPLORE: tuple[tuple[Start, int], ...] = (  # starts, and the rank of the class to raise (0: the strongest anywhere)
@@ -185,6 +186,7 @@ class Pursuit(Feed, StepSize):
         self._keep(job, rows.x, size, error)
         slope = self.norm.dual_norm(self.box.take(job).movable(evaluation.gradient, rows.x))
         gap = evaluation.value.abs() / slope.clamp_min(torch.finfo(size.dtype).tiny)
+        gap = gap * torch.where(error, 1 - _BEYOND, 1 + _BEYOND)  # on the boundary itself nobody wins
         unknown = self.promise[job].isnan()
         self.promise[job[unknown]] = gap[unknown]
         cap = 0.5 * self._left(rows.clock, job).to(size) + 0.005

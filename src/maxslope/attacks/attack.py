@@ -53,6 +53,7 @@ class AttackResult:
         chance: ``[rows]``, what the stopping rule last thought of another run; the stated risk where it gave up.
         executed: forward and backward passes of whole calls, in rows: padding, runs that did not count, the look at the
             model before the attack and the indicators' probes included.
+        inspected: the forward passes among them of the look at the model before the attack.
         effort: what was done; pass it again to replay it without probes.
         findings: what the indicators said, if they were asked.
     """
@@ -71,6 +72,7 @@ class AttackResult:
     backward: Tensor
     chance: Tensor
     executed: tuple[int, int]
+    inspected: int
     effort: Effort
     findings: Findings | None
 
@@ -198,6 +200,7 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
         backward=tally.backward,
         chance=tally.chance,
         executed=(question.network.executed[0], question.network.executed[1]),
+        inspected=question.inspected,
         effort=chosen,
         findings=findings,
     )

@@ -77,7 +77,8 @@ class MinimalResult:
         margin: ``[rows]``, that of the goal at ``points``: negative where found, NaN where not finite.
         forward: forward passes, ``[rows]``.
         backward: backward passes, ``[rows]``.
-        executed: forward and backward passes of whole calls, in rows, padding included.
+        executed: forward and backward passes of whole calls, in rows, padding and the look at the model included.
+        inspected: the forward passes among them of the look at the model before the search.
     """
 
     points: Tensor
@@ -88,6 +89,7 @@ class MinimalResult:
     forward: Tensor
     backward: Tensor
     executed: tuple[int, int]
+    inspected: int
 
     def robust_accuracy_at(self, eps: float) -> float:
         """Return the share of samples without an error found within ``eps``.
@@ -282,6 +284,7 @@ def _run(question: Question, effort: Depth) -> MinimalResult:
         forward=forward,
         backward=pursuit.spent,
         executed=(question.network.executed[0], question.network.executed[1]),
+        inspected=question.inspected,
     )
 
 

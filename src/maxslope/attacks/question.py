@@ -34,6 +34,7 @@ class Question:
         eps: ``[n]``.
         ids: ``[n]`` int64, what random numbers are keyed by.
         seed: likewise.
+        inspected: forward passes of the look at the model before anything else, in rows.
     """
 
     network: Network
@@ -47,6 +48,7 @@ class Question:
     eps: Tensor
     ids: Tensor
     seed: int
+    inspected: int = 0
 
     @property
     def rows(self) -> int:
@@ -133,9 +135,9 @@ def ask(
         ids=torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device),
         seed=seed,
     )
-    first = torch.arange(min(x.shape[0], network.tile or 1), device=x.device)
-    goal.check(network.all_outputs(x[first], tuple(t[first] for t in context)), labels[first])
-    return question
+    outputs, rows = network.inspect(x, context, logits=goal.logits)
+    goal.check(outputs, labels[rows])
+    return replace(question, inspected=network.executed[0])
 
 
 def wanted(goal: Any, targets: Tensor | None) -> Goal:

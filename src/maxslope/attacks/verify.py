@@ -53,7 +53,7 @@ def verify(question: Question, rows: Tensor, points: Tensor) -> Verdicts:
     inside = domain.contains(z)
     return Verdicts(
         points=z,
-        margin=margin.masked_fill(non_finite, torch.nan),
+        margin=margin.masked_fill(non_finite, torch.nan).to(x.dtype),
         broken=(margin < 0) & inside & ~non_finite,
         non_finite=non_finite,
         inside=inside,
@@ -84,7 +84,7 @@ def clean(question: Question) -> Cleans:
     margin = question.goal.compete(outputs, question.y)[0]
     non_finite = ~(outputs < torch.inf).flatten(1).all(1) | margin.isnan()
     right = (question.goal.clean(outputs, question.y) >= 0) & ~non_finite
-    return Cleans(outputs, margin.masked_fill(non_finite, torch.nan), right, non_finite)
+    return Cleans(outputs, margin.masked_fill(non_finite, torch.nan).to(question.x.dtype), right, non_finite)
 
 
 def held(broken: Tensor, found: Tensor, x: Tensor) -> Tensor:

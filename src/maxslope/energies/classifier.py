@@ -79,7 +79,8 @@ class OfOutputs(Energy):
                 xi = _joined([_real(g, call.real) for g, call in whole])
             else:
                 xi = value.new_zeros(value.shape[0], 0)
-        return Evaluation(value.detach(), xi, margin, reached)
+        kind = calls[0].x.dtype  # outputs may be wider
+        return Evaluation(value.detach().to(kind), xi.to(kind), margin.to(kind), reached)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

@@ -22,9 +22,11 @@ class Goal(ABC):
 
     Attributes:
         name: what tables call it.
+        logits: whether outputs are logits of classes, whose rows do not sum to 1.
         ranked: whether a rival can be fixed, by the order of the scores at the clean point.
     """
 
+    logits: bool = False
     ranked: bool = True
 
     @property

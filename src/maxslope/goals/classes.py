@@ -16,6 +16,8 @@ from maxslope.goals.base import Goal, lowest, whole
 class OfClasses(Goal):
     """A goal about logits ``[rows, classes]`` and class numbers ``[rows]``."""
 
+    logits = True
+
     def outputs(self, out: Tensor) -> Tensor:
         """See :class:`Goal`; one-output binary models have the two logits (0, z)."""
         return as_logits(out)
