@@ -81,6 +81,7 @@ class AttackResult:
         return [Status(int(s)).sentence for s in self.status]
 
 
+@torch.inference_mode(False)
 def attack(
     model: Any,
     x: Tensor,

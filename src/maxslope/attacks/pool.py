@@ -89,8 +89,13 @@ class Pool(Feed, StepSize):
         self.doomed = False  # whether a lane under way is cancelled
         self.spent = False  # whether no run can start ahead of time until another sample enters or a run is settled
         self.entered = False  # whether a sample's first run has made no step yet
-        self.cyclic = any(r.last is None and r.steps > _SHORT for r in runs) and isinstance(question.domain, Box)
+        self.cyclic = any(self._walks(r) for r in runs) and isinstance(question.domain, Box)
         self.watch = Watch(lanes, question.x, cyclic=self.cyclic, asks=self.patience == 1)
+
+    @staticmethod
+    def _walks(recipe: Recipe) -> bool:
+        """Whether steps are constant: a point met twice is then a cycle, but not where points are drawn."""
+        return recipe.last is None and recipe.steps > _SHORT and not recipe.blind
 
     def go(self, runs: int | None = None) -> Tally:
         """Run everything, or the first ``runs`` of each sample at most; called again, it goes on from there.

@@ -83,7 +83,11 @@ class Network:
         self.executed[0] += x.shape[0]
         with ExitStack() as modes:
             _as_called(modes, x)
-            out: Any = self.model(x.clone(), *(t.clone() for t in context))
+            try:
+                out: Any = self.model(x.clone(), *(t.clone() for t in context))
+            except RuntimeError as error:
+                _checks.known_failure(error)
+                raise
         _checks.outputs(out, x.shape[0])
         result: Tensor = out
         return result

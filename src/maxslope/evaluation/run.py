@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from maxslope import _checks
@@ -26,6 +27,7 @@ from maxslope.sets import Budget
 Progress = Callable[[int, int], None]
 
 
+@torch.inference_mode(False)
 def evaluate(
     model: Any,
     data: Any,
@@ -111,6 +113,7 @@ def evaluate(
     return _finish(Session(plan, out, crew), progress)
 
 
+@torch.inference_mode(False)
 def resume(
     path: str | Path,
     model: Any,
