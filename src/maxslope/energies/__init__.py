@@ -7,6 +7,7 @@ from maxslope.energies.base import Constrained, Energy, Evaluation
 from maxslope.energies.blind import Blind
 from maxslope.energies.classifier import Loss, PerRow, TargetedLoss
 from maxslope.energies.network import Network
+from maxslope.energies.randomized import Randomized
 
 __all__ = [
     "Average",
@@ -26,6 +27,7 @@ __all__ = [
     "PerRow",
     "ProbabilityMargin",
     "Quadratic",
+    "Randomized",
     "Sum",
     "TargetedLoss",
 ]
