@@ -56,7 +56,7 @@ def _pull_back(lp: Lp, v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor,
         s = torch.where(todo, s * gain.sqrt(), s)
         grown = v * s[:, None]
         d = grown.clamp(a, b)
-        size = euclidean(d)
+        size = torch.where(todo, euclidean(d), size)
         todo = todo & ((size - radius).abs() > tight * radius)  # no longer where the gain has no root: NaN
         if not bool(todo.any()):
             break
