@@ -34,7 +34,7 @@ def project(
     """
     if centered and lp.p == 2 and curvature.numel() == 1:
         return _pull_back(lp, v, clipped, size, radius, a, b)
-    return _shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
+    return shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
 
 
 def _pull_back(lp: Lp, v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def _pull_back(lp: Lp, v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor,
     d = d * (radius / size).clamp_max(1)[:, None]
     lost = outside & ~((size - radius).abs() <= tight * radius)
     if bool(lost.any()):
-        filled = _shrink(lp, _fill(lp, _scaled(v).abs(), _reach(v, a, b), radius).copysign(v), radius, a, b)
+        filled = shrink(lp, _fill(lp, _scaled(v).abs(), _reach(v, a, b), radius).copysign(v), radius, a, b)
         d = torch.where(lost[:, None], filled, d)
     return d
 
@@ -169,7 +169,7 @@ def _linear_by_root(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) ->
         return lp.response(xi1, log_multiplier.exp()[:, None]).clamp(a1, b1)
 
     top = lp.dual_norm(xi1).clamp_min(1e-30).log()
-    return _shrink(lp, at(_multiplier(lambda s: lp.norm(at(s)) - 1, top)) * unit, radius, a, b)
+    return shrink(lp, at(_multiplier(lambda s: lp.norm(at(s)) - 1, top)) * unit, radius, a, b)
 
 
 def _multiplier(excess: Function, top: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ def _multiplier(excess: Function, top: Tensor) -> Tensor:
     return root(excess, top - 80.0, top + 40.0)
 
 
-def _shrink(lp: Lp, d: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def shrink(lp: Lp, d: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Take back what rounding put outside the ball, along the segment to the point of the box nearest the center."""
     size = lp.norm(d)
     if not bool((size > radius).any()):
