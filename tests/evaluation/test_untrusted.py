@@ -105,6 +105,10 @@ def first_node(found: Any) -> Any:
     return found["graph_module"]["graph"]["nodes"][0]
 
 
+def values(found: Any) -> Any:
+    return found["graph_module"]["graph"]["tensor_values"]
+
+
 def tree_of(found: Any, tree: Any) -> None:
     found["graph_module"]["module_call_graph"][0]["signature"]["in_spec"] = json.dumps([1, tree])
 
@@ -115,7 +119,7 @@ ENUM = json.dumps({"__enum__": True, "fqn": "antigravity:webbrowser", "name": "x
 EDITS: dict[str, tuple[str, Callable[[Any, str], Any], str]] = {
     "expression": (
         GRAPH,
-        lambda g, code: g["graph_module"]["graph"]["tensor_values"]["input"]["sizes"][0]["as_expr"].update(expr_str=code),
+        lambda g, code: values(g)["input"]["sizes"][0]["as_expr"].update(expr_str=code),
         "holds the expression",
     ),
     "name of an input": (
@@ -125,7 +129,7 @@ EDITS: dict[str, tuple[str, Callable[[Any, str], Any], str]] = {
     ),
     "name of a value": (
         GRAPH,
-        lambda g, code: g["graph_module"]["graph"]["tensor_values"].update({f"x={code}": {}}),
+        lambda g, code: values(g).update({f"x={code}": {}}),
         "holds the name",
     ),
     "name of a weight": (
@@ -227,10 +231,10 @@ def test_deep_and_empty_programs(members: dict[str, bytes], tmp_path: Path, trac
     with pytest.raises(ValueError, match="thousands of brackets"):
         load_model(str(deep))
     huge = edited(members, WEIGHTS, lambda w: w["config"]["0.weight"]["tensor_meta"].update(sizes=[{"as_int": 2**40}]))
-    with pytest.raises(ValueError, match="no bytes for the weight '0.weight'"):
+    with pytest.raises(ValueError, match=r"no bytes for the weight '0.weight'"):
         load_model(str(pack(tmp_path / "huge.pt2", huge | {"data/weights/weight_0": b""})))
     nothing = pack(tmp_path / "nothing.pt2", {"archive_format": b"pt2"})
-    with pytest.raises(ValueError, match="no file of torch.export"):
+    with pytest.raises(ValueError, match=r"no file of torch\.export"):
         load_model(str(nothing))
 
 
@@ -280,7 +284,7 @@ class Traced(nn.Module):
 
 def test_names_in_onnx_do_not_end_up_in_code(tmp_path: Path, trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx2torch", types.SimpleNamespace(convert=Traced.of))
-    found = onnx_model(f'training"), open({str(trace)!r}, "w"), str("')  # a name has no points
+    found = onnx_model(f'training"), getattr(open({str(trace)!r}, "w"), "close")(), str("')  # a name has no points
     with pytest.raises(TypeError):
         Traced.of(found)(X)
     trace.unlink()  # the attack is real
