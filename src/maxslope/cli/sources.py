@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from maxslope._escape import visible
 from maxslope.cli.settings import DEFAULT, Settings
 
 
@@ -37,7 +38,7 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
         data = data[0].to(kind), data[1]
     if not quiet:
         for note in notes:
-            sys.stderr.write(f"data: {note}\n")
+            sys.stderr.write(f"data: {visible(note)}\n")
     if settings.samples is not None:
         data = limited(data, settings.samples)
     return Sources(model, data, box, length(data))
@@ -85,6 +86,6 @@ def say_warnings_plainly() -> None:
     """Write warnings as lines of the command, without the place in the source."""
 
     def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-        sys.stderr.write(f"maxslope: warning: {message}\n")
+        sys.stderr.write(f"maxslope: warning: {visible(str(message))}\n")
 
     warnings.showwarning = show  # type: ignore[assignment]
