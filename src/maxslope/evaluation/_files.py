@@ -156,7 +156,12 @@ def digest_of(*tensors: Tensor) -> str:
 
 def digest_of_text(text: str) -> str:
     """Return a fingerprint of a text."""
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return digest_of_bytes(text.encode())
+
+
+def digest_of_bytes(content: bytes) -> str:
+    """Return a fingerprint of bytes."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def digest_of_file(path: Path) -> str:
