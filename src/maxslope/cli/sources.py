@@ -49,7 +49,7 @@ def _model(s: Settings) -> Any:
     from maxslope.evaluation.models import load_model, placed
 
     if s.model != DEFAULT:
-        return load_model(s.model, weights=s.weights, trust=s.trust, device=s.device)
+        return load_model(s.model, weights=s.weights, trust=s.trust, device=s.device, most=s.most)
     if s.weights is not None:
         raise ValueError("--weights belong to a factory: give --model file.py:factory.")
     return placed(default_network(), s.device)
@@ -63,7 +63,7 @@ def _data(s: Settings) -> tuple[Any, tuple[float, float] | None, tuple[str, ...]
         if s.box is not None or s.no_box or s.size is not None:
             raise ValueError("--box, --no-box and --size belong to data of yours: give --data.")
         return default_data(), (0.0, 1.0), ()
-    loaded = load_data(s.data, box=s.box, unbounded=s.no_box, size=height_and_width(s.size), trust=s.trust)
+    loaded = load_data(s.data, box=s.box, unbounded=s.no_box, size=height_and_width(s.size), trust=s.trust, most=s.most)
     return loaded.data, loaded.box, loaded.notes
 
 

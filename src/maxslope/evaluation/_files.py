@@ -85,6 +85,14 @@ def beside(path: Path, place: str) -> None:
         raise ValueError(f"it names the file {place!r}, which does not lie beside it")
 
 
+def safetensors_header(path: Path) -> None:
+    """Raise ValueError unless the header of a safetensors file lies within it, and is no larger than a description."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if not 0 < length <= min(path.stat().st_size - 8, _TEXT):
+        raise ValueError(f"{path} says that its header has {length} bytes, of {path.stat().st_size} in all")
+
+
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope.evaluation._files import digest_of_text
+from maxslope.evaluation._files import UNPACKED, digest_of_text
 from maxslope.evaluation.data import Batch, Stored
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+_PIXEL = 16  # bytes: three of 8 bits, and three of 32
 
 
 class ImageFolder(Stored):
@@ -23,13 +27,14 @@ class ImageFolder(Stored):
         folder: with a folder for each class.
         size: (height, width) of the inputs: the image is scaled to cover it and cut at the center; None takes images
             as they are, which must then be of one size.
+        most: bytes that an image may take in memory; by default 1 GiB.
 
     Raises:
         ValueError: if there are no classes or no images.
     """
 
-    def __init__(self, folder: Path, size: tuple[int, int] | None = None) -> None:
-        self.folder, self.size = folder, size
+    def __init__(self, folder: Path, size: tuple[int, int] | None = None, most: int | None = None) -> None:
+        self.folder, self.size, self.most = folder, size, most
         classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
         self.numbered = bool(classes) and all(name.isdecimal() for name in classes)
         labels = {name: int(name) if self.numbered else place for place, name in enumerate(classes)}
@@ -53,7 +58,7 @@ class ImageFolder(Stored):
     def rows(self, start: int, stop: int) -> Batch:
         """See :class:`Stored`."""
         chosen = self.files[start:stop]
-        images = [image_of(path, str(path), self.size) for path, _ in chosen]
+        images = [image_of(path, str(path), self.size, self.most) for path, _ in chosen]
         shapes = {tuple(image.shape) for image in images}
         if len(shapes) > 1:
             raise ValueError(f"Images have one size, got {sorted(shapes)[:3]} in {self.folder}; give --size 224 or so.")
@@ -70,7 +75,7 @@ class ImageFolder(Stored):
         return f"{len(self.files)} images of {len(self.classes)} classes, labels are {how}"
 
 
-def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None) -> Tensor:
+def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None, most: int | None = None) -> Tensor:
     """Decode an image to ``[3, height, width]`` in [0, 1].
 
     Raises:
@@ -81,16 +86,27 @@ def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None) -> T
         from PIL import Image
     except ImportError as error:
         raise ImportError('Images need Pillow: pip install "maxslope[data]".') from error
+    limit = UNPACKED if most is None else most
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+        with _quiet(), Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
             if opened.mode.startswith(("I", "F")):  # which a conversion would cut at 255
                 raise ValueError(f"mode {opened.mode}: 16-bit and floating-point values are read from .npz, with a box")
+            if opened.width * opened.height * _PIXEL > limit:
+                raise ValueError(f"{opened.width} x {opened.height} pixels; if you know the file, --memory GIGABYTES")
             image = opened.convert("RGB")
     except Exception as error:
         raise ValueError(f"{name} is no image that can be read ({type(error).__name__}: {error}).") from error
     if size is not None:
         image = _cover(image, size)
     return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float() / 255
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's own warning about large images, which are refused or allowed here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _cover(image: Any, size: tuple[int, int]) -> Any:

@@ -6,15 +6,14 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope.evaluation._files import bounded, digest_of_bytes, digest_of_text
+from maxslope.evaluation._arrays import batches, npy, parquet_module
+from maxslope.evaluation._files import digest_of_bytes, digest_of_text
 from maxslope.evaluation.data import sizes
 from maxslope.evaluation.part import Part
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column
@@ -24,7 +23,6 @@ _INTEGERS = ("index", "label", "prediction", "forward", "backward", "runs")
 _WORDS = ("verdict", "reason")
 _NUMBERS = ("margin", "gap", "slope", "distance", "chance")
 _VERDICTS = {ROBUST, BROKEN, MISCLASSIFIED, NON_FINITE}
-_ROWS = 64  # that are unpacked at once
 
 
 def parts_of(folder: Path) -> list[Path]:
@@ -208,81 +206,6 @@ def points_of(path: Path, known: dict[str, Any]) -> Tensor:
         ) from error
 
 
-def npy(file: Any, size: int, path: Path, most: int | None = None) -> np.ndarray:
-    """Return the array of a .npy stream, after a look at how large it says it is.
-
-    Args:
-        file: the stream.
-        size: bytes of it.
-        path: of the file that it comes from, for messages.
-        most: bytes that the array may take; see :func:`maxslope.evaluation._files.allowance`.
-
-    Raises:
-        ValueError: if it is no plain array, or another number of bytes than its shape says.
-    """
-    version = np.lib.format.read_magic(file)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:
-        raise ValueError(f"version {version} of the format is not read")
-    shape, fortran, dtype = readers[version](file)
-    if dtype.hasobject:
-        raise ValueError("it holds objects, which are pickles")
-    count = 1
-    for length in shape:
-        count *= int(length)
-    if min((0, *shape)) < 0 or dtype.itemsize == 0:
-        raise ValueError(f"an array of shape {shape} and {dtype} has no size")
-    bounded(path, count * dtype.itemsize, most)
-    if count * dtype.itemsize > size:
-        raise ValueError(f"an array of shape {shape} and {dtype} has more than the {size} bytes that are there")
-    content = file.read(count * dtype.itemsize)
-    if len(content) != count * dtype.itemsize:
-        raise ValueError(f"it ends after {len(content)} of {count * dtype.itemsize} bytes")
-    array = np.frombuffer(bytearray(content), dtype)
-    return array.reshape(shape[::-1]).transpose() if fortran else array.reshape(shape)
-
-
-def batches(
-    path: Path, *, groups: list[int] | None = None, columns: list[str] | None = None, most: int | None = None
-) -> Iterator[Any]:
-    """Yield the rows of a Parquet file, a few at a time, as long as they take no more memory than the file may.
-
-    Args:
-        path: of the file.
-        groups: numbers of the row groups; None for all.
-        columns: names; None for all.
-        most: bytes; see :func:`maxslope.evaluation._files.allowance`.
-
-    Raises:
-        ValueError: if they would take more.
-    """
-    parquet = parquet_module()
-    with parquet.ParquetFile(path) as opened:
-        found = opened.metadata
-        chosen = range(found.num_row_groups) if groups is None else groups
-        said = [found.row_group(k) for k in chosen]
-        counts = [g.column(c).num_values for g in said for c in range(g.num_columns)]
-        bounded(path, max(sum(g.total_byte_size for g in said), sum(counts)), most)
-        taken = 0
-        for batch in opened.iter_batches(_ROWS, row_groups=list(chosen), columns=columns):
-            taken += batch.nbytes
-            bounded(path, taken, most)
-            yield batch
-
-
 def damaged(path: Path, error: Exception) -> ValueError:
     """Return what is said about a part that cannot be used."""
     return ValueError(f"{path} cannot be read ({error}); delete it and resume: it is computed again.")
-
-
-def parquet_module() -> Any:
-    """Return pyarrow.parquet.
-
-    Raises:
-        ImportError: if it is not installed.
-    """
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError('A run on disk needs pyarrow: pip install "maxslope[data]".') from error
-    return pyarrow.parquet

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maxslope.evaluation._files import bounded, digest_of_text, needed, unpacked, without_pickles
+from maxslope.evaluation._files import bounded, digest_of_text, needed, safetensors_header, unpacked, without_pickles
 from maxslope.evaluation.exported import load_exported
 from maxslope.evaluation.onnx_file import load_onnx
 
@@ -218,6 +218,7 @@ def _weights(path: Path, most: int | None = None) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
+            safetensors_header(path)
             return load_file(path)
         state = tensors_of(path, most)
     except ImportError as error:

@@ -47,6 +47,7 @@ from torch import Tensor
 from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.evaluation import kept
+from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation._codec import decode
 from maxslope.evaluation._files import digest_of_bytes, digest_of_file, digest_of_text, read_json, write_whole
 from maxslope.evaluation.part import Part, decided
@@ -115,7 +116,7 @@ class Folder:
 
     def refuse_a_second(self) -> None:
         """Raise if a run was begun here already, or if there is no way to write one."""
-        kept.parquet_module()
+        parquet_module()
         if self.exists:
             raise ValueError(
                 f"{self.path} holds a run already; go on with it (--resume, or resume({str(self.path)!r}, model, "
