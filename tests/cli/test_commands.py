@@ -179,7 +179,7 @@ def test_a_run_from_somebody_else_runs_no_code(what: str, place: Path) -> None:
     assert not Path("trace").exists()
     typed = ["--model", "nets.py:make", "--data", "data.npz"]
     call("evaluate", "--resume", "run", *typed, "-q")  # what is typed is trusted
-    with pytest.raises(ValueError, match="theirs.py"):
+    with pytest.raises(ValueError, match=r"theirs\.py"):
         RUN.invoke(app, ["evaluate", "--resume", "run", "--trust"], catch_exceptions=False)
     assert Path("trace").exists()  # and --trust is meant
 
