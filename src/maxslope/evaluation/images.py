@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope.evaluation._files import UNPACKED, digest_of_text
+from maxslope._digest import digest_of_text
+from maxslope.evaluation._files import UNPACKED
 from maxslope.evaluation.data import Batch, Stored
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope._digest import digest_of_bytes, digest_of_text
 from maxslope.evaluation._arrays import batches, npy, parquet_module
-from maxslope.evaluation._files import digest_of_bytes, digest_of_text
 from maxslope.evaluation.data import sizes
 from maxslope.evaluation.part import Part
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column

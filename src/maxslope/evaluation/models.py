@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maxslope.evaluation._files import bounded, digest_of_text, needed, safetensors_header, unpacked, without_pickles
+from maxslope._digest import digest_of_text
+from maxslope.evaluation._files import bounded, needed, safetensors_header, unpacked, without_pickles
 from maxslope.evaluation.exported import load_exported
 from maxslope.evaluation.onnx_file import load_onnx
 

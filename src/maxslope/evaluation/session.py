@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 import maxslope
+from maxslope._digest import digest_of
 from maxslope.attacks import Effort
 from maxslope.energies import Network
 from maxslope.evaluation._codec import decode, encode
-from maxslope.evaluation._files import digest_of
 from maxslope.evaluation.crew import Crew, Here, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs, length
 from maxslope.evaluation.environment import environment, identity, toml

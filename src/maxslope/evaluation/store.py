@@ -44,12 +44,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maxslope._digest import digest_of_bytes, digest_of_text
 from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation._codec import decode
-from maxslope.evaluation._files import digest_of_bytes, digest_of_file, digest_of_text, read_json, write_whole
+from maxslope.evaluation._files import digest_of_file, read_json, write_whole
 from maxslope.evaluation.part import Part, decided
 from maxslope.evaluation.report import Column, Report, warnings_of
 

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maxslope._digest import digest_of_text
 from maxslope.evaluation._arrays import batches, ipc_size
-from maxslope.evaluation._files import beside, bounded, digest_of_text, read_json
+from maxslope.evaluation._files import beside, bounded, read_json
 from maxslope.evaluation.data import Batch, Stored
 from maxslope.evaluation.images import image_of
 
