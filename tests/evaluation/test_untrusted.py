@@ -5,17 +5,25 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import struct
 import sys
 import types
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 from torch import nn
 
+from maxslope.evaluation import _files, models
+from maxslope.evaluation._codec import decode
+from maxslope.evaluation.datasets import load_data
 from maxslope.evaluation.models import load_model
 from nets import answers, conv, images
 
@@ -314,3 +322,225 @@ def test_factories_that_end_the_process(body: str, tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text(body)
     with pytest.raises(ValueError, match="failed with SystemExit"):
         load_model(f"{tmp_path}/nets.py:make")
+
+
+# --- data: pickles ---------------------------------------------------------------------------------------------------
+
+
+def table(more: dict[bytes, bytes] | None = None, kind: Any = None) -> Any:
+    x = pa.array([[0.5, 1.0]] * 3, kind or pa.list_(pa.float32()))
+    return pa.table({"x": x, "y": [0, 1, 0]}).replace_schema_metadata(more)
+
+
+def pickled_kind(place: str) -> Any:
+    """A schema whose column says that a pickle tells its type, as pyarrow once believed (CVE-2023-47248)."""
+    extension = {
+        b"ARROW:extension:name": b"arrow.py_extension_type",
+        b"ARROW:extension:metadata": pickle.dumps(Witness(), 2),
+    }
+    field = pa.field("x", pa.list_(pa.float32()), metadata=extension)
+    return table().cast(pa.schema([field, pa.field("y", pa.int64())]))
+
+
+def to_arrow(found: Any, path: Path, compression: str | None = None) -> None:
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_file(str(path), found.schema, options=options) as sink:
+        sink.write_table(found)
+
+
+PICKLED: dict[str, Callable[[Path], Any]] = {
+    "an array of objects.npz": lambda p: np.savez(p, x=np.array([Witness()] * 2), y=np.zeros(2, int)),
+    "labels of objects.npz": lambda p: np.savez(p, x=np.zeros((2, 2)), y=np.array([Witness()] * 2)),
+    "a box of objects.npz": lambda p: np.savez(
+        p, x=np.zeros((2, 2)), y=np.zeros(2, int), box=np.array([Witness()] * 2)
+    ),
+    "a bare pickle.npz": lambda p: p.write_bytes(pickle.dumps(Witness(), 0)),
+    "a pickle inside.npz": lambda p: pack(p, {"x.npy": pickle.dumps(Witness(), 0), "y.npy": b""}, root=""),
+    "a bare pickle.pt": lambda p: p.write_bytes(pickle.dumps(Witness(), 0)),
+    "a newer pickle.pt": lambda p: p.write_bytes(pickle.dumps((Witness(), 1), 5)),
+    "an archive.pt": lambda p: torch.save((Witness(), torch.zeros(2)), p),
+    "of the old layout.pt": lambda p: torch.save((Witness(), 1), p, _use_new_zipfile_serialization=False),
+    "a script.pt": lambda p: torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(str(p)),
+    "a pickle.safetensors": lambda p: p.write_bytes(pickle.dumps(Witness(), 0)),
+    "a pickle.parquet": lambda p: p.write_bytes(pickle.dumps(Witness(), 0)),
+    "a pickle.arrow": lambda p: p.write_bytes(pickle.dumps(Witness(), 0)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", PICKLED)
+def test_data_with_pickles_are_refused(name: str, tmp_path: Path, trace: Path) -> None:
+    PICKLED[name](tmp_path / name)
+    with pytest.raises(ValueError, match=r"no npz|cannot be read|its header has"):
+        load_data(str(tmp_path / name), unbounded=True)
+    if name.endswith(".pt"):
+        with pytest.raises(ValueError, match="that can be read without running code"):
+            models._weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+@pytest.mark.parametrize("where", ["pandas", "maxslope", "column"])
+def test_pickles_in_metadata_are_left_alone(where: str, ending: str, tmp_path: Path, trace: Path) -> None:
+    evil = pickle.dumps(Witness(), 0)
+    found = pickled_kind(where) if where == "column" else table({where.encode(): evil})
+    path = tmp_path / f"data.{ending}"
+    pyarrow.parquet.write_table(found, path) if ending == "parquet" else to_arrow(found, path)
+    assert load_data(str(path), unbounded=True).data.rows(0, 3)[0].shape == (3, 2)
+
+
+# --- data: more than there is room for -------------------------------------------------------------------------------
+
+
+def npz_of(path: Path, shape: tuple[int, ...], descr: str = "|u1", content: bytes = b"") -> None:
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": descr, "fortran_order": False, "shape": shape})
+    labels = io.BytesIO()
+    np.save(labels, np.zeros(shape[0] if 0 < shape[0] < 100 else 1, int))
+    pack(path, {"x.npy": head.getvalue() + content, "y.npy": labels.getvalue()}, zipfile.ZIP_DEFLATED, root="")
+
+
+def png_of(path: Path, width: int, height: int) -> None:
+    """A picture whose size stands there, and hardly anything else."""
+    path.parent.mkdir()
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in parts]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+def equal_rows(path: Path, wide: int = 1 << 12) -> None:
+    """Rows of one long value: a dictionary of one, and numbers that point to it."""
+    found = pa.table({"x": pa.array([b"\0" * wide] * 4096), "y": pa.array([0] * 4096)})
+    pyarrow.parquet.write_table(found, path, compression="zstd", use_dictionary=True)
+
+
+def repeated_in_torch(path: Path, count: int = 1 << 40) -> None:
+    torch.save((torch.zeros(1).expand(count), torch.zeros(1, dtype=torch.int64)), path)
+
+
+def packed_torch(path: Path) -> None:
+    torch.save((torch.zeros(1 << 21), torch.zeros(1, dtype=torch.int64)), path.with_suffix(".raw"))
+    with zipfile.ZipFile(path.with_suffix(".raw")) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for item in old.namelist():
+            new.writestr(item, old.read(item))
+
+
+def header_of(path: Path, length: int) -> None:
+    path.write_bytes(length.to_bytes(8, "little") + b"{}" * 40)
+
+
+LARGE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "zeros that are packed.npz": (lambda p: npz_of(p, (5 << 20,), content=bytes(5 << 20)), "GiB of memory"),
+    "small numbers become large ones.npz": (lambda p: npz_of(p, (1 << 20,), content=bytes(1 << 20)), "GiB of memory"),
+    "a shape of its own.npz": (lambda p: npz_of(p, (2**50,)), "GiB of memory"),
+    "a shape beyond numbers.npz": (lambda p: npz_of(p, (2**40, 2**40, 2**40)), "GiB of memory"),
+    "a shape beyond its bytes.npz": (lambda p: npz_of(p, (1 << 19,)), "more than the"),
+    "a negative shape.npz": (lambda p: npz_of(p, (-1, 5)), "has no size"),
+    "bytes of no length.npz": (lambda p: npz_of(p, (2**40,), "|S0"), "has no size"),
+    "a picture.parts": (lambda p: png_of(p / "0" / "a.png", 60_000, 60_000), "60000 x 60000 pixels"),
+    "equal rows.parquet": (equal_rows, "GiB of memory"),
+    "compressed.arrow": (
+        lambda p: to_arrow(pa.table({"x": pa.array(np.zeros(1 << 20)), "y": pa.array([0] * (1 << 20))}), p, "zstd"),
+        "GiB of memory",
+    ),
+    "compressed as well.arrow": (
+        lambda p: to_arrow(pa.table({"x": pa.array(np.zeros(1 << 20)), "y": pa.array([0] * (1 << 20))}), p, "lz4"),
+        "GiB of memory",
+    ),
+    "one number, repeated.pt": (repeated_in_torch, "GiB of memory"),
+    "compressed.pt": (packed_torch, "GiB of memory"),
+    "a header of its own.safetensors": (lambda p: header_of(p, 2**40), "its header has"),
+    "a negative header.safetensors": (lambda p: header_of(p, 2**64 - 1), "its header has"),
+    "no header.safetensors": (lambda p: header_of(p, 0), "its header has"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_sizes_are_bounded_before_memory_is_taken(name: str, tmp_path: Path) -> None:
+    """Under a limit of 4 MiB, here; what is allowed by default is asked below."""
+    write, said = LARGE[name]
+    path = tmp_path / name
+    if name.endswith(".parts"):
+        path.mkdir()
+    write(path)
+    with pytest.raises(ValueError, match=said):
+        load_data(str(path), unbounded=True, most=4 << 20).data.rows(0, 1)
+
+
+def test_what_a_file_may_take_by_default(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(1000))
+    _files.bounded(tmp_path / "a", 1 << 30)
+    with pytest.raises(
+        ValueError, match=r"a has 1000 bytes and asks for 2.73 GiB .* 1 GiB are allowed.*--memory GIGABYTES"
+    ):
+        _files.bounded(tmp_path / "a", int(2.73 * 2**30))
+    _files.bounded(tmp_path / "a", int(2.73 * 2**30), 3 << 30)
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(1 << 25)  # a large file may take 64 times its size
+    _files.bounded(tmp_path / "a", 1 << 31)
+
+
+def test_a_limit_can_be_raised(tmp_path: Path) -> None:
+    npz_of(tmp_path / "a.npz", (8, 1 << 18), content=bytes(1 << 21))
+    with pytest.raises(ValueError, match="--memory"):
+        load_data(str(tmp_path / "a.npz"), most=8 << 20)
+    found = load_data(str(tmp_path / "a.npz"), most=16 << 20)
+    assert found.data[0].shape == (8, 1 << 18)
+
+
+def test_arrays_of_other_orders_are_read(tmp_path: Path) -> None:
+    x = np.arange(24.0).reshape(4, 3, 2)
+    arrays = {"x": np.asfortranarray(x).astype(">f8"), "y": np.zeros(4, dtype=">i2"), "box": np.array([0, 30])}
+    np.savez_compressed(tmp_path / "a.npz", **arrays)
+    assert torch.equal(load_data(str(tmp_path / "a.npz")).data[0], torch.from_numpy(x))
+
+
+# --- data: names of other files --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["../secret.png", "/etc/passwd", "link.png"])
+def test_pictures_of_a_table_lie_beside_it(place: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "data").mkdir()
+    Image.fromarray(np.zeros((2, 2, 3), np.uint8)).save(tmp_path / "secret.png")
+    (tmp_path / "data" / "link.png").symlink_to(tmp_path / "secret.png")
+    column = pa.array([{"bytes": None, "path": place}])
+    pyarrow.parquet.write_table(pa.table({"image": column, "label": [0]}), tmp_path / "data" / "a.parquet")
+    with pytest.raises(ValueError, match="does not lie beside it"):
+        load_data(str(tmp_path / "data" / "a.parquet")).data.rows(0, 1)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{" * 100_000, '{"_data_files": [' + "[" * 50_000])
+def test_descriptions_that_are_bombs(text: str, tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(text)
+    with pytest.raises(ValueError, match=r"state\.json"):
+        load_data(str(tmp_path), unbounded=True)
+    with pytest.raises(ValueError, match="thousands of brackets"):
+        decode(nested(100_000))
+
+
+def nested(depth: int) -> Any:
+    found: Any = 1
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "maxslope.evaluation._files:write_whole",
+        "maxslope.report.html:write",
+        "maxslope.training.checkpoint:Checkpoint",
+        "maxslope.attacks:__getattr__",
+        "maxslope.attacks.__init__:x",
+        "maxslopes.attacks.rule:Rule",
+        "maxslope.attacks.rule:Rule.__init__",
+        "maxslope..attacks:x",
+    ],
+)
+def test_only_records_of_budgets_and_efforts_come_to_life(name: str) -> None:
+    for data in ({"name": name}, {"record": name, "fields": {}}):
+        with pytest.raises(ValueError, match=r"[Ss]tored|has no"):
+            decode(data)
