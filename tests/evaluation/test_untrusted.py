@@ -437,7 +437,10 @@ LARGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a shape beyond its bytes.npz": (lambda p: npz_of(p, (1 << 19,)), "more than the"),
     "a negative shape.npz": (lambda p: npz_of(p, (-1, 5)), "has no size"),
     "bytes of no length.npz": (lambda p: npz_of(p, (2**40,), "|S0"), "has no size"),
-    "a picture.parts": (lambda p: png_of(p / "0" / "a.png", 60_000, 60_000), "60000 x 60000 pixels"),
+    "a picture.parts": (
+        lambda p: png_of(p / "0" / "a.png", 60_000, 60_000),
+        "more than the 262144 pixels that are allowed",
+    ),
     "equal rows.parquet": (equal_rows, "GiB of memory"),
     "compressed.arrow": (
         lambda p: to_arrow(pa.table({"x": pa.array(np.zeros(1 << 20)), "y": pa.array([0] * (1 << 20))}), p, "zstd"),
@@ -509,6 +512,22 @@ def test_pictures_of_a_table_lie_beside_it(place: str, tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pa.table({"image": column, "label": [0]}), tmp_path / "data" / "a.parquet")
     with pytest.raises(ValueError, match="does not lie beside it"):
         load_data(str(tmp_path / "data" / "a.parquet")).data.rows(0, 1)
+
+
+def test_pictures_that_start_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow hands PostScript to Ghostscript, whatever the name of the file is."""
+    from PIL import EpsImagePlugin
+
+    def start(*words: Any, **options: Any) -> None:
+        raise AssertionError("Ghostscript was started")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", start)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "a.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 2 2\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    with pytest.raises(ValueError, match="no image that can be read"):
+        load_data(str(tmp_path)).data.rows(0, 1)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{" * 100_000, '{"_data_files": [' + "[" * 50_000])

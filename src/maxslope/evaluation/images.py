@@ -18,6 +18,7 @@ from maxslope.evaluation._files import UNPACKED
 from maxslope.evaluation.data import Batch, Stored
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+_KINDS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 _PIXEL = 16  # bytes: three of 8 bits, and three of 32
 
 
@@ -87,14 +88,20 @@ def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None, most
         from PIL import Image
     except ImportError as error:
         raise ImportError('Images need Pillow: pip install "maxslope[data]".') from error
-    limit = UNPACKED if most is None else most
+    limit = (UNPACKED if most is None else most) // _PIXEL
     try:
-        with _quiet(), Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+        with (
+            _pixels(limit),
+            Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, "r", _known()) as opened,
+        ):
             if opened.mode.startswith(("I", "F")):  # which a conversion would cut at 255
                 raise ValueError(f"mode {opened.mode}: 16-bit and floating-point values are read from .npz, with a box")
-            if opened.width * opened.height * _PIXEL > limit:
-                raise ValueError(f"{opened.width} x {opened.height} pixels; if you know the file, --memory GIGABYTES")
             image = opened.convert("RGB")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(
+            f"{name} has more than the {limit} pixels that are allowed ({error}); if you know the file, allow more with "
+            "--memory GIGABYTES."
+        ) from error
     except Exception as error:
         raise ValueError(f"{name} is no image that can be read ({type(error).__name__}: {error}).") from error
     if size is not None:
@@ -103,11 +110,26 @@ def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None, most
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Pillow's own warning about large images, which are refused or allowed here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _pixels(limit: int) -> Iterator[None]:
+    """Let Pillow refuse images of more pixels, wherever in a file it meets them."""
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = limit
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _known() -> list[str]:
+    """The formats that are read, whatever a file's name says: others start programs (EPS) or are not needed."""
+    from PIL import Image
+
+    Image.init()
+    return [kind for kind in _KINDS if kind in Image.OPEN]
 
 
 def _cover(image: Any, size: tuple[int, int]) -> Any:
