@@ -99,8 +99,8 @@ def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None, most
             image = opened.convert("RGB")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(
-            f"{name} has more than the {limit} pixels that are allowed ({error}); if you know the file, allow more with "
-            "--memory GIGABYTES."
+            f"{name} has more than the {limit} pixels that are allowed ({error}); if you know the file, allow more "
+            "with --memory GIGABYTES."
         ) from error
     except Exception as error:
         raise ValueError(f"{name} is no image that can be read ({type(error).__name__}: {error}).") from error
