@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from torch import Tensor
 
+from maxslope._escape import markup
 from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.evaluation.statistics import wilson
@@ -97,7 +98,8 @@ class Report:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         low, high = self.interval
-        table = Table(title=f"Robustness within {self.budget}", title_justify="left", show_header=False, box=None)
+        title = f"Robustness within {markup(self.budget)}"
+        table = Table(title=title, title_justify="left", show_header=False, box=None)
         table.add_column(style="bold")
         table.add_column()
         clean = self.clean_interval
@@ -108,14 +110,14 @@ class Report:
         table.add_row("cost", cost)
         executed = [count / self.samples for count in self.executed]
         table.add_row("", f"{executed[1]:.1f} and {executed[0]:.1f} executed, padding of calls included")
-        table.add_row("effort", f"{self.effort.name}, risk {self.effort.rule.risk:g}, seed {self.seed}")
+        table.add_row("effort", f"{markup(self.effort.name)}, risk {self.effort.rule.risk:g}, seed {self.seed}")
         yield table
         yield ""
         yield "Why each sample's evaluation ended"
         for reason, count in self.reasons().items():
-            yield f"  {count:>6}  {reason}"
+            yield f"  {count:>6}  {markup(reason)}"
         for warning in self.warnings:
-            yield f"[yellow]warning[/] {warning}"
+            yield f"[yellow]warning[/] {markup(warning)}"
 
     def __str__(self) -> str:
         console = Console(width=110, color_system=None, force_terminal=False)

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from maxslope._escape import markdown
 from maxslope.attacks import MinimalResult
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import ROBUST
@@ -170,10 +171,11 @@ class Comparison:
         rows = [(name, f.budget, percents(f.clean), percents(f.robust)) for name, f in pairs]
         gap, low, high = (f"{100 * value:+.1f}" for value in (self.difference, *self.interval))
         return (
-            f"## {self.names[0]} against {self.names[1]}\n\n{self.sentence}\n\n"
+            f"## {markdown(self.names[0])} against {markdown(self.names[1])}\n\n{markdown(self.sentence)}\n\n"
             + markdown_table(("run", "budget", "clean", "robust"), rows)
             + f"\nDifference {gap} points (95 % interval {low} to {high}); robust in the first alone {self.counts[1]}, "
-            f"in the second alone {self.counts[2]} samples.\n" + "".join(f"\n> {note}\n" for note in self.notes)
+            f"in the second alone {self.counts[2]} samples.\n"
+            + "".join(f"\n> {markdown(note)}\n" for note in self.notes)
         )
 
     def save(self, path: str | Path) -> Path:
