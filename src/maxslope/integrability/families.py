@@ -183,7 +183,8 @@ def _largest_gap(local: Local, generator: Any) -> float:
         f = [_number(c, generator) for c in local.factor.rep.to_list()]
         places = mpmath.polyroots(f, maxsteps=500, extraprec=500) if len(f) > 1 else places
     values = [_number(c, generator) for c in reversed(local.discriminant.rep)] if local.discriminant else []
-    return float(max(abs(mpmath.polyval(values or [0], z)) for z in places)) ** 0.5
+    largest: float = float(max(abs(mpmath.polyval(values or [0], z)) for z in places))
+    return float(largest**0.5)
 
 
 def _number(value: Any, generator: Any) -> Any:

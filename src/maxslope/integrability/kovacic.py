@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import factorial
 from typing import Any
 
 import sympy as sp
@@ -10,7 +11,7 @@ import sympy as sp
 from maxslope.integrability.local import local_data
 from maxslope.integrability.ode import Equation, equation
 from maxslope.integrability.riccati import rational_riccati
-from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial
+from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial, recursion
 
 W = sp.Symbol("w")
 
@@ -158,28 +159,53 @@ def _imprimitive(eq: Equation, basis: list[Invariant]) -> Liouvillian:
     For the quaternion group the invariants of degree 4 form a plane with three squares of that
     kind; when none of them is defined over k the quartic polynomial of w is returned.
     """
-    members = [b.expression(eq) for b in basis]
-    for f in (*members, *_squares(eq, members)):
-        g = sp.cancel(sp.diff(f, eq.x) / (2 * f))
-        minimal = W**2 - g * W + sp.cancel((sp.diff(g, eq.x) + g**2) / 2 - eq.r)
-        if verify_algebraic(eq, minimal):
-            return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, f))
+    for f in (*basis, *_squares(eq, basis)):
+        minimal = _quadratic(eq, f)
+        if minimal is not None:
+            return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, f.expression(eq)))
     minimal = omega_polynomial(eq, basis[0], W).as_expr()
-    return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, members[0]))
+    return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, basis[0].expression(eq)))
 
 
-def _squares(eq: Equation, members: list[sp.Expr]) -> list[sp.Expr]:
-    """Members of a pencil F_0 + t F_1 whose square root solves the second symmetric power."""
-    if len(members) != 2:
+def _quadratic(eq: Equation, f: Invariant) -> sp.Expr | None:
+    """The polynomial of w when F is a square: with c = (g' + g^2)/2 - r it is if c' + g (c - r) = 0."""
+    n, d = f.logarithmic_derivative(eq)
+    n, d = n.cancel(d * 2, include=True)
+    top = (n.diff() * d - n * d.diff() + n**2) * eq.den - 2 * d**2 * eq.num
+    a, b = top.cancel(2 * d**2 * eq.den, include=True)
+    # b d c' = (a' b - a b') d / b and b d g (c - r) = n (a - b r)
+    rest = (a.diff() * b - a * b.diff()) * d * eq.den + n * (a * eq.den - b * eq.num) * b
+    if not rest.is_zero:
+        return None
+    return W**2 - n.as_expr() / d.as_expr() * W + a.as_expr() / b.as_expr()
+
+
+def _squares(eq: Equation, basis: list[Invariant]) -> list[Invariant]:
+    """Members of a pencil F_0 + t F_1 of quartic invariants that are squares of quadratic ones.
+
+    As forms in the solutions they have double roots, so t is a root of the discriminant of
+    sum_i (-1)^i F_i/i! w^(4-i), which is constant in x: it is taken at one point.
+    """
+    if len(basis) != 2:
         return []
-    x, t = eq.x, sp.Dummy("t")
-    f = members[0] + t * members[1]
-    g, r = sp.diff(f, x) / (2 * f), eq.r
-    g1 = sp.diff(g, x)
-    left = sp.diff(g1, x) + 3 * g * g1 + g**3 - 4 * r * g - 2 * sp.diff(r, x)
-    rows = sp.Poly(sp.fraction(sp.together(left))[0], x, t, domain=eq.field).eject(t).coeffs()
-    common = sp.Poly(0, t, domain=eq.field)
-    for row in rows:
-        common = common.gcd(sp.Poly(row, t, domain=eq.field))
-    linear = [q for q, _ in common.factor_list()[1] if q.degree() == 1]
-    return [sp.factor(f.subs(t, -q.monic().eval(0))) for q in linear]
+    k, t = eq.field, sp.Dummy("t")
+    rec = recursion(eq, basis[0].power)
+    point = next(c for c in range(2, 2 + 2 * eq.den.degree() + 1) if eq.den.rep.eval(k(c)))
+    forms = []
+    for member in basis:
+        images = rec.images([k.convert(c) for c in reversed(member.polynomial.rep.to_list())])[:5]
+        w = _at(rec.w, point, k)
+        forms.append([_at(n, point, k) / (w**i * k((-1) ** i * factorial(i))) for i, n in enumerate(images)])
+    terms = {(4 - i, j): a for j, form in enumerate(forms) for i, a in enumerate(form) if a}
+    discriminant = sp.Poly(sp.Poly(terms, W, t, domain=k).discriminant(), t, domain=k)
+    found = [q.monic().rep.to_list()[-1] for q, _ in discriminant.factor_list()[1] if q.degree() == 1]
+    first, second = (b.polynomial for b in basis)
+    return [Invariant(basis[0].power, first - second.mul_ground(c)) for c in found]
+
+
+def _at(poly: list[Any], point: int, k: Any) -> Any:
+    """The value of a list of coefficients at an integer, in the field."""
+    out = k.zero
+    for c in reversed(poly):
+        out = out * k(point) + k.convert(c)
+    return out

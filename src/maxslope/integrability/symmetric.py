@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from math import factorial
+from operator import mul
 from typing import Any
 
 import sympy as sp
@@ -154,6 +156,13 @@ class Invariant:
 
     power: SymmetricPower
     polynomial: sp.Poly
+
+    def logarithmic_derivative(self, eq: Equation) -> tuple[sp.Poly, sp.Poly]:
+        """F'/F as a fraction."""
+        pairs = [(f, e) for (f, _), e in zip(eq.factors, self.power.exponents, strict=True) if e]
+        parts = [(self.polynomial, 1), *pairs]
+        den = reduce(mul, (f for f, _ in parts))
+        return sum((e * f.diff() * den.quo(f) for f, e in parts), den * 0), den
 
     def expression(self, eq: Equation) -> sp.Expr:
         """F as a factored expression."""
