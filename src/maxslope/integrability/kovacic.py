@@ -11,6 +11,7 @@ import sympy as sp
 from maxslope.integrability.local import local_data
 from maxslope.integrability.ode import Equation, equation
 from maxslope.integrability.riccati import rational_riccati
+from maxslope.integrability.solutions import solutions
 from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial, recursion
 
 W = sp.Symbol("w")
@@ -26,7 +27,8 @@ class Liouvillian:
     `minimal` is a polynomial in w that such a logarithmic derivative satisfies; in case 3 it
     belongs to the rational invariant of degree 6, 8, 12 and may be reducible over C(x).
     `invariant` is (m, F): F solves the m-th symmetric power. `theta` and `polynomial` are
-    Kovacic's theta and P in case 1, when omega = theta + P'/P.
+    Kovacic's theta and P in case 1, when omega = theta + P'/P. `square` is F = (y1 y2)^2 in case 2;
+    unlike `invariant` it may need an algebraic number outside k.
     """
 
     equation: Equation
@@ -37,6 +39,7 @@ class Liouvillian:
     polynomial: sp.Expr | None = None
     minimal: sp.Expr | None = None
     invariant: tuple[int, sp.Expr] | None = None
+    square: sp.Expr | None = None
 
     @property
     def solvable(self) -> bool:
@@ -44,17 +47,19 @@ class Liouvillian:
         return self.case != 4
 
     def solution(self) -> sp.Expr | None:
-        """A Liouvillian solution exp(int omega), or None in case 4 (and implicit in case 3)."""
-        x = self.equation.x
-        if self.case == 1 and self.omega is not None:
-            if self.theta is not None and self.polynomial is not None:
-                exponent = sp.integrate(sp.apart(self.theta, x, extension=True), x)
-                return self.polynomial * sp.exp(sp.expand(exponent))
-            return sp.exp(sp.Integral(self.omega, x))
-        if self.case == 2 and self.minimal is not None:
-            roots = sp.roots(sp.Poly(self.minimal, W), multiple=True)
-            return sp.exp(sp.Integral(roots[-1], x)) if roots else None
-        return None
+        """A Liouvillian solution, or None in case 4."""
+        pair = self.solutions()
+        return None if pair is None else pair[0]
+
+    def solutions(self) -> tuple[sp.Expr, sp.Expr] | None:
+        """Two independent Liouvillian solutions, or None in case 4.
+
+        Source: Kovacic (1986), section 3; Klein (1884) for case 3.
+
+        >>> liouvillian("x**2/4 - 1/2").solution()
+        exp(-x**2/4)
+        """
+        return solutions(self)
 
     def verify(self) -> bool:
         """Substitute: w' + w^2 = r modulo the polynomial of w; True in case 4 (nothing to do)."""
@@ -162,9 +167,11 @@ def _imprimitive(eq: Equation, basis: list[Invariant]) -> Liouvillian:
     for f in (*basis, *_squares(eq, basis)):
         minimal = _quadratic(eq, f)
         if minimal is not None:
-            return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, f.expression(eq)))
-    minimal = omega_polynomial(eq, basis[0], W).as_expr()
-    return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, basis[0].expression(eq)))
+            square = f.expression(eq)
+            return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, square), square=square)
+    minimal, member = omega_polynomial(eq, basis[0], W).as_expr(), basis[0].expression(eq)
+    square = _irrational_square(eq, basis)
+    return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, member), square=square)
 
 
 def _quadratic(eq: Equation, f: Invariant) -> sp.Expr | None:
@@ -181,26 +188,40 @@ def _quadratic(eq: Equation, f: Invariant) -> sp.Expr | None:
 
 
 def _squares(eq: Equation, basis: list[Invariant]) -> list[Invariant]:
-    """Members of a pencil F_0 + t F_1 of quartic invariants that are squares of quadratic ones.
-
-    As forms in the solutions they have double roots, so t is a root of the discriminant of
-    sum_i (-1)^i F_i/i! w^(4-i), which is constant in x: it is taken at one point.
-    """
+    """Members of a pencil F_0 - t F_1 of quartic invariants that are squares of quadratic ones, with t in k."""
     if len(basis) != 2:
         return []
+    linear = [q for q, _ in _discriminant(eq, basis).factor_list()[1] if q.degree() == 1]
+    first, second = (b.polynomial for b in basis)
+    found = [first + second.mul_ground(-q.monic().rep.to_list()[-1]) for q in linear]
+    return [Invariant(basis[0].power, p) for p in found]
+
+
+def _irrational_square(eq: Equation, basis: list[Invariant]) -> sp.Expr | None:
+    """A square of the pencil with t outside k; over the rationals alone."""
+    if len(basis) != 2 or not eq.over_rationals:
+        return None
+    factor = min((q for q, _ in _discriminant(eq, basis).factor_list()[1]), key=lambda q: int(q.degree()))
+    t = sp.roots(factor, multiple=True)[0] if factor.degree() == 2 else sp.CRootOf(factor, 0)
+    return basis[0].expression(eq) + t * basis[1].expression(eq)
+
+
+def _discriminant(eq: Equation, basis: list[Invariant]) -> sp.Poly:
+    """The discriminant in t of sum_i (-1)^i F_i/i! w^(4-i) for F = F_0 + t F_1.
+
+    As a form in the solutions, a square has double roots. The discriminant is constant in x: it is
+    taken at one point.
+    """
     k, t = eq.field, sp.Dummy("t")
     rec = recursion(eq, basis[0].power)
-    point = next(c for c in range(2, 2 + 2 * eq.den.degree() + 1) if eq.den.rep.eval(k(c)))
-    forms = []
-    for member in basis:
+    point = next(c for c in range(2, 3 + eq.den.degree()) if not eq.field.is_zero(_at(rec.w, c, k)))
+    terms: dict[tuple[int, int], Any] = {}
+    for j, member in enumerate(basis):
         images = rec.images([k.convert(c) for c in reversed(member.polynomial.rep.to_list())])[:5]
-        w = _at(rec.w, point, k)
-        forms.append([_at(n, point, k) / (w**i * k((-1) ** i * factorial(i))) for i, n in enumerate(images)])
-    terms = {(4 - i, j): a for j, form in enumerate(forms) for i, a in enumerate(form) if a}
-    discriminant = sp.Poly(sp.Poly(terms, W, t, domain=k).discriminant(), t, domain=k)
-    found = [q.monic().rep.to_list()[-1] for q, _ in discriminant.factor_list()[1] if q.degree() == 1]
-    first, second = (b.polynomial for b in basis)
-    return [Invariant(basis[0].power, first - second.mul_ground(c)) for c in found]
+        for i, n in enumerate(images):
+            terms[(4 - i, j)] = _at(n, point, k) / (_at(rec.w, point, k) ** i * k((-1) ** i * factorial(i)))
+    form = sp.Poly.from_dict({e: c for e, c in terms.items() if c}, W, t, domain=k)
+    return sp.Poly(form.discriminant(), t, domain=k)
 
 
 def _at(poly: list[Any], point: int, k: Any) -> Any:
