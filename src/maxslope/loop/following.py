@@ -11,6 +11,7 @@ from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.curve import Curve
 from maxslope.energies import Constrained, Energy, Evaluation
+from maxslope.energies.convex import with_convex
 from maxslope.loop.marching import Feed, Rows, Stop, ended, march
 from maxslope.schemes import Accounting, Here, MinimizingMovement, Scheme
 from maxslope.schemes.base import length
@@ -47,9 +48,9 @@ class Record:
     Args:
         every: at least 0.
         kinks: the slope is the least over gradients within ``kinks`` times the length of a step, at every instant, for
-            2 d more evaluations in d <= 16 coordinates (NaN in more). 0 takes the gradient at the point for its word. By
-            default minimizing movements look, a twentieth of a step to every side, where that gradient denies that a
-            step ended at a minimizer, and no other scheme does.
+            2 d more evaluations in d <= 16 coordinates (NaN in more). 0 takes the gradient at the point for its word.
+            By default minimizing movements look, a twentieth of a step to every side, where that gradient denies that
+            a step ended at a minimizer, and no other scheme does.
 
     Raises:
         ValueError: if one of them is negative.
@@ -105,7 +106,9 @@ class _Curves(Feed):
     def _seen(self, rows: Rows, e: Evaluation, domain: Set) -> dict[str, Tensor]:
         """What is recorded of rows at one instant, by the names of the curve."""
         slope, kinked = self._slope(rows, e, domain)
-        seen = {"time": rows.time, "points": rows.x, "energy": e.value, "slope": slope, "margin": e.margin}
+        energy = with_convex(e.value, domain, rows.x)
+        margin = energy if e.margin is e.value else e.margin
+        seen = {"time": rows.time, "points": rows.x, "energy": energy, "slope": slope, "margin": margin}
         if isinstance(self.scheme, Accounting):
             account = self.scheme.account(rows.memory)
             seen |= {"failed": account.failed, "excess": account.excess}

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from maxslope._rows import flat
 from maxslope.energies import Energy
+from maxslope.energies.convex import Convex, with_convex
 from maxslope.schemes.base import Account, Accounting, Here, Memory, check_rate
 from maxslope.schemes.inner import Descent, Inner, Problem, Solution
 from maxslope.schemes.kinks import SUSPECT, WIDTH, metric_slope, suspects
+from maxslope.schemes.proximal import Proximal
 from maxslope.schemes.steps import StepSize, step_size
 from maxslope.sets import BallBox, Box, Set, near
 from maxslope.sets._roots import root
@@ -105,12 +107,14 @@ class MinimizingMovement(Accounting):
         at = sound.nonzero().squeeze(1)
         if not at.numel():
             return sound
-        region = near(domain.take(at), before[at], radius[at], self.space)
+        region = reach(domain.take(at), before[at], radius[at], self.space)
         return sound.index_copy(0, at, suspects(gradient[at], x[at], region, allowed[at]))
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""
         forward, backward, failed = memory[:3]
+        total = with_convex(here.evaluation.value, here.domain, here.x)
+        here = here._replace(evaluation=here.evaluation._replace(value=total))
         rows, copies = here.x.shape[0], 1 + self.nodes
         at, weights = _gauss(self.nodes, here.tau)
         shares = torch.cat([here.tau.new_ones(1), at])  # the step itself, then the nodes
@@ -144,7 +148,7 @@ class MinimizingMovement(Accounting):
         slope = here.domain.slope(g, w, self.space)
         spent = torch.ones(2, len(w), dtype=torch.int64, device=w.device)
         promised = start.repeat(copies) * radius
-        region = near(here.domain, here.x, radius, self.space)
+        region = reach(here.domain, here.x, radius, self.space)
         kinked = suspects(g, w, region, SUSPECT * promised)
         slack = _DENIED * promised + 64 * torch.finfo(w.dtype).eps * here.evaluation.value.abs()
         own = self._integrand(torch.cat([start[None], slope.reshape(copies, rows)[1:], slope[None, :rows]]))
@@ -154,7 +158,8 @@ class MinimizingMovement(Accounting):
         beaten = torch.zeros_like(kinked)
         if at.numel():
             end = region.take(at).minimize_linear(g[at])
-            beaten[at] = _falls(here.energy.take(at), w[at], end, (found.value - slack)[at])
+            whole = here.energy.take(at).within(here.domain.take(at))
+            beaten[at] = _falls(whole, w[at], end, (found.value - slack)[at])
             spent[0, at] += len(_SHARES)
         at = (kinked & ~beaten).nonzero().squeeze(1)
         if at.numel():
@@ -205,8 +210,17 @@ class MinimizingMovement(Accounting):
         return found._replace(forward=found.forward + total[0], backward=found.backward + total[1]), radius
 
     def _within(self, here: Here, radius: Tensor) -> Solution:
-        region = near(here.domain, here.x, radius, self.space)
+        region = reach(here.domain, here.x, radius, self.space)
+        if isinstance(region, Convex) and not isinstance(self.inner, Proximal):
+            raise ValueError(
+                f"With a convex part besides a set the inner solver is Proximal(), got {type(self.inner).__name__}."
+            )
         return self.inner.solve(Problem(here.energy, here.x, here.evaluation, region, radius, self.space))
+
+
+def reach(domain: Set, x: Tensor, radius: Tensor, space: Space) -> Set:
+    """What a step may reach: :func:`near`, or the convex part restricted to the ball of the step."""
+    return domain.near(x, radius, space) if isinstance(domain, Convex) else near(domain, x, radius, space)
 
 
 def _falls(energy: Energy, x: Tensor, end: Tensor, lower: Tensor) -> Tensor:
