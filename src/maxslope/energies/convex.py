@@ -74,7 +74,7 @@ class Convex(Set):
         def over(s: Tensor) -> Tensor:
             return excess(s, euclidean(step(s) - x))
 
-        last = first.clamp(1e-30, 1e30)
+        last = first.clamp(1e-30, 1.0)
         for _ in range(60):
             short = over(last) < 0
             if not bool(short.any()):
@@ -89,7 +89,8 @@ class Convex(Set):
             return torch.full_like(flat(x)[:, 0], torch.nan)
         root_eps = float(torch.finfo(x.dtype).eps) ** 0.5
         s = root_eps * (1 + euclidean(x)) / euclidean(xi).clamp_min(1e-12)
-        return euclidean(x - self.prox(x - column(s, x) * xi, s)) / s
+        quotient: Tensor = euclidean(x - self.prox(x - column(s, x) * xi, s)) / s
+        return quotient
 
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`; E_c is finite everywhere."""
