@@ -178,13 +178,17 @@ def _depends_on_mode(module: torch.nn.Module) -> bool:
     return isinstance(module, _MODE_DEPENDENT)
 
 
+def probabilities(out: Tensor) -> str:
+    """Return what is seen where logits look like the output of a softmax, nothing otherwise."""
+    if out.shape[0] < 2 or out.shape[1] < 2 or not bool(out.isfinite().all()):
+        return ""
+    if not bool(((out >= 0) & (out <= 1)).all()) or not bool(((out.sum(1) - 1).abs() < 1e-3).all()):
+        return ""
+    return "The model's outputs look like probabilities (rows in [0, 1] that sum to 1). Losses expect logits."
+
+
 def not_probabilities(out: Tensor) -> None:
     """Warn where logits look like the output of a softmax."""
-    if out.shape[0] < 2 or out.shape[1] < 2 or not bool(out.isfinite().all()):
-        return
-    total = out.sum(1)
-    if bool(((out >= 0) & (out <= 1)).all()) and bool(((total - 1).abs() < 1e-3).all()):
-        warn(
-            "The model's outputs look like probabilities (rows in [0, 1] that sum to 1). Losses expect logits: remove "
-            "the final softmax, or wrap the model as lambda x: model(x).clamp_min(1e-30).log()."
-        )
+    seen = probabilities(out)
+    if seen:
+        warn(f"{seen} Remove the final softmax, or wrap the model as lambda x: model(x).clamp_min(1e-30).log().")

@@ -88,9 +88,9 @@ def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -
     parts: list[dict[str, Tensor]] = []
     done = 0
     try:
-        with progress(sources.total, quiet) as update:
+        with progress(sources.total, quiet, doing="searching") as update:
             for job in jobs(sources.data, fitting):
-                x, ids = moved(job.x, sources.model), torch.arange(job.start, job.start + len(job.x))
+                x, ids = moved(job.x, sources.model), job.rows
                 found = search(
                     sources.model, x, job.y, space, box=sources.box, effort=level, ids=ids, seed=s.seed,
                     batch_size=s.batch_size,
@@ -104,7 +104,9 @@ def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -
     except KeyboardInterrupt:
         typer.echo(f"maxslope: interrupted after {done} samples; nothing is kept.", err=True)
         raise typer.Exit(130) from None
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    order = whole["index"].argsort()  # as the data have them, in whatever order they were drawn
+    return {name: column[order] for name, column in whole.items()}
 
 
 def _say(table: dict[str, Tensor], norm: str, radii: list[float], json_: bool, quiet: bool, out: Path | None) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from maxslope import _checks
 from maxslope.attacks import AttackResult, Effort, attack
 from maxslope.attacks.attack import certificate
+from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.task import Tally, Task, prepare
 from maxslope.energies import Loss, Margin, Network
 from maxslope.evaluation.hardware import Choice, Ready
@@ -58,12 +59,18 @@ class Orders:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Samples ``start`` to ``start + len(x)`` of a data set: part ``number``."""
+    """Samples ``start`` to ``start + len(x)`` of a data set: part ``number``; ``ids`` where they have other numbers."""
 
     number: int
     start: int
     x: Tensor
     y: Tensor
+    ids: Tensor | None = None
+
+    @property
+    def rows(self) -> Tensor:
+        """What the samples are known by: random numbers, budgets and the table go by it."""
+        return torch.arange(self.start, self.start + self.x.shape[0]) if self.ids is None else self.ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +98,7 @@ class Part:
     executed: tuple[int, int]
     rescued: bool = False
     early: bool = False
-    said: tuple[str, ...] = ()
+    said: tuple[Finding, ...] = ()
     probes: tuple[int, int] = (0, 0)
     head: tuple[tuple[float, ...], ...] = ()
     seconds: float = 0.0
@@ -109,7 +116,7 @@ def decided(effort: Effort, *, rescued: bool, early: bool) -> Effort:
 
 def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     """Classify the samples of a job, and attack those that are classified correctly."""
-    began, rows = time.perf_counter(), torch.arange(job.start, job.start + job.x.shape[0])
+    began, rows = time.perf_counter(), job.rows
     x = _checks.points(ready.move(job.x))
     y = _checks.labels(job.y, x)
     budget = work.budget.take(rows)
@@ -124,7 +131,7 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     points = x.clone()
     executed = (-(-len(rows) // tile) * tile, 0)
     head = tuple(tuple(row) for row in logits[:_HEAD].tolist()) if job.number == 0 else ()
-    part = Part(job.number, job.start, table, points, executed, head=head)
+    part = Part(job.number, job.start, table, points, executed, head=head, said=_said(network, logits))
     right = (finite & ~wrong).nonzero().squeeze(1)
     if right.numel():
         probe = orders.probe and right.numel() >= _FEW
@@ -168,6 +175,14 @@ def _clean(rows: Tensor, y: Tensor, logits: Tensor, margin: Tensor, finite: Tens
     }
 
 
+def _said(network: Network, logits: Tensor) -> tuple[Finding, ...]:
+    """What the model's answers to clean samples, and what wraps it, say about it."""
+    seen = _checks.probabilities(logits)
+    found = [Finding(Kind.PROBABILITIES, seen)] if seen else []
+    notes = [str(note) for note in getattr(network, "notes", ())]
+    return (*found, *(Finding(Kind.MODEL, note) for note in dict.fromkeys(notes) if not seen or seen not in note))
+
+
 def _with(part: Part, orders: Orders, result: AttackResult) -> Part:
     """The part with what the attack cost and what the indicators said."""
     executed = (part.executed[0] + result.executed[0], part.executed[1] + result.executed[1])
@@ -179,7 +194,7 @@ def _with(part: Part, orders: Orders, result: AttackResult) -> Part:
         executed=executed,
         rescued=result.effort is not orders.effort,
         early=result.effort == orders.effort.rescued(early=True),
-        said=tuple(f"{i.name}: {i.sentence}" for i in findings.indicators),
+        said=(*part.said, *findings.indicators),
         probes=(int(findings.forward.sum()), int(findings.backward.sum())),
     )
 

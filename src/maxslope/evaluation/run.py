@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from maxslope import _checks
 from maxslope.attacks import Effort
+from maxslope.evaluation.about import About
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
 from maxslope.evaluation.hardware import Hardware
@@ -84,7 +86,7 @@ def evaluate(
         _checks.eps_rows(budget.eps, samples)
     plan = Plan(
         model, data, budget, effort or Effort.standard(), seed, batch_size, probe, keep_points, part,
-        hardware or Hardware(),
+        hardware or Hardware(), about=About(type(model).__name__, date=datetime.now(UTC).isoformat(timespec="seconds")),
     )  # fmt: skip
     return _finish(Session(plan, out, crew), progress)
 

@@ -5,12 +5,14 @@ Layout, format 1 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope eval
     DIR/
       run.toml               the configuration in words; `maxslope evaluate --config DIR/run.toml` does it again
       run.json               what the run is: format, maxslope, created, budget, effort (the portfolio, with every
-                             run's start, criterion, scheme, steps), words (budget and effort in words), seed, part
+                             run's start, criterion, scheme, steps), words (budget and effort in words), about (model,
+                             data, date, budget as typed, samples, classes: what a report says of them), seed, part
                              (most samples of a part), probe, keep_points, samples (null if unknown), choice (how the
                              model is called), model and data (words and fingerprints), environment
       decision.json          what the first part decided for all: rescued, early (whether a rescue follows the runs, and
-                             the first of them alone), said (the indicators' sentences), probes, head (logits of the
-                             first samples, by which the model is known again)
+                             the first of them alone), said (findings, each with kind, severity, seen,
+                             meaning, advice, sentence, samples; plain sentences in runs of earlier versions), probes,
+                             head (logits of the first samples, by which the model is known again)
       rows/part-00000.parquet, ...     a Parquet data set: one row per sample, see below
       points/part-00000.npy, ...       the returned points [rows, *shape], if kept
       done.json              when everything is there: samples, seconds
@@ -42,11 +44,13 @@ import torch
 from torch import Tensor
 
 from maxslope.attacks import Effort, Recipe
+from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.rule import Rule
 from maxslope.evaluation._codec import decode
 from maxslope.evaluation._files import write_whole
+from maxslope.evaluation.about import About
 from maxslope.evaluation.part import Part, decided
-from maxslope.evaluation.report import Column, Report, warnings_of
+from maxslope.evaluation.report import Column, Report, in_order, warnings_of
 
 FORMAT = 1
 _NAME = re.compile(r"part-(\d{5,})\.parquet")
@@ -184,7 +188,7 @@ class Folder:
                 {
                     "rescued": part.rescued,
                     "early": part.early,
-                    "said": part.said,
+                    "said": [found.data() for found in part.said],
                     "probes": part.probes,
                     "head": part.head,
                 },
@@ -270,11 +274,13 @@ def load(path: str | Path, *, points: bool = True) -> Report:
     header, decision, parts = folder.header, folder.decision, folder.finished()
     if not parts or decision is None:
         raise ValueError(f"No part of the run in {folder.path} is finished yet; resume it, or look again later.")
-    table = folder.table()
-    said = [str(sentence) for sentence in decision["said"]]
+    about = About.of(header)
+    table, kept = in_order(folder.table(), folder.points() if points else None)
+    said = [Finding.of(stored) for stored in decision["said"]]
     if not folder.done:
         total = "" if header["samples"] is None else f" of {header['samples']}"
-        said.append(f"the run is not finished: these are {len(table['index'])}{total} samples.")
+        seen = f"The run is not finished: these are {len(table['index'])}{total} samples."
+        said.append(Finding(Kind.UNFINISHED, seen))
     try:
         early = bool(decision.get("early"))  # not in runs of earlier versions
         effort = decided(effort_of(header), rescued=bool(decision["rescued"]), early=early)
@@ -288,10 +294,11 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         effort=effort,
         seed=seed,
         table=table,
-        points=folder.points() if points else None,
+        points=kept,
         executed=(executed[0], executed[1]),
         probes=probes,
-        warnings=(*said, *warnings_of(table)),
+        warnings=(*said, *warnings_of(table, about)),
+        about=about,
     )
 
 

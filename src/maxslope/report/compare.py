@@ -1,141 +1,198 @@
-"""Two evaluations of the same samples, side by side: which fell where, and whether that can be chance."""
+"""Evaluations of the same samples, side by side: which fell where, and whether that can be chance."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
-from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from maxslope.attacks import MinimalResult
+from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import ROBUST
-from maxslope.report.html import bounds_of, norm_and_eps, render, write
-from maxslope.report.html_export import markdown_table, percents, plain, to_csv
+from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
+from maxslope.report.html import bounds_of, framed, norm_and_eps, render, write
+from maxslope.report.html_export import latex_table, markdown_table, plain, to_csv
 from maxslope.report.html_facts import Facts, class_name, facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure
 from maxslope.report.html_samples import Example, examples, with_points
+from maxslope.report.plots import plotted
 from maxslope.sets import Budget
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
 _SHOWN = 4
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the exact two-sided p-value of McNemar's test.
-
-    p = min(1, 2 P(B <= min(b, c))), B binomial with b + c trials of probability 1/2.
-
-    Args:
-        only_first: pairs b in which the first alone succeeds.
-        only_second: pairs c in which the second alone does.
-
-    Raises:
-        ValueError: if a count is negative.
-
-    Source: Q. McNemar, Psychometrika 12 (1947), 153-157; the exact form conditions on b + c.
-
-    >>> mcnemar(1, 8)
-    0.0390625
-    """
-    if min(only_first, only_second) < 0:
-        raise ValueError(f"Counts must not be negative, got {only_first} and {only_second}.")
-    n = only_first + only_second
-    tail = sum(math.comb(n, k) for k in range(min(only_first, only_second) + 1))
-    return min(1.0, tail / 2 ** (n - 1)) if n else 1.0
-
-
-def paired_interval(only_first: int, only_second: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the adjusted Wald interval of a difference of paired shares, first minus second.
-
-    d -+ z sqrt((p + r - d^2) / (n + 2)) with p = (b + 1) / (n + 2), r = (c + 1) / (n + 2), d = p - r.
-
-    Args:
-        only_first: pairs in which the first alone succeeds.
-        only_second: pairs in which the second alone does.
-        n: all pairs.
-        confidence: of the two-sided interval.
-
-    Returns:
-        (lower, upper), within [-1, 1].
-
-    Source: D. G. Bonett and R. M. Price, J. Educ. Behav. Stat. 37 (2012), 479-488.
-
-    >>> [round(v, 3) for v in paired_interval(10, 2, 100)]
-    [0.008, 0.149]
-    """
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    p, r = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
-    half = z * math.sqrt((p + r - (p - r) ** 2) / (n + 2))
-    return max(-1.0, p - r - half), min(1.0, p - r + half)
+_LEVEL = 0.05  # of the paired tests, all together
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A sample that one run broke and the other did not."""
+    """A sample that some runs broke and others did not."""
 
     index: int
     label: str
-    verdicts: tuple[str, str]
-    margins: tuple[float, float]
+    verdicts: tuple[str, ...]
+    margins: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two of the runs.
+
+    Attributes:
+        first: its place among the runs.
+        second: likewise.
+        counts: samples robust in both, in the first alone, in the second alone, in neither.
+        difference: robust accuracy of the first minus that of the second.
+        interval: 95 % interval of the difference, of this pair alone.
+        p: McNemar's exact p-value of "both are equally robust".
+        adjusted: the same, adjusted (Holm) for the number of pairs that are compared.
+    """
+
+    first: int
+    second: int
+    counts: tuple[int, int, int, int]
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    adjusted: float
+
+    @property
+    def better(self) -> int | None:
+        """The place of the run that is shown to be more robust, None where neither is."""
+        if self.adjusted >= _LEVEL:
+            return None
+        return self.first if self.difference > 0 else self.second
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two runs on the same samples.
+    """Runs on the same samples.
 
     Attributes:
         names: of the runs.
         facts: of each.
-        counts: samples robust in both, in the first alone, in the second alone, in neither.
-        p: McNemar's exact p-value of "both are equally robust".
-        interval: 95 % interval of the difference of robust accuracies, first minus second.
-        differences: the samples that are robust in one run alone.
-        shown: for each run, pictures of samples that are robust there alone, as the other run broke them.
+        pairs: every two of them, tested.
+        differences: the samples that separate them: robust in some, not in all.
+        shown: for each run, pictures of samples that are robust there and fell in another run, as they fell.
         notes: what makes the runs hard to compare.
     """
 
-    names: tuple[str, str]
-    facts: tuple[Facts, Facts]
-    counts: tuple[int, int, int, int]
-    p: float
-    interval: tuple[float, float]
+    names: tuple[str, ...]
+    facts: tuple[Facts, ...]
+    pairs: tuple[Pair, ...]
     differences: tuple[Difference, ...]
-    shown: tuple[tuple[Example, ...], tuple[Example, ...]]
+    shown: tuple[tuple[Example, ...], ...]
     notes: tuple[str, ...]
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Of the first two runs: see :class:`Pair`."""
+        return self.pairs[0].counts
+
+    @property
+    def p(self) -> float:
+        """Of the first two runs: McNemar's exact p-value."""
+        return self.pairs[0].p
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the first two runs: the 95 % interval of their difference."""
+        return self.pairs[0].interval
 
     @property
     def difference(self) -> float:
         """Robust accuracy of the first minus that of the second."""
-        return self.facts[0].robust.value - self.facts[1].robust.value
+        return self.pairs[0].difference
+
+    @property
+    def warnings(self) -> tuple[tuple[str, Finding], ...]:
+        """What may be wrong with the numbers, with the name of the run: warnings first."""
+        found = [(name, one) for name, f in zip(self.names, self.facts, strict=True) for one in f.doubts]
+        return tuple(sorted(found, key=lambda pair: -pair[1].severity))
+
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """The runs whose numbers are not to be trusted."""
+        return tuple(name for name, f in zip(self.names, self.facts, strict=True) if not f.trusted)
+
+    def ranks(self) -> tuple[tuple[int, int], ...]:
+        """Return the best and the worst rank of each run that the paired tests leave open, 1 the most robust."""
+        ahead = [sum(p.better is not None and p.better != k and k in (p.first, p.second) for p in self.pairs)
+                 for k in range(len(self.names))]  # fmt: skip
+        behind = [sum(p.better == k for p in self.pairs) for k in range(len(self.names))]
+        return tuple((1 + a, len(self.names) - b) for a, b in zip(ahead, behind, strict=True))
 
     @property
     def sentence(self) -> str:
-        """The outcome in words."""
+        """The outcome in words; doubts lead."""
+        doubt = ""
+        if self.doubtful:
+            doubt = f"Not to be trusted ({', '.join(self.doubtful)}: see the warnings). "
+        return doubt + (self._of_two() if len(self.names) == 2 else self._of_many())
+
+    def _of_two(self) -> str:
         first, second = self.names if self.difference >= 0 else self.names[::-1]
         gap = 100 * abs(self.difference)
         if not self.differences:
             return f"{first} and {second} agree on every sample."
-        if self.p >= 0.05:
+        if self.p >= _LEVEL:
             return (
                 f"{first} is {gap:.1f} points above {second}, which {len(self.differences)} samples with different "
                 f"verdicts do not establish: p = {self.p:.2g}."
             )
         return f"{first} is {gap:.1f} points more robust than {second}: p = {self.p:.2g}."
 
+    def _of_many(self) -> str:
+        order = self.order()
+        best = order[0]
+        open_ = [self.names[k] for k in order[1:] if not self._ahead(best, k)]
+        value = f"{self.names[best]} has the highest robust accuracy, {100 * self.facts[best].robust.value:.1f} %"
+        if not open_:
+            return f"{value}, and the paired tests put it ahead of all {len(self.names) - 1} others."
+        return f"{value}; these samples do not separate it from {', '.join(open_)} (paired tests, Holm)."
+
+    def _ahead(self, one: int, other: int) -> bool:
+        return any({p.first, p.second} == {one, other} and p.better == one for p in self.pairs)
+
+    def order(self) -> list[int]:
+        """Return the places of the runs, the most robust first."""
+        return sorted(range(len(self.names)), key=lambda k: -self.facts[k].robust.value)
+
     def figures(self) -> dict[str, Figure]:
         """Return the charts by name: security, cost, as far as there are numbers for them."""
         pairs = list(zip(self.names, self.facts, strict=True))
         return {f.name: f for f in (security_figure(pairs), cost_figure(pairs)) if f is not None}
 
-    def classes(self) -> list[tuple[str, str, str, float]]:
-        """Return name, robust accuracy in each run, and their difference by class."""
-        pairs = zip(self.facts[0].classes, self.facts[1].classes, strict=True)
-        return [(a.name, a.robust.words, b.robust.words, a.robust.value - b.robust.value) for a, b in pairs]
+    def classes(self) -> list[tuple[str, tuple[str, ...], float]]:
+        """Return name, robust accuracy in each run, and the first minus the second, by class."""
+        rows = zip(*(f.classes for f in self.facts), strict=True)
+        return [
+            (row[0].name, tuple(c.robust.words for c in row), row[0].robust.value - row[1].robust.value) for row in rows
+        ]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the runs as lines of a table, the most robust first."""
+        found = []
+        for k in self.order():
+            name, f, (low, high) = self.names[k], self.facts[k], self.ranks()[k]
+            found.append({
+                "rank": f"{low}" if low == high else f"{low} to {high}",
+                "run": name + ("" if f.trusted else " (not to be trusted)"),
+                "budget": f.budget,
+                "robust": f.robust.words,
+                "clean": f.clean.words,
+                "backward": f.passes[0],
+                "forward": f.passes[1],
+                "place": k,
+            })  # fmt: skip
+        return found
 
     def html(self) -> str:
         """Return the page: one file, which loads nothing.
@@ -149,12 +206,16 @@ class Comparison:
         """Return all numbers as JSON."""
         content = {
             "names": self.names,
-            "facts": [asdict(f) for f in self.facts],
+            "warnings": [{"run": name, **found.data()} for name, found in self.warnings],
+            "sentence": self.sentence,
+            "facts": self.facts,
+            "ranks": self.ranks(),
+            "pairs": self.pairs,
             "counts": dict(zip(("both", "first", "second", "neither"), self.counts, strict=True)),
             "difference": self.difference,
             "interval": self.interval,
             "p": self.p,
-            "differences": [asdict(d) for d in self.differences],
+            "differences": self.differences,
             "notes": self.notes,
         }
         return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
@@ -165,16 +226,62 @@ class Comparison:
         return to_csv(header, [(d.index, d.label, *d.verdicts, *d.margins) for d in self.differences])
 
     def markdown(self) -> str:
-        """Return a summary for a pull request."""
-        pairs = zip(self.names, self.facts, strict=True)
-        rows = [(name, f.budget, percents(f.clean), percents(f.robust)) for name, f in pairs]
-        gap, low, high = (f"{100 * value:+.1f}" for value in (self.difference, *self.interval))
+        """Return a summary for a pull request; warnings lead."""
         return (
-            f"## {self.names[0]} against {self.names[1]}\n\n{self.sentence}\n\n"
-            + markdown_table(("run", "budget", "clean", "robust"), rows)
-            + f"\nDifference {gap} points (95 % interval {low} to {high}); robust in the first alone {self.counts[1]}, "
-            f"in the second alone {self.counts[2]} samples.\n" + "".join(f"\n> {note}\n" for note in self.notes)
+            f"## {self.title}\n\n{self.sentence}\n\n"
+            + "".join(f"> **{name}** {found}\n\n" for name, found in self.warnings)
+            + markdown_table(*self._table())
+            + "\n"
+            + "".join(f"{self._tested(pair)}\n" for pair in self.pairs)
+            + "".join(f"\n> {note}\n" for note in self.notes)
         )
+
+    def latex(self) -> str:
+        """Return the table of the runs for a paper; it needs the package booktabs."""
+        said = [f"% {name}: {found}" for name, found in self.warnings]
+        return "\n".join([*said, latex_table(*self._table())])
+
+    def plot(self) -> MatplotlibFigure:
+        """Return the curves of all runs together as a figure of matplotlib.
+
+        Raises:
+            ImportError: if matplotlib is not installed.
+        """
+        return plotted(list(zip(self.names, self.facts, strict=True)))
+
+    @property
+    def title(self) -> str:
+        """The runs by name."""
+        return " against ".join(self.names) if len(self.names) == 2 else ", ".join(self.names)
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        header = ("rank", "run", "budget", "robust", "clean", "passes a sample (backward, forward)")
+        lines: list[tuple[str, ...]] = [
+            (r["rank"], r["run"], r["budget"], r["robust"], r["clean"], f"{r['backward']:.0f}, {r['forward']:.0f}")
+            for r in self.rows()
+        ]
+        return header, lines
+
+    def _tested(self, pair: Pair) -> str:
+        gap, low, high = (f"{100 * value:+.1f}" for value in (pair.difference, *pair.interval))
+        many = f", {pair.adjusted:.2g} adjusted for {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""
+        return (
+            f"{self.names[pair.first]} minus {self.names[pair.second]}: {gap} points (95 % interval {low} to {high}); "
+            f"robust in the first alone {pair.counts[1]}, in the second alone {pair.counts[2]} samples; "
+            f"p = {pair.p:.2g}{many}."
+        )
+
+    def __str__(self) -> str:
+        lines = [self.sentence, *(f"warning {name}: {found}" for name, found in self.warnings)]
+        lines += [
+            f"{r['rank']:>8}  {r['run']}: robust {r['robust']}, clean {r['clean']}, {r['backward']:.0f} backward passes"
+            for r in self.rows()
+        ]
+        return "\n".join([*lines, *map(self._tested, self.pairs), *self.notes])
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return framed(self.html())
 
     def save(self, path: str | Path) -> Path:
         """Write the HTML page to ``path``, creating its folder, and return the path.
@@ -186,35 +293,33 @@ class Comparison:
 
 
 def compare(
-    first: Report,
-    second: Report,
-    *,
-    names: tuple[str, str] = ("A", "B"),
+    *reports: Report,
+    names: Sequence[str] = (),
     data: tuple[Tensor, Tensor] | None = None,
-    models: tuple[Any, Any] | None = None,
+    models: Sequence[Any] | None = None,
     budget: Budget | None = None,
-    smallest: tuple[MinimalResult, MinimalResult] | None = None,
+    smallest: Sequence[MinimalResult] | None = None,
     classes: Sequence[str] = (),
 ) -> Comparison:
-    """Compare two evaluations of the same samples: models, or attacks on one model.
+    """Compare evaluations of the same samples: models, or attacks on one model.
 
-    The verdicts are paired by sample, so that the difference is judged by the samples that differ alone.
+    The verdicts are paired by sample, so that a difference is judged by the samples that differ alone; of more than two
+    runs every pair is tested, and p-values are adjusted for their number.
 
     Args:
-        first: of ``evaluate``.
-        second: of ``evaluate`` on the same samples.
-        names: of the runs.
+        reports: of ``evaluate`` on the same samples, two at least.
+        names: of the runs; by default A, B, C, ...
         data: inputs ``[n, *shape]`` and labels, to show samples that differ.
         models: of the runs, for their answers to the samples shown.
-        budget: of both, for the name of its norm and its box.
+        budget: of all, for the name of its norm and its box.
         smallest: of ``minimal`` on the first samples in each run, for robust accuracy against the radius.
-        classes: names by class number.
+        classes: names by class number; by default those the reports know.
 
     Returns:
-        A :class:`Comparison`: ``.p``, ``.interval``, ``.save(path)``, ``.markdown()``.
+        A :class:`Comparison`: prints and displays itself; ``.pairs``, ``.ranks()``, ``.save(path)``, ``.markdown()``.
 
     Raises:
-        ValueError: if the runs are not about the same samples.
+        ValueError: if there are fewer than two runs, or they are not about the same samples.
 
     >>> import torch, maxslope as ms
     >>> data = torch.tensor([[0.9, 0.1], [0.6, 0.5]]), torch.tensor([0, 0])
@@ -222,80 +327,116 @@ def compare(
     >>> compare(*runs).sentence
     'A is 50.0 points above B, which 1 samples with different verdicts do not establish: p = 1.'
     """
-    columns = [(r.table["index"], r.table["label"]) for r in (first, second)]
-    if columns[0] != columns[1]:
-        raise ValueError(
-            f"Runs are compared sample by sample, got {first.samples} and {second.samples} samples"
-            f"{' with other indices or labels' if first.samples == second.samples else ''}; evaluate both on the same "
-            "data."
-        )
+    if len(reports) < 2:
+        raise ValueError(f"A comparison is about two runs at least, got {len(reports)}.")
+    named = tuple(names) or tuple(_letters(k) for k in range(len(reports)))
+    if len(named) != len(reports):
+        raise ValueError(f"Each run has one name, got {len(named)} names for {len(reports)} runs.")
+    _same_samples(reports)
+    words = classes or reports[0].about.classes
+    stood = [[v == ROBUST for v in r.table["verdict"]] for r in reports]
+    rows = [i for i, column in enumerate(zip(*stood, strict=True)) if len(set(column)) > 1]
+    return Comparison(
+        names=named,
+        facts=_facts(reports, named, budget, smallest, words),
+        pairs=_pairs(stood),
+        differences=tuple(_difference(reports, i, words) for i in rows),
+        shown=_shown(reports, stood, data, models, budget, words),
+        notes=_notes(reports),
+    )
+
+
+def _letters(k: int) -> str:
+    return chr(ord("A") + k) if k < 26 else f"run {k + 1}"
+
+
+def _same_samples(reports: Sequence[Report]) -> None:
+    first = reports[0]
+    for other in reports[1:]:
+        if (first.table["index"], first.table["label"]) != (other.table["index"], other.table["label"]):
+            raise ValueError(
+                f"Runs are compared sample by sample, got {first.samples} and {other.samples} samples"
+                f"{' with other indices or labels' if first.samples == other.samples else ''}; evaluate both on the "
+                "same data."
+            )
+
+
+def _facts(
+    reports: Sequence[Report],
+    names: Sequence[str],
+    budget: Budget | None,
+    smallest: Sequence[MinimalResult] | None,
+    classes: Sequence[str],
+) -> tuple[Facts, ...]:
+    """The numbers of each run, security curves on the same radii."""
     norm, eps = norm_and_eps(budget)
-    norms = [None, None] if smallest is None else [s.norms for s in smallest]
-    runs = list(zip((first, second), names, norms, strict=True))
+    norms = [None] * len(reports) if smallest is None else [s.norms for s in smallest]
+    runs = list(zip(reports, names, norms, strict=True))
     found = [facts(r, title=name, norm=norm, eps=eps, smallest=few, classes=classes) for r, name, few in runs]
     if smallest is None:  # one radius tells nothing about others
-        found = [replace(f, security=()) for f in found]
-    elif all(f.security for f in found):
+        return tuple(replace(f, security=()) for f in found)
+    if all(f.security for f in found):
         far = max(f.security[-1].eps for f in found)
         found = [
             facts(r, title=name, norm=norm, eps=eps, smallest=few, reach=far, classes=classes) for r, name, few in runs
         ]
-    stood = [[v == ROBUST for v in r.table["verdict"]] for r in (first, second)]
-    pairs = list(zip(*stood, strict=True))
-    counts = tuple(pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False)))
-    differ = [[i for i, pair in enumerate(pairs) if pair == only] for only in ((True, False), (False, True))]
-    return Comparison(
-        names=names,
-        facts=(found[0], found[1]),
-        counts=(counts[0], counts[1], counts[2], counts[3]),
-        p=mcnemar(counts[1], counts[2]),
-        interval=paired_interval(counts[1], counts[2], len(pairs)),
-        differences=tuple(_difference(first, second, i, classes) for i in sorted(differ[0] + differ[1])),
-        shown=_shown((first, second), differ, data, models, budget, classes),
-        notes=_notes(first, second),
-    )
+    return tuple(found)
 
 
-def _difference(first: Report, second: Report, row: int, classes: Sequence[str]) -> Difference:
-    a, b = first.table, second.table
+def _pairs(stood: Sequence[Sequence[bool]]) -> tuple[Pair, ...]:
+    """Every two runs, tested by the samples on which they differ."""
+    found = []
+    for a, b in combinations(range(len(stood)), 2):
+        both = list(zip(stood[a], stood[b], strict=True))
+        n, first, second = len(both), both.count((True, False)), both.count((False, True))
+        counts = (both.count((True, True)), first, second, both.count((False, False)))
+        interval, p = paired_interval(first, second, n), mcnemar(first, second)
+        found.append(Pair(a, b, counts, (first - second) / n, interval, p, p))
+    return tuple(replace(p, adjusted=q) for p, q in zip(found, holm([p.p for p in found]), strict=True))
+
+
+def _difference(reports: Sequence[Report], row: int, classes: Sequence[str]) -> Difference:
     return Difference(
-        int(a["index"][row]),
-        class_name(int(a["label"][row]), classes),
-        (str(a["verdict"][row]), str(b["verdict"][row])),
-        (float(a["margin"][row]), float(b["margin"][row])),
+        int(reports[0].table["index"][row]),
+        class_name(int(reports[0].table["label"][row]), classes),
+        tuple(str(r.table["verdict"][row]) for r in reports),
+        tuple(float(r.table["margin"][row]) for r in reports),
     )
 
 
 def _shown(
-    reports: tuple[Report, Report],
-    differ: Sequence[Sequence[int]],
+    reports: Sequence[Report],
+    stood: Sequence[Sequence[bool]],
     data: tuple[Tensor, Tensor] | None,
-    models: tuple[Any, Any] | None,
+    models: Sequence[Any] | None,
     budget: Budget | None,
     classes: Sequence[str],
-) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """Samples that stand in one run alone, as the other run broke them."""
+) -> tuple[tuple[Example, ...], ...]:
+    """For each run, samples that stand there and fell in another run, as the first such run broke them."""
     found: list[tuple[Example, ...]] = []
-    for k, rows in enumerate(differ):
-        other, model = reports[1 - k], None if models is None else models[1 - k]
-        if data is not None and model is not None and budget is not None:
-            other = with_points(other, rows[:_SHOWN], data, model, budget)
-        if data is None or other.points is None:
-            found.append(())
-            continue
-        shown = examples(other, rows[:_SHOWN], data[0].detach(), model, bounds_of(budget, data[0]), classes)
-        found.append(tuple(shown.values()))
-    return found[0], found[1]
+    for own in stood:
+        fell = {i: next((j for j, s in enumerate(stood) if not s[i]), None) for i, stands in enumerate(own) if stands}
+        wanted = [(i, j) for i, j in fell.items() if j is not None][:_SHOWN]
+        shown: dict[int, Example] = {}
+        for j in dict.fromkeys(j for _, j in wanted):
+            rows, other, model = [i for i, of in wanted if of == j], reports[j], None if models is None else models[j]
+            if data is not None and model is not None and budget is not None:
+                other = with_points(other, rows, data, model, budget)
+            if data is not None and other.points is not None:
+                shown |= examples(other, rows, data[0].detach(), model, bounds_of(budget, data[0]), classes)
+        found.append(tuple(shown[i] for i, _ in wanted if i in shown))
+    return tuple(found)
 
 
-def _notes(first: Report, second: Report) -> tuple[str, ...]:
+def _notes(reports: Sequence[Report]) -> tuple[str, ...]:
     notes = []
-    if first.budget != second.budget:
-        notes.append(f"The budgets differ: {first.budget} and {second.budget}. The difference is theirs as well.")
-    if first.effort.name != second.effort.name:
+    budgets, efforts = [r.asked for r in reports], [r.effort.name for r in reports]
+    if len({r.budget for r in reports}) > 1:
+        said = " and ".join(dict.fromkeys(budgets)) if len(set(budgets)) > 1 else "see the runs"
+        notes.append(f"The budgets differ: {said}. The difference is theirs as well.")
+    if len(set(efforts)) > 1:
         notes.append(
-            f"The efforts differ: {first.effort.name} and {second.effort.name}. A stronger attack finds more on the "
-            "same model, so part of the difference may be the attack's."
+            f"The efforts differ: {' and '.join(dict.fromkeys(efforts))}. A stronger attack finds more on the same "
+            "model, so part of the difference may be the attack's."
         )
-    notes += [f"{name}: {w}" for name, r in (("first", first), ("second", second)) for w in r.warnings]
     return tuple(notes)

@@ -7,8 +7,9 @@ import hashlib
 import math
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,17 +19,23 @@ from torch import Tensor
 
 from maxslope.attacks import Depth, MinimalResult, minimal
 from maxslope.evaluation import Report
+from maxslope.evaluation.draw import order
 from maxslope.report import html_export
 from maxslope.report.html_facts import Facts, facts
-from maxslope.report.html_figures import Figure, cost_figure, percent, security_figure, track_figures
+from maxslope.report.html_figures import Figure, cost_figure, percent, security_figure, signed, track_figures
 from maxslope.report.html_samples import Group, Track, chosen, groups, tracks, with_points
+from maxslope.report.merging import Candidates, merged
+from maxslope.report.plots import plotted
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+    from matplotlib.figure import Figure as MatplotlibFigure
 
-_CURVE = 200  # samples whose smallest perturbation is looked for, if nobody gives one
+_CURVE = 200  # samples at most whose smallest perturbation is looked for, if nobody gives one
+_FEWEST = 10  # of them, below which there is no curve
+_PRICE = 2.5  # passes for each gradient of a search for a smallest perturbation, forward ones and halvings included
 _ROWS = 5000  # of the table that can be downloaded from the page
 
 
@@ -37,7 +44,7 @@ class Page:
     """What is known of an evaluation, ready to be written in several forms.
 
     Attributes:
-        report: the evaluation.
+        report: the evaluation, with what the page found against it.
         facts: its numbers.
         groups: samples to show.
         tracks: curves of maximal slope of a few of them.
@@ -77,6 +84,25 @@ class Page:
         """Return a summary for a pull request or a model card."""
         return html_export.to_markdown(self.facts, self.command)
 
+    def latex(self) -> str:
+        """Return the table of classes for a paper; it needs the package booktabs."""
+        return html_export.to_latex(self.facts)
+
+    def plot(self) -> MatplotlibFigure:
+        """Return security curve, margins and cost as a figure of matplotlib: ``.savefig("figure.pdf")``, or ``.svg``.
+
+        Raises:
+            ImportError: if matplotlib is not installed.
+        """
+        return plotted([("", self.facts)], self.report)
+
+    def __str__(self) -> str:
+        return self.markdown()
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return framed(self.html())
+
     def save(self, path: str | Path) -> Path:
         """Write the HTML page to ``path``, creating its folder, and return the path.
 
@@ -96,13 +122,15 @@ def page(
     classes: Sequence[str] = (),
     title: str | None = None,
     command: str = "",
+    progress: Callable[[str], None] | None = None,
 ) -> Page:
     """Gather what a report says about an evaluation.
 
     With data (and points kept) samples are shown, with a model its answers to them. With a budget as well, curves of
-    maximal slope of a few samples are followed, and the smallest perturbations of the first 200 samples are looked for,
-    from which robust accuracy follows at every radius; where points were not kept, those of the samples that are shown
-    are found again.
+    maximal slope of a few samples are followed, and the smallest perturbations of up to 200 samples are looked for,
+    drawn by label, as many as half of the evaluation's own passes afford: they say how robust it is at every radius.
+    Where points were not kept, those of the samples that are shown are found again. What a page finds against the
+    evaluation is verified and counted, in all numbers; ``.report`` of the page holds it, with a warning that names it.
 
     Args:
         report: of ``evaluate``.
@@ -110,9 +138,10 @@ def page(
         data: its inputs ``[n, *shape]`` and labels ``[n]``, in the order of the report.
         budget: of the evaluation.
         smallest: of ``minimal`` on the first samples, instead of looking for them here.
-        classes: names by class number.
+        classes: names by class number; by default those the report knows.
         title: of the page.
         command: how to do the evaluation again, shown on the page.
+        progress: called with words for each step.
 
     Returns:
         A :class:`Page`: ``.save(path)`` writes HTML; ``.json()``, ``.csv()``, ``.markdown()`` return text.
@@ -128,21 +157,37 @@ def page(
     '50.0 % (9.5 to 90.5 %)'
     """
     _check(report, data)
-    x = None if data is None else data[0].detach()
-    if smallest is None and model is not None and data is not None and budget is not None:
-        smallest = _smallest(report, model, data, budget)
+    tell = progress or (lambda step: None)
+    names = classes or report.about.classes
     norm, eps = norm_and_eps(budget)
-    norms = None if smallest is None else smallest.norms
-    found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, classes=classes)
-    shown: tuple[Group, ...] = ()
+    if data is None:
+        norms = None if smallest is None else smallest.norms
+        found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, classes=names)
+        return Page(report, found, command=command)
+    x = data[0].detach()
+    rows: Sequence[int] = range(0 if smallest is None else len(smallest.norms))
     followed: tuple[Track, ...] = ()
-    if x is not None:
-        if model is not None and budget is not None and data is not None:
-            rows = [i for _, _, own in chosen(report) for i in own]
-            report = with_points(report, rows, data, model, budget)
-        shown = groups(report, x, model, bounds_of(budget, x), classes)
-        if model is not None and budget is not None and data is not None:
-            followed = tracks(report, model, x, data[1], budget, classes)
+    known: dict[int, Tensor] = {}
+    if budget is not None:
+        candidates: list[Candidates | None] = []
+        if model is not None:
+            tell("curves of maximal slope")
+            followed, ends = tracks(report, model, x, data[1], budget, names)
+            candidates.append(ends)
+        if model is not None and smallest is None:
+            rows = _affordable(report, sum(len(t.length) for t in followed))
+            tell(f"smallest perturbations of {len(rows)} samples")
+            smallest = _smallest(rows, report, model, data, budget)
+        if smallest is not None:
+            how = "the search for smallest perturbations"
+            candidates.append(Candidates(rows, smallest.points, how, smallest.margin))
+        report, known = merged(report, data, model, budget, [c for c in candidates if c is not None])
+    norms = None if smallest is None else smallest.norms
+    found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, rows=rows, classes=names)
+    if model is not None and budget is not None:
+        tell("samples")
+        report = with_points(report, [i for _, _, own in chosen(report) for i in own], data, model, budget, known)
+    shown = groups(report, x, model, bounds_of(budget, x), names)
     return Page(report, found, shown, followed, command)
 
 
@@ -165,12 +210,32 @@ def _check(report: Report, data: tuple[Tensor, Tensor] | None) -> None:
         )
 
 
-def _smallest(report: Report, model: Any, data: tuple[Tensor, Tensor], budget: Budget) -> MinimalResult | None:
-    """The smallest perturbations of the first samples; None where the model has no gradients."""
+def _affordable(report: Report, spent: int) -> list[int]:
+    """Rows whose smallest perturbation is looked for: drawn by label, for less than half of what the evaluation cost.
+
+    A page costs at most half of its evaluation, counted in passes; under some ten samples a curve says nothing.
+    """
     if report.effort.runs[0].blind:
+        return []
+    columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
+    passes = [f + b for f, b in zip(*columns, strict=True)]
+    shown = sum(passes[i] for _, _, own in chosen(report) for i in own)  # which are attacked again if not kept
+    left = (sum(passes) + sum(report.probes)) / 2 - 2 * spent - shown
+    count = min(_CURVE, report.samples, int(left / (_PRICE * Depth.quick().passes)))
+    few = order(report.samples, report.seed, torch.tensor(report.table["label"]))[: max(count, 0)]
+    return sorted(few.tolist()) if len(few) >= min(_FEWEST, report.samples) else []
+
+
+def _smallest(
+    rows: Sequence[int], report: Report, model: Any, data: tuple[Tensor, Tensor], budget: Budget
+) -> MinimalResult | None:
+    """The smallest perturbations of some samples; None of none."""
+    if not rows:
         return None
-    x, y = (t[:_CURVE] for t in data)
-    return minimal(model, x.detach(), y, budget.norm, box=budget.box, effort=Depth.quick(), seed=report.seed)
+    index = torch.tensor(rows)
+    x, y = (t[index.to(t.device)].detach() for t in data)
+    ids = torch.tensor([int(report.table["index"][row]) for row in rows])
+    return minimal(model, x, y, budget.norm, box=budget.box, effort=Depth.quick(), seed=report.seed, ids=ids)
 
 
 def norm_and_eps(budget: Budget | None) -> tuple[str | None, float | None]:
@@ -210,6 +275,7 @@ def render(template: str, **content: Any) -> str:
     )  # fmt: skip
     environment.filters["percent"] = percent
     environment.filters["number"] = _number
+    environment.filters["signed"] = signed
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     text: Markup | str = environment.get_template(template).render(
         style=Markup((folder / "style.css").read_text(encoding="utf-8")),
@@ -234,6 +300,14 @@ def _number(value: float) -> str:
 def _address(text: str) -> str:
     packed = base64.b64encode(text.encode()).decode("ascii")
     return f"data:text/csv;base64,{packed}" if text else ""
+
+
+def framed(page: str, height: int = 640) -> str:
+    """Return a page as a frame of a notebook, so that its style and the notebook's leave each other alone."""
+    return (
+        f'<iframe srcdoc="{escape(page, quote=True)}" width="100%" height="{height}" style="border:0" '
+        'sandbox="allow-scripts allow-downloads" title="maxslope"></iframe>'
+    )
 
 
 def write(path: str | Path, text: str) -> Path:

@@ -1,0 +1,121 @@
+"""What a page finds itself, on samples that stood: it belongs into the answer, and into nobody's margin note."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import per_row
+from maxslope.attacks.findings import Finding, Kind
+from maxslope.attacks.task import prepare
+from maxslope.energies import Margin
+from maxslope.evaluation import Report
+from maxslope.evaluation.report import BROKEN, ROBUST, Column
+from maxslope.sets import Budget
+
+_NAMED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Points that may be errors of samples.
+
+    Attributes:
+        rows: of the report.
+        points: ``[len(rows), *shape]``.
+        how: who found them.
+        margins: ``[len(rows)]``, the verified margins there, for where no model can be asked.
+    """
+
+    rows: Sequence[int]
+    points: Tensor
+    how: str
+    margins: Tensor | None = None
+
+
+def merged(
+    report: Report, data: tuple[Tensor, Tensor], model: Any, budget: Budget, found: Sequence[Candidates]
+) -> tuple[Report, dict[int, Tensor]]:
+    """Return the report in which samples that stood are broken where a candidate is an error, and those errors by row.
+
+    Each point is asked again: inside ball and box, and wrong by a call of the model (without one, by the margins that
+    came with it). The worst verdict of a sample counts, so that the robust accuracy never rises. A finding names the
+    samples and what the evaluation alone had said.
+    """
+    table: dict[str, list[Any]] = {name: list(column) for name, column in report.table.items()}
+    broken: dict[int, Tensor] = {}
+    ways: list[str] = []
+    for one in found:
+        rows = [k for k, row in enumerate(one.rows) if table["verdict"][row] == ROBUST]
+        if not rows:
+            continue
+        own = Candidates(
+            [one.rows[k] for k in rows], one.points[rows], one.how, None if one.margins is None else one.margins[rows]
+        )
+        fell = _errors(report, data, model, budget, own)
+        for row, (point, margin, distance) in fell.items():
+            table["verdict"][row] = BROKEN
+            table["reason"][row] = f"{one.how.capitalize()} broke it after the evaluation; verified."
+            table["margin"][row], table["distance"][row] = margin, distance
+            table["gap"][row] = table["slope"][row] = float("nan")
+            broken[row] = point
+        ways += [one.how] if fell else []
+    if not broken:
+        return report, {}
+    ids = tuple(sorted(int(table["index"][row]) for row in broken))
+    named = ", ".join(map(str, ids[:_NAMED])) + (", ..." if len(ids) > _NAMED else "")
+    stood = list(report.table["verdict"]).count(ROBUST)
+    finding = Finding(
+        Kind.MISSED,
+        f"{len(ids)} of {stood} samples that stood in the evaluation were broken afterwards, by "
+        f"{' and '.join(dict.fromkeys(ways))}, verified and counted: sample{'s' if len(ids) > 1 else ''} {named}. The "
+        f"evaluation alone had said {100 * report.robust_accuracy:.1f} %.",
+        ids,
+    )
+    columns = {name: cast(Column, column) for name, column in table.items()}
+    points = report.points
+    if points is not None:
+        points = points.clone()
+        for row, point in broken.items():
+            points[row] = point.to(points)
+    return replace(report, table=columns, points=points, warnings=(*report.warnings, finding)), broken
+
+
+def _errors(
+    report: Report, data: tuple[Tensor, Tensor], model: Any, budget: Budget, found: Candidates
+) -> dict[int, tuple[Tensor, float, float]]:
+    """Point, margin and distance of the candidates that are errors, by row of the report."""
+    x, y = (t.detach() for t in data)
+    rows, index = found.rows, torch.tensor(list(found.rows))
+    if model is None:
+        return _vouched(x, budget, found)
+    ids = torch.tensor([int(report.table["index"][row]) for row in rows])
+    at = index.to(x.device)
+    task = prepare(
+        model, x[at], y[at], budget.take(index), targets=None, mask=None, ids=ids, seed=report.seed, batch_size=None
+    )
+    points = found.points.to(task.x)
+    everyone = torch.arange(len(rows), device=task.x.device)
+    seen = task.energy(everyone, Margin()).look(points)
+    error = seen.reached & seen.margin.isfinite() & task.allowed(everyone, points)
+    far = budget.norm.distance(task.x, points)
+    return {rows[k]: (points[k], float(seen.margin[k]), float(far[k])) for k in error.nonzero().squeeze(1).tolist()}
+
+
+def _vouched(x: Tensor, budget: Budget, found: Candidates) -> dict[int, tuple[Tensor, float, float]]:
+    """What :func:`_errors` returns, by the margins of whoever found the points."""
+    if found.margins is None:
+        return {}
+    index = torch.tensor(list(found.rows), device=x.device)
+    clean, points = x[index], found.points.to(x)
+    own = budget.take(index)
+    slack = 1e-6 * per_row(own.eps, clean) + 8 * torch.finfo(x.dtype).eps * points.flatten(1).abs().amax(1).clamp_min(1)
+    error = (own.around(clean).violation(points) <= slack) & (found.margins.to(x) <= 0)
+    far = budget.norm.distance(clean, points)
+    return {
+        found.rows[k]: (points[k], float(found.margins[k]), float(far[k])) for k in error.nonzero().squeeze(1).tolist()
+    }
