@@ -186,4 +186,5 @@ class Finding:
         known = {kind.value: kind for kind in Kind}
         weight = {s.name.lower(): s for s in Severity}.get(str(stored.get("severity")))
         kind = known.get(stored.get("kind"), Kind.OTHER)
-        return cls(kind, str(stored.get("seen", "")), tuple(map(int, stored.get("samples", ()))), weight)
+        own = None if weight == kind.severity else weight
+        return cls(kind, str(stored.get("seen", "")), tuple(map(int, stored.get("samples", ()))), own)

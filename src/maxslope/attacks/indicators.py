@@ -207,7 +207,7 @@ def _outside(probe: Probe) -> Finding | None:
         f"The attack was too weak, or gradients are masked. {probe.beyond.passes} gradients along the boundary, from "
         f"outside the budget, break {probe.of(broken)}, which stood.",
         probe.ids(probe.rows[broken]),
-        Severity.WARNING if int((broken & probe.long).sum()) > most else Severity.NOTE,
+        None if int((broken & probe.long).sum()) > most else Severity.NOTE,
     )
 
 
@@ -222,5 +222,5 @@ def _beaten(probe: Probe, hit: Tensor, broken: Tensor, kind: Kind, what: str) ->
         f"{start}{what} clearly beats everything the attack found on {probe.of(rows)} and breaks {int(broken.sum())} "
         "of them.",
         probe.ids(probe.rows[rows]),
-        Severity.WARNING if strong else Severity.NOTE,
+        None if strong else Severity.NOTE,
     )

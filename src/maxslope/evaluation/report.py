@@ -118,7 +118,7 @@ class Report:
         """Return one line per label: class, samples, clean and robust accuracy, its 95 % interval."""
         verdicts: dict[int, list[str]] = {}
         for label, verdict in zip(self.table["label"], self.table["verdict"], strict=True):
-            verdicts.setdefault(int(label), []).append(str(verdict))
+            verdicts.setdefault(int(str(label)), []).append(str(verdict))
         found = []
         for label, own in sorted(verdicts.items()):
             n, robust = len(own), own.count(ROBUST)

@@ -37,13 +37,16 @@ def plain(value: Any) -> Any:
 
 def to_json(facts: Facts, tracks: Sequence[Track], report: Report) -> str:
     """Return everything that is a number or a word."""
-    content = {"facts": facts, "tracks": tracks, "table": report.table}
+    content = {"about": report.about, "facts": facts, "tracks": tracks, "table": report.table}
     return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
 
 
 def table_csv(report: Report) -> str:
-    """Return one line per sample, with a header."""
-    return to_csv(list(report.table), zip(*report.table.values(), strict=True))
+    """Return one line per sample, with a header; the name of its class at the end, where classes have names."""
+    columns: dict[str, Sequence[Any]] = dict(report.table)
+    if report.about.classes:
+        columns["class"] = [report.about.name(int(label)) for label in columns["label"]]
+    return to_csv(list(columns), zip(*columns.values(), strict=True))
 
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -116,6 +119,8 @@ def to_markdown(facts: Facts, command: str = "") -> str:
     """Return a summary of a page."""
     parts = [f"## {facts.title}\n\n", headline(facts), "\n\n"]
     parts += [f"> **{d.name}** {d.sentence}\n\n" for d in facts.doubts]
+    asked = [(name, words) for name, words in facts.asked if name not in ("Budget", "Effort")]
+    parts += [", ".join(f"{name.lower()}: {words}" for name, words in asked), "\n\n"]
     rows = [(f"{verdict}: {meaning}", f"{s.count}", s.words) for verdict, meaning, s in facts.verdicts]
     parts.append(markdown_table(("verdict", "samples", "share (95 % interval)"), rows))
     if len(facts.classes) > 1:
