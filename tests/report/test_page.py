@@ -305,9 +305,15 @@ def test_without_model_data_or_points_the_page_shows_what_there_is() -> None:
 def test_points_that_were_not_kept_are_found_again() -> None:
     model, x, y, report = picture_run()
     bare = replace(report, points=None)
-    again, kept = (page(r, model=model, data=(x, y), budget=BUDGET) for r in (bare, report))
-    for a, b in zip(again.groups, kept.groups, strict=True):
-        assert [e.pictures for e in a.examples] == [e.pictures for e in b.examples]
+    near = ms.minimal(model, x[:8], y[:8], BUDGET.norm, effort=ms.Depth(8))
+    again, kept = (page(r, model=model, data=(x, y), budget=BUDGET, smallest=near) for r in (bare, report))
+    pictures = {e.index: e.pictures for g in kept.groups for e in g.examples}
+    found = {e.index: e.pictures for g in again.groups for e in g.examples}
+    assert len(found) >= 4
+    assert found == {i: pictures[i] for i in found}
+    assert again.left_out == len(pictures) - len(found)
+    assert (f"{again.left_out} more would stand here" in again.html()) == (again.left_out > 0)
+    assert kept.left_out == 0
         assert [e.moved for e in a.examples] == [e.moved for e in b.examples]
     wrong = replace(bare, seed=5, table={**bare.table, "verdict": ["broken"] * 40})
     shown = page(wrong, model=model, data=(x, y), budget=BUDGET).groups[0].examples

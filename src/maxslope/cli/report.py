@@ -139,7 +139,7 @@ def _comparison(runs: list[Run], classes: list[str]) -> Comparison:
     all_there = all(run.model is not None for run in runs)
     return compare(
         *(run.report for run in runs), names=_names([run.name for run in runs]), data=runs[0].data,
-        models=[run.model for run in runs] if all_there else None, budget=runs[0].budget, classes=classes,
+        models=[run.model for run in runs] if all_there else None, budget=[run.budget for run in runs], classes=classes,
     )  # fmt: skip
 
 

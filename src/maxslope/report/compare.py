@@ -21,6 +21,7 @@ from maxslope.report.html_export import latex_table, markdown_table, plain, to_c
 from maxslope.report.html_facts import Facts, class_name, facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure
 from maxslope.report.html_samples import Example, examples, with_points
+from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest
 from maxslope.report.plots import plotted
 from maxslope.sets import Budget
 
@@ -297,21 +298,23 @@ def compare(
     names: Sequence[str] = (),
     data: tuple[Tensor, Tensor] | None = None,
     models: Sequence[Any] | None = None,
-    budget: Budget | None = None,
+    budget: Budget | Sequence[Budget | None] | None = None,
     smallest: Sequence[MinimalResult] | None = None,
     classes: Sequence[str] = (),
 ) -> Comparison:
     """Compare evaluations of the same samples: models, or attacks on one model.
 
     The verdicts are paired by sample, so that a difference is judged by the samples that differ alone; of more than two
-    runs every pair is tested, and p-values are adjusted for their number.
+    runs every pair is tested, and p-values are adjusted for their number. With data, models and one norm, the smallest
+    perturbations of the same few samples are looked for in each run, for curves against the radius; what is found there
+    against an evaluation is verified and counted.
 
     Args:
         reports: of ``evaluate`` on the same samples, two at least.
         names: of the runs; by default A, B, C, ...
         data: inputs ``[n, *shape]`` and labels, to show samples that differ.
         models: of the runs, for their answers to the samples shown.
-        budget: of all, for the name of its norm and its box.
+        budget: of all, or of each.
         smallest: of ``minimal`` on the first samples in each run, for robust accuracy against the radius.
         classes: names by class number; by default those the reports know.
 
@@ -334,14 +337,18 @@ def compare(
         raise ValueError(f"Each run has one name, got {len(named)} names for {len(reports)} runs.")
     _same_samples(reports)
     words = classes or reports[0].about.classes
+    budgets = [budget] * len(reports) if budget is None or isinstance(budget, Budget) else list(budget)
+    rows: Sequence[int] = range(0 if smallest is None else len(smallest[0].norms))
+    if smallest is None and data is not None and models is not None:
+        reports, smallest, rows = _looked(reports, data, models, budgets)
     stood = [[v == ROBUST for v in r.table["verdict"]] for r in reports]
-    rows = [i for i, column in enumerate(zip(*stood, strict=True)) if len(set(column)) > 1]
+    differ = [i for i, column in enumerate(zip(*stood, strict=True)) if len(set(column)) > 1]
     return Comparison(
         names=named,
-        facts=_facts(reports, named, budget, smallest, words),
+        facts=_facts(reports, named, budgets, None if smallest is None else (rows, smallest), words),
         pairs=_pairs(stood),
-        differences=tuple(_difference(reports, i, words) for i in rows),
-        shown=_shown(reports, stood, data, models, budget, words),
+        differences=tuple(_difference(reports, i, words) for i in differ),
+        shown=_shown(reports, stood, data, models, budgets, words),
         notes=_notes(reports),
     )
 
@@ -361,25 +368,48 @@ def _same_samples(reports: Sequence[Report]) -> None:
             )
 
 
+def _looked(
+    reports: Sequence[Report], data: tuple[Tensor, Tensor], models: Sequence[Any], budgets: Sequence[Budget | None]
+) -> tuple[tuple[Report, ...], list[MinimalResult] | None, Sequence[int]]:
+    """Smallest perturbations of the same samples in each run, and the reports with what they say against them."""
+    norms = {str(b.norm) if b is not None else "" for b in budgets}
+    cheapest = min((affordable(report, 0) for report in reports), key=len)
+    if len(norms) > 1 or "" in norms or not cheapest or any(model is None for model in models):
+        return tuple(reports), None, ()
+    found, after = [], []
+    for report, model, own in zip(reports, models, budgets, strict=True):
+        assert own is not None
+        near = nearest(cheapest, report, model, data, own)
+        assert near is not None
+        found.append(near)
+        candidates = [Candidates(cheapest, near.points, SEARCH, near.margin)]
+        after.append(merged(report, data, model, own, candidates)[0])
+    return tuple(after), found, cheapest
+
+
 def _facts(
     reports: Sequence[Report],
     names: Sequence[str],
-    budget: Budget | None,
-    smallest: Sequence[MinimalResult] | None,
+    budgets: Sequence[Budget | None],
+    smallest: tuple[Sequence[int], Sequence[MinimalResult]] | None,
     classes: Sequence[str],
 ) -> tuple[Facts, ...]:
     """The numbers of each run, security curves on the same radii."""
-    norm, eps = norm_and_eps(budget)
-    norms = [None] * len(reports) if smallest is None else [s.norms for s in smallest]
-    runs = list(zip(reports, names, norms, strict=True))
-    found = [facts(r, title=name, norm=norm, eps=eps, smallest=few, classes=classes) for r, name, few in runs]
+    rows = () if smallest is None else smallest[0]
+    norms = [None] * len(reports) if smallest is None else [s.norms for s in smallest[1]]
+    runs = list(zip(reports, names, norms, map(norm_and_eps, budgets), strict=True))
+
+    def numbers(reach: float | None) -> list[Facts]:
+        return [
+            facts(r, title=name, norm=norm, eps=eps, smallest=few, rows=rows, reach=reach, classes=classes)
+            for r, name, few, (norm, eps) in runs
+        ]
+
+    found = numbers(None)
     if smallest is None:  # one radius tells nothing about others
         return tuple(replace(f, security=()) for f in found)
     if all(f.security for f in found):
-        far = max(f.security[-1].eps for f in found)
-        found = [
-            facts(r, title=name, norm=norm, eps=eps, smallest=few, reach=far, classes=classes) for r, name, few in runs
-        ]
+        found = numbers(max(f.security[-1].eps for f in found))
     return tuple(found)
 
 
@@ -409,7 +439,7 @@ def _shown(
     stood: Sequence[Sequence[bool]],
     data: tuple[Tensor, Tensor] | None,
     models: Sequence[Any] | None,
-    budget: Budget | None,
+    budgets: Sequence[Budget | None],
     classes: Sequence[str],
 ) -> tuple[tuple[Example, ...], ...]:
     """For each run, samples that stand there and fell in another run, as the first such run broke them."""
@@ -420,10 +450,12 @@ def _shown(
         shown: dict[int, Example] = {}
         for j in dict.fromkeys(j for _, j in wanted):
             rows, other, model = [i for i, of in wanted if of == j], reports[j], None if models is None else models[j]
+            budget = budgets[j]
             if data is not None and model is not None and budget is not None:
                 other = with_points(other, rows, data, model, budget)
             if data is not None and other.points is not None:
-                shown |= examples(other, rows, data[0].detach(), model, bounds_of(budget, data[0]), classes)
+                seen = examples(other, rows, data[0].detach(), model, bounds_of(budget, data[0]), classes)
+                shown |= {i: one for i, one in seen.items() if one.reach > 0}  # others did not fall again
         found.append(tuple(shown[i] for i, _ in wanted if i in shown))
     return tuple(found)
 

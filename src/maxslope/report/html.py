@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from maxslope.attacks import Depth, MinimalResult, minimal
+from maxslope.attacks import MinimalResult
 from maxslope.evaluation import Report
-from maxslope.evaluation.draw import order
 from maxslope.report import html_export
 from maxslope.report.html_facts import Facts, facts
 from maxslope.report.html_figures import Figure, cost_figure, percent, security_figure, signed, track_figures
-from maxslope.report.html_samples import Group, Track, chosen, groups, tracks, with_points
-from maxslope.report.merging import Candidates, merged
+from maxslope.report.html_samples import Group, Track, again, chosen, groups, tracks, with_points
+from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest
 from maxslope.report.plots import plotted
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure as MatplotlibFigure
 
-_CURVE = 200  # samples at most whose smallest perturbation is looked for, if nobody gives one
-_FEWEST = 10  # of them, below which there is no curve
-_PRICE = 2.5  # passes for each gradient of a search for a smallest perturbation, forward ones and halvings included
 _ROWS = 5000  # of the table that can be downloaded from the page
 
 
@@ -49,6 +45,7 @@ class Page:
         groups: samples to show.
         tracks: curves of maximal slope of a few of them.
         command: how to do the evaluation again, if somebody said.
+        left_out: samples that are not shown, since their points were not kept and finding them again is dear.
     """
 
     report: Report
@@ -56,6 +53,7 @@ class Page:
     groups: tuple[Group, ...] = ()
     tracks: tuple[Track, ...] = ()
     command: str = ""
+    left_out: int = 0
 
     def figures(self) -> dict[str, Figure]:
         """Return the charts by name: security, cost, margin, slope, as far as there are numbers for them."""
@@ -168,6 +166,8 @@ def page(
     rows: Sequence[int] = range(0 if smallest is None else len(smallest.norms))
     followed: tuple[Track, ...] = ()
     known: dict[int, Tensor] = {}
+    rows_again = [] if report.points is not None else again(report)
+    having: set[int] | None = None
     if budget is not None:
         candidates: list[Candidates | None] = []
         if model is not None:
@@ -175,20 +175,21 @@ def page(
             followed, ends = tracks(report, model, x, data[1], budget, names)
             candidates.append(ends)
         if model is not None and smallest is None:
-            rows = _affordable(report, sum(len(t.length) for t in followed))
+            rows = affordable(report, sum(len(t.length) for t in followed), rows_again)
             tell(f"smallest perturbations of {len(rows)} samples")
-            smallest = _smallest(rows, report, model, data, budget)
+            smallest = nearest(rows, report, model, data, budget)
         if smallest is not None:
-            how = "the search for smallest perturbations"
-            candidates.append(Candidates(rows, smallest.points, how, smallest.margin))
+            candidates.append(Candidates(rows, smallest.points, SEARCH, smallest.margin))
         report, known = merged(report, data, model, budget, [c for c in candidates if c is not None])
     norms = None if smallest is None else smallest.norms
     found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, rows=rows, classes=names)
     if model is not None and budget is not None:
         tell("samples")
-        report = with_points(report, [i for _, _, own in chosen(report) for i in own], data, model, budget, known)
-    shown = groups(report, x, model, bounds_of(budget, x), names)
-    return Page(report, found, shown, followed, command)
+        having = None if report.points is not None else {*rows_again, *known}
+        report = with_points(report, rows_again, data, model, budget, known)
+    shown = groups(report, x, model, bounds_of(budget, x), names, having)
+    left_out = sum(len(own) for _, _, own in chosen(report)) - sum(len(group.examples) for group in shown)
+    return Page(report, found, shown, followed, command, left_out if shown else 0)
 
 
 def _check(report: Report, data: tuple[Tensor, Tensor] | None) -> None:
@@ -208,34 +209,6 @@ def _check(report: Report, data: tuple[Tensor, Tensor] | None) -> None:
             f"The data must be those of the report, got samples {tuple(x.shape[1:])} for points of shape "
             f"{tuple(report.points.shape[1:])}."
         )
-
-
-def _affordable(report: Report, spent: int) -> list[int]:
-    """Rows whose smallest perturbation is looked for: drawn by label, for less than half of what the evaluation cost.
-
-    A page costs at most half of its evaluation, counted in passes; under some ten samples a curve says nothing.
-    """
-    if report.effort.runs[0].blind:
-        return []
-    columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
-    passes = [f + b for f, b in zip(*columns, strict=True)]
-    shown = sum(passes[i] for _, _, own in chosen(report) for i in own)  # which are attacked again if not kept
-    left = (sum(passes) + sum(report.probes)) / 2 - 2 * spent - shown
-    count = min(_CURVE, report.samples, int(left / (_PRICE * Depth.quick().passes)))
-    few = order(report.samples, report.seed, torch.tensor(report.table["label"]))[: max(count, 0)]
-    return sorted(few.tolist()) if len(few) >= min(_FEWEST, report.samples) else []
-
-
-def _smallest(
-    rows: Sequence[int], report: Report, model: Any, data: tuple[Tensor, Tensor], budget: Budget
-) -> MinimalResult | None:
-    """The smallest perturbations of some samples; None of none."""
-    if not rows:
-        return None
-    index = torch.tensor(rows)
-    x, y = (t[index.to(t.device)].detach() for t in data)
-    ids = torch.tensor([int(report.table["index"][row]) for row in rows])
-    return minimal(model, x, y, budget.norm, box=budget.box, effort=Depth.quick(), seed=report.seed, ids=ids)
 
 
 def norm_and_eps(budget: Budget | None) -> tuple[str | None, float | None]:

@@ -140,7 +140,7 @@ class Facts:
             ("Model", said.model),
             ("Data", said.data),
             ("Samples", said.samples or f"{self.samples}"),
-            ("Budget", f"{self.budget}: every change of a sample up to this size"),
+            ("Budget", f"{self.budget}: any change of a sample up to this size"),
             ("Effort", self.effort_name),
             ("Date", said.date.replace("T", " ").replace("+00:00", " UTC")),
         ]
@@ -268,7 +268,7 @@ def _security(
             "every radius an upper bound of the true robust accuracy."
         )
         if len(norms) < len(verdicts):
-            source += " The upright interval at the budget is the answer, from all samples and the evaluation alone."
+            source += " The upright interval at the budget is the answer, from all samples."
     finite = [d for d in norms if 0 < d < math.inf]
     if not finite and not eps:
         return (), source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,6 +134,28 @@ def chosen(report: Report) -> list[tuple[str, str, list[int]]]:
     return [group for group in groups if group[2]]
 
 
+def again(report: Report) -> list[int]:
+    """Return the rows of those shown that may be attacked again: the cheapest first, for a third of the evaluation.
+
+    What was spent on a few samples in a call counts three times, since such calls are hardly filled.
+    """
+    passes = spent_on(report)
+    left = (sum(passes) + sum(report.probes)) / 3
+    chosen_rows = []
+    for row in sorted({i for _, _, own in chosen(report) for i in own}, key=lambda i: (passes[i], i)):
+        left -= 3 * passes[row]
+        if left < 0:
+            break
+        chosen_rows.append(row)
+    return sorted(chosen_rows)
+
+
+def spent_on(report: Report) -> list[float]:
+    """Return forward and backward passes of each row, together."""
+    columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
+    return [f + b for f, b in zip(*columns, strict=True)]
+
+
 def with_points(
     report: Report,
     rows: Sequence[int],
@@ -168,12 +190,21 @@ def with_points(
 
 
 def groups(
-    report: Report, x: Tensor, model: Any, box: tuple[Tensor, Tensor] | None, classes: Sequence[str]
+    report: Report,
+    x: Tensor,
+    model: Any,
+    box: tuple[Tensor, Tensor] | None,
+    classes: Sequence[str],
+    having: Collection[int] | None = None,
 ) -> tuple[Group, ...]:
-    """Return the samples to show; without a model what it says to returned points is not known."""
+    """Return the samples to show, of those ``having`` points (all by default).
+
+    Without a model what it says to returned points is not known.
+    """
     if report.points is None:
         return ()
-    picked = chosen(report)
+    picked = [(t, s, [i for i in own if having is None or i in having]) for t, s, own in chosen(report)]
+    picked = [group for group in picked if group[2]]
     shown = examples(report, sorted({i for _, _, rows in picked for i in rows}), x, model, box, classes)
     return tuple(Group(title, sentence, tuple(shown[i] for i in own)) for title, sentence, own in picked)
 

@@ -10,14 +10,20 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import per_row
+from maxslope.attacks import Depth, MinimalResult, minimal
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.task import prepare
 from maxslope.energies import Margin
 from maxslope.evaluation import Report
+from maxslope.evaluation.draw import order
 from maxslope.evaluation.report import BROKEN, ROBUST, Column
 from maxslope.sets import Budget
 
 _NAMED = 5
+SEARCH = "the search for smallest perturbations"
+_CURVE = 200  # samples at most whose smallest perturbation is looked for, if nobody gives one
+_FEWEST = 10  # of them, below which there is no curve
+_PRICE = 3.5  # passes for each gradient of a search for a smallest perturbation, forward ones and halvings included
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,3 +125,35 @@ def _vouched(x: Tensor, budget: Budget, found: Candidates) -> dict[int, tuple[Te
     return {
         found.rows[k]: (points[k], float(found.margins[k]), float(far[k])) for k in error.nonzero().squeeze(1).tolist()
     }
+
+
+def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> list[int]:
+    """Return rows whose smallest perturbation is worth looking for, drawn by label.
+
+    A page costs at most half of its evaluation, counted in passes; under some ten samples a curve says nothing.
+
+    Args:
+        report: of the evaluation.
+        spent: forward and backward passes, in pairs, that went elsewhere.
+        rows: that are attacked again.
+    """
+    if report.effort.runs[0].blind:
+        return []
+    columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
+    passes = [f + b for f, b in zip(*columns, strict=True)]
+    left = (sum(passes) + sum(report.probes)) / 2 - 2 * spent - 3 * sum(passes[i] for i in rows)
+    count = min(_CURVE, report.samples, int(left / (_PRICE * Depth.quick().passes)))
+    few = order(report.samples, report.seed, torch.tensor(report.table["label"]))[: max(count, 0)]
+    return sorted(few.tolist()) if len(few) >= min(_FEWEST, report.samples) else []
+
+
+def nearest(
+    rows: Sequence[int], report: Report, model: Any, data: tuple[Tensor, Tensor], budget: Budget
+) -> MinimalResult | None:
+    """Return the smallest perturbations of some samples; None of none."""
+    if not rows:
+        return None
+    index = torch.tensor(rows)
+    x, y = (t[index.to(t.device)].detach() for t in data)
+    ids = torch.tensor([int(report.table["index"][row]) for row in rows])
+    return minimal(model, x, y, budget.norm, box=budget.box, effort=Depth.quick(), seed=report.seed, ids=ids)
