@@ -119,6 +119,18 @@ def test_minimal_draws_too(tmp_path: Path) -> None:
     assert index[-1] > 20
 
 
+def test_minimal_carries_its_warnings(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(
+        "import torch\nfrom maxslope.data import default_network\n"
+        "def make(): return torch.nn.Sequential(default_network(), torch.nn.Softmax(1)).eval()\n"
+    )
+    words = ["minimal", "--model", f"{tmp_path / 'nets.py'}:make", "--samples", "4", "--effort", "quick"]
+    quiet = RUN.invoke(app, [*words, "-q"])
+    assert quiet.stdout.count("\n") == 1
+    assert quiet.stderr.count("look like probabilities") == 1
+    assert "look like probabilities" in json.loads(RUN.invoke(app, [*words, "--json"]).stdout)["warnings"][0]
+
+
 def test_a_long_part_is_no_silence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Where nothing is told for so long, a line says that it goes on."""
     monkeypatch.setattr(told, "_EVERY", 0.05)

@@ -124,6 +124,14 @@ def test_every_form_carries_the_warnings_and_what_was_asked(report: Report, form
         assert text.index("Not to be trusted") < text.index("robust accuracy")
 
 
+def test_what_a_prompt_shows_is_short_and_carries_doubts(report: Report) -> None:
+    assert repr(report).count("\n") == 0
+    assert "not to be trusted" in repr(report)
+    assert "25.5/255" in repr(report)
+    assert "not to be trusted" in repr(ms.page(report))
+    assert "Not to be trusted" in repr(ms.compare(report, report))
+
+
 def test_csv_names_classes(report: Report) -> None:
     header, first = report.csv().splitlines()[:2]
     assert header.split(",")[-1] == "class"

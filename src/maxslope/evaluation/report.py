@@ -25,7 +25,7 @@ _FEW = 0.01  # of all samples: so far a doubt about some does not move the share
 Column = list[int] | list[float] | list[str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """Robust accuracy of a model on samples, with the evidence.
 
@@ -225,6 +225,11 @@ class Report:
         words = [f"{sum(self.probes) / self.samples:.1f} of them by indicators"] if sum(self.probes) else []
         words += [f"calls filled up by {100 * filled:.0f} %"] if filled >= 0.005 else []
         return f" ({', '.join(words)})" if words else ""
+
+    def __repr__(self) -> str:
+        doubt = "" if self.trusted else ", not to be trusted"
+        robust = f"{100 * self.robust_accuracy:.2f} % ({_span(*self.interval)})"
+        return f"<Report: robust {robust} within {self.asked}, {self.samples} samples{doubt}>"
 
     def __str__(self) -> str:
         console = Console(width=110, color_system=None, force_terminal=False)

@@ -72,7 +72,7 @@ class Pair:
         return self.first if self.difference > 0 else self.second
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Runs on the same samples.
 
@@ -271,6 +271,9 @@ class Comparison:
             f"robust in the first alone {pair.counts[1]}, in the second alone {pair.counts[2]} samples; "
             f"p = {pair.p:.2g}{many}."
         )
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         lines = [self.sentence, *(f"warning {name}: {found}" for name, found in self.warnings)]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _ROWS = 5000  # of the table that can be downloaded from the page
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Page:
     """What is known of an evaluation, ready to be written in several forms.
 
@@ -93,6 +93,9 @@ class Page:
             ImportError: if matplotlib is not installed.
         """
         return plotted([("", self.facts)], self.report)
+
+    def __repr__(self) -> str:
+        return f"<Page of {self.report!r}>"
 
     def __str__(self) -> str:
         return self.markdown()
