@@ -11,7 +11,7 @@ import typer
 
 from maxslope.cli import options
 from maxslope.cli.settings import DEFAULT, Settings, read
-from maxslope.cli.threshold import checked, verdict
+from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
 
 if TYPE_CHECKING:
     from maxslope.cli.sources import Sources
@@ -84,18 +84,8 @@ def evaluate(
         Path | None,
         typer.Option(help="Where to write the picture; its ending names the format.", rich_help_panel="Output"),
     ] = None,
-    fail_under: Annotated[
-        float | None,
-        typer.Option(help="Percentage that must be shown to stand, or exit code 3 to 5.", rich_help_panel="Output"),
-    ] = None,
-    strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict/--no-strict",
-            help="Whether --fail-under fails on verdicts not to be trusted.",
-            rich_help_panel="Output",
-        ),
-    ] = True,
+    fail_under: FailUnder = None,
+    strict: Strict = True,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

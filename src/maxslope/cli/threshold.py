@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from maxslope.evaluation import Report
 
 BELOW, UNDECIDED, DOUBTFUL = 3, 4, 5
 _CONFIDENCE = 0.95
+
+FailUnder = Annotated[
+    float | None,
+    typer.Option(help="Percentage that must be shown to stand, or exit code 3 to 5.", rich_help_panel="Output"),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict/--no-strict",
+        help="Whether --fail-under fails on verdicts not to be trusted.",
+        rich_help_panel="Output",
+    ),
+]
 
 
 def checked(percent: float | None) -> float | None:
