@@ -25,6 +25,8 @@ _HOME = {
     "Effort": "attacks",
     "Recipe": "attacks",
     "recipes": "attacks",
+    "goals": "",
+    "realize": "",
     "evaluate": "evaluation",
     "resume": "evaluation",
     "load": "evaluation",
@@ -53,6 +55,7 @@ _HOME = {
     "convergence": "reference",
     "Loss": "energies",
     "TargetedLoss": "energies",
+    "Randomized": "energies",
     "Function": "energies",
     "MaxslopeWarning": "_checks",
     # cite
@@ -63,6 +66,7 @@ __all__ = [*_HOME]  # noqa: PLE0604
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from maxslope import goals, realize
     from maxslope._checks import MaxslopeWarning
     from maxslope._citation import citation
     from maxslope._status import Status
@@ -72,11 +76,12 @@ if TYPE_CHECKING:
     from maxslope.attacks.minimal import Depth, MinimalResult, minimal
     from maxslope.attacks.pilot import pilot
     from maxslope.curve import Curve
-    from maxslope.energies import Function, Loss, TargetedLoss
+    from maxslope.energies import Function, Loss, Randomized, TargetedLoss
     from maxslope.evaluation import Report, evaluate, load, resume
     from maxslope.loop import Record, Steps, Stop, flow
     from maxslope.reference import convergence
-    from maxslope.report.compare import Comparison, compare
+    from maxslope.report.compare import compare
+    from maxslope.report.comparison import Comparison
     from maxslope.report.html import Page, page
     from maxslope.schemes import Explicit, MinimizingMovement, Momentum, SemiImplicit
     from maxslope.sets import L1, L2, Budget, Linf
@@ -88,7 +93,9 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'maxslope' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"maxslope.{_HOME[name]}"), name)
+    home = _HOME[name]
+    module = importlib.import_module(f"maxslope.{home or name}")
+    value = getattr(module, name) if home else module
     globals()[name] = value
     return value
 

@@ -66,12 +66,21 @@ def test_softmax_is_in_the_report_and_in_the_run(tmp_path: Path) -> None:
     assert str(load(tmp_path / "run").warnings[0]) == "open gap: seen on 2 of 8."
 
 
-def test_what_the_wrapper_of_the_model_notes_is_in_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    from maxslope.energies import Network
+def test_a_note_on_the_model_is_in_the_report() -> None:
+    """Training mode without a layer that minds: a note, which was told the screen alone."""
+    net = torch.nn.Sequential(NET)
+    assert net.training
+    with pytest.warns(ms.MaxslopeWarning, match="training mode"):
+        report = ms.evaluate(net, (X, Y), ms.Linf(0.05), effort=FAST, probe=False)
+    assert [(found.kind, found.severity) for found in report.warnings] == [(Kind.MODEL, Severity.NOTE)]
+    assert report.trusted
 
-    monkeypatch.setattr(Network, "notes", ["It was called in pieces."], raising=False)
-    report = ms.evaluate(NET, (X, Y), ms.Linf(0.05), effort=FAST, probe=False)
-    assert [(found.kind, found.seen) for found in report.warnings] == [(Kind.MODEL, "It was called in pieces.")]
+
+def test_what_else_the_wrapper_notes_is_a_warning() -> None:
+    probability = lambda x: torch.sigmoid(NET(x)[:, 0] - NET(x)[:, 1]) * 1  # noqa: E731
+    with pytest.warns(ms.MaxslopeWarning, match="as a probability does"):
+        report = ms.evaluate(probability, (X, torch.ones(20).long()), ms.Linf(0.01), effort=FAST, probe=False)
+    assert [(found.kind, found.severity) for found in report.warnings[:1]] == [(Kind.MODEL, Severity.WARNING)]
 
 
 def test_a_few_stuck_samples_do_not_take_the_trust_from_many() -> None:

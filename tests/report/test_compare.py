@@ -20,7 +20,7 @@ from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import Report
 from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
 from maxslope.report import compare
-from maxslope.report.compare import Comparison
+from maxslope.report.comparison import Comparison
 from report._runs import BUDGET, picture_run, tabular_run
 
 

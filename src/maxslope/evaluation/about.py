@@ -19,6 +19,8 @@ class About:
         samples: how the samples were chosen.
         first: whether they are the first of a stream, not drawn.
         classes: names by class number.
+        goal: what counts as an error.
+        plain: whether it is any error at any allowed point: no other goal, mask, context or realization.
 
     >>> About.of({"about": About("net", classes=("cat", "dog")).stored()}).classes
     ('cat', 'dog')
@@ -31,6 +33,8 @@ class About:
     samples: str = ""
     first: bool = False
     classes: tuple[str, ...] = ()
+    goal: str = ""
+    plain: bool = True
 
     def stored(self) -> dict[str, Any]:
         """Return it as JSON data."""

@@ -24,7 +24,7 @@ from maxslope.evaluation.crew import Crew, Here, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs, length
 from maxslope.evaluation.environment import environment, identity, toml
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
-from maxslope.evaluation.part import Job, Orders, Part, Work, decided
+from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, decided
 from maxslope.evaluation.report import ROBUST, Column, Report, in_order, warnings_of
 from maxslope.evaluation.store import Folder, load
 from maxslope.sets import Budget
@@ -47,6 +47,7 @@ class Plan:
         keep_points: whether points are kept.
         largest: samples of a part.
         hardware: what may be tried.
+        threat: goal, context, mask and realization.
         words: the configuration as the caller wrote it, by table and key, for ``run.toml``.
         about: what the report says of model, data and samples.
     """
@@ -61,6 +62,7 @@ class Plan:
     keep_points: bool
     largest: int
     hardware: Hardware
+    threat: Threat = field(default_factory=Threat)
     words: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     about: About = field(default_factory=About)
 
@@ -130,7 +132,7 @@ class Session:
         if self.folder is not None and self.header is None:
             self.header = _header(plan, choice, self.crew) | {"part": self.largest}
             self.folder.begin(self.header, _toml(plan))
-        with self.crew.team(Work(plan.model, choice, plan.budget, plan.seed, plan.keep_points)) as team:
+        with self.crew.team(Work(plan.model, choice, plan.budget, plan.threat, plan.seed, plan.keep_points)) as team:
             if head.number == 0:
                 part = next(self._parts(team, Orders(plan.effort, plan.probe), iter([head])))
                 self.first = part
@@ -213,7 +215,9 @@ class Session:
         if number == 0 and self.first is not None and self.choice is not None:
             before = torch.tensor(self.first.head, dtype=torch.float64)[: len(x)]
             x = moved(x[: len(before)], self.plan.model)
-            now = Network(self.plan.model, self.choice.tile).all_logits(x).double().cpu()
+            context = tuple(t[: len(before)].to(x.device) for t in self.plan.threat.context)
+            out = Network(self.plan.model, self.choice.tile).all_outputs(x, context)
+            now = self.plan.threat.goal.outputs(out).flatten(1).double().cpu()
             scale = _CLOSE * float(before.nan_to_num().abs().amax().clamp_min(1e-12))
             if now.shape != before.shape or not torch.allclose(now, before, _CLOSE, scale, equal_nan=True):
                 raise ValueError(
@@ -223,7 +227,13 @@ class Session:
 
 
 def reopened(
-    path: str | Path, model: Any, data: Any, budget: Budget | None, effort: Effort | None, crew: Crew | None
+    path: str | Path,
+    model: Any,
+    data: Any,
+    budget: Budget | None,
+    effort: Effort | None,
+    threat: Threat | None,
+    crew: Crew | None,
 ) -> Session:
     """Return the session that goes on with the run in a folder.
 
@@ -232,13 +242,15 @@ def reopened(
     """
     header = Folder(path).header
     try:
-        stored = {"budget": header["budget"], "effort": header["effort"]}
-        for name, given in (("budget", budget), ("effort", effort)):
+        stored = {name: header.get(name, encode(Threat())) for name in ("budget", "effort", "threat")}
+        for name, given in (("budget", budget), ("effort", effort), ("threat", threat)):
             if given is not None and encode(given) != stored[name]:
-                raise ValueError(f"The {name} is another one than that of the run in {path}; leave it out.")
+                what = "goal, context, mask or realization" if name == "threat" else name
+                raise ValueError(f"The {what} is another one than that of the run in {path}; leave it out.")
         plan = Plan(
             model, data, budget or decode(stored["budget"]), effort or decode(stored["effort"]), header["seed"],
             header["batch_size"], header["probe"], header["keep_points"], header["part"], Hardware(),
+            threat or decode(stored["threat"]),
         )  # fmt: skip
     except (KeyError, TypeError) as error:
         raise ValueError(f"{Path(path) / 'run.json'} is damaged: {error!r}.") from error
@@ -266,7 +278,13 @@ def _header(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
         "budget": encode(plan.budget),
         "effort": encode(plan.effort),
         "about": plan.about.stored(),
-        "words": {"budget": str(plan.budget), "effort": plan.effort.name, "risk": plan.effort.rule.risk},
+        "threat": encode(plan.threat),
+        "words": {
+            "goal": plan.threat.goal.name,
+            "budget": str(plan.budget),
+            "effort": plan.effort.name,
+            "risk": plan.effort.rule.risk,
+        },
         "seed": plan.seed,
         "batch_size": plan.batch_size,
         "probe": plan.probe,

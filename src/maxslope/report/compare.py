@@ -104,7 +104,13 @@ def _looked(
     """Smallest perturbations of the same samples in each run, and the reports with what they say against them."""
     norms = {str(b.norm) if b is not None else "" for b in budgets}
     cheapest = min((affordable(report, 0) for report in reports), key=len)
-    if len(norms) > 1 or "" in norms or not cheapest or any(model is None for model in models):
+    if (
+        not all(report.about.plain for report in reports)
+        or len(norms) > 1
+        or "" in norms
+        or not cheapest
+        or any(model is None for model in models)
+    ):
         return tuple(reports), None, ()
     found, after = [], []
     for report, model, own in zip(reports, models, budgets, strict=True):

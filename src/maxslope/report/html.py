@@ -158,6 +158,8 @@ def page(
     '50.0 % (9.5 to 90.5 %)'
     """
     _check(report, data)
+    if not report.about.plain:
+        model = None  # a search of the page's own would answer another question than the evaluation did
     tell = progress or (lambda step: None)
     names = classes or report.about.classes
     norm, eps = norm_and_eps(budget)

@@ -9,11 +9,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from maxslope._rows import per_row
 from maxslope.attacks import Depth, MinimalResult, minimal
 from maxslope.attacks.findings import Finding, Kind
-from maxslope.attacks.task import prepare
-from maxslope.energies import Margin
+from maxslope.attacks.question import ask
+from maxslope.attacks.verify import verify
 from maxslope.evaluation import Report
 from maxslope.evaluation.draw import order
 from maxslope.evaluation.report import BROKEN, ROBUST, Column
@@ -99,17 +98,12 @@ def _errors(
     rows, index = found.rows, torch.tensor(list(found.rows))
     if model is None:
         return _vouched(x, budget, found)
-    ids = torch.tensor([int(report.table["index"][row]) for row in rows])
     at = index.to(x.device)
-    task = prepare(
-        model, x[at], y[at], budget.take(index), targets=None, mask=None, ids=ids, seed=report.seed, batch_size=None
-    )
-    points = found.points.to(task.x)
-    everyone = torch.arange(len(rows), device=task.x.device)
-    seen = task.energy(everyone, Margin()).look(points)
-    error = seen.reached & seen.margin.isfinite() & task.allowed(everyone, points)
-    far = budget.norm.distance(task.x, points)
-    return {rows[k]: (points[k], float(seen.margin[k]), float(far[k])) for k in error.nonzero().squeeze(1).tolist()}
+    ids = torch.tensor([int(report.table["index"][row]) for row in rows])
+    question = ask(model, x[at], y[at], budget.take(index), ids=ids, seed=report.seed)
+    seen = verify(question, torch.arange(len(rows), device=question.x.device), found.points.to(question.x))
+    fell = seen.broken.nonzero().squeeze(1).tolist()
+    return {rows[k]: (seen.points[k], float(seen.margin[k]), float(seen.distance[k])) for k in fell}
 
 
 def _vouched(x: Tensor, budget: Budget, found: Candidates) -> dict[int, tuple[Tensor, float, float]]:
@@ -119,8 +113,7 @@ def _vouched(x: Tensor, budget: Budget, found: Candidates) -> dict[int, tuple[Te
     index = torch.tensor(list(found.rows), device=x.device)
     clean, points = x[index], found.points.to(x)
     own = budget.take(index)
-    slack = 1e-6 * per_row(own.eps, clean) + 8 * torch.finfo(x.dtype).eps * points.flatten(1).abs().amax(1).clamp_min(1)
-    error = (own.around(clean).violation(points) <= slack) & (found.margins.to(x) <= 0)
+    error = own.around(clean).contains(points) & (found.margins.to(x) <= 0)
     far = budget.norm.distance(clean, points)
     return {
         found.rows[k]: (points[k], float(found.margins[k]), float(far[k])) for k in error.nonzero().squeeze(1).tolist()
