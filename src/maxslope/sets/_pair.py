@@ -58,9 +58,7 @@ class Place(NamedTuple):
         return torch.where(self.outward | (self.low & ~self.through), 1.0, -1.0)
 
 
-def minimize(
-    lp: Lp, g: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor
-) -> tuple[Tensor, Tensor]:
+def minimize(lp: Lp, g: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Return d, ``[rows, d]``, and where it is the minimizer, ``[rows]``; ``a`` and ``b`` bound d."""
     flip = torch.ones_like(e).copysign(e)
     work = _Pair(lp, g * flip / g.abs().amax(1, keepdim=True), e.abs(), tau[:, None], radius[:, None])
@@ -165,9 +163,11 @@ class _Pair:
         by_a = ((y_a * m_bb - y_b * m_ab) / det).clamp(-cap, cap)
         by_b = ((y_b * m_aa - y_a * m_ba) / det).clamp(-cap, cap)
         if rho < 1:
-            loose = ((phi_t * own).abs().sum(1, keepdim=True) > 0.1 * size_a) | (
-                (phi_d * own).abs().sum(1, keepdim=True) > 0.1 * size_b
-            ) | ((force * own).abs().sum(1, keepdim=True) > 0.01 * self.dual[:, None])
+            loose = (
+                ((phi_t * own).abs().sum(1, keepdim=True) > 0.1 * size_a)
+                | ((phi_d * own).abs().sum(1, keepdim=True) > 0.1 * size_b)
+                | ((force * own).abs().sum(1, keepdim=True) > 0.01 * self.dual[:, None])
+            )
             by_a, by_b = by_a.masked_fill(loose, 0.0), by_b.masked_fill(loose, 0.0)
         swings = (by_b * row.last < 0) & (by_b.abs() > 0.3 * row.last.abs())
         share = torch.where(swings, 0.5 * row.share, (2 * row.share).clamp_max(1))
