@@ -638,10 +638,10 @@ def test_runs_of_earlier_versions_are_read_with_a_warning(whole: Path, tmp_path:
     shutil.copytree(whole, tmp_path / "run")
     old(tmp_path / "run")
     report = load(tmp_path / "run")
-    assert report.warnings[0] == "an earlier version wrote this run, without checksums: nothing of it was verified."
+    assert "without checksums" in report.warnings[0]
     assert str(report.table) == str(WHOLE.table)
     edit(tmp_path / "run" / PART, table=lambda t: t.slice(0, 7))  # what can be seen without checksums is seen
-    with pytest.raises(ValueError, match="its rows are not the samples 8 to 15"):
+    with pytest.raises(ValueError, match="its rows are not 8 different samples"):
         load(tmp_path / "run")
     (tmp_path / "run" / PART).unlink()
     with pytest.raises(ValueError, match=r"part-00001\.parquet is missing"):

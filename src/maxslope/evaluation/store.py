@@ -250,6 +250,10 @@ class Folder:
             path = self.path / "rows" / f"{kept.name_of(number)}.parquet"
             for name, values in kept.table_of(path, known).items():
                 table.setdefault(name, []).extend(values)
+        index = table.get("index", [])
+        if len(set(index)) != len(index):
+            twice = next(i for i in index if index.count(i) > 1)
+            raise ValueError(f"The run in {self.path} holds sample {twice} twice: a part was repeated or swapped.")
         return table
 
     def points(self) -> Tensor | None:
