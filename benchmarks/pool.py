@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import maxslope as ms
-from maxslope.attacks.task import tile_for
+from maxslope.attacks.question import tile_for
 from maxslope.data import default_data, default_network
 
 

@@ -182,7 +182,7 @@ def speedup(samples: int, pairs: int, part: int, steps: int) -> None:
     how busy they were (time inside parts over wall and workers), and the ratio these make on two cores that are free.
     """
     import maxslope as ms
-    from maxslope.attacks.task import tile_for
+    from maxslope.attacks.question import tile_for
     from maxslope.evaluation import cluster
     from maxslope.evaluation.data import jobs
     from maxslope.evaluation.hardware import Choice

@@ -7,6 +7,8 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
+from maxslope.energies import Network
+
 
 def mlp(d: int = 6, classes: int = 4, seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:
     """A smooth network of points [rows, *shape] with d coordinates; weights require a gradient, as a user's do."""
@@ -62,6 +64,13 @@ class Counting:
         if x.requires_grad:
             x = _Watched.apply(x, lambda: self.backward.update(numbers))
         return self.model(x)
+
+    def after_the_look(self, x: Tensor, tile: int) -> dict[int, int]:
+        """Forward passes of each row, without those of the look at the model before an attack on ``x``."""
+        look = Counting(self.model)
+        Network(look, tile).inspect(x)
+        assert sum(look.forward.values()) > 0
+        return {row: count for row, count in (self.forward - look.forward).items() if count}
 
     @staticmethod
     def number(x: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ _HOME = {
     "Effort": "attacks",
     "Recipe": "attacks",
     "recipes": "attacks",
+    "goals": "",
+    "realize": "",
     "evaluate": "evaluation",
     "resume": "evaluation",
     "load": "evaluation",
@@ -63,6 +65,7 @@ __all__ = [*_HOME]  # noqa: PLE0604
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from maxslope import goals, realize
     from maxslope._checks import MaxslopeWarning
     from maxslope._citation import citation
     from maxslope._status import Status
@@ -88,7 +91,9 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'maxslope' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"maxslope.{_HOME[name]}"), name)
+    home = _HOME[name]
+    module = importlib.import_module(f"maxslope.{home or name}")
+    value = getattr(module, name) if home else module
     globals()[name] = value
     return value
 

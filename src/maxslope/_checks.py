@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from maxslope import _labels
+
 _MODE_DEPENDENT = (
     torch.nn.modules.batchnorm._BatchNorm,
     torch.nn.RReLU,
+    torch.nn.utils.parametrizations._SpectralNorm,  # its power iteration goes on
+)
+_OBSERVERS = {"FakeQuantizeBase", "ObserverBase", "AffineQuantizedObserverBase"}  # by name: their home moves
+
+PROBABILITIES = (
+    "The model's outputs look like probabilities (rows in [0, 1] that sum to 1). Losses expect logits: remove the "
+    "final softmax, or wrap the model as lambda x: model(x).clamp_min(1e-30).log()."
 )
 
 
@@ -24,14 +34,74 @@ def warn(message: str) -> None:
     warnings.warn(message, MaxslopeWarning, stacklevel=4)
 
 
+def outputs(out: Any, rows: int) -> None:
+    """Raise unless ``out`` is a dense floating-point tensor with one row per point."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"A model returns a tensor of logits [rows, classes], got {_named(out)}; {_unwrapped(out)}.")
+    if out.ndim < 1 or out.shape[0] != rows:
+        raise ValueError(
+            f"A model returns logits [rows, classes] (or [rows] for one-output binary models), got "
+            f"{tuple(out.shape)} for {rows} rows; reduce other axes (or segment rows) in a wrapper. Where the output "
+            "has the rows of a tensor that the function holds, hand that tensor over as context=(...)."
+        )
+    if out.layout != torch.strided or out.is_quantized:
+        raise TypeError(
+            f"A model returns a dense tensor of logits, got one that is "
+            f"{'quantized' if out.is_quantized else out.layout}; wrap it: lambda x: "
+            f"model(x).{'dequantize' if out.is_quantized else 'to_dense'}()."
+        )
+    if out.is_complex():
+        raise TypeError(f"A model returns real logits, got {out.dtype}; wrap it: lambda x: model(x).abs(), or .real.")
+    if not out.is_floating_point():
+        raise TypeError(
+            f"A model returns floating-point logits [rows, classes], got {out.dtype}, which no gradient passes; return "
+            "the scores from before the argmax or the rounding, or wrap it as lambda x: model(x).float() and search "
+            "without gradients: recipe=ms.recipes.square(1000)."
+        )
+    if 0 in out.shape:
+        raise ValueError(f"A model returns at least one number a row, got shape {tuple(out.shape)}.")
+
+
+def _named(out: Any) -> str:
+    return "None (does its forward return?)" if out is None else type(out).__name__
+
+
+def _unwrapped(out: Any) -> str:
+    """What to do with outputs that are no tensor."""
+    if isinstance(out, Mapping):
+        keys = [key for key, value in out.items() if isinstance(value, Tensor)]
+        key = "logits" if "logits" in keys or not keys else keys[0]
+        return f"wrap it: lambda x: model(x)[{key!r}] (its keys are {list(out)[:8]})"
+    if isinstance(out, tuple | list):
+        place = next((k for k, value in enumerate(out) if isinstance(value, Tensor)), 0)
+        return f"wrap it: lambda x: model(x)[{place}]"
+    if type(out).__module__.partition(".")[0] == "numpy":
+        return (
+            "wrap it: lambda x: torch.from_numpy(model(x)), and search without gradients, which numpy does not pass: "
+            "recipe=ms.recipes.square(1000)"
+        )
+    return "wrap it: lambda x: model(x).logits, or model(x)[0]"
+
+
+def known_failure(error: RuntimeError) -> None:
+    """Raise with the way out if a model failed for a reason that torch states without it."""
+    if "Can't call numpy()" in str(error):
+        raise ValueError(
+            "The model does not depend differentiably on its inputs: it calls numpy, which no gradient passes. Write "
+            "that step in torch, or search without gradients: x.detach().numpy() inside and "
+            "recipe=ms.recipes.square(1000)."
+        ) from error
+    if "Inference tensors cannot be" in str(error):
+        raise ValueError(
+            "The model holds tensors made in torch.inference_mode(), which autograd cannot use; make them outside, or "
+            "take clones made outside."
+        ) from error
+
+
 def logits(out: Any, rows: int) -> None:
     """Raise unless ``out`` has one row of logits per point."""
-    if not isinstance(out, Tensor):
-        raise TypeError(
-            f"A model returns a tensor of logits [rows, classes], got {type(out).__name__}; wrap it: "
-            "lambda x: model(x).logits, or model(x)[0]."
-        )
-    if out.ndim not in (1, 2) or out.shape[0] != rows:
+    outputs(out, rows)
+    if out.ndim not in (1, 2):
         raise ValueError(
             f"A model returns logits [rows, classes] (or [rows] for one-output binary models), got "
             f"{tuple(out.shape)} for {rows} rows; reduce other axes (or segment rows) in a wrapper."
@@ -41,7 +111,9 @@ def logits(out: Any, rows: int) -> None:
 def points(x: Any) -> Tensor:
     """Raise unless ``x`` is a non-empty, finite floating-point tensor ``[rows, *shape]``; return it detached."""
     if not isinstance(x, Tensor):
-        raise TypeError(f"Inputs are a torch tensor [rows, *shape], got {type(x).__name__}; use torch.as_tensor.")
+        raise TypeError(f"Inputs are a torch tensor [rows, *shape], got {type(x).__name__}; {_as_one_tensor(x)}.")
+    if x.layout != torch.strided or x.is_quantized:
+        raise TypeError(f"Inputs are dense, got {x.layout}, {x.dtype}; use x.to_dense() or x.dequantize().")
     if not x.is_floating_point():
         raise TypeError(
             f"Inputs must be floating point, got {x.dtype}; for 8-bit images use x.float() / 255 and a box of (0, 1)."
@@ -57,25 +129,51 @@ def points(x: Any) -> Tensor:
             f"Inputs must be finite, got {int((~x.isfinite()).sum())} NaN or infinite values; replace them or drop "
             "their rows."
         )
-    return x.detach()
+    return _usual(x)
+
+
+def _usual(t: Tensor) -> Tensor:
+    """Without gradient, and of no kind of its own: tensors made in inference mode can not be used by autograd."""
+    with torch.inference_mode(False), torch.no_grad():
+        plain = t.clone() if t.is_inference() else t.detach()
+        bare: Tensor = plain.as_subclass(Tensor)
+    return bare
+
+
+def _as_one_tensor(x: Any) -> str:
+    """What to do with inputs that are no tensor."""
+    parts = list(x.values()) if isinstance(x, Mapping) else list(x) if isinstance(x, tuple | list) else []
+    if any(isinstance(part, Tensor) and part.ndim for part in parts):
+        return (
+            "of several inputs one is attacked, as one tensor x, and the others go along as context=(...): the model "
+            "is called as model(x, *context). A list of samples becomes one tensor by torch.stack(x)"
+        )
+    return "use torch.as_tensor(x)"
 
 
 def labels(y: Any, x: Tensor, name: str = "Labels") -> Tensor:
     """Raise unless ``y`` holds one class number per row of ``x``; return it as int64 on the device of ``x``."""
+    rows = x.shape[0]
     if not isinstance(y, Tensor):
-        raise TypeError(f"{name} are a torch tensor [rows] of class numbers, got {type(y).__name__}.")
-    if y.shape != (x.shape[0],):
+        raise TypeError(
+            f"{name} are a torch tensor [rows] of class numbers, got {type(y).__name__}; {_labels.not_a_tensor(y)}."
+        )
+    if y.layout != torch.strided:
+        raise TypeError(f"{name} are a dense tensor [{rows}] of class numbers, got {y.layout}; use y.to_dense().")
+    y = _usual(y)
+    if y.shape != (rows,):
         raise ValueError(
-            f"{name} have shape [{x.shape[0]}], one class number per row of the inputs, got {tuple(y.shape)}; one-hot "
-            "labels become class numbers by .argmax(1)."
+            f"{name} have shape [{rows}], one class number per row of the inputs, got {tuple(y.shape)}; "
+            f"{_labels.other_shape(y, rows)}."
         )
     if y.is_floating_point() or y.is_complex():
-        raise TypeError(f"{name} are class numbers of an integer dtype, got {y.dtype}; use y.long().")
-    if int(y.min()) < 0:
-        raise ValueError(
-            f"{name} are class numbers >= 0, got a smallest value of {int(y.min())}; drop the rows without a class."
-        )
-    return y.detach().to(device=x.device, dtype=torch.int64)
+        raise TypeError(f"{name} are class numbers of an integer dtype, got {y.dtype}; {_labels.other_numbers(y)}.")
+    numbers: Tensor = y.to(torch.int64)
+    least = int(numbers.min())
+    if least < 0:
+        way = _labels.below_zero(numbers)
+        raise ValueError(f"{name} are class numbers >= 0, got a smallest value of {least}; {way}.")
+    return numbers.to(x.device)
 
 
 def budget(value: Any, kind: type) -> None:
@@ -94,18 +192,28 @@ def effort(value: Any, kind: type) -> None:
 
 
 def batch_size(value: int | None) -> None:
-    """Raise unless ``value`` is None or at least 1."""
-    if value is not None and value < 1:
+    """Raise unless ``value`` is None or a whole number of at least 1."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"batch_size is a whole number of rows, got {value!r}; use int(batch_size), or leave it out.")
+    if value < 1:
         raise ValueError(f"batch_size must be at least 1, got {value}; leave it out for a default.")
 
 
 def classes(largest: int, count: int) -> None:
     """Raise unless every label is below the number of the model's outputs."""
-    if largest >= count:
-        raise ValueError(
-            f"Labels must be below the number of classes, but the model has {count} classes and the largest label is "
-            f"{largest}; labels start at 0, and belong to this model?"
-        )
+    if largest < count:
+        return
+    way = "labels start at 0, and belong to this model?"
+    if largest == count:
+        way = "labels start at 0: where yours start at 1, use y - 1."
+    if largest in (255, 65535):
+        way = f"{largest} often marks what has no class: drop those rows, x[y != {largest}] and y[y != {largest}]."
+    raise ValueError(
+        f"Labels must be below the number of classes, but the model has {count} classes and the largest label is "
+        f"{largest}; {way}"
+    )
 
 
 def eps_rows(eps: Any, rows: int) -> None:
@@ -121,6 +229,20 @@ def ids(value: Any, x: Tensor) -> None:
     if not isinstance(value, Tensor) or value.is_floating_point() or value.shape != (x.shape[0],):
         got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"ids are a torch tensor [{x.shape[0]}] of integers, one per sample, got {got}.")
+
+
+def context(value: Any, x: Tensor) -> tuple[Tensor, ...]:
+    """Raise unless ``value`` is a tensor or a tuple of tensors with one row per row of ``x``; return it as a tuple."""
+    found = (value,) if isinstance(value, Tensor) else tuple(value)
+    for k, one in enumerate(found):
+        if not isinstance(one, Tensor):
+            raise TypeError(f"The context is a tensor or a tuple of tensors, got {type(one).__name__} at place {k}.")
+        if one.ndim < 1 or one.shape[0] != x.shape[0]:
+            raise ValueError(
+                f"The context has one row per sample, {x.shape[0]} of them, got shape {tuple(one.shape)} at place {k}; "
+                "what is the same for all samples belongs into the model: lambda x: model(x, constant)."
+            )
+    return tuple(one.detach().to(x.device) for one in found)
 
 
 def mask(value: Any) -> None:
@@ -144,19 +266,25 @@ def in_box(x: Tensor, box: Any) -> None:
 
 
 def model(net: Any, x: Tensor) -> None:
-    """Raise or warn about a module's mode, device and dtype; functions pass."""
+    """Raise or warn about a module's mode, state, device and dtype; functions pass."""
     if not callable(net):
         raise TypeError(f"A model is callable, from inputs [rows, *shape] to logits, got {type(net).__name__}.")
+    if isinstance(net, type):
+        raise TypeError(f"A model is an instance, got the class {net.__name__}; make one: {net.__name__}(...).eval().")
     if not isinstance(net, torch.nn.Module):
         return
-    training = [name or type(m).__name__ for name, m in net.named_modules() if m.training and _depends_on_mode(m)]
-    if training:
+    state = [*net.named_parameters(), *net.named_buffers()]
+    if lazy := [name for name, t in state if torch.nn.parameter.is_lazy(t)]:
         raise ValueError(
-            f"The model is in training mode, where {', '.join(training[:3])} make a row's output depend on chance or "
-            "on its batch; call model.eval() first."
+            f"The model has layers without weights yet ({', '.join(lazy[:3])}); call it once on samples, model(x[:2]), "
+            "and load its weights, before it is attacked."
         )
-    if net.training:
-        warn("The model is in training mode; no layer here depends on it, but call model.eval() to be sure.")
+    _mode(net)
+    if made := [name for name, t in state if t.is_inference()]:
+        raise ValueError(
+            f"The model's tensors ({', '.join(made[:3])}) were made in torch.inference_mode(), and autograd cannot "
+            "use them; make or load it outside, or take a copy made outside: copy.deepcopy(model)."
+        )
     weight = next((p for p in net.parameters() if p.is_floating_point()), None)
     if weight is None:
         return
@@ -172,19 +300,47 @@ def model(net: Any, x: Tensor) -> None:
         )
 
 
-def _depends_on_mode(module: torch.nn.Module) -> bool:
-    if isinstance(module, torch.nn.modules.dropout._DropoutNd):
-        return module.p > 0
-    return isinstance(module, _MODE_DEPENDENT)
-
-
-def not_probabilities(out: Tensor) -> None:
-    """Warn where logits look like the output of a softmax."""
-    if out.shape[0] < 2 or out.shape[1] < 2 or not bool(out.isfinite().all()):
-        return
-    total = out.sum(1)
-    if bool(((out >= 0) & (out <= 1)).all()) and bool(((total - 1).abs() < 1e-3).all()):
-        warn(
-            "The model's outputs look like probabilities (rows in [0, 1] that sum to 1). Losses expect logits: remove "
-            "the final softmax, or wrap the model as lambda x: model(x).clamp_min(1e-30).log()."
+def _mode(net: torch.nn.Module) -> None:
+    """Raise where a layer's output depends on chance, on its batch or on the calls before it."""
+    modules = [(name or type(m).__name__, m) for name, m in net.named_modules()]
+    if training := [name for name, m in modules if m.training and _depends_on_mode(m)]:
+        raise ValueError(
+            f"The model is in training mode, where {', '.join(training[:3])} make a row's output depend on chance, on "
+            "its batch or on the calls before; call model.eval() first."
         )
+    if watching := [name for name, m in modules if _observes(m)]:
+        raise ValueError(
+            f"Observers of quantization ({', '.join(watching[:3])}) change the model at every call; switch them off, "
+            "model.apply(torch.ao.quantization.disable_observer), or convert the model."
+        )
+    if any(m.training for _, m in modules):
+        warn("The model is in training mode; no layer here depends on it, but call model.eval() to be sure.")
+
+
+def _depends_on_mode(module: torch.nn.Module) -> bool:
+    """Whether training mode changes what a layer of this kind returns, or what it keeps."""
+    nn = torch.nn
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return module.p > 0
+    if isinstance(module, nn.RNNBase):
+        return module.dropout > 0 and module.num_layers > 1
+    if isinstance(module, nn.MultiheadAttention):
+        return float(module.dropout) > 0
+    if isinstance(module, nn.modules.instancenorm._InstanceNorm):
+        return module.track_running_stats is True
+    if isinstance(module, _MODE_DEPENDENT):
+        return True
+    if any(type(hook).__name__ == "SpectralNorm" for hook in module._forward_pre_hooks.values()):
+        return True
+    # A layer of someone's own, whose forward reads self.training: functional dropout, drop path, auxiliary outputs.
+    forward = getattr(type(module).forward, "__code__", None)
+    own = not type(module).__module__.startswith("torch.")
+    return own and forward is not None and "training" in forward.co_names
+
+
+def _observes(module: torch.nn.Module) -> bool:
+    """Whether a layer of a model prepared for quantization still watches what passes."""
+    if _OBSERVERS.isdisjoint(kind.__name__ for kind in type(module).__mro__):
+        return False
+    enabled = getattr(module, "observer_enabled", None)
+    return enabled is None or bool(enabled)

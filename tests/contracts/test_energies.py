@@ -28,6 +28,7 @@ from maxslope.energies import (
     TargetedLoss,
 )
 from maxslope.energies.divergence import Divergence
+from maxslope.goals import Misclassified
 from maxslope.sets import Box, Linf
 from nets import Counting, conv, images, mlp
 
@@ -282,7 +283,7 @@ def test_binary_models_with_one_output(out: tuple[int, ...]) -> None:
     assert torch.equal(e.reached, sign * z < 0)
     torch.testing.assert_close(e.gradient, central(lambda p: Loss(model, y).look(p).value, x), atol=1e-8, rtol=1e-6)
     with pytest.raises(ValueError, match="2 classes"):
-        Loss(Network(model, largest_label=2), torch.tensor([0, 1, 2, 0, 0])).evaluate(x)
+        Misclassified().check(model(x), torch.tensor([0, 1, 2, 0, 0]))
 
 
 @pytest.mark.parametrize(
@@ -323,7 +324,7 @@ def test_pass_counts_are_exact(tile: int | None) -> None:
     energy.look(x)
     assert counting.forward == dict.fromkeys(range(5), 2)
     assert counting.backward == dict.fromkeys(range(5), 1)
-    Network(counting, tile).all_logits(x)
+    Network(counting, tile).all_outputs(x)
     assert counting.forward == dict.fromkeys(range(5), 3)
     assert counting.sizes == {5 if tile is None else tile}
 
@@ -346,12 +347,12 @@ def test_a_tile_gives_a_row_the_same_bits_in_any_company(tile: int) -> None:
     net, x = conv(), images(40)
     y = torch.arange(40) % 5
     energy = Loss(Network(net, tile), y, PerRow(CRITERIA, torch.arange(40) % 5))
-    whole, logits = energy.evaluate(x), Network(net, tile).all_logits(x)
+    whole, logits = energy.evaluate(x), Network(net, tile).all_outputs(x)
     g = torch.Generator().manual_seed(0)
     for count in (1, 1, 3, 7, 23, 40):
         at = torch.randperm(40, generator=g)[:count]
         part = energy.take(at).evaluate(x[at])
-        assert torch.equal(Network(net, tile).all_logits(x[at]), logits[at])
+        assert torch.equal(Network(net, tile).all_outputs(x[at]), logits[at])
         for a, b in zip(part, whole, strict=True):
             assert torch.equal(a, b[at])
 

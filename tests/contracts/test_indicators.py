@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import maxslope as ms
 from maxslope._status import Status
 from maxslope.attacks.indicators import Findings, Severity, enough, indicators
-from maxslope.attacks.task import Task, prepare
+from maxslope.attacks.question import Question, ask
 from maxslope.data import default_data, default_network
 from maxslope.energies import Criterion, CrossEntropy, Margin
 from maxslope.loop import Steps, Stop, flow
@@ -24,7 +24,7 @@ NET, (X, Y) = default_network(), default_data()
 class Tally:
     """What an attack found, before it has begun."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Question) -> None:
         rows = len(task.x)
         self.best, self.points = torch.full((rows,), torch.inf), task.x.clone()
         self.broken = torch.zeros(rows, dtype=torch.bool)
@@ -39,13 +39,13 @@ def attacked(
     steps: int = 20,
     criterion: Criterion | None = None,
     data: tuple[Tensor, Tensor] = (X, Y),
-) -> tuple[Task, Tally]:
+) -> tuple[Question, Tally]:
     """One run of steps from the clean point, every sample correctly classified at first, tallied as the pool does."""
     x, y = data[0][:n], data[1][:n]
     model = model.eval() if isinstance(model, nn.Module) else model
     right = model(x).argmax(1) == y
     x, y = x[right], y[right]
-    task = prepare(model, x, y, budget, targets=None, mask=None, ids=None, seed=0, batch_size=None)
+    task = ask(model, x, y, budget, targets=None, mask=None, ids=None, seed=0, batch_size=None)
     rows = torch.arange(len(y))
     tally = Tally(task)
     curve = flow(
@@ -63,7 +63,7 @@ def attacked(
     return task, tally
 
 
-def named(task: Task, tally: Tally) -> dict[str, Severity]:
+def named(task: Question, tally: Tally) -> dict[str, Severity]:
     findings = indicators(task, tally)
     check_costs(task, tally, findings)
     ids = set(task.ids.tolist())
@@ -74,11 +74,11 @@ def named(task: Task, tally: Tally) -> dict[str, Severity]:
     return {one.name: one.severity for one in findings.indicators}
 
 
-def check_costs(task: Task, tally: Tally, findings: Findings) -> None:
+def check_costs(task: Question, tally: Tally, findings: Findings) -> None:
     assert len(findings.probed) <= 32
     assert int(findings.forward.max()) <= 200
     assert int(findings.backward.max()) <= 100
-    assert bool(task.allowed(findings.probed, findings.points).all())
+    assert bool(task.domain.take(findings.probed).contains(findings.points).all())
     assert bool((findings.margins <= tally.best[findings.probed]).all())
 
 
@@ -156,7 +156,7 @@ def test_errors_found_from_outside_the_budget() -> None:
     assert {one.name: one.severity for one in findings.indicators}["outside wins"] == Severity.WARNING
     better = findings.margins < 0
     assert bool(better.any())
-    wrong = NET(findings.points[better]).argmax(1) != task.labels[findings.probed[better]]
+    wrong = NET(findings.points[better]).argmax(1) != task.y[findings.probed[better]]
     assert bool(wrong.all())
 
 
@@ -199,7 +199,8 @@ def test_saturated_loss() -> None:
 
 def test_random_output() -> None:
     noisy = Before(lambda x: x + 0.05 * torch.randn_like(x))
-    fired = named(*attacked(noisy, ms.Linf(0.1)))
+    with pytest.warns(ms.MaxslopeWarning, match="Randomized"):
+        fired = named(*attacked(noisy, ms.Linf(0.1)))
     assert fired["random output"] == Severity.WARNING
 
 
@@ -245,7 +246,7 @@ def test_points_of_other_samples_win() -> None:
 
     x = torch.full((24, 1, 28, 28), 0.5) + 0.1 * (X[:24] - 0.5)
     y = NET(x).argmax(1)
-    task = prepare(Secret().eval(), x, y, ms.Linf(0.3), targets=None, mask=None, ids=None, seed=0, batch_size=None)
+    task = ask(Secret().eval(), x, y, ms.Linf(0.3), targets=None, mask=None, ids=None, seed=0, batch_size=None)
     tally = Tally(task)
     z = task.energy(torch.arange(24), Margin()).look(x)
     tally.best = z.margin.clone()
@@ -258,8 +259,8 @@ def test_points_of_other_samples_win() -> None:
 def test_rows_choose_the_same_probes_in_any_order() -> None:
     task, tally = attacked(NET, ms.Linf(0.1), 24, steps=4)
     back = torch.arange(len(task.x)).flip(0)
-    other = prepare(
-        NET, task.x[back], task.labels[back], ms.Linf(0.1), targets=None, mask=None, ids=back, seed=0, batch_size=None
+    other = ask(
+        NET, task.x[back], task.y[back], ms.Linf(0.1), targets=None, mask=None, ids=back, seed=0, batch_size=None
     )
     turned = Tally(other)
     for name in ("best", "points", "broken", "status", "backward"):
@@ -276,7 +277,7 @@ def test_without_gradients_only_values_are_asked_for() -> None:
         return torch.from_numpy(NET(x).numpy())
 
     x, y = X[:8], NET(X[:8]).argmax(1)
-    task = prepare(plain, x, y, ms.Linf(0.1), targets=None, mask=None, ids=None, seed=0, batch_size=None)
+    task = ask(plain, x, y, ms.Linf(0.1), targets=None, mask=None, ids=None, seed=0, batch_size=None)
     findings = indicators(task, Tally(task), gradients=False)
     assert findings.indicators == ()
     assert int(findings.backward.sum()) == 0

@@ -185,7 +185,8 @@ def test_counts_are_exact() -> None:
     model.with_gradient = model.without = 0
     result = minimal(model, x, y, Lp(2), effort=Depth(30), batch_size=1)
     assert int(result.backward.sum()) == model.with_gradient
-    assert int((result.forward - result.backward).sum()) == model.without
+    assert int((result.forward - result.backward).sum()) == model.without - result.inspected
+    assert result.executed == (model.without + model.with_gradient, model.with_gradient)
     assert (int(result.forward[0]), int(result.backward[0])) == (1, 0)
     assert bool((result.backward <= 30).all())
     assert bool((result.forward <= 36).all())
@@ -298,7 +299,9 @@ def test_non_finite_models_are_neither() -> None:
     x = samples((3,), 2).float()
     result = minimal(Broken().eval(), x, torch.tensor([0, 1]), Lp(2), effort=Depth(8))
     assert not bool(result.found.any())
-    assert bool(result.norms.isinf().all())
+    assert bool(result.norms.isnan().all())
+    assert bool(result.non_finite.all())
+    assert result.robust_accuracy_at(0.0) == 0.0
 
 
 def test_misuse() -> None:

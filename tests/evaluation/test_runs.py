@@ -519,6 +519,10 @@ def test_nothing_is_reported_before_the_first_part() -> None:
 def test_stored_effort_of_the_wrong_kind(tmp_path: Path) -> None:
     run(tmp_path)
     header = json.loads((tmp_path / "run.json").read_text())
+    for name in ("budget", "effort", "seed"):
+        old(tmp_path, header | {name: "3"})
+        with pytest.raises(ValueError, match="is damaged"):
+            resume(tmp_path, NET, (X, Y))
     old(tmp_path, header | {"effort": 3})
     with pytest.raises(ValueError, match="is damaged"):
         store.load(tmp_path)

@@ -11,10 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import maxslope as ms
 from maxslope.attacks.pilot import pilot
 from maxslope.attacks.pool import Pool, _settled_before
+from maxslope.attacks.question import ask
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.starts import Best, Clean, Corner, Gray, Last, Middle, Mixed, Opposite, Origin, Towards, Uniform
-from maxslope.attacks.task import prepare
 from maxslope.data import default_data, default_network
 from maxslope.energies import CrossEntropy, Diversified, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
@@ -48,7 +48,7 @@ RUNS = (
 
 def pool(calls, tile, model, x, y, budget, runs=RUNS, risk=0.0, patience=None):
     kwargs = {"targets": None, "mask": None, "ids": None, "seed": 3, "batch_size": tile}
-    return Pool(prepare(model, x, y, budget, **kwargs), runs, Rule(risk), calls, patience=patience)
+    return Pool(ask(model, x, y, budget, **kwargs), runs, Rule(risk), calls, patience=patience)
 
 
 KNOWN = (
@@ -182,7 +182,7 @@ def test_what_breaks_first_in_order_is_what_counts():
     together = pool(4, 16, model, x, y, ms.Linf(0.08)).go()
     for i in range(0, 40, 7):
         alone = Pool(
-            prepare(model, x[i : i + 1], y[i : i + 1], ms.Linf(0.08), targets=None, mask=None, ids=torch.tensor([i]),
+            ask(model, x[i : i + 1], y[i : i + 1], ms.Linf(0.08), targets=None, mask=None, ids=torch.tensor([i]),
                     seed=3, batch_size=16),
             RUNS, Rule(0.0), 1,
         ).go()  # fmt: skip
@@ -217,8 +217,7 @@ def test_targets_are_ranked_by_their_distance_to_first_order():
     budget = ms.Linf(0.6, box=(-1, 1))
     kwargs = {"targets": None, "mask": None, "ids": None, "seed": 0, "batch_size": 2}
     by_logits, by_distance = (
-        Pool(prepare(model.eval(), x, y, budget, **kwargs), runs, Rule(0.0), 2, candidates).go()
-        for candidates in (0, 9)
+        Pool(ask(model.eval(), x, y, budget, **kwargs), runs, Rule(0.0), 2, candidates).go() for candidates in (0, 9)
     )
     assert not bool(by_logits.broken.any())
     assert bool(by_distance.broken.all())

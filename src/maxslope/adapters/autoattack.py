@@ -16,6 +16,7 @@ from maxslope.attacks import Effort
 from maxslope.energies import Network
 from maxslope.evaluation import Report, evaluate, resume
 from maxslope.evaluation.report import BROKEN
+from maxslope.goals.classes import as_logits
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
 
@@ -118,12 +119,12 @@ class AutoAttack:
         if not return_labels:
             return x_adv
         here = x_adv if self.device is None else x_adv.to(self.device)
-        return x_adv, Network(self.model, bs).all_logits(here).argmax(1).to(y_orig.device)
+        return x_adv, as_logits(Network(self.model, bs).all_outputs(here)).argmax(1).to(y_orig.device)
 
     def clean_accuracy(self, x_orig: Tensor, y_orig: Tensor, bs: int = 250) -> float:
         """Return the share of samples that the model gets right without change."""
         x, y = (t if self.device is None else t.to(self.device) for t in (x_orig, y_orig))
-        return float((Network(self.model, bs).all_logits(x).argmax(1) == y).double().mean())
+        return float((as_logits(Network(self.model, bs).all_outputs(x)).argmax(1) == y).double().mean())
 
 
 def benchmark(

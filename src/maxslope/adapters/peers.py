@@ -16,11 +16,13 @@ from maxslope import _checks
 from maxslope._rows import choose
 from maxslope.adapters.conversions import need
 from maxslope.attacks import Recipe
+from maxslope.attacks.question import Question, ask
 from maxslope.attacks.starts import Origin, Start
-from maxslope.attacks.task import Task, prepare
+from maxslope.attacks.verify import verify
 from maxslope.energies import Margin, Network
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import BROKEN, ROBUST, Column
+from maxslope.goals.classes import as_logits
 from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
 
@@ -209,15 +211,14 @@ def second_opinion(
         if not rows:
             break
         index = torch.tensor(rows)
-        task = prepare(
-            model, x[index], y[index], budget.take(index), targets=None, mask=None, ids=index, seed=report.seed,
-            batch_size=batch_size,
-        )  # fmt: skip
+        question = ask(
+            model, x[index], y[index], budget.take(index), ids=index, seed=report.seed, batch_size=batch_size
+        )
         with own_chance(report.seed):
-            found = peer.points(model, task.x, task.labels, task.budget)
-        seen = verify(task, found, peer.name)
+            found = peer.points(model, question.x, question.y, question.budget)
+        seen = verified(question, found, peer.name)
         _merge(table, points, rows, seen, peer.name)
-        executed[0] += -(-len(rows) // (task.network.tile or 1)) * (task.network.tile or 1)
+        executed = [a + b for a, b in zip(executed, question.network.executed, strict=True)]
         outside = f", {seen.outside} of its points had left the budget" if seen.outside else ""
         said.append(f"{peer.name} broke {int(seen.broken.sum())} of {len(rows)} samples that stood{outside}.")
     columns: dict[str, Column] = {name: cast(Column, column) for name, column in table.items()}
@@ -235,21 +236,19 @@ class Verified(NamedTuple):
     outside: int
 
 
-def verify(task: Task, found: Any, name: str) -> Verified:
-    """Project points onto the allowed sets, and classify them."""
-    if not isinstance(found, Tensor) or found.shape != task.x.shape:
+def verified(question: Question, found: Any, name: str) -> Verified:
+    """Project points onto the allowed sets, and ask the model."""
+    if not isinstance(found, Tensor) or found.shape != question.x.shape:
         got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise ValueError(f"{name} must return points {tuple(task.x.shape)}, got {got}.")
-    found = found.detach().to(task.x)
+        raise ValueError(f"{name} must return points {tuple(question.x.shape)}, got {got}.")
+    found = found.detach().to(question.x)
     finite = found.reshape(found.shape[0], -1).isfinite().all(1)
-    found = choose(finite, found, task.x)
-    outside = task.domain.violation(found) > _SLACK * task.eps
-    everyone = torch.arange(task.x.shape[0], device=task.x.device)
-    points = choose(task.allowed(everyone, found), found, task.domain.project(found))
-    seen = task.energy(everyone, Margin()).look(points)
-    broken = seen.reached & seen.value.isfinite() & task.allowed(everyone, points)
-    distance = task.budget.norm.distance(task.x, points)
-    return Verified(points, broken, seen.margin, distance, int(outside.sum() + (~finite).sum()))
+    found = choose(finite, found, question.x)
+    outside = question.domain.violation(found) > _SLACK * question.eps
+    everyone = torch.arange(question.rows, device=question.x.device)
+    points = choose(question.domain.contains(found), found, question.domain.project(found))
+    seen = verify(question, everyone, points)
+    return Verified(seen.points, seen.broken, seen.margin, seen.distance, int(outside.sum() + (~finite).sum()))
 
 
 def _merge(table: dict[str, list[Any]], points: Tensor, rows: Sequence[int], seen: Verified, name: str) -> None:
@@ -283,7 +282,7 @@ class PeerStart(Start):
 
     def points(self, origin: Origin) -> Tensor:
         """See :class:`Start`."""
-        labels = Network(self.model).all_logits(origin.x).argmax(1)
+        labels = as_logits(Network(self.model).all_outputs(origin.x)).argmax(1)
         with own_chance(self.seed):
             return self.peer.points(self.model, origin.x, labels, replace(origin.budget, eps=origin.eps)).detach()
 

@@ -12,8 +12,9 @@ from maxslope import _random
 from maxslope._rows import choose, column, flat, inner
 from maxslope._status import Status
 from maxslope.attacks.minimal import pursue
-from maxslope.attacks.task import Task
+from maxslope.attacks.question import Question
 from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation, Margin
+from maxslope.goals import Misclassified
 from maxslope.loop import Record, Steps, Stop, flow
 from maxslope.schemes import Cosine, RandomSearch, SemiImplicit
 
@@ -56,47 +57,47 @@ class Beyond:
 
     passes = 40
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.tried = torch.zeros_like(task.labels, dtype=torch.bool)
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.tried = torch.zeros_like(question.ids, dtype=torch.bool)
         self.broken = self.tried.clone()
-        self.points, self.margins = task.x.clone(), torch.full_like(task.eps, torch.inf)
-        self.forward, self.backward = torch.zeros_like(task.labels), torch.zeros_like(task.labels)
+        self.points, self.margins = question.x.clone(), torch.full_like(question.eps, torch.inf)
+        self.forward, self.backward = torch.zeros_like(question.ids), torch.zeros_like(question.ids)
 
     def look(self, rows: Tensor) -> Tensor:
-        """Whether errors were found for ``rows`` of the task, ``[rows]``."""
+        """Whether errors were found for ``rows`` of the question, ``[rows]``."""
         new = rows[~self.tried[rows]]
         if new.numel():
-            found = pursue(self.task.take(new), self.passes)
+            found = pursue(self.question.take(new), self.passes)
             self.tried[new], self.broken[new] = True, found.broken
             self.points[new], self.margins[new] = found.points, found.best
             self.forward[new], self.backward[new] = found.forward, found.backward
         return self.broken[rows]
 
 
-def probed(task: Task, tally: Found) -> Tensor:
+def probed(question: Question, tally: Found) -> Tensor:
     """Return the rows to probe: a few of those that stand."""
-    standing = ~tally.broken & tally.best.isfinite() & (task.eps > 0)
-    return _part(task, standing, min(_MOST, max(8, task.x.shape[0] // 64)))
+    standing = ~tally.broken & tally.best.isfinite() & (question.eps > 0)
+    return _part(question, standing, min(_MOST, max(8, question.x.shape[0] // 64)))
 
 
-def _part(task: Task, among: Tensor, most: int) -> Tensor:
-    """At most ``most`` of the rows where ``among`` holds, those of the smallest hashes, in order of the task."""
+def _part(question: Question, among: Tensor, most: int) -> Tensor:
+    """At most ``most`` of the rows where ``among`` holds, those of the smallest hashes, in order of the question."""
     index = among.nonzero().squeeze(1)
-    return index[_order(task, index)[:most]].sort().values
+    return index[_order(question, index)[:most]].sort().values
 
 
-def _order(task: Task, rows: Tensor) -> Tensor:
-    """The order of rows of the task by a hash of (seed, id), which no order of the samples changes."""
-    return _random.keys(task.seed, task.ids[rows], _STREAM + 2).argsort(stable=True)
+def _order(question: Question, rows: Tensor) -> Tensor:
+    """The order of rows of the question by a hash of (seed, id), which no order of the samples changes."""
+    return _random.keys(question.seed, question.ids[rows], _STREAM + 2).argsort(stable=True)
 
 
 class Probe:
     """A small part of the samples that stand, measured once; every tensor is ``[m]`` unless said otherwise.
 
     Attributes:
-        rows: the rows of the task that are probed.
-        some: rows of the task, standing or not, ``[k]``, for questions about the model alone.
+        rows: the rows of the question that are probed.
+        some: rows of the question, standing or not, ``[k]``, for questions about the model alone.
         clean: the margin at the clean point.
         least: the best margin the attack found.
         promise: the linear gap at the clean point: to first order no allowed point lowers the margin by more.
@@ -111,31 +112,31 @@ class Probe:
 
     queries = 60
 
-    def __init__(self, task: Task, tally: Found, beyond: Beyond | None = None) -> None:
-        self.task, self.tally, self.beyond = task, tally, beyond or Beyond(task)
+    def __init__(self, question: Question, tally: Found, beyond: Beyond | None = None) -> None:
+        self.question, self.tally, self.beyond = question, tally, beyond or Beyond(question)
         self.forward = torch.zeros_like(tally.backward)
         self.backward = torch.zeros_like(tally.backward)
-        self.rows = probed(task, tally)
-        self.some = _part(task, torch.ones_like(tally.broken), 2 * _MOST)
-        self.x, self.domain = task.x[self.rows], task.domain.take(self.rows)
+        self.rows = probed(question, tally)
+        self.some = _part(question, torch.ones_like(tally.broken), 2 * _MOST)
+        self.x, self.domain = question.x[self.rows], question.domain.take(self.rows)
         self.least, self.own = tally.best[self.rows], tally.points[self.rows]
         self.points, self.margins = self.own.clone(), self.least.clone()
         self.long = (tally.backward[self.rows] >= 10) | (tally.status[self.rows] == Status.STATIONARY)
-        self.margin = task.energy(self.rows, Margin())
+        self.margin = question.energy(self.rows, Margin())
 
     def measure(self) -> None:
         """Evaluate margin and cross-entropy at the clean points, and the margin at the best ones."""
         here = self._evaluate(self.margin, self.x)
         self.clean, self.gradient = here.margin, here.gradient
         self.promise = self.domain.gap(here.gradient, self.x)
-        loss = self._evaluate(self.task.energy(self.rows, CrossEntropy()), self.x)
+        loss = self._evaluate(self.question.energy(self.rows, CrossEntropy()), self.x)
         self.flat_loss = (flat(loss.gradient) == 0).all(1)
         self.gap = self.domain.gap(self._evaluate(self.margin, self.own).gradient, self.own)
         self.rounding = 200 * torch.finfo(self.x.dtype).eps * (1 + self.clean.abs())
 
     def ids(self, rows: Tensor) -> tuple[int, ...]:
-        """The ids of rows of the task."""
-        return tuple(self.task.ids[rows].tolist())
+        """The ids of rows of the question."""
+        return tuple(self.question.ids[rows].tolist())
 
     def of(self, hit: Tensor) -> str:
         """How many of the probed samples, in words."""
@@ -143,18 +144,22 @@ class Probe:
 
     def unsteady(self) -> Tensor:
         """Whether two identical calls of the model gave different logits, for each of ``some``."""
-        x = self.task.x[self.some]
+        x = self.question.x[self.some]
         self.clean_logits, again = (self._logits(self.some, x) for _ in range(2))
-        off = (self.clean_logits - again).abs().amax(1)
-        return off > 1e-5 * self.clean_logits.abs().amax(1)
+        same = self.clean_logits == again  # infinite ones too
+        off = (self.clean_logits - again).abs().masked_fill(same, 0.0).flatten(1).amax(1)
+        size = self.clean_logits.abs().masked_fill(self.clean_logits.isinf(), 0.0).flatten(1).amax(1)
+        return off > 1e-5 * size
 
     def unseen_classes(self) -> tuple[Tensor, Tensor, list[int]] | None:
         """Broken rows, whether each went to a class unknown on clean data, and those classes; None if unanswerable."""
-        task, classes = self.task, self.clean_logits.shape[1]
-        rows = _part(task, self.tally.broken, 2 * _MOST)
-        if task.targeted or not rows.numel() or task.x.shape[0] < 5 * classes:
+        question = self.question
+        rows = _part(question, self.tally.broken, 2 * _MOST)
+        if question.goal != Misclassified() or not rows.numel():
             return None
-        known = torch.cat([task.labels, self.clean_logits.argmax(1)])
+        if question.x.shape[0] < 5 * self.clean_logits.shape[1]:
+            return None
+        known = torch.cat([question.y, self.clean_logits.argmax(1)])
         answers = self._logits(rows, self.tally.points[rows]).argmax(1)
         hit = ~torch.isin(answers, known)
         return rows, hit, sorted(set(answers[hit].tolist()))
@@ -166,8 +171,8 @@ class Probe:
         once at random. An error counts if it exceeds half of what the steepest one of the two should give. Tiny steps
         are 64 times shorter.
         """
-        size = self.task.eps[self.rows] / self.task.budget.norm.norm(torch.ones_like(self.x)) / 256
-        key = _random.keys(self.task.seed, self.task.ids[self.rows], _STREAM)
+        size = self.question.eps[self.rows] / self.question.budget.norm.norm(torch.ones_like(self.x)) / 256
+        key = _random.keys(self.question.seed, self.question.ids[self.rows], _STREAM)
         ways = (-self.gradient.sign(), _random.sign(key, self.x.shape[1:]).to(self.x))
         steps = [self.domain.project(self.x + column(size, self.x) * way) for way in ways]
         said = [inner(self.gradient, z - self.x) for z in steps]
@@ -193,7 +198,7 @@ class Probe:
 
     def _by_halves(self, ask: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """Two answers for every probed sample; the second half is not asked where the first says no to both."""
-        order = _order(self.task, self.rows)
+        order = _order(self.question, self.rows)
         half = max(4, -(-order.numel() // 2))
         hit, broken = torch.zeros_like(self.long), torch.zeros_like(self.long)
         for at in (order[:half].sort().values, order[half:].sort().values):
@@ -205,7 +210,7 @@ class Probe:
 
     def _search(self, at: Tensor) -> tuple[Tensor, Tensor]:
         rows = self.rows[at]
-        key = _random.keys(self.task.seed, self.task.ids[rows], _STREAM + 1)
+        key = _random.keys(self.question.seed, self.question.ids[rows], _STREAM + 1)
         curve = flow(
             Blind(self.margin.take(at), key).within(self.domain.take(at)),
             self.x[at],
@@ -218,10 +223,10 @@ class Probe:
         return self._compare(at, curve.end, curve.margin[-1], curve.status == Status.REACHED)
 
     def _carry_over(self, at: Tensor) -> tuple[Tensor, Tensor]:
-        tally, task, domain, margin = self.tally, self.task, self.domain.take(at), self.margin.take(at)
-        donors = _part(task, tally.broken, 6)
+        tally, question, domain, margin = self.tally, self.question, self.domain.take(at), self.margin.take(at)
+        donors = _part(question, tally.broken, 6)
         donors = torch.cat([donors, self.rows[: 6 - donors.numel()]])
-        candidates = [domain.project(self.x[at] + tally.points[d] - task.x[d]) for d in donors]
+        candidates = [domain.project(self.x[at] + tally.points[d] - question.x[d]) for d in donors]
         candidates.append(self._smoothed(at))
         hit = broken = torch.zeros_like(self.long[at])
         for z in candidates:
@@ -242,14 +247,14 @@ class Probe:
 
     def _smoothed(self, at: Tensor) -> Tensor:
         rows = self.rows[at]
-        norm, eps = self.task.budget.norm, self.task.eps[rows]
+        norm, eps = self.question.budget.norm, self.question.eps[rows]
         width = float((eps / norm.norm(torch.ones_like(self.x[at]))).mean()) / 4
 
         def blur(x: Tensor, key: Tensor) -> Tensor:
             return x + width * _random.normal(key, x.shape[1:]).to(x)
 
         curve = flow(
-            Average(self.margin.take(at), blur, draws=4, seed=self.task.seed).within(self.domain.take(at)),
+            Average(self.margin.take(at), blur, draws=4, seed=self.question.seed).within(self.domain.take(at)),
             self.x[at],
             scheme=SemiImplicit(Cosine(eps.double(), 8), norm),
             until=Steps(8),
@@ -264,7 +269,7 @@ class Probe:
 
         Clearly: a fifth of the margin that the attack left is gone, and a tenth more was gained than by the attack.
         """
-        fine = margin.isfinite() & self.task.allowed(self.rows[at], z)
+        fine = margin.isfinite() & self.question.domain.take(self.rows[at]).contains(z)
         better = fine & (margin < self.margins[at])
         self.points[at] = choose(better, z, self.points[at])
         self.margins[at] = torch.where(better, margin, self.margins[at])
@@ -274,7 +279,7 @@ class Probe:
 
     def _logits(self, rows: Tensor, x: Tensor) -> Tensor:
         self.forward[rows] += 1
-        return self.task.network.all_logits(x)
+        return self.question.outputs(rows, x)
 
     def _look(self, energy: Energy, x: Tensor) -> Evaluation:
         self.forward[self.rows] += 1

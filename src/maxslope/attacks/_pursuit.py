@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
+from maxslope._status import Status
 from maxslope.attacks._plan import Plan, Way
+from maxslope.attacks.question import Question, calls_for
 from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
-from maxslope.attacks.task import Task, calls_for
-from maxslope.energies import Energy, Evaluation, Loss, Margin, TargetedLoss
+from maxslope.energies import Energy, Evaluation, Margin
 from maxslope.loop import Feed, Rows, Stop, march
 from maxslope.schemes import Momentum, SemiImplicit, StepSize
 from maxslope.schemes.steps import half_wave
@@ -26,6 +27,7 @@ _DECAY = 0.3  # of the momentum
 _FIRST_STEP = {2.0: 0.5, math.inf: 1.0}  # the norms that are moved in as well, and their first step in radii
 _OTHER_STEP = 0.35  # for other norms steps are in l_inf: those of l_1 reach few coordinates, and are blind to the rest
 _MISLED = 0.3  # of the first estimate: where the boundary is nearer, gradients at the clean point do not know it
+_BEYOND = 1e-4  # of the way to the boundary: how far on its wrong side the linear model aims
 _INSIDE = 0.9999  # of the budget: the least radius on a way, so that rounding does not decide
 _AFAR = 3.0  # budgets, how far away a start is where there is no box
 _EXPLORE: tuple[tuple[Start, int], ...] = (  # starts, and the rank of the class to raise (0: the strongest anywhere)
@@ -49,7 +51,7 @@ class Closing(Set):
 
     def __init__(self, pursuit: Pursuit, job: Tensor) -> None:
         self.pursuit, self.job = pursuit, job
-        self.center, self.box = pursuit.task.x[job], pursuit.box.take(job)
+        self.center, self.box = pursuit.question.x[job], pursuit.box.take(job)
 
     def now(self) -> Box | BallBox:
         """The balls of this moment; the clean points are in the box, so they are never empty."""
@@ -104,31 +106,33 @@ class Pursuit(Feed, StepSize):
     and the scheme makes the exact semi-implicit step in the ball of radius eps around x0, in the box.
 
     Args:
-        task: the samples.
+        question: the samples.
         rivals: ``[n, classes - 1]``, wrong classes, strongest first.
+        box: what the goal of the question is reached in, row for row.
         active: ``[n]`` bool, the samples to attack.
         passes: gradients of each sample, ``[n]``.
-        way: where to go from and towards what, and no further than the budget of the task; by default several runs
-            share the passes, and eps of the task is not used.
+        way: where to go from and towards what, and no further than the budget of the question; by default several runs
+            share the passes, and eps of the question is not used.
 
     Source: the sequence of radii follows DDN (arXiv:1811.09600) and FMN (arXiv:2102.12827); the steps are those of
     arXiv:2406.05376, section 4.
     """
 
     def __init__(
-        self, task: Task, box: Box, rivals: Tensor, active: Tensor, passes: Tensor, way: Way | None = None
+        self, question: Question, box: Box, rivals: Tensor, active: Tensor, passes: Tensor, way: Way | None = None
     ) -> None:
-        self.task, self.box, self.rivals, self.way = task, box, rivals, way
+        self.question, self.box, self.rivals, self.way = question, box, rivals, way
         self.plans = {count: Plan(count) for count in passes.tolist()}
         self.passes = passes
-        self.norm = task.budget.norm
+        self.norm = question.budget.norm
         lp, _ = separable(self.norm)
         self.own, self.first = lp.p in _FIRST_STEP, _FIRST_STEP.get(lp.p, _OTHER_STEP)
-        x, n = task.x, task.x.shape[0]
+        x, n = question.x, question.x.shape[0]
         self.best = torch.full((n,), torch.inf, dtype=x.dtype, device=x.device)
         self.points = x.clone()
+        self.non_finite = torch.zeros(n, dtype=torch.bool, device=x.device)
         self.radius, self.cut = torch.zeros_like(self.best), torch.full_like(self.best, _FIRST_CUT)
-        self.goal = torch.zeros_like(self.best) if way is None else task.eps.clone()
+        self.goal = torch.zeros_like(self.best) if way is None else question.eps.clone()
         self.farthest = self.norm.norm(torch.maximum(x - box.lo, box.hi - x))
         width = (box.hi - box.lo).amax()
         self.width = width.masked_fill(width.isinf(), 1.0)
@@ -143,15 +147,15 @@ class Pursuit(Feed, StepSize):
     def go(self) -> None:
         """Spend the passes of every sample."""
         scheme = Momentum(SemiImplicit(self, self.norm if self.own else Lp(math.inf)), _DECAY)
-        rows = self.task.network.tile or self.task.x.shape[0]
-        march(self, scheme, stop=Stop(), room=calls_for(self.task) * rows)
+        rows = self.question.network.tile or self.question.x.shape[0]
+        march(self, scheme, stop=Stop(), room=calls_for(self.question) * rows)
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         """See :class:`Feed`."""
         count = min(room, len(self.ready))
         if count <= 0:
             return None
-        job = torch.tensor([self.ready.popleft() for _ in range(count)], device=self.task.x.device)
+        job = torch.tensor([self.ready.popleft() for _ in range(count)], device=self.question.x.device)
         found = self.best[job].isfinite()
         far = self.farthest[job]
         most = torch.where(self._from_afar(job), torch.where(far.isfinite(), far, _AFAR * self.goal[job]), 0.0)
@@ -161,10 +165,7 @@ class Pursuit(Feed, StepSize):
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
         """See :class:`Feed`."""
-        labels = self.task.labels[job]
-        if self.task.targeted:
-            return TargetedLoss(self.task.network, labels, Margin()), Closing(self, job)
-        return Loss(self.task.network, labels, Margin(), self._rivals(job)), Closing(self, job)
+        return self.question.energy(job, Margin(), self._rivals(job), self.box.take(job)), Closing(self, job)
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Feed`."""
@@ -178,12 +179,14 @@ class Pursuit(Feed, StepSize):
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
         """See :class:`Feed`: keeps what is nearer, sets the next radius, and ends the way out once it succeeds."""
-        job, error = rows.job, evaluation.reached & evaluation.value.isfinite()
-        size = self.norm.distance(self.task.x[job], rows.x)
+        job, error = rows.job, evaluation.reached & ~evaluation.value.isnan()
+        x = self.question.x[job]
+        size = self.norm.distance(x, self.question.realized(rows.x, x, self.box.take(job)))
         self.spent[job] += 1
         self._keep(job, rows.x, size, error)
         slope = self.norm.dual_norm(self.box.take(job).movable(evaluation.gradient, rows.x))
         gap = evaluation.value.abs() / slope.clamp_min(torch.finfo(size.dtype).tiny)
+        gap = gap * torch.where(error, 1 - _BEYOND, 1 + _BEYOND)  # on the boundary itself nobody wins
         unknown = self.promise[job].isnan()
         self.promise[job[unknown]] = gap[unknown]
         cap = 0.5 * self._left(rows.clock, job).to(size) + 0.005
@@ -195,6 +198,7 @@ class Pursuit(Feed, StepSize):
 
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Feed`: the next run of each sample that has passes left."""
+        self.non_finite[ended.job[status == Status.NON_FINITE]] = True
         job = ended.job[self.best[ended.job] > self.goal[ended.job]]
         found = self.best[job].isfinite()
         self.run[job] += found.long()
@@ -269,7 +273,7 @@ class Pursuit(Feed, StepSize):
             ranks = torch.full_like(job, self.way.rank)
         else:
             ranks = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[self._exploration(job)]
-        return torch.where(ranks <= (0 if self.task.targeted else self.rivals.shape[1]), ranks, 0)
+        return torch.where(ranks <= self.rivals.shape[1], ranks, 0)
 
     def _rivals(self, job: Tensor) -> Tensor | None:
         rank = self._rank(job)
@@ -295,7 +299,7 @@ class Pursuit(Feed, StepSize):
         for k in set(kind.tolist()) - {-1}:
             rows = (kind == k).nonzero().squeeze(1)
             part, points = job[rows], self.points[job[rows]]
-            key = _random.keys(self.task.seed, self.task.ids[part], self.run[part], self.tries[part] + stream)
-            origin = Origin(self.task.x[part], self.radius[part], self.task.budget, key, points, points)
+            key = _random.keys(self.question.seed, self.question.ids[part], self.run[part], self.tries[part] + stream)
+            origin = Origin(self.question.x[part], self.radius[part], self.question.budget, key, points, points)
             out[rows] = starts[k].points(origin)
         return out

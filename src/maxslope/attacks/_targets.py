@@ -5,17 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maxslope.attacks.task import Tally, Task
+from maxslope.attacks.question import Question
 from maxslope.energies import Margin
 
 
-def nearest_first(task: Task, tally: Tally, rows: Tensor, order: Tensor, count: int) -> Tensor:
+def nearest_first(question: Question, rows: Tensor, order: Tensor, count: int) -> Tensor:
     """Order the first classes by (z_y - z_k) / |grad (z_y - z_k)|_*, how far they are to first order.
 
     Args:
-        task: the samples.
-        tally: takes the executed passes, a forward and a backward one for each class.
-        rows: of the task.
+        question: the samples.
+        rows: of the question.
         order: ``[rows, classes - 1]``, the wrong classes by their logits.
         count: how many of them are ordered.
 
@@ -23,9 +22,8 @@ def nearest_first(task: Task, tally: Tally, rows: Tensor, order: Tensor, count: 
     """
     far, count = [], min(count, order.shape[1])
     for k in range(count):
-        e = task.energy(rows, Margin(), order[:, k]).evaluate(task.x[rows])
-        size = task.budget.norm.dual_norm(e.gradient)
+        e = question.energy(rows, Margin(), order[:, k]).evaluate(question.x[rows])
+        size = question.budget.norm.dual_norm(e.gradient)
         far.append(torch.where(size > 0, e.value / size, torch.inf))
-    tally.execute(rows.numel(), task.network.tile, count, count)
     nearest = torch.stack(far, 1).argsort(dim=1, stable=True)
     return torch.cat([order[:, :count].gather(1, nearest), order[:, count:]], 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,14 @@ from maxslope.attacks.effort import Effort
 from maxslope.attacks.indicators import Findings, indicators, misled
 from maxslope.attacks.minimal import pursue
 from maxslope.attacks.pool import Pool
+from maxslope.attacks.question import Question, ask, calls_for
 from maxslope.attacks.recipes import Recipe, square
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.task import Tally, Task, calls_for, prepare
+from maxslope.attacks.tally import Tally
 from maxslope.energies import Margin
+from maxslope.energies.network import Context
+from maxslope.goals import Goal
+from maxslope.realize import Realization
 from maxslope.sets import Budget
 
 _TRIAL = 5  # the part of its queries that a random search must show its worth in
@@ -46,7 +51,9 @@ class AttackResult:
         forward: forward passes, ``[rows]``.
         backward: backward passes, ``[rows]``.
         chance: ``[rows]``, what the stopping rule last thought of another run; the stated risk where it gave up.
-        executed: forward and backward passes of whole calls, in rows: padding and runs that did not count included.
+        executed: forward and backward passes of whole calls, in rows: padding, runs that did not count, the look at the
+            model before the attack and the indicators' probes included.
+        inspected: the forward passes among them of the look at the model before the attack.
         effort: what was done; pass it again to replay it without probes.
         findings: what the indicators said, if they were asked.
     """
@@ -65,6 +72,7 @@ class AttackResult:
     backward: Tensor
     chance: Tensor
     executed: tuple[int, int]
+    inspected: int
     effort: Effort
     findings: Findings | None
 
@@ -73,6 +81,7 @@ class AttackResult:
         return [Status(int(s)).sentence for s in self.status]
 
 
+@torch.inference_mode(False)
 def attack(
     model: Any,
     x: Tensor,
@@ -82,8 +91,11 @@ def attack(
     effort: Effort | None = None,
     recipe: Recipe | None = None,
     restarts: int = 1,
+    goal: Goal | Callable[[Tensor, Tensor], Tensor] | None = None,
     targets: Tensor | None = None,
+    context: Context | Tensor = (),
     mask: Tensor | None = None,
+    realize: Realization | Callable[[Tensor], Tensor] | None = None,
     ids: Tensor | None = None,
     seed: int = 0,
     batch_size: int | None = None,
@@ -103,8 +115,12 @@ def attack(
         effort: the runs of each sample; by default ``Effort.standard()``.
         recipe: one named attack instead of an effort, such as ``recipes.pgd(40)``.
         restarts: runs of ``recipe``.
-        targets: ``[rows]``, classes to reach instead of leaving ``y``.
-        mask: boolean, broadcastable to ``x``; coordinates where it is False may not move.
+        goal: what counts as an error, one of ``maxslope.goals`` or a function ``margin(outputs, y) -> [rows]``; by
+            default another class than ``y`` being the largest.
+        targets: ``[rows]``, classes to reach: short for ``goal=goals.Targeted(targets)``.
+        context: a tensor or a tuple of tensors, one row a sample, that the model gets after the inputs.
+        mask: boolean, of the shape of a sample or of ``x``; coordinates where it is False may not move.
+        realize: what a point becomes before it counts, such as ``realize.Grid(256)``; see ``maxslope.realize``.
         ids: ``[rows]``, what random numbers are keyed by besides the seed; by default 0, 1, ... Give the index in the
             data set to get the same numbers for a sample in any batch.
         seed: of all random numbers.
@@ -134,7 +150,16 @@ def attack(
     >>> result.broken
     tensor([True])
     """
-    task = prepare(model, x, y, budget, targets=targets, mask=mask, ids=ids, seed=seed, batch_size=batch_size)
+    chosen = chosen_effort(effort, recipe, restarts)
+    question = ask(
+        model, x, y, budget, goal=goal, targets=targets, context=context, mask=mask, realize=realize, ids=ids,
+        seed=seed, batch_size=batch_size,
+    )  # fmt: skip
+    return answer(question, chosen, certify=certify, probe=probe)
+
+
+def chosen_effort(effort: Effort | None, recipe: Recipe | None, restarts: int) -> Effort:
+    """Return the effort that effort, recipe and restarts stand for."""
     if recipe is not None and effort is not None:
         raise ValueError("Give a recipe or an effort, not both; Effort((recipe, ...)) makes an effort of recipes.")
     _checks.effort(effort, Effort)
@@ -142,26 +167,31 @@ def attack(
         raise TypeError(f"The recipe is a Recipe, got {recipe!r}; call its maker, such as recipes.pgd(steps=40).")
     if restarts < 1 or (restarts > 1 and recipe is None):
         raise ValueError(f"restarts must be at least 1, and more only with a recipe that they repeat, got {restarts}.")
-    chosen = Effort((recipe,) * restarts, recipe.name) if recipe is not None else effort or Effort.standard()
-    pool = Pool(task, chosen.runs, chosen.rule, calls_for(task), chosen.candidates)
+    return Effort((recipe,) * restarts, recipe.name) if recipe is not None else effort or Effort.standard()
+
+
+def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) -> AttackResult:
+    """Return what an effort finds; see :func:`attack`."""
+    pool = Pool(question, chosen.runs, chosen.rule, calls_for(question), chosen.candidates)
     blind = chosen.runs[0].blind  # no gradient may exist
-    rescue, beyond = probe and not blind and chosen.rescue > chosen.queries, Beyond(task)
-    early = rescue and misled(task, pool.go(chosen.opening), beyond)
+    rescue, beyond = probe and not blind and chosen.rescue > chosen.queries, Beyond(question)
+    early = rescue and misled(question, pool.go(chosen.opening), beyond)
     if early:
         chosen = chosen.rescued(early=True)
     tally = pool.go(len(chosen.runs))
-    findings = indicators(task, tally, gradients=not blind, beyond=beyond) if probe else None
+    findings = indicators(question, tally, gradients=not blind, beyond=beyond) if probe else None
     if rescue and not early and findings is not None and findings.masked:
         chosen = chosen.rescued()
-    _rescue(task, tally, chosen)
-    gap, slope = certificate(task, tally) if certify and not blind else _none(tally)
+    _rescue(question, tally, chosen)
+    gap, slope = certificate(question, tally) if certify and not blind else _none(tally)
+    points = question.realized(tally.points, question.x, question.domain)
     return AttackResult(
-        points=tally.points,
+        points=points,
         broken=tally.broken,
         margin=tally.best,
         gap=gap,
         slope=slope,
-        distance=budget.norm.distance(task.x, tally.points),
+        distance=question.budget.norm.distance(question.x, points),
         non_finite=tally.non_finite & ~tally.broken,
         unconfirmed=tally.unconfirmed,
         status=tally.status,
@@ -169,13 +199,14 @@ def attack(
         forward=tally.forward,
         backward=tally.backward,
         chance=tally.chance,
-        executed=(tally.executed[0], tally.executed[1]),
+        executed=(question.network.executed[0], question.network.executed[1]),
+        inspected=question.inspected,
         effort=chosen,
         findings=findings,
     )
 
 
-def _rescue(task: Task, tally: Tally, effort: Effort) -> None:
+def _rescue(question: Question, tally: Tally, effort: Effort) -> None:
     """Two more ways for the samples that stand: along the boundary from outside the budget, and without gradients.
 
     A fifth of the queries says whether values know more than gradients: unless this short search lowers the margin by
@@ -183,28 +214,30 @@ def _rescue(task: Task, tally: Tally, effort: Effort) -> None:
     """
     standing = (~tally.broken).nonzero().squeeze(1)
     if effort.pursue and standing.numel():
-        tally.absorb(standing, pursue(task.take(standing), effort.pursue))
+        tally.absorb(standing, pursue(question.take(standing), effort.pursue))
         standing = (~tally.broken).nonzero().squeeze(1)
     for queries in (-(-effort.queries // _TRIAL), effort.queries):
         if queries and standing.numel():
             before = tally.best[standing]
-            tally.absorb(standing, Pool(task.take(standing), (square(queries),), Rule(0.0), calls_for(task)).go())
+            tally.absorb(
+                standing, Pool(question.take(standing), (square(queries),), Rule(0.0), calls_for(question)).go()
+            )
             lowered, gained = before - tally.best[standing], tally.clean[standing] - before
             standing = standing[~tally.broken[standing] & (lowered > gained.nan_to_num().clamp_min(0))]
 
 
-def certificate(task: Task, tally: Tally) -> tuple[Tensor, Tensor]:
+def certificate(question: Question, tally: Tally) -> tuple[Tensor, Tensor]:
     """Return gap and slope of the margin at the best points of the samples that stand: one more pass each."""
     gap, slope = _none(tally)
     standing = (~tally.broken & tally.best.isfinite()).nonzero().squeeze(1)
     if not standing.numel():
         return gap, slope
-    x, domain = tally.points[standing], task.domain.take(standing)
+    x, domain = tally.points[standing], question.domain.take(standing)
     # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
-    xi = task.energy(standing, Margin()).evaluate(x).gradient
-    tally.count(standing, task.network.tile, 1, 1)
+    xi = question.energy(standing, Margin()).evaluate(x).gradient
+    tally.count(standing, 1, 1)
     gap[standing] = domain.gap(xi, x)
-    slope[standing] = domain.slope(xi, x, task.budget.norm)
+    slope[standing] = domain.slope(xi, x, question.budget.norm)
     return gap, slope
 
 

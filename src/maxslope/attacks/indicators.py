@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maxslope.attacks._probe import Beyond, Found, Probe, probed
-from maxslope.attacks.task import Task
+from maxslope.attacks.question import Question
 
 _MASKED = "Gradient masking: this robust accuracy is not to be trusted. "
 
@@ -49,7 +49,7 @@ class Findings:
 
     Attributes:
         indicators: the indicators that fired, warnings first.
-        probed: rows of the task that were probed, ``[m]`` int64.
+        probed: rows of the question that were probed, ``[m]`` int64.
         points: the best point the probes met of each, ``[m, *shape]``, inside ball and box.
         margins: the margin there, ``[m]``; below 0 breaks the sample, subject to verification.
         forward: forward passes, ``[n]`` int64.
@@ -73,18 +73,18 @@ _MASKS = (
     "vanishing gradients", "saturated loss", "random steps win", "transfer wins", "gradient disagrees", "outside wins",
 )  # fmt: skip
 
-Question = Callable[[Probe], Indicator | None]
+Look = Callable[[Probe], Indicator | None]
 
 
-def indicators(task: Task, tally: Found, *, gradients: bool = True, beyond: Beyond | None = None) -> Findings:
+def indicators(question: Question, tally: Found, *, gradients: bool = True, beyond: Beyond | None = None) -> Findings:
     """Probe a small part of the samples that stand for signs that their verdict is worth nothing.
 
-    The part is chosen by a hash of (seed, sample id): 8 samples, one in 64 of the task beyond 512, 32 at most, none
+    The part is chosen by a hash of (seed, sample id): 8 samples, one in 64 of the question beyond 512, 32 at most, none
     that is broken. A probed sample costs about 100 forward and 60 backward passes where nothing is found, 160 and 80
     otherwise.
 
     Args:
-        task: the samples.
+        question: the samples.
         tally: what the attack found.
         gradients: whether the model has gradients; False (for :class:`Blind` energies) asks about randomness and
             classes alone.
@@ -97,8 +97,8 @@ def indicators(task: Task, tally: Found, *, gradients: bool = True, beyond: Beyo
     and Pintor et al., Indicators of attack failure (arXiv:2106.09947); thresholds are the project's own, calibrated
     so that ordinary networks stay silent.
     """
-    probe = Probe(task, tally, beyond)
-    asked: list[Question] = [_randomness, _unseen_class]
+    probe = Probe(question, tally, beyond)
+    asked: list[Look] = [_randomness, _unseen_class]
     if gradients and probe.rows.numel():
         probe.measure()
         asked += [_vanishing, _saturated, _disagreement, _open_gap, _random_steps, _transfer, _outside]
@@ -108,12 +108,12 @@ def indicators(task: Task, tally: Found, *, gradients: bool = True, beyond: Beyo
     return Findings(tuple(fired), probe.rows, probe.points, probe.margins, forward, backward)
 
 
-def misled(task: Task, tally: Found, beyond: Beyond) -> bool:
+def misled(question: Question, tally: Found, beyond: Beyond) -> bool:
     """Whether errors within the budget are seen from outside for a quarter of a few samples that stand, two at least.
 
     Asked after the first runs of every kind: then more runs inside the budget are not worth their passes.
     """
-    broken = beyond.look(probed(task, tally))
+    broken = beyond.look(probed(question, tally))
     return broken.numel() > 1 and enough(broken, 0.25)
 
 
@@ -181,7 +181,7 @@ def _saturated(probe: Probe) -> Indicator | None:
     return Indicator(
         "saturated loss",
         "The cross-entropy saturates: its gradient is exactly zero, while that of the margin is not, at the clean "
-        f"point of {probe.of(hit)} (logits too large for {probe.task.x.dtype}?). Runs with cross-entropy or "
+        f"point of {probe.of(hit)} (logits too large for {probe.question.x.dtype}?). Runs with cross-entropy or "
         "probabilities do not move: this robust accuracy is not to be trusted unless runs with Margin() are part of "
         "it.",
         probe.ids(probe.rows[hit]),

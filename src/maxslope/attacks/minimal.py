@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,8 +13,13 @@ from maxslope._rows import column
 from maxslope.attacks._plan import SHORTEST, way_of, ways
 from maxslope.attacks._pursuit import Pursuit
 from maxslope.attacks.effort import Effort
-from maxslope.attacks.task import Tally, Task, prepare
+from maxslope.attacks.question import Question, ask
+from maxslope.attacks.tally import Tally
+from maxslope.attacks.verify import Cleans, clean, held, verify
 from maxslope.energies import Margin
+from maxslope.energies.network import Context
+from maxslope.goals import Goal
+from maxslope.realize import Realization
 from maxslope.sets import BallBox, Box, Budget
 from maxslope.sets.budget import Bounds
 from maxslope.spaces import Lp, Space
@@ -67,18 +72,24 @@ class MinimalResult:
         points: ``[rows, *shape]``, in the box: the nearest error found, or the clean point.
         norms: ``[rows]``, recomputed from ``points``: 0 where the clean point is an error, inf where none is known.
         found: ``[rows]`` bool, an error at ``points`` was confirmed by a forward pass of its own.
-        margin: ``[rows]``, the logit margin at ``points``, of the label over its rivals, or of the rivals over the
-            target: not positive where found.
+        non_finite: ``[rows]`` bool, the model answered NaN or +infinity at the clean point or on the way, and no error
+            was found: neither robust nor an error; norms are NaN.
+        margin: ``[rows]``, that of the goal at ``points``: negative where found, NaN where not finite.
         forward: forward passes, ``[rows]``.
         backward: backward passes, ``[rows]``.
+        executed: forward and backward passes of whole calls, in rows, padding and the look at the model included.
+        inspected: the forward passes among them of the look at the model before the search.
     """
 
     points: Tensor
     norms: Tensor
     found: Tensor
+    non_finite: Tensor
     margin: Tensor
     forward: Tensor
     backward: Tensor
+    executed: tuple[int, int]
+    inspected: int
 
     def robust_accuracy_at(self, eps: float) -> float:
         """Return the share of samples without an error found within ``eps``.
@@ -108,6 +119,7 @@ class MinimalResult:
         return (self.norms.double() > radii.reshape(-1, 1)).double().mean(1)
 
 
+@torch.inference_mode(False)
 def minimal(
     model: Any,
     x: Tensor,
@@ -116,8 +128,11 @@ def minimal(
     *,
     box: Bounds | None = (0.0, 1.0),
     effort: Effort | Depth | None = None,
+    goal: Goal | Callable[[Tensor, Tensor], Tensor] | None = None,
     targets: Tensor | None = None,
+    context: Context | Tensor = (),
     mask: Tensor | None = None,
+    realize: Realization | Callable[[Tensor], Tensor] | None = None,
     ids: Tensor | None = None,
     seed: int = 0,
     batch_size: int | None = None,
@@ -138,8 +153,12 @@ def minimal(
         box: the range of valid inputs, numbers or tensors of the shape of a sample; None for no box.
         effort: how much to spend, a :class:`Depth` or the depth of an :class:`Effort`; by default
             ``Depth.standard()``.
-        targets: ``[rows]``, classes to reach instead of leaving ``y``.
+        goal: what counts as an error, one of ``maxslope.goals`` or a function ``margin(outputs, y) -> [rows]``; by
+            default another class than ``y`` being the largest.
+        targets: ``[rows]``, classes to reach: short for ``goal=goals.Targeted(targets)``.
+        context: a tensor or a tuple of tensors, one row a sample, that the model gets after the inputs.
         mask: boolean, broadcastable to ``x``; coordinates where it is False may not move.
+        realize: what a point becomes before it counts, such as ``realize.Grid(256)``; see ``maxslope.realize``.
         ids: ``[rows]``, what random numbers are keyed by besides the seed; by default 0, 1, ...
         seed: of all random numbers.
         batch_size: rows per call of the model, padded, so that results do not depend on the company a sample keeps.
@@ -169,13 +188,14 @@ def minimal(
     if not isinstance(depth, Depth):
         raise TypeError(f"The effort of minimal is an Effort or a Depth such as Depth(100), got {effort!r}.")
     budget = Budget(norm, 0.0, box)
-    task = prepare(model, x, y, budget, targets=targets, mask=mask, ids=ids, seed=seed, batch_size=batch_size)
-    allowed = Budget(Lp(2), 0.0, box).around(task.x, mask=mask)
-    assert not isinstance(allowed, Box)
-    return _run(task, allowed.box, depth)
+    question = ask(
+        model, x, y, budget, goal=goal, targets=targets, context=context, mask=mask, realize=realize, ids=ids,
+        seed=seed, batch_size=batch_size,
+    )  # fmt: skip
+    return _run(replace(question, domain=_box(question, mask)), depth)
 
 
-def pursue(task: Task, passes: int) -> Tally:
+def pursue(question: Question, passes: int) -> Tally:
     """Look for errors within the budget from outside it, on several ways, until one is found or the passes are spent.
 
     Where gradients mislead inside the budget, the boundary may still be found from outside and followed inwards. Which
@@ -183,85 +203,101 @@ def pursue(task: Task, passes: int) -> Tally:
     long it lasts.
 
     Args:
-        task: the samples, all classified correctly.
+        question: about samples that are all right to begin with.
         passes: gradients a sample, at least 4.
 
     Returns:
         A :class:`Tally` of one run.
     """
-    bounds = task.domain.box if isinstance(task.domain, BallBox) else task.domain
+    bounds = question.domain.box if isinstance(question.domain, BallBox) else question.domain
     assert isinstance(bounds, Box)
     # What a mask holds fast has equal bounds.
-    allowed = Budget(Lp(2), 0.0, task.budget.box).around(task.x, mask=bounds.lo < bounds.hi)
-    assert not isinstance(allowed, Box)
-    rivals, _, finite = _rivals(task, task.network.all_logits(task.x))
-    spent = torch.zeros_like(task.labels)
-    inside, points = torch.zeros_like(finite), task.x.clone()
+    allowed = _box(question, bounds.lo < bounds.hi)
+    cleans = clean(question)
+    rivals, finite = _rivals(question, cleans), ~cleans.non_finite
+    spent = torch.zeros_like(question.ids)
+    inside, points, tally = torch.zeros_like(finite), question.x.clone(), Tally(question, 1)
     for way, length in ways(max(passes, 4)):
         left = (finite & ~inside).nonzero().squeeze(1)
         if not left.numel():
             break
         lengths = torch.full_like(left, length)
-        pursuit = Pursuit(task.take(left), allowed.box.take(left), rivals[left], finite[left], lengths, way)
+        pursuit = Pursuit(question.take(left), allowed.take(left), rivals[left], finite[left], lengths, way)
         pursuit.go()
         spent[left] += pursuit.spent
-        inside[left] = pursuit.best <= task.eps[left]
+        tally.non_finite[left] |= pursuit.non_finite
+        inside[left] = pursuit.best <= question.eps[left]
         points[left[inside[left]]] = pursuit.points[inside[left]]
-    tally, found = Tally(task, 1), inside.nonzero().squeeze(1)
+    found = inside.nonzero().squeeze(1)
     tally.backward, tally.runs = spent, torch.ones_like(spent)
     tally.forward = spent + 1 + inside
     if found.numel():
-        e = task.energy(found, Margin()).look(points[found])
-        tally.broken[found] = e.reached & e.value.isfinite() & task.allowed(found, points[found])
-        tally.unconfirmed[found] = (~tally.broken[found]).long()
-        tally.best[found] = torch.where(tally.broken[found], e.margin, torch.inf)
-    tally.points = torch.where(column(tally.broken, points), points, task.x)
-    tally.executed = [int(tally.forward.sum()), int(tally.backward.sum())]
+        seen = verify(question, found, points[found])
+        tally.broken[found] = seen.broken
+        tally.unconfirmed[found] = (~seen.broken).long()
+        tally.best[found] = torch.where(seen.broken, seen.margin, torch.inf)
+    tally.points = held(tally.broken, points, question.x)
     return tally
 
 
-def _rivals(task: Task, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The classes besides each label, strongest first, their logits, and whether all logits are finite."""
-    others = logits.scatter(1, task.labels[:, None], -torch.inf)
-    return others.argsort(dim=1, descending=True, stable=True)[:, :-1], others, logits.isfinite().all(1)
+def _box(question: Question, mask: Tensor | None) -> Box:
+    """The box of the inputs around each sample, where the mask allows it to move."""
+    allowed = Budget(Lp(2), 0.0, question.budget.box).around(question.x, mask=mask)
+    assert not isinstance(allowed, Box)
+    return allowed.box
 
 
-def _run(task: Task, box: Box, effort: Depth) -> MinimalResult:
-    logits = task.network.all_logits(task.x)
-    wrong = (logits.argmax(1) == task.labels) if task.targeted else (logits.argmax(1) != task.labels)
-    rivals, others, finite = _rivals(task, logits)
-    pursuit = Pursuit(task, box, rivals, ~wrong & finite, torch.full_like(task.labels, effort.passes))
+def _rivals(question: Question, cleans: Cleans) -> Tensor:
+    """The scores besides that of each label, largest first; none where the goal knows no rivals."""
+    if not question.goal.ranked:
+        return question.ids.new_zeros(question.rows, 0)
+    scores, label = question.goal.scores(cleans.outputs, question.y)
+    return scores.scatter(1, label[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)[:, :-1]
+
+
+def _run(question: Question, effort: Depth) -> MinimalResult:
+    assert isinstance(question.domain, Box)
+    cleans = clean(question)
+    wrong = ~cleans.right & ~cleans.non_finite
+    lengths = torch.full_like(question.ids, effort.passes)
+    pursuit = Pursuit(question, question.domain, _rivals(question, cleans), cleans.right, lengths)
     pursuit.go()
     _elsewhere(pursuit, effort.passes)
     forward = pursuit.spent + 1
     found = pursuit.best.isfinite()
-    points = _halve(task, pursuit.points, found, forward)
-    margin = others.amax(1) - logits.gather(1, task.labels[:, None]).squeeze(1)
-    margin = margin if task.targeted else -margin
+    points = _halve(question, pursuit.points, found, forward)
+    margin, size = cleans.margin.clone(), torch.full_like(cleans.margin, torch.inf)
     index = found.nonzero().squeeze(1)
     if index.numel():
-        e = task.energy(index, Margin()).look(points[index])
+        seen = verify(question, index, points[index])
         forward[index] += 1
-        inside = box.take(index).violation(points[index]) <= 0
-        found[index] = e.reached & e.margin.isfinite() & inside
-        margin[index] = torch.where(found[index], e.margin, margin[index])
-    points = torch.where(column(found, points), points, task.x)
-    norms = torch.where(found, task.budget.norm.distance(task.x, points), torch.inf)
-    found = found | (wrong & finite)
-    norms = norms.masked_fill(wrong & finite, 0.0)
-    return MinimalResult(points, norms, found, margin, forward, pursuit.spent)
+        found[index], size[index], points[index] = seen.broken, seen.distance, seen.points
+        margin[index] = torch.where(seen.broken, seen.margin, margin[index])
+    non_finite = (cleans.non_finite | pursuit.non_finite) & ~found
+    norms = torch.where(found, size, torch.inf).masked_fill(wrong, 0.0).masked_fill(non_finite, torch.nan)
+    return MinimalResult(
+        points=held(found, points, question.x),
+        norms=norms,
+        found=found | wrong,
+        non_finite=non_finite,
+        margin=margin,
+        forward=forward,
+        backward=pursuit.spent,
+        executed=(question.network.executed[0], question.network.executed[1]),
+        inspected=question.inspected,
+    )
 
 
 def _elsewhere(pursuit: Pursuit, passes: int) -> None:
     """Spend what is left of the passes of samples whose gradients misled the pursuit on other ways."""
-    task, left = pursuit.task, passes - pursuit.spent
+    question, left = pursuit.question, passes - pursuit.spent
     left = torch.where(pursuit.misled() & (left >= SHORTEST), left, 0)
     number = 0
     while bool((left > 0).any()):
         rows = (left > 0).nonzero().squeeze(1)
         lengths = torch.tensor([ways(count)[0][1] for count in left[rows].tolist()], device=rows.device)
         other = Pursuit(
-            task.take(rows), pursuit.box.take(rows), pursuit.rivals[rows], rows >= 0, lengths, way_of(number)
+            question.take(rows), pursuit.box.take(rows), pursuit.rivals[rows], rows >= 0, lengths, way_of(number)
         )
         other.go()
         nearer = other.best < pursuit.best[rows]
@@ -272,14 +308,14 @@ def _elsewhere(pursuit: Pursuit, passes: int) -> None:
         number += 1
 
 
-def _halve(task: Task, points: Tensor, found: Tensor, forward: Tensor) -> Tensor:
+def _halve(question: Question, points: Tensor, found: Tensor, forward: Tensor) -> Tensor:
     """Bring the errors found nearer along the segments to the clean points, by halving the last part of each."""
     index = found.nonzero().squeeze(1)
     if not index.numel():
         return points
-    x, far, out = task.x[index], points[index], points.clone()
+    x, far, out = question.x[index], points[index], points.clone()
     low, high = torch.full_like(far.flatten(1)[:, 0], 1 - _SEGMENT), torch.ones_like(far.flatten(1)[:, 0])
-    energy = task.energy(index, Margin())
+    energy = question.energy(index, Margin())
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         z = x + column(middle, x) * (far - x)

@@ -13,11 +13,13 @@ from maxslope._rows import choose, select
 from maxslope._status import Status
 from maxslope.attacks._targets import nearest_first
 from maxslope.attacks._watch import Watch
+from maxslope.attacks.question import Question
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.starts import Origin
-from maxslope.attacks.task import Run, Tally, Task
-from maxslope.energies import Blind, Energy, Evaluation, Margin, PerRow
+from maxslope.attacks.tally import Run, Tally
+from maxslope.attacks.verify import verify
+from maxslope.energies import Blind, Energy, Evaluation, PerRow
 from maxslope.loop import Feed, Rows, Stop, march
 from maxslope.schemes import StepSize
 from maxslope.sets import Box, Set
@@ -38,7 +40,7 @@ class Pool(Feed, StepSize):
     run of n steps costs n backward and n + 1 forward passes.
 
     Args:
-        task: the samples.
+        question: the samples.
         runs: the recipes of each sample, in order; one scheme for all.
         rule: who goes on.
         calls: slots, in calls of the model.
@@ -49,16 +51,16 @@ class Pool(Feed, StepSize):
     """
 
     def __init__(
-        self, task: Task, runs: Sequence[Recipe], rule: Rule, calls: int, candidates: int = 0,
+        self, question: Question, runs: Sequence[Recipe], rule: Rule, calls: int, candidates: int = 0,
         patience: int | None = None,
     ) -> None:  # fmt: skip
-        self.task, self.recipes, self.rule, self.candidates = task, runs, rule, candidates
+        self.question, self.recipes, self.rule, self.candidates = question, runs, rule, candidates
         self.backward = 0 if runs[0].blind else 1  # passes of a step
-        n, device = task.x.shape[0], task.x.device
+        n, device = question.x.shape[0], question.x.device
         self.patience = patience or (1 if device.type == "cpu" else 4)
-        self.tile = task.network.tile or n
+        self.tile = question.network.tile or n
         self.room = calls * self.tile
-        self.tally = Tally(task, len(runs))
+        self.tally = Tally(question, len(runs))
         self.ready: deque[int] = deque()
         self.most = 0  # runs that a sample makes for now
         self.open: dict[int, dict[int, int]] = {}  # sample -> run -> lane
@@ -69,9 +71,9 @@ class Pool(Feed, StepSize):
         self.reach = [float(runs[0].steps)] * n  # gradients that each sample is expected to go on for
         self.ranked: Tensor | None = None
         self.known = torch.zeros(n, dtype=torch.bool, device=device)
-        self.ranking = next((k for k, r in enumerate(runs) if r.rival > 0 and not task.targeted), -1)
+        self.ranking = next((k for k, r in enumerate(runs) if r.rival > 0 and question.goal.ranked), -1)
         self.independent = torch.tensor([not r.start.looks_back for r in runs], device=device)
-        self.anchor = task.x.clone()  # the best point that runs which look back may see
+        self.anchor = question.x.clone()  # the best point that runs which look back may see
         self.waits = _settled_before(runs)
         self.criteria = list(dict.fromkeys(r.criterion for r in runs))
         numbers = [
@@ -87,8 +89,13 @@ class Pool(Feed, StepSize):
         self.doomed = False  # whether a lane under way is cancelled
         self.spent = False  # whether no run can start ahead of time until another sample enters or a run is settled
         self.entered = False  # whether a sample's first run has made no step yet
-        self.cyclic = any(r.last is None and r.steps > _SHORT for r in runs) and isinstance(task.domain, Box)
-        self.watch = Watch(lanes, task.x, cyclic=self.cyclic, asks=self.patience == 1)
+        self.cyclic = any(self._walks(r) for r in runs) and isinstance(question.domain, Box)
+        self.watch = Watch(lanes, question.x, cyclic=self.cyclic, asks=self.patience == 1)
+
+    @staticmethod
+    def _walks(recipe: Recipe) -> bool:
+        """Whether steps are constant: a point met twice is then a cycle, but not where points are drawn."""
+        return recipe.last is None and recipe.steps > _SHORT and not recipe.blind
 
     def go(self, runs: int | None = None) -> Tally:
         """Run everything, or the first ``runs`` of each sample at most; called again, it goes on from there.
@@ -101,7 +108,7 @@ class Pool(Feed, StepSize):
         more = (tally.runs == before) & (tally.runs < self.most)
         on = more & ~tally.broken & ((tally.runs == 0) | self.rule.goes_on(tally.chance))
         self.ready.extend(on.nonzero().squeeze(1).tolist())
-        maker, space = self.recipes[0].scheme, self.recipes[0].space or self.task.budget.norm
+        maker, space = self.recipes[0].scheme, self.recipes[0].space or self.question.budget.norm
         march(self, maker(self, space), stop=Stop(reached=True, stationary=True), room=self.room)
         return self.tally
 
@@ -119,7 +126,7 @@ class Pool(Feed, StepSize):
                     continue
                 return None
             lane, x = self._enter(turns)
-            moving = self.steps[self.run[lane]] * self.task.eps[self.sample[lane]] > 0
+            moving = self.steps[self.run[lane]] * self.question.eps[self.sample[lane]] > 0
             if not bool(moving.all()):
                 still, at = lane[~moving], x[~moving]
                 nothing = at.new_full((len(at),), torch.inf)
@@ -132,10 +139,10 @@ class Pool(Feed, StepSize):
         sample, run = self.sample[job], self.run[job]
         only = len(self.criteria) == 1
         criterion = self.criteria[0] if only else PerRow(self.criteria, self.choice[run].long())
-        energy = self.task.energy(sample, criterion, self._rivals(sample, run))
+        energy = self.question.energy(sample, criterion, self._rivals(sample, run))
         if self.recipes[0].blind:
-            energy = Blind(energy, _random.keys(self.task.seed, self.task.ids[sample], run))
-        return energy, self.task.domain.take(sample)
+            energy = Blind(energy, _random.keys(self.question.seed, self.question.ids[sample], run))
+        return energy, self.question.domain.take(sample)
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Feed`."""
@@ -149,9 +156,8 @@ class Pool(Feed, StepSize):
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
         """See :class:`Feed`."""
         lane, tally = rows.job, self.tally
-        tally.execute(lane.numel(), self.task.network.tile, 1, self.backward)
         if self.watch.job is not lane:
-            run, eps = self.run[lane], self.task.eps[self.sample[lane]].double()
+            run, eps = self.run[lane], self.question.eps[self.sample[lane]].double()
             final = torch.where(self.final[run] < 0, -1.0, self.final[run] * eps)  # of constant steps, at eps 0 too
             self.watch.follow(rows, self.first[run] * eps, final, self.steps[run])
         if self.entered:
@@ -213,7 +219,7 @@ class Pool(Feed, StepSize):
 
     def _enter(self, turns: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Give lanes to new runs; return the lanes and the starting points, projected onto the allowed sets."""
-        task, tally, device = self.task, self.tally, self.task.x.device
+        question, tally, device = self.question, self.tally, self.question.x.device
         lane = torch.tensor([self.free.pop() for _ in turns], device=device)
         sample, run = torch.tensor(turns, device=device).T
         for at, (s, r) in zip(lane.tolist(), turns, strict=True):
@@ -222,15 +228,15 @@ class Pool(Feed, StepSize):
         self.cancelled[lane] = False
         self.entered = self.entered or bool((run == 0).any())
         self._rank(sample, run)
-        key = _random.keys(task.seed, task.ids[sample], run)
-        out = select(task.x, sample)
+        key = _random.keys(question.seed, question.ids[sample], run)
+        out = select(question.x, sample)
         for r in sorted({r for _, r in turns}):
             rows = (run == r).nonzero().squeeze(1)
             own = sample[rows]
-            x, anchor, last = (select(points, own) for points in (task.x, self.anchor, tally.last))
-            origin = Origin(x, task.eps[own], task.budget.take(own), key[rows], anchor, last)
+            x, anchor, last = (select(points, own) for points in (question.x, self.anchor, tally.last))
+            origin = Origin(x, question.eps[own], question.budget.take(own), key[rows], anchor, last)
             out = out.index_copy(0, rows, self.recipes[r].start.points(origin))
-        return lane, task.domain.take(sample).project(out)
+        return lane, question.domain.take(sample).project(out)
 
     def _verify(self) -> None:
         """Recompute the verdict at every point handed back, then settle what can be settled."""
@@ -241,17 +247,15 @@ class Pool(Feed, StepSize):
         lane, x, status, margin, point = (select(t, ~gone) for t in (lane, x, status, margin, point))
         if not lane.numel():
             return
-        task, sample = self.task, self.sample[lane]
-        e = task.energy(sample, Margin()).look(x)
-        self.tally.execute(lane.numel(), task.network.tile, 1, 0)
-        finite = e.value.isfinite()
-        broken = e.reached & finite & task.allowed(sample, x)
+        question, sample = self.question, self.sample[lane]
+        seen = verify(question, sample, x)
+        broken = seen.broken
         # What breaks is the verified point; an error that verification does not confirm is not even a small margin.
-        better = e.margin < margin
-        least = torch.where(broken | better, e.margin, margin)
-        least = torch.where(e.reached & ~broken, torch.inf, least)
+        better = seen.inside & (seen.margin < margin)
+        least = torch.where(broken | better, seen.margin, margin)
+        least = torch.where((seen.margin < 0) & ~broken, torch.inf, least)
         point = choose(broken | better, x, point)
-        status = torch.where(broken, int(Status.REACHED), torch.where(finite, status, int(Status.NON_FINITE)))
+        status = torch.where(broken, int(Status.REACHED), torch.where(seen.non_finite, int(Status.NON_FINITE), status))
         doubtful = (status == Status.REACHED) & ~broken
         ranking = self.run[lane] == self.ranking
         tried = 0 if self.ranked is None else min(self.candidates, self.ranked.shape[1])
@@ -315,17 +319,17 @@ class Pool(Feed, StepSize):
         counted when that run is settled.
         """
         missing = sample[(self.rival[run] > 0) & ~self.known[sample]].tolist()
-        if self.task.targeted or not missing:
+        if not self.question.goal.ranked or not missing:
             return
         wanted = torch.tensor(sorted(set(missing)), device=sample.device)
-        z = self.task.network.all_logits(self.task.x[wanted])
-        self.tally.execute(wanted.numel(), self.task.network.tile, 1, 0)
-        z = z.scatter(1, self.task.labels[wanted][:, None], -torch.inf)
+        question = self.question
+        scores, label = question.goal.scores(question.outputs(wanted, question.x[wanted]), question.y[wanted])
+        z = scores.scatter(1, label[:, None], -torch.inf)
         order = z.argsort(dim=1, descending=True, stable=True)[:, :-1]
         if self.candidates:
-            order = nearest_first(self.task, self.tally, wanted, order, self.candidates)
+            order = nearest_first(self.question, wanted, order, self.candidates)
         if self.ranked is None:
-            self.ranked = order.new_zeros(self.task.x.shape[0], order.shape[1])
+            self.ranked = order.new_zeros(self.question.x.shape[0], order.shape[1])
         self.ranked[wanted], self.known[wanted] = order, True
 
 

@@ -168,11 +168,11 @@ def _session(
     from maxslope.evaluation.session import Plan, Session, reopened
 
     if resume is not None:
-        return reopened(resume, sources.model, sources.data, None, None, crew)
+        return reopened(resume, sources.model, sources.data, None, None, None, crew)
     hardware = Hardware.measured() if s.fast else Hardware()
     plan = Plan(
         sources.model, sources.data, budget, level, s.seed, s.batch_size, True, s.points or draws, s.part, hardware,
-        s.table(),
+        words=s.table(),
     )  # fmt: skip
     return Session(plan, out, crew)
 

@@ -1,95 +1,42 @@
-"""Energies of a classifier: minus a loss, for an adversary who wants an error; plus a loss, for one with a target."""
+"""Energies of a model's outputs: low where the adversary's goal is near."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import torch
 from torch import Tensor
 
-from maxslope import _checks
+from maxslope._rows import select
+from maxslope.criteria import Criterion, CrossEntropy
 from maxslope.energies.base import Energy, Evaluation, gradients_of
-from maxslope.energies.criteria import Criterion, CrossEntropy, against_rival
+from maxslope.energies.network import Call, Context, Model, Network
+from maxslope.goals import Goal, Misclassified, Targeted
 
-Model = Callable[[Tensor], Tensor]
-Call = tuple[Tensor, slice, int]  # the points of a call, the rows they are, how many of them are not padding
-
-_TOGETHER = 1 << 18  # entries of the points of calls whose logits are looked at together: a look has a price of its own
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """A model seen as a map from points to logits ``[rows, classes]``, called in tiles of one fixed number of rows.
-
-    A row's logits then do not depend, not in the last bit, on how many rows stand beside it: kernels choose their
-    order of summation by the shape of the call, and the shape is always the same. Missing rows are filled up with
-    copies of the last one. One-output binary models become two logits (0, z). Where the kernels of a processor round by
-    the position of a row in its call (MKL's on some, for layers whose width is no multiple of 8), the last bits differ.
-
-    Args:
-        model: maps ``[rows, *shape]`` to ``[rows, classes]``, ``[rows, 1]`` or ``[rows]``.
-        tile: rows per call; None calls the model with whatever number of rows there is.
-        largest_label: checked against the number of classes at every call.
-    """
-
-    model: Model
-    tile: int | None = None
-    largest_label: int = 0
-    _inspected: list[bool] = field(default_factory=list, repr=False)
-
-    def logits(self, x: Tensor) -> Tensor:
-        """Return ``[rows, classes]`` for one call's worth of points."""
-        out = self.model(x)
-        _checks.logits(out, x.shape[0])
-        out = as_logits(out)
-        _checks.classes(self.largest_label, out.shape[1])
-        if not self._inspected:
-            self._inspected.append(True)
-            _checks.not_probabilities(out.detach())
-        return out
-
-    def calls(self, x: Tensor) -> Iterator[Call]:
-        """Yield (points of one call, the rows they are, how many of them are not padding)."""
-        size = self.tile or max(x.shape[0], 1)
-        for start in range(0, x.shape[0], size):
-            part = x if size >= x.shape[0] else x[start : start + size]
-            real = part.shape[0]
-            if self.tile and real < size:
-                part = torch.cat([part, part[-1:].expand(size - real, *part.shape[1:])])
-            yield part, slice(start, start + real), real
-
-    def all_logits(self, x: Tensor) -> Tensor:
-        """Return the logits of any number of points without gradient."""
-        with torch.no_grad():
-            return torch.cat([self.logits(part)[:real] for part, _, real in self.calls(x)])
+_TOGETHER = (
+    1 << 18
+)  # entries of the points of calls whose outputs are looked at together: a look has a price of its own
 
 
-def as_logits(out: Tensor) -> Tensor:
-    """Return outputs ``[rows, classes]`` as they are, and one-output binary ones as the two logits (0, z).
-
-    >>> as_logits(torch.tensor([3.0]))
-    tensor([[0., 3.]])
-    """
-    if out.ndim > 1 and out.shape[1] > 1:
-        return out
-    z = out.reshape(-1)
-    return torch.stack([torch.zeros_like(z), z], 1)
-
-
-class OfLogits(Energy):
-    """An energy of the logits of a model, which is called in tiles, one forward (and backward) pass a row."""
+class OfOutputs(Energy):
+    """An energy of the outputs of a model, which is called in tiles, one forward (and backward) pass a row."""
 
     model: Model | Network
 
+    @property
+    def beside(self) -> Context:
+        """What goes to the model with the points, row for row."""
+        return ()
+
     @abstractmethod
-    def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Return value, margin and whether the goal is reached, each ``[k]``, of the logits ``[k, classes]``.
+    def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """Return value, margin and whether the goal is reached, each ``[k]``, of the outputs ``[k, ...]``.
 
         Args:
-            logits: of calls of the model, without padding.
+            outputs: of calls of the model, without padding.
             rows: which of the energy's rows they belong to, one after the other.
         """
 
@@ -110,8 +57,8 @@ class OfLogits(Energy):
         network = self.model if isinstance(self.model, Network) else Network(self.model)
         x, rows = x.detach(), x.shape[0]
         if rows == (network.tile or rows) > 0:
-            return self._together(network, [(x, slice(0, rows), rows)], gradient=gradient)
-        calls = network.calls(x)
+            return self._together(network, [Call(x, self.beside, slice(0, rows), rows)], gradient=gradient)
+        calls = network.calls(x, self.beside)
         at_once = max(1, _TOGETHER // max(x[:1].numel() * (network.tile or rows), 1))
         parts = []
         while group := list(islice(calls, at_once)):
@@ -119,17 +66,21 @@ class OfLogits(Energy):
         return parts[0] if len(parts) == 1 else Evaluation(*map(_joined, zip(*parts, strict=True)))
 
     def _together(self, network: Network, calls: Sequence[Call], *, gradient: bool) -> Evaluation:
-        """Several calls of the model, one after the other, and one look at all their logits."""
+        """Several calls of the model, one after the other, and one look at all their outputs."""
         with torch.set_grad_enabled(gradient):
-            points = [part.requires_grad_(gradient) for part, _, _ in calls]
-            logits = _joined([_real(network.logits(part), real) for part, _, real in calls])
-            value, margin, reached = self.from_logits(logits, slice(calls[0][1].start, calls[-1][1].stop))
+            points = [call.x.requires_grad_(gradient) for call in calls]
+            outputs = _joined(
+                [_real(network.outputs(x, c.context), c.real) for x, c in zip(points, calls, strict=True)]
+            )
+            value, margin, reached = self.from_outputs(outputs, slice(calls[0].rows.start, calls[-1].rows.stop))
             if gradient:
+                network.executed[1] += sum(x.shape[0] for x in points)
                 whole = zip(gradients_of(value, points), calls, strict=True)
-                xi = _joined([_real(g, real) for g, (_, _, real) in whole])
+                xi = _joined([_real(g, call.real) for g, call in whole])
             else:
                 xi = value.new_zeros(value.shape[0], 0)
-        return Evaluation(value.detach(), xi, margin, reached)
+        kind = calls[0].x.dtype  # outputs may be wider
+        return Evaluation(value.detach().to(kind), xi.to(kind), margin.to(kind), reached)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
@@ -164,18 +115,20 @@ class PerRow:
 
 
 @dataclass(frozen=True, eq=False)
-class Loss(OfLogits):
-    """E(x) = -l(h(x), y): goes down as the model errs. Its goal: argmax h(x) differs from y.
+class Loss(OfOutputs):
+    """E(x) = -l(h(x), y): goes down as the adversary gains. Its goal is reached where the margin is negative.
 
     Gradients are taken by ``torch.autograd.grad`` with respect to the inputs only: no gradient reaches a weight, no
     hook or mode of the model changes.
 
     Args:
-        model: a module or function from points to logits, or a :class:`Network`.
-        labels: ``[rows]``, int64.
-        criterion: l, large where the model errs; see ``maxslope.energies.criteria``. :class:`PerRow` for several.
+        model: a module or function from points to outputs, or a :class:`Network`.
+        labels: ``[rows, ...]``; class numbers ``[rows]``, int64, for most goals.
+        criterion: l, large where the model errs; see ``maxslope.criteria``. :class:`PerRow` for several.
         rivals: ``[rows]`` classes to raise, or None for the strongest wrong class at each point. -1 in a row also
             stands for the strongest.
+        goal: what the adversary wants; see ``maxslope.goals``.
+        context: tensors that the model gets after the points, row for row.
 
     Source: arXiv:2406.05376, section 3.
 
@@ -190,61 +143,63 @@ class Loss(OfLogits):
     labels: Tensor
     criterion: Criterion | PerRow = field(default_factory=CrossEntropy)
     rivals: Tensor | None = None
+    goal: Goal = field(default_factory=Misclassified)
+    context: Context = ()
+
+    @property
+    def beside(self) -> Context:
+        """See :class:`OfOutputs`."""
+        return self.context
 
     def take(self, index: Tensor) -> Loss:
         """See :class:`Energy`."""
         rivals = None if self.rivals is None else self.rivals[index]
         criterion = _take_criterion(self.criterion, index)
-        return replace(self, labels=self.labels[index], rivals=rivals, criterion=criterion)
+        context = tuple(select(t, index) for t in self.context)
+        return replace(self, labels=self.labels[index], rivals=rivals, criterion=criterion, context=context)
 
-    def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """See :class:`OfLogits`."""
-        labels, seen = self.labels[rows], logits.detach()
-        margin, rivals = against_rival(seen, labels)
+    def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """See :class:`OfOutputs`."""
+        y = self.labels[rows]
+        if not isinstance(self.model, Network):  # whoever made one has looked at its outputs already
+            self.goal.check(outputs.detach(), y)
+        outputs = self.goal.outputs(outputs)
+        margin, rivals = self.goal.compete(outputs.detach(), y)
         if self.rivals is not None:
             wanted = self.rivals[rows]
             rivals = torch.where(wanted >= 0, wanted, rivals)
-        loss = _apply(self.criterion, rows, logits, labels, rivals)
-        return -loss, margin, seen.argmax(1) != labels
+        return self._value(rows, outputs, y, rivals), margin, margin < 0
+
+    def _value(self, rows: slice, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
+        """The energy of some rows; where criteria differ, each sees only its own rows."""
+        if not isinstance(self.criterion, PerRow):
+            return self.goal.energy(self.criterion, outputs, y, rivals)
+        value = outputs.new_zeros(outputs.shape[0])
+        for one, index in zip(self.criterion.criteria, self.criterion.groups(rows), strict=True):
+            if index.numel():
+                own = self.goal.energy(one, outputs[index], y[index], rivals[index])
+                value = value.index_copy(0, index, own)
+        return value
 
 
-@dataclass(frozen=True, eq=False)
-class TargetedLoss(OfLogits):
-    """E(x) = l(h(x), t): goes down as the model moves to the target class. Its goal: argmax h(x) = t.
+def TargetedLoss(  # noqa: N802
+    model: Model | Network, targets: Tensor, criterion: Criterion | PerRow | None = None
+) -> Loss:
+    """Return E(x) = l(h(x), t): goes down as the model moves to the target class. Its goal: argmax h(x) = t.
 
     Args:
         model: a module or function from points to logits, or a :class:`Network`.
         targets: ``[rows]``, int64.
-        criterion: l, small where the model answers t; see ``maxslope.energies.criteria``.
+        criterion: l, small where the model answers t; see ``maxslope.criteria``.
 
-    Source: arXiv:2406.05376, section 3; targeted attacks are another energy, not a flag.
+    Source: arXiv:2406.05376, section 3; targeted attacks are another goal, not a flag.
+
+    >>> energy = TargetedLoss(torch.nn.Linear(4, 3).eval(), torch.tensor([0, 1]))
+    >>> energy.look(torch.zeros(2, 4)).value.shape
+    torch.Size([2])
     """
-
-    model: Model | Network
-    targets: Tensor
-    criterion: Criterion | PerRow = field(default_factory=CrossEntropy)
-
-    def take(self, index: Tensor) -> TargetedLoss:
-        """See :class:`Energy`."""
-        return replace(self, targets=self.targets[index], criterion=_take_criterion(self.criterion, index))
-
-    def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """See :class:`OfLogits`."""
-        targets, seen = self.targets[rows], logits.detach()
-        lead, rivals = against_rival(seen, targets)
-        return _apply(self.criterion, rows, logits, targets, rivals), -lead, seen.argmax(1) == targets
+    return Loss(model, targets, criterion or CrossEntropy(), goal=Targeted())
 
 
 def _take_criterion(criterion: Criterion | PerRow, index: Tensor) -> Criterion | PerRow:
     return PerRow(criterion.criteria, criterion.choice[index]) if isinstance(criterion, PerRow) else criterion
-
-
-def _apply(criterion: Criterion | PerRow, rows: slice, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
-    """The criterion of some rows; where criteria differ, each sees only its own rows."""
-    if not isinstance(criterion, PerRow):
-        return criterion(logits, labels, rivals)
-    loss = logits.new_zeros(logits.shape[0])
-    for one, index in zip(criterion.criteria, criterion.groups(rows), strict=True):
-        if index.numel():
-            loss = loss.index_copy(0, index, one(logits[index], labels[index], rivals[index]))
-    return loss

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from maxslope.energies.classifier import Model, Network, OfLogits
+from maxslope.energies.classifier import OfOutputs
+from maxslope.energies.network import Model, Network
+from maxslope.goals.classes import as_logits
 
 
 def divergence(reference: Tensor, logits: Tensor) -> Tensor:
@@ -21,7 +23,7 @@ def divergence(reference: Tensor, logits: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Divergence(OfLogits):
+class Divergence(OfOutputs):
     """E(x) = -KL(softmax(reference) || softmax(h(x))): goes down as the answer leaves the reference.
 
     Its gradient is zero where h(x) equals the reference, so that a flow from a clean point needs a start beside it.
@@ -40,7 +42,7 @@ class Divergence(OfLogits):
         """See :class:`Energy`."""
         return replace(self, reference=self.reference[index])
 
-    def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """See :class:`OfLogits`; there is no goal."""
-        value = -divergence(self.reference[rows], logits)
+    def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """See :class:`OfOutputs`; there is no goal."""
+        value = -divergence(self.reference[rows], as_logits(outputs))
         return value, value.detach(), torch.zeros_like(value, dtype=torch.bool)

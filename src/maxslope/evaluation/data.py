@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
 from maxslope._digest import digest_of, digest_of_text
-from maxslope.attacks.task import tile_for
+from maxslope.attacks.question import tile_for
 from maxslope.evaluation.part import Job
 
 Batch = tuple[Tensor, Tensor]
@@ -143,7 +143,8 @@ def by_number(data: Any) -> tuple[Read, int] | None:
     if not isinstance(data, Dataset):
         raise TypeError(
             f"Data are (x, y) tensors, a torch Dataset of (input, label) pairs or a DataLoader, got "
-            f"{type(data).__name__}."
+            f"{type(data).__name__}; of several inputs one is attacked, the one tensor x, and the others go along as "
+            "context=(...)."
         )
     count = length(data)
     if count is None:

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maxslope.attacks.task import tile_for
+from maxslope.attacks.question import tile_for
 
 _LARGEST = 4096  # rows per call beyond which nothing is tried
 _GAIN = 0.9  # a change must save a tenth of the time to be kept
 _REPEATS = 5
 _THREADS = 16
 
-Model = Callable[[Tensor], Tensor]
+Model = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -135,13 +135,13 @@ class Search:
     half: bool
     channels_last: bool
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, *context: Tensor) -> Tensor:
         """Return logits in the dtype of ``x``."""
         if not (torch.is_grad_enabled() and x.requires_grad):
-            return self.model(x)
+            return self.model(x, *context)
         z = x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.half):
-            return self.fast(z).to(x.dtype)
+            return self.fast(z, *context).to(x.dtype)
 
 
 @dataclass(frozen=True, eq=False)

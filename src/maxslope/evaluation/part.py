@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from maxslope import _checks
-from maxslope.attacks import AttackResult, Effort, attack
-from maxslope.attacks.attack import certificate
-from maxslope.attacks.task import Tally, Task, prepare
-from maxslope.energies import Loss, Margin, Network
+from maxslope.attacks import AttackResult, Effort
+from maxslope.attacks.attack import answer, certificate
+from maxslope.attacks.question import Question, ask
+from maxslope.attacks.tally import Tally
+from maxslope.attacks.verify import Cleans, clean
+from maxslope.energies import Margin
+from maxslope.energies.network import Context
 from maxslope.evaluation.hardware import Choice, Ready
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column
+from maxslope.goals import Goal, Misclassified
+from maxslope.realize import Realization
 from maxslope.sets import Budget
 
 _FEW = 16  # correct samples below which a data set is not probed
 _HEAD = 8  # rows whose logits are kept, to know the model again
 _CLEAN_WRONG = "The model misclassifies the clean point: nothing to attack."
 _CLEAN_NON_FINITE = "The model's output at the clean point is NaN or infinite."
+
+
+@dataclass(frozen=True, eq=False)
+class Threat:
+    """What is asked about every sample of a data set, besides its budget.
+
+    Attributes:
+        goal: what counts as an error.
+        context: tensors that the model gets after the inputs, one row a sample of the whole data set.
+        mask: what may move, of the shape of a sample or of all of them; None for everything.
+        realize: what a point becomes before it counts.
+    """
+
+    goal: Goal = field(default_factory=Misclassified)
+    context: Context = ()
+    mask: Tensor | None = None
+    realize: Realization | None = None
+
+    def take(self, rows: Tensor, x: Tensor) -> Threat:
+        """Return the threat to samples ``rows`` of the data set, whose inputs are ``x``."""
+        mask = self.mask
+        if mask is not None and mask.ndim == x.ndim and mask.shape[0] > 1:
+            mask = mask[rows]
+        return Threat(self.goal.take(rows), tuple(t[rows] for t in self.context), mask, self.realize)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +61,7 @@ class Work:
         model: the caller's.
         choice: how it is called.
         budget: of the whole data set.
+        threat: likewise.
         seed: of all random numbers.
         keep_points: whether parts hold the returned points.
     """
@@ -39,6 +69,7 @@ class Work:
     model: Any
     choice: Choice
     budget: Budget
+    threat: Threat
     seed: int
     keep_points: bool
 
@@ -108,75 +139,66 @@ def decided(effort: Effort, *, rescued: bool, early: bool) -> Effort:
 
 
 def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
-    """Classify the samples of a job, and attack those that are classified correctly."""
+    """Classify the samples of a job, and attack those that are right."""
     began, rows = time.perf_counter(), torch.arange(job.start, job.start + job.x.shape[0])
     x = _checks.points(ready.move(job.x))
-    y = _checks.labels(job.y, x)
-    budget = work.budget.take(rows)
-    _checks.in_box(x, budget.box)
-    _checks.model(ready.model, x)
-    tile = ready.choice.tile
-    network = Network(ready.model, tile, int(y.max()))
-    logits = network.all_logits(x)
-    _, margin, wrong = Loss(network, y, Margin()).from_logits(logits, slice(None))
-    finite = logits.isfinite().all(1)
-    table = _clean(rows, y, logits, margin, finite)
-    points = x.clone()
-    executed = (-(-len(rows) // tile) * tile, 0)
-    head = tuple(tuple(row) for row in logits[:_HEAD].tolist()) if job.number == 0 else ()
-    part = Part(job.number, job.start, table, points, executed, head=head)
-    right = (finite & ~wrong).nonzero().squeeze(1)
+    threat = work.threat.take(rows, x)
+    question = ask(
+        ready.model, x, job.y, work.budget.take(rows), goal=threat.goal, context=threat.context, mask=threat.mask,
+        realize=threat.realize, ids=rows, seed=work.seed, batch_size=ready.choice.tile,
+    )  # fmt: skip
+    cleans = clean(question)
+    table = _clean(question, cleans)
+    head = tuple(tuple(row) for row in cleans.outputs[:_HEAD].flatten(1).tolist()) if job.number == 0 else ()
+    part = Part(job.number, job.start, table, question.x.clone(), (0, 0), head=head)
+    right = cleans.right.nonzero().squeeze(1)
+    spent = question.network.executed
     if right.numel():
         probe = orders.probe and right.numel() >= _FEW
         fast = ready.search is not ready.model and not probe  # indicators judge the model itself
-        model = ready.search if fast else ready.model
-        chosen, ids = budget.take(right.cpu()), rows[right.cpu()]
-        result = attack(
-            model, x[right], y[right], chosen, effort=orders.effort, ids=ids, seed=work.seed, batch_size=tile,
-            probe=probe, certify=not fast,
-        )  # fmt: skip
-        points[right] = result.points
+        own = question.take(right)
+        asked = replace(own, network=replace(own.network, model=ready.search)) if fast else own
+        result = answer(asked, orders.effort, probe=probe, certify=not fast)
+        assert part.points is not None
+        part.points[right] = result.points
         _fill(table, right.tolist(), result)
         part = _with(part, orders, result)
         if fast:
-            task = prepare(
-                ready.model, x[right], y[right], chosen, targets=None, mask=None, ids=ids, seed=work.seed,
-                batch_size=tile,
-            )  # fmt: skip
-            part = _full_precision(part, task, right.tolist(), result)
-    kept = points.cpu() if work.keep_points else None
-    return replace(part, points=kept, seconds=time.perf_counter() - began)
+            part = _full_precision(part, own, right.tolist(), result)
+    points = part.points.cpu() if work.keep_points and part.points is not None else None
+    seconds = time.perf_counter() - began
+    return replace(part, points=points, executed=(spent[0], spent[1]), seconds=seconds)
 
 
-def _clean(rows: Tensor, y: Tensor, logits: Tensor, margin: Tensor, finite: Tensor) -> dict[str, Column]:
+def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
     """The table as it stands before any attack."""
-    nan = torch.full_like(margin, torch.nan)
+    margin, goal, rows = cleans.margin, question.goal, question.rows
+    nan = torch.full_like(margin, torch.nan).tolist()
+    bad = cleans.non_finite.tolist()
     return {
-        "index": rows.tolist(),
-        "label": y.tolist(),
-        "prediction": logits.argmax(1).tolist(),
-        "verdict": [MISCLASSIFIED if f else NON_FINITE for f in finite.tolist()],
+        "index": question.ids.tolist(),
+        "label": goal.shown(question.y),
+        "prediction": goal.answers(cleans.outputs),
+        "verdict": [NON_FINITE if one else MISCLASSIFIED for one in bad],
         "margin": margin.tolist(),
-        "gap": nan.tolist(),
-        "slope": nan.tolist(),
+        "gap": nan,
+        "slope": list(nan),
         "distance": torch.zeros_like(margin).tolist(),
-        "chance": nan.tolist(),
-        "forward": [1] * len(rows),
-        "backward": [0] * len(rows),
-        "runs": [0] * len(rows),
-        "reason": [_CLEAN_WRONG if f else _CLEAN_NON_FINITE for f in finite.tolist()],
+        "chance": list(nan),
+        "forward": [1] * rows,
+        "backward": [0] * rows,
+        "runs": [0] * rows,
+        "reason": [_CLEAN_NON_FINITE if one else _CLEAN_WRONG for one in bad],
     }
 
 
 def _with(part: Part, orders: Orders, result: AttackResult) -> Part:
     """The part with what the attack cost and what the indicators said."""
-    executed = (part.executed[0] + result.executed[0], part.executed[1] + result.executed[1])
     findings = result.findings
     if findings is None:
-        return replace(part, executed=executed)
+        return part
     return replace(
         part,
-        executed=executed,
         rescued=result.effort is not orders.effort,
         early=result.effort == orders.effort.rescued(early=True),
         said=tuple(f"{i.name}: {i.sentence}" for i in findings.indicators),
@@ -184,14 +206,14 @@ def _with(part: Part, orders: Orders, result: AttackResult) -> Part:
     )
 
 
-def _full_precision(part: Part, task: Task, at: list[int], result: AttackResult) -> Part:
+def _full_precision(part: Part, question: Question, at: list[int], result: AttackResult) -> Part:
     """Margins and certificates of a faster search, computed again by the model itself."""
-    everyone = torch.arange(len(at), device=task.x.device)
-    tally = Tally(task, 1)
+    everyone = torch.arange(len(at), device=question.x.device)
+    tally = Tally(question, 1)
     tally.points, tally.broken = result.points, result.broken
-    tally.best = task.energy(everyone, Margin()).look(result.points).margin
-    tally.count(everyone, task.network.tile, 1, 0)
-    gap, slope = certificate(task, tally)
+    tally.best = question.energy(everyone, Margin()).look(result.points).margin
+    tally.count(everyone, 1, 0)
+    gap, slope = certificate(question, tally)
     table: dict[str, list[Any]] = {name: list(column) for name, column in part.table.items()}
     columns = {"margin": tally.best, "gap": gap, "slope": slope}
     for k, row in enumerate(at):
@@ -199,8 +221,7 @@ def _full_precision(part: Part, task: Task, at: list[int], result: AttackResult)
             table[name][row] = float(values[k])
         table["forward"][row] += int(tally.forward[k])
         table["backward"][row] += int(tally.backward[k])
-    executed = (part.executed[0] + tally.executed[0], part.executed[1] + tally.executed[1])
-    return replace(part, table=cast(dict[str, Column], table), executed=executed)
+    return replace(part, table=cast(dict[str, Column], table))
 
 
 def _fill(table: dict[str, Column], at: list[int], result: AttackResult) -> None:

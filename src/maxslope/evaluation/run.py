@@ -6,24 +6,41 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from maxslope import _checks
-from maxslope.attacks import Effort
+from maxslope.attacks import Effort, Recipe
+from maxslope.attacks.attack import chosen_effort
+from maxslope.attacks.question import wanted
+from maxslope.energies.network import Context
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
 from maxslope.evaluation.hardware import Hardware
+from maxslope.evaluation.part import Threat
 from maxslope.evaluation.report import Report
 from maxslope.evaluation.session import Plan, Session, reopened
+from maxslope.goals import Goal
+from maxslope.realize import Realization, as_realization
 from maxslope.sets import Budget
 
 Progress = Callable[[int, int], None]
 
 
+@torch.inference_mode(False)
 def evaluate(
     model: Any,
     data: Any,
     budget: Budget,
     *,
+    goal: Goal | Callable[[Tensor, Tensor], Tensor] | None = None,
+    targets: Tensor | None = None,
+    context: Context | Tensor = (),
+    mask: Tensor | None = None,
+    realize: Realization | Callable[[Tensor], Tensor] | None = None,
     effort: Effort | None = None,
+    recipe: Recipe | None = None,
+    restarts: int = 1,
     seed: int = 0,
     batch_size: int | None = None,
     probe: bool = True,
@@ -44,7 +61,16 @@ def evaluate(
             the CPU are moved to its device, part by part.
         data: ``(x, y)`` tensors, a ``Dataset`` of pairs or a ``DataLoader``.
         budget: such as ``Linf(8 / 255)``; an eps per sample goes with ``(x, y)`` tensors.
+        goal: what counts as an error, one of ``maxslope.goals`` or a function ``margin(outputs, y) -> [rows]``; by
+            default another class than the label being the largest.
+        targets: ``[n]``, classes to reach: short for ``goal=goals.Targeted(targets)``.
+        context: a tensor or a tuple of tensors, one row a sample in the order of the data, that the model gets after
+            the inputs.
+        mask: boolean, of the shape of a sample or of all inputs; coordinates where it is False may not move.
+        realize: what a point becomes before it counts, such as ``realize.Grid(256)``; see ``maxslope.realize``.
         effort: by default ``Effort.standard()``.
+        recipe: one named attack instead of an effort.
+        restarts: runs of ``recipe``.
         seed: of all random numbers, which are keyed by (seed, index of the sample, run).
         batch_size: rows per call of the model; by default chosen by the size of a sample.
         probe: whether the indicators are asked, on a few of the first 256 samples; if they say that gradients are not
@@ -75,20 +101,19 @@ def evaluate(
     (1.0, 0.5, ['robust', 'broken'])
     """
     _checks.budget(budget, Budget)
-    _checks.effort(effort, Effort)
+    chosen = chosen_effort(effort, recipe, restarts)
     _checks.batch_size(batch_size)
     if part < 1:
         raise ValueError(f"A part has at least one sample, got part={part}.")
     samples = length(data)
     if samples is not None:
         _checks.eps_rows(budget.eps, samples)
-    plan = Plan(
-        model, data, budget, effort or Effort.standard(), seed, batch_size, probe, keep_points, part,
-        hardware or Hardware(),
-    )  # fmt: skip
+    threat = threatened(goal, targets, context, mask, realize, samples)
+    plan = Plan(model, data, budget, chosen, seed, batch_size, probe, keep_points, part, hardware or Hardware(), threat)
     return _finish(Session(plan, out, crew), progress)
 
 
+@torch.inference_mode(False)
 def resume(
     path: str | Path,
     model: Any,
@@ -96,6 +121,11 @@ def resume(
     *,
     budget: Budget | None = None,
     effort: Effort | None = None,
+    goal: Goal | Callable[[Tensor, Tensor], Tensor] | None = None,
+    targets: Tensor | None = None,
+    context: Context | Tensor = (),
+    mask: Tensor | None = None,
+    realize: Realization | Callable[[Tensor], Tensor] | None = None,
     progress: Progress | None = None,
     crew: Crew | None = None,
 ) -> Report:
@@ -107,6 +137,11 @@ def resume(
         data: the same data; samples are compared.
         budget: only where the run's own cannot be stored (a norm of another package).
         effort: likewise.
+        goal: likewise (a function of one's own).
+        targets: likewise.
+        context: likewise.
+        mask: likewise.
+        realize: likewise (a function of one's own).
         progress: called with (samples done, samples robust so far).
         crew: who does the work.
 
@@ -126,7 +161,25 @@ def resume(
     >>> first.table["verdict"] == again.table["verdict"]
     True
     """
-    return _finish(reopened(path, model, data, budget, effort, crew), progress)
+    given = goal is not None or targets is not None or mask is not None or realize is not None or len(context) > 0
+    threat = threatened(goal, targets, context, mask, realize, length(data)) if given else None
+    return _finish(reopened(path, model, data, budget, effort, threat, crew), progress)
+
+
+def threatened(
+    goal: Any, targets: Tensor | None, context: Any, mask: Tensor | None, realize: Any, samples: int | None
+) -> Threat:
+    """Return what is asked about every sample, checked as far as it can be before the data are read."""
+    found = (context,) if isinstance(context, Tensor) else tuple(context)
+    for k, one in enumerate(found):
+        if not isinstance(one, Tensor) or (samples is not None and (one.ndim < 1 or one.shape[0] != samples)):
+            got = tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__
+            raise ValueError(
+                f"The context has one row per sample{'' if samples is None else f', {samples} of them'}, got {got} at "
+                f"place {k}; what is the same for all samples belongs into the model: lambda x: model(x, constant)."
+            )
+    _checks.mask(mask)
+    return Threat(wanted(goal, targets), found, mask, as_realization(realize))
 
 
 def _finish(session: Session, progress: Progress | None) -> Report:

@@ -23,7 +23,7 @@ from maxslope.evaluation.crew import Crew, Here, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs, length
 from maxslope.evaluation.environment import environment, identity, toml
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
-from maxslope.evaluation.part import Job, Orders, Part, Work, decided
+from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, decided
 from maxslope.evaluation.report import ROBUST, Column, Report, warnings_of
 from maxslope.evaluation.store import FORMAT, Folder, load
 from maxslope.sets import Budget
@@ -46,6 +46,7 @@ class Plan:
         keep_points: whether points are kept.
         largest: samples of a part.
         hardware: what may be tried.
+        threat: goal, context, mask and realization.
         words: the configuration as the caller wrote it, by table and key, for ``run.toml``.
     """
 
@@ -59,6 +60,7 @@ class Plan:
     keep_points: bool
     largest: int
     hardware: Hardware
+    threat: Threat = field(default_factory=Threat)
     words: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -124,7 +126,7 @@ class Session:
         if self.folder is not None and self.header is None:
             self.header = _header(plan, choice, self.crew) | {"part": self.largest}
             self.folder.begin(self.header, _toml(plan))
-        with self.crew.team(Work(plan.model, choice, plan.budget, plan.seed, plan.keep_points)) as team:
+        with self.crew.team(Work(plan.model, choice, plan.budget, plan.threat, plan.seed, plan.keep_points)) as team:
             if head.number == 0:
                 part = next(self._parts(team, Orders(plan.effort, plan.probe), iter([head])))
                 self.first = part
@@ -211,7 +213,9 @@ class Session:
         if number == 0 and self.first is not None and self.choice is not None:
             before = torch.tensor(self.first.head, dtype=torch.float64)[: len(x)]
             x = moved(x[: len(before)], self.plan.model)
-            now = Network(self.plan.model, self.choice.tile).all_logits(x).double().cpu()
+            context = tuple(t[: len(before)].to(x.device) for t in self.plan.threat.context)
+            out = Network(self.plan.model, self.choice.tile).all_outputs(x, context)
+            now = self.plan.threat.goal.outputs(out).flatten(1).double().cpu()
             scale = _CLOSE * float(before.nan_to_num().abs().amax().clamp_min(1e-12))
             if now.shape != before.shape or not torch.allclose(now, before, _CLOSE, scale, equal_nan=True):
                 raise ValueError(
@@ -221,7 +225,13 @@ class Session:
 
 
 def reopened(
-    path: str | Path, model: Any, data: Any, budget: Budget | None, effort: Effort | None, crew: Crew | None
+    path: str | Path,
+    model: Any,
+    data: Any,
+    budget: Budget | None,
+    effort: Effort | None,
+    threat: Threat | None,
+    crew: Crew | None,
 ) -> Session:
     """Return the session that goes on with the run in a folder.
 
@@ -230,14 +240,19 @@ def reopened(
     """
     header = Folder(path).header
     try:
-        stored = {"budget": header["budget"], "effort": header["effort"]}
-        for name, given in (("budget", budget), ("effort", effort)):
+        stored = {name: header.get(name, encode(Threat())) for name in ("budget", "effort", "threat")}
+        for name, given in (("budget", budget), ("effort", effort), ("threat", threat)):
             if given is not None and encode(given) != stored[name]:
-                raise ValueError(f"The {name} is another one than that of the run in {path}; leave it out.")
+                what = "goal, context, mask or realization" if name == "threat" else name
+                raise ValueError(f"The {what} is another one than that of the run in {path}; leave it out.")
         plan = Plan(
             model, data, budget or decode(stored["budget"]), effort or decode(stored["effort"]), header["seed"],
             header["batch_size"], header["probe"], header["keep_points"], header["part"], Hardware(),
+            threat or decode(stored["threat"]),
         )  # fmt: skip
+        kinds = ((plan.budget, Budget), (plan.effort, Effort), (plan.threat, Threat), (plan.seed, int))
+        if strange := [type(value).__name__ for value, kind in kinds if not isinstance(value, kind)]:
+            raise TypeError(f"a budget, an effort, a threat and a seed, got {strange[0]} among them")
     except (KeyError, TypeError) as error:
         raise ValueError(f"{Path(path) / 'run.json'} is damaged: {error!r}.") from error
     return Session(plan, path, crew, header)
@@ -263,7 +278,13 @@ def _header(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "budget": encode(plan.budget),
         "effort": encode(plan.effort),
-        "words": {"budget": str(plan.budget), "effort": plan.effort.name, "risk": plan.effort.rule.risk},
+        "threat": encode(plan.threat),
+        "words": {
+            "goal": plan.threat.goal.name,
+            "budget": str(plan.budget),
+            "effort": plan.effort.name,
+            "risk": plan.effort.rule.risk,
+        },
         "seed": plan.seed,
         "batch_size": plan.batch_size,
         "probe": plan.probe,

@@ -132,6 +132,7 @@ class _Curves(Feed):
         return Curve(time, points, value, slope, margin, status, *counts, self.scheme.space, self.scheme.rate, *extra)
 
 
+@torch.inference_mode(False)
 def flow(
     energy: Energy,
     x: Tensor,

@@ -15,6 +15,7 @@ from maxslope.attacks import attack
 from maxslope.energies import Loss, Margin, Network
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import BROKEN, ROBUST
+from maxslope.goals.classes import as_logits
 from maxslope.loop import Steps, flow
 from maxslope.report.html_facts import class_name
 from maxslope.report.html_png import change, data_uri, picture
@@ -179,7 +180,8 @@ def examples(
     if rows and model is not None:
         network, index = Network(model), list(rows)
         before, after = (
-            _answers(network.all_logits(points), classes) for points in (x[index], report.points[index].to(x))
+            _answers(as_logits(network.all_outputs(points)), classes)
+            for points in (x[index], report.points[index].to(x))
         )
         said = dict(zip(rows, zip(before, after, strict=True), strict=True))
     return {i: _example(report, x, i, said.get(i), box, classes) for i in rows}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from maxslope.energies import Network
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, ROBUST, Report
+from maxslope.goals.classes import as_logits
 from maxslope.report.canvas import COLORS, INK, blank, tidy
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _choose(report: Report) -> list[int]:
 def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]) -> None:
     assert report.points is not None
     clean, points = x[shown].cpu(), report.points[shown].cpu()
-    answers = Network(model).all_logits(report.points[shown].to(x.device)).argmax(1).tolist()
+    answers = as_logits(Network(model).all_outputs(report.points[shown].to(x.device))).argmax(1).tolist()
     change = points - clean
     reach = change.abs().amax().clamp_min(1e-12)
     axes = figure.subplots(3, len(shown), squeeze=False)

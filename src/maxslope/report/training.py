@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from maxslope.energies.classifier import as_logits
+from maxslope.goals.classes import as_logits
 from maxslope.report.canvas import COLORS, INK, blank, save, tidy
 
 if TYPE_CHECKING:

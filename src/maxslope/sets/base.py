@@ -59,6 +59,11 @@ class Set(ABC):
     def violation(self, x: Tensor) -> Tensor:
         """Return how far each row is outside, as the largest excess over a constraint; 0 inside, shape ``[rows]``."""
 
+    def contains(self, x: Tensor) -> Tensor:
+        """Return whether each row lies in K, up to rounding, ``[rows]`` bool."""
+        size = flat(x).abs().amax(1).clamp_min(1)
+        return self.violation(x) <= 32 * torch.finfo(x.dtype).eps * size
+
     @abstractmethod
     def take(self, index: Tensor) -> Set:
         """Return the sets of the rows ``index``."""

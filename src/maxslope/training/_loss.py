@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from maxslope.criteria import strongest_rival
 from maxslope.energies import Criterion, CrossEntropy, Network
-from maxslope.energies.classifier import Model, OfLogits
-from maxslope.energies.criteria import strongest_rival
+from maxslope.energies.classifier import OfOutputs
+from maxslope.energies.network import Model
+from maxslope.goals.classes import as_logits
 
 
 def loss_of(criterion: Criterion, logits: Tensor, labels: Tensor) -> Tensor:
@@ -23,7 +25,7 @@ def loss_of(criterion: Criterion, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class InnerLoss(OfLogits):
+class InnerLoss(OfOutputs):
     """E(x) = -l(h(x), y), as :class:`maxslope.energies.Loss`, but with no goal and no margin: training asks for none.
 
     Args:
@@ -42,7 +44,7 @@ class InnerLoss(OfLogits):
         """See :class:`Energy`."""
         return replace(self, labels=self.labels[index])
 
-    def from_logits(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """See :class:`OfLogits`; there is no goal."""
-        value = -loss_of(self.criterion, logits, self.labels[rows])
+    def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """See :class:`OfOutputs`; there is no goal."""
+        value = -loss_of(self.criterion, as_logits(outputs), self.labels[rows])
         return value, value.detach(), torch.zeros_like(value, dtype=torch.bool)

@@ -67,7 +67,7 @@ def geometry(
     x = _checks.points(x)
     y = _checks.labels(y, x)
     eps, domain = per_row(budget.eps, x), budget.around(x)
-    energy = Loss(Network(model, None, int(y.max())), y, Margin())
+    energy = Loss(Network(model), y, Margin())
     e = energy.evaluate(x)
     largest = budget.norm.dual_norm(e.gradient)
     rows = torch.arange(x.shape[0], device=x.device)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from maxslope import _checks
 from maxslope.energies import Criterion, CrossEntropy, Energy, Network
-from maxslope.energies.classifier import Model, as_logits
 from maxslope.energies.divergence import Divergence, divergence
+from maxslope.energies.network import Model
+from maxslope.goals.classes import as_logits
 from maxslope.sets import Budget
 from maxslope.training._loss import InnerLoss, loss_of
 from maxslope.training._modes import bare, inference
@@ -125,9 +126,16 @@ class _Inside:
         self.spent = {k: v + a for (k, v), a in zip(self.spent.items(), added, strict=True)}
         return found
 
-    def network(self, net: Any, y: Tensor) -> Network:
-        """Return the model with what must hold of its outputs."""
-        return Network(_answers(net), None, int(y.max()), self.inspected)
+    def network(self, net: Any, x: Tensor, y: Tensor) -> Network:
+        """Return the model, which at the first call is asked whether it is what a search assumes."""
+        network = Network(net)
+        if not self.inspected:
+            self.inspected.append(True)
+            outputs, _ = network.inspect(x)
+            self.spent["forward"] += network.executed[0]
+            _checks.logits(outputs, outputs.shape[0])
+            _checks.classes(int(y.max()), as_logits(outputs).shape[1])
+        return network
 
     def again(self) -> _Inside:
         """The same without memory, and without a guard."""
@@ -148,6 +156,7 @@ class _Inside:
         self.clock, self.spent = int(state["clock"]), dict(state["spent"])
         self.memory.restore(state["memory"], device)
         self.watch.restore(state["watch"])
+        self.inspected = [True] * bool(self.clock)  # a run that goes on has looked at its model
 
 
 class _Stateful(Objective):
@@ -215,6 +224,7 @@ class AdversarialRisk(_Stateful):
         self.clean = clean
         self.inside = _Inside(Pointwise(adversary) if isinstance(adversary, Budget) else adversary, ramp, guard, seed)
 
+    @torch.inference_mode(False)
     def __call__(self, model: Any, x: Tensor, y: Tensor, ids: Tensor | None = None) -> Tensor:
         """See :class:`Objective`."""
         x, y = _checked(x, y)
@@ -226,7 +236,7 @@ class AdversarialRisk(_Stateful):
         """Return what the adversary finds, and remember it."""
         net = bare(model)
         with inference(net):
-            return self.inside.find(net, InnerLoss(self.inside.network(net, y), y, self.criterion), x, y, ids)
+            return self.inside.find(net, InnerLoss(self.inside.network(net, x, y), y, self.criterion), x, y, ids)
 
     def fresh(self) -> AdversarialRisk:
         """See :class:`Objective`."""
@@ -276,13 +286,14 @@ class Trades(_Stateful):
         wrapped = Pointwise(adversary, away) if isinstance(adversary, Budget) else adversary
         self.inside = _Inside(wrapped, ramp, guard, seed)
 
+    @torch.inference_mode(False)
     def __call__(self, model: Any, x: Tensor, y: Tensor, ids: Tensor | None = None) -> Tensor:
         """See :class:`Objective`; one forward pass more, for the answers that the adversary moves away from."""
         x, y = _checked(x, y)
         net = bare(model)
         with inference(net):
-            network = self.inside.network(net, y)
-            energy = Divergence(network, network.all_logits(x))
+            network = self.inside.network(net, x, y)
+            energy = Divergence(network, as_logits(network.all_outputs(x)))
             found = self.inside.find(net, energy, x, y, ids)
             self.inside.spent["forward"] += x.shape[0]
         clean, moved = _answers(model)(x), _answers(model)(found.points)
@@ -299,7 +310,7 @@ def _answers(model: Any) -> Model:
     """The model's logits, in full precision where autocast has halved it: losses are differences of large numbers."""
 
     def logits(x: Tensor) -> Tensor:
-        out = as_logits(model(x))
+        out = as_logits(model(x.clone()))
         return out.float() if out.dtype in (torch.float16, torch.bfloat16) else out
 
     return logits

@@ -1,0 +1,88 @@
+"""What is known of each sample, as runs are settled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from maxslope._rows import select
+from maxslope._status import Status
+from maxslope.attacks.question import Question
+
+
+class Run(NamedTuple):
+    """The outcome of one run of one sample."""
+
+    point: Tensor
+    end: Tensor
+    margin: float
+    broken: bool
+    unconfirmed: bool
+    status: int
+    forward: int
+    backward: int
+
+
+class Tally:
+    """What is known of each sample. Every tensor is ``[n]``, ``[n, *shape]`` or ``[n, runs]``.
+
+    Attributes:
+        clean: the margin at the first point of the first run.
+        best: the least margin seen, at ``points``.
+        history: the least margin of each run, inf where it was not made.
+        last: where the last run ended.
+        chance: what the stopping rule last thought of another run.
+    """
+
+    def __init__(self, question: Question, runs: int) -> None:
+        n, device = question.x.shape[0], question.x.device
+        self.best = torch.full((n,), torch.inf, dtype=question.x.dtype, device=device)
+        self.clean = torch.full_like(self.best, torch.nan)
+        self.history = torch.full((n, runs), torch.inf, dtype=question.x.dtype, device=device)
+        self.points = question.x.clone()
+        self.last = self.points.clone()
+        self.chance = torch.ones(n, dtype=torch.float64, device=device)
+        self.broken = torch.zeros(n, dtype=torch.bool, device=device)
+        self.non_finite = torch.zeros_like(self.broken)
+        self.unconfirmed = torch.zeros(n, dtype=torch.int64, device=device)
+        self.status = torch.full((n,), int(Status.RUNNING), dtype=torch.int64, device=device)
+        self.forward = torch.zeros_like(self.status)
+        self.backward = torch.zeros_like(self.status)
+        self.runs = torch.zeros_like(self.status)
+
+    def settle(self, samples: Tensor, ended: Sequence[Run]) -> None:
+        """Take over the outcomes of the next runs of different samples: their passes, least margins and verdicts."""
+        points, ends, *columns = zip(*ended, strict=True)
+        device = self.best.device
+        margin = torch.tensor(columns[0], dtype=self.best.dtype, device=device)
+        broken, doubtful, status, forward, backward = (torch.tensor(c, device=device) for c in columns[1:])
+        self.forward[samples] += forward
+        self.backward[samples] += backward
+        self.history[samples, self.runs[samples]] = margin
+        self.runs[samples] += 1
+        self.last.index_copy_(0, samples, torch.stack(ends))  # copies rows whole, as an assignment by index does not
+        self.status[samples] = status
+        self.non_finite[samples] |= status == Status.NON_FINITE
+        self.unconfirmed[samples] += doubtful
+        better = broken | (margin < self.best[samples])
+        self.best[samples[better]] = margin[better]
+        self.points.index_copy_(0, samples[better], select(torch.stack(points), better))
+        self.broken[samples] = broken
+
+    def absorb(self, index: Tensor, other: Tally) -> None:
+        """Take over what a later attack found on the samples ``index``, none of them broken before."""
+        for name in ("forward", "backward", "runs", "unconfirmed"):
+            getattr(self, name)[index] += getattr(other, name)
+        better = other.broken | (other.best < self.best[index])
+        self.best[index[better]], self.points[index[better]] = other.best[better], other.points[better]
+        self.status[index[other.broken]] = int(Status.REACHED)
+        self.broken[index] = other.broken
+        self.non_finite[index] |= other.non_finite
+
+    def count(self, samples: Tensor, forward: int, backward: int) -> None:
+        """Add passes made for samples outside of runs."""
+        self.forward[samples] += forward
+        self.backward[samples] += backward

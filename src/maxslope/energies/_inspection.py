@@ -1,0 +1,285 @@
+"""What a few calls of a model tell: whether a row's output depends on its company, on chance, or is a probability."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from maxslope import _checks
+from maxslope.energies._culprit import Rows, culprit
+
+_ROUNDING = 1e-3  # a change of outputs, relative to their size, that may be rounding
+_LOW = 0.05  # likewise where half precision is seen
+_HIDDEN = 0.01  # likewise where it may be hidden in the model
+_MATTERS = 0.05  # a change of outputs, relative to how they differ between samples, that makes verdicts untrue
+_AT_ONCE = 1024  # rows that may be tried in one call when a call of a tile's rows fails
+
+# Steps of autograd that move, cut, cast or clamp numbers, without making others of them.
+_SAME_NUMBERS = {
+    "Alias", "AsStrided", "Clamp", "ClampMax", "ClampMin", "Clone", "Flatten", "Index", "Permute", "Reshape",
+    "ReshapeAlias", "Select", "Slice", "Squeeze", "T", "ToCopy", "Transpose", "UnsafeView", "Unsqueeze", "View",
+}  # fmt: skip
+
+Context = tuple[Tensor, ...]
+
+
+class Guarded(Protocol):
+    """What is asked of a :class:`maxslope.energies.Network`."""
+
+    @property
+    def model(self) -> Callable[..., Any]:
+        """The model."""
+
+    @property
+    def tile(self) -> int | None:
+        """Rows per call."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What was found."""
+
+    def raw(self, x: Tensor, context: Context = ()) -> Tensor:
+        """One call."""
+
+    def outputs(self, x: Tensor, context: Context = ()) -> Tensor:
+        """One call, in the dtype of the search."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Some rows of the points, to be shown to the model in this and that company."""
+
+    network: Guarded
+    x: Tensor
+    context: Context
+
+    def ask(self, rows: Rows) -> Tensor:
+        """The outputs ``[places, numbers]`` of a call with the given rows, in float64."""
+        return _numbers(self.network.outputs(self.x[rows], tuple(t[rows] for t in self.context)))
+
+
+def _numbers(out: Tensor) -> Tensor:
+    """Outputs as ``[places, numbers]`` in float64."""
+    return out.detach().double().reshape(out.shape[0], -1)
+
+
+def inspect(network: Guarded, x: Tensor, context: Context, *, logits: bool) -> tuple[Tensor, Rows]:
+    """See :meth:`maxslope.energies.Network.inspect`."""
+    size = network.tile or x.shape[0]
+    shown = min(size, x.shape[0])
+    chosen = torch.arange(shown, device=x.device) * x.shape[0] // shown  # from all over a sorted data set
+    rows = _Rows(network, x, context)
+    standard = chosen[torch.arange(size, device=x.device).clamp_max(shown - 1)]
+    try:
+        out = network.outputs(x[standard], tuple(t[standard] for t in context))
+    except Exception as error:
+        _works_on_all(network, x, context, size, error)
+        error.add_note(f"This was the first call of the model, of {size} rows; tensors with rows go along as context.")
+        raise
+    first = _numbers(out)
+    _company(rows, standard, shown, first)
+    if logits:
+        _probabilities(rows, standard, first[:shown])
+    return out[:shown], chosen
+
+
+def _works_on_all(network: Guarded, x: Tensor, context: Context, size: int, error: Exception) -> None:
+    """Raise if the failure of a call of ``size`` rows is one of its number of rows."""
+    count = x.shape[0]
+    if count == size or count > _AT_ONCE:
+        return
+    try:
+        network.raw(x, context)
+    except Exception:
+        return
+    raise ValueError(
+        f"The model works on all {count} rows, but fails on a call of {size} ({type(error).__name__}: "
+        f"{str(error)[:200]}). It is called with batch_size rows at a time. Tensors that belong to the rows (a second "
+        "input, lengths, masks) go along as context=(...), and are moved with them; a model made for calls of one size "
+        f"takes batch_size={count}."
+    ) from error
+
+
+# --- company and chance -----------------------------------------------------------------------------------------------
+
+
+def _company(rows: _Rows, standard: Rows, shown: int, first: Tensor) -> None:
+    """Compare the rows of a first call with the same rows in other places and company."""
+    size, places = standard.shape[0], torch.arange(standard.shape[0], device=standard.device)
+    scale, other = _Scale.of(first), places
+    worst = scale.apart(
+        first if size > 1 else rows.ask(standard), first[places.clamp_max(shown - 1)]
+    )  # padding: copies
+    for half in _halves(first[:shown]):
+        if worst.untrue(_LOW):
+            break
+        other = half[(places + 1) % half.shape[0]]  # each several times, and in other places
+        worst = worst.or_more(scale.apart(rows.ask(standard[other]), first[other]))
+    if worst.by_size <= _ROUNDING and shown < size:
+        other = places[:shown]
+        worst = _without_padding(rows, standard[:shown], scale, first[:shown])
+    if worst.by_size <= _ROUNDING:
+        return
+    again = scale.apart(rows.ask(standard), first)
+    if again.by_size > 0.1 * worst.by_size:
+        _random(rows, again)
+        return
+    low = _low(rows, standard)
+    if worst.untrue(_LOW if low else _HIDDEN):
+        raise ValueError(_dependent(rows, standard, other, worst))
+    if not low:
+        _note(
+            rows.network,
+            f"A row's outputs change {worst} with the rows beside it: low precision inside the model, or rows that "
+            "depend on each other a little; verdicts near the boundary may depend on the call.",
+        )
+
+
+def _halves(out: Tensor) -> tuple[Rows, ...]:
+    """The rows with small and those with large outputs: what is common to a call (a mean, a maximum) differs most."""
+    if out.shape[0] == 1:
+        return ()
+    known = torch.where(out.isfinite(), out, 0)
+    order = known[:, (known.amax(0) - known.amin(0)).argmax()].argsort()
+    return order.tensor_split(2)
+
+
+def _without_padding(rows: _Rows, chosen: Rows, scale: _Scale, first: Tensor) -> _Apart:
+    """How far outputs are from those of a call with no padding, as the caller would make it; 0 where that fails."""
+    try:
+        return scale.apart(rows.ask(chosen), first)
+    except Exception:  # a model made for calls of one size
+        return _Apart(0.0, 0.0)
+
+
+class _Apart(NamedTuple):
+    """How far two answers to the same rows are apart, relative to the size of outputs and to their differences."""
+
+    by_size: float
+    by_spread: float
+
+    def untrue(self, rounding: float) -> bool:
+        """Whether verdicts would be untrue."""
+        return self.by_size > rounding and self.by_spread > _MATTERS
+
+    def or_more(self, other: _Apart) -> _Apart:
+        """The larger of both."""
+        return _Apart(max(self.by_size, other.by_size), max(self.by_spread, other.by_spread))
+
+    def __str__(self) -> str:
+        return f"by up to {self.by_size:.2g} of their size" if math.isfinite(self.by_size) else "to or from NaN"
+
+
+@dataclass(frozen=True, eq=False)
+class _Scale:
+    """What differences of outputs ``[places, numbers]`` are compared with, a number for each column.
+
+    A column that is almost constant has the scale of a usual one; one that is huge (-1e9 for a class that is excluded)
+    does not hide the others.
+    """
+
+    size: Tensor
+    spread: Tensor
+
+    @classmethod
+    def of(cls, out: Tensor) -> _Scale:
+        """The scale of outputs; of a single row, or of equal ones, nothing but the size is known."""
+        known = torch.where(out.isfinite(), out, 0)
+        size, spread = _usual(known.abs().amax(0)), _usual(known.amax(0) - known.amin(0))
+        return cls(size, torch.where(spread > 1e-4 * size, spread, size))
+
+    def apart(self, now: Tensor, then: Tensor) -> _Apart:
+        """Compare two answers to the same rows."""
+        same = (now == then) | (now.isnan() & then.isnan())
+        gap = torch.where(same, 0, (now - then).abs().nan_to_num(nan=torch.inf, posinf=torch.inf)).amax(0)
+        return _Apart(float((gap / self.size).amax()), float((gap / self.spread).amax()))
+
+
+def _usual(of_columns: Tensor) -> Tensor:
+    return of_columns.maximum(of_columns.median()).clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _low(rows: _Rows, standard: Rows) -> bool:
+    """Whether points or outputs are in a precision in which rounding alone may be seen."""
+    part, context = rows.x[standard], tuple(t[standard] for t in rows.context)
+    return min(torch.finfo(t.dtype).bits for t in (part, rows.network.raw(part, context))) < 32
+
+
+def _random(rows: _Rows, apart: _Apart) -> None:
+    """Note a model that answers the same call in two ways."""
+    model = rows.network.model
+    if isinstance(model, nn.Module) and any(m.training for m in model.modules()):
+        raise ValueError(
+            f"The model is in training mode, and the outputs of two identical calls differ {apart}; call model.eval() "
+            "first."
+        )
+    _note(
+        rows.network,
+        f"The model is random, or changes its own state: the outputs of two identical calls differ {apart}. A verdict "
+        "on it is one draw; ms.Randomized(model, draws=8, votes=64) averages gradients over draws and takes votes.",
+    )
+
+
+def _dependent(rows: _Rows, standard: Rows, other: Rows, worst: _Apart) -> str:
+    found = culprit(rows.network.model, rows.ask, standard, other)
+    where = f", first in {found}" if found else ""
+    return (
+        f"A row's output depends on the rows beside it, or on its place among them{where}: the outputs of the same "
+        f"samples change {worst} in another call. A verdict on a sample would be one on its company. Statistics of the "
+        "batch in evaluation mode: use running ones (track_running_stats=True). A function that holds a tensor with a "
+        "row for each sample: hand it over as context=(...), which is moved with the rows. Otherwise batch_size=1 asks "
+        "the model about each sample by itself."
+    )
+
+
+def _note(network: Guarded, sentence: str) -> None:
+    network.notes.append(sentence)
+    _checks.warn(sentence)
+
+
+# --- probabilities ----------------------------------------------------------------------------------------------------
+
+
+def _probabilities(rows: _Rows, standard: Rows, out: Tensor) -> None:
+    """Refuse a probability in one column, note those in many."""
+    if not bool(out.isfinite().all()) or not bool(((out >= 0) & (out <= 1)).all()):
+        return
+    if out.shape[1] > 1:
+        if out.shape[0] > 1 and bool(((out.sum(1) - 1).abs() < 1e-3).all()):
+            _note(rows.network, _checks.PROBABILITIES)
+        return
+    if _ends_in_a_probability(rows, standard):
+        raise ValueError(
+            f"The model's only output is a probability (from a sigmoid or softmax, {float(out.min()):.3g} to "
+            f"{float(out.max()):.3g}), but is taken for a logit: class 1 where it is positive, so everywhere. Remove "
+            "the sigmoid, or wrap the model as lambda x: torch.logit(model(x), eps=1e-6). If these numbers are logits "
+            "all the same: lambda x: 1 * model(x)."
+        )
+    if out.shape[0] > 3 and bool((out != out[0]).any()):
+        _note(
+            rows.network,
+            "The model's only output lies in [0, 1] for all samples seen, as a probability does, but is taken for a "
+            "logit: class 1 where it is positive. If it is a probability, wrap the model as lambda x: "
+            "torch.logit(model(x), eps=1e-6).",
+        )
+
+
+def _ends_in_a_probability(rows: _Rows, standard: Rows) -> bool:
+    """Whether autograd says that the outputs come from a sigmoid or a softmax, and nothing has changed them since."""
+    try:
+        with torch.enable_grad():
+            part = rows.x[standard].detach().requires_grad_()
+            node = rows.network.raw(part, tuple(t[standard] for t in rows.context)).grad_fn
+    except Exception:  # a model that takes no gradients
+        return False
+    while node is not None:
+        kind = type(node).__name__.partition("Backward")[0]
+        if kind in ("Sigmoid", "Softmax"):
+            return True
+        node = node.next_functions[0][0] if kind in _SAME_NUMBERS and node.next_functions else None
+    return False

@@ -1,0 +1,171 @@
+"""What a goal is, and how a function becomes one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maxslope.criteria import Criterion, against_rival
+
+
+class Goal(ABC):
+    """What the adversary wants, as a margin m(outputs, y) of each row: negative exactly where it has won.
+
+    A goal is seen as a competition: scores ``[rows, k]`` of which one belongs to the label; the adversary has won where
+    another one is larger. The criteria of the search (cross-entropy, margins of logits and of probabilities, fixed
+    rivals, rivals by distance) are made of these scores, so that a goal of one's own is attacked like any other.
+
+    Attributes:
+        name: what tables call it.
+        logits: whether outputs are logits of classes, whose rows do not sum to 1.
+        ranked: whether a rival can be fixed, by the order of the scores at the clean point.
+    """
+
+    logits: bool = False
+    ranked: bool = True
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What tables call it."""
+
+    @abstractmethod
+    def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores ``[rows, k]``, differentiable in ``outputs``, and which one is the label's, ``[rows]``."""
+
+    @abstractmethod
+    def labels(self, y: Any, x: Tensor) -> Tensor:
+        """Return the labels of points ``x``, checked.
+
+        Raises:
+            TypeError: for labels of the wrong kind.
+            ValueError: for labels of the wrong shape or range.
+        """
+
+    def outputs(self, out: Tensor) -> Tensor:
+        """Return the outputs of a model as the goal knows them."""
+        return out
+
+    @abstractmethod
+    def check(self, outputs: Tensor, y: Tensor) -> None:
+        """Raise unless outputs and labels belong together; asked once, not at every step.
+
+        Raises:
+            ValueError: if they do not.
+        """
+
+    def compete(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the margin and the strongest rival (an index of the scores), each ``[rows]``."""
+        return against_rival(*self.scores(outputs, y))
+
+    def margin(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return m, ``[rows]``: negative where the adversary has won."""
+        return self.compete(self.outputs(outputs), y)[0]
+
+    def clean(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return what says whether a clean sample is right, ``[rows]``: negative where it is wrong to begin with."""
+        return self.margin(outputs, y)
+
+    def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
+        """Return what goes down as the adversary gains, ``[rows]``, differentiable in ``outputs``.
+
+        Args:
+            criterion: of scores, label and rival.
+            outputs: as :meth:`outputs` returns them.
+            y: labels.
+            rivals: ``[rows]``, indices of scores.
+        """
+        scores, label = self.scores(outputs, y)
+        return -criterion(lowest(scores), label, rivals)
+
+    def answers(self, outputs: Tensor) -> list[Any]:
+        """Return what a table shows as the prediction of each row."""
+        return [""] * outputs.shape[0]
+
+    def shown(self, y: Tensor) -> list[Any]:
+        """Return what a table shows as the label of each row."""
+        return [""] * y.shape[0]
+
+    def take(self, index: Tensor) -> Goal:
+        """Return the goal of the samples ``index`` (the same one, unless it differs by sample)."""
+        return self
+
+
+@dataclass(frozen=True)
+class Custom(Goal):
+    """A goal given by its margin.
+
+    Args:
+        function: from outputs ``[rows, ...]`` and labels ``[rows, ...]`` to margins ``[rows]``, negative where the
+            adversary has won, differentiable in the outputs.
+
+    >>> far = Custom(lambda outputs, y: 2.0 - (outputs - y).norm(dim=1))
+    >>> far.margin(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2))
+    tensor([-3.])
+    """
+
+    function: Callable[[Tensor, Tensor], Tensor]
+
+    @property
+    def name(self) -> str:
+        """See :class:`Goal`."""
+        named: str = getattr(self.function, "__name__", "custom")
+        return named
+
+    def labels(self, y: Any, x: Tensor) -> Tensor:
+        """See :class:`Goal`: any tensor with a row for each point."""
+        return rows_of(y, x)
+
+    def check(self, outputs: Tensor, y: Tensor) -> None:
+        """See :class:`Goal`: the function is called."""
+        self.scores(outputs, y)
+
+    def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Goal`: the margin against 0."""
+        m: Any = self.function(outputs, y)
+        if not isinstance(m, Tensor) or m.shape != (outputs.shape[0],):
+            got = tuple(m.shape) if isinstance(m, Tensor) else type(m).__name__
+            raise ValueError(f"A goal returns one margin per row, shape [{outputs.shape[0]}], got {got}.")
+        return torch.stack([m, torch.zeros_like(m)], 1), torch.zeros_like(m, dtype=torch.int64)
+
+
+def as_goal(goal: Any) -> Goal:
+    """Return a goal as it is, and a function ``margin(outputs, y)`` as a goal.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    if isinstance(goal, Goal):
+        return goal
+    if callable(goal) and not isinstance(goal, type):
+        return Custom(goal)
+    raise TypeError(
+        f"A goal is one of maxslope.goals such as TopK(5), or a function margin(outputs, y) -> [rows], got {goal!r}."
+    )
+
+
+def whole(value: Any, least: int) -> bool:
+    """Whether a value is an integer of at least ``least``; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def rows_of(y: Any, x: Tensor) -> Tensor:
+    """Raise unless ``y`` is a tensor with one row per row of ``x``; return it on the same device."""
+    if not isinstance(y, Tensor):
+        raise TypeError(f"Labels are a torch tensor with one row per sample, got {type(y).__name__}.")
+    if y.ndim < 1 or y.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"Labels have one row per sample, {x.shape[0]} of them, got shape {tuple(y.shape)}; give one for each."
+        )
+    found: Tensor = y.detach().to(x.device)
+    return found
+
+
+def lowest(scores: Tensor) -> Tensor:
+    """Scores with -inf, which stands for what cannot win, replaced by a number so low that it wins as little."""
+    return scores.clamp_min(torch.finfo(scores.dtype).min / 8)

@@ -1,0 +1,222 @@
+"""Goals of classifiers: one class of several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maxslope import _checks
+from maxslope.criteria import Criterion, Margin, against_rival, pick
+from maxslope.goals.base import Goal, lowest, whole
+
+
+class OfClasses(Goal):
+    """A goal about logits ``[rows, classes]`` and class numbers ``[rows]``."""
+
+    logits = True
+
+    def outputs(self, out: Tensor) -> Tensor:
+        """See :class:`Goal`; one-output binary models have the two logits (0, z)."""
+        return as_logits(out)
+
+    def labels(self, y: Any, x: Tensor) -> Tensor:
+        """See :class:`Goal`."""
+        return _checks.labels(y, x)
+
+    def check(self, outputs: Tensor, y: Tensor) -> None:
+        """See :class:`Goal`."""
+        _checks.logits(outputs, y.shape[0])
+        _checks.classes(int(y.max()), self.outputs(outputs).shape[1])
+
+    def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Goal`: the logits."""
+        return outputs, y
+
+    def answers(self, outputs: Tensor) -> list[Any]:
+        """See :class:`Goal`: the largest logit, the label's where it is one of several."""
+        return self.outputs(outputs).argmax(1).tolist()
+
+    def shown(self, y: Tensor) -> list[Any]:
+        """See :class:`Goal`."""
+        return y.tolist()
+
+
+@dataclass(frozen=True)
+class Misclassified(OfClasses):
+    """Another class is more likely than the label: m = z_y - max { z_k : k != y }.
+
+    >>> Misclassified().margin(torch.tensor([[3.0, 1.0], [0.0, 2.0]]), torch.tensor([0, 0]))
+    tensor([ 2., -2.])
+    """
+
+    @property
+    def name(self) -> str:
+        """See :class:`Goal`."""
+        return "misclassified"
+
+
+@dataclass(frozen=True, eq=False)
+class Targeted(OfClasses):
+    """A given class is more likely than all others: m = max { z_k : k != t } - z_t.
+
+    A clean sample is right where the target does not win to begin with.
+
+    Args:
+        classes: the targets t, a number or one per sample, ``[rows]``; None takes the labels for targets.
+
+    >>> Targeted(1).margin(torch.tensor([[3.0, 1.0]]), torch.tensor([1]))
+    tensor([2.])
+    """
+
+    classes: int | Tensor | None = None
+    ranked = False
+
+    @property
+    def name(self) -> str:
+        """See :class:`Goal`."""
+        return f"target={self.classes}" if isinstance(self.classes, int) else "targeted"
+
+    def labels(self, y: Any, x: Tensor) -> Tensor:
+        """See :class:`Goal`: the targets."""
+        if self.classes is None:
+            return _checks.labels(y, x, "Targets")
+        targets = torch.full((x.shape[0],), self.classes) if isinstance(self.classes, int) else self.classes
+        return _checks.labels(targets, x, "Targets")
+
+    def compete(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Goal`."""
+        lead, rival = against_rival(outputs, y)
+        return -lead, rival
+
+    def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
+        """See :class:`Goal`: the criterion of a sample that is to be classified as t."""
+        return criterion(lowest(outputs), y, rivals)
+
+    def take(self, index: Tensor) -> Targeted:
+        """See :class:`Goal`."""
+        each = isinstance(self.classes, Tensor) and self.classes.ndim > 0
+        return Targeted(self.classes[index]) if each else self  # type: ignore[index]
+
+
+@dataclass(frozen=True)
+class TopK(OfClasses):
+    """The label is not among the k most likely classes: m = z_y - the k-th largest of the others.
+
+    Several classes must win, so that what the search lowers is the mean over the k that are nearest to it; margins
+    themselves are the k-th alone.
+
+    Args:
+        k: at least 1; ``TopK(1)`` is :class:`Misclassified`.
+
+    Raises:
+        ValueError: if k is less than 1.
+
+    >>> TopK(2).margin(torch.tensor([[3.0, 5.0, 1.0, 2.0]]), torch.tensor([0]))
+    tensor([1.])
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        if not whole(self.k, 1):
+            raise ValueError(f"TopK needs an integer k of at least 1, got {self.k!r}; TopK(1) asks for the top class.")
+
+    @property
+    def name(self) -> str:
+        """See :class:`Goal`."""
+        return f"top-{self.k}"
+
+    def check(self, outputs: Tensor, y: Tensor) -> None:
+        """See :class:`Goal`."""
+        OfClasses.check(self, outputs, y)
+        classes = self.outputs(outputs).shape[1]
+        if self.k >= classes:
+            raise ValueError(
+                f"TopK({self.k}) needs more than {self.k} classes, the model has {classes}: the label is always among "
+                f"the {self.k} largest. Use a smaller k."
+            )
+
+    def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Goal`: the logits without the k - 1 largest of the others, which may stay above the label."""
+        if self.k == 1:
+            return outputs, y
+        above = outputs.detach().scatter(1, y[:, None], -torch.inf).topk(self.k - 1, 1).indices
+        return outputs.scatter(1, above, -torch.inf), y
+
+    def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
+        """See :class:`Goal`: the mean over the rivals that must win, each alone against the label."""
+        if self.k == 1:
+            return -criterion(lowest(outputs), y, rivals)
+        others = outputs.detach().scatter(1, y[:, None], -torch.inf)
+        if isinstance(criterion, Margin):
+            return pick(lowest(outputs), y) - pick(lowest(outputs), rivals)
+        # The fixed rival, if it is one, is counted among them.
+        must = others.scatter(1, rivals[:, None], torch.inf).topk(self.k, 1).indices
+        gaps = lowest(outputs).gather(1, must), lowest(outputs).gather(1, y[:, None]).expand(-1, self.k)
+        pairs = torch.stack(gaps, 2).flatten(0, 1)
+        zero = torch.zeros_like(pairs[:, 0], dtype=torch.int64)
+        return criterion(pairs, zero, zero + 1).reshape(-1, self.k).mean(1)
+
+
+@dataclass(frozen=True)
+class Undetected(OfClasses):
+    """Wrong, and not put into the class of rejects: m = max(z_y, z_reject) - max { z_k : k not y, not reject }.
+
+    A clean sample that is put into the class of rejects counts as wrong.
+
+    Args:
+        reject: the class of rejects.
+
+    Raises:
+        ValueError: if it is negative.
+
+    >>> goal, z = Undetected(reject=2), torch.tensor([[1.0, 3.0, 4.0], [1.0, 3.0, 2.0]])
+    >>> goal.margin(z, torch.tensor([0, 0])), goal.clean(z[:1], torch.tensor([0]))
+    (tensor([ 1., -1.]), tensor([-3.]))
+    """
+
+    reject: int
+
+    def __post_init__(self) -> None:
+        if not whole(self.reject, 0):
+            raise ValueError(f"The class of rejects is a class number of at least 0, got {self.reject!r}.")
+
+    @property
+    def name(self) -> str:
+        """See :class:`Goal`."""
+        return f"reject={self.reject}"
+
+    def check(self, outputs: Tensor, y: Tensor) -> None:
+        """See :class:`Goal`."""
+        OfClasses.check(self, outputs, y)
+        classes = self.outputs(outputs).shape[1]
+        if self.reject >= classes or classes < 3:
+            raise ValueError(
+                f"Undetected(reject={self.reject}) needs at least 3 classes with the class of rejects among them, the "
+                f"model has {classes} (0 to {classes - 1})."
+            )
+
+    def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Goal`: label and class of rejects stand together."""
+        label = torch.maximum(pick(outputs, y), outputs[:, self.reject])
+        merged = outputs.index_fill(1, torch.tensor([self.reject], device=y.device), -torch.inf)
+        return merged.scatter(1, y[:, None], label[:, None]), y
+
+    def clean(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """See :class:`Goal`: the margin of :class:`Misclassified`."""
+        return against_rival(self.outputs(outputs), y)[0]
+
+
+def as_logits(out: Tensor) -> Tensor:
+    """Return outputs ``[rows, classes]`` as they are, and one-output binary ones as the two logits (0, z).
+
+    >>> as_logits(torch.tensor([3.0]))
+    tensor([[0., 3.]])
+    """
+    if out.ndim > 1 and out.shape[1] > 1:
+        return out
+    z = out.reshape(-1)
+    return torch.stack([torch.zeros_like(z), z], 1)
