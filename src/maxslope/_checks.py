@@ -313,7 +313,7 @@ def _mode(net: torch.nn.Module) -> None:
             f"Observers of quantization ({', '.join(watching[:3])}) change the model at every call; switch them off, "
             "model.apply(torch.ao.quantization.disable_observer), or convert the model."
         )
-    if any(m.training for _, m in modules):
+    if net.training:
         warn("The model is in training mode; no layer here depends on it, but call model.eval() to be sure.")
 
 

@@ -303,7 +303,7 @@ def test_numbers_of_another_precision(place: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "float64 as float32" in done.stderr
     same = RUN.invoke(app, ["evaluate", *words, "--data", "data.npz"])
-    assert done.stdout == same.stdout
+    assert done.stdout.split() == same.stdout.replace("data.npz", "double.npz").split()  # the table's columns are wider
 
 
 def test_an_interruption_without_a_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -261,5 +261,5 @@ def test_a_worker_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", used.append)
     for choice in (Choice(8), Choice(8, threads=3)):
-        cluster._Worker(False).hello(partial(Work, NET, choice, ms.Linf(0.1), 0, False))
+        cluster._Worker(False).hello(partial(Work, NET, choice, ms.Linf(0.1), Threat(), 0, False))
     assert used == [1, 3]

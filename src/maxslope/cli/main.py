@@ -42,9 +42,22 @@ app.add_typer(flow.app, name="flow")
 _state = {"traceback": False}
 
 
+def _versions(*, wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
 def common(
-    *, show: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")] = False
+    *,
+    show: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")] = False,
+    versions: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda value: _versions(wanted=value), is_eager=True, help="Print versions and leave."
+        ),
+    ] = False,
 ) -> None:
     """Curves of maximal slope: how robust is a classifier, with evidence."""
     _state["traceback"] = show

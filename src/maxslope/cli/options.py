@@ -68,7 +68,13 @@ Size = Annotated[
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(min=1, help="How many of the samples, from the first; by default all.", rich_help_panel=_DATA),
+    typer.Option(min=1, help="How many samples, drawn by label with --seed; by default all.", rich_help_panel=_DATA),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        help="Names of the classes, with commas between; not needed for folders of images.", rich_help_panel=_DATA
+    ),
 ]
 Norm = Annotated[
     str,

@@ -25,6 +25,7 @@ class Settings:
     no_box: bool = False
     size: str | None = None
     samples: int | None = None
+    classes: str | None = None
     norm: str = "linf"
     eps: str | None = None
     effort: str = "standard"

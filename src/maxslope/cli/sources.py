@@ -13,12 +13,15 @@ from maxslope.cli.settings import DEFAULT, Settings
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """A model, data and the box of their inputs."""
+    """A model, data and the box of their inputs; how samples were chosen, and what their classes are called."""
 
     model: Any
     data: Any
     box: tuple[float, float] | None
     total: int | None
+    samples: str = ""
+    first: bool = False
+    classes: tuple[str, ...] = ()
 
 
 def open_sources(settings: Settings, *, quiet: bool) -> Sources:
@@ -28,6 +31,8 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
         ValueError: if one cannot be loaded, or options do not go together.
     """
     from maxslope.evaluation.data import length, limited
+    from maxslope.evaluation.draw import classes_of, drawn
+    from maxslope.evaluation.tables import Table
 
     model, (data, box, notes) = _model(settings), open_data(settings)
     kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
@@ -37,9 +42,15 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     if not quiet:
         for note in notes:
             sys.stderr.write(f"data: {visible(note)}\n")
-    if settings.samples is not None:
-        data = limited(data, settings.samples)
-    return Sources(model, data, box, length(data))
+    classes = tuple(settings.classes.split(",")) if settings.classes else classes_of(data)
+    few = None if settings.samples is None and isinstance(data, Table) else drawn(data, settings.samples, settings.seed)
+    if few is not None:
+        return Sources(model, few, box, len(few), few.words, classes=classes)
+    if settings.samples is None:
+        return Sources(model, data, box, length(data), classes=classes)
+    data = limited(data, settings.samples)
+    words = f"the first {settings.samples}, in the order of the data"
+    return Sources(model, data, box, length(data), words, True, classes)
 
 
 def _model(s: Settings) -> Any:

@@ -66,6 +66,10 @@ class ImageFolder(Stored):
             raise ValueError(f"Images have one size, got {sorted(shapes)[:3]} in {self.folder}; give --size 224 or so.")
         return torch.stack(images), torch.tensor([label for _, label in chosen])
 
+    def labels(self) -> Tensor:
+        """See :class:`Stored`."""
+        return torch.tensor([label for _, label in self.files])
+
     def digest(self) -> str:
         """See :class:`Stored`; names and sizes of files stand for their content, which is compared part by part."""
         files = [f"{p.relative_to(self.folder)} {p.stat().st_size} {label}" for p, label in self.files]

@@ -5,13 +5,15 @@ Layout, format 2 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope eval
     DIR/
       run.toml               the configuration in words; `maxslope evaluate --config DIR/run.toml` does it again
       run.json               what the run is: format, maxslope, created, budget, effort (the portfolio, with every
-                             run's start, criterion, scheme, steps), words (budget and effort in words), seed, part
+                             run's start, criterion, scheme, steps), words (budget and effort in words), about (model,
+                             data, date, budget as typed, samples, classes: what a report says of them), seed, part
                              (most samples of a part), probe, keep_points, samples (null if unknown), choice (how the
                              model is called), model and data (words and fingerprints), toml (checksum of run.toml),
                              environment
       decision.json          what the first part decided for all: rescued, early (whether a rescue follows the runs, and
-                             the first of them alone), said (the indicators' sentences), probes, head (logits of the
-                             first samples, by which the model is known again)
+                             the first of them alone), said (findings, each with kind, severity, seen,
+                             meaning, advice, sentence, samples; plain sentences in runs of earlier versions), probes,
+                             head (logits of the first samples, by which the model is known again)
       rows/part-00000.parquet, ...     a Parquet data set: one row per sample, see below
       points/part-00000.npy, ...       the returned points [rows, *shape], if kept
       done.json              when everything is there: samples, parts, seconds
@@ -46,13 +48,15 @@ from torch import Tensor
 
 from maxslope._digest import digest_of_bytes, digest_of_text
 from maxslope.attacks import Effort, Recipe
+from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.rule import Rule
 from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation._codec import decode
 from maxslope.evaluation._files import digest_of_file, read_json, write_whole
+from maxslope.evaluation.about import About
 from maxslope.evaluation.part import Part, decided
-from maxslope.evaluation.report import Column, Report, warnings_of
+from maxslope.evaluation.report import Column, Report, in_order, warnings_of
 
 FORMAT = 2
 _FORMATS = (1, FORMAT)
@@ -195,15 +199,15 @@ class Folder:
         if self.done:
             kept.check_whole(self.path, parts, read_json(self.path / "done.json"))
 
-    def doubts(self) -> list[str]:
-        """Return sentences on what cannot be verified, or was edited, in a folder that is otherwise as it was."""
+    def doubts(self) -> list[Finding]:
+        """Return findings on what cannot be verified, or was edited, in a folder that is otherwise as it was."""
         header = self.header
         said = []
         if header["format"] < FORMAT:
-            said.append("an earlier version wrote this run, without checksums: nothing of it was verified.")
+            said.append(Finding(Kind.UNVERIFIED, "An earlier version wrote this run, without checksums."))
         toml = self.path / "run.toml"
         if header.get("toml") and (not toml.is_file() or digest_of_file(toml) != header["toml"]):
-            said.append("run.toml was edited or removed since the run began, and does not describe it.")
+            said.append(Finding(Kind.UNVERIFIED, "run.toml was edited or removed since the run began."))
         return said
 
     def keep(self, part: Part, seed: int, digests: tuple[str, str]) -> None:
@@ -219,8 +223,9 @@ class Folder:
             "run": digest_of_file(self.path / "run.json"),
         }
         if part.number == 0:
-            names = ("rescued", "early", "said", "probes", "head")
-            self._write("decision.json", {name: getattr(part, name) for name in names})
+            names = ("rescued", "early", "probes", "head")
+            said = [found.data() for found in part.said]
+            self._write("decision.json", {name: getattr(part, name) for name in names} | {"said": said})
             known["decision"] = digest_of_file(self.path / "decision.json")
         if part.points is not None:
             buffer = io.BytesIO()
@@ -309,11 +314,13 @@ def load(path: str | Path, *, points: bool = True) -> Report:
     if not parts or decision is None:
         raise ValueError(f"No part of the run in {folder.path} is finished yet; resume it, or look again later.")
     folder.check_complete()
-    table = folder.table()
-    said = [str(sentence) for sentence in decision["said"]] + folder.doubts()
+    about = About.of(header)
+    table, returned = in_order(folder.table(), folder.points() if points else None)
+    said = [Finding.of(stored) for stored in decision["said"]] + folder.doubts()
     if not folder.done:
         total = "" if header["samples"] is None else f" of {header['samples']}"
-        said.append(f"the run is not finished: these are {len(table['index'])}{total} samples.")
+        seen = f"The run is not finished: these are {len(table['index'])}{total} samples."
+        said.append(Finding(Kind.UNFINISHED, seen))
     try:
         early = bool(decision.get("early"))  # not in runs of earlier versions
         effort = decided(effort_of(header), rescued=bool(decision["rescued"]), early=early)
@@ -327,10 +334,11 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         effort=effort,
         seed=seed,
         table=table,
-        points=folder.points() if points else None,
+        points=returned,
         executed=(executed[0], executed[1]),
         probes=probes,
-        warnings=(*said, *warnings_of(table)),
+        warnings=(*said, *warnings_of(table, about)),
+        about=about,
     )
 
 

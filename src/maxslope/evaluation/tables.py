@@ -61,6 +61,10 @@ class Table(Stored):
     def block(self, file: Path, number: int) -> Any:
         """Return the two columns of a block."""
 
+    @abstractmethod
+    def column(self, file: Path, name: str) -> list[Any]:
+        """Return one column of a file."""
+
     def __len__(self) -> int:
         """See :class:`Stored`."""
         return self.ends[-1] if self.ends else 0
@@ -80,6 +84,11 @@ class Table(Stored):
             labels += part.column(self.label).to_pylist()
             start = min(stop, self.ends[k])
         return self._inputs(inputs), self._labels(labels)
+
+    def labels(self) -> Tensor:
+        """See :class:`Stored`; the column of labels is read without the inputs."""
+        files = dict.fromkeys(file for file, _, _ in self.blocks)
+        return self._labels([value for file in files for value in self.column(file, self.label)])
 
     def digest(self) -> str:
         """See :class:`Stored`; sizes of files stand for their content, which is compared part by part."""
@@ -158,6 +167,12 @@ class Parquet(Table):
         found = list(batches(file, groups=[number], columns=columns, most=self.most))
         return pyarrow.Table.from_batches(found).select(columns)
 
+    def column(self, file: Path, name: str) -> list[Any]:
+        """See :class:`Table`."""
+        from pyarrow import parquet
+
+        return list(parquet.read_table(file, columns=[name]).column(name).to_pylist())
+
 
 class Arrow(Table):
     """Arrow files and streams, mapped into memory."""
@@ -173,6 +188,10 @@ class Arrow(Table):
     def block(self, file: Path, number: int) -> Any:
         """See :class:`Table`."""
         return self._open(file).select([self.input, self.label])
+
+    def column(self, file: Path, name: str) -> list[Any]:
+        """See :class:`Table`."""
+        return list(self._open(file).column(name).to_pylist())
 
     def _open(self, file: Path) -> Any:
         import pyarrow

@@ -8,21 +8,26 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from maxslope._escape import cell, markdown, visible
+from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report
 from maxslope.report.html_facts import Facts, Share
 from maxslope.report.html_samples import Track
 
 
 def plain(value: Any) -> Any:
-    """Return dictionaries, lists, numbers and words; what is not finite becomes None.
+    """Return dictionaries, lists, numbers and words; records by their fields, and what is not finite as None.
 
     >>> plain({"gap": float("nan"), "eps": (0.1, 1)})
     {'gap': None, 'eps': [0.1, 1]}
     """
+    if isinstance(value, Finding):
+        return value.data()
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -34,13 +39,16 @@ def plain(value: Any) -> Any:
 
 def to_json(facts: Facts, tracks: Sequence[Track], report: Report) -> str:
     """Return everything that is a number or a word."""
-    content = {"facts": asdict(facts), "tracks": [asdict(t) for t in tracks], "table": report.table}
+    content = {"about": report.about, "facts": facts, "tracks": tracks, "table": report.table}
     return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
 
 
 def table_csv(report: Report) -> str:
-    """Return one line per sample, with a header."""
-    return to_csv(list(report.table), zip(*report.table.values(), strict=True))
+    """Return one line per sample, with a header; the name of its class at the end, where classes have names."""
+    columns: dict[str, Sequence[Any]] = dict(report.table)
+    if report.about.classes:
+        columns["class"] = [report.about.name(int(label)) for label in columns["label"]]
+    return to_csv(list(columns), zip(*columns.values(), strict=True))
 
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -69,15 +77,58 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join([written[0], "| " + " | ".join(["---"] * len(header)) + " |\n", *written[1:]])
 
 
+_TEX = {c: f"\\{c}" for c in "&%$#_{}"}
+_TEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+
+
+def tex(text: str) -> str:
+    r"""Return text with what LaTeX would take for its own escaped.
+
+    >>> tex("50 % of l_inf")
+    '50 \\% of l\\_inf'
+    """
+    return "".join(_TEX.get(c, c) for c in text)
+
+
+def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    r"""Return a LaTeX table with the rules of booktabs; all text is escaped.
+
+    >>> print(latex_table(["a"], [["1 %"]]), end="")
+    \begin{tabular}{l}
+    \toprule
+    a \\
+    \midrule
+    1 \% \\
+    \bottomrule
+    \end{tabular}
+    """
+    lines = [" & ".join(map(tex, line)) + r" \\" for line in [header, *rows]]
+    parts = [rf"\begin{{tabular}}{{{'l' * len(header)}}}", r"\toprule", lines[0], r"\midrule", *lines[1:]]
+    return "\n".join([*parts, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def to_latex(facts: Facts) -> str:
+    """Return verdicts and classes of a page as a table for a paper; warnings are comments above it."""
+    rows = [("all", f"{facts.samples}", facts.clean.words, facts.robust.words)]
+    rows += [
+        (c.name, f"{c.robust.total}", c.clean.words, c.robust.words) for c in facts.classes if len(facts.classes) > 1
+    ]
+    said = [f"% {' '.join(f'{found}'.split())}" for found in facts.doubts]
+    said.append(f"% Within {facts.budget}, effort {facts.effort_name}, seed {facts.seed}; 95 % intervals.")
+    return "\n".join([*said, latex_table(("class", "samples", "clean", "robust"), rows)])
+
+
 def to_markdown(facts: Facts, command: str = "") -> str:
     """Return a summary of a page."""
     parts = [f"## {markdown(facts.title)}\n\n", headline(facts), "\n\n"]
+    parts += [f"> **{markdown(d.name)}** {markdown(d.sentence)}\n\n" for d in facts.doubts]
+    asked = [(name, words) for name, words in facts.asked if name not in ("Budget", "Effort")]
+    parts += [", ".join(f"{name.lower()}: {markdown(words)}" for name, words in asked), "\n\n"]
     rows = [(f"{verdict}: {meaning}", f"{s.count}", s.words) for verdict, meaning, s in facts.verdicts]
     parts.append(markdown_table(("verdict", "samples", "share (95 % interval)"), rows))
     if len(facts.classes) > 1:
         cells = [(c.name, f"{c.robust.total}", c.clean.words, c.robust.words) for c in facts.classes]
         parts += ["\n", markdown_table(("class", "samples", "clean", "robust"), cells)]
-    parts += [f"\n> **{markdown(d.name)}** {markdown(d.sentence)}\n" for d in facts.doubts]
     parts.append(
         f"\nEffort {markdown(facts.effort_name)}, risk {facts.risk:g}, seed {facts.seed}; {cost_words(facts)}.\n"
     )
@@ -89,7 +140,8 @@ def to_markdown(facts: Facts, command: str = "") -> str:
 
 def headline(facts: Facts) -> str:
     """Return the answer in a sentence or two."""
-    return (
+    doubtful = "Not to be trusted: see below. " if not facts.trusted else ""
+    return doubtful + (
         f"Robust accuracy within {markdown(facts.budget)}: **{percents(facts.robust)}** of {facts.samples} samples; "
         f"clean accuracy {percents(facts.clean)}. An upper bound, as from every attack: a stronger one may find more."
     )
