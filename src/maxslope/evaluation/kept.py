@@ -106,22 +106,25 @@ def table_of(path: Path, known: dict[str, Any]) -> dict[str, Column]:
                 table.setdefault(name, []).extend(values)
         if known.get("content", "") not in ("", digest_of_table(table)):
             raise ValueError("its checksum is another one: rows were altered, dropped or moved")
-        _check_rows(table, int(known["start"]), int(known["rows"]))
+        _check_rows(table, int(known["start"]), int(known["rows"]), drawn="content" in known)
     except (OSError, ValueError, TypeError) as error:
         raise damaged(path, error) from error
     return {name: values for name, values in table.items() if name != "seed"}
 
 
-def _check_rows(table: dict[str, Any], start: int, rows: int) -> None:
-    """Raise unless these are rows ``start`` to ``start + rows``, each with a verdict and counts."""
+def _check_rows(table: dict[str, Any], start: int, rows: int, *, drawn: bool) -> None:
+    """Raise unless these are rows ``start`` to ``start + rows``, or as many of a draw, with verdicts and counts."""
     missing = sorted({*_INTEGERS, *_WORDS, *_NUMBERS} - table.keys())
     if missing:
         raise ValueError(f"it has no column {', '.join(missing)}")
-    if table["index"] != list(range(start, start + rows)):
-        raise ValueError(f"its rows are not the samples {start} to {start + rows - 1}")
     for name in _INTEGERS:
         if any(type(value) is not int for value in table[name]):
             raise ValueError(f"its column {name} holds other things than whole numbers")
+    index = table["index"]
+    if not drawn and index != list(range(start, start + rows)):  # no draws without checksums
+        raise ValueError(f"its rows are not the samples {start} to {start + rows - 1}")
+    if len(index) != rows or len(set(index)) != rows or min(index) < 0:
+        raise ValueError(f"its rows are not {rows} samples")
     for name in _NUMBERS:
         if any(type(value) is not float for value in table[name]):
             raise ValueError(f"its column {name} holds other things than numbers")

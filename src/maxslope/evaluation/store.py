@@ -250,6 +250,8 @@ class Folder:
             path = self.path / "rows" / f"{kept.name_of(number)}.parquet"
             for name, values in kept.table_of(path, known).items():
                 table.setdefault(name, []).extend(values)
+        if len(set(table.get("index", ()))) != len(table.get("index", ())):
+            raise ValueError(f"The parts in {self.path / 'rows'} hold a sample twice; one is of another run.")
         return table
 
     def points(self) -> Tensor | None:
@@ -314,9 +316,8 @@ def load(path: str | Path, *, points: bool = True) -> Report:
     if not parts or decision is None:
         raise ValueError(f"No part of the run in {folder.path} is finished yet; resume it, or look again later.")
     folder.check_complete()
-    about = About.of(header)
     table, returned = in_order(folder.table(), folder.points() if points else None)
-    said = [Finding.of(stored) for stored in decision["said"]] + folder.doubts()
+    about, said = _words(folder, header, decision)
     if not folder.done:
         total = "" if header["samples"] is None else f" of {header['samples']}"
         seen = f"The run is not finished: these are {len(table['index'])}{total} samples."
@@ -340,6 +341,17 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         warnings=(*said, *warnings_of(table, about)),
         about=about,
     )
+
+
+def _words(folder: Folder, header: dict[str, Any], decision: dict[str, Any]) -> tuple[About, list[Finding]]:
+    """What a report says of its model and data, and what was found."""
+    try:
+        about = About.of(header)
+        if not all(isinstance(name, str) for name in about.classes):
+            raise TypeError("names of classes are texts")
+        return about, [Finding.of(stored) for stored in decision["said"]] + folder.doubts()
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise ValueError(f"{folder.path / 'run.json'} or decision.json is damaged: {error!r}.") from error
 
 
 def effort_of(header: dict[str, Any]) -> Effort:
