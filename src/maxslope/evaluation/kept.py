@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from maxslope._digest import digest_of_bytes, digest_of_text
+from maxslope.attacks.findings import Finding
 from maxslope.evaluation._arrays import batches, npy, parquet_module
+from maxslope.evaluation.about import About
 from maxslope.evaluation.data import sizes
 from maxslope.evaluation.part import Part
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column
@@ -207,6 +209,21 @@ def points_of(path: Path, known: dict[str, Any]) -> Tensor:
             f"The points {path} cannot be read ({error}); delete rows/{path.stem}.parquet and resume: that part is "
             "computed again."
         ) from error
+
+
+def words_of(folder: Path, header: dict[str, Any], decision: dict[str, Any]) -> tuple[About, list[Finding]]:
+    """Return what a run says of its model and data, and what its first part found.
+
+    Raises:
+        ValueError: if these are no words.
+    """
+    try:
+        about = About.of(header)
+        if not all(isinstance(name, str) for name in about.classes):
+            raise TypeError("names of classes are texts")
+        return about, [Finding.of(stored) for stored in decision["said"]]
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise ValueError(f"{folder / 'run.json'} or decision.json is damaged: {error!r}.") from error
 
 
 def damaged(path: Path, error: Exception) -> ValueError:

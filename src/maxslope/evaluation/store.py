@@ -54,7 +54,6 @@ from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation._codec import decode
 from maxslope.evaluation._files import digest_of_file, read_json, write_whole
-from maxslope.evaluation.about import About
 from maxslope.evaluation.part import Part, decided
 from maxslope.evaluation.report import Column, Report, in_order, warnings_of
 
@@ -317,7 +316,8 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         raise ValueError(f"No part of the run in {folder.path} is finished yet; resume it, or look again later.")
     folder.check_complete()
     table, returned = in_order(folder.table(), folder.points() if points else None)
-    about, said = _words(folder, header, decision)
+    about, found = kept.words_of(folder.path, header, decision)
+    said = [*found, *folder.doubts()]
     if not folder.done:
         total = "" if header["samples"] is None else f" of {header['samples']}"
         seen = f"The run is not finished: these are {len(table['index'])}{total} samples."
@@ -341,17 +341,6 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         warnings=(*said, *warnings_of(table, about)),
         about=about,
     )
-
-
-def _words(folder: Folder, header: dict[str, Any], decision: dict[str, Any]) -> tuple[About, list[Finding]]:
-    """What a report says of its model and data, and what was found."""
-    try:
-        about = About.of(header)
-        if not all(isinstance(name, str) for name in about.classes):
-            raise TypeError("names of classes are texts")
-        return about, [Finding.of(stored) for stored in decision["said"]] + folder.doubts()
-    except (TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise ValueError(f"{folder.path / 'run.json'} or decision.json is damaged: {error!r}.") from error
 
 
 def effort_of(header: dict[str, Any]) -> Effort:
