@@ -13,8 +13,11 @@ import torch
 from torch import Tensor
 
 from maxslope._digest import digest_of_bytes, digest_of_text
+from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.findings import Finding
+from maxslope.attacks.rule import Rule
 from maxslope.evaluation._arrays import batches, npy, parquet_module
+from maxslope.evaluation._codec import decode
 from maxslope.evaluation.about import About
 from maxslope.evaluation.data import sizes
 from maxslope.evaluation.part import Part
@@ -224,6 +227,18 @@ def words_of(folder: Path, header: dict[str, Any], decision: dict[str, Any]) -> 
         return about, [Finding.of(stored) for stored in decision["said"]]
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
         raise ValueError(f"{folder / 'run.json'} or decision.json is damaged: {error!r}.") from error
+
+
+def effort_of(header: dict[str, Any]) -> Effort:
+    """Return the effort of a run; where code of other packages was part of it, one of the same name that cannot run."""
+    try:
+        effort = decode(header["effort"])
+    except ValueError:
+        words = header["words"]
+        return Effort((Recipe("not stored", 0, 0.0),), str(words["effort"]), Rule(float(words["risk"])))
+    if not isinstance(effort, Effort):
+        raise TypeError("no effort")
+    return effort
 
 
 def damaged(path: Path, error: Exception) -> ValueError:

@@ -47,12 +47,9 @@ import torch
 from torch import Tensor
 
 from maxslope._digest import digest_of_bytes, digest_of_text
-from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.findings import Finding, Kind
-from maxslope.attacks.rule import Rule
 from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import parquet_module
-from maxslope.evaluation._codec import decode
 from maxslope.evaluation._files import digest_of_file, read_json, write_whole
 from maxslope.evaluation.part import Part, decided
 from maxslope.evaluation.report import Column, Report, in_order, warnings_of
@@ -324,7 +321,7 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         said.append(Finding(Kind.UNFINISHED, seen))
     try:
         early = bool(decision.get("early"))  # not in runs of earlier versions
-        effort = decided(effort_of(header), rescued=bool(decision["rescued"]), early=early)
+        effort = decided(kept.effort_of(header), rescued=bool(decision["rescued"]), early=early)
         executed = tuple(sum(int(part["executed"][k]) for part in parts.values()) for k in (0, 1))
         probes = (int(decision["probes"][0]), int(decision["probes"][1]))
         words, seed = str(header["words"]["budget"]), int(header["seed"])
@@ -341,15 +338,3 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         warnings=(*said, *warnings_of(table, about)),
         about=about,
     )
-
-
-def effort_of(header: dict[str, Any]) -> Effort:
-    """Return the effort of a run; where code of other packages was part of it, one of the same name that cannot run."""
-    try:
-        effort = decode(header["effort"])
-    except ValueError:
-        words = header["words"]
-        return Effort((Recipe("not stored", 0, 0.0),), str(words["effort"]), Rule(float(words["risk"])))
-    if not isinstance(effort, Effort):
-        raise TypeError("no effort")
-    return effort
