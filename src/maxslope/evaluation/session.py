@@ -266,6 +266,9 @@ def reopened(
             header["batch_size"], header["probe"], header["keep_points"], header["part"], Hardware(),
             threat,
         )  # fmt: skip
+        kinds = ((plan.budget, Budget), (plan.effort, Effort), (plan.threat, Threat), (plan.seed, int))
+        if strange := [type(value).__name__ for value, kind in kinds if not isinstance(value, kind)]:
+            raise TypeError(f"a budget, an effort, a threat and a seed, got {strange[0]} among them")
     except (KeyError, TypeError) as error:
         raise ValueError(f"{Path(path) / 'run.json'} is damaged: {error!r}.") from error
     return Session(plan, path, crew, header)
