@@ -8,6 +8,7 @@ from typing import Any
 
 import sympy as sp
 
+from maxslope.integrability.integrals import polys
 from maxslope.integrability.local import local_data
 from maxslope.integrability.ode import Equation, equation
 from maxslope.integrability.riccati import rational_riccati
@@ -74,6 +75,15 @@ def verify_riccati(eq: Equation, omega: sp.Expr | None) -> bool:
     """Whether omega' + omega^2 = r identically."""
     if omega is None:
         return False
+    try:
+        u, v = polys(omega, eq.x, eq.field)
+    except (sp.CoercionFailed, sp.PolynomialError):  # a square root outside the field
+        return _verified_by_simplifying(eq, omega)
+    top = u.diff() * v - u * v.diff() + u**2
+    return bool((top * eq.den - eq.num * v**2).is_zero)
+
+
+def _verified_by_simplifying(eq: Equation, omega: sp.Expr) -> bool:
     rest = sp.together(sp.diff(omega, eq.x) + omega**2 - eq.r).as_numer_denom()[0]
     return bool(sp.expand(rest) == 0 or sp.simplify(rest) == 0)
 

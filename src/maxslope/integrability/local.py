@@ -10,6 +10,7 @@ import sympy as sp
 
 from maxslope.integrability import _lists as ls
 from maxslope.integrability._residue import Residue, ResidueField, rational_sqrt, square_root
+from maxslope.integrability.exact import exact
 from maxslope.integrability.ode import Equation
 
 
@@ -175,7 +176,7 @@ def log_obstruction(r: Any, x: sp.Symbol, point: Any) -> sp.Expr:
     """
     t = sp.Dummy("t")
     infinite = point is sp.oo
-    g = sp.cancel(sp.sympify(r).subs(x, 1 / t if infinite else point + t))
+    g = sp.cancel(exact(r, "r", {str(x): x}).subs(x, 1 / t if infinite else point + t))
     g = sp.cancel(g / t**2 if infinite else g * t**2)
     b0 = sp.simplify(g.subs(t, 0))
     n = sp.sqrt(1 + 4 * b0)
