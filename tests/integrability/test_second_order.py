@@ -122,7 +122,7 @@ def test_bessel_family() -> None:
     found = parametric("(4*nu**2 - 1)/(4*x**2) - 1", nu, X, samples=[0, 1, "1/3", "1/4"])
     assert set(found.solvable_at) == {Rational(n, 2) for n in (-5, -3, -1, 1, 3, 5)}
     for value in (Rational(p, q) for q in range(1, 5) for p in range(-6, 7)):
-        assert not found.excluded(value) >= liouvillian(f"(4*({value})**2 - 1)/(4*x**2) - 1").solvable
+        assert not (found.excluded(value) and liouvillian(f"(4*({value})**2 - 1)/(4*x**2) - 1").solvable)
         assert found.excluded(value) == (value.q != 2)
     assert "Exact: case 1" in found.text()
     assert "Sampled (nu: case): 0: case 4" in found.text()
@@ -151,9 +151,8 @@ def test_hypergeometric_family() -> None:
 def test_the_cubic_network_with_target_zero() -> None:
     """lambda^2 as a parameter: solvable at 1/(2 n) and 2/(3 (2n - 1)), the Whittaker condition of the network."""
     s, square = symbols("s square")
-    assert ZeroTarget(3, Fraction(2, 3)).matrix(s)[0, 0] == (270 * square**2 / (108 * square**3 * s)).subs(
-        square, Rational(2, 3)
-    )
+    entry = 270 * square**2 / (108 * square**3 * s)
+    assert ZeroTarget(3, Fraction(2, 3)).matrix(s)[0, 0] == entry.subs(square, Rational(2, 3))
     bend, mixed, speed = 270 * square**2 * s**3, 18 * square * sqrt(s) ** 3, -108 * square**3 * s**4
     r = normal_form(*eliminate(-Matrix([[bend, mixed], [mixed, 2]]) / speed, s), s)
     found = parametric(r, square, s, samples=["1/3", 1], largest=0)

@@ -40,13 +40,30 @@ class _Point:
             return [("+", sp.Integer(1))]
         return [("+", (self.half + self.gap) / 2), ("-", (self.half - self.gap) / 2)]
 
+    def doubles(self) -> list[sp.Expr]:
+        """Kovacic's set E of case 2."""
+        if not self.regular:
+            return [sp.Integer(self.order)]
+        if self.order == 2 and self.gap is not None:
+            return [sp.Integer(2), 2 + 2 * self.gap, 2 - 2 * self.gap]
+        return [sp.Integer(e) for e in ((0, 2, 4) if self.infinite else (4,))]
+
+
+def _allowed(row: list[sp.Expr]) -> bool:
+    """Integers, one of them odd, with (e_oo - sum e_c)/2 a non-negative integer."""
+    if not all(_integer(e) for e in row) or all(e % 2 == 0 for e in row):
+        return False
+    degree = (row[-1] - sum(row[:-1])) / 2
+    return bool(degree >= 0 and degree.is_integer)
+
 
 @dataclass(frozen=True)
 class Parametric:
     """The answer for a family: exact conditions, the values they allow with their verdicts, and samples.
 
     `degrees` maps signs at the poles and at infinity to d(lambda); case 1 needs one of them to be
-    0, 1, 2, ... `halves` are the differences of which case 2 needs one to be half an odd integer, unless
+    0, 1, 2, ... `doubles` holds Kovacic's e at the poles and at infinity for case 2: integers, one of them odd,
+    with (e_oo - sum e_c)/2 in 0, 1, 2, ... for one row. For that one of `halves` must be half an odd integer, unless
     `odd_order` says that a pole (or infinity) of odd order does as well. Case 3 needs `irregular` to be false.
     These hold wherever the poles are apart and of the orders they have for a generic value; values where
     they are not are in `special`. `decided` holds every value that was decided, each exactly: those that the
@@ -57,6 +74,7 @@ class Parametric:
     parameter: sp.Symbol
     degrees: dict[str, sp.Expr]
     halves: tuple[sp.Expr, ...]
+    doubles: tuple[tuple[sp.Expr, ...], ...]
     odd_order: bool
     irregular: bool
     special: tuple[sp.Expr, ...]
@@ -77,7 +95,7 @@ class Parametric:
         degrees = [d.subs(self.parameter, at) for d in self.degrees.values()]
         one = any(_integer(d) and d >= 0 for d in degrees)
         doubles = [sp.nsimplify(2 * h.subs(self.parameter, at)) for h in self.halves]
-        two = self.odd_order or any(_integer(h) and h % 2 for h in doubles)
+        two = any(_allowed([e.subs(self.parameter, at) for e in row]) for row in self.doubles)
         three = not self.irregular and all(sp.simplify(h).is_rational is not False for h in doubles)
         return not (one or two or three)
 
@@ -141,7 +159,7 @@ def parametric(r: Any, parameter: sp.Symbol, x: sp.Symbol, samples: Iterable[Any
     points = list(_points(expr, x))
     if sum(len(p.exponents()) == 2 for p in points) > _MOST:
         raise ValueError(f"r must have at most {_MOST} poles of order 2 or more; got {len(points) - 1} poles.")
-    degrees = dict(_degrees(points))
+    degrees, doubles = dict(_degrees(points)), tuple(product(*(p.doubles() for p in points)))
     halves = tuple(p.gap for p in points if p.gap is not None and p.order == 2)
     odd = any(p.order % 2 and not p.regular for p in points)
     special = _special(expr, points, parameter, x)
@@ -152,7 +170,7 @@ def parametric(r: Any, parameter: sp.Symbol, x: sp.Symbol, samples: Iterable[Any
     sampled = {number(v, "a sample"): liouvillian(expr.subs(parameter, number(v)), x) for v in samples}
     ordered = dict(sorted(decided.items(), key=lambda item: sp.default_sort_key(item[0])))
     irregular = any(not p.regular for p in points)
-    return Parametric(expr, parameter, degrees, halves, odd, irregular, special, ordered, sampled)
+    return Parametric(expr, parameter, degrees, halves, doubles, odd, irregular, special, ordered, sampled)
 
 
 def _regular(expr: sp.Expr, parameter: sp.Symbol, value: sp.Expr) -> bool:
@@ -200,11 +218,13 @@ def _local(place: sp.Expr, order: int, moved: sp.Expr, t: sp.Symbol) -> _Point:
 
 def _root(square: sp.Expr) -> sp.Expr:
     """sqrt, with squares of polynomials taken out: 2 nu and not 2 sqrt(nu^2)."""
-    content, factors = sp.factor_list(sp.together(square))
-    out, rest = sp.Integer(1), content
-    for f, e in factors:
-        out, rest = out * f ** (e // 2), rest * f ** (e % 2)
-    return sp.expand(out * sp.sqrt(rest))
+    parts = []
+    for side in sp.fraction(sp.together(square)):
+        content, factors = sp.factor_list(side)
+        whole = sp.Mul(*(f ** (e // 2) for f, e in factors))
+        parts.append((whole, content * sp.Mul(*(f ** (e % 2) for f, e in factors))))
+    (top, over), (bottom, under) = parts
+    return sp.expand(top / bottom * sp.sqrt(sp.cancel(over / under)))
 
 
 def _degrees(points: list[_Point]) -> Iterator[tuple[str, sp.Expr]]:
