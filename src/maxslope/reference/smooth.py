@@ -139,7 +139,7 @@ class Smooth(Row):
             xi = torch.from_numpy(self._along(self._onto(state[:-1], on_sphere), held, on_sphere))[None]
             size = float(self.space.dual_norm(xi))
             v = self.space.steepest(xi)[0].numpy()
-            return np.r_[size * v, size ** (2 - self.q)]
+            return np.asarray(np.r_[size * v, size ** (2 - self.q)])
 
         return field
 
