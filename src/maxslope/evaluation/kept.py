@@ -134,7 +134,7 @@ def _check_rows(table: dict[str, Any], start: int, rows: int, *, drawn: bool) ->
     if missing:
         raise ValueError(f"it has no column {', '.join(missing)}")
     for name in _ANSWERS:
-        if len({type(value) for value in table[name]} - {int, float, str}) or len(set(map(type, table[name]))) > 1:
+        if {type(value) for value in table[name]} - {int, float, str} or len(set(map(type, table[name]))) > 1:
             raise ValueError(f"its column {name} holds other things than numbers or words")
     for name in _INTEGERS:
         if any(type(value) is not int for value in table[name]):
