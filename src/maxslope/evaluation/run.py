@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.attack import chosen_effort
 from maxslope.attacks.question import wanted
 from maxslope.energies.network import Context
+from maxslope.evaluation.about import About
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
 from maxslope.evaluation.hardware import Hardware
 from maxslope.evaluation.part import Threat
 from maxslope.evaluation.report import Report
 from maxslope.evaluation.session import Plan, Session, reopened
-from maxslope.goals import Goal
+from maxslope.goals import Goal, Misclassified
 from maxslope.realize import Realization, as_realization
 from maxslope.sets import Budget
 
@@ -109,7 +111,14 @@ def evaluate(
     if samples is not None:
         _checks.eps_rows(budget.eps, samples)
     threat = threatened(goal, targets, context, mask, realize, samples)
-    plan = Plan(model, data, budget, chosen, seed, batch_size, probe, keep_points, part, hardware or Hardware(), threat)
+    plain = isinstance(threat.goal, Misclassified) and mask is None and realize is None and not threat.context
+    about = About(
+        type(model).__name__, date=datetime.now(UTC).isoformat(timespec="seconds"), goal=threat.goal.name, plain=plain
+    )
+    plan = Plan(
+        model, data, budget, chosen, seed, batch_size, probe, keep_points, part, hardware or Hardware(), threat,
+        about=about,
+    )  # fmt: skip
     return _finish(Session(plan, out, crew), progress)
 
 
