@@ -60,6 +60,21 @@ def run(page: Path) -> dict[str, Any]:
     return names
 
 
+def test_no_line_of_code_is_cut_on_a_wide_screen() -> None:
+    """At 1440 pixels a block shows 106 characters a line (docs/style.css); what is printed wraps."""
+    code = re.compile(r"^```(?:python|bash|toml|yaml).*?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    extend = text("CONTRIBUTING.md").partition("[start:extend]")[2].partition("[end:extend]")[0]
+    pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES if page.name != "CONTRIBUTING.md"}
+    wide = {
+        f"{name}: {line}"
+        for name, source in {**pages, "extend": extend}.items()
+        for block in code.findall(source)
+        for line in block.splitlines()
+        if len(line) > 106
+    }
+    assert sorted(wide) == []
+
+
 def test_each_row_of_the_threat_model_is_a_call_that_runs() -> None:
     """docs/threat-model.md: the calls in the second column, with the names of the page's block."""
     page = ROOT / "docs" / "threat-model.md"
