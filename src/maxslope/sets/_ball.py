@@ -150,7 +150,7 @@ def spend(left: Tensor, rooms: Tensor, total: Tensor) -> Tensor:
 
 
 def _oriented(direction: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Signs along which each coordinate leaves 0, and its least and greatest length: both are \|b\| where it cannot."""
+    r"""Signs along which each coordinate leaves 0, and its least and greatest length; both \|b\| where it cannot."""
     sign = torch.ones_like(direction).copysign(direction)
     low, high = torch.minimum(a * sign, b * sign), torch.maximum(a * sign, b * sign)
     against = high < 0
@@ -200,7 +200,7 @@ def _project_by_root(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, cu
     rest = (~settled).nonzero().squeeze(1)
     if rest.numel():
         curved = curvature if curvature.numel() == 1 else curvature.expand_as(v)[rest]
-        d[rest] = _project_by_bracket(lp, *(t[rest] for t in (v, radius, a, b)), curved)
+        d[rest] = _project_by_bracket(lp, v[rest], radius[rest], a[rest], b[rest], curved)
     return d
 
 
@@ -216,7 +216,8 @@ def _shell(lp: Lp, v: Tensor, least: Tensor, most: Tensor, curvature: Tensor) ->
     steep = rho >= 1
     kappa, alpha = (rho, 1.0) if steep else (1 / rho, -1 / rho)  # A = w^alpha
     kind = torch.finfo(v.dtype)
-    tight = 1e-6 if v.dtype == torch.float32 else 1e-12
+    tight = (1 + (0.1 if steep else 2) * kappa) * (1e-6 if v.dtype == torch.float32 else 1e-12)
+    most_change = 3 * max(rho, min(0.3, 1.5 * rho))
     least_p, most_p = least**lp.p, most**lp.p
     start = v.clamp(least, most)
     size = lp.norm(start)[:, None]
@@ -228,7 +229,7 @@ def _shell(lp: Lp, v: Tensor, least: Tensor, most: Tensor, curvature: Tensor) ->
     roof = torch.minimum(log_v, (log_v - alpha * log_w) / kappa)
     z = roof.exp()
     shift, settled = torch.zeros_like(log_mu), size[:, 0] <= 1 + 16 * kind.eps  # rounding that is taken back later
-    answer = start
+    answer, last, share = start, torch.zeros_like(log_mu), torch.ones_like(log_mu)
     for _ in range(60):
         log_now = log_w + shift
         o = (alpha * log_now + kappa * z.log()).exp()
@@ -241,16 +242,22 @@ def _shell(lp: Lp, v: Tensor, least: Tensor, most: Tensor, curvature: Tensor) ->
         stiff = (z + kappa * o).clamp_min(kind.tiny)
         rate = part * free
         by_own = (rate * ((1 + kappa) * -miss / stiff)).sum(1, keepdim=True)
-        by_mu = (rate * (alpha - 1 - (1 + kappa) * alpha * o / stiff)).sum(1, keepdim=True)
+        by_mu = -(1 + kappa) * (rate * (o if steep else z) / stiff).sum(1, keepdim=True)
         change = (-level * level.log() - by_own) / by_mu
         off = torch.maximum(level.log().abs()[:, 0], (miss.abs() * free).amax(1) / v.amax(1).clamp_min(kind.tiny))
         answer = torch.where(settled[:, None], answer, r.clamp(least, most))
         settled = settled | (off <= tight)
         if bool((settled | off.isnan()).all()):
             break
-        change = change.clamp(-3 * max(rho, 0.3), 3 * max(rho, 0.3)).nan_to_num(0.0)
+        change = change.clamp(-most_change, most_change).nan_to_num(0.0)
+        swings = (change * last < 0) & (change.abs() > 0.3 * last.abs())
+        share = torch.where(swings, 0.5 * share, (2 * share).clamp_max(1))
+        change = share * change
+        if not steep:  # first the coordinates, where they are far from what the multiplier says
+            change = change.masked_fill(by_own.abs() > 0.1 * level, 0.0)
+        last = torch.where(change == 0, last, change)
         shift = shift + change
-        z = z * (1 - (miss + alpha * o * change) / stiff)
+        z = z * (-(miss + alpha * o * change) / stiff).exp()
         upper = torch.minimum(log_v, (log_v - alpha * (log_w + shift)) / kappa).exp()
         z = torch.minimum(torch.maximum(z, 0.1 * (r if steep else z).clamp_min(0)), upper)
     return answer, settled
