@@ -17,7 +17,7 @@ from maxslope.reference.base import Array, Row, TooLongError
 from maxslope.sets import BallBox, Set
 from maxslope.spaces import Lp
 
-_ARRIVED = 1e-13  # of the slope at the start: the rest of the way is shorter than rounding, where curvature is not flat
+_ARRIVED = 1e-10  # of the slope at the start: unless the energy is flat, the rest of the way is as short
 _MOST = 10_000  # gradients a curve may take
 
 
@@ -82,7 +82,7 @@ class Smooth(Row):
                 dense_output=True,
                 events=events,
                 rtol=max(self.tolerance, 1e-13),
-                atol=self.tolerance * max(1e-3, float(np.abs(u).max())),
+                atol=0.1 * self.tolerance * max(1e-3, float(np.abs(u).max())),
                 first_step=None,
             )
             if answer.status != 1:
@@ -106,6 +106,10 @@ class Smooth(Row):
         self.here = (t, u)
         self.unique &= self._curved(u) if on_sphere else self.definite(u, np.flatnonzero(~held))
         self.pieces.append((t, math.inf, 0.0, lambda s: np.r_[u, t]))
+
+    def floor(self, x: Array) -> float:
+        """See :class:`Row`; larger, so that the rest of the way at arrival is a millionth at most."""
+        return 1e3 * Row.floor(self, x)
 
     def _curved(self, u: Array) -> bool:
         """Whether the energy is strictly convex along the sphere, whose own curvature adds |DE| / radius."""
@@ -159,7 +163,7 @@ class Smooth(Row):
             return float(until - state[-1])
 
         def arrival(_: float, state: Array) -> float:
-            return self._size(state[:-1], held, on_sphere) - arrived
+            return self._size(self._onto(state[:-1], on_sphere), held, on_sphere) - arrived
 
         def faces(_: float, state: Array) -> float:
             room = np.minimum(state[:-1] - self.lo, self.hi - state[:-1])
