@@ -93,14 +93,12 @@ def test_a_run_whose_data_changed_says_so(folders: tuple[Path, Path], tmp_path: 
     import shutil
 
     shutil.copytree(folders[0], tmp_path / "run")
-    header = json.loads((tmp_path / "run" / "run.json").read_text())
-    (tmp_path / "run" / "run.json").write_text(json.dumps({**header, "data": "other data"}))
+    text = (tmp_path / "run" / "run.toml").read_text()
+    (tmp_path / "run" / "run.toml").write_text(text.replace("samples = 12", "samples = 11"))
     done = RUN.invoke(app, ["report", str(tmp_path / "run")])
     assert done.exit_code == 0
     assert "changed since the run" in done.stderr
-    header["budget"] = {"foreign": "somewhere:Norm"}
-    (tmp_path / "run" / "run.json").write_text(json.dumps(header))
-    assert RUN.invoke(app, ["report", str(tmp_path / "run")]).exit_code == 0
+    assert "run.toml was edited" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_misuse_of_the_command(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 import maxslope as ms
 from maxslope.attacks.starts import Clean, Uniform
 from maxslope.energies import Loss, Margin
-from maxslope.energies.divergence import Divergence, divergence
+from maxslope.energies.divergence import Divergence
+from maxslope.goals.classes import divergence
 from maxslope.sets import Budget
 from maxslope.spaces import Lp, Mixed
 from maxslope.training import (

@@ -20,6 +20,7 @@ from maxslope.attacks.question import Question, ask, calls_for
 from maxslope.attacks.recipes import Recipe, square
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.tally import Tally
+from maxslope.attacks.verify import settled
 from maxslope.energies import Margin
 from maxslope.energies.network import Context
 from maxslope.goals import Goal
@@ -184,7 +185,7 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
         chosen = chosen.rescued()
     _rescue(question, tally, chosen)
     gap, slope = certificate(question, tally) if certify and not blind else _none(tally)
-    points = question.realized(tally.points, question.x, question.domain)
+    points = settled(question, tally.points, question.x, question.domain)
     return AttackResult(
         points=points,
         broken=tally.broken,

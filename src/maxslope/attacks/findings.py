@@ -43,8 +43,8 @@ class Kind(Enum):
     UNSEEN_CLASS = (
         "unseen class", Severity.WARNING,
         "A class nobody has takes the attacked points: perhaps they are rejected, not misclassified.",
-        "If rejected points are not errors, the robust accuracy is understated: attack the logits of the other classes "
-        "with the detector as a constraint.",
+        "If rejected points are not errors, the robust accuracy is understated: evaluate with "
+        "goal=goals.Undetected(reject=k), k the class of rejects.",
     )  # fmt: skip
     VANISHING = (
         "vanishing gradients", Severity.WARNING,
@@ -109,6 +109,11 @@ class Kind(Enum):
         "first samples", Severity.NOTE,
         "The samples are the first of their data, not drawn: intervals hold only if their order is by chance.",
         "Give data that are read by number (files, tensors, a Dataset with a length), or shuffle the stream.",
+    )  # fmt: skip
+    UNVERIFIED = (
+        "not verified", Severity.NOTE,
+        "What the folder of the run holds cannot be told from what somebody may have written into it since.",
+        "Trust it as far as you trust where it came from.",
     )  # fmt: skip
     NON_FINITE = ("not finite", Severity.NOTE, "The model answered NaN or infinity: neither robust nor broken.", "")
     PEER = ("second opinion", Severity.NOTE, "Attacks of other packages tried the samples that stood.", "")

@@ -12,6 +12,7 @@ from torch import Tensor
 from maxslope._rows import column, select
 from maxslope.attacks.question import Question
 from maxslope.energies import Randomized
+from maxslope.sets import Set
 
 
 class Verdicts(NamedTuple):
@@ -51,7 +52,7 @@ def verify(question: Question, rows: Tensor, points: Tensor) -> Verdicts:
         :class:`Verdicts`, in the order of ``rows``.
     """
     x, domain = select(question.x, rows), question.domain.take(rows)
-    z = question.realized(points, x, domain)
+    z = settled(question, points, x, domain)
     goal, y = question.goal, question.y[rows]
     margins, non_finite, _ = _answers(question, rows, z, lambda out: goal.compete(out, y)[0])
     random = question.network.model
@@ -67,6 +68,11 @@ def verify(question: Question, rows: Tensor, points: Tensor) -> Verdicts:
         distance=question.budget.norm.distance(x, z),
         rate=(margins < 0).to(x.dtype).mean(1),
     )
+
+
+def settled(question: Question, points: Tensor, x: Tensor, domain: Set) -> Tensor:
+    """Return the points that count: realized, or moved inside where rounding has left them out of ball or box."""
+    return domain.inside(points) if question.realize is None else question.realized(points, x, domain)
 
 
 class Cleans(NamedTuple):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maxslope._escape import visible
 from maxslope.cli import options
-from maxslope.cli.settings import DEFAULT, Settings, read
+from maxslope.cli.settings import DEFAULT, Settings, taken
 from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ The network and images that ship with maxslope:  [cyan]maxslope evaluate[/]
 Your model, your images, a folder to keep the run in:  [cyan]maxslope evaluate --model nets.py:make
 --weights net.safetensors --data test.npz --eps 8/255 --out run[/]
 
-Go on after Ctrl-C, a crash or a full disk:  [cyan]maxslope evaluate --resume run[/]
+Go on after Ctrl-C, a crash or a full disk:  [cyan]maxslope evaluate --resume run[/] (and [cyan]--trust[/], where
+the model or the data are code of yours)
 
 The same again from its configuration, with more effort:  [cyan]maxslope evaluate --config run/run.toml --effort
 exhaustive --out run2[/]
@@ -50,6 +53,7 @@ def evaluate(
     weights: options.Weights = None,
     device: options.Device = None,
     trust: options.Trust = False,
+    memory: options.Memory = None,
     data: options.Data = DEFAULT,
     box: options.Box = None,
     no_box: options.NoBox = False,
@@ -113,14 +117,14 @@ def evaluate(
 def _settings(config: Path | None, resume: Path | None, given: dict[str, Any]) -> Settings:
     """What is to be computed, from the configuration and the command line."""
     if resume is None:
-        return replace(Settings() if config is None else read(config), **given)
-    other = sorted(given.keys() - {"trust", "device"})
+        return replace(Settings(), **given) if config is None else taken(config, given)
+    other = sorted(given.keys() - {"trust", "memory", "device", "model", "weights", "data"})
     if other or config is not None:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in other) or "--config"
         raise ValueError(f"--resume goes on with the run as it was begun; leave {names} away, or start another run.")
     if not (resume / "run.json").exists():
         raise ValueError(f"{resume} holds no run of maxslope; start one with --out {resume}.")
-    return replace(read(resume / "run.toml"), **given)
+    return taken(resume / "run.toml", given)
 
 
 def _run(
@@ -137,7 +141,7 @@ def _run(
     sources = open_sources(s, quiet=quiet or json_)
     session = _session(s, sources, budget(sources.box), level, resume, out, crew, picture is not None)
     shown = _inputs(sources.data, session, picture) if picture is not None else None
-    _go(session, sources.total, resume or out, json_, quiet)
+    _go(session, sources.total, resume or out, again(resume or out, s), json_, quiet)
     report = session.report()
     _say(report, resume or out, json_, quiet)
     if picture is not None:
@@ -188,6 +192,11 @@ def _session(
     return Session(plan, out, crew)
 
 
+def again(folder: Path | None, s: Settings) -> str:
+    """Return the command that goes on with a run."""
+    return f"maxslope evaluate --resume {shlex.quote(str(folder))}{' --trust' if s.code or s.trust else ''}"
+
+
 def _about(s: Settings, sources: Sources) -> About:
     """What was asked, in the words of the command; a file by its name, not by its place on this machine."""
     from datetime import UTC, datetime
@@ -210,7 +219,9 @@ def _short(word: str) -> str:
     return word if "://" in word or len(parts) < 3 else "/".join(parts[-2:])
 
 
-def _go(session: Session, total: int | None, folder: Path | None, json_: bool, quiet: bool) -> None:
+def _go(
+    session: Session, total: int | None, folder: Path | None, command: str, json_: bool, quiet: bool
+) -> None:  # fmt: skip
     """Run to the end; an interruption says what is kept and how to go on."""
     from maxslope.cli.progress import progress
     from maxslope.evaluation import wilson
@@ -228,7 +239,7 @@ def _go(session: Session, total: int | None, folder: Path | None, json_: bool, q
         elif session.header is None:
             kept = f"The run in {folder} was not begun yet."
         else:
-            kept = f"They are kept; go on with: maxslope evaluate --resume {folder}"
+            kept = f"They are kept; go on with: {command}"
         typer.echo(f"maxslope: interrupted after {session.done} samples. {kept}", err=True)
         raise typer.Exit(130) from None
 
@@ -251,7 +262,7 @@ def _say(report: Report, folder: Path | None, json_: bool, quiet: bool) -> None:
         console = Console()
         console.print(report)
         if folder is not None:
-            typer.echo(f"kept in    {folder}")  # which may have brackets, that a console takes for colors
+            typer.echo(f"kept in    {visible(str(folder))}")  # which may have brackets, that a console takes for colors
 
 
 def as_data(report: Report, folder: Path | None) -> dict[str, Any]:

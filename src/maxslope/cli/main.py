@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from maxslope._escape import visible
 from maxslope.cli import flow
 from maxslope.cli.boundary import EXAMPLES as BOUNDARY_EXAMPLES
 from maxslope.cli.boundary import boundary
@@ -92,5 +93,5 @@ def main() -> None:
 def _fail(error: Exception, text: str, code: int) -> None:
     if _state["traceback"]:
         traceback.print_exception(error)
-    typer.echo(f"maxslope: {' '.join(text.split())}", err=True)
+    typer.echo(f"maxslope: {visible(' '.join(text.split()))}", err=True)
     raise SystemExit(code) from error

@@ -38,6 +38,7 @@ def minimal(
     weights: options.Weights = None,
     device: options.Device = None,
     trust: options.Trust = False,
+    memory: options.Memory = None,
     data: options.Data = DEFAULT,
     box: options.Box = None,
     no_box: options.NoBox = False,

@@ -33,8 +33,16 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Load pickles (.pt, .pth, .pkl) as models or data. A pickle can run any code while it is read, with your "
-        "rights: only for files you made yourself.",
+        help="Load pickles (.pt, .pth, .pkl) as models or data, and code that a configuration or a run's folder names. "
+        "Both can do whatever you can do: only for files you made yourself.",
+        rich_help_panel=_WHAT,
+    ),
+]
+Memory = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        help="GiB that a packed file may take in memory; by default 1, or 64 times its size if that is more.",
         rich_help_panel=_WHAT,
     ),
 ]

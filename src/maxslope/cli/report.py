@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maxslope._escape import visible
 from maxslope.cli import options
 from maxslope.cli.progress import progress
 
@@ -74,14 +76,16 @@ def report(
         bool,
         typer.Option("--model/--no-model", help="Load the run's model and data again, to show samples and curves."),
     ] = True,
-    trust: Annotated[bool, typer.Option("--trust", help="Load files that may run code.")] = False,
+    trust: options.Trust = False,
+    memory: options.Memory = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Write a page on a run: the answer with its interval, then the evidence; of several runs, a comparison.
 
     A page is one HTML file that loads nothing.
 
-    The model and data are loaded as the run names them, and used only if they are still the same.
+    The model and data are loaded as the run names them, and used only if they are still the same. Where the run names
+    code, that needs --trust: a run's folder may come from somebody else.
     """
     from maxslope.cli.sources import say_warnings_plainly
 
@@ -94,7 +98,7 @@ def report(
         found = []
         for folder in runs:
             update(next(told), f"reading {folder}")
-            found.append(_open(folder, trust, with_model=model and seen))
+            found.append(_open(folder, {"trust": trust, "memory": memory}, with_model=model and seen))
         if len(found) == 1:
             content: Page | Comparison = _page(found[0], title, names, lambda step: update(next(told), step))
         else:
@@ -149,7 +153,7 @@ def _names(names: list[str]) -> list[str]:
     return [f"{name} ({letters[k]})" if names.count(name) > 1 else name for k, name in enumerate(names)]
 
 
-def _open(folder: Path, trust: bool, *, with_model: bool) -> Run:
+def _open(folder: Path, given: dict[str, Any], *, with_model: bool) -> Run:
     """The run in a folder."""
     from maxslope.evaluation import Folder, load
     from maxslope.evaluation._codec import decode
@@ -159,7 +163,7 @@ def _open(folder: Path, trust: bool, *, with_model: bool) -> Run:
         budget = decode(header["budget"])
     except ValueError:
         budget = None  # a norm of somebody's own
-    model, data = _again(folder, header, found, trust) if with_model else (None, None)
+    model, data = _again(folder, header, found, given) if with_model else (None, None)
     return Run(folder.resolve().name, found, budget, model, data, _command(folder))
 
 
@@ -168,21 +172,21 @@ def _command(folder: Path) -> str:
     from maxslope.cli.settings import read
 
     try:
-        read(folder / "run.toml")
+        found = read(folder / "run.toml")
     except ValueError:
         return ""
-    return f"maxslope evaluate --config {folder / 'run.toml'}"
+    return f"maxslope evaluate --config {shlex.quote(str(folder / 'run.toml'))}{' --trust' if found.code else ''}"
 
 
-def _again(folder: Path, header: dict[str, Any], found: Report, trust: bool) -> tuple[Any, Any]:
+def _again(folder: Path, header: dict[str, Any], found: Report, given: dict[str, Any]) -> tuple[Any, Any]:
     """The run's model and data, if they can be loaded and have not changed; otherwise why not, on the error stream."""
-    from maxslope.cli.settings import read
+    from maxslope.cli.settings import taken
     from maxslope.cli.sources import open_sources
     from maxslope.evaluation.data import fingerprint
     from maxslope.evaluation.environment import identity
 
     try:
-        sources = open_sources(replace(read(folder / "run.toml"), trust=trust), quiet=True)
+        sources = open_sources(taken(folder / "run.toml", given, typed=False), quiet=True)
         for what, before, now in (
             ("model", header["model"], identity(sources.model)),
             ("data", header["data"], fingerprint(sources.data)),
@@ -191,7 +195,7 @@ def _again(folder: Path, header: dict[str, Any], found: Report, trust: bool) -> 
                 raise ValueError(f"the {what} of {folder} changed since the run")
         return sources.model, _samples(sources.data, found)
     except (ValueError, TypeError, ImportError, OSError) as error:
-        sys.stderr.write(f"no samples and curves on the page: {' '.join(str(error).split())}\n")
+        sys.stderr.write(visible(f"no samples and curves on the page: {' '.join(str(error).split())}") + "\n")
         return None, None
 
 

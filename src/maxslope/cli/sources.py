@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from maxslope._escape import visible
 from maxslope.cli.settings import DEFAULT, Settings
 
 
@@ -42,7 +43,7 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
         data = data[0].to(kind), data[1]
     if not quiet:
         for note in notes:
-            sys.stderr.write(f"data: {note}\n")
+            sys.stderr.write(f"data: {visible(note)}\n")
     classes = tuple(settings.classes.split(",")) if settings.classes else classes_of(data)
     few = None if settings.samples is None and isinstance(data, Table) else drawn(data, settings.samples, settings.seed)
     if few is not None:
@@ -59,7 +60,7 @@ def _model(s: Settings) -> Any:
     from maxslope.evaluation.models import load_model, placed
 
     if s.model != DEFAULT:
-        return load_model(s.model, weights=s.weights, trust=s.trust, device=s.device)
+        return load_model(s.model, weights=s.weights, trust=s.trust, device=s.device, most=s.most)
     if s.weights is not None:
         raise ValueError("--weights belong to a factory: give --model file.py:factory.")
     return placed(default_network(), s.device)
@@ -73,7 +74,7 @@ def _data(s: Settings) -> tuple[Any, tuple[float, float] | None, tuple[str, ...]
         if s.box is not None or s.no_box or s.size is not None:
             raise ValueError("--box, --no-box and --size belong to data of yours: give --data.")
         return default_data(), (0.0, 1.0), ()
-    loaded = load_data(s.data, box=s.box, unbounded=s.no_box, size=height_and_width(s.size), trust=s.trust)
+    loaded = load_data(s.data, box=s.box, unbounded=s.no_box, size=height_and_width(s.size), trust=s.trust, most=s.most)
     return loaded.data, loaded.box, loaded.notes
 
 
@@ -96,6 +97,6 @@ def say_warnings_plainly() -> None:
     """Write warnings as lines of the command, without the place in the source."""
 
     def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-        sys.stderr.write(f"maxslope: warning: {message}\n")
+        sys.stderr.write(f"maxslope: warning: {visible(str(message))}\n")
 
     warnings.showwarning = show  # type: ignore[assignment]

@@ -6,6 +6,7 @@ from maxslope.energies.analytic import Function, Linear, Quadratic
 from maxslope.energies.base import Constrained, Energy, Evaluation
 from maxslope.energies.blind import Blind
 from maxslope.energies.classifier import Loss, PerRow, TargetedLoss
+from maxslope.energies.convex import Convex, Sparse, TotalVariation
 from maxslope.energies.network import Network
 from maxslope.energies.randomized import Randomized
 
@@ -13,6 +14,7 @@ __all__ = [
     "Average",
     "Blind",
     "Constrained",
+    "Convex",
     "Criterion",
     "CrossEntropy",
     "Diversified",
@@ -28,6 +30,8 @@ __all__ = [
     "ProbabilityMargin",
     "Quadratic",
     "Randomized",
+    "Sparse",
     "Sum",
     "TargetedLoss",
+    "TotalVariation",
 ]

@@ -14,6 +14,17 @@ import torch
 from torch import Tensor
 
 _HOME = "maxslope."
+_ROOMS = {
+    "attacks",
+    "curve",
+    "energies",
+    "goals",
+    "loop",
+    "realize",
+    "schemes",
+    "sets",
+    "spaces",
+}
 _NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
@@ -55,10 +66,17 @@ def decode(data: Any) -> Any:
     Raises:
         ValueError: for names outside this package, foreign objects, or data of another form.
     """
+    try:
+        return _decoded(data)
+    except RecursionError:
+        raise ValueError("Stored data have thousands of brackets inside each other.") from None
+
+
+def _decoded(data: Any) -> Any:
     if data is None or isinstance(data, bool | int | float | str):
         return data
     if isinstance(data, list):
-        return tuple(decode(item) for item in data)
+        return tuple(_decoded(item) for item in data)
     if isinstance(data, dict):
         if data.keys() == {"float"} and data["float"] in _NUMBERS:
             return _NUMBERS[data["float"]]
@@ -80,7 +98,7 @@ def _tensor(entries: Any, name: Any) -> Tensor:
     dtype = getattr(torch, str(name), None)
     try:
         if isinstance(dtype, torch.dtype):
-            return torch.tensor(decode(entries), dtype=dtype)
+            return torch.tensor(_decoded(entries), dtype=dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"A stored tensor is nested lists of numbers, got another thing: {error}.") from error
     raise ValueError(f"A stored tensor names a dtype of torch, got {name!r}.")
@@ -91,14 +109,15 @@ def _record(name: Any, fields: Any) -> Any:
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(fields, dict)):
         raise ValueError(f"A stored record names a record of maxslope, got {name!r}.")
     try:
-        return kind(**{key: decode(value) for key, value in fields.items()})
-    except TypeError as error:
+        return kind(**{key: _decoded(value) for key, value in fields.items()})
+    except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RuntimeError) as error:
         raise ValueError(f"The stored record {name} does not fit this version of maxslope: {error}.") from error
 
 
 def _named(name: Any) -> Any:
     module, _, path = str(name).partition(":")
-    if not module.startswith(_HOME) or not path or "." in path or ".cli" in module or ".__" in module:
+    home, _, place = module.partition(".")
+    if f"{home}." != _HOME or place.split(".")[0] not in _ROOMS or "__" in place or not path.isidentifier():
         raise ValueError(f"Stored names are those of maxslope's own records, got {name!r}.")
     try:
         found = getattr(importlib.import_module(module), path)

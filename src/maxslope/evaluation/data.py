@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
+from maxslope._digest import digest_of, digest_of_text
 from maxslope.attacks.question import tile_for
-from maxslope.evaluation._files import digest_of, digest_of_text
 from maxslope.evaluation.part import Job
 
 Batch = tuple[Tensor, Tensor]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from maxslope import _random
-from maxslope.evaluation._files import digest_of
+from maxslope._digest import digest_of
 from maxslope.evaluation.data import Batch, Stored, by_number, fingerprint
 
 _STREAM = 0xD4A3  # keeps these draws apart from those of attacks

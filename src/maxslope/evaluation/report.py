@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
+from maxslope._escape import markup
 from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding, Kind, Severity
@@ -194,29 +194,30 @@ class Report:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         low, high = self.interval
-        table = Table(title=f"Robustness within {self.asked}", title_justify="left", show_header=False, box=None)
+        title = f"Robustness within {markup(self.asked)}"
+        table = Table(title=title, title_justify="left", show_header=False, box=None)
         table.add_column(style="bold")
         table.add_column()
         clean = self.clean_interval
         for name, words in (("model", self.about.model), ("data", self.about.data)):
             if words:
-                table.add_row(name, escape(words))
-        table.add_row("samples", escape(self.about.samples) or f"{self.samples}")
+                table.add_row(name, markup(words))
+        table.add_row("samples", markup(self.about.samples) or f"{self.samples}")
         table.add_row("clean accuracy", f"{100 * self.clean_accuracy:.2f} %  (95 % interval {_span(*clean)})")
         table.add_row("robust accuracy", f"{100 * self.robust_accuracy:.2f} %  (95 % interval {_span(low, high)})")
         if not self.trusted:
             table.add_row("", "[yellow]not to be trusted: see the warnings[/]")
         cost = f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"
         table.add_row("cost", cost + self._beyond_samples())
-        table.add_row("effort", f"{self.effort.name}, risk {self.effort.rule.risk:g}, seed {self.seed}")
+        table.add_row("effort", f"{markup(self.effort.name)}, risk {self.effort.rule.risk:g}, seed {self.seed}")
         yield table
         yield ""
         yield "Why each sample's evaluation ended"
         for reason, count in self.reasons().items():
-            yield f"  {count:>6}  {reason}"
+            yield f"  {count:>6}  {markup(reason)}"
         for warning in self.warnings:
             word = "[yellow]warning[/]" if warning.severity == Severity.WARNING else "note"
-            yield f"{word} {escape(str(warning))}"
+            yield f"{word} {markup(str(warning))}"
 
     def _beyond_samples(self) -> str:
         """What was spent beside the samples' own passes, in words that only add to those."""

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 import maxslope
+from maxslope._digest import digest_of
 from maxslope.attacks import Effort
 from maxslope.energies import Network
 from maxslope.evaluation._codec import decode, encode
-from maxslope.evaluation._files import digest_of
 from maxslope.evaluation.about import About
 from maxslope.evaluation.crew import Crew, Here, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs, length
@@ -26,7 +26,7 @@ from maxslope.evaluation.environment import environment, identity, toml
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
 from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, decided
 from maxslope.evaluation.report import ROBUST, Column, Report, in_order, warnings_of
-from maxslope.evaluation.store import Folder, load
+from maxslope.evaluation.store import FORMAT, Folder, load
 from maxslope.sets import Budget
 
 _CLOSE = 1e-3  # relative; logits of one model on two machines
@@ -193,13 +193,17 @@ class Session:
                     f"The {what} {'is' if what == 'model' else 'are'} not what the run in {self.folder.path} was begun "
                     f"with ({header[what]} then, {now} now); resume with the same {what}, or start another run."
                 )
-        self.choice = Choice(**header["choice"])
+        try:
+            self.choice = Choice(**header["choice"])
+        except TypeError as error:
+            raise ValueError(f"{self.folder.path / 'run.json'} is damaged: {error}.") from error
         decision = self.folder.decision
         if decision is None:
             return  # the first part decides for all, and is not there
         self.finished = self.folder.finished()
         rescued, early = (bool(decision.get(name)) for name in ("rescued", "early"))
         self.first = Part(0, 0, {}, None, (0, 0), rescued=rescued, early=early, head=decision["head"])
+        self.folder.check_points()
         verdicts = self.folder.table().get("verdict", [])
         self.done, self.robust = len(verdicts), verdicts.count(ROBUST)  # type: ignore[arg-type]
 
@@ -272,7 +276,7 @@ def default_crew(model: Any) -> Crew:
 
 def _header(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
     return {
-        "format": 1,
+        "format": FORMAT,
         "maxslope": maxslope.__version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "budget": encode(plan.budget),

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from maxslope.integrability._check_data import CertificateError as CertificateError
     from maxslope.integrability.certify import certificate as certificate
+    from maxslope.integrability.checker import Proof as Proof
     from maxslope.integrability.checker import check as check
+    from maxslope.integrability.checker import examine as examine
+    from maxslope.integrability.checker import parse as parse
     from maxslope.integrability.classic import second_opinion as second_opinion
     from maxslope.integrability.curves import IntegralCurve as IntegralCurve
     from maxslope.integrability.curves import table_curve as table_curve
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "_check_data": ("CertificateError",),
     "certify": ("certificate",),
-    "checker": ("check",),
+    "checker": ("Proof", "check", "examine", "parse"),
     "classic": ("second_opinion",),
     "curves": ("IntegralCurve", "table_curve"),
     "ode": ("Equation", "equation"),
@@ -65,6 +68,7 @@ _NAMES = {
     "verdict": ("Verdict", "decide"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_HOMES)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:

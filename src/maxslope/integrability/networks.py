@@ -13,16 +13,47 @@ import sympy as sp
 
 
 @dataclass(frozen=True)
+class State:
+    """A function u(z) behind an activation: its name, u, its derivative as a polynomial in z and states, and u(0)."""
+
+    name: str
+    function: Callable[[sp.Expr], sp.Expr]
+    rate: str
+    start: str
+
+
+@dataclass(frozen=True)
 class Activation:
     """A real-analytic activation: a name and a function on sympy expressions.
 
+    For the checker, which knows no functions, an activation is a polynomial `value` in z and in
+    `states`, which solve differential equations in z. Without them a verdict is the same, but its
+    certificate holds the equation alone.
+
+    Args:
+        name: what it is called; the checker has rules of its own for the names in `CHECKED`.
+        function: the activation on sympy expressions.
+        power: k for z^k.
+        value: the activation as a polynomial in z and the names of the states.
+        states: the states.
+
     >>> Activation("swish", lambda z: z / (1 + sp.exp(-z))).name
     'swish'
+    >>> gate = State("u", lambda z: 1 / (1 + sp.exp(-z)), "u - u^2", "1/2")
+    >>> Activation("swish", lambda z: z / (1 + sp.exp(-z)), value="z*u", states=(gate,)).named
+    False
     """
 
     name: str
     function: Callable[[sp.Expr], sp.Expr]
     power: int | None = None
+    value: str | None = None
+    states: tuple[State, ...] = ()
+
+    @property
+    def named(self) -> bool:
+        """Whether it is one whose rule the checker knows by its name."""
+        return self in CHECKED
 
 
 def monomial(k: int) -> Activation:
@@ -30,9 +61,24 @@ def monomial(k: int) -> Activation:
     return Activation(f"z^{k}", lambda z: z**k, k)
 
 
-TANH = Activation("tanh", sp.tanh)
-TAN = Activation("tan", sp.tan)
-ALGEBRAIC = Activation("z/sqrt(1+z^2)", lambda z: z / sp.sqrt(1 + z**2))
+def _sigmoid(z: sp.Expr) -> sp.Expr:
+    return 1 / (1 + sp.exp(-z))
+
+
+def _algebraic(z: sp.Expr) -> sp.Expr:
+    return z / sp.sqrt(1 + z**2)
+
+
+def _decay(z: sp.Expr) -> sp.Expr:
+    return 1 / sp.sqrt(1 + z**2)
+
+
+TANH = Activation("tanh", sp.tanh, None, "u", (State("u", sp.tanh, "1 - u^2", "0"),))
+TAN = Activation("tan", sp.tan, None, "u", (State("u", sp.tan, "1 + u^2", "0"),))
+ALGEBRAIC = Activation("z/sqrt(1+z^2)", _algebraic, None, "z*u", (State("u", _decay, "-z*u^3", "1"),))
+SIGMOID = Activation("sigmoid", _sigmoid, None, "u", (State("u", _sigmoid, "u - u^2", "1/2"),))
+SIN = Activation("sin", sp.sin, None, "u", (State("u", sp.sin, "t", "0"), State("t", sp.cos, "-u", "1")))
+CHECKED = (TANH, TAN, ALGEBRAIC, SIGMOID, SIN)
 LINEAR = monomial(1)
 
 Sample = tuple[Any, Any]

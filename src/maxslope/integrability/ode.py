@@ -92,6 +92,14 @@ def _reduce(expr: sp.Expr, x: sp.Symbol) -> Equation:
     return Equation(num, den, tuple(sorted(factors, key=_factor_key)))
 
 
+def extend(eq: Equation, number: sp.Expr) -> Equation:
+    """The same equation over the field with one more algebraic number."""
+    field = sp.QQ.algebraic_field(*(() if eq.over_rationals else (eq.field.ext,)), number)
+    num, den = (sp.Poly(p.as_expr(), eq.x, domain=field) for p in (eq.num, eq.den))
+    factors = tuple((f.monic(), int(e)) for f, e in den.factor_list()[1])
+    return Equation(num, den, tuple(sorted(factors, key=_factor_key)))
+
+
 def _algebraic(p: sp.Poly, x: sp.Symbol) -> sp.Poly:
     if p.domain.is_QQ_I:
         return p.set_domain(sp.QQ.algebraic_field(sp.I))

@@ -117,11 +117,15 @@ def rational_riccati(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolutio
     """
     if any(p.discriminant is None for p in locals_):
         return None
+    return next(family_solutions(eq, locals_), None) or _torus_solution(eq, locals_)
+
+
+def family_solutions(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[RiccatiSolution]:
+    """The solutions w = theta + P'/P, one for each family with a polynomial P."""
     for theta, degree in sorted(families(eq, locals_), key=lambda item: item[1]):
         found = _family_solution(eq, theta, degree)
         if found is not None:
-            return found
-    return _torus_solution(eq, locals_)
+            yield found
 
 
 def _torus_solution(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolution | None:

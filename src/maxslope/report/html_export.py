@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from maxslope._escape import cell, markdown, visible
 from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report
 from maxslope.report.html_facts import Facts, Share
@@ -57,21 +59,22 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow([cell(name) for name in header])
+    writer.writerows([cell(value) for value in row] for row in rows)
     return text.getvalue()
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    r"""Return a Markdown table; bars inside cells are escaped.
+    r"""Return a Markdown table of plain texts; what is markup in them is escaped.
 
     >>> print(markdown_table(["a"], [["1|2"]]), end="")
     | a |
     | --- |
     | 1\|2 |
     """
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    lines = [header, *rows]
+    written = ["| " + " | ".join(markdown(text) for text in line) + " |\n" for line in lines]
+    return "".join([written[0], "| " + " | ".join(["---"] * len(header)) + " |\n", *written[1:]])
 
 
 _TEX = {c: f"\\{c}" for c in "&%$#_{}"}
@@ -117,18 +120,21 @@ def to_latex(facts: Facts) -> str:
 
 def to_markdown(facts: Facts, command: str = "") -> str:
     """Return a summary of a page."""
-    parts = [f"## {facts.title}\n\n", headline(facts), "\n\n"]
-    parts += [f"> **{d.name}** {d.sentence}\n\n" for d in facts.doubts]
+    parts = [f"## {markdown(facts.title)}\n\n", headline(facts), "\n\n"]
+    parts += [f"> **{markdown(d.name)}** {markdown(d.sentence)}\n\n" for d in facts.doubts]
     asked = [(name, words) for name, words in facts.asked if name not in ("Budget", "Effort")]
-    parts += [", ".join(f"{name.lower()}: {words}" for name, words in asked), "\n\n"]
+    parts += [", ".join(f"{name.lower()}: {markdown(words)}" for name, words in asked), "\n\n"]
     rows = [(f"{verdict}: {meaning}", f"{s.count}", s.words) for verdict, meaning, s in facts.verdicts]
     parts.append(markdown_table(("verdict", "samples", "share (95 % interval)"), rows))
     if len(facts.classes) > 1:
         cells = [(c.name, f"{c.robust.total}", c.clean.words, c.robust.words) for c in facts.classes]
         parts += ["\n", markdown_table(("class", "samples", "clean", "robust"), cells)]
-    parts.append(f"\nEffort {facts.effort_name}, risk {facts.risk:g}, seed {facts.seed}; {cost_words(facts)}.\n")
+    parts.append(
+        f"\nEffort {markdown(facts.effort_name)}, risk {facts.risk:g}, seed {facts.seed}; {cost_words(facts)}.\n"
+    )
     if command:
-        parts.append(f"\n```bash\n{command}\n```\n")
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
+        parts.append(f"\n{fence}bash\n{visible(' '.join(command.split()))}\n{fence}\n")
     return "".join(parts)
 
 
@@ -136,8 +142,8 @@ def headline(facts: Facts) -> str:
     """Return the answer in a sentence or two."""
     doubtful = "Not to be trusted: see below. " if not facts.trusted else ""
     return doubtful + (
-        f"Robust accuracy within {facts.budget}: **{percents(facts.robust)}** of {facts.samples} samples; clean "
-        f"accuracy {percents(facts.clean)}. An upper bound, as from every attack: a stronger one may find more."
+        f"Robust accuracy within {markdown(facts.budget)}: **{percents(facts.robust)}** of {facts.samples} samples; "
+        f"clean accuracy {percents(facts.clean)}. An upper bound, as from every attack: a stronger one may find more."
     )
 
 
