@@ -48,7 +48,7 @@ def test_quiet_and_json_carry_the_warnings(masked: list[str], tmp_path: Path) ->
     assert done.stdout.count("\n") == 1
     assert "(not to be trusted)" in done.stdout
     assert "maxslope: warning: vanishing gradients: Gradient masking" in done.stderr
-    again = RUN.invoke(app, ["evaluate", "--resume", str(tmp_path / "run"), "--json"])
+    again = RUN.invoke(app, ["evaluate", "--resume", str(tmp_path / "run"), "--trust", "--json"])
     facts = json.loads(again.stdout)
     assert facts["trusted"] is False
     assert facts["warnings"][0]["kind"] == "vanishing gradients"
@@ -59,7 +59,7 @@ def test_quiet_and_json_carry_the_warnings(masked: list[str], tmp_path: Path) ->
         text = RUN.invoke(app, ["report", str(tmp_path / "run"), "--format", form]).stdout
         assert "anishing gradients" in text
         assert "drawn by label" in text or form == "latex"
-    gate = RUN.invoke(app, ["evaluate", "--resume", str(tmp_path / "run"), "-q", "--fail-under", "10"])
+    gate = RUN.invoke(app, ["evaluate", "--resume", str(tmp_path / "run"), "--trust", "-q", "--fail-under", "10"])
     assert gate.exit_code in (threshold.DOUBTFUL, threshold.BELOW)
 
 

@@ -106,18 +106,24 @@ def table_of(path: Path, known: dict[str, Any]) -> dict[str, Column]:
                 table.setdefault(name, []).extend(values)
         if known.get("content", "") not in ("", digest_of_table(table)):
             raise ValueError("its checksum is another one: rows were altered, dropped or moved")
-        _check_rows(table, int(known["start"]), int(known["rows"]))
+        _check_rows(table, int(known["start"]), int(known["rows"]), drawn=known.get("drawn") is True)
     except (OSError, ValueError, TypeError) as error:
         raise damaged(path, error) from error
     return {name: values for name, values in table.items() if name != "seed"}
 
 
-def _check_rows(table: dict[str, Any], start: int, rows: int) -> None:
-    """Raise unless these are rows ``start`` to ``start + rows``, each with a verdict and counts."""
+def _check_rows(table: dict[str, Any], start: int, rows: int, *, drawn: bool) -> None:
+    """Raise unless these are rows ``start`` to ``start + rows``, each with a verdict and counts.
+
+    Samples that were drawn have the numbers of the whole data set, in the order of the draw.
+    """
     missing = sorted({*_INTEGERS, *_WORDS, *_NUMBERS} - table.keys())
     if missing:
         raise ValueError(f"it has no column {', '.join(missing)}")
-    if table["index"] != list(range(start, start + rows)):
+    index = table["index"]
+    if drawn and (len(index) != rows or len({*index}) != rows or any(type(i) is not int or i < 0 for i in index)):
+        raise ValueError(f"its rows are not {rows} samples, each once")
+    if not drawn and index != list(range(start, start + rows)):
         raise ValueError(f"its rows are not the samples {start} to {start + rows - 1}")
     for name in _INTEGERS:
         if any(type(value) is not int for value in table[name]):
