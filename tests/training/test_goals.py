@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from maxslope import AdversarialRisk, Linf, Trades, goals
 from maxslope.criteria import CrossEntropy
-from torch import Tensor, nn
 
 X = torch.rand(12, 5, generator=torch.Generator().manual_seed(3))
 
