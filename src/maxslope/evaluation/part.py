@@ -53,6 +53,10 @@ class Threat:
             mask = mask[rows]
         return Threat(self.goal.take(rows), tuple(t[rows] for t in self.context), mask, self.realize)
 
+    def words(self) -> dict[str, Any]:
+        """Return the keywords of ``attack`` and ``minimal``."""
+        return {"goal": self.goal, "context": self.context, "mask": self.mask, "realize": self.realize}
+
 
 @dataclass(frozen=True, eq=False)
 class Work:
@@ -151,8 +155,8 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     x = _checks.points(ready.move(job.x))
     threat = work.threat.take(rows, x)
     question = ask(
-        ready.model, x, job.y, work.budget.take(rows), goal=threat.goal, context=threat.context, mask=threat.mask,
-        realize=threat.realize, ids=rows, seed=work.seed, batch_size=ready.choice.tile,
+        ready.model, x, job.y, work.budget.take(rows), ids=rows, seed=work.seed, batch_size=ready.choice.tile,
+        **threat.words(),
     )  # fmt: skip
     cleans = clean(question)
     table = _clean(question, cleans)
