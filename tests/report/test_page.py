@@ -76,7 +76,7 @@ def test_classes_add_up(full) -> None:
 
 def test_the_security_curve_falls_from_clean_accuracy_and_meets_the_answer() -> None:
     model, x, y, report = picture_run()
-    smallest = ms.minimal(model, x, y, BUDGET.norm, effort=ms.Depth.quick())
+    smallest = ms.minimal(model, x, y, BUDGET.norm, effort=ms.Effort.quick())
     curve = page(report, data=(x, y), budget=BUDGET, smallest=smallest).facts.security
     shares = [r.share.value for r in curve]
     assert shares == sorted(shares, reverse=True)
@@ -96,7 +96,7 @@ def test_errors_that_the_evaluation_missed_are_told() -> None:
     model, x, y, _ = picture_run()
     nothing = ms.Effort((recipes.pgd(0),), "nothing")
     report = ms.evaluate(model, (x, y), BUDGET, effort=nothing, probe=False)
-    smallest = ms.minimal(model, x[:20], y[:20], BUDGET.norm, effort=ms.Depth.quick())
+    smallest = ms.minimal(model, x[:20], y[:20], BUDGET.norm, effort=ms.Effort.quick())
     found = page(report, data=(x, y), budget=BUDGET, smallest=smallest)
     verdicts = report.table["verdict"][:20]
     missed = sum(v == "robust" and s <= EPS for v, s in zip(verdicts, smallest.norms.tolist(), strict=True))

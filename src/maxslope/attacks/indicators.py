@@ -76,7 +76,10 @@ _MASKS = (
 Look = Callable[[Probe], Indicator | None]
 
 
-def indicators(question: Question, tally: Found, *, gradients: bool = True, beyond: Beyond | None = None) -> Findings:
+def indicators(
+    question: Question, tally: Found, *, gradients: bool = True, beyond: Beyond | None = None,
+    among: Tensor | None = None,
+) -> Findings:  # fmt: skip
     """Probe a small part of the samples that stand for signs that their verdict is worth nothing.
 
     The part is chosen by a hash of (seed, sample id): 8 samples, one in 64 of the question beyond 512, 32 at most, none
@@ -89,6 +92,7 @@ def indicators(question: Question, tally: Found, *, gradients: bool = True, beyo
         gradients: whether the model has gradients; False (for :class:`Blind` energies) asks about randomness and
             classes alone.
         beyond: looks from outside the budget that were taken already.
+        among: ``[n]`` bool, the samples that have passes left for it; by default all.
 
     Returns:
         :class:`Findings`.
@@ -97,7 +101,7 @@ def indicators(question: Question, tally: Found, *, gradients: bool = True, beyo
     and Pintor et al., Indicators of attack failure (arXiv:2106.09947); thresholds are the project's own, calibrated
     so that ordinary networks stay silent.
     """
-    probe = Probe(question, tally, beyond)
+    probe = Probe(question, tally, beyond, among)
     asked: list[Look] = [_randomness, _unseen_class]
     if gradients and probe.rows.numel():
         probe.measure()
@@ -247,7 +251,7 @@ def _outside(probe: Probe) -> Indicator | None:
     return Indicator(
         "outside wins",
         f"The attack was too weak, or gradients are masked. {probe.beyond.passes} gradients along the boundary, from "
-        f"outside the budget, break {probe.of(broken)}, which stood. Use minimal, or Effort.rescued(early=True), which "
+        f"outside the budget, break {probe.of(broken)}, which stood. Use minimal, or Effort.pursued(), which "
         "goes that way.",
         probe.ids(probe.rows[broken]),
         Severity.WARNING if int((broken & probe.long).sum()) > most else Severity.NOTE,

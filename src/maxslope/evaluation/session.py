@@ -23,9 +23,9 @@ from maxslope.evaluation.crew import Crew, Here, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs, length
 from maxslope.evaluation.environment import environment, identity, toml
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
-from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, decided
+from maxslope.evaluation.part import Job, Orders, Part, Threat, Work
 from maxslope.evaluation.report import ROBUST, Column, Report, warnings_of
-from maxslope.evaluation.store import Folder, load
+from maxslope.evaluation.store import Folder, decided, load
 from maxslope.sets import Budget
 
 _CLOSE = 1e-3  # relative; logits of one model on two machines
@@ -141,7 +141,7 @@ class Session:
     def _effort(self) -> Effort:
         """The effort of every sample, once the first part is done."""
         assert self.first is not None
-        return decided(self.plan.effort, rescued=self.first.rescued, early=self.first.early)
+        return self.first.effort or self.plan.effort
 
     def _parts(self, team: Team, orders: Orders, todo: Iterator[Job]) -> Iterator[Part]:
         """Parts as they come, kept before they are handed on."""
@@ -192,8 +192,7 @@ class Session:
         if decision is None:
             return  # the first part decides for all, and is not there
         self.finished = self.folder.finished()
-        rescued, early = (bool(decision.get(name)) for name in ("rescued", "early"))
-        self.first = Part(0, 0, {}, None, (0, 0), rescued=rescued, early=early, head=decision["head"])
+        self.first = Part(0, 0, {}, None, (0, 0), decided(self.plan.effort, decision), head=decision["head"])
         verdicts = self.folder.table().get("verdict", [])
         self.done, self.robust = len(verdicts), verdicts.count(ROBUST)  # type: ignore[arg-type]
 

@@ -8,9 +8,9 @@ Layout, format 1 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope eval
                              run's start, criterion, scheme, steps), words (budget and effort in words), seed, part
                              (most samples of a part), probe, keep_points, samples (null if unknown), choice (how the
                              model is called), model and data (words and fingerprints), environment
-      decision.json          what the first part decided for all: rescued, early (whether a rescue follows the runs, and
-                             the first of them alone), said (the indicators' sentences), probes, head (logits of the
-                             first samples, by which the model is known again)
+      decision.json          what the first part decided for all: effort (null, or how many runs of it are made and what
+                             follows; earlier versions wrote rescued and early), said (the indicators' sentences),
+                             probes, head (logits of the first samples, by which the model is known again)
       rows/part-00000.parquet, ...     a Parquet data set: one row per sample, see below
       points/part-00000.npy, ...       the returned points [rows, *shape], if kept
       done.json              when everything is there: samples, seconds
@@ -34,6 +34,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,10 @@ from torch import Tensor
 
 from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.rule import Rule
-from maxslope.evaluation._codec import decode
+from maxslope.attacks.stages import Runs
+from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation._files import write_whole
-from maxslope.evaluation.part import Part, decided
+from maxslope.evaluation.part import Part
 from maxslope.evaluation.report import Column, Report, warnings_of
 
 FORMAT = 1
@@ -96,7 +98,7 @@ class Folder:
     def decision(self) -> dict[str, Any] | None:
         """What the first part decided, None before it is done."""
         found = self._json("decision.json") if (self.path / "decision.json").exists() else None
-        if found is not None and not (isinstance(found, dict) and {"rescued", "said", "probes", "head"} <= set(found)):
+        if found is not None and not (isinstance(found, dict) and {"said", "probes", "head"} <= set(found)):
             raise ValueError(
                 f"{self.path / 'decision.json'} is damaged; delete it and rows/part-00000.parquet, resume."
             )
@@ -182,8 +184,7 @@ class Folder:
             self._write(
                 "decision.json",
                 {
-                    "rescued": part.rescued,
-                    "early": part.early,
+                    "effort": self._changed(part.effort),
                     "said": part.said,
                     "probes": part.probes,
                     "head": part.head,
@@ -234,6 +235,13 @@ class Folder:
         except (OSError, ValueError) as error:
             raise ValueError(f"The points of {self.path} cannot be read: {error}.") from error
 
+    def _changed(self, effort: Effort | None) -> dict[str, Any] | None:
+        """What an effort is beside the one that the run was begun with: how many of its runs, and what follows."""
+        if effort is None or encode(effort) == self.header["effort"]:
+            return None
+        then = tuple(stage for stage in effort.stages if not isinstance(stage, Runs))
+        return {"runs": len(effort.runs), "then": encode(then), "name": effort.name, "limit": effort.limit}
+
     def _parts(self) -> list[Path]:
         return sorted((p for p in (self.path / "rows").glob("part-*.parquet") if _NAME.fullmatch(p.name)), key=_number)
 
@@ -276,8 +284,7 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         total = "" if header["samples"] is None else f" of {header['samples']}"
         said.append(f"the run is not finished: these are {len(table['index'])}{total} samples.")
     try:
-        early = bool(decision.get("early"))  # not in runs of earlier versions
-        effort = decided(effort_of(header), rescued=bool(decision["rescued"]), early=early)
+        effort = decided(effort_of(header), decision)
         executed = tuple(sum(int(part["executed"][k]) for part in parts.values()) for k in (0, 1))
         probes = (int(decision["probes"][0]), int(decision["probes"][1]))
         words, seed = str(header["words"]["budget"]), int(header["seed"])
@@ -293,6 +300,16 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         probes=probes,
         warnings=(*said, *warnings_of(table)),
     )
+
+
+def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
+    """Return the effort of every sample after what the first part said, as this version or an earlier one wrote it."""
+    if (changed := decision.get("effort")) is not None:
+        stages = (*effort.runs[: changed["runs"]], *decode(changed["then"]))
+        return replace(effort, stages=stages, name=changed["name"], limit=changed["limit"])
+    if decision.get("early"):
+        return effort.pursued()
+    return effort.rescued() if decision.get("rescued") else effort
 
 
 def effort_of(header: dict[str, Any]) -> Effort:

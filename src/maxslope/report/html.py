@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from maxslope.attacks import Depth, MinimalResult, minimal
+from maxslope.attacks import Effort, MinimalResult, minimal
 from maxslope.evaluation import Report
 from maxslope.report import html_export
 from maxslope.report.html_facts import Facts, facts
@@ -170,7 +170,7 @@ def _smallest(report: Report, model: Any, data: tuple[Tensor, Tensor], budget: B
     if report.effort.runs[0].blind:
         return None
     x, y = (t[:_CURVE] for t in data)
-    return minimal(model, x.detach(), y, budget.norm, box=budget.box, effort=Depth.quick(), seed=report.seed)
+    return minimal(model, x.detach(), y, budget.norm, box=budget.box, effort=Effort.quick(), seed=report.seed)
 
 
 def norm_and_eps(budget: Budget | None) -> tuple[str | None, float | None]:
