@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import maxslope
 
@@ -149,6 +150,21 @@ def test_every_dependency_is_pinned_once() -> None:
     pinned = [line.partition("==")[0].lower() for line in lines if line and not line.startswith("#")]
     names = {requirement_name(r) for r in wanted} - {"maxslope"}
     assert sorted(pinned) == sorted(names | {"mkdocstrings-python"})
+
+
+def test_every_requirement_has_a_lower_bound_that_its_pin_meets() -> None:
+    """`scripts/lower_bounds.py` reads them, and CI installs them together."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = dict(
+        line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    )
+    for text in [*project["dependencies"], *(r for e in project["optional-dependencies"].values() for r in e)]:
+        requirement = Requirement(text)
+        if requirement.name != "maxslope":
+            assert [s.operator for s in requirement.specifier if s.operator != "<"] == [">="], text
+            assert requirement.specifier.contains(pins[requirement.name.lower()]), text
+    typer = next(Requirement(r) for r in project["dependencies"] if r.startswith("typer"))
+    assert not typer.specifier.contains("0.15.4")  # with the click of today it does not start
 
 
 def requirement_name(requirement: str) -> str:

@@ -55,6 +55,7 @@ _HOME = {
     "convergence": "reference",
     "Loss": "energies",
     "TargetedLoss": "energies",
+    "Randomized": "energies",
     "Function": "energies",
     "MaxslopeWarning": "_checks",
     # cite
@@ -75,11 +76,12 @@ if TYPE_CHECKING:
     from maxslope.attacks.minimal import Depth, MinimalResult, minimal
     from maxslope.attacks.pilot import pilot
     from maxslope.curve import Curve
-    from maxslope.energies import Function, Loss, TargetedLoss
+    from maxslope.energies import Function, Loss, Randomized, TargetedLoss
     from maxslope.evaluation import Report, evaluate, load, resume
     from maxslope.loop import Record, Steps, Stop, flow
     from maxslope.reference import convergence
-    from maxslope.report.compare import Comparison, compare
+    from maxslope.report.compare import compare
+    from maxslope.report.comparison import Comparison
     from maxslope.report.html import Page, page
     from maxslope.schemes import Explicit, MinimizingMovement, Momentum, SemiImplicit
     from maxslope.sets import L1, L2, Budget, Linf

@@ -83,6 +83,21 @@ def _unwrapped(out: Any) -> str:
     return "wrap it: lambda x: model(x).logits, or model(x)[0]"
 
 
+def known_failure(error: RuntimeError) -> None:
+    """Raise with the way out if a model failed for a reason that torch states without it."""
+    if "Can't call numpy()" in str(error):
+        raise ValueError(
+            "The model does not depend differentiably on its inputs: it calls numpy, which no gradient passes. Write "
+            "that step in torch, or search without gradients: x.detach().numpy() inside and "
+            "recipe=ms.recipes.square(1000)."
+        ) from error
+    if "Inference tensors cannot be" in str(error):
+        raise ValueError(
+            "The model holds tensors made in torch.inference_mode(), which autograd cannot use; make them outside, or "
+            "take clones made outside."
+        ) from error
+
+
 def logits(out: Any, rows: int) -> None:
     """Raise unless ``out`` has one row of logits per point."""
     outputs(out, rows)
@@ -298,7 +313,7 @@ def _mode(net: torch.nn.Module) -> None:
             f"Observers of quantization ({', '.join(watching[:3])}) change the model at every call; switch them off, "
             "model.apply(torch.ao.quantization.disable_observer), or convert the model."
         )
-    if any(m.training for _, m in modules):
+    if net.training:
         warn("The model is in training mode; no layer here depends on it, but call model.eval() to be sure.")
 
 
@@ -329,16 +344,3 @@ def _observes(module: torch.nn.Module) -> bool:
         return False
     enabled = getattr(module, "observer_enabled", None)
     return enabled is None or bool(enabled)
-
-
-def sum_to_one(out: Tensor) -> bool:
-    """Whether every row ``[rows, classes]`` of numbers in [0, 1] sums to 1."""
-    return bool(((out.sum(1) - 1).abs() < 1e-3).all())
-
-
-def not_probabilities(out: Tensor) -> None:
-    """Warn where logits look like the output of a softmax."""
-    if out.shape[0] < 2 or out.shape[1] < 2 or not bool(out.isfinite().all()):
-        return
-    if bool(((out >= 0) & (out <= 1)).all()) and sum_to_one(out):
-        warn(PROBABILITIES)

@@ -12,6 +12,11 @@ from maxslope._rows import column
 from maxslope._status import Status
 from maxslope.spaces import Space
 
+_UNKNOWN = (
+    " At {} of {} instants the slope is not known, and so the defect: a kink (or an unsolved step) in more coordinates "
+    "than gradients nearby can tell apart."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -23,7 +28,8 @@ class Curve:
         time: ``[K+1, rows]``.
         points: ``[K+1, rows, *shape]``.
         energy: ``[K+1, rows]``.
-        slope: the constrained metric slope |d(E + chi_K)|, ``[K+1, rows]``, in units of energy per length.
+        slope: the constrained metric slope |d(E + chi_K)|, ``[K+1, rows]``, in units of energy per length: that of the
+            gradient at the point, or the least over gradients nearby where ``kinked`` says so; NaN where not known.
         margin: of the goal, ``[K+1, rows]`` (the energy itself where there is no goal).
         status: ``[rows]`` of :class:`Status` values.
         forward: forward passes, ``[rows]``.
@@ -33,6 +39,7 @@ class Curve:
         failed: of schemes with an inner solver: steps so far whose inner problem was not solved, ``[K+1, rows]``.
         excess: of minimizing movements: by how much the discrete energy inequality fails at the step that ended
             here (negative: it holds), ``[K+1, rows]``; NaN where it was not checked.
+        kinked: where the slope is that of gradients nearby, ``[K+1, rows]`` (see :class:`Record`); None if nowhere.
     """
 
     time: Tensor
@@ -47,6 +54,7 @@ class Curve:
     rate: float
     failed: Tensor | None = None
     excess: Tensor | None = None
+    kinked: Tensor | None = None
 
     @property
     def speed(self) -> Tensor:
@@ -82,8 +90,8 @@ class Curve:
 
         D = E(u(0)) - E(u(T)) - int_0^T |dE|(u) dt for p = inf, and with the integrand |u'|^p / p + |dE|^q / q for
         p < inf. Interpolant: piecewise affine (constant speed between instants). Quadrature: trapezoid rule in the
-        slope. D tends to 0 with tau, with order two where the slope is smooth along the curve and order one across
-        kinks.
+        slope. D tends to 0 with tau, with order two where the slope is smooth along the curve, order one across kinks
+        and where a constraint begins or ceases to bind between two instants, whatever the scheme. NaN where a slope is.
 
         Source: arXiv:2406.05376, section 2 (energy dissipation equality).
         """
@@ -99,5 +107,9 @@ class Curve:
         return (self.energy[0] - self.energy[-1]).to(passed) - spent.sum(0)
 
     def reasons(self) -> list[str]:
-        """Return the sentence of each row's status."""
-        return [Status(int(s)).sentence for s in self.status]
+        """Return the sentence of each row's status, and why its slope and defect are not known where they are not."""
+        sentences = [Status(int(s)).sentence for s in self.status]
+        if self.kinked is None:
+            return sentences
+        lost = (self.kinked & self.slope.isnan()).sum(0).tolist()
+        return [s + (_UNKNOWN.format(n, len(self.time)) if n else "") for s, n in zip(sentences, lost, strict=True)]

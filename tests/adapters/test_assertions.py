@@ -77,12 +77,35 @@ def test_an_eps_per_sample_goes_along() -> None:
     assert again.samples == 64  # the first chunk has eps 0 and settles it
 
 
-def test_doubts_are_warnings() -> None:
-    x, y = population(60, 60)
+def masked(x: torch.Tensor) -> torch.Tensor:
+    return (10 * x).round() + 0 * x
+
+
+@pytest.mark.parametrize(("at_least", "sequential"), [(0.9, False), (0.7, True)])
+def test_a_verdict_that_is_not_to_be_trusted_does_not_pass(at_least: float, sequential: bool) -> None:
+    """A masked model of which every sample stands: fails with the reason, unless told to go by the count."""
+    data, options = population(60, 60), {"at_least": at_least, "effort": FAST, "sequential": sequential}
+    with pytest.raises(AssertionError, match=r"(?s)not to be trusted, although 100.0 %.*vanishing gradients.*strict"):
+        assert_robust(masked, data, BUDGET, **options)
     with pytest.warns(ms.MaxslopeWarning, match="assert_robust: "):
-        assert_robust(lambda x: (10 * x).round() + 0 * x, (x, y), BUDGET, at_least=0.9, effort=FAST)
-    with pytest.warns(ms.MaxslopeWarning, match="assert_robust: "):
-        assert_robust(lambda x: (10 * x).round() + 0 * x, (x, y), BUDGET, at_least=0.7, effort=FAST, sequential=True)
+        found = assert_robust(masked, data, BUDGET, strict=False, **options)
+    assert "vanishing gradients" in {one.name for one in found.warnings}
+
+
+def test_a_failure_carries_the_warnings_too() -> None:
+    with pytest.raises(AssertionError, match=r"(?s)(not robust enough|Not shown|Too few).*vanishing gradients"):
+        assert_robust(masked, population(60, 60), BUDGET, at_least=0.99, effort=FAST)
+
+
+def test_notes_do_not_fail() -> None:
+    def sometimes(x: torch.Tensor) -> torch.Tensor:
+        return torch.where((x[:, :1] == x[:, :1].max()) & (x[:, :1] > 0.95), torch.nan, 10 * x)
+
+    x, y = population(200, 200)
+    x[0] = torch.tensor([0.99, 0.1])
+    with pytest.warns(ms.MaxslopeWarning, match="not finite"):
+        found = assert_robust(sometimes, (x, y), BUDGET, at_least=0.9, effort=FAST)
+    assert [one.name for one in found.warnings] == ["not finite"]
 
 
 def test_misuse() -> None:

@@ -360,7 +360,7 @@ def test_the_real_attacks_of_others_are_verified_and_merged(
         before, after = opinion(peer)
         check_merge(before, after)
         assert after.robust_accuracy < before.robust_accuracy
-        assert after.warnings[-1].startswith(f"{peer.name} broke")
+        assert after.warnings[-1].seen.startswith(f"{peer.name} broke")
         assert any(peer.name in reason for reason in after.table["reason"])
     before, after = opinion(*peers)
     check_merge(before, after)

@@ -15,6 +15,7 @@ from torch import nn
 import maxslope as ms
 from maxslope.adapters import metrics, robust_scorer, to_mlflow, to_tensorboard, to_wandb
 from maxslope.attacks import Effort, recipes
+from maxslope.attacks.findings import Finding, Kind
 from nets import answers, conv, images
 
 FAST = Effort((recipes.pgd(4),), "fast")
@@ -93,6 +94,21 @@ def test_misuse_of_a_scorer() -> None:
         scorer(SimpleNamespace(classes_=np.arange(2)), np.zeros((2, 2)), np.array([0, 7]))
 
 
+def test_a_score_carries_its_warnings() -> None:
+    """A masked network: a warning, or with strict an error, which cross_val_score turns into NaN."""
+
+    class Masked(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (10 * x).round() + 0 * x
+
+    x, y = np.tile(np.array([[0.9, 0.1]], dtype="float32"), (20, 1)), np.zeros(20, int)
+    budget, effort = ms.Linf(0.05), Effort((recipes.pgd(4),), "fast")
+    with pytest.warns(ms.MaxslopeWarning, match=r"robust_scorer: 100.0 %, but vanishing gradients"):
+        assert robust_scorer(budget, effort=effort)(Masked().eval(), x, y) == 1.0
+    with pytest.raises(ValueError, match="vanishing gradients"):
+        robust_scorer(budget, effort=effort, strict=True)(Masked().eval(), x, y)
+
+
 # --- logs ------------------------------------------------------------------------------------------------------------
 
 
@@ -101,6 +117,29 @@ def test_metrics_are_the_report_s(report: Any) -> None:
     assert found["val/robust_accuracy"] == report.robust_accuracy
     assert (found["val/robust_accuracy_low"], found["val/robust_accuracy_high"]) == report.interval
     assert found["val/samples"] == 20
+
+
+def test_logs_carry_warnings(report: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    doubtful = replace(report, warnings=(Finding(Kind.OPEN_GAP, "Seen on 3 of 8 samples."),))
+    assert (metrics(replace(report, warnings=()))["robustness/trusted"], metrics(doubtful)["robustness/trusted"]) == (
+        1,
+        0,
+    )
+    stood = Stood()
+    monkeypatch.setitem(sys.modules, "mlflow", stood)
+    to_mlflow(doubtful)
+    assert "Seen on 3 of 8" in stood.calls[1][1][0]["robustness.warnings"]
+    run = Stood()
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(run=run, Table=lambda columns, data: (columns, data)))
+    to_wandb(doubtful)
+    assert "Seen on 3 of 8" in run.calls[0][1][0]["robustness/said"]
+    texts: list[str] = []
+    to_tensorboard(doubtful, SimpleNamespace(
+        add_scalar=lambda *a: None, add_histogram=lambda *a: None, add_text=lambda name, text, step: texts.append(text)
+    ))  # fmt: skip
+    assert "Seen on 3 of 8" in " ".join(texts[0].split())
 
 
 def test_tensorboard_reads_what_we_write(report: Any, tmp_path: Path) -> None:

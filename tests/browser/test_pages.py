@@ -10,6 +10,7 @@ import pytest
 
 import maxslope as ms
 from browser._browser import browser
+from maxslope.attacks.findings import Finding, Kind
 from maxslope.report import compare, page
 from report._runs import BUDGET, FAST, picture_run, tabular_run
 
@@ -31,7 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> dict[str, 
     folder = tmp_path_factory.mktemp("pages")
     model, x, y, report = picture_run()
     near = ms.evaluate(model, (x, y), ms.Linf(0.03), effort=FAST)
-    doubtful = replace(report, warnings=("open gap: seen on 3 of 8 samples.",))
+    doubtful = replace(report, warnings=(Finding(Kind.OPEN_GAP, "Seen on 3 of 8 samples."),))
     smallest = ms.minimal(model, x, y, BUDGET.norm, effort=ms.Effort(passes=8))
     tabular, points, labels, numbers = tabular_run()
     pages = {
@@ -117,7 +118,7 @@ def test_the_keyboard_goes_everywhere(chromium: Any, files: dict[str, Path]) -> 
         page_.keyboard.press("Enter")
         assert page_.evaluate("location.hash") == "#main"
         reached = set()
-        for _ in range(60):
+        for _ in range(150):
             page_.keyboard.press("Tab")
             reached.add(page_.evaluate("document.activeElement.tagName + '.' + document.activeElement.className"))
         assert {"DIV.plot", "SUMMARY.", "PRE."} <= reached

@@ -23,6 +23,7 @@ from maxslope.cli import main, names
 from maxslope.cli.main import app
 from maxslope.data import default_data, default_network
 from maxslope.evaluation import Report, evaluate, wilson
+from maxslope.evaluation.draw import drawn
 from maxslope.report.picture import draw
 from nets import answers, conv, images
 
@@ -59,15 +60,19 @@ def test_the_default_job_on_a_few_samples(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert "l_inf 0.3" in done.stdout
     assert re.search(r"samples\s+12", done.stdout)
-    x, y = (t[:12] for t in default_data())
+    assert "12 of 1000 samples, drawn by label with seed 0" in done.stdout
+    few = drawn(default_data(), 12, 0)
+    x, y = few.rows(0, 12)
     clean = float((default_network()(x).argmax(1) == y).float().mean())
     assert number(done.stdout, "clean accuracy") == pytest.approx(100 * clean, abs=0.01)
-    report = evaluate(default_network(), (x, y), ms.Linf(0.3), effort=Effort.quick())
+    report = evaluate(default_network(), few, ms.Linf(0.3), effort=Effort.quick())
     assert number(done.stdout, "robust accuracy") == pytest.approx(100 * report.robust_accuracy, abs=0.01)
     assert "interval" in done.stdout
     assert f"{report.backward_per_sample:.1f} backward, {report.forward_per_sample:.1f} forward" in done.stdout
     for reason, count in report.reasons().items():
-        assert re.search(rf"\b{count}\s+{re.escape(reason)[:40]}", done.stdout)
+        assert re.search(rf"\b{count}\s+{re.escape(reason[:25])}", done.stdout)
+    for found in report.warnings:
+        assert found.name in done.stdout
     assert_picture(tmp_path / "maxslope-evaluate.png")
 
 
@@ -86,9 +91,9 @@ def assert_picture(path: Path) -> None:
     ("words", "said"),
     [
         (["--norm", "l2"], "l_2 2"),
-        (["--norm", "L_2", "--eps", "1/2"], "l_2 0.5"),
+        (["--norm", "L_2", "--eps", "1/2"], "l_2 1/2 (0.5)"),
         (["--norm", "l1"], "l_1 10"),
-        (["--norm", "inf", "--eps", "8/255"], "l_inf 0.03137"),
+        (["--norm", "inf", "--eps", "8/255"], "l_inf 8/255 (0.03137)"),
         (["--batch-size", "3", "--seed", "7"], "seed 7"),
     ],
 )
@@ -169,8 +174,9 @@ def test_help_needs_no_torch(words: list[str]) -> None:
     assert "evaluate" in done.stdout
 
 
-def test_version() -> None:
-    done = RUN.invoke(app, ["version"])
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_version(word: str) -> None:
+    done = RUN.invoke(app, [word])
     assert done.exit_code == 0
     assert done.output.split() == [
         "maxslope",
@@ -400,7 +406,7 @@ def test_what_a_picture_says(tmp_path: Path) -> None:
     broken = [i for i, v in enumerate(report.table["verdict"]) if v == "broken"]
     assert f"label {report.table['label'][broken[0]]}" in text
     assert f"seen as {int(answers(NET, report.points[broken[0]][None]))}" in text
-    assert f"margin {float(report.table['margin'][broken[0]]):+.2f}" in text
+    assert f"margin {float(report.table['margin'][broken[0]]):+.3g}" in text
     for verdict in ("broken", "robust", "misclassified"):
         assert f"{verdict} ({report.table['verdict'].count(verdict)})" in text
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import maxslope as ms
 from maxslope.cli.main import app
 from maxslope.data import default_data, default_network
+from maxslope.evaluation.draw import drawn
 from report._runs import BUDGET, FAST, picture_run
 
 RUN = CliRunner()
@@ -55,8 +56,7 @@ def test_without_the_model_there_are_numbers_alone(folders: tuple[Path, Path], t
 
 def test_other_forms_go_to_the_screen_or_to_a_file(folders: tuple[Path, Path], tmp_path: Path) -> None:
     content = json.loads(run(folders[0], "--format", "json"))
-    x, y = (t[:12] for t in default_data())
-    report = ms.evaluate(default_network(), (x, y), ms.Linf(0.3), effort=ms.Effort.quick())
+    report = ms.evaluate(default_network(), drawn(default_data(), 12, 0), ms.Linf(0.3), effort=ms.Effort.quick())
     assert content["facts"]["robust"]["count"] == round(12 * report.robust_accuracy)
     assert run(folders[0], "--format", "csv").splitlines()[0].startswith("index,label,prediction,verdict")
     run(folders[0], "--format", "markdown", "--out", tmp_path / "summary.md")
@@ -93,20 +93,18 @@ def test_a_run_whose_data_changed_says_so(folders: tuple[Path, Path], tmp_path: 
     import shutil
 
     shutil.copytree(folders[0], tmp_path / "run")
-    header = json.loads((tmp_path / "run" / "run.json").read_text())
-    (tmp_path / "run" / "run.json").write_text(json.dumps({**header, "data": "other data"}))
+    text = (tmp_path / "run" / "run.toml").read_text()
+    (tmp_path / "run" / "run.toml").write_text(text.replace("samples = 12", "samples = 11"))
     done = RUN.invoke(app, ["report", str(tmp_path / "run")])
     assert done.exit_code == 0
     assert "changed since the run" in done.stderr
-    header["budget"] = {"foreign": "somewhere:Norm"}
-    (tmp_path / "run" / "run.json").write_text(json.dumps(header))
-    assert RUN.invoke(app, ["report", str(tmp_path / "run")]).exit_code == 0
+    assert "run.toml was edited" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_misuse_of_the_command(folders: tuple[Path, Path], tmp_path: Path) -> None:
     for words, match in (
         ((tmp_path / "none",), "holds no run"),
-        ((folders[0], folders[1], folders[0]), "one run or two, got 3"),
+        ((folders[0], folders[1], "--format", "nonsense"), ""),
     ):
         done = RUN.invoke(app, ["report", *map(str, words)])
         assert done.exit_code != 0

@@ -199,7 +199,8 @@ def test_saturated_loss() -> None:
 
 def test_random_output() -> None:
     noisy = Before(lambda x: x + 0.05 * torch.randn_like(x))
-    fired = named(*attacked(noisy, ms.Linf(0.1)))
+    with pytest.warns(ms.MaxslopeWarning, match="Randomized"):
+        fired = named(*attacked(noisy, ms.Linf(0.1)))
     assert fired["random output"] == Severity.WARNING
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 import maxslope as ms
 from maxslope import _random
 from maxslope._status import Status
+from maxslope.attacks import attack, recipes
 from maxslope.energies import Blind, Evaluation, Loss, Margin, Network, Quadratic
 from maxslope.energies.base import plain
 from maxslope.loop import Feed, Record, Rows, Steps, Stop, flow, march
@@ -249,3 +250,15 @@ def test_beats_gradients_where_they_are_masked() -> None:
         record=Record(0),
     )
     assert int((blind.status == Status.REACHED).sum()) > int((seeing.status == Status.REACHED).sum())
+
+
+def test_points_that_are_drawn_twice_are_no_cycle() -> None:
+    """In few coordinates windows meet the same corners again and again: the search goes on, and finds the best one."""
+    x = torch.full((6, 2), 0.5) + torch.linspace(-0.2, 0.2, 12).reshape(6, 2)
+    weight = torch.tensor([[1.0, -2.0], [-1.0, 2.0]])
+    z = x @ weight.T + torch.tensor([4.0, 0.0])  # nobody is broken: all queries are made
+    result = attack(
+        lambda p: p @ weight.T + torch.tensor([4.0, 0.0]), x, z.argmax(1), ms.Linf(0.1), recipe=recipes.square(60)
+    )
+    assert result.forward.tolist() == [61] * 6
+    torch.testing.assert_close(result.margin, z[:, 0] - z[:, 1] - 0.6)

@@ -468,7 +468,7 @@ def test_violation_is_the_largest_excess() -> None:
     zero, one = torch.zeros(3, 2), torch.ones(3)
     K = ball(Lp(1), zero, one, Box(zero - 0.75, zero + 0.75))
     x = torch.tensor([[1.0, 1.0], [0.0, 0.8], [0.3, 0.3]])
-    torch.testing.assert_close(K.violation(x), torch.tensor([1.0, 0.05, 0.0]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(K.violation(x), torch.tensor([1.0, 0.05, 0.0]).double(), atol=1e-6, rtol=0)
 
 
 # --- misuse ----------------------------------------------------------------------------------------------------------
@@ -524,7 +524,7 @@ def test_budget_rejects_what_is_no_norm_or_box() -> None:
     """A string or number for a norm, an empty box."""
     with pytest.raises(TypeError, match="Lp"):
         Budget("l2", 0.1)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="lo < hi"):
+    with pytest.raises(ValueError, match="lo <= hi"):
         L2(0.1, (1.0, 0.0))
 
 

@@ -19,7 +19,7 @@ import maxslope as ms
 from maxslope.evaluation import cluster
 from maxslope.evaluation.cluster import RayCrew
 from maxslope.evaluation.hardware import Choice
-from maxslope.evaluation.part import Job, Orders, Work
+from maxslope.evaluation.part import Job, Orders, Threat, Work
 from nets import answers, conv, images
 
 ROOT = Path(__file__).parents[2]
@@ -166,7 +166,7 @@ def test_what_is_done_is_kept_when_the_data_fail(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_worker_that_was_started_again_gets_the_work_again() -> None:
-    work = Work(NET, Choice(8), ms.Linf(0.05), 0, False)
+    work = Work(NET, Choice(8), ms.Linf(0.05), Threat(), 0, False)
     job = Job(0, 0, X[:4], Y[:4])
     part = cluster._Worker(False).part(lambda: work, Orders(FAST, False), job)
     assert part.table["index"] == [0, 1, 2, 3]
@@ -261,5 +261,5 @@ def test_a_worker_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", used.append)
     for choice in (Choice(8), Choice(8, threads=3)):
-        cluster._Worker(False).hello(partial(Work, NET, choice, ms.Linf(0.1), 0, False))
+        cluster._Worker(False).hello(partial(Work, NET, choice, ms.Linf(0.1), Threat(), 0, False))
     assert used == [1, 3]

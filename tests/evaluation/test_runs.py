@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
@@ -25,7 +28,7 @@ from maxslope.attacks.effort import staged
 from maxslope.attacks.stages import RandomSearch
 from maxslope.attacks.starts import Best
 from maxslope.data import default_data, default_network
-from maxslope.evaluation import Folder, Report, _files, evaluate, load, resume, store
+from maxslope.evaluation import Folder, Report, _files, evaluate, kept, load, resume, store
 from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.crew import Here
 from maxslope.evaluation.data import fitting, jobs, sizes
@@ -62,6 +65,24 @@ def without(folder: Path, *numbers: int) -> None:
     for number in numbers:
         (folder / "rows" / f"part-{number:05d}.parquet").unlink()
     (folder / "done.json").unlink(missing_ok=True)
+
+
+def old(folder: Path, header: dict[str, Any] | None = None) -> None:
+    """As an earlier version wrote it: format 1, without checksums."""
+    header = json.loads((folder / "run.json").read_text()) if header is None else header
+    header.pop("toml", None)
+    (folder / "run.json").write_text(json.dumps(header | {"format": 1}))
+    for path in (folder / "rows").glob("*.parquet"):
+        edit(path, known=lambda known: [known.pop(name, None) for name in ("run", "content", "points", "decision")])
+
+
+def edit(path: Path, known: Any = lambda known: None, table: Any = lambda table: table) -> None:
+    """Write a part anew with its description or its rows changed."""
+    found = pyarrow.parquet.read_table(path)
+    said = json.loads(found.schema.metadata[b"maxslope"])
+    known(said)
+    found = table(found).replace_schema_metadata({"maxslope": json.dumps(said)})
+    pyarrow.parquet.write_table(found, path)
 
 
 # --- the folder ------------------------------------------------------------------------------------------------------
@@ -125,8 +146,6 @@ def test_resumed_runs_are_the_uninterrupted_ones(missing: tuple[int, ...], tmp_p
 
 
 def test_models_are_not_called_for_finished_parts(tmp_path: Path) -> None:
-    run(tmp_path)
-    without(tmp_path, 4)
     calls: list[int] = []
 
     class Counted(nn.Module):
@@ -134,11 +153,10 @@ def test_models_are_not_called_for_finished_parts(tmp_path: Path) -> None:
             calls.append(len(x))
             return NET(x)
 
-    header = json.loads((tmp_path / "run.json").read_text())
     model = Counted().eval()
-    from maxslope.evaluation.environment import identity
-
-    (tmp_path / "run.json").write_text(json.dumps(header | {"model": identity(model)}))
+    run(tmp_path, model=model)
+    without(tmp_path, 4)
+    calls.clear()
     resume(tmp_path, model, (X, Y))
     again = len(calls)
     calls.clear()
@@ -423,7 +441,7 @@ def test_damaged_descriptions_are_named(name: str, text: str, tmp_path: Path) ->
 def test_damaged_points_are_named(tmp_path: Path) -> None:
     run(tmp_path)
     (tmp_path / "points" / "part-00002.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(ValueError, match="points of"):
+    with pytest.raises(ValueError, match=r"The points .*part-00002.npy cannot be read"):
         load(tmp_path)
 
 
@@ -503,6 +521,198 @@ def test_nothing_is_reported_before_the_first_part() -> None:
 def test_stored_effort_of_the_wrong_kind(tmp_path: Path) -> None:
     run(tmp_path)
     header = json.loads((tmp_path / "run.json").read_text())
-    (tmp_path / "run.json").write_text(json.dumps(header | {"effort": 3}))
+    for name in ("budget", "effort", "seed"):
+        old(tmp_path, header | {name: "3"})
+        with pytest.raises(ValueError, match="is damaged"):
+            resume(tmp_path, NET, (X, Y))
+    old(tmp_path, header | {"effort": 3})
     with pytest.raises(ValueError, match="is damaged"):
         store.load(tmp_path)
+
+
+# --- folders from other people ---------------------------------------------------------------------------------------
+
+
+def rename(folder: Path, *names: str) -> None:
+    """Give each part the place of the next one in a circle."""
+    for kind, ending in (("rows", "parquet"), ("points", "npy")):
+        held = [(folder / kind / f"{name}.{ending}").read_bytes() for name in names]
+        for name, content in zip(names, held[-1:] + held[:-1], strict=True):
+            (folder / kind / f"{name}.{ending}").write_bytes(content)
+
+
+def verdict(table: Any) -> Any:
+    column = table.column("verdict").to_pylist()
+    column[1] = "robust" if column[1] != "robust" else "broken"
+    return table.set_column(table.column_names.index("verdict"), "verdict", [column])
+
+
+PART = "rows/part-00001.parquet"
+ALTERED: dict[str, tuple[Any, str]] = {
+    "a part is missing": (lambda f: (f / PART).unlink(), "40 samples, and 32 .*part-00001.parquet is missing"),
+    "the last part is missing": (lambda f: (f / "rows/part-00004.parquet").unlink(), "part-00004.parquet is missing"),
+    "points are missing": (lambda f: (f / "points/part-00003.npy").unlink(), "part-00003.npy is missing"),
+    "a row is dropped": (lambda f: edit(f / PART, table=lambda t: t.slice(0, 7)), "part-00001.parquet.*checksum"),
+    "a row is repeated": (
+        lambda f: edit(f / PART, table=lambda t: pyarrow.concat_tables([t, t.slice(7)])),
+        "part-00001.parquet.*checksum",
+    ),
+    "a verdict is altered": (lambda f: edit(f / PART, table=verdict), "part-00001.parquet.*rows were altered"),
+    "rows are in another order": (
+        lambda f: edit(f / PART, table=lambda t: t.take(list(range(7, -1, -1)))),
+        "part-00001.parquet.*checksum",
+    ),
+    "parts are swapped": (lambda f: rename(f, "part-00001", "part-00002"), "it is part 2 under another name"),
+    "a part is repeated": (
+        lambda f: (f / "rows/part-00005.parquet").write_bytes((f / PART).read_bytes()),
+        "it is part 1 under another name",
+    ),
+    "a part is repeated by its number": (
+        lambda f: (f / "rows/part-000001.parquet").write_bytes((f / PART).read_bytes()),
+        "repeats part-00001.parquet",
+    ),
+    "points are swapped": (
+        lambda f: (f / "points/part-00001.npy").write_bytes((f / "points/part-00002.npy").read_bytes()),
+        "part-00001.npy cannot be read .*checksum",
+    ),
+    "a count is altered": (
+        lambda f: edit(f / PART, known=lambda k: k.update(rows=7)),
+        "it holds 7 samples from 8 on, where part 1 holds 8",
+    ),
+    "the place is altered": (
+        lambda f: edit(f / PART, known=lambda k: k.update(start=9)),
+        "where part 1 holds 8 from 8",
+    ),
+    "checksums are taken off": (
+        lambda f: edit(f / PART, known=lambda k: k.pop("content")),
+        "carries no checksums, and those of this run do",
+    ),
+    "the decision is altered": (
+        lambda f: (f / "decision.json").write_text((f / "decision.json").read_text().replace("false", "true")),
+        "decision.json was edited",
+    ),
+    "the budget is altered": (
+        lambda f: (f / "run.json").write_text((f / "run.json").read_text().replace("0.08", "0.3")),
+        "run.json was edited since",
+    ),
+    "the description is a bomb": (lambda f: (f / "run.json").write_text("[" * 100_000), "thousands of brackets"),
+    "a file is a link": (
+        lambda f: ((f / "lock.json").unlink(missing_ok=True), (f / "lock.json").symlink_to(f.parent / "elsewhere")),
+        "lock.json is a link to .*elsewhere",
+    ),
+    "parts lie elsewhere": (
+        lambda f: ((f / "rows").rename(f.parent / "rows"), (f / "rows").symlink_to(f.parent / "rows")),
+        "rows is a link",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    run(folder)
+    return folder
+
+
+@pytest.mark.parametrize("how", ALTERED)
+def test_a_run_that_was_altered_is_refused(how: str, whole: Path, tmp_path: Path) -> None:
+    """By load, and by resume where it does not compute the part again anyway."""
+    shutil.copytree(whole, tmp_path / "run")
+    change, said = ALTERED[how]
+    change(tmp_path / "run")
+    with pytest.raises(ValueError, match=said):
+        load(tmp_path / "run")
+    if "part is missing" in how:
+        same(resume(tmp_path / "run", NET, (X, Y)), WHOLE)
+        same(load(tmp_path / "run"), WHOLE)
+        return
+    with pytest.raises(ValueError, match="cannot be read" if how == "points are missing" else said):
+        resume(tmp_path / "run", NET, (X, Y))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_parts_of_another_run_are_refused(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    run(tmp_path / "other", seed=1)
+    for name in (PART, "points/part-00001.npy"):
+        (tmp_path / "run" / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    with pytest.raises(ValueError, match=r"part-00001.parquet is of another run"):
+        load(tmp_path / "run")
+
+
+def test_runs_of_earlier_versions_are_read_with_a_warning(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    old(tmp_path / "run")
+    report = load(tmp_path / "run")
+    assert report.warnings[0].seen == "An earlier version wrote this run, without checksums."
+    assert str(report.table) == str(WHOLE.table)
+    edit(tmp_path / "run" / PART, table=lambda t: t.slice(0, 7))  # what can be seen without checksums is seen
+    with pytest.raises(ValueError, match="its rows are not the samples 8 to 15"):
+        load(tmp_path / "run")
+    (tmp_path / "run" / PART).unlink()
+    with pytest.raises(ValueError, match=r"part-00001\.parquet is missing"):
+        load(tmp_path / "run")
+    assert str(resume(tmp_path / "run", NET, (X, Y)).table) == str(WHOLE.table)
+
+
+def test_an_edited_configuration_is_named(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    assert load(tmp_path / "run").warnings == WHOLE.warnings
+    (tmp_path / "run" / "run.toml").write_text("[evaluate]\neps = 1\n")
+    assert "run.toml was edited" in load(tmp_path / "run").warnings[0]
+
+
+def test_a_sample_that_two_parts_hold(whole: Path, tmp_path: Path) -> None:
+    """Samples that are drawn have numbers of their own, but each has one."""
+    shutil.copytree(whole, tmp_path / "run")
+
+    def moved(table: Any) -> Any:
+        return table.set_column(table.column_names.index("index"), "index", [list(range(8))])
+
+    def signed(known: Any) -> None:
+        table = pyarrow.parquet.read_table(tmp_path / "run" / PART)
+        known["content"] = kept.digest_of_table(moved(table).to_pydict())
+
+    edit(tmp_path / "run" / PART, known=signed, table=moved)
+    with pytest.raises(ValueError, match="hold a sample twice"):
+        load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("said", [3, [{"samples": 5}], [{"samples": ["x"]}], [{"kind": []}]])
+def test_findings_that_are_none(said: Any, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    old(tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "decision.json").read_text())
+    (tmp_path / "run" / "decision.json").write_text(json.dumps(found | {"said": said}))
+    with pytest.raises(ValueError, match="is damaged"):
+        load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("about", [{"classes": [1, 2]}, {"classes": 3}])
+def test_words_that_are_none(about: Any, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    header = json.loads((tmp_path / "run" / "run.json").read_text())
+    old(tmp_path / "run", header | {"about": about})
+    with pytest.raises(ValueError, match="is damaged"):
+        load(tmp_path / "run")
+
+
+def test_points_that_ask_for_more_than_is_there(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    old(tmp_path / "run")
+    path = tmp_path / "run" / "points" / "part-00001.npy"
+    for shape, said in (((2**50,), "GiB of memory"), ((8, 2**18), "more than the"), ((-1, 8), "no size")):
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        with pytest.raises(ValueError, match=said):
+            load(tmp_path / "run")
+    np.save(path, np.array([{}] * 8), allow_pickle=True)
+    with pytest.raises(ValueError, match="holds objects, which are pickles"):
+        load(tmp_path / "run")
+
+
+def test_a_temporary_file_is_never_a_link(tmp_path: Path) -> None:
+    (tmp_path / ".a.tmp").symlink_to(tmp_path / "elsewhere")
+    _files.write_whole(tmp_path / "a", b"x")
+    assert not (tmp_path / "elsewhere").exists()
+    assert (tmp_path / "a").read_bytes() == b"x"

@@ -19,6 +19,7 @@ from maxslope.integrability import (
     Network,
     check,
     decide,
+    examine,
     invariant_planes,
     liouvillian,
     log_obstruction,
@@ -305,8 +306,9 @@ def test_sketch_and_certificate_tell_the_same(make: object) -> None:
     text = verdict.sketch()
     assert check(data) == ("solvable" if verdict.solvable else "SL2")
     assert verdict.group in text
-    assert all(statement in text for statement in (*data["follows"], *data["does_not_follow"]))
-    assert data["derivation"]["curve"][str(verdict.network.parameters[0])] == str(verdict.curve.theta[0])
+    assert verdict.network.activation.name in str(examine(data).network)
+    assert all(statement in text for statement in (*verdict.follows(), *verdict.does_not_follow()))
+    assert f"in {data['derivation']['variable']}" in str(examine(data).network)
 
 
 def test_curve_values() -> None:

@@ -36,7 +36,7 @@ BOTH = pytest.mark.parametrize("call", [by_attack, by_evaluate])
 Call = Callable[..., Any]
 
 
-def refuses(error: type[Exception], call: Callable[[], object], *said: str) -> None:
+def refuses(error: type[Exception] | tuple[type[Exception], ...], call: Callable[[], object], *said: str) -> None:
     """The call raises, and the message holds the rule, the value and the remedy."""
     with pytest.raises(error) as raised:
         call()
@@ -78,6 +78,107 @@ def test_labels(call: Call) -> None:
     refuses(ValueError, lambda: call(y=Y + 4), "below the number of classes", "5 classes", "start at 0")
     refuses(ValueError, lambda: call(y=Y.index_fill(0, torch.tensor([2]), -1)), "class numbers >= 0", "-1", "drop")
     refuses(TypeError, lambda: call(y=Y.float()), "integer dtype", "torch.float32", "y.long()")
+
+
+ONE_HOT = nn.functional.one_hot(Y, 5)
+SEVERAL = ONE_HOT + nn.functional.one_hot((Y + 1) % 5, 5)
+
+GIVEN = {
+    "a column": (Y[:, None], "y.flatten()"),
+    "a column of floats": (Y[:, None].float(), "y.flatten()"),
+    "a row": (Y[None], "y.flatten()"),
+    "one-hot": (ONE_HOT, "y.argmax(1)"),
+    "one-hot floats": (ONE_HOT.float(), "y.argmax(1)"),
+    "one-hot of -1 and 1": (2 * ONE_HOT - 1, "y.argmax(1)"),
+    "probabilities": (0.9 * ONE_HOT + 0.02, "y.argmax(1)"),
+    "floats": (Y.float(), "y.long()"),
+    "sparse": (Y.to_sparse(), "y.to_dense()"),
+    "a list": (Y.tolist(), "torch.as_tensor(y)"),
+    "an array": (Y.numpy(), "torch.as_tensor(y)"),
+    "a list of tensors": (list(Y), "torch.stack(y).flatten()"),
+    "a list of columns": (list(Y[:, None]), "torch.stack(y).flatten()"),
+}
+
+OTHER_GOALS = {
+    "multi-hot": (SEVERAL, "goal=ms.goals.AnyLabel()"),
+    "multi-hot floats": (SEVERAL.float(), "goal=ms.goals.AnyLabel()"),
+    "multi-hot truth values": (SEVERAL.bool(), "goal=ms.goals.AnyLabel()"),
+    "masks": ((X[:, 0] > 0.5).long(), "goal=ms.goals.Share(0.5)"),
+    "masks of truth values": (X[:, 0] > 0.5, "goal=ms.goals.Share(0.5)"),
+    "masks of classes": (torch.arange(6 * 9).reshape(6, 3, 3) % 5, "goal=ms.goals.Share(0.5)"),
+    "one-hot masks": (nn.functional.one_hot(torch.arange(54).reshape(6, 9) % 3, 3).mT, "goal=ms.goals.Share(0.5)"),
+    "real numbers": (torch.linspace(0.1, 2, 6), "goal=ms.goals.Beyond(tolerance)"),
+    "real numbers in a column": (torch.linspace(0.1, 2, 6)[:, None], "goal=ms.goals.Beyond(tolerance)"),
+    "several real numbers": (torch.linspace(-2, 2, 12).reshape(6, 2), "goal=ms.goals.Beyond(tolerance)"),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_advice_on_labels_leads_to_the_right_ones(name: str) -> None:
+    """Do what the message says until there is no message: these are the labels."""
+    given, first = GIVEN[name]
+    ways = {
+        "y.argmax(1)": lambda y: y.argmax(1),
+        "y.flatten()": lambda y: y.flatten(),
+        "y.long()": lambda y: y.long(),
+        "y.to_dense()": lambda y: y.to_dense(),
+        "torch.as_tensor(y)": torch.as_tensor,
+        "torch.stack(y).flatten()": lambda y: torch.stack(y).flatten(),
+    }
+    refuses((TypeError, ValueError), lambda: by_attack(y=given), first)
+    for _ in range(3):
+        try:
+            by_attack(y=given)
+            break
+        except (TypeError, ValueError) as error:
+            (way,) = (way for way in ways if way in str(error))  # one advice, not two
+            given = ways[way](given)
+    assert torch.equal(given, Y)
+
+
+@pytest.mark.parametrize("name", OTHER_GOALS)
+def test_labels_of_another_goal_are_told_its_name(name: str) -> None:
+    given, goal = OTHER_GOALS[name]
+    refuses((TypeError, ValueError), lambda: by_attack(y=given), goal)
+
+
+def test_labels_without_a_class() -> None:
+    some = Y.index_fill(0, torch.tensor([2]), -100)
+    refuses(ValueError, lambda: by_attack(y=some), "-100", "x[y >= 0] and y[y >= 0]")
+    refuses(ValueError, lambda: by_attack(y=torch.full_like(Y, -1)), "have no labels", "model(x).argmax(1)")
+    refuses(ValueError, lambda: by_attack(y=Y.index_fill(0, torch.tensor([2]), 255)), "x[y != 255] and y[y != 255]")
+    refuses(TypeError, lambda: by_attack(y=Y.float().index_fill(0, torch.tensor([2]), math.nan)), "1 are NaN", "drop")
+
+
+def test_labels_in_other_numbers() -> None:
+    refuses(ValueError, lambda: by_attack(y=torch.tensor([-1, 1] * 3)), "(y + 1) // 2")
+    refuses(ValueError, lambda: by_attack(y=torch.arange(6)), "5 classes", "use y - 1")
+    refuses(ValueError, lambda: by_attack(y=torch.tensor(1)), "y.expand(6)")
+    refuses(TypeError, lambda: by_attack(y=3), "torch.full((x.shape[0],), 3)")
+    refuses(TypeError, lambda: by_attack(y=["cat", "dog"] * 3), "names.index(c)")
+    refuses(TypeError, lambda: by_attack(y=torch.complex(Y.float(), Y.float())), "integer dtype", "complex")
+    refuses(ValueError, lambda: by_attack(y=Y.new_zeros(6, 0)), "(6, 0)", "class numbers")
+    refuses(ValueError, lambda: by_attack(y=Y.repeat(2)), "12 labels do not belong to 6 samples")
+    two = attack(lambda z: NET(z)[:, :2], X, (Y > 0), BUDGET, recipe=recipes.ifgsm(3))
+    again = attack(lambda z: NET(z)[:, :2], X, (Y > 0).long(), BUDGET, recipe=recipes.ifgsm(3))
+    assert torch.equal(two.points, again.points)  # truth values are classes 0 and 1
+    assert torch.equal(by_attack(y=Y.to(torch.uint16)).points, by_attack().points)
+
+
+def test_several_inputs_are_told_of_the_context() -> None:
+    refuses(TypeError, lambda: by_attack(x=(X, X)), "several inputs", "one tensor x", "context=(...)")
+    refuses(TypeError, lambda: by_attack(x={"image": X, "age": Y}), "several inputs", "context=(...)")
+    refuses(TypeError, lambda: by_attack(x=list(X)), "torch.stack(x)")
+    refuses(TypeError, lambda: by_attack(x=X.numpy()), "ndarray", "torch.as_tensor(x)")
+    refuses(TypeError, lambda: by_attack(x=X.to_sparse()), "sparse", "x.to_dense()")
+
+
+def test_a_number_of_rows_is_a_whole_number() -> None:
+    for bad in ("16", 16.0, True):
+        refuses(
+            TypeError, lambda bad=bad: attack(NET, X, Y, BUDGET, recipe=recipes.fgsm(), batch_size=bad),
+            "batch_size is a whole number", repr(bad),
+        )  # fmt: skip
 
 
 def test_targets() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 from dataclasses import replace
 from itertools import product
 from math import comb
@@ -15,8 +17,11 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 import maxslope as ms
+from maxslope.attacks.findings import Finding, Kind
+from maxslope.evaluation import Report
+from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
 from maxslope.report import compare
-from maxslope.report.compare import mcnemar, paired_interval
+from maxslope.report.comparison import Comparison
 from report._runs import BUDGET, picture_run, tabular_run
 
 
@@ -91,19 +96,32 @@ def test_counts_are_those_of_the_tables(two) -> None:
 def test_notes_name_what_makes_runs_differ(two) -> None:
     found, first, _ = two
     assert any("budgets differ" in note for note in found.notes)
-    other = compare(first, replace(first, effort=replace(first.effort, name="other"), warnings=("look out",)))
+    doubt = Finding(Kind.OPEN_GAP, "Seen on 3 of 8 samples.")
+    first = replace(first, warnings=())
+    other = compare(first, replace(first, effort=replace(first.effort, name="other"), warnings=(doubt,)))
     assert any("efforts differ" in note for note in other.notes)
-    assert "second: look out" in other.notes
+    assert other.warnings == (("B", doubt),)
+    assert other.doubtful == ("B",)
+    assert other.sentence.startswith("Not to be trusted (B: see the warnings). A and B agree")
+    text = other.html()
+    assert text.index("Seen on 3 of 8") < text.index("agree on every sample")  # the warning leads, on the page too
+    assert "Not to be trusted" in text.split("</title>")[0]
+    assert other.markdown().index("Seen on 3 of 8") < other.markdown().index("| rank")
+    assert str(other).index("Seen on 3 of 8") < str(other).index("robust")
+    assert json.loads(other.json())["warnings"][0]["run"] == "B"
+    assert other.latex().startswith("% B: open gap")
 
 
 def test_a_sentence_for_each_outcome(two) -> None:
-    found, first, _ = two
+    found, first = replace(two[0], facts=tuple(replace(f, doubts=()) for f in two[0].facts)), two[1]
+    first = replace(first, warnings=())
     assert compare(first, first).sentence == "A and B agree on every sample."
     assert compare(first, first).p == 1.0
-    many = replace(found, p=0.001)
+    (pair,) = found.pairs
+    many = replace(found, pairs=(replace(pair, p=0.001),))
     assert many.sentence.startswith("near is")
     assert "more robust than far" in many.sentence
-    assert "do not establish" in replace(found, p=0.5).sentence
+    assert "do not establish" in replace(found, pairs=(replace(pair, p=0.5),)).sentence
 
 
 def test_forms(two) -> None:
@@ -131,7 +149,7 @@ def test_security_curves_share_their_radii() -> None:
 
 def test_the_norm_has_its_whole_name() -> None:
     report = picture_run()[3]
-    budget = ms.Budget(ms.Mixed(ms.Lp(1), ms.Lp(2), 1), 0.5)
+    budget = ms.Budget(ms.Mixed(ms.Lp(math.inf), ms.Lp(2), 1), 0.5)
     assert compare(report, report, budget=budget).facts[0].norm == str(budget.norm)
     assert compare(report, report, budget=BUDGET).facts[0].norm == "l_inf"
 
@@ -147,3 +165,113 @@ def test_other_samples_are_refused() -> None:
     table = {**first.table, "label": [*first.table["label"][1:], 0]}
     with pytest.raises(ValueError, match="other indices or labels"):
         compare(first, replace(first, table=table))
+
+
+# --- several runs ----------------------------------------------------------------------------------------------------
+
+
+def made_up(*stands: list[bool], warnings: tuple[Finding, ...] = ()) -> list[Report]:
+    """Runs on the same samples that stand as told; the others fell after as many passes as their index."""
+    found = []
+    for own in stands:
+        n = len(own)
+        nothing: list[float] = [0.0] * n
+        table = {
+            "index": list(range(n)), "label": [k % 2 for k in range(n)], "prediction": [k % 2 for k in range(n)],
+            "verdict": ["robust" if s else "broken" for s in own], "margin": [1.0 if s else -1.0 for s in own],
+            "gap": nothing, "slope": nothing, "distance": nothing, "chance": nothing,
+            "forward": [k + 2 for k in range(n)], "backward": [k + 1 for k in range(n)],
+            "runs": [1] * n, "reason": ["made up"] * n,
+        }  # fmt: skip
+        effort = ms.Effort.quick()
+        found.append(Report("l_inf 0.1", effort, 0, table, None, (0, 0), warnings=warnings))
+    return found
+
+
+def three() -> Comparison:
+    return compare(*made_up([True] * 60, [k >= 30 for k in range(60)], [k >= 31 for k in range(60)]), names="xyz")
+
+
+def test_ranks_are_those_that_the_tests_leave_open() -> None:
+    found = three()
+    assert found.ranks() == ((1, 1), (2, 3), (2, 3))  # y and z differ by one sample
+    assert [p.adjusted for p in found.pairs] == holm([p.p for p in found.pairs])
+    assert [p.better for p in found.pairs] == [0, 0, None]
+    assert found.sentence.startswith(
+        "x has the highest robust accuracy, 100.0 %, and the paired tests put it ahead of all"
+    )
+    tied = compare(*made_up([True, False], [False, True], [True, True]), names="xyz")
+    assert tied.ranks() == ((1, 3), (1, 3), (1, 3))
+    assert "do not separate it from x, y" in tied.sentence
+    backwards = compare(*made_up([k >= 31 for k in range(60)], [True] * 60), names="zx")
+    assert backwards.ranks() == ((2, 2), (1, 1))
+
+
+def test_holm_by_hand_and_never_below_the_p_value() -> None:
+    assert holm([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
+    assert holm([0.5]) == [0.5]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_keeps_the_order(p: list[float]) -> None:
+    adjusted = holm(p)
+    assert all(a >= b for a, b in zip(adjusted, p, strict=True))
+    assert [adjusted[k] for k in sorted(range(len(p)), key=p.__getitem__)] == sorted(adjusted)
+    assert max(adjusted) <= 1
+
+
+@pytest.mark.parametrize("still", [0, 1, 2])
+def test_each_run_has_its_own_color_whatever_fell(still: int) -> None:
+    """A run in which nothing fell, at each place: the falling lines keep the color of their place and of the legend."""
+    runs = [[k >= 10 + 5 * place for k in range(60)] for place in range(3)]
+    runs[still] = [True] * 60
+    svg = compare(*made_up(*runs), names="xyz").figures()["cost"].svg
+    ends = {}
+    for color, path in re.findall(r'class="line c(\d)" d="([^"]+)"', svg):
+        ends[int(color) - 1] = float(path.split()[-1])
+    assert set(ends) == {0, 1, 2}
+    heights = [ends[k] for k in range(3)]
+    order = sorted(range(3), key=lambda k: sum(runs[k]))
+    assert sorted(range(3), key=lambda k: -heights[k]) == order  # further down on the drawing: fewer stand
+    words = [f"{name}: after" for name in "xyz"]
+    for color, word in enumerate(words, 1):
+        dots = re.findall(r'class="dot c(\d)"[^>]*><title>' + re.escape(word), svg)
+        assert set(dots) == {str(color)}
+
+
+def test_several_runs_in_all_forms() -> None:
+    found = three()
+    text = found.html()
+    assert all(word in text for word in ("2 to 3", "adjusted", "<title>x, y, z</title>"))
+    assert [row["run"] for row in found.rows()] == ["x", "y", "z"]
+    assert found.markdown().count("minus") == 3
+    assert str(found).count("minus") == 3
+    assert "\\toprule" in found.latex()
+    assert found._repr_html_().startswith("<iframe srcdoc=")
+    assert json.loads(found.json())["ranks"] == [[1, 1], [2, 3], [2, 3]]
+    rows = list(csv.DictReader(io.StringIO(found.csv())))
+    assert {"verdict x", "verdict y", "verdict z"} <= set(rows[0])
+    assert len(rows) == len(found.differences) == 31
+
+
+def test_samples_that_separate_several_runs() -> None:
+    """Each run's pictures: samples that stand there, as the first run that fell was fooled."""
+    model, x, y, first = picture_run()
+    others = [ms.evaluate(model, (x, y), ms.Linf(eps), effort=first.effort) for eps in (0.03, 0.06)]
+    found = compare(first, *others, data=(x, y), models=[model] * 3, budget=BUDGET)
+    assert len(found.shown) == 3
+    verdicts = [list(r.table["verdict"]) for r in (first, *others)]
+    for k, examples in enumerate(found.shown):
+        assert all(verdicts[k][e.index] == "robust" for e in examples)
+        assert all(any(v[e.index] != "robust" for v in verdicts) for e in examples)
+    assert found.shown[1]
+    assert "Robust in B, not in all" in found.html()
+
+
+def test_misuse_of_a_comparison() -> None:
+    report = picture_run()[3]
+    with pytest.raises(ValueError, match="two runs at least, got 1"):
+        compare(report)
+    with pytest.raises(ValueError, match="got 1 names for 2 runs"):
+        compare(report, report, names=["a"])

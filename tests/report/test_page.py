@@ -20,6 +20,7 @@ from matplotlib.image import imread
 
 import maxslope as ms
 from maxslope.attacks import recipes
+from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import Report, wilson
 from maxslope.report import page
 from maxslope.report.html import render
@@ -102,9 +103,19 @@ def test_errors_that_the_evaluation_missed_are_told() -> None:
     missed = sum(v == "robust" and s <= EPS for v, s in zip(verdicts, smallest.norms.tolist(), strict=True))
     assert missed > 0
     assert found.facts.doubts[0].name == "missed errors"
-    assert f"{missed} have a verified error" in found.facts.doubts[0].sentence
-    assert "too high" in found.html()
+    assert found.facts.robust.count == list(report.table["verdict"]).count("robust") - missed  # counted, not noted
+    assert len(found.facts.doubts[0].samples) == missed
+    assert f"{missed} of" in found.facts.doubts[0].sentence
+    assert f"alone had said {100 * report.robust_accuracy:.1f} %" in found.html()
+    assert f"{100 * found.facts.robust.value:.1f} %" in found.html().split("</title>")[0]
     assert "from all samples" in found.facts.security_source
+    assert found.report.robust_accuracy == found.facts.robust.value < report.robust_accuracy
+    model_asked = page(report, model=model, data=(x, y), budget=BUDGET, smallest=smallest)
+    assert set(found.facts.doubts[0].samples) <= set(model_asked.facts.doubts[0].samples)
+    for row in model_asked.facts.doubts[0].samples:
+        point = model_asked.report.points[row]
+        assert int(model(point[None]).argmax(1)) != int(y[row])
+        assert float((point - x[row]).abs().max()) <= EPS + 1e-6
 
 
 def test_without_smallest_perturbations_the_curve_ends_at_the_budget_and_says_so() -> None:
@@ -148,14 +159,14 @@ def test_samples_are_chosen_by_cost_and_margin(full) -> None:
 
 
 def test_answers_are_the_model_s(full) -> None:
-    model, x, _, report = picture_run()
+    model, x, _, _ = picture_run()
     for group in full.groups:
         for one in group.examples:
-            p = model(report.points[one.index][None]).detach().softmax(1)[0]
+            p = model(full.report.points[one.index][None]).detach().softmax(1)[0]
             assert one.moved.name == "abcde"[int(p.argmax())]
             assert one.moved.probability == pytest.approx(float(p.max()), abs=1e-5)
             assert (one.moved.name != one.label) == (one.verdict == "broken")
-            assert one.reach == pytest.approx(float((report.points[one.index] - x[one.index]).abs().max()))
+            assert one.reach == pytest.approx(float((full.report.points[one.index] - x[one.index]).abs().max()))
 
 
 def test_curves_are_flows_of_the_margin(full) -> None:
@@ -174,19 +185,29 @@ def test_curves_are_flows_of_the_margin(full) -> None:
 
 
 def test_doubts_come_with_a_meaning() -> None:
-    report = replace(picture_run()[3], warnings=("vanishing gradients: seen on 2 of 8.", "3 samples met NaN."))
-    known, other = facts(report).doubts
-    assert known.name == "vanishing gradients"
-    assert known.meaning.startswith("The slope")
-    assert (other.name, other.sentence, other.meaning) == ("note", "3 samples met NaN.", "")
-    assert "seen on 2 of 8" in page(report).markdown()
+    found = (Finding(Kind.NON_FINITE, "3 samples met NaN."), Finding(Kind.VANISHING, "Seen on 2 of 8."))
+    report = replace(picture_run()[3], warnings=found)
+    first, second = facts(report).doubts
+    assert first is found[1]  # warnings before notes
+    assert second is found[0]
+    assert all(kind.meaning for kind in Kind if kind is not Kind.OTHER)
+    text = page(report).html()
+    for one in found:
+        assert one.meaning in text
+        assert one.seen in text
+    assert "Not to be trusted" in text.split('id="answer-title"')[1].split("Robust accuracy")[0]
+    assert page(report).markdown().index("Not to be trusted") < page(report).markdown().index("Robust accuracy")
+    assert "Seen on 2 of 8" in page(report).markdown()
+    assert json.loads(page(report).json())["facts"]["doubts"][0]["kind"] == "vanishing gradients"
 
 
 def test_a_report_in_which_nothing_fell_has_no_cost_curve() -> None:
     model, x, y, _ = picture_run()
     report = ms.evaluate(model, (x[1:5], y[1:5]), ms.Linf(0.0), effort=FAST)
-    found = page(report, model=model, data=(x[1:5], y[1:5]), budget=ms.Linf(0.0))
-    assert found.facts.cost == ()
+    smallest = ms.minimal(model, x[1:5], y[1:5], BUDGET.norm, effort=ms.Effort(passes=8))
+    found = page(report, model=model, data=(x[1:5], y[1:5]), budget=ms.Linf(0.0), smallest=smallest)
+    assert page(report, model=model, data=(x[1:5], y[1:5]), budget=ms.Linf(0.0)).tracks == ()
+    assert {s.share.count for s in found.facts.cost} == {4}
     assert found.tracks == ()
     assert "cost" not in found.figures()
     assert "security" in found.figures()  # what is beyond the budget is known from the smallest perturbations
@@ -284,10 +305,15 @@ def test_without_model_data_or_points_the_page_shows_what_there_is() -> None:
 def test_points_that_were_not_kept_are_found_again() -> None:
     model, x, y, report = picture_run()
     bare = replace(report, points=None)
-    again, kept = (page(r, model=model, data=(x, y), budget=BUDGET) for r in (bare, report))
-    for a, b in zip(again.groups, kept.groups, strict=True):
-        assert [e.pictures for e in a.examples] == [e.pictures for e in b.examples]
-        assert [e.moved for e in a.examples] == [e.moved for e in b.examples]
+    near = ms.minimal(model, x[:8], y[:8], BUDGET.norm, effort=ms.Effort(passes=8))
+    again, kept = (page(r, model=model, data=(x, y), budget=BUDGET, smallest=near) for r in (bare, report))
+    pictures = {e.index: e.pictures for g in kept.groups for e in g.examples}
+    found = {e.index: e.pictures for g in again.groups for e in g.examples}
+    assert len(found) >= 4
+    assert found == {i: pictures[i] for i in found}
+    assert again.left_out == len(pictures) - len(found)
+    assert (f"{again.left_out} more would stand here" in again.html()) == (again.left_out > 0)
+    assert kept.left_out == 0
     wrong = replace(bare, seed=5, table={**bare.table, "verdict": ["broken"] * 40})
     shown = page(wrong, model=model, data=(x, y), budget=BUDGET).groups[0].examples
     assert any(e.reach == 0 for e in shown)  # what does not come out again is not shown as if it had

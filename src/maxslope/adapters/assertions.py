@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,7 +13,8 @@ from torch import Tensor
 from maxslope import _checks
 from maxslope.adapters.bounds import evidence, lower_bound, upper_bound
 from maxslope.attacks import Effort
-from maxslope.evaluation import evaluate
+from maxslope.attacks.findings import Finding
+from maxslope.evaluation import Report, evaluate
 from maxslope.evaluation.data import length
 from maxslope.evaluation.report import ROBUST
 from maxslope.sets import Budget
@@ -31,6 +33,7 @@ class Evidence:
         at_least: the share that was asserted.
         confidence: of the statement that at least this share of the population stands the attack.
         bound: the one-sided lower bound of the share at that confidence; of a sequential test, ``at_least``.
+        warnings: what may be wrong with the verdicts; without ``strict`` some may say not to trust them.
     """
 
     robust: int
@@ -38,6 +41,7 @@ class Evidence:
     at_least: float
     confidence: float
     bound: float
+    warnings: tuple[Finding, ...] = ()
 
 
 def assert_robust(
@@ -50,12 +54,14 @@ def assert_robust(
     effort: Effort | None = None,
     seed: int = 0,
     sequential: bool = False,
+    strict: bool = True,
 ) -> Evidence:
     """Fail unless at least a share of the population of samples stands the attack, with stated confidence.
 
     The data are taken as independent draws from the population. If its true share of samples that stand this attack is
     below ``at_least``, this passes with probability at most 1 - confidence. The statement is about the choice of
-    samples, not about stronger attacks.
+    samples, not about stronger attacks: where the indicators say that the verdicts are not to be trusted (masked
+    gradients, random outputs), this fails whatever the count, unless ``strict`` is False.
 
     By default all samples are attacked once and the exact bound of Clopper and Pearson decides. With ``sequential``
     samples are attacked 64 at a time, in their order, until an e-value decides: the guarantee holds although one looks
@@ -70,12 +76,14 @@ def assert_robust(
         effort: by default ``Effort.quick()``.
         seed: of all random numbers.
         sequential: whether to stop as soon as the outcome is clear.
+        strict: whether verdicts that are not to be trusted fail; False makes them warnings.
 
     Returns:
         :class:`Evidence`.
 
     Raises:
-        AssertionError: if the bound is below ``at_least``; it says whether the model is weak or the samples few.
+        AssertionError: if the bound is below ``at_least`` (it says whether the model is weak or the samples few), or if
+            the verdicts are not to be trusted.
         TypeError: for sequential tests of anything but tensors.
         ValueError: for shares or confidences outside (0, 1).
 
@@ -91,25 +99,42 @@ def assert_robust(
         )
     effort = effort or Effort.quick()
     if sequential:
-        return _one_by_one(model, data, budget, at_least, confidence, effort, seed)
+        return _one_by_one(model, data, budget, at_least, confidence, effort, seed, strict=strict)
     report = evaluate(model, data, budget, effort=effort, seed=seed, keep_points=False)
     robust, n = list(report.table["verdict"]).count(ROBUST), report.samples
-    for sentence in report.warnings:
-        _checks.warn(f"assert_robust: {sentence}")
     bound = lower_bound(robust, n, confidence)
     if bound < at_least:
-        raise AssertionError(_why(robust, n, at_least, confidence, bound, str(budget)))
-    return Evidence(robust, n, at_least, confidence, bound)
+        raise AssertionError(_why(robust, n, at_least, confidence, bound, str(budget)) + _beside(report.warnings))
+    _trust(report, strict=strict)
+    return Evidence(robust, n, at_least, confidence, bound, report.warnings)
+
+
+def _trust(report: Report, *, strict: bool) -> None:
+    """Fail on verdicts that are not to be trusted; warn of everything else."""
+    if strict and not report.trusted:
+        raise AssertionError(
+            f"The verdicts are not to be trusted, although {100 * report.robust_accuracy:.1f} % of {report.samples} "
+            f"samples stand within {report.budget}.{_beside(report.warnings)} (strict=False passes all the same.)"
+        )
+    for found in report.warnings:
+        _checks.warn(f"assert_robust: {found}")
+
+
+def _beside(found: Sequence[Finding]) -> str:
+    """What may be wrong with the verdicts, one line each."""
+    return "".join(f"\n  {one}" for one in found)
 
 
 def _one_by_one(
-    model: Any, data: Any, budget: Budget, at_least: float, confidence: float, effort: Effort, seed: int
-) -> Evidence:
+    model: Any, data: Any, budget: Budget, at_least: float, confidence: float, effort: Effort, seed: int, *,
+    strict: bool,
+) -> Evidence:  # fmt: skip
     """Attack chunk by chunk until an e-value reaches 1 / (1 - confidence)."""
     if not (isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(t, Tensor) for t in data)):
         raise TypeError(f"A sequential test takes tensors (x, y), which it reads in parts, got {type(data).__name__}.")
     x, y = data
     n, enough, robust = length(data) or 0, 1 / (1 - confidence), 0
+    said: tuple[Finding, ...] = ()
     edges = [*range(0, n, _CHUNK), n]
     for part, (start, stop) in enumerate(pairwise(edges)):
         rows = torch.arange(start, stop)
@@ -117,11 +142,11 @@ def _one_by_one(
             model, (x[rows], y[rows]), budget.take(rows), effort=effort, seed=seed + part, keep_points=False,
             probe=part == 0,
         )  # fmt: skip
-        for sentence in report.warnings:
-            _checks.warn(f"assert_robust: {sentence}")
+        _trust(report, strict=strict)
+        said += report.warnings
         robust += list(report.table["verdict"]).count(ROBUST)
         if evidence(robust, stop, at_least) >= enough:
-            return Evidence(robust, stop, at_least, confidence, at_least)
+            return Evidence(robust, stop, at_least, confidence, at_least, said)
         if evidence(stop - robust, stop, 1 - at_least) >= enough:
             raise AssertionError(
                 f"The model is not robust enough within {budget}: {robust} of {stop} samples stand, which shows with "

@@ -16,6 +16,7 @@ from maxslope import _checks
 from maxslope._rows import choose
 from maxslope.adapters.conversions import need
 from maxslope.attacks import Recipe
+from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.question import Question, ask
 from maxslope.attacks.starts import Origin, Start
 from maxslope.attacks.verify import verify
@@ -202,7 +203,7 @@ def second_opinion(
         )
     _checks.budget(budget, Budget)
     table = {name: list(column) for name, column in report.table.items()}
-    points, said = report.points.clone(), []
+    points, said = report.points.clone(), list[Finding]()
     executed = list(report.executed)
     for peer in peers:
         if not isinstance(peer, Peer):
@@ -220,7 +221,8 @@ def second_opinion(
         _merge(table, points, rows, seen, peer.name)
         executed = [a + b for a, b in zip(executed, question.network.executed, strict=True)]
         outside = f", {seen.outside} of its points had left the budget" if seen.outside else ""
-        said.append(f"{peer.name} broke {int(seen.broken.sum())} of {len(rows)} samples that stood{outside}.")
+        broke = f"{peer.name} broke {int(seen.broken.sum())} of {len(rows)} samples that stood{outside}."
+        said.append(Finding(Kind.PEER, broke))
     columns: dict[str, Column] = {name: cast(Column, column) for name, column in table.items()}
     warnings = (*report.warnings, *said)
     return replace(report, table=columns, points=points, executed=(executed[0], executed[1]), warnings=warnings)

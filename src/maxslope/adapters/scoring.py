@@ -27,19 +27,22 @@ class RobustScorer:
         effort: of the attack; None for ``Effort.quick()`` with gradients, random search without.
         seed: of all random numbers.
         network: from the estimator to a model with gradients; None to find out.
+        strict: whether a score that is not to be trusted is an error, which scikit-learn makes NaN; else a warning.
     """
 
     budget: Budget
     effort: Effort | None
     seed: int
     network: Callable[[Any], Any] | None
+    strict: bool = False
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Return the robust accuracy on ``X``, ``[n, *shape]``, and ``y``, ``[n]``.
 
         Raises:
             TypeError: if the estimator has neither a network nor scores of its classes.
-            ValueError: if there are no labels, or labels that the estimator has not seen.
+            ValueError: if there are no labels, or labels that the estimator has not seen; of a strict scorer, if the
+                verdicts are not to be trusted.
         """
         if y is None:
             raise ValueError("A robust score compares with labels, got y=None.")
@@ -53,9 +56,12 @@ class RobustScorer:
         else:
             model, x = _Values(estimator), torch.as_tensor(np.asarray(X), dtype=torch.float64)
             effort = self.effort or Effort((recipes.square(_QUERIES),), f"random search, {_QUERIES} queries")
-        report = evaluate(
-            model, (x, labels), self.budget, effort=effort, seed=self.seed, keep_points=False, probe=False
-        )
+        report = evaluate(model, (x, labels), self.budget, effort=effort, seed=self.seed, keep_points=False)
+        said = f"robust_scorer: {100 * report.robust_accuracy:.1f} %, but " + " ".join(map(str, report.warnings))
+        if self.strict and not report.trusted:
+            raise ValueError(said)
+        if report.warnings:
+            _checks.warn(said)
         return report.robust_accuracy
 
     def _network(self, estimator: Any) -> Any:
@@ -101,7 +107,12 @@ def _numbers(y: Any, classes: Any) -> Tensor:
 
 
 def robust_scorer(
-    budget: Budget, *, effort: Effort | None = None, seed: int = 0, network: Callable[[Any], Any] | None = None
+    budget: Budget,
+    *,
+    effort: Effort | None = None,
+    seed: int = 0,
+    network: Callable[[Any], Any] | None = None,
+    strict: bool = False,
 ) -> RobustScorer:
     """Return a scorer for ``cross_val_score``, ``GridSearchCV`` and their like.
 
@@ -113,6 +124,7 @@ def robust_scorer(
         effort: by default ``Effort.quick()``, or 300 queries without gradients.
         seed: of all random numbers.
         network: from the estimator to its model with gradients.
+        strict: whether a score that is not to be trusted is an error (NaN in ``cross_val_score``), not a warning.
 
     Returns:
         :class:`RobustScorer`.
@@ -128,4 +140,4 @@ def robust_scorer(
     0.5
     """
     _checks.budget(budget, Budget)
-    return RobustScorer(budget, effort, seed, network)
+    return RobustScorer(budget, effort, seed, network, strict)

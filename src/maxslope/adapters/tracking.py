@@ -11,6 +11,8 @@ import torch
 from maxslope.adapters.conversions import need
 from maxslope.evaluation import Report
 
+_LONGEST_TAG = 5000  # characters, of MLflow
+
 
 def metrics(report: Report, prefix: str = "robustness") -> dict[str, float]:
     """Return the numbers of a report by name.
@@ -30,6 +32,7 @@ def metrics(report: Report, prefix: str = "robustness") -> dict[str, float]:
         "forward_per_sample": report.forward_per_sample,
         "samples": float(report.samples),
         "warnings": float(len(report.warnings)),
+        "trusted": float(report.trusted),
     }
     return {f"{prefix}/{name}": value for name, value in found.items()}
 
@@ -65,7 +68,10 @@ def to_mlflow(report: Report, *, step: int = 0, prefix: str = "robustness", page
     """
     mlflow = need("mlflow", "")
     mlflow.log_metrics(metrics(report, prefix), step=step)
-    mlflow.set_tags({f"{prefix}.budget": report.budget, f"{prefix}.effort": report.effort.name})
+    said = "\n".join(map(str, report.warnings))[:_LONGEST_TAG]
+    mlflow.set_tags(
+        {f"{prefix}.budget": report.budget, f"{prefix}.effort": report.effort.name, f"{prefix}.warnings": said}
+    )
     if page is not None:
         mlflow.log_artifact(str(page))
 
@@ -88,5 +94,6 @@ def to_wandb(report: Report, *, run: Any = None, step: int | None = None, prefix
     if active is None:
         raise ValueError("There is no active run of wandb; call wandb.init() first, or pass run=.")
     rows = [list(row) for row in zip(*report.table.values(), strict=True)]
-    content = {**metrics(report, prefix), f"{prefix}/samples_table": wandb.Table(columns=list(report.table), data=rows)}
+    table, said = wandb.Table(columns=list(report.table), data=rows), "\n".join(map(str, report.warnings))
+    content = {**metrics(report, prefix), f"{prefix}/samples_table": table, f"{prefix}/said": said}
     active.log(content, step=step)

@@ -18,6 +18,7 @@ from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.search import Search, certificate
 from maxslope.attacks.stages import Stage
 from maxslope.attacks.state import Counts
+from maxslope.attacks.verify import settled
 from maxslope.energies.network import Context
 from maxslope.goals import Goal
 from maxslope.realize import Realization
@@ -94,6 +95,7 @@ class AttackResult:
         return [Status(int(s)).sentence for s in self.status]
 
 
+@torch.inference_mode(False)
 def attack(
     model: Any,
     x: Tensor,
@@ -140,8 +142,9 @@ def attack(
             do not depend on the company a sample keeps; by default chosen by the size of a sample.
         certify: spend one more forward and backward pass on each sample that is not broken, for gap and slope.
         probe: ask the indicators whether these verdicts deserve trust, on a small part of the samples (their passes are
-            in ``findings``), and let pursuit from outside and random search follow, as ``effort.rescued`` says, where
-            they do not: after the first runs where a look from outside says so, otherwise after all.
+            in ``findings``), and let pursuit from outside and random search follow, as the effort's stages say, where
+            they do not: after the first runs where a look from outside says so, otherwise after all. A sample that has
+            not enough passes left under a limit is not probed.
 
     Returns:
         An :class:`AttackResult`. A run of n steps costs n backward and n + 1 forward passes, its verification included.
@@ -190,7 +193,7 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
     gap = slope = torch.full_like(known.best, torch.nan)
     if certify and not chosen.gradient_free:
         gap, slope = certificate(question, known, limit)
-    points = question.realized(known.points, question.x, question.domain)
+    points = settled(question, known.points, question.x, question.domain)
     return AttackResult(
         points=points,
         broken=known.broken,

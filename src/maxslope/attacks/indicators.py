@@ -4,43 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 
 import torch
 from torch import Tensor
 
 from maxslope.attacks._probe import Beyond, Found, Probe, probed
+from maxslope.attacks.findings import Finding, Kind, Severity
 from maxslope.attacks.question import Question
 
 _MASKED = "Gradient masking: this robust accuracy is not to be trusted. "
-
-
-class Severity(IntEnum):
-    """How much an indicator weighs.
-
-    >>> Severity.WARNING > Severity.NOTE
-    True
-    """
-
-    NOTE = 1  # know this when you read the numbers
-    WARNING = 2  # do not trust the numbers
-
-
-@dataclass(frozen=True)
-class Indicator:
-    """One reason to doubt a robust accuracy.
-
-    Attributes:
-        name: two or three words.
-        sentence: what was seen, on how many samples, and what to do.
-        samples: the ids of the samples it was seen on, of those that were probed.
-        severity: a note or a warning.
-    """
-
-    name: str
-    sentence: str
-    samples: tuple[int, ...]
-    severity: Severity
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +20,7 @@ class Findings:
     """What the probes saw, what they cost, and the better points they met on the way.
 
     Attributes:
-        indicators: the indicators that fired, warnings first.
+        indicators: what fired, warnings first.
         probed: rows of the question that were probed, ``[m]`` int64.
         points: the best point the probes met of each, ``[m, *shape]``, inside ball and box.
         margins: the margin there, ``[m]``; below 0 breaks the sample, subject to verification.
@@ -56,7 +28,7 @@ class Findings:
         backward: backward passes, ``[n]`` int64.
     """
 
-    indicators: tuple[Indicator, ...]
+    indicators: tuple[Finding, ...]
     probed: Tensor
     points: Tensor
     margins: Tensor
@@ -66,14 +38,12 @@ class Findings:
     @property
     def masked(self) -> bool:
         """Whether some warning says that gradients inside the budget do not find what is there."""
-        return any(i.severity == Severity.WARNING and i.name in _MASKS for i in self.indicators)
+        return any(i.severity == Severity.WARNING and i.kind in _MASKS for i in self.indicators)
 
 
-_MASKS = (
-    "vanishing gradients", "saturated loss", "random steps win", "transfer wins", "gradient disagrees", "outside wins",
-)  # fmt: skip
+_MASKS = (Kind.VANISHING, Kind.SATURATED, Kind.RANDOM_STEPS, Kind.TRANSFER, Kind.DISAGREES, Kind.OUTSIDE)
 
-Look = Callable[[Probe], Indicator | None]
+Look = Callable[[Probe], Finding | None]
 
 
 def indicators(
@@ -126,7 +96,7 @@ def enough(hit: Tensor, share: float) -> bool:
     return int(hit.sum()) >= max(min(2, hit.numel()), share * hit.numel())
 
 
-def _randomness(probe: Probe) -> Indicator | None:
+def _randomness(probe: Probe) -> Finding | None:
     """Two identical calls of the model differ, or verified points failed."""
     hit = probe.unsteady()
     doubted = (probe.tally.unconfirmed > 0).nonzero().squeeze(1)
@@ -134,66 +104,57 @@ def _randomness(probe: Probe) -> Indicator | None:
     rows[probe.some[hit]] = rows[doubted] = True
     if not bool(rows.any()):
         return None
-    return Indicator(
-        "random output",
+    return Finding(
+        Kind.RANDOM,
         f"The model is not deterministic: {int(hit.sum())} of {hit.numel()} samples got other logits from the same "
         f"call, and {doubted.numel()} samples lost an error when it was verified. This robust accuracy is not to be "
-        "trusted: attack the average over the randomness (energies.Average) and report a rate over repeated forward "
-        "passes.",
+        "trusted.",
         probe.ids(rows.nonzero().squeeze(1)),
-        Severity.WARNING,
     )
 
 
-def _unseen_class(probe: Probe) -> Indicator | None:
+def _unseen_class(probe: Probe) -> Finding | None:
     """A class that no clean sample has or gets takes many of the points that count as errors."""
     taken = probe.unseen_classes()
     if taken is None or not enough(taken[1], 0.25) or int(taken[1].sum()) < 3:
         return None
     rows, hit, classes = taken
-    return Indicator(
-        "unseen class",
+    return Finding(
+        Kind.UNSEEN_CLASS,
         f"{int(hit.sum())} of {hit.numel()} adversarial points are put into class {', '.join(map(str, classes))}, "
-        "which no clean sample has or gets: is it a detector or a class of rejects? If rejected points are not "
-        "errors, the robust accuracy is understated; attack the logits of the other classes with the detector as a "
-        "constraint.",
+        "which no clean sample has or gets: is it a detector or a class of rejects?",
         probe.ids(rows[hit]),
-        Severity.WARNING,
     )
 
 
-def _vanishing(probe: Probe) -> Indicator | None:
+def _vanishing(probe: Probe) -> Finding | None:
     """The linearized margin falls by less than a thousandth of itself over the whole budget, here and there."""
     hit = (probe.promise <= 1e-3 * probe.clean.abs()) & (probe.gap <= 1e-3 * probe.clean.abs())
     if not enough(hit, 0.1):
         return None
-    return Indicator(
-        "vanishing gradients",
+    return Finding(
+        Kind.VANISHING,
         f"{_MASKED}The gradient of the margin is zero or next to zero at the clean and at the best point of "
-        f"{probe.of(hit)}: gradient steps go nowhere there. Use random search (recipes.square), attack a smoothed "
-        "copy, or give the step that has no derivative a backward approximation.",
+        f"{probe.of(hit)}: gradient steps go nowhere there.",
         probe.ids(probe.rows[hit]),
-        Severity.WARNING,
     )
 
 
-def _saturated(probe: Probe) -> Indicator | None:
+def _saturated(probe: Probe) -> Finding | None:
     """Cross-entropy has a gradient of zero in the dtype of the inputs where the margin has not."""
     hit = probe.flat_loss & (probe.promise > 1e-3 * probe.clean.abs())
     if not enough(hit, 0.1):
         return None
-    return Indicator(
-        "saturated loss",
+    return Finding(
+        Kind.SATURATED,
         "The cross-entropy saturates: its gradient is exactly zero, while that of the margin is not, at the clean "
         f"point of {probe.of(hit)} (logits too large for {probe.question.x.dtype}?). Runs with cross-entropy or "
-        "probabilities do not move: this robust accuracy is not to be trusted unless runs with Margin() are part of "
-        "it.",
+        "probabilities do not move: this robust accuracy is not to be trusted unless others were made.",
         probe.ids(probe.rows[hit]),
-        Severity.WARNING,
     )
 
 
-def _disagreement(probe: Probe) -> Indicator | None:
+def _disagreement(probe: Probe) -> Finding | None:
     """Finite differences of the margin are not what its gradient says."""
     wrong, still = probe.differences()
     if not enough(wrong, 0.5):
@@ -205,69 +166,65 @@ def _disagreement(probe: Probe) -> Indicator | None:
         if flat
         else "a backward approximation, a broken gradient, or a function that varies on a very small scale"
     )
-    return Indicator(
-        "gradient disagrees",
+    return Finding(
+        Kind.DISAGREES,
         "The gradient is not that of the function: along steepest or random short steps the margin of "
         f"{probe.of(wrong)} does not change as its gradient says ({cause}). Gradients may mislead: this robust "
-        "accuracy is not to be trusted without random search (recipes.square) beside the gradient runs.",
+        "accuracy is not to be trusted.",
         probe.ids(probe.rows[wrong]),
-        Severity.WARNING,
     )
 
 
-def _open_gap(probe: Probe) -> Indicator | None:
+def _open_gap(probe: Probe) -> Finding | None:
     """At the best point the linearized margin still falls by far more than it has to, after many steps."""
     hit = (probe.gap > 10 * torch.maximum(probe.least, probe.clean - probe.least)) & (probe.least > 0) & probe.long
     if not enough(hit, 0.25):
         return None
-    return Indicator(
-        "open gap",
+    return Finding(
+        Kind.OPEN_GAP,
         f"{_MASKED}At the best point of {probe.of(hit)} the gradient promises more than ten times what would break "
-        "the sample and what all steps have gained, and yet they ended there: the gradient shatters. Attack a "
-        "smoothed copy (energies.Average over noise) or use random search (recipes.square).",
+        "the sample and what all steps have gained, and yet they ended there: the gradient shatters.",
         probe.ids(probe.rows[hit]),
-        Severity.WARNING,
     )
 
 
-def _random_steps(probe: Probe) -> Indicator | None:
+def _random_steps(probe: Probe) -> Finding | None:
     """A short random search ends lower than all gradient steps together."""
     hit, broken = probe.random_search()
-    return _beaten(probe, hit, broken, "random steps win", f"A random search of {probe.queries} values")
+    return _beaten(probe, hit, broken, Kind.RANDOM_STEPS, f"A random search of {probe.queries} values")
 
 
-def _transfer(probe: Probe) -> Indicator | None:
+def _transfer(probe: Probe) -> Finding | None:
     """Perturbations of other samples, or points found on a smoothed copy, beat a sample's own points."""
     hit, broken = probe.transfer()
-    return _beaten(probe, hit, broken, "transfer wins", "A point carried over from another sample or a smoothed copy")
+    return _beaten(probe, hit, broken, Kind.TRANSFER, "A point carried over from another sample or a smoothed copy")
 
 
-def _outside(probe: Probe) -> Indicator | None:
+def _outside(probe: Probe) -> Finding | None:
     """Errors that the attack gave up looking for are found from outside: of few given up, one is too many."""
     broken = probe.outside()
     most = broken.numel() // 16
     if int(broken.sum()) <= most:
         return None
-    return Indicator(
-        "outside wins",
+    return Finding(
+        Kind.OUTSIDE,
         f"The attack was too weak, or gradients are masked. {probe.beyond.passes} gradients along the boundary, from "
-        f"outside the budget, break {probe.of(broken)}, which stood. Use minimal, or Effort.pursued(), which "
-        "goes that way.",
+        f"outside the budget, break {probe.of(broken)}, which stood.",
         probe.ids(probe.rows[broken]),
-        Severity.WARNING if int((broken & probe.long).sum()) > most else Severity.NOTE,
+        None if int((broken & probe.long).sum()) > most else Severity.NOTE,
     )
 
 
-def _beaten(probe: Probe, hit: Tensor, broken: Tensor, name: str, what: str) -> Indicator | None:
+def _beaten(probe: Probe, hit: Tensor, broken: Tensor, kind: Kind, what: str) -> Finding | None:
     if not (enough(hit, 0.25) or enough(broken, 0.1)):
         return None
     rows = hit | broken
     strong = enough(hit, 0.25) and enough(hit & probe.long, 0.1)
     start = _MASKED if strong else "The attack was too weak, or gradients are masked. "
-    return Indicator(
-        name,
+    return Finding(
+        kind,
         f"{start}{what} clearly beats everything the attack found on {probe.of(rows)} and breaks {int(broken.sum())} "
-        "of them. Use random search (recipes.square), a smoothed copy, more effort, or other losses.",
+        "of them.",
         probe.ids(probe.rows[rows]),
-        Severity.WARNING if strong else Severity.NOTE,
+        None if strong else Severity.NOTE,
     )

@@ -117,6 +117,7 @@ class MinimalResult:
         return (self.norms.double() > radii.reshape(-1, 1)).double().mean(1)
 
 
+@torch.inference_mode(False)
 def minimal(
     model: Any,
     x: Tensor,

@@ -11,7 +11,7 @@ from torch import Tensor
 from maxslope import _checks
 from maxslope._rows import per_row, select
 from maxslope.criteria import Criterion
-from maxslope.energies import Energy, Loss, Network, PerRow
+from maxslope.energies import Energy, Loss, Network, PerRow, Randomized
 from maxslope.energies.network import Context
 from maxslope.goals import Goal, Misclassified, Targeted, as_goal
 from maxslope.realize import Realization, Realized, as_realization
@@ -75,9 +75,24 @@ class Question:
         return points if self.realize is None else self.realize(points, x, domain)
 
     def outputs(self, samples: Tensor, x: Tensor) -> Tensor:
-        """Return the model's outputs at points of the given samples, ``[k, ...]``, as the goal knows them."""
+        """Return the model's outputs at points of the given samples, ``[k, ...]``, as the goal knows them.
+
+        Of a random model these are means over its draws.
+        """
         context = tuple(select(t, samples) for t in self.context)
-        return self.goal.outputs(self.network.all_outputs(x, context))
+        out = self.network.all_outputs(x, context)
+        answers = self.network.answers
+        return self.goal.outputs(out if answers == 1 else out.reshape(-1, answers, *out.shape[1:]).mean(1))
+
+    @property
+    def votes(self) -> int:
+        """Answers of the model that a verdict rests on: 1, unless it is random."""
+        return replace(self.network, voting=True).answers
+
+    @property
+    def draws(self) -> int:
+        """Answers of the model at each point of the search: 1, unless it is random."""
+        return self.network.answers
 
     def take(self, index: Tensor) -> Question:
         """Return the question about the samples ``index``."""
@@ -115,7 +130,7 @@ def ask(
     labels = goal.labels(y, x)
     context = _checks.context(context, x)
     _checks.in_box(x, budget.box)
-    _checks.model(model, x)
+    _checks.model(model.model if isinstance(model, Randomized) else model, x)
     _checks.eps_rows(budget.eps, x.shape[0])
     _checks.ids(ids, x)
     _checks.mask(mask)

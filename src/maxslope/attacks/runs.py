@@ -56,8 +56,8 @@ class Table:
 
     @property
     def may_cycle(self) -> bool:
-        """Whether some run makes steps of constant length for long enough to come back."""
-        return any(run.last is None and run.steps > _SHORT for run in self.recipes)
+        """Whether steps are constant, for long: a point met twice is then a cycle, but not where points are drawn."""
+        return any(run.last is None and run.steps > _SHORT and not run.blind for run in self.recipes)
 
 
 class Runner(Driver):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -9,6 +11,8 @@ from torch import Tensor
 
 from maxslope._rows import column, select
 from maxslope.attacks.question import Question
+from maxslope.energies import Randomized
+from maxslope.sets import Set
 
 
 class Verdicts(NamedTuple):
@@ -18,9 +22,10 @@ class Verdicts(NamedTuple):
         points: ``[rows, *shape]``, the points that were asked: realized, and inside ball and box up to one rounding.
         margin: ``[rows]``, of the goal: negative where the adversary has won. NaN where not finite.
         broken: ``[rows]`` bool: the adversary has won at a finite answer, inside the allowed set.
-        non_finite: ``[rows]`` bool: the answer, or the point, has NaN or +infinity in it.
+        non_finite: ``[rows]`` bool: the answer has NaN or +infinity in it.
         inside: ``[rows]`` bool: the point is allowed.
         distance: ``[rows]``, the norm of the way from the clean point.
+        rate: ``[rows]``, the share of answers at which the adversary has won: 0 or 1, unless the model is random.
     """
 
     points: Tensor
@@ -29,10 +34,11 @@ class Verdicts(NamedTuple):
     non_finite: Tensor
     inside: Tensor
     distance: Tensor
+    rate: Tensor
 
 
 def verify(question: Question, rows: Tensor, points: Tensor) -> Verdicts:
-    """Ask the model at points of samples, one forward pass each, and decide.
+    """Ask the model at points of samples, one forward pass each (``question.votes``, if it is random), and decide.
 
     This is the only place where ``broken`` is decided: a fresh call of the model at the realized point, in a tile of
     canonical shape; the margin of the goal is negative, the answer is finite, and the point lies in ball and box.
@@ -46,45 +52,73 @@ def verify(question: Question, rows: Tensor, points: Tensor) -> Verdicts:
         :class:`Verdicts`, in the order of ``rows``.
     """
     x, domain = select(question.x, rows), question.domain.take(rows)
-    z = question.realized(points, x, domain)
-    outputs, y = question.outputs(rows, z), question.y[rows]
-    margin = question.goal.compete(outputs, y)[0]
-    non_finite = ~(outputs < torch.inf).flatten(1).all(1) | margin.isnan()
+    z = settled(question, points, x, domain)
+    goal, y = question.goal, question.y[rows]
+    margins, non_finite, _ = _answers(question, rows, z, lambda out: goal.compete(out, y)[0])
+    random = question.network.model
+    needed = random.needed if isinstance(random, Randomized) else 1
+    margin = margins.sort(1).values[:, needed - 1].masked_fill(non_finite, torch.nan)
     inside = domain.contains(z)
     return Verdicts(
         points=z,
-        margin=margin.masked_fill(non_finite, torch.nan).to(x.dtype),
-        broken=(margin < 0) & inside & ~non_finite,
+        margin=margin.to(x.dtype),
+        broken=(margin < 0) & inside,
         non_finite=non_finite,
         inside=inside,
         distance=question.budget.norm.distance(x, z),
+        rate=(margins < 0).to(x.dtype).mean(1),
     )
+
+
+def settled(question: Question, points: Tensor, x: Tensor, domain: Set) -> Tensor:
+    """Return the points that count: realized, or moved inside where rounding has left them out of ball or box."""
+    return domain.inside(points) if question.realize is None else question.realized(points, x, domain)
 
 
 class Cleans(NamedTuple):
     """What the model says at the clean points, one entry a row.
 
     Attributes:
-        outputs: as the goal knows them.
+        outputs: as the goal knows them, the mean of several.
         margin: ``[rows]``: of the goal, NaN where not finite.
         right: ``[rows]`` bool: the sample is right to begin with.
         non_finite: ``[rows]`` bool.
+        rate: ``[rows]``, the share of answers that are wrong.
     """
 
     outputs: Tensor
     margin: Tensor
     right: Tensor
     non_finite: Tensor
+    rate: Tensor
 
 
 def clean(question: Question) -> Cleans:
-    """Ask the model at the clean points: one forward pass each."""
-    everyone = torch.arange(question.rows, device=question.x.device)
-    outputs = question.outputs(everyone, question.x)
-    margin = question.goal.compete(outputs, question.y)[0]
-    non_finite = ~(outputs < torch.inf).flatten(1).all(1) | margin.isnan()
-    right = (question.goal.clean(outputs, question.y) >= 0) & ~non_finite
-    return Cleans(outputs, margin.masked_fill(non_finite, torch.nan).to(question.x.dtype), right, non_finite)
+    """Ask the model at the clean points: one forward pass each, or ``question.votes``."""
+    everyone, goal, y = torch.arange(question.rows, device=question.x.device), question.goal, question.y
+
+    def both(out: Tensor) -> Tensor:
+        return torch.stack([goal.compete(out, y)[0], goal.clean(out, y)], 1)
+
+    margins, non_finite, outputs = _answers(question, everyone, question.x, both)
+    middle = margins.sort(1).values[:, margins.shape[1] // 2]
+    middle = middle.masked_fill(non_finite[:, None], torch.nan)
+    kind = question.x.dtype
+    rate = (margins[:, :, 1] < 0).to(kind).mean(1)
+    return Cleans(outputs, middle[:, 0].to(kind), middle[:, 1] >= 0, non_finite, rate)
+
+
+def _answers(
+    question: Question, rows: Tensor, z: Tensor, margin: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The margins ``[k, answers, ...]`` at points, whether they are not finite ``[k]``, and the mean outputs."""
+    network = replace(question.network, voting=True)
+    out = network.all_outputs(z, tuple(select(t, rows) for t in question.context))
+    parts = [question.goal.outputs(one) for one in out.reshape(-1, network.answers, *out.shape[1:]).unbind(1)]
+    margins = torch.stack([margin(one) for one in parts], 1)
+    bad = torch.stack([~(one < torch.inf).flatten(1).all(1) for one in parts], 1).any(1)
+    bad = bad | margins.isnan().flatten(1).any(1)
+    return margins, bad, parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
 
 
 def held(broken: Tensor, found: Tensor, x: Tensor) -> Tensor:

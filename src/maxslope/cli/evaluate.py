@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maxslope._escape import visible
 from maxslope.cli import options
-from maxslope.cli.settings import DEFAULT, Settings, read
+from maxslope.cli.settings import DEFAULT, Settings, taken
+from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
 
 if TYPE_CHECKING:
     from maxslope.cli.sources import Sources
     from maxslope.evaluation import Report
+    from maxslope.evaluation.about import About
     from maxslope.evaluation.session import Session
 
 _PICTURE = Path("maxslope-evaluate.png")
@@ -28,12 +32,17 @@ The network and images that ship with maxslope:  [cyan]maxslope evaluate[/]
 Your model, your images, a folder to keep the run in:  [cyan]maxslope evaluate --model nets.py:make
 --weights net.safetensors --data test.npz --eps 8/255 --out run[/]
 
-Go on after Ctrl-C, a crash or a full disk:  [cyan]maxslope evaluate --resume run[/]
+Go on after Ctrl-C, a crash or a full disk:  [cyan]maxslope evaluate --resume run[/] (and [cyan]--trust[/], where
+the model or the data are code of yours)
 
 The same again from its configuration, with more effort:  [cyan]maxslope evaluate --config run/run.toml --effort
 exhaustive --out run2[/]
 
-Exit codes: 0 done, 1 the run failed (disk, worker, model), 2 misuse, 130 interrupted.
+A gate for CI, which asks for at least 60 percent:  [cyan]maxslope evaluate --model nets.py:make --data test.npz
+--eps 8/255 --fail-under 60[/]
+
+Exit codes: 0 done, 1 the run failed (disk, worker, model), 2 misuse, 130 interrupted. With --fail-under: 0 shown to be
+at least so robust, 3 shown to be less, 4 too few samples to tell, 5 verdicts not to be trusted (unless --no-strict).
 """
 
 
@@ -44,11 +53,13 @@ def evaluate(
     weights: options.Weights = None,
     device: options.Device = None,
     trust: options.Trust = False,
+    memory: options.Memory = None,
     data: options.Data = DEFAULT,
     box: options.Box = None,
     no_box: options.NoBox = False,
     size: options.Size = None,
     samples: options.Samples = None,
+    classes: options.Classes = None,
     norm: options.Norm = "linf",
     eps: options.Eps = None,
     effort: options.Effort = "standard",
@@ -77,6 +88,8 @@ def evaluate(
         Path | None,
         typer.Option(help="Where to write the picture; its ending names the format.", rich_help_panel="Output"),
     ] = None,
+    fail_under: FailUnder = None,
+    strict: Strict = True,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -87,32 +100,37 @@ def evaluate(
     By default 1,000 held-out MNIST images are evaluated, and a picture of perturbations is drawn.
     """
     settings = _settings(config, resume, options.given(context))
+    share = checked(fail_under)
     if resume is not None and out is not None:
         raise ValueError("--resume goes on in its own folder; leave --out away.")
     if points and out is None:
         raise ValueError("--points are kept in a folder: give --out.")
     if picture is None and settings.data == DEFAULT and not (out or resume or json_ or quiet):
         picture = _PICTURE
-    _run(settings, (resume, out, picture), (workers, gpus, ray), json_, quiet)
+    report = _run(settings, (resume, out, picture), (workers, gpus, ray), json_, quiet)
+    if share is not None:
+        code, sentence = verdict(report, share, strict=strict)
+        typer.echo(f"maxslope: {'passed' if code == 0 else 'failed'}, {sentence}", err=True)
+        raise typer.Exit(code)
 
 
 def _settings(config: Path | None, resume: Path | None, given: dict[str, Any]) -> Settings:
     """What is to be computed, from the configuration and the command line."""
     if resume is None:
-        return replace(Settings() if config is None else read(config), **given)
-    other = sorted(given.keys() - {"trust", "device"})
+        return replace(Settings(), **given) if config is None else taken(config, given)
+    other = sorted(given.keys() - {"trust", "memory", "device", "model", "weights", "data"})
     if other or config is not None:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in other) or "--config"
         raise ValueError(f"--resume goes on with the run as it was begun; leave {names} away, or start another run.")
     if not (resume / "run.json").exists():
         raise ValueError(f"{resume} holds no run of maxslope; start one with --out {resume}.")
-    return replace(read(resume / "run.toml"), **given)
+    return taken(resume / "run.toml", given)
 
 
 def _run(
     settings: Settings, places: tuple[Path | None, ...], cluster: tuple[int | None, float, str | None], json_: bool,
     quiet: bool,
-) -> None:  # fmt: skip
+) -> Report:  # fmt: skip
     from maxslope.cli.sources import open_sources, say_warnings_plainly
 
     say_warnings_plainly()
@@ -123,11 +141,12 @@ def _run(
     sources = open_sources(s, quiet=quiet or json_)
     session = _session(s, sources, budget(sources.box), level, resume, out, crew, picture is not None)
     shown = _inputs(sources.data, session, picture) if picture is not None else None
-    _go(session, sources.total, resume or out, json_, quiet)
+    _go(session, sources.total, resume or out, again(resume or out, s), json_, quiet)
     report = session.report()
     _say(report, resume or out, json_, quiet)
     if picture is not None:
         _draw(report, sources.model, shown, picture, json_ or quiet)
+    return report
 
 
 def _budget(s: Settings) -> Any:
@@ -168,12 +187,41 @@ def _session(
     hardware = Hardware.measured() if s.fast else Hardware()
     plan = Plan(
         sources.model, sources.data, budget, level, s.seed, s.batch_size, True, s.points or draws, s.part, hardware,
-        words=s.table(),
+        words=s.table(), about=_about(s, sources),
     )  # fmt: skip
     return Session(plan, out, crew)
 
 
-def _go(session: Session, total: int | None, folder: Path | None, json_: bool, quiet: bool) -> None:
+def again(folder: Path | None, s: Settings) -> str:
+    """Return the command that goes on with a run."""
+    return f"maxslope evaluate --resume {shlex.quote(str(folder))}{' --trust' if s.code or s.trust else ''}"
+
+
+def _about(s: Settings, sources: Sources) -> About:
+    """What was asked, in the words of the command; a file by its name, not by its place on this machine."""
+    from datetime import UTC, datetime
+
+    from maxslope.cli import names
+    from maxslope.evaluation.about import About
+
+    model = "the network that ships with maxslope" if s.model == DEFAULT else s.model
+    data = "the 1,000 MNIST images that ship with maxslope" if s.data == DEFAULT else s.data
+    weights = f", weights {Path(s.weights).name}" if s.weights else ""
+    return About(
+        model=_short(model) + weights, data=_short(data), date=datetime.now(UTC).isoformat(timespec="seconds"),
+        budget=names.asked(s.norm, s.eps), samples=sources.samples, first=sources.first, classes=sources.classes,
+    )  # fmt: skip
+
+
+def _short(word: str) -> str:
+    """A path by its last two parts."""
+    parts = word.split("/")
+    return word if "://" in word or len(parts) < 3 else "/".join(parts[-2:])
+
+
+def _go(
+    session: Session, total: int | None, folder: Path | None, command: str, json_: bool, quiet: bool
+) -> None:  # fmt: skip
     """Run to the end; an interruption says what is kept and how to go on."""
     from maxslope.cli.progress import progress
     from maxslope.evaluation import wilson
@@ -191,7 +239,7 @@ def _go(session: Session, total: int | None, folder: Path | None, json_: bool, q
         elif session.header is None:
             kept = f"The run in {folder} was not begun yet."
         else:
-            kept = f"They are kept; go on with: maxslope evaluate --resume {folder}"
+            kept = f"They are kept; go on with: {command}"
         typer.echo(f"maxslope: interrupted after {session.done} samples. {kept}", err=True)
         raise typer.Exit(130) from None
 
@@ -204,14 +252,17 @@ def _say(report: Report, folder: Path | None, json_: bool, quiet: bool) -> None:
     elif quiet:
         low, high = (100 * bound for bound in report.interval)
         typer.echo(
-            f"robust {100 * report.robust_accuracy:.2f} % ({low:.2f} to {high:.2f}) within {report.budget}, clean "
+            f"robust {100 * report.robust_accuracy:.2f} % ({low:.2f} to {high:.2f}) within {report.asked}, clean "
             f"{100 * report.clean_accuracy:.2f} %, {report.samples} samples"
+            + ("" if report.trusted else " (not to be trusted)")
         )
+        for found in report.warnings:
+            typer.echo(f"maxslope: {found.severity.name.lower()}: {found}", err=True)
     else:
         console = Console()
         console.print(report)
         if folder is not None:
-            typer.echo(f"kept in    {folder}")  # which may have brackets, that a console takes for colors
+            typer.echo(f"kept in    {visible(str(folder))}")  # which may have brackets, that a console takes for colors
 
 
 def as_data(report: Report, folder: Path | None) -> dict[str, Any]:
@@ -223,19 +274,21 @@ def as_data(report: Report, folder: Path | None) -> dict[str, Any]:
         "robust_accuracy": report.robust_accuracy,
         "interval": report.interval,
         "budget": report.budget,
+        "about": report.about.stored(),
         "effort": report.effort.name,
         "seed": report.seed,
         "forward_per_sample": report.forward_per_sample,
         "backward_per_sample": report.backward_per_sample,
         "reasons": report.reasons(),
-        "warnings": report.warnings,
+        "trusted": report.trusted,
+        "warnings": [found.data() for found in report.warnings],
         "folder": None if folder is None else str(folder),
     }
 
 
 def _inputs(data: Any, session: Session, picture: Path) -> Any:
     """The clean inputs that a picture shows beside the points; what cannot be drawn is refused before the run."""
-    from maxslope.evaluation.data import by_number
+    from maxslope.evaluation.data import Stored, by_number
     from maxslope.report.picture import drawable
 
     if not session.plan.keep_points:
@@ -246,7 +299,7 @@ def _inputs(data: Any, session: Session, picture: Path) -> Any:
     read, count = found
     x = read(0, count)[0]
     drawable(x, picture)
-    return x
+    return x[data.ids(0, count).argsort()] if isinstance(data, Stored) else x  # in the order of the report
 
 
 def _draw(report: Report, model: Any, x: Any, picture: Path, silent: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from maxslope._escape import visible
 from maxslope.cli import flow
 from maxslope.cli.boundary import EXAMPLES as BOUNDARY_EXAMPLES
 from maxslope.cli.boundary import boundary
@@ -41,9 +42,22 @@ app.add_typer(flow.app, name="flow")
 _state = {"traceback": False}
 
 
+def _versions(*, wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
 def common(
-    *, show: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")] = False
+    *,
+    show: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")] = False,
+    versions: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda value: _versions(wanted=value), is_eager=True, help="Print versions and leave."
+        ),
+    ] = False,
 ) -> None:
     """Curves of maximal slope: how robust is a classifier, with evidence."""
     _state["traceback"] = show
@@ -79,5 +93,5 @@ def main() -> None:
 def _fail(error: Exception, text: str, code: int) -> None:
     if _state["traceback"]:
         traceback.print_exception(error)
-    typer.echo(f"maxslope: {' '.join(text.split())}", err=True)
+    typer.echo(f"maxslope: {visible(' '.join(text.split()))}", err=True)
     raise SystemExit(code) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,6 +38,7 @@ def minimal(
     weights: options.Weights = None,
     device: options.Device = None,
     trust: options.Trust = False,
+    memory: options.Memory = None,
     data: options.Data = DEFAULT,
     box: options.Box = None,
     no_box: options.NoBox = False,
@@ -60,6 +62,7 @@ def minimal(
 
     Prints quantiles of its norm (0 where the clean point is wrong) and robust accuracy at radii.
     """
+    from maxslope._checks import MaxslopeWarning
     from maxslope.cli import names
     from maxslope.cli.sources import open_sources, say_warnings_plainly
 
@@ -70,10 +73,18 @@ def minimal(
         _writable(out)
     if any(not radius >= 0 for radius in radii):
         raise ValueError(f"--at is a radius that is not negative, got {', '.join(at or [])}.")
-    table = _table(open_sources(s, quiet=quiet or json_), s, space, level, quiet or json_)
+    sources = open_sources(s, quiet=quiet or json_)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", MaxslopeWarning)
+        table = _table(sources, s, space, level, quiet or json_)
+    said = list(dict.fromkeys(str(one.message) for one in seen))
+    if sources.first:
+        said.append(f"The samples are {sources.samples}: quantiles mean something only if that order is by chance.")
     if out is not None:
         _write(table, out)
-    _say(table, s.norm, radii, json_, quiet, out)
+    _say(table, s.norm, radii, said, json_, quiet, out)
+    for sentence in said:  # beside the numbers, also in quiet mode
+        typer.echo(f"maxslope: warning: {sentence}", err=True)
 
 
 def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -> dict[str, Tensor]:
@@ -88,9 +99,9 @@ def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -
     parts: list[dict[str, Tensor]] = []
     done = 0
     try:
-        with progress(sources.total, quiet) as update:
+        with progress(sources.total, quiet, doing="searching") as update:
             for job in jobs(sources.data, fitting):
-                x, ids = moved(job.x, sources.model), torch.arange(job.start, job.start + len(job.x))
+                x, ids = moved(job.x, sources.model), job.rows
                 found = search(
                     sources.model, x, job.y, space, box=sources.box, effort=level, ids=ids, seed=s.seed,
                     batch_size=s.batch_size,
@@ -104,10 +115,14 @@ def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -
     except KeyboardInterrupt:
         typer.echo(f"maxslope: interrupted after {done} samples; nothing is kept.", err=True)
         raise typer.Exit(130) from None
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    order = whole["index"].argsort()  # as the data have them, in whatever order they were drawn
+    return {name: column[order] for name, column in whole.items()}
 
 
-def _say(table: dict[str, Tensor], norm: str, radii: list[float], json_: bool, quiet: bool, out: Path | None) -> None:
+def _say(
+    table: dict[str, Tensor], norm: str, radii: list[float], said: list[str], json_: bool, quiet: bool, out: Path | None
+) -> None:
     norms = table["norm"].double()
     count = len(norms)
     ranked = norms.sort().values  # inf sorts last, and no quantile is interpolated with it
@@ -115,7 +130,7 @@ def _say(table: dict[str, Tensor], norm: str, radii: list[float], json_: bool, q
     robust = {radius: float((norms > radius).double().mean()) for radius in radii}
     clean = float((norms > 0).double().mean())
     if json_:
-        said: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "samples": count,
             "norm": norm,
             "clean_accuracy": clean,
@@ -124,8 +139,9 @@ def _say(table: dict[str, Tensor], norm: str, radii: list[float], json_: bool, q
             "robust_accuracy": {f"{radius:.6g}": share for radius, share in robust.items()},
             "forward_per_sample": float(table["forward"].double().mean()),
             "backward_per_sample": float(table["backward"].double().mean()),
+            "warnings": said,
         }
-        typer.echo(json.dumps(said))
+        typer.echo(json.dumps(facts))
         return
     if quiet:
         typer.echo(f"median {norm} norm {quantiles[0.5]:.4g}, clean {100 * clean:.2f} %, {count} samples")

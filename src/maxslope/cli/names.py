@@ -39,6 +39,17 @@ def budget(word: str, eps: str | None) -> Budget:
     return Budget(space, radius)
 
 
+def asked(word: str, eps: str | None) -> str:
+    """Return a budget as it was typed, with its value where that was a fraction.
+
+    >>> asked("linf", "0.25/255"), asked("l2", None)
+    ('l_inf 0.25/255 (0.0009804)', 'l_2 2')
+    """
+    chosen = budget(word, eps)
+    typed = f"{float(chosen.eps):g}" if eps is None else eps.strip()
+    return f"l_{norm(word).p:g} {typed}" + (f" ({float(chosen.eps):.4g})" if "/" in typed else "")
+
+
 def inside(chosen: Budget, box: tuple[float, float] | None) -> Budget:
     """Return the budget in a box; an l_inf radius beyond the width of the box is hardly meant.
 

@@ -33,8 +33,16 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Load pickles (.pt, .pth, .pkl) as models or data. A pickle can run any code while it is read, with your "
-        "rights: only for files you made yourself.",
+        help="Load pickles (.pt, .pth, .pkl) as models or data, and code that a configuration or a run's folder names. "
+        "Both can do whatever you can do: only for files you made yourself.",
+        rich_help_panel=_WHAT,
+    ),
+]
+Memory = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        help="GiB that a packed file may take in memory; by default 1, or 64 times its size if that is more.",
         rich_help_panel=_WHAT,
     ),
 ]
@@ -60,7 +68,13 @@ Size = Annotated[
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(min=1, help="How many of the samples, from the first; by default all.", rich_help_panel=_DATA),
+    typer.Option(min=1, help="How many samples, drawn by label with --seed; by default all.", rich_help_panel=_DATA),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        help="Names of the classes, with commas between; not needed for folders of images.", rich_help_panel=_DATA
+    ),
 ]
 Norm = Annotated[
     str,

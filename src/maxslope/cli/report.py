@@ -1,14 +1,21 @@
-"""``maxslope report``: a page on a run, or on two."""
+"""``maxslope report``: a page on a run, or on several."""
 
 from __future__ import annotations
 
+import itertools
+import shlex
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from maxslope._escape import visible
+from maxslope.cli import options
+from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,12 +29,14 @@ EXAMPLES = """
 
 A page beside the run:  [cyan]maxslope evaluate --out run[/], then [cyan]maxslope report run[/]
 
-Two runs on the same samples, with a paired test:  [cyan]maxslope report before after --out change.html[/]
+Runs on the same samples, with ranks and paired tests:  [cyan]maxslope report plain trades mine --out change.html[/]
 
-For a pull request, or for another program:  [cyan]maxslope report run --format markdown[/]  or  [cyan]json, csv[/]
+For a pull request, a paper or another program:  [cyan]maxslope report run --format markdown[/]  or  [cyan]latex, json,
+csv[/]; figures:  [cyan]--format pdf[/]  or  [cyan]svg[/]
 """
 
 _MOST = 20_000  # samples that are read again, to show a few of them
+_STEPS = 4  # of a page: reading, curves, smallest perturbations, samples
 
 
 class Format(StrEnum):
@@ -37,6 +46,9 @@ class Format(StrEnum):
     json = "json"
     csv = "csv"
     markdown = "markdown"
+    latex = "latex"
+    svg = "svg"
+    pdf = "pdf"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +65,7 @@ class Run:
 
 def report(
     *,
-    runs: Annotated[list[Path], typer.Argument(help="One folder of a run, or two of runs on the same samples.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs: one, or several on the same samples.")],
     out: Annotated[
         Path | None, typer.Option(help="File to write; by default report.html in the folder, or the screen.")
     ] = None,
@@ -64,26 +76,41 @@ def report(
         bool,
         typer.Option("--model/--no-model", help="Load the run's model and data again, to show samples and curves."),
     ] = True,
-    trust: Annotated[bool, typer.Option("--trust", help="Load files that may run code.")] = False,
+    trust: options.Trust = False,
+    memory: options.Memory = None,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Write a page on a run: the answer with its interval, then the evidence; of two runs, a comparison.
+    """Write a page on a run: the answer with its interval, then the evidence; of several runs, a comparison.
 
     A page is one HTML file that loads nothing.
 
-    The model and data are loaded as the run names them, and used only if they are still the same.
+    The model and data are loaded as the run names them, and used only if they are still the same. Where the run names
+    code, that needs --trust: a run's folder may come from somebody else.
     """
     from maxslope.cli.sources import say_warnings_plainly
 
     say_warnings_plainly()
-    if not 1 <= len(runs) <= 2:
-        raise ValueError(f"A report is about one run or two, got {len(runs)} folders.")
-    html = format_ is Format.html
-    found = [_open(folder, trust, with_model=model and html) for folder in runs]
+    seen = format_ in (Format.html, Format.svg, Format.pdf)
     names = [name.strip() for name in classes.split(",")] if classes else []
-    content = _page(found[0], title, names) if len(found) == 1 else _comparison(found, names)
+    steps = _STEPS if len(runs) == 1 else len(runs) + 1
+    with progress(steps, quiet or not seen, doing="reading", unit="steps") as update:
+        told = itertools.count()
+        found = []
+        for folder in runs:
+            update(next(told), f"reading {folder}")
+            found.append(_open(folder, {"trust": trust, "memory": memory}, with_model=model and seen))
+        if len(found) == 1:
+            content: Page | Comparison = _page(found[0], title, names, lambda step: update(next(told), step))
+        else:
+            update(next(told), "comparing")
+            content = _comparison(found, names)
+        update(steps, "written")
+    if format_ in (Format.svg, Format.pdf):
+        _figures(content, out or Path(f"maxslope.{format_.value}"), format_)
+        return
     writers = {Format.html: content.html, Format.json: content.json, Format.csv: content.csv}
-    text = writers.get(format_, content.markdown)()
-    if out is None and html:
+    text = writers.get(format_, content.latex if format_ is Format.latex else content.markdown)()
+    if out is None and format_ is Format.html:
         out = runs[0] / "report.html" if len(runs) == 1 else Path("maxslope-compare.html")
     if out is None:
         typer.echo(text, nl=False)
@@ -94,31 +121,39 @@ def report(
     typer.echo(f"{out} ({len(text.encode()) / 1e6:.2f} MB)", err=True)
 
 
-def _page(run: Run, title: str | None, classes: list[str]) -> Page:
+def _figures(content: Page | Comparison, out: Path, format_: Format) -> None:
+    """Write the charts as one drawing of vectors."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    content.plot().savefig(out, format=format_.value)
+    typer.echo(f"{out}", err=True)
+
+
+def _page(run: Run, title: str | None, classes: list[str], tell: Callable[[str], None]) -> Page:
     from maxslope.report import page
 
     return page(
         run.report, model=run.model, data=run.data, budget=run.budget, classes=classes, title=title or None,
-        command=run.command,
+        command=run.command, progress=tell,
     )  # fmt: skip
 
 
 def _comparison(runs: list[Run], classes: list[str]) -> Comparison:
     from maxslope.report import compare
 
-    first, second = runs
-    both = first.model is not None and second.model is not None
+    all_there = all(run.model is not None for run in runs)
     return compare(
-        first.report, second.report, names=_names(first.name, second.name), data=first.data,
-        models=(first.model, second.model) if both else None, budget=first.budget, classes=classes,
+        *(run.report for run in runs), names=_names([run.name for run in runs]), data=runs[0].data,
+        models=[run.model for run in runs] if all_there else None, budget=[run.budget for run in runs], classes=classes,
     )  # fmt: skip
 
 
-def _names(first: str, second: str) -> tuple[str, str]:
-    return (first, second) if first != second else (f"{first} (A)", f"{second} (B)")
+def _names(names: list[str]) -> list[str]:
+    """Names that differ: folders of one name get letters."""
+    letters = [chr(ord("A") + k) if k < 26 else str(k + 1) for k in range(len(names))]
+    return [f"{name} ({letters[k]})" if names.count(name) > 1 else name for k, name in enumerate(names)]
 
 
-def _open(folder: Path, trust: bool, *, with_model: bool) -> Run:
+def _open(folder: Path, given: dict[str, Any], *, with_model: bool) -> Run:
     """The run in a folder."""
     from maxslope.evaluation import Folder, load
     from maxslope.evaluation._codec import decode
@@ -128,7 +163,7 @@ def _open(folder: Path, trust: bool, *, with_model: bool) -> Run:
         budget = decode(header["budget"])
     except ValueError:
         budget = None  # a norm of somebody's own
-    model, data = _again(folder, header, found, trust) if with_model else (None, None)
+    model, data = _again(folder, header, found, given) if with_model else (None, None)
     return Run(folder.resolve().name, found, budget, model, data, _command(folder))
 
 
@@ -137,21 +172,21 @@ def _command(folder: Path) -> str:
     from maxslope.cli.settings import read
 
     try:
-        read(folder / "run.toml")
+        found = read(folder / "run.toml")
     except ValueError:
         return ""
-    return f"maxslope evaluate --config {folder / 'run.toml'}"
+    return f"maxslope evaluate --config {shlex.quote(str(folder / 'run.toml'))}{' --trust' if found.code else ''}"
 
 
-def _again(folder: Path, header: dict[str, Any], found: Report, trust: bool) -> tuple[Any, Any]:
+def _again(folder: Path, header: dict[str, Any], found: Report, given: dict[str, Any]) -> tuple[Any, Any]:
     """The run's model and data, if they can be loaded and have not changed; otherwise why not, on the error stream."""
-    from maxslope.cli.settings import read
+    from maxslope.cli.settings import taken
     from maxslope.cli.sources import open_sources
     from maxslope.evaluation.data import fingerprint
     from maxslope.evaluation.environment import identity
 
     try:
-        sources = open_sources(replace(read(folder / "run.toml"), trust=trust), quiet=True)
+        sources = open_sources(taken(folder / "run.toml", given, typed=False), quiet=True)
         for what, before, now in (
             ("model", header["model"], identity(sources.model)),
             ("data", header["data"], fingerprint(sources.data)),
@@ -160,23 +195,29 @@ def _again(folder: Path, header: dict[str, Any], found: Report, trust: bool) -> 
                 raise ValueError(f"the {what} of {folder} changed since the run")
         return sources.model, _samples(sources.data, found)
     except (ValueError, TypeError, ImportError, OSError) as error:
-        sys.stderr.write(f"no samples and curves on the page: {' '.join(str(error).split())}\n")
+        sys.stderr.write(visible(f"no samples and curves on the page: {' '.join(str(error).split())}") + "\n")
         return None, None
 
 
 def _samples(data: Any, found: Report) -> tuple[Tensor, Tensor]:
-    """The samples that are in the report."""
+    """The samples that are in the report, in its order."""
     import torch
 
     from maxslope.evaluation.data import jobs
 
-    if found.samples > _MOST or list(found.table["index"]) != list(range(found.samples)):
-        raise ValueError(f"samples are shown of finished runs with at most {_MOST} of them, got {found.samples}")
-    parts, count = [], 0
+    if found.samples > _MOST:
+        raise ValueError(f"samples are shown of runs with at most {_MOST} of them, got {found.samples}")
+    wanted = [int(i) for i in found.table["index"]]
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    left = set(wanted)
     for job in jobs(data):
-        parts.append((job.x, job.y))
-        count += job.x.shape[0]
-        if count >= found.samples:
+        parts.append((job.rows, job.x, job.y))
+        left -= set(job.rows.tolist())
+        if not left:
             break
-    x, y = (torch.cat([part[k] for part in parts])[: found.samples] for k in (0, 1))
-    return x, y
+    ids, x, y = (torch.cat([part[k] for part in parts]) for k in range(3))
+    place = {int(i): k for k, i in enumerate(ids)}
+    if left:
+        raise ValueError(f"{len(left)} samples of the run are not in the data")
+    rows = torch.tensor([place[i] for i in wanted])
+    return x[rows], y[rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 DEFAULT = "default"
 TABLE = "evaluate"
+_ASKED = ("trust", "memory")  # at each call, and never by a file
+_LARGEST = 1 << 20  # bytes of a configuration
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Settings:
     no_box: bool = False
     size: str | None = None
     samples: int | None = None
+    classes: str | None = None
     norm: str = "linf"
     eps: str | None = None
     effort: str = "standard"
@@ -32,14 +36,51 @@ class Settings:
     fast: bool = False
     points: bool = False
     trust: bool = False
+    memory: float | None = None
 
     def table(self) -> dict[str, dict[str, Any]]:
-        """Return the settings as tables of TOML, files by their absolute paths; trust must be given each time."""
-        values = {key: value for key, value in asdict(self).items() if value is not None and key != "trust"}
+        """Return the settings as tables of TOML, files by their absolute paths; what is asked each time is left out."""
+        values = {key: value for key, value in asdict(self).items() if value is not None and key not in _ASKED}
         for key in ("model", "weights", "data"):
             if key in values:
                 values[key] = absolute(values[key])
         return {TABLE: values}
+
+    @property
+    def code(self) -> list[str]:
+        """The options whose values name code, which is run to make a model or data."""
+        from maxslope.evaluation.models import runs_code
+
+        return [name for name, word in (("model", self.model), ("data", self.data)) if runs_code(word)]
+
+    @property
+    def most(self) -> int | None:
+        """Bytes that a packed file may take, None for the default."""
+        return None if self.memory is None else int(self.memory * (1 << 30))
+
+
+def taken(path: Path, given: dict[str, Any], *, typed: bool = True) -> Settings:
+    """Return the settings of a file, with what was typed in their place.
+
+    Args:
+        path: a configuration, or the run.toml of a run, which somebody else may have written.
+        given: options by name, as typed.
+        typed: whether the command lets one type the model and data.
+
+    Raises:
+        ValueError: as :func:`read` does; also if the file names code, and nobody typed that name or ``--trust``.
+    """
+    found = replace(read(path), **given)
+    named = [name for name in found.code if name not in given]
+    if named and not found.trust:
+        words = ", ".join(f"{name} = {getattr(found, name)!r}" for name in named)
+        again = " ".join(f"--{name} {shlex.quote(getattr(found, name))}" for name in named)
+        raise ValueError(
+            f"{path} names code ({words}), which would run with your rights. "
+            + (f"Read it, then type {again} again, or add " if typed else "Add ")
+            + "--trust if you wrote the file yourself."
+        )
+    return found
 
 
 def absolute(word: str) -> str:
@@ -61,6 +102,8 @@ def read(path: Path) -> Settings:
         ValueError: for a file that is not there, is no TOML, or holds an unknown option or a value of the wrong kind.
     """
     try:
+        if path.stat().st_size > _LARGEST:
+            raise ValueError(f"it has {path.stat().st_size} bytes, where options have {_LARGEST} at most")
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"The configuration {path} cannot be read: {error.strerror}.") from error
@@ -85,8 +128,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 def _value(key: str, value: Any, path: Path) -> Any:
-    if key not in _KINDS or key == "trust":
-        known = ", ".join(name for name in _KINDS if name != "trust")
+    if key not in _KINDS or key in _ASKED:
+        known = ", ".join(name for name in _KINDS if name not in _ASKED)
         raise ValueError(f"{path}: {key!r} is no option of a configuration; those are {known}.")
     if key == "box":
         if not (isinstance(value, list) and len(value) == 2 and all(type(v) in (int, float) for v in value)):

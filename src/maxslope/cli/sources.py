@@ -7,17 +7,21 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from maxslope._escape import visible
 from maxslope.cli.settings import DEFAULT, Settings
 
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """A model, data and the box of their inputs."""
+    """A model, data and the box of their inputs; how samples were chosen, and what their classes are called."""
 
     model: Any
     data: Any
     box: tuple[float, float] | None
     total: int | None
+    samples: str = ""
+    first: bool = False
+    classes: tuple[str, ...] = ()
 
 
 def open_sources(settings: Settings, *, quiet: bool) -> Sources:
@@ -27,20 +31,26 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
         ValueError: if one cannot be loaded, or options do not go together.
     """
     from maxslope.evaluation.data import length, limited
+    from maxslope.evaluation.draw import classes_of, drawn
+    from maxslope.evaluation.tables import Table
 
-    if settings.box is not None and settings.no_box:
-        raise ValueError("--box and --no-box exclude each other.")
-    model, (data, box, notes) = _model(settings), _data(settings)
+    model, (data, box, notes) = _model(settings), open_data(settings)
     kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     if isinstance(data, tuple | list) and kind is not None and data[0].is_floating_point() and data[0].dtype != kind:
         notes = (*notes, f"{data[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
         data = data[0].to(kind), data[1]
     if not quiet:
         for note in notes:
-            sys.stderr.write(f"data: {note}\n")
-    if settings.samples is not None:
-        data = limited(data, settings.samples)
-    return Sources(model, data, box, length(data))
+            sys.stderr.write(f"data: {visible(note)}\n")
+    classes = tuple(settings.classes.split(",")) if settings.classes else classes_of(data)
+    few = None if settings.samples is None and isinstance(data, Table) else drawn(data, settings.samples, settings.seed)
+    if few is not None:
+        return Sources(model, few, box, len(few), few.words, classes=classes)
+    if settings.samples is None:
+        return Sources(model, data, box, length(data), classes=classes)
+    data = limited(data, settings.samples)
+    words = f"the first {settings.samples}, in the order of the data"
+    return Sources(model, data, box, length(data), words, True, classes)
 
 
 def _model(s: Settings) -> Any:
@@ -48,21 +58,28 @@ def _model(s: Settings) -> Any:
     from maxslope.evaluation.models import load_model, placed
 
     if s.model != DEFAULT:
-        return load_model(s.model, weights=s.weights, trust=s.trust, device=s.device)
+        return load_model(s.model, weights=s.weights, trust=s.trust, device=s.device, most=s.most)
     if s.weights is not None:
         raise ValueError("--weights belong to a factory: give --model file.py:factory.")
     return placed(default_network(), s.device)
 
 
-def _data(s: Settings) -> tuple[Any, tuple[float, float] | None, tuple[str, ...]]:
+def open_data(s: Settings) -> tuple[Any, tuple[float, float] | None, tuple[str, ...]]:
+    """Return the data that settings name, their box, and what was done to them.
+
+    Raises:
+        ValueError: if they cannot be loaded, or options do not go together.
+    """
     from maxslope.data import default_data
     from maxslope.evaluation.datasets import load_data
 
+    if s.box is not None and s.no_box:
+        raise ValueError("--box and --no-box exclude each other.")
     if s.data == DEFAULT:
         if s.box is not None or s.no_box or s.size is not None:
             raise ValueError("--box, --no-box and --size belong to data of yours: give --data.")
         return default_data(), (0.0, 1.0), ()
-    loaded = load_data(s.data, box=s.box, unbounded=s.no_box, size=height_and_width(s.size), trust=s.trust)
+    loaded = load_data(s.data, box=s.box, unbounded=s.no_box, size=height_and_width(s.size), trust=s.trust, most=s.most)
     return loaded.data, loaded.box, loaded.notes
 
 
@@ -85,6 +102,6 @@ def say_warnings_plainly() -> None:
     """Write warnings as lines of the command, without the place in the source."""
 
     def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-        sys.stderr.write(f"maxslope: warning: {message}\n")
+        sys.stderr.write(f"maxslope: warning: {visible(str(message))}\n")
 
     warnings.showwarning = show  # type: ignore[assignment]

@@ -6,12 +6,15 @@ from maxslope.energies.analytic import Function, Linear, Quadratic
 from maxslope.energies.base import Constrained, Energy, Evaluation
 from maxslope.energies.blind import Blind
 from maxslope.energies.classifier import Loss, PerRow, TargetedLoss
+from maxslope.energies.convex import Convex, Sparse, TotalVariation
 from maxslope.energies.network import Network
+from maxslope.energies.randomized import Randomized
 
 __all__ = [
     "Average",
     "Blind",
     "Constrained",
+    "Convex",
     "Criterion",
     "CrossEntropy",
     "Diversified",
@@ -26,6 +29,9 @@ __all__ = [
     "PerRow",
     "ProbabilityMargin",
     "Quadratic",
+    "Randomized",
+    "Sparse",
     "Sum",
     "TargetedLoss",
+    "TotalVariation",
 ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from maxslope import _checks
+from maxslope.energies._culprit import Rows, culprit
 
 _ROUNDING = 1e-3  # a change of outputs, relative to their size, that may be rounding
 _LOW = 0.05  # likewise where half precision is seen
@@ -26,7 +26,6 @@ _SAME_NUMBERS = {
 }  # fmt: skip
 
 Context = tuple[Tensor, ...]
-Rows = Tensor  # int64, which of the points stand in a call, place by place
 
 
 class Guarded(Protocol):
@@ -116,12 +115,10 @@ def _company(rows: _Rows, standard: Rows, shown: int, first: Tensor) -> None:
     worst = scale.apart(
         first if size > 1 else rows.ask(standard), first[places.clamp_max(shown - 1)]
     )  # padding: copies
-    half = -(-shown // 2)
-    for begin, count in ((0, half), (half, shown - half)) if shown > 1 else ():
+    for half in _halves(first[:shown]):
         if worst.untrue(_LOW):
             break
-        # Half of the rows, each several times: what is common to all (a mean, a largest value) is another one.
-        other = begin + (places + 1) % count
+        other = half[(places + 1) % half.shape[0]]  # each several times, and in other places
         worst = worst.or_more(scale.apart(rows.ask(standard[other]), first[other]))
     if worst.by_size <= _ROUNDING and shown < size:
         other = places[:shown]
@@ -141,6 +138,15 @@ def _company(rows: _Rows, standard: Rows, shown: int, first: Tensor) -> None:
             f"A row's outputs change {worst} with the rows beside it: low precision inside the model, or rows that "
             "depend on each other a little; verdicts near the boundary may depend on the call.",
         )
+
+
+def _halves(out: Tensor) -> tuple[Rows, ...]:
+    """The rows with small and those with large outputs: what is common to a call (a mean, a maximum) differs most."""
+    if out.shape[0] == 1:
+        return ()
+    known = torch.where(out.isfinite(), out, 0)
+    order = known[:, (known.amax(0) - known.amin(0)).argmax()].argsort()
+    return order.tensor_split(2)
 
 
 def _without_padding(rows: _Rows, chosen: Rows, scale: _Scale, first: Tensor) -> _Apart:
@@ -220,7 +226,7 @@ def _random(rows: _Rows, apart: _Apart) -> None:
 
 
 def _dependent(rows: _Rows, standard: Rows, other: Rows, worst: _Apart) -> str:
-    found = _culprit(rows, standard, other)
+    found = culprit(rows.network.model, rows.ask, standard, other)
     where = f", first in {found}" if found else ""
     return (
         f"A row's output depends on the rows beside it, or on its place among them{where}: the outputs of the same "
@@ -236,81 +242,6 @@ def _note(network: Guarded, sentence: str) -> None:
     _checks.warn(sentence)
 
 
-# --- which layer ------------------------------------------------------------------------------------------------------
-
-
-def _culprit(rows: _Rows, standard: Rows, other: Rows) -> str:
-    """The name of the innermost module that sees equal rows and returns different ones; '' where none is found."""
-    try:
-        then, now = (_trace(rows, call) for call in (standard, standard[other]))
-    except Exception:  # compiled and scripted modules may take no hooks
-        return ""
-    if len(then) != len(now):
-        return ""
-    for (name, before, after), (_, before_now, after_now) in zip(then, now, strict=True):
-        if _equal(before, before_now, other) and not _equal(after, after_now, other):
-            return name
-    return ""
-
-
-Seen = tuple[str, list[Tensor], list[Tensor]]  # a module, marks of the rows it saw, and of those it returned
-
-
-def _trace(rows: _Rows, call: Rows) -> list[Seen]:
-    """What goes in and out of each module, in the order in which they end; nothing is left on them."""
-    seen: list[Seen] = []
-    open_: list[list[Tensor]] = []  # what the modules under way saw, the innermost last
-    size = call.shape[0]
-
-    def enter(_: nn.Module, args: Any) -> None:
-        open_.append(_marks(args, size))
-
-    def leave(label: str) -> Callable[[nn.Module, Any, Any], None]:
-        return lambda _module, _args, out: seen.append((label, open_.pop(), _marks(out, size)))
-
-    with ExitStack() as stack:
-        for name, module in _modules(rows.network.model):
-            label = f"{name} ({type(module).__name__})" if name else type(module).__name__
-            stack.callback(module.register_forward_pre_hook(enter).remove)
-            stack.callback(module.register_forward_hook(leave(label)).remove)
-        rows.ask(call)
-    return seen
-
-
-def _modules(model: Any) -> Iterator[tuple[str, nn.Module]]:
-    """The modules in a model, with names; for a function, those it holds."""
-    if isinstance(model, nn.Module):
-        yield from model.named_modules()
-        return
-    function = getattr(model, "func", model)
-    held: dict[str, Any] = {"": getattr(function, "__self__", None)}
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    if code is not None:
-        cells = getattr(function, "__closure__", None) or ()
-        held |= {name: cell.cell_contents for name, cell in zip(code.co_freevars, cells, strict=True)}
-        known = getattr(function, "__globals__", {})
-        held |= {name: known[name] for name in code.co_names if name in known}
-    for name, value in held.items():
-        if isinstance(value, nn.Module):
-            yield from value.named_modules(prefix=name)
-
-
-def _marks(value: Any, size: int) -> list[Tensor]:
-    """Four numbers for each row of each tensor in ``value``, ``[size, 4]``: enough to tell rows apart."""
-    if isinstance(value, tuple | list):
-        return [mark for part in value for mark in _marks(part, size)]
-    if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[0] != size or not value.numel():
-        return []
-    flat = value.detach().double().reshape(size, -1)
-    return [torch.stack([flat.sum(1), flat.abs().sum(1), flat.amax(1), flat.amin(1)], 1)]
-
-
-def _equal(then: list[Tensor], now: list[Tensor], other: Rows) -> bool:
-    return len(then) == len(now) and all(
-        _Scale.of(a).apart(b, a[other]).by_size <= _ROUNDING for a, b in zip(then, now, strict=True)
-    )
-
-
 # --- probabilities ----------------------------------------------------------------------------------------------------
 
 
@@ -319,7 +250,7 @@ def _probabilities(rows: _Rows, standard: Rows, out: Tensor) -> None:
     if not bool(out.isfinite().all()) or not bool(((out >= 0) & (out <= 1)).all()):
         return
     if out.shape[1] > 1:
-        if out.shape[0] > 1 and _checks.sum_to_one(out):
+        if out.shape[0] > 1 and bool(((out.sum(1) - 1).abs() < 1e-3).all()):
             _note(rows.network, _checks.PROBABILITIES)
         return
     if _ends_in_a_probability(rows, standard):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maxslope._rows import flat, inner, take
+from maxslope._rows import flat, inner, select, take
 from maxslope.energies.base import Energy, Evaluation, gradient_of, plain
 
 
@@ -95,46 +95,69 @@ class Quadratic(Energy):
 
 @dataclass(frozen=True, eq=False)
 class Function(Energy):
-    """E(x) = f(x) for any differentiable torch function of the points that treats rows separately.
+    """E(x) = f(x, *rows) for any differentiable torch function of the points that treats rows separately.
+
+    Data that belong to rows, such as labels, go into ``rows`` and with their rows through every scheme. A function that
+    closes over them instead meets other rows than it expects where some end early or are tried several times.
 
     Args:
-        f: maps ``[rows, *shape]`` to ``[rows]``.
+        f: maps ``[rows, *shape]``, and the same rows of each tensor in ``rows``, to ``[rows]``.
+        rows: tensors ``[rows, ...]`` aligned with the points.
 
     Raises:
-        ValueError: if ``f`` does not return one number per row.
+        ValueError: if ``f`` does not return one number per row, or a tensor in ``rows`` has another number of rows.
 
     >>> Function(lambda x: x.square().sum(1)).evaluate(torch.tensor([[1.0, 2.0]])).gradient
     tensor([[2., 4.]])
+    >>> labels = torch.tensor([0.0, 3.0])
+    >>> Function(lambda x, y: (x[:, 0] - y).square(), (labels,)).take(torch.tensor([1])).look(torch.ones(1, 1)).value
+    tensor([4.])
     """
 
-    f: Callable[[Tensor], Tensor]
+    f: Callable[..., Tensor]
+    rows: tuple[Tensor, ...] = ()
 
     def evaluate(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
         with torch.enable_grad():
             z = x.detach().requires_grad_(True)
-            value = self._checked(self.f(z), x)
+            value = self._value(z)
             gradient = gradient_of(value, z)
         return plain(value.detach(), gradient)
 
     def look(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
         with torch.no_grad():
-            return plain(self._checked(self.f(x), x))
+            return plain(self._value(x))
 
     def take(self, index: Tensor) -> Function:
         """See :class:`Energy`."""
-        return self
+        return Function(self.f, tuple(select(part, index) for part in self.rows)) if self.rows else self
 
     @property
     def passes(self) -> int:
         """See :class:`Energy`."""
         return 1
 
-    def _checked(self, value: Tensor, x: Tensor) -> Tensor:
+    def _value(self, x: Tensor) -> Tensor:
+        counts = [part.shape[0] if part.ndim else 0 for part in self.rows]
+        if any(count != x.shape[0] for count in counts):
+            raise ValueError(
+                f"Data of rows have one entry for each of the {x.shape[0]} points, but rows hold {counts}; expand what "
+                "is common to all, or let the function close over it."
+            )
+        try:
+            value = self.f(x, *self.rows)
+        except (RuntimeError, IndexError) as error:
+            error.add_note(
+                f"The function was called with {x.shape[0]} points. If it closes over data of rows, such as labels, "
+                "hand them over instead, Function(f, rows=(labels,)): rows become fewer, and come repeatedly."
+            )
+            raise
         if value.shape != (x.shape[0],):
             raise ValueError(
                 f"An energy returns one number per row, shape [{x.shape[0]}], but the function returned "
-                f"{tuple(value.shape)} for points {tuple(x.shape)}; sum over the other axes."
+                f"{tuple(value.shape)} for points {tuple(x.shape)}; sum over the other axes, and hand data of rows "
+                "over as Function(f, rows=(labels,))."
             )
         return value

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import flat
+from maxslope.energies.convex import with_convex
 from maxslope.sets import Set
 
 
@@ -54,13 +55,13 @@ class Energy(ABC):
         """Model passes that one evaluation of a row takes."""
 
     def within(self, domain: Set) -> Constrained:
-        """Return E + chi_K, the energy that is infinite outside ``domain``."""
+        """Return E + chi_K, the energy that is infinite outside ``domain``, or E + E_c with a :class:`Convex` part."""
         return Constrained(self, domain)
 
 
 @dataclass(frozen=True, eq=False)
 class Constrained(Energy):
-    """E + chi_K: a differentiable energy and the convex set it is constrained to.
+    """E + chi_K: a differentiable energy and the convex set it is constrained to, or E + E_c with a :class:`Convex`.
 
     Raises:
         ValueError: if the energy is constrained already: a flow projects onto one set.
@@ -103,6 +104,7 @@ class Constrained(Energy):
         return self.smooth.passes
 
     def _outside(self, x: Tensor, value: Tensor) -> Tensor:
+        value = with_convex(value, self.domain, x)
         slack = 1e3 * torch.finfo(x.dtype).eps * flat(x).abs().amax(1).clamp_min(1)
         return torch.where(self.domain.violation(x) > slack, torch.inf, value)
 

@@ -50,16 +50,17 @@ class OfOutputs(Energy):
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
+        """See :class:`Energy`; as many as a random model has draws."""
+        return self.model.answers if isinstance(self.model, Network) else Network(self.model).answers
 
     def _through(self, x: Tensor, *, gradient: bool) -> Evaluation:
         network = self.model if isinstance(self.model, Network) else Network(self.model)
         x, rows = x.detach(), x.shape[0]
-        if rows == (network.tile or rows) > 0:
+        if rows == (network.tile or rows) > 0 and network.answers == 1:
             return self._together(network, [Call(x, self.beside, slice(0, rows), rows)], gradient=gradient)
         calls = network.calls(x, self.beside)
-        at_once = max(1, _TOGETHER // max(x[:1].numel() * (network.tile or rows), 1))
+        width = (network.tile or rows) if network.answers == 1 else network.answers
+        at_once = max(1, _TOGETHER // max(x[:1].numel() * width, 1))
         parts = []
         while group := list(islice(calls, at_once)):
             parts.append(self._together(network, group, gradient=gradient))
@@ -72,15 +73,31 @@ class OfOutputs(Energy):
             outputs = _joined(
                 [_real(network.outputs(x, c.context), c.real) for x, c in zip(points, calls, strict=True)]
             )
-            value, margin, reached = self.from_outputs(outputs, slice(calls[0].rows.start, calls[-1].rows.stop))
+            rows = slice(calls[0].rows.start, calls[-1].rows.stop)
+            value, margin, reached = self._mean(outputs, rows, network.answers)
             if gradient:
                 network.executed[1] += sum(x.shape[0] for x in points)
                 whole = zip(gradients_of(value, points), calls, strict=True)
-                xi = _joined([_real(g, call.real) for g, call in whole])
+                if network.answers > 1:
+                    xi = torch.stack([g.sum(0) for g, _ in whole])
+                else:
+                    xi = _joined([_real(g, call.real) for g, call in whole])
             else:
                 xi = value.new_zeros(value.shape[0], 0)
         kind = calls[0].x.dtype  # outputs may be wider
         return Evaluation(value.detach().to(kind), xi.to(kind), margin.to(kind), reached)
+
+    def _mean(self, outputs: Tensor, rows: slice, answers: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What outputs ``[k * answers, ...]`` are worth: mean value, median margin, and whether most reach the goal.
+
+        Half of an even number of answers are not most.
+        """
+        if answers == 1:
+            return self.from_outputs(outputs, rows)
+        parts = [self.from_outputs(one, rows) for one in outputs.reshape(-1, answers, *outputs.shape[1:]).unbind(1)]
+        value, margin = (torch.stack(column) for column in list(zip(*parts, strict=True))[:2])
+        middle = margin.sort(0).values[answers // 2]
+        return value.mean(0), middle, middle < 0
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
@@ -160,7 +177,10 @@ class Loss(OfOutputs):
 
     def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         """See :class:`OfOutputs`."""
-        outputs, y = self.goal.outputs(outputs), self.labels[rows]
+        y = self.labels[rows]
+        if not isinstance(self.model, Network):  # whoever made one has looked at its outputs already
+            self.goal.check(outputs.detach(), y)
+        outputs = self.goal.outputs(outputs)
         margin, rivals = self.goal.compete(outputs.detach(), y)
         if self.rivals is not None:
             wanted = self.rivals[rows]

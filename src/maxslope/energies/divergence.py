@@ -2,47 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from maxslope._rows import select
 from maxslope.energies.classifier import OfOutputs
-from maxslope.energies.network import Model, Network
-from maxslope.goals.classes import as_logits
-
-
-def divergence(reference: Tensor, logits: Tensor) -> Tensor:
-    """Return KL(softmax(reference) || softmax(logits)) of each row, ``[rows]``, differentiable in both.
-
-    >>> divergence(torch.zeros(1, 2), torch.zeros(1, 2))
-    tensor([0.])
-    """
-    log_p, log_q = reference.log_softmax(1), logits.log_softmax(1)
-    return (log_p.exp() * (log_p - log_q)).sum(1)
+from maxslope.energies.network import Context, Model, Network
+from maxslope.goals import Goal, Misclassified
 
 
 @dataclass(frozen=True, eq=False)
 class Divergence(OfOutputs):
-    """E(x) = -KL(softmax(reference) || softmax(h(x))): goes down as the answer leaves the reference.
+    """E(x) = -D(reference, h(x)), D the divergence of the goal: goes down as the answer leaves the reference.
 
     Its gradient is zero where h(x) equals the reference, so that a flow from a clean point needs a start beside it.
 
     Args:
-        model: a module or function from points to logits, or a :class:`Network`.
-        reference: logits, ``[rows, classes]``; a constant.
+        model: a module or function from points to outputs, or a :class:`Network`.
+        reference: outputs, ``[rows, ...]``; a constant.
+        goal: what the answers are; KL(softmax(reference) || softmax(h(x))) for classes.
+        context: tensors that the model gets after the points, row for row.
 
     Source: arXiv:1901.08573, equation (5) (the inner problem of TRADES).
     """
 
     model: Model | Network
     reference: Tensor
+    goal: Goal = field(default_factory=Misclassified)
+    context: Context = ()
+
+    @property
+    def beside(self) -> Context:
+        """See :class:`OfOutputs`."""
+        return self.context
 
     def take(self, index: Tensor) -> Divergence:
         """See :class:`Energy`."""
-        return replace(self, reference=self.reference[index])
+        context = tuple(select(t, index) for t in self.context)
+        return replace(self, reference=select(self.reference, index), context=context)
 
     def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """See :class:`OfOutputs`; there is no goal."""
-        value = -divergence(self.reference[rows], as_logits(outputs))
+        """See :class:`OfOutputs`; no goal is reached."""
+        value = -self.goal.divergence(self.reference[rows], outputs)
         return value, value.detach(), torch.zeros_like(value, dtype=torch.bool)

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from maxslope import _checks
+from maxslope import _checks, _random
+from maxslope._rows import flat
 from maxslope.energies import _inspection
+from maxslope.energies.randomized import Randomized, seeded
 
 Model = Callable[..., Tensor]
 Context = tuple[Tensor, ...]
@@ -50,6 +52,7 @@ class Network:
     Args:
         model: maps ``[rows, *shape]``, and the context if there is one, to ``[rows, ...]``.
         tile: rows per call; None calls the model with whatever number of rows there is.
+        voting: of a :class:`Randomized` model, whether answers are those of a verdict, not of the search.
 
     Attributes:
         executed: rows of all calls so far, padding included: forward, and with a backward pass.
@@ -63,6 +66,7 @@ class Network:
 
     model: Model
     tile: int | None = None
+    voting: bool = False
     executed: list[int] = field(default_factory=lambda: [0, 0], repr=False)
     notes: list[str] = field(default_factory=list, repr=False)
 
@@ -83,13 +87,24 @@ class Network:
         self.executed[0] += x.shape[0]
         with ExitStack() as modes:
             _as_called(modes, x)
-            out: Any = self.model(x.clone(), *(t.clone() for t in context))
+            if isinstance(self.model, Randomized):
+                modes.enter_context(seeded(self._key(x), x.device))
+            try:
+                out: Any = self.model(x.clone(), *(t.clone() for t in context))
+            except RuntimeError as error:
+                _checks.known_failure(error)
+                raise
         _checks.outputs(out, x.shape[0])
         result: Tensor = out
         return result
 
     def calls(self, x: Tensor, context: Context = ()) -> Iterator[Call]:
-        """Yield the calls that points ``[rows, *shape]`` and their context take."""
+        """Yield the calls that points ``[rows, *shape]`` and their context take; of a random model, one for each."""
+        if isinstance(self.model, Randomized):
+            for row in range(x.shape[0]):
+                x_, *rest = (t[row : row + 1].expand(self.answers, *t.shape[1:]).clone() for t in (x, *context))
+                yield Call(x_, tuple(rest), slice(row, row + 1), self.answers)
+            return
         size = self.tile or max(x.shape[0], 1)
         for start in range(0, x.shape[0], size):
             parts = [t if size >= t.shape[0] else t[start : start + size] for t in (x, *context)]
@@ -98,10 +113,23 @@ class Network:
                 parts = [torch.cat([t, t[-1:].expand(size - real, *t.shape[1:])]) for t in parts]
             yield Call(parts[0], tuple(parts[1:]), slice(start, start + real), real)
 
+    @property
+    def answers(self) -> int:
+        """How many answers the model gives for each row: 1, unless it is :class:`Randomized`."""
+        if not isinstance(self.model, Randomized):
+            return 1
+        return self.model.votes if self.voting else self.model.draws
+
     def all_outputs(self, x: Tensor, context: Context = ()) -> Tensor:
-        """Return the outputs of any number of points without gradient."""
+        """Return the outputs of any number of points without gradient, ``[rows * answers, ...]``."""
         with torch.no_grad():
             return torch.cat([self.outputs(call.x, call.context)[: call.real] for call in self.calls(x, context)])
+
+    def _key(self, x: Tensor) -> int:
+        """What the answers at a point are seeded with: the bits of the point, the seed, and what they are for."""
+        assert isinstance(self.model, Randomized)
+        content = _random.keys_of_points(flat(x[:1]))
+        return int(_random.keys(self.model.seed, content, int(self.voting))[0])
 
     def inspect(self, x: Tensor, context: Context = (), *, logits: bool = True) -> tuple[Tensor, Tensor]:
         """Find out, with two or three calls, whether the model is what a search assumes.
@@ -127,6 +155,9 @@ class Network:
         Traceback (most recent call last):
         ValueError: A row's output depends on the rows beside it...
         """
+        if isinstance(self.model, Randomized):
+            first = tuple(t[:1] for t in context)
+            return self.all_outputs(x[:1], first)[:1], torch.zeros(1, dtype=torch.int64, device=x.device)
         with torch.no_grad():
             return _inspection.inspect(self, x, context, logits=logits)
 

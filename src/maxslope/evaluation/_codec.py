@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 _HOME = "maxslope."
+_ROOMS = {"attacks", "criteria", "curve", "energies", "goals", "loop", "realize", "schemes", "sets", "spaces"}
+_MOVED = {"maxslope.energies.criteria": "maxslope.criteria"}  # since runs of earlier versions were written
 _NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
@@ -33,13 +35,25 @@ def encode(value: Any) -> Any:
         return [encode(item) for item in value]
     if isinstance(value, Tensor):
         return {"tensor": encode(value.detach().cpu().tolist()), "dtype": str(value.dtype).removeprefix("torch.")}
-    if isinstance(value, type | types.FunctionType) and value.__module__.startswith(_HOME):
+    if isinstance(value, type | types.FunctionType) and _at_home(value.__module__):
         if "<" not in value.__qualname__:
             return {"name": f"{value.__module__}:{value.__qualname__}"}
-    elif dataclasses.is_dataclass(value) and type(value).__module__.startswith(_HOME):
+    elif dataclasses.is_dataclass(value) and _at_home(type(value).__module__, record=True):
         fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
         return {"record": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
     return {"foreign": f"{type(value).__module__}:{type(value).__qualname__}", "code": _code(value)}
+
+
+def _at_home(module: str, *, record: bool = False) -> bool:
+    """Whether budgets and efforts are made of what a module holds; others do not come to life.
+
+    >>> _at_home("maxslope.sets.budget"), _at_home("maxslope.report.html")
+    (True, False)
+    """
+    home, _, place = module.partition(".")
+    if record and place == "evaluation.part":  # of which the threat is a record
+        return f"{home}." == _HOME
+    return f"{home}." == _HOME and place.split(".")[0] in _ROOMS and "__" not in place
 
 
 def _code(value: Any) -> str:
@@ -56,10 +70,17 @@ def decode(data: Any) -> Any:
     Raises:
         ValueError: for names outside this package, foreign objects, or data of another form.
     """
+    try:
+        return _decoded(data)
+    except RecursionError:
+        raise ValueError("Stored data have thousands of brackets inside each other.") from None
+
+
+def _decoded(data: Any) -> Any:
     if data is None or isinstance(data, bool | int | float | str):
         return data
     if isinstance(data, list):
-        return tuple(decode(item) for item in data)
+        return tuple(_decoded(item) for item in data)
     if isinstance(data, dict):
         if data.keys() == {"float"} and data["float"] in _NUMBERS:
             return _NUMBERS[data["float"]]
@@ -81,27 +102,28 @@ def _tensor(entries: Any, name: Any) -> Tensor:
     dtype = getattr(torch, str(name), None)
     try:
         if isinstance(dtype, torch.dtype):
-            return torch.tensor(decode(entries), dtype=dtype)
+            return torch.tensor(_decoded(entries), dtype=dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"A stored tensor is nested lists of numbers, got another thing: {error}.") from error
     raise ValueError(f"A stored tensor names a dtype of torch, got {name!r}.")
 
 
 def _record(name: Any, fields: Any) -> Any:
-    kind = _named(name)
+    kind = _named(name, record=True)
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(fields, dict)):
         raise ValueError(f"A stored record names a record of maxslope, got {name!r}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # earlier versions wrote fields of then
-            return kind(**{key: decode(value) for key, value in fields.items()})
-    except TypeError as error:
+            return kind(**{key: _decoded(value) for key, value in fields.items()})
+    except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RuntimeError) as error:
         raise ValueError(f"The stored record {name} does not fit this version of maxslope: {error}.") from error
 
 
-def _named(name: Any) -> Any:
+def _named(name: Any, *, record: bool = False) -> Any:
     module, _, path = str(name).partition(":")
-    if not module.startswith(_HOME) or not path or "." in path or ".cli" in module or ".__" in module:
+    module = _MOVED.get(module, module)
+    if not _at_home(module, record=record) or not path.isidentifier():
         raise ValueError(f"Stored names are those of maxslope's own records, got {name!r}.")
     try:
         found = getattr(importlib.import_module(module), path)

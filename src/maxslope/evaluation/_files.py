@@ -4,14 +4,106 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
-
-import torch
-from torch import Tensor
+from typing import IO, Any
 
 _CHUNK = 1 << 22
+UNPACKED = 1 << 30  # bytes that any file may take in memory
+_RATIO = 64  # times its own size that a larger one may take
+_TEXT = 1 << 26  # bytes of a description
+_NO_PICKLES = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+
+
+def allowance(path: Path, most: int | None = None) -> int:
+    """Return how many bytes a file may take when it is unpacked: 1 GiB, or 64 times its size if that is more.
+
+    Args:
+        path: of the file.
+        most: what the caller allows instead.
+    """
+    return max(UNPACKED, _RATIO * path.stat().st_size) if most is None else most
+
+
+def bounded(path: Path, wanted: int, most: int | None = None) -> None:
+    """Raise before memory is taken for more than a file may take.
+
+    Args:
+        path: of the file.
+        wanted: bytes that its content says it needs.
+        most: see :func:`allowance`.
+
+    Raises:
+        ValueError: with the way to allow it.
+    """
+    if not 0 <= wanted <= allowance(path, most):
+        raise ValueError(
+            f"{path} has {path.stat().st_size} bytes and asks for {_giga(wanted)} of memory, where "
+            f"{_giga(allowance(path, most))} are allowed; if you know the file, allow more with --memory GIGABYTES."
+        )
+
+
+def _giga(count: int) -> str:
+    return f"{count / (1 << 30):.3g} GiB"
+
+
+def unpacked(path: Path, archive: zipfile.ZipFile, most: int | None = None) -> None:
+    """Raise before an archive is unpacked whose members are larger than allowed together."""
+    bounded(path, sum(item.file_size for item in archive.infolist()), most)
+
+
+@contextlib.contextmanager
+def without_pickles() -> Iterator[None]:
+    """Let torch, and what other packages ask of it, read tensors alone for a while: a second line, behind checks."""
+    before = os.environ.get(_NO_PICKLES)
+    os.environ[_NO_PICKLES] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_NO_PICKLES]
+        else:
+            os.environ[_NO_PICKLES] = before
+
+
+def needed(path: Path) -> None:
+    """Raise ValueError unless a file is there."""
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}.")
+
+
+def beside(path: Path, place: str) -> None:
+    """Raise ValueError if a file that another one names lies outside of its folder."""
+    folder = path.resolve().parent
+    if place and (Path(place).is_absolute() or not (folder / place).resolve().is_relative_to(folder)):
+        raise ValueError(f"it names the file {place!r}, which does not lie beside it")
+
+
+def safetensors_header(path: Path) -> None:
+    """Raise ValueError unless the header of a safetensors file lies within it, and is no larger than a description."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if not 0 < length <= min(path.stat().st_size - 8, _TEXT):
+        raise ValueError(f"{path} says that its header has {length} bytes, of {path.stat().st_size} in all")
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        ValueError: if it cannot be read, is no JSON, or is larger or deeper than any description.
+    """
+    try:
+        if path.stat().st_size > _TEXT:
+            raise ValueError(f"it has {path.stat().st_size} bytes, where a description has {_TEXT} at most")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{path} cannot be read: it has thousands of brackets inside each other.") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from error
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -24,7 +116,8 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "xb") as file:  # never through a link that somebody put there
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -48,27 +141,6 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def digest_of(*tensors: Tensor) -> str:
-    """Return a fingerprint of the shapes, dtypes and bits of tensors.
-
-    >>> digest_of(torch.zeros(2)) == digest_of(torch.zeros(2)), digest_of(torch.zeros(2)) == digest_of(torch.zeros(3))
-    (True, False)
-    """
-    state = hashlib.blake2b(digest_size=16)
-    for tensor in tensors:
-        state.update(f"{tuple(tensor.shape)} {tensor.dtype};".encode())
-        rows = tensor.detach().reshape(-1)
-        for start in range(0, rows.numel(), _CHUNK):
-            piece = rows[start : start + _CHUNK].cpu().contiguous()
-            state.update(piece.view(torch.uint8).numpy().tobytes())
-    return state.hexdigest()
-
-
-def digest_of_text(text: str) -> str:
-    """Return a fingerprint of a text."""
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def digest_of_file(path: Path) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
+from maxslope._digest import digest_of, digest_of_text
 from maxslope.attacks.question import tile_for
-from maxslope.evaluation._files import digest_of, digest_of_text
 from maxslope.evaluation.part import Job
 
 Batch = tuple[Tensor, Tensor]
@@ -38,6 +39,14 @@ class Stored(Dataset[Any]):
     @abstractmethod
     def digest(self) -> str:
         """Return a fingerprint of the content."""
+
+    def ids(self, start: int, stop: int) -> Tensor:
+        """Return the numbers that the samples have in the data set, by which they are known."""
+        return torch.arange(start, stop)
+
+    def labels(self) -> Tensor | None:
+        """Return all labels where they are known without reading inputs, else None."""
+        return None
 
     def __getitem__(self, i: int) -> Batch:
         """Return one sample and its label."""
@@ -96,7 +105,7 @@ def jobs(
     empty = True
     for job in parts:
         empty = False
-        yield job
+        yield replace(job, ids=data.ids(job.start, job.start + len(job.x))) if isinstance(data, Stored) else job
     if empty and not done:
         raise ValueError("Data hold at least one sample, got none; is the split or the filter empty?")
 
@@ -143,7 +152,8 @@ def by_number(data: Any) -> tuple[Read, int] | None:
     if not isinstance(data, Dataset):
         raise TypeError(
             f"Data are (x, y) tensors, a torch Dataset of (input, label) pairs or a DataLoader, got "
-            f"{type(data).__name__}."
+            f"{type(data).__name__}; of several inputs one is attacked, the one tensor x, and the others go along as "
+            "context=(...)."
         )
     count = length(data)
     if count is None:

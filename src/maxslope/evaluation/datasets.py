@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from maxslope.evaluation._files import digest_of_file
+from maxslope.evaluation._arrays import npz
+from maxslope.evaluation._files import digest_of_file, safetensors_header
 from maxslope.evaluation.data import Batch, Stored
 from maxslope.evaluation.images import ImageFolder
-from maxslope.evaluation.models import PICKLES, call
+from maxslope.evaluation.models import PICKLES, call, tensors_of
 from maxslope.evaluation.tables import INPUTS, LABELS, Arrow, Parquet, Table, saved
 
 Bounds = tuple[float, float]
@@ -43,7 +43,7 @@ class Loaded:
 
 def load_data(
     word: str, *, box: Bounds | None = None, unbounded: bool = False, size: tuple[int, int] | None = None,
-    trust: bool = False,
+    trust: bool = False, most: int | None = None,
 ) -> Loaded:  # fmt: skip
     """Load data.
 
@@ -57,12 +57,14 @@ def load_data(
         unbounded: there is no box.
         size: (height, width) that images are scaled to cover and cut to.
         trust: whether to load pickles.
+        most: bytes that a packed file, or what is read of it at once, may take in memory; by default 1 GiB, or 64 times
+            its size if that is more.
 
     Raises:
-        ValueError: for a word of no known form, a file that cannot be read, or a box that nobody gave.
+        ValueError: for a word of no known form, a file that cannot be read or is too large, or a box that nobody gave.
         ImportError: naming the package that is missing.
     """
-    data, found, notes = _read(word, size, trust)
+    data, found, notes = _read(word, size, trust, most)
     if unbounded:
         return Loaded(data, None, (*notes, "no box: inputs may take any value"))
     if box is None and found is None:
@@ -78,10 +80,12 @@ def load_data(
     return Loaded(data, chosen, notes)
 
 
-def _read(word: str, size: tuple[int, int] | None, trust: bool) -> tuple[Any, Any, tuple[str, ...]]:
+def _read(
+    word: str, size: tuple[int, int] | None, trust: bool, most: int | None
+) -> tuple[Any, Any, tuple[str, ...]]:  # fmt: skip
     path = Path(word)
     if path.is_dir():
-        return _folder(path, size)
+        return _folder(path, size, most)
     if path.suffix not in {".npz", ".safetensors", ".parquet", ".arrow", *PICKLES}:
         if ":" in word:
             return _made(word)
@@ -92,22 +96,22 @@ def _read(word: str, size: tuple[int, int] | None, trust: bool) -> tuple[Any, An
     if not path.is_file():
         raise ValueError(f"There is no file {path}.")
     if path.suffix == ".npz":
-        return _npz(path)
+        return _npz(path, most)
     if path.suffix == ".safetensors":
         return _safetensors(path)
     if path.suffix in PICKLES:
-        return _pickled(path, trust)
-    return _table(Parquet([path], size) if path.suffix == ".parquet" else Arrow([path], size))
+        return _pickled(path, trust, most)
+    return _table(Parquet([path], size, most) if path.suffix == ".parquet" else Arrow([path], size, most))
 
 
-def _folder(path: Path, size: tuple[int, int] | None) -> tuple[Any, Any, tuple[str, ...]]:
+def _folder(path: Path, size: tuple[int, int] | None, most: int | None) -> tuple[Any, Any, tuple[str, ...]]:
     files = saved(path)
     if files is not None:
-        return _table(Arrow(files, size))
+        return _table(Arrow(files, size, most))
     for ending, kind in ((".parquet", Parquet), (".arrow", Arrow)):
         if found := sorted(p for p in path.iterdir() if p.suffix == ending):
-            return _table(kind(found, size))
-    images = ImageFolder(path, size)
+            return _table(kind(found, size, most))
+    images = ImageFolder(path, size, most)
     return images, _UNIT, (images.words(), *_scaled(size))
 
 
@@ -131,12 +135,9 @@ def _made(word: str) -> tuple[Any, Any, tuple[str, ...]]:
     return made, None, ()
 
 
-def _npz(path: Path) -> tuple[Any, Any, tuple[str, ...]]:
+def _npz(path: Path, most: int | None) -> tuple[Any, Any, tuple[str, ...]]:
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("no archive of arrays")
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:  # which leaves no file open
-            arrays: dict[str, Any] = {name: stored[name] if name in _ARRAYS else None for name in stored.files}
+        arrays = npz(path, _ARRAYS, most)
     except Exception as error:
         raise ValueError(
             f"{path} is no npz file of plain arrays ({type(error).__name__}: {error}); write it with "
@@ -180,6 +181,7 @@ class Safetensors(Stored):
             raise ImportError('Data in safetensors need safetensors: pip install "maxslope[data]".') from error
         self.path, self.handle = path, None
         try:
+            safetensors_header(path)
             with safe_open(path, framework="pt") as file:
                 self.metadata: dict[str, str] = file.metadata() or {}
                 names = list(file.keys())
@@ -228,13 +230,14 @@ def _prepared(x: Tensor, path: Path) -> tuple[Tensor, tuple[str, ...]]:
     return x.float() / 255, tuple(notes)
 
 
-def _pickled(path: Path, trust: bool) -> tuple[Any, Any, tuple[str, ...]]:
+def _pickled(path: Path, trust: bool, most: int | None) -> tuple[Any, Any, tuple[str, ...]]:
     try:
-        made = torch.load(path, map_location="cpu", weights_only=not trust)
+        made = torch.load(path, map_location="cpu", weights_only=False) if trust else tensors_of(path, most)
     except Exception as error:
+        why = str(error).splitlines()[0] if isinstance(error, ValueError) else type(error).__name__
         raise ValueError(
-            f"{path} cannot be read without running code that its author may have put into it; save tensors as .npz or "
-            "safetensors, give file.py:factory, or add --trust if you made the file yourself."
+            f"{path} cannot be read without running code that its author may have put into it, or is damaged ({why}); "
+            "save tensors as .npz or safetensors, give file.py:factory, or add --trust if you made the file yourself."
             if not trust
             else f"{path} cannot be read: {type(error).__name__}: {error}."
         ) from error

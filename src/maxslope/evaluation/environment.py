@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from maxslope.evaluation._files import digest_of, digest_of_text
+from maxslope._digest import digest_of, digest_of_text
 
 
 def environment() -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope.evaluation._files import digest_of_text
+from maxslope._digest import digest_of_text
+from maxslope.evaluation._files import UNPACKED
 from maxslope.evaluation.data import Batch, Stored
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+_KINDS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "GIF", "TIFF", "PPM")
+_PIXEL = 16  # bytes: three of 8 bits, and three of 32
 
 
 class ImageFolder(Stored):
@@ -23,13 +29,14 @@ class ImageFolder(Stored):
         folder: with a folder for each class.
         size: (height, width) of the inputs: the image is scaled to cover it and cut at the center; None takes images
             as they are, which must then be of one size.
+        most: bytes that an image may take in memory; by default 1 GiB.
 
     Raises:
         ValueError: if there are no classes or no images.
     """
 
-    def __init__(self, folder: Path, size: tuple[int, int] | None = None) -> None:
-        self.folder, self.size = folder, size
+    def __init__(self, folder: Path, size: tuple[int, int] | None = None, most: int | None = None) -> None:
+        self.folder, self.size, self.most = folder, size, most
         classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
         self.numbered = bool(classes) and all(name.isdecimal() for name in classes)
         labels = {name: int(name) if self.numbered else place for place, name in enumerate(classes)}
@@ -53,11 +60,15 @@ class ImageFolder(Stored):
     def rows(self, start: int, stop: int) -> Batch:
         """See :class:`Stored`."""
         chosen = self.files[start:stop]
-        images = [image_of(path, str(path), self.size) for path, _ in chosen]
+        images = [image_of(path, str(path), self.size, self.most) for path, _ in chosen]
         shapes = {tuple(image.shape) for image in images}
         if len(shapes) > 1:
             raise ValueError(f"Images have one size, got {sorted(shapes)[:3]} in {self.folder}; give --size 224 or so.")
         return torch.stack(images), torch.tensor([label for _, label in chosen])
+
+    def labels(self) -> Tensor:
+        """See :class:`Stored`."""
+        return torch.tensor([label for _, label in self.files])
 
     def digest(self) -> str:
         """See :class:`Stored`; names and sizes of files stand for their content, which is compared part by part."""
@@ -70,7 +81,7 @@ class ImageFolder(Stored):
         return f"{len(self.files)} images of {len(self.classes)} classes, labels are {how}"
 
 
-def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None) -> Tensor:
+def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None, most: int | None = None) -> Tensor:
     """Decode an image to ``[3, height, width]`` in [0, 1].
 
     Raises:
@@ -81,16 +92,48 @@ def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None) -> T
         from PIL import Image
     except ImportError as error:
         raise ImportError('Images need Pillow: pip install "maxslope[data]".') from error
+    limit = (UNPACKED if most is None else most) // _PIXEL
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+        with (
+            _pixels(limit),
+            Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, "r", _known()) as opened,
+        ):
             if opened.mode.startswith(("I", "F")):  # which a conversion would cut at 255
                 raise ValueError(f"mode {opened.mode}: 16-bit and floating-point values are read from .npz, with a box")
             image = opened.convert("RGB")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(
+            f"{name} has more than the {limit} pixels that are allowed ({error}); if you know the file, allow more "
+            "with --memory GIGABYTES."
+        ) from error
     except Exception as error:
         raise ValueError(f"{name} is no image that can be read ({type(error).__name__}: {error}).") from error
     if size is not None:
         image = _cover(image, size)
     return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float() / 255
+
+
+@contextlib.contextmanager
+def _pixels(limit: int) -> Iterator[None]:
+    """Let Pillow refuse images of more pixels, wherever in a file it meets them."""
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = limit
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _known() -> list[str]:
+    """The formats that are read, whatever a file's name says: others start programs (EPS) or are not needed."""
+    from PIL import Image
+
+    Image.init()
+    return [kind for kind in _KINDS if kind in Image.OPEN]
 
 
 def _cover(image: Any, size: tuple[int, int]) -> Any:

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import os
-import re
 import sys
 import zipfile
-from collections.abc import Callable
-from io import BytesIO
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from maxslope.evaluation._files import digest_of_text
+from maxslope._digest import digest_of_text
+from maxslope.evaluation._files import bounded, needed, safetensors_header, unpacked, without_pickles
+from maxslope.evaluation.exported import load_exported
+from maxslope.evaluation.onnx_file import load_onnx
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 OWN = "maxslope_from_file_"  # modules that were loaded from a file by its path
-_EXPRESSION = re.compile(r"[0-9+\-*/%<>=(), .]*")
-_NAMES = re.compile(
-    r"Symbol\('[su]\d+'(?:, (?:positive|integer)=True)*\)|"
-    r"\b(?:[su]\d+|Integer|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|Eq|Ne|True|False|oo)\b"
-)
 
 
 def load_model(
-    word: str, *, weights: str | Path | None = None, trust: bool = False, device: str | None = None
+    word: str,
+    *,
+    weights: str | Path | None = None,
+    trust: bool = False,
+    device: str | None = None,
+    most: int | None = None,
 ) -> nn.Module:
     """Load a model and put it into evaluation mode.
 
@@ -41,6 +42,7 @@ def load_model(
         trust: whether to load files that can run code as they are read: pickled models, and torch.export files with
             more than tensors inside.
         device: such as ``"cuda"``; by default where the model is.
+        most: bytes that a packed file may take in memory; by default 1 GiB, or 64 times its size if that is more.
 
     Returns:
         The module. A function that the factory returned is wrapped into one.
@@ -52,13 +54,13 @@ def load_model(
     """
     path = Path(word)
     if word.startswith("hf://"):
-        model = _transformers(word.removeprefix("hf://"))
+        model = _transformers(word.removeprefix("hf://"), trust)
     elif word.startswith("timm://"):
-        return placed(_timm(word.removeprefix("timm://"), weights), device)
+        return placed(_timm(word.removeprefix("timm://"), weights, trust, most), device)
     elif path.suffix == ".pt2":
-        model = _exported(path, trust)
+        model = load_exported(path, trust=trust, most=most)
     elif path.suffix == ".onnx":
-        model = _onnx(path)
+        model = load_onnx(path)
     elif path.suffix in PICKLES:
         model = _pickled(path, trust)
     elif ":" in word:
@@ -69,8 +71,17 @@ def load_model(
             f"{word!r}."
         )
     if weights is not None:
-        model.load_state_dict(_fitting(model, _weights(Path(weights)), weights))
+        model.load_state_dict(_fitting(model, _weights(Path(weights), most), weights))
     return placed(model, device)
+
+
+def runs_code(word: str) -> bool:
+    """Return whether to load a model or data of this name is to run code that the name chooses.
+
+    >>> runs_code("nets.py:make"), runs_code("net.pt2"), runs_code("hf://name")
+    (True, False, False)
+    """
+    return ":" in word and Path(word).suffix not in (".pt2", ".onnx") and not word.startswith(("hf://", "timm://"))
 
 
 def call(word: str, what: str) -> Any:
@@ -90,7 +101,7 @@ def call(word: str, what: str) -> Any:
         module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except FileNotFoundError as error:
         raise ValueError(f"There is no file {place}.") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"Importing {place} failed with {type(error).__name__}: {error}.") from error
     found = getattr(module, name, None)
     if found is None:
@@ -100,7 +111,7 @@ def call(word: str, what: str) -> Any:
         return found
     try:
         return found()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{word}() failed with {type(error).__name__}: {error}.") from error
 
 
@@ -172,14 +183,45 @@ def placed(model: nn.Module, device: str | None) -> nn.Module:
     return model.requires_grad_(False)
 
 
-def _weights(path: Path) -> dict[str, Tensor]:
-    _exists(path)
+def tensors_of(path: Path, most: int | None = None) -> Any:
+    """Return what a .pt file holds, if that is tensors in plain containers, each no larger than what is stored of it.
+
+    Raises:
+        ValueError: if it unpacks to more than it may take, or holds other tensors than plain ones on the CPU.
+        Exception: as torch raises them, if the file is damaged or holds something else.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked(path, archive, most)
+    found = torch.load(path, map_location="cpu", weights_only=True)
+    for tensor in _within(found):
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise ValueError(f"{path} holds a tensor that is {tensor.layout} on {tensor.device.type}, not plain.")
+        bounded(path, tensor.numel() * tensor.element_size(), most)
+    return found
+
+
+def _within(found: Any) -> Iterator[Tensor]:
+    """All tensors in containers."""
+    todo, seen = [found], set()
+    while todo:
+        item = todo.pop()
+        if isinstance(item, Tensor):
+            yield item
+        elif isinstance(item, dict | list | tuple | set) and id(item) not in seen:
+            seen.add(id(item))
+            todo += item.values() if isinstance(item, dict) else item
+
+
+def _weights(path: Path, most: int | None = None) -> dict[str, Tensor]:
+    needed(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
+            safetensors_header(path)
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = tensors_of(path, most)
     except ImportError as error:
         raise ImportError('Weights in safetensors need safetensors: pip install "maxslope[data]".') from error
     except Exception as error:
@@ -218,7 +260,7 @@ def _pickled(path: Path, trust: bool) -> nn.Module:
             f"--model file.py:factory with its weights as --weights (a .pt file of tensors is read without code), or "
             "export the model (torch.export.save), or add --trust if you made the file yourself."
         )
-    _exists(path)
+    needed(path)
     try:
         found = torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:
@@ -228,78 +270,21 @@ def _pickled(path: Path, trust: bool) -> nn.Module:
     return _module(found, str(path))
 
 
-def _exported(path: Path, trust: bool) -> nn.Module:
-    _exists(path)
-    if not trust and (reason := _more_than_tensors(path)):
-        raise ValueError(f"{path} {reason}, which can run code when it is read; add --trust if you made it yourself.")
-    try:
-        return torch.export.load(path).module()
-    except Exception as error:
-        raise ValueError(
-            f"{path} is no file of torch.export that this version of torch reads ({type(error).__name__}: {error})."
-        ) from error
-
-
-def _more_than_tensors(path: Path) -> str:
-    """Why an export is not tensors and a graph alone; empty if it is."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for item in archive.namelist():
-                content = archive.read(item)
-                if item.endswith(".json"):
-                    if reason := _strange(json.loads(content)):
-                        return reason
-                elif content[:2] == b"PK" or content[:1] == b"\x80":
-                    torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is no file of torch.export: {error}.") from error
-    except Exception:
-        return "holds pickled objects"
-    return ""
-
-
-def _strange(graph: Any) -> str:
-    """Why a graph is not plain: expressions that are no arithmetic of sizes, or pickled constants."""
-    todo = [graph]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, list):
-            todo += item
-        elif isinstance(item, dict):
-            text = item.get("expr_str")
-            if isinstance(text, str) and not _EXPRESSION.fullmatch(_NAMES.sub("", text)):
-                return f"holds the expression {text[:40]!r}"
-            if item.get("use_pickle") and item.get("tensor_meta") is None:
-                return "holds pickled constants"
-            todo += item.values()
-    return ""
-
-
-def _onnx(path: Path) -> nn.Module:
-    _exists(path)
-    try:
-        from onnx2torch import convert
-    except ImportError as error:
-        raise ImportError('Models in ONNX need onnx2torch: pip install "maxslope[onnx]".') from error
-    try:
-        model: nn.Module = convert(str(path))
-    except Exception as error:
-        raise ValueError(f"{path} cannot be converted from ONNX: {type(error).__name__}: {error}.") from error
-    return model
-
-
-def _transformers(name: str) -> nn.Module:
+def _transformers(name: str, trust: bool) -> nn.Module:
     try:
         from transformers import AutoModelForImageClassification
     except ImportError as error:
         raise ImportError("hf:// names need transformers: pip install transformers.") from error
     try:
-        return Logits(AutoModelForImageClassification.from_pretrained(name, local_files_only=True))
-    except Exception as error:
+        with nullcontext() if trust else without_pickles():
+            return Logits(
+                AutoModelForImageClassification.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+            )
+    except (Exception, SystemExit) as error:
         raise ValueError(f"hf://{name} is not here: {type(error).__name__}: {str(error).splitlines()[0]}") from error
 
 
-def _timm(name: str, weights: str | Path | None) -> nn.Module:
+def _timm(name: str, weights: str | Path | None, trust: bool, most: int | None) -> nn.Module:
     try:
         import timm
     except ImportError as error:
@@ -307,15 +292,11 @@ def _timm(name: str, weights: str | Path | None) -> nn.Module:
     try:
         if weights is None:
             os.environ.setdefault("HF_HUB_OFFLINE", "1")  # local files alone: nothing is fetched behind one's back
-            made: nn.Module = timm.create_model(name, pretrained=True)
+            with nullcontext() if trust else without_pickles():
+                made: nn.Module = timm.create_model(name, pretrained=True)
             return made
         made = timm.create_model(name, pretrained=False)
     except Exception as error:
         raise ValueError(f"timm://{name} cannot be made: {type(error).__name__}: {error}.") from error
-    made.load_state_dict(_fitting(made, _weights(Path(weights)), weights))
+    made.load_state_dict(_fitting(made, _weights(Path(weights), most), weights))
     return made
-
-
-def _exists(path: Path) -> None:
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}.")

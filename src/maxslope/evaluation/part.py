@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maxslope import _checks
 from maxslope.attacks import AttackResult, Effort
 from maxslope.attacks.attack import answer
+from maxslope.attacks.findings import Finding, Kind, Severity
 from maxslope.attacks.question import Question, ask
 from maxslope.attacks.search import certificate
 from maxslope.attacks.state import State
 from maxslope.attacks.verify import Cleans, clean
-from maxslope.energies import Margin
+from maxslope.energies import Margin, Network
 from maxslope.energies.network import Context
 from maxslope.evaluation.hardware import Choice, Ready
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column
@@ -90,12 +91,18 @@ class Orders:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Samples ``start`` to ``start + len(x)`` of a data set: part ``number``."""
+    """Samples ``start`` to ``start + len(x)`` of a data set: part ``number``; ``ids`` where they have other numbers."""
 
     number: int
     start: int
     x: Tensor
     y: Tensor
+    ids: Tensor | None = None
+
+    @property
+    def rows(self) -> Tensor:
+        """What the samples are known by: random numbers, budgets and the table go by it."""
+        return torch.arange(self.start, self.start + self.x.shape[0]) if self.ids is None else self.ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +128,7 @@ class Part:
     points: Tensor | None
     executed: tuple[int, int]
     effort: Effort | None = None
-    said: tuple[str, ...] = ()
+    said: tuple[Finding, ...] = ()
     probes: tuple[int, int] = (0, 0)
     head: tuple[tuple[float, ...], ...] = ()
     seconds: float = 0.0
@@ -134,7 +141,7 @@ class Part:
 
 def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     """Classify the samples of a job, and attack those that are right."""
-    began, rows = time.perf_counter(), torch.arange(job.start, job.start + job.x.shape[0])
+    began, rows = time.perf_counter(), job.rows
     x = _checks.points(ready.move(job.x))
     threat = work.threat.take(rows, x)
     question = ask(
@@ -144,7 +151,10 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     cleans = clean(question)
     table = _clean(question, cleans)
     head = tuple(tuple(row) for row in cleans.outputs[:_HEAD].flatten(1).tolist()) if job.number == 0 else ()
-    part = Part(job.number, job.start, table, question.x.clone(), (0, 0), orders.effort, head=head)
+    part = Part(
+        job.number, job.start, table, question.x.clone(), (0, 0), orders.effort, head=head,
+        said=_said(question.network),
+    )  # fmt: skip
     right = cleans.right.nonzero().squeeze(1)
     spent = question.network.executed
     if right.numel():
@@ -186,6 +196,20 @@ def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
     }
 
 
+def _said(network: Network) -> tuple[Finding, ...]:
+    """What a look at the model found that is no reason to refuse it."""
+    found = []
+    for note in dict.fromkeys(network.notes):
+        kind = Kind.PROBABILITIES if note == _checks.PROBABILITIES else Kind.MODEL
+        seen = "The model's outputs are in [0, 1] and sum to 1 in each row." if kind is Kind.PROBABILITIES else note
+        found.append(Finding(kind, seen))
+    if isinstance(network.model, nn.Module) and network.model.training:
+        found.append(
+            Finding(Kind.MODEL, "The model is in training mode, though no layer depends on it.", weight=Severity.NOTE)
+        )
+    return tuple(found)
+
+
 def _with(part: Part, result: AttackResult) -> Part:
     """The part with what the attack cost and what the indicators said."""
     findings = result.findings
@@ -194,7 +218,7 @@ def _with(part: Part, result: AttackResult) -> Part:
     return replace(
         part,
         effort=result.effort,
-        said=tuple(f"{i.name}: {i.sentence}" for i in findings.indicators),
+        said=(*part.said, *findings.indicators),
         probes=(int(findings.forward.sum()), int(findings.backward.sum())),
     )
 

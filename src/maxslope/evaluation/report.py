@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from torch import Tensor
 
+from maxslope._escape import markup, visible
 from maxslope._status import Status
 from maxslope.attacks import Effort
+from maxslope.attacks.findings import Finding, Kind, Severity
+from maxslope.evaluation.about import About
 from maxslope.evaluation.statistics import wilson
 
 ROBUST, BROKEN, MISCLASSIFIED, NON_FINITE = "robust", "broken", "misclassified", "non-finite"
 
+_FEW = 0.01  # of all samples: so far a doubt about some does not move the share of all
+
 Column = list[int] | list[float] | list[str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """Robust accuracy of a model on samples, with the evidence.
 
@@ -36,7 +43,8 @@ class Report:
         points: ``[n, *shape]``, the returned points (the clean ones where misclassified), if kept.
         executed: forward and backward passes of whole calls of the model, in rows, padding included.
         probes: forward and backward passes of the indicators' probes, on a few samples, not in the table.
-        warnings: sentences on what may be wrong with these numbers.
+        warnings: what may be wrong with these numbers; ``str()`` of each is a sentence.
+        about: model, data, date, budget as typed and names of classes, as far as they were said.
     """
 
     budget: str
@@ -46,7 +54,13 @@ class Report:
     points: Tensor | None
     executed: tuple[int, int]
     probes: tuple[int, int] = (0, 0)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    about: About = field(default_factory=About)
+
+    @property
+    def asked(self) -> str:
+        """The budget as it was typed, or in the library's own words."""
+        return self.about.budget or self.budget
 
     @property
     def samples(self) -> int:
@@ -84,6 +98,11 @@ class Report:
         return (sum(map(float, self.table["backward"])) + self.probes[1]) / self.samples
 
     @property
+    def trusted(self) -> bool:
+        """Whether no warning says that the numbers are not to be trusted; notes do not say so."""
+        return all(found.severity < Severity.WARNING for found in self.warnings)
+
+    @property
     def _clean_non_finite(self) -> int:
         pairs = zip(self.table["verdict"], self.table["runs"], strict=True)
         return sum(verdict == NON_FINITE and runs == 0 for verdict, runs in pairs)
@@ -95,27 +114,123 @@ class Report:
         """Return why runs ended, and for how many samples."""
         return dict(Counter(map(str, self.table["reason"])).most_common())
 
+    def by_class(self) -> list[dict[str, Any]]:
+        """Return one line per label: class, samples, clean and robust accuracy, its 95 % interval."""
+        verdicts: dict[int, list[str]] = {}
+        for label, verdict in zip(self.table["label"], self.table["verdict"], strict=True):
+            verdicts.setdefault(int(str(label)), []).append(str(verdict))
+        found = []
+        for label, own in sorted(verdicts.items()):
+            n, robust = len(own), own.count(ROBUST)
+            right = sum(v not in (MISCLASSIFIED, NON_FINITE) for v in own)
+            found.append(
+                {"class": self.about.name(label), "samples": n, "clean_accuracy": right / n,
+                 "robust_accuracy": robust / n, "interval": wilson(robust, n)}
+            )  # fmt: skip
+        return found
+
+    def to_pandas(self) -> Any:
+        """Return the table as a ``pandas.DataFrame``, by index, with the names of classes; warnings in its ``attrs``.
+
+        Raises:
+            ImportError: if pandas is not installed.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError as error:
+            raise ImportError("A table of pandas needs pandas: pip install pandas.") from error
+        frame = pandas.DataFrame(self.table).set_index("index")
+        if self.about.classes:
+            for column in ("label", "prediction"):
+                frame[f"{column}_name"] = [self.about.name(int(k)) for k in frame[column]]
+        frame.attrs["warnings"] = [str(found) for found in self.warnings]
+        return frame
+
+    def plot(self) -> Any:
+        """Return security curve, margins and cost as a figure of matplotlib; ``.savefig("figure.pdf")`` writes it.
+
+        Raises:
+            ImportError: if matplotlib is not installed.
+        """
+        return self._page().plot()
+
+    def json(self) -> str:
+        """Return all numbers as JSON."""
+        return str(self._page().json())
+
+    def csv(self) -> str:
+        """Return the table of all samples as comma-separated values."""
+        return str(self._page().csv())
+
+    def markdown(self) -> str:
+        """Return a summary for a pull request or a model card."""
+        return str(self._page().markdown())
+
+    def latex(self) -> str:
+        """Return the accuracies, of all and by class, as a table for a paper (booktabs)."""
+        return str(self._page().latex())
+
+    def _page(self) -> Any:
+        return import_module("maxslope").page(self)  # the public page names rooms that lie above this one
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the doubts, the numbers, what they cost."""
+        from html import escape as plain
+
+        said = "".join(f"<p><b>{plain(found.name)}.</b> {plain(found.sentence)}</p>" for found in self.warnings)
+        rows = [
+            ("samples", self.about.samples or f"{self.samples}"),
+            ("clean accuracy", f"{100 * self.clean_accuracy:.2f} % ({_span(*self.clean_interval)})"),
+            ("robust accuracy", f"{100 * self.robust_accuracy:.2f} % ({_span(*self.interval)})"),
+            ("cost", f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"),
+            ("effort", self.effort.name),
+        ]
+        rows = [
+            (name, words) for name, words in (("model", self.about.model), ("data", self.about.data), *rows) if words
+        ]
+        cells = "".join(f"<tr><th>{name}</th><td>{plain(words)}</td></tr>" for name, words in rows)
+        doubt = "" if self.trusted else "<p><b>Not to be trusted:</b></p>"
+        return f"<h4>Robustness within {plain(self.asked)}</h4>{doubt}{said}<table>{cells}</table>"
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         low, high = self.interval
-        table = Table(title=f"Robustness within {self.budget}", title_justify="left", show_header=False, box=None)
+        title = f"Robustness within {markup(self.asked)}"
+        table = Table(title=title, title_justify="left", show_header=False, box=None)
         table.add_column(style="bold")
         table.add_column()
         clean = self.clean_interval
-        table.add_row("samples", f"{self.samples}")
+        for name, words in (("model", self.about.model), ("data", self.about.data)):
+            if words:
+                table.add_row(name, markup(words))
+        table.add_row("samples", markup(self.about.samples) or f"{self.samples}")
         table.add_row("clean accuracy", f"{100 * self.clean_accuracy:.2f} %  (95 % interval {_span(*clean)})")
         table.add_row("robust accuracy", f"{100 * self.robust_accuracy:.2f} %  (95 % interval {_span(low, high)})")
+        if not self.trusted:
+            table.add_row("", "[yellow]not to be trusted: see the warnings[/]")
         cost = f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"
-        table.add_row("cost", cost)
-        executed = [count / self.samples for count in self.executed]
-        table.add_row("", f"{executed[1]:.1f} and {executed[0]:.1f} executed, padding of calls included")
-        table.add_row("effort", f"{self.effort.name}, risk {self.effort.rule.risk:g}, seed {self.seed}")
+        table.add_row("cost", cost + self._beyond_samples())
+        table.add_row("effort", f"{markup(self.effort.name)}, risk {self.effort.rule.risk:g}, seed {self.seed}")
         yield table
         yield ""
         yield "Why each sample's evaluation ended"
         for reason, count in self.reasons().items():
-            yield f"  {count:>6}  {reason}"
+            yield f"  {count:>6}  {markup(reason)}"
         for warning in self.warnings:
-            yield f"[yellow]warning[/] {warning}"
+            word = "[yellow]warning[/]" if warning.severity == Severity.WARNING else "note"
+            yield f"{word} {markup(str(warning))}"
+
+    def _beyond_samples(self) -> str:
+        """What was spent beside the samples' own passes, in words that only add to those."""
+        own = sum(map(float, self.table["forward"])) + sum(map(float, self.table["backward"]))
+        filled = sum(self.executed) / own - 1 if own else 0.0
+        words = [f"{sum(self.probes) / self.samples:.1f} of them by indicators"] if sum(self.probes) else []
+        words += [f"calls filled up by {100 * filled:.0f} %"] if filled >= 0.005 else []
+        return f" ({', '.join(words)})" if words else ""
+
+    def __repr__(self) -> str:
+        doubt = "" if self.trusted else ", not to be trusted"
+        robust = f"{100 * self.robust_accuracy:.2f} % ({_span(*self.interval)})"
+        return f"<Report: robust {robust} within {visible(self.asked)}, {self.samples} samples{doubt}>"
 
     def __str__(self) -> str:
         console = Console(width=110, color_system=None, force_terminal=False)
@@ -128,16 +243,38 @@ def _span(low: float, high: float) -> str:
     return f"{100 * low:.2f} to {100 * high:.2f}"
 
 
-def warnings_of(table: dict[str, Column]) -> tuple[str, ...]:
-    """Return sentences on samples whose rows are not to be trusted."""
+def warnings_of(table: dict[str, Column], about: About | None = None) -> tuple[Finding, ...]:
+    """Return what is to be said on samples whose rows are not to be trusted, and on how samples were chosen."""
     found = []
-    bad = [i for i, v in zip(table["index"], table["verdict"], strict=True) if v == NON_FINITE]
+    if about is not None and about.first:
+        found.append(Finding(Kind.FIRST, f"{len(table['index'])} samples: the first of a stream, in its own order."))
+    bad = _samples(table, "verdict", NON_FINITE)
     if bad:
-        found.append(f"{len(bad)} samples met NaN or infinity and are neither robust nor broken (first: {bad[:5]}).")
-    stuck = [i for i, r in zip(table["index"], table["reason"], strict=True) if r == Status.STATIONARY.sentence]
+        seen = f"{len(bad)} samples met NaN or infinity and are neither robust nor broken (first: {list(bad[:5])})."
+        found.append(Finding(Kind.NON_FINITE, seen, bad))
+    standing = set(_samples(table, "verdict", ROBUST))
+    stuck = tuple(i for i in _samples(table, "reason", Status.STATIONARY.sentence) if i in standing)
     if stuck:
-        found.append(
-            f"{len(stuck)} samples ended at a gradient that is zero in every coordinate (first: {stuck[:5]}): the "
-            "gradient is masked or saturated there, and their robustness is not to be trusted."
+        seen = (
+            f"{len(stuck)} samples ended at a gradient that is zero in every coordinate (first: {list(stuck[:5])}): "
+            "the gradient is masked or saturated there, and their robustness is not to be trusted."
         )
+        few = len(stuck) <= _FEW * len(table["index"])
+        found.append(Finding(Kind.STATIONARY, seen, stuck, Severity.NOTE if few else None))
     return tuple(found)
+
+
+def in_order(table: dict[str, Column], points: Tensor | None) -> tuple[dict[str, Column], Tensor | None]:
+    """Return rows and points in the order of the samples' indices, whatever order they were evaluated in."""
+    index = [int(i) for i in table["index"]]
+    order = sorted(range(len(index)), key=index.__getitem__)
+    if order == list(range(len(index))):
+        return table, points
+    sorted_: dict[str, Any] = {name: [column[k] for k in order] for name, column in table.items()}
+    return sorted_, None if points is None else points[order]
+
+
+def _samples(table: dict[str, Column], column: str, word: str) -> tuple[int, ...]:
+    """The indices of the samples that have a word in a column."""
+    rows = zip(table["index"], table[column], strict=True)
+    return tuple(int(i) for i, v in rows if v == word)  # type: ignore[call-overload]

@@ -15,17 +15,19 @@ import torch
 from torch import Tensor
 
 import maxslope
+from maxslope._digest import digest_of
 from maxslope.attacks import Effort
 from maxslope.energies import Network
 from maxslope.evaluation._codec import decode, encode
-from maxslope.evaluation._files import digest_of
+from maxslope.evaluation.about import About
 from maxslope.evaluation.crew import Crew, Here, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs, length
 from maxslope.evaluation.environment import environment, identity, toml
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
+from maxslope.evaluation.kept import decided
 from maxslope.evaluation.part import Job, Orders, Part, Threat, Work
-from maxslope.evaluation.report import ROBUST, Column, Report, warnings_of
-from maxslope.evaluation.store import Folder, decided, load
+from maxslope.evaluation.report import ROBUST, Column, Report, in_order, warnings_of
+from maxslope.evaluation.store import FORMAT, Folder, load
 from maxslope.sets import Budget
 
 _CLOSE = 1e-3  # relative; logits of one model on two machines
@@ -48,6 +50,7 @@ class Plan:
         hardware: what may be tried.
         threat: goal, context, mask and realization.
         words: the configuration as the caller wrote it, by table and key, for ``run.toml``.
+        about: what the report says of model, data and samples.
     """
 
     model: Any
@@ -62,6 +65,7 @@ class Plan:
     hardware: Hardware
     threat: Threat = field(default_factory=Threat)
     words: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    about: About = field(default_factory=About)
 
 
 class Session:
@@ -117,8 +121,11 @@ class Session:
         }
         points = torch.cat([p.points for p in parts if p.points is not None]) if plan.keep_points else None
         executed = (sum(p.executed[0] for p in parts), sum(p.executed[1] for p in parts))
-        said = (*self.first.said, *warnings_of(table))
-        return Report(str(plan.budget), self._effort, plan.seed, table, points, executed, self.first.probes, said)
+        table, points = in_order(table, points)
+        said = (*self.first.said, *warnings_of(table, plan.about))
+        return Report(
+            str(plan.budget), self._effort, plan.seed, table, points, executed, self.first.probes, said, plan.about
+        )
 
     def _work(self, head: Job, todo: Iterator[Job]) -> Iterator[tuple[int, int]]:
         plan = self.plan
@@ -187,12 +194,16 @@ class Session:
                     f"The {what} {'is' if what == 'model' else 'are'} not what the run in {self.folder.path} was begun "
                     f"with ({header[what]} then, {now} now); resume with the same {what}, or start another run."
                 )
-        self.choice = Choice(**header["choice"])
+        try:
+            self.choice = Choice(**header["choice"])
+        except TypeError as error:
+            raise ValueError(f"{self.folder.path / 'run.json'} is damaged: {error}.") from error
         decision = self.folder.decision
         if decision is None:
             return  # the first part decides for all, and is not there
         self.finished = self.folder.finished()
         self.first = Part(0, 0, {}, None, (0, 0), decided(self.plan.effort, decision), head=decision["head"])
+        self.folder.check_points()
         verdicts = self.folder.table().get("verdict", [])
         self.done, self.robust = len(verdicts), verdicts.count(ROBUST)  # type: ignore[arg-type]
 
@@ -235,16 +246,29 @@ def reopened(
     """
     header = Folder(path).header
     try:
-        stored = {name: header.get(name, encode(Threat())) for name in ("budget", "effort", "threat")}
-        for name, given in (("budget", budget), ("effort", effort), ("threat", threat)):
+        stored = {"budget": header["budget"], "effort": header["effort"]}
+        for name, given in (("budget", budget), ("effort", effort)):
             if given is not None and encode(given) != stored[name]:
-                what = "goal, context, mask or realization" if name == "threat" else name
-                raise ValueError(f"The {what} is another one than that of the run in {path}; leave it out.")
+                raise ValueError(f"The {name} is another one than that of the run in {path}; leave it out.")
+        asked = header.get("threat", _threat(Threat()))  # runs of earlier versions knew one
+        if threat is not None and _threat(threat) != asked:
+            raise ValueError(
+                f"Goal, context, mask or realization are others than those of the run in {path}; give the same."
+            )
+        if threat is None and (asked["context"] or asked["mask"]):
+            raise ValueError(
+                f"The run in {path} had a context or a mask, which a folder does not hold; give the same again: "
+                "context=..., mask=...."
+            )
+        threat = threat or Threat(decode(asked["goal"]), realize=decode(asked["realize"]))
         plan = Plan(
             model, data, budget or decode(stored["budget"]), effort or decode(stored["effort"]), header["seed"],
             header["batch_size"], header["probe"], header["keep_points"], header["part"], Hardware(),
-            threat or decode(stored["threat"]),
+            threat,
         )  # fmt: skip
+        kinds = ((plan.budget, Budget), (plan.effort, Effort), (plan.threat, Threat), (plan.seed, int))
+        if strange := [type(value).__name__ for value, kind in kinds if not isinstance(value, kind)]:
+            raise TypeError(f"a budget, an effort, a threat and a seed, got {strange[0]} among them")
     except (KeyError, TypeError) as error:
         raise ValueError(f"{Path(path) / 'run.json'} is damaged: {error!r}.") from error
     return Session(plan, path, crew, header)
@@ -265,12 +289,13 @@ def default_crew(model: Any) -> Crew:
 
 def _header(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
     return {
-        "format": 1,
+        "format": FORMAT,
         "maxslope": maxslope.__version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "budget": encode(plan.budget),
         "effort": encode(plan.effort),
-        "threat": encode(plan.threat),
+        "about": plan.about.stored(),
+        "threat": _threat(plan.threat),
         "words": {
             "goal": plan.threat.goal.name,
             "budget": str(plan.budget),
@@ -287,6 +312,16 @@ def _header(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
         "data": fingerprint(plan.data),
         "crew": crew.words(),
         "environment": environment(),
+    }
+
+
+def _threat(threat: Threat) -> dict[str, Any]:
+    """What a folder holds of a threat: tensors that may be as large as the data by their digests."""
+    return {
+        "goal": encode(threat.goal),
+        "realize": encode(threat.realize),
+        "context": [digest_of(t) for t in threat.context],
+        "mask": None if threat.mask is None else digest_of(threat.mask),
     }
 
 

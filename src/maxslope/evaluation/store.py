@@ -1,26 +1,32 @@
 """A run on disk: a folder that can be read at any time, and gone on with after any interruption.
 
-Layout, format 1 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope evaluate --out DIR`` write)::
+Layout, format 2 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope evaluate --out DIR`` write)::
 
     DIR/
       run.toml               the configuration in words; `maxslope evaluate --config DIR/run.toml` does it again
       run.json               what the run is: format, maxslope, created, budget, effort (the portfolio, with every
-                             run's start, criterion, scheme, steps), words (budget and effort in words), seed, part
+                             run's start, criterion, scheme, steps), words (budget and effort in words), about (model,
+                             data, date, budget as typed, samples, classes: what a report says of them), seed, part
                              (most samples of a part), probe, keep_points, samples (null if unknown), choice (how the
-                             model is called), model and data (words and fingerprints), environment
+                             model is called), model and data (words and fingerprints), toml (checksum of run.toml),
+                             environment
       decision.json          what the first part decided for all: effort (null, or how many runs of it are made and what
-                             follows; earlier versions wrote rescued and early), said (the indicators' sentences),
-                             probes, head (logits of the first samples, by which the model is known again)
+                             follows; earlier versions wrote rescued and early), said (findings, each with kind,
+                             severity, seen, meaning, advice, sentence, samples; plain sentences in runs of earlier versions), probes,
+                             head (logits of the first samples, by which the model is known again)
       rows/part-00000.parquet, ...     a Parquet data set: one row per sample, see below
       points/part-00000.npy, ...       the returned points [rows, *shape], if kept
-      done.json              when everything is there: samples, seconds
+      done.json              when everything is there: samples, parts, seconds
       lock                   held by the process that writes, and released by its death
 
 Columns of ``rows``: index, label, prediction (int64), verdict (robust, broken, misclassified, non-finite), margin
 (logit margin at the returned point), gap, slope, distance, chance (float64, NaN where they do not apply), forward,
 backward (passes), runs (starts made), reason (why the last run ended), seed. The schema's metadata hold, under
 ``maxslope``, a JSON object: number, start, rows, executed (forward and backward passes, padding included), seconds,
-digest and first (fingerprints of the part's samples and of its first one).
+digest and first (fingerprints of the part's samples and of its first one), and checksums (BLAKE2b, 128 bits): run (of
+run.json), decision (of decision.json, in part 0), points (of the part's points), content (of its own columns). They
+find what was damaged, mixed up or edited without care; they are no signature: who edits with care writes new ones.
+Format 1 has no checksums and is read with a warning.
 
 A part's files appear whole or not at all (temporary file, fsync, rename), its points before its rows; parts may appear
 in any order. ``load(DIR)`` returns a :class:`Report` of the parts that are there.
@@ -31,10 +37,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +46,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope.attacks import Effort, Recipe
-from maxslope.attacks.rule import Rule
-from maxslope.attacks.stages import Runs
-from maxslope.evaluation._codec import decode, encode
-from maxslope.evaluation._files import write_whole
+from maxslope._digest import digest_of_bytes, digest_of_text
+from maxslope.attacks.findings import Finding, Kind
+from maxslope.evaluation import kept
+from maxslope.evaluation._arrays import parquet_module
+from maxslope.evaluation._files import digest_of_file, read_json, write_whole
 from maxslope.evaluation.part import Part
-from maxslope.evaluation.report import Column, Report, warnings_of
+from maxslope.evaluation.report import Column, Report, in_order, warnings_of
 
-FORMAT = 1
-_NAME = re.compile(r"part-(\d{5,})\.parquet")
-_INTEGERS = ("index", "label", "prediction", "forward", "backward", "runs")
-_WORDS = ("verdict", "reason")
+FORMAT = 2
+_FORMATS = (1, FORMAT)
 _NEEDED = {"budget", "effort", "words", "seed", "batch_size", "part", "probe", "keep_points", "samples", "choice"} | {
     "model",
     "data",
@@ -86,18 +88,22 @@ class Folder:
             raise ValueError(
                 f"{self.path} holds no run of maxslope (no run.json); start one with out={str(self.path)!r}."
             )
-        header = self._json("run.json")
-        if not isinstance(header, dict) or header.get("format") != FORMAT or _NEEDED - header.keys():
+        kept.refuse_links(self.path)
+        header = read_json(self.path / "run.json")
+        if not isinstance(header, dict) or header.get("format") not in _FORMATS or _NEEDED - header.keys():
             raise ValueError(
-                f"{self.path / 'run.json'} describes no run of format {FORMAT}; was it edited, or made by another "
+                f"{self.path / 'run.json'} describes no run of format 1 or {FORMAT}; was it edited, or made by another "
                 "version of maxslope?"
             )
+        counts = [header["part"], 0 if header["samples"] is None else header["samples"]]
+        if any(type(count) is not int or count < 0 for count in counts) or not header["part"]:
+            raise ValueError(f"{self.path / 'run.json'} is damaged: part and samples are counts, got {counts}.")
         return header
 
     @property
     def decision(self) -> dict[str, Any] | None:
         """What the first part decided, None before it is done."""
-        found = self._json("decision.json") if (self.path / "decision.json").exists() else None
+        found = read_json(self.path / "decision.json") if (self.path / "decision.json").exists() else None
         if found is not None and not (isinstance(found, dict) and {"said", "probes", "head"} <= set(found)):
             raise ValueError(
                 f"{self.path / 'decision.json'} is damaged; delete it and rows/part-00000.parquet, resume."
@@ -111,7 +117,7 @@ class Folder:
 
     def refuse_a_second(self) -> None:
         """Raise if a run was begun here already, or if there is no way to write one."""
-        _pyarrow()
+        parquet_module()
         if self.exists:
             raise ValueError(
                 f"{self.path} holds a run already; go on with it (--resume, or resume({str(self.path)!r}, model, "
@@ -127,7 +133,7 @@ class Folder:
         except OSError as error:
             raise OSError(error.errno, f"Cannot make the folder {self.path}: {error.strerror or error}") from error
         write_whole(self.path / "run.toml", toml.encode())
-        self._write("run.json", header)
+        self._write("run.json", header | {"toml": digest_of_text(toml)})
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -140,6 +146,7 @@ class Folder:
         """
         from filelock import FileLock, Timeout
 
+        kept.refuse_links(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / "lock", timeout=0)
@@ -160,40 +167,47 @@ class Folder:
             lock.release()
 
     def finished(self) -> dict[int, dict[str, Any]]:
-        """Return what is known of each part that is there: number, start, rows, executed, digest, first.
+        """Return what is known of each part that is there: number, start, rows, executed, digests.
 
         Raises:
-            ValueError: naming a file that cannot be read.
+            ValueError: naming a file that cannot be read, or is no part of this run.
         """
-        parquet = _pyarrow()
-        found = {}
-        for path in self._parts():
-            try:
-                known = json.loads((parquet.read_schema(path).metadata or {})[b"maxslope"])
-                found[int(known["number"])] = known
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"{path} cannot be read ({error}); delete it and resume: it is computed again."
-                ) from error
-        return dict(sorted(found.items()))
+        header, parts = self.header, self._parts()
+        found, run = {}, digest_of_file(self.path / "run.json")
+        for path in parts:
+            known = kept.known_of(path)
+            kept.check_place(path, known, header, last=path == parts[-1])
+            if header["format"] >= FORMAT and (known.keys() & {"content", "run"}) != {"content", "run"}:
+                raise kept.damaged(path, ValueError("it carries no checksums, and those of this run do"))
+            if known.get("run", run) != run:
+                raise ValueError(f"{self.path / 'run.json'} was edited since, or {path} is of another run; undo that.")
+            found[int(known["number"])] = known
+        self._check_decision(found.get(0, {}))
+        return found
+
+    def check_complete(self) -> None:
+        """Raise ValueError naming what is missing: points of a part, or a part of a run that was finished."""
+        parts = self._parts()
+        if self.header["keep_points"]:
+            for path in parts:
+                if not (points := self._points(kept.number_of(path))).exists():
+                    raise ValueError(f"{points} is missing; delete rows/{path.name} and resume: it is computed again.")
+        if self.done:
+            kept.check_whole(self.path, parts, read_json(self.path / "done.json"))
+
+    def doubts(self) -> list[Finding]:
+        """Return findings on what cannot be verified, or was edited, in a folder that is otherwise as it was."""
+        header = self.header
+        said = []
+        if header["format"] < FORMAT:
+            said.append(Finding(Kind.UNVERIFIED, "An earlier version wrote this run, without checksums."))
+        toml = self.path / "run.toml"
+        if header.get("toml") and (not toml.is_file() or digest_of_file(toml) != header["toml"]):
+            said.append(Finding(Kind.UNVERIFIED, "run.toml was edited or removed since the run began."))
+        return said
 
     def keep(self, part: Part, seed: int, digests: tuple[str, str]) -> None:
         """Write a finished part: decision (of the first), points, rows."""
-        name = f"part-{part.number:05d}"
-        if part.number == 0:
-            self._write(
-                "decision.json",
-                {
-                    "effort": self._changed(part.effort),
-                    "said": part.said,
-                    "probes": part.probes,
-                    "head": part.head,
-                },
-            )
-        if part.points is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, part.points.numpy(), allow_pickle=False)
-            write_whole(self.path / "points" / f"{name}.npy", buffer.getvalue())
         known = {
             "number": part.number,
             "start": part.start,
@@ -202,62 +216,80 @@ class Folder:
             "seconds": round(part.seconds, 3),
             "digest": digests[0],
             "first": digests[1],
+            "run": digest_of_file(self.path / "run.json"),
         }
-        write_whole(self.path / "rows" / f"{name}.parquet", _parquet(part.table, seed, known))
+        if part.number == 0:
+            names = ("probes", "head")
+            said = [found.data() for found in part.said]
+            self._write("decision.json", {name: getattr(part, name) for name in names} | {"said": said})
+            known["decision"] = digest_of_file(self.path / "decision.json")
+        if part.points is not None:
+            buffer = io.BytesIO()
+            np.save(buffer, part.points.numpy(), allow_pickle=False)
+            write_whole(self._points(part.number), buffer.getvalue())
+            known["points"] = digest_of_bytes(buffer.getvalue())
+        path = self.path / "rows" / f"{kept.name_of(part.number)}.parquet"
+        write_whole(path, kept.written(part, seed, known))
 
     def finish(self, samples: int, seconds: float) -> None:
         """Note that everything is there."""
-        self._write("done.json", {"samples": samples, "seconds": round(seconds, 3)})
+        self._write("done.json", {"samples": samples, "parts": len(self._parts()), "seconds": round(seconds, 3)})
 
     def table(self) -> dict[str, Column]:
-        """Return the columns of all parts that are there, in the order of their samples."""
-        parquet = _pyarrow()
+        """Return the columns of all parts that are there, in the order of their samples.
+
+        Raises:
+            ValueError: naming a part that is damaged, altered, or not of this run.
+        """
         table: dict[str, Any] = {}
-        for path in self._parts():
-            try:
-                columns = parquet.read_table(path).to_pydict()
-            except (OSError, ValueError) as error:
-                raise ValueError(
-                    f"{path} cannot be read ({error}); delete it and resume: it is computed again."
-                ) from error
-            for name, values in columns.items():
-                if name != "seed":
-                    table.setdefault(name, []).extend(values)
+        for number, known in self.finished().items():
+            path = self.path / "rows" / f"{kept.name_of(number)}.parquet"
+            for name, values in kept.table_of(path, known).items():
+                table.setdefault(name, []).extend(values)
+        if len(set(table.get("index", ()))) != len(table.get("index", ())):
+            raise ValueError(f"The parts in {self.path / 'rows'} hold a sample twice; one is of another run.")
         return table
 
     def points(self) -> Tensor | None:
-        """Return the returned points of all parts that are there, None where they were not kept."""
+        """Return the returned points of all parts that are there, None where they were not kept.
+
+        Raises:
+            ValueError: naming points that are missing, damaged, altered or swapped.
+        """
         if not self.header["keep_points"]:
             return None
-        files = [self.path / "points" / f"{path.stem}.npy" for path in self._parts()]
-        try:
-            return torch.cat([torch.from_numpy(np.load(file, allow_pickle=False)) for file in files]) if files else None
-        except (OSError, ValueError) as error:
-            raise ValueError(f"The points of {self.path} cannot be read: {error}.") from error
+        found = [kept.points_of(self._points(number), known) for number, known in self.finished().items()]
+        if len({(points.shape[1:], points.dtype) for points in found}) > 1:
+            raise ValueError(f"The points of {self.path} are of several shapes or kinds; those of another run?")
+        return torch.cat(found) if found else None
 
-    def _changed(self, effort: Effort | None) -> dict[str, Any] | None:
-        """What an effort is beside the one that the run was begun with: how many of its runs, and what follows."""
-        if effort is None or encode(effort) == self.header["effort"]:
-            return None
-        then = tuple(stage for stage in effort.stages if not isinstance(stage, Runs))
-        return {"runs": len(effort.runs), "then": encode(then), "name": effort.name, "limit": effort.limit}
+    def check_points(self) -> None:
+        """Raise ValueError as :meth:`points` does, holding the points of one part at a time."""
+        if self.header["keep_points"]:
+            for number, known in self.finished().items():
+                kept.points_of(self._points(number), known)
+
+    def _check_decision(self, known: dict[str, Any]) -> None:
+        path = self.path / "decision.json"
+        if known.get("decision") and (not path.is_file() or digest_of_file(path) != known["decision"]):
+            raise ValueError(
+                f"{path} was edited or removed since the run; put it back, or delete rows/part-00000.parquet as well "
+                "and resume."
+            )
+
+    def _points(self, number: int) -> Path:
+        return self.path / "points" / f"{kept.name_of(number)}.npy"
 
     def _parts(self) -> list[Path]:
-        return sorted((p for p in (self.path / "rows").glob("part-*.parquet") if _NAME.fullmatch(p.name)), key=_number)
-
-    def _json(self, name: str) -> Any:
-        try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{self.path / name} cannot be read: {error}.") from error
+        return kept.parts_of(self.path / "rows")
 
     def _write(self, name: str, data: dict[str, Any]) -> None:
         write_whole(self.path / name, (json.dumps(data, indent=1, allow_nan=True) + "\n").encode())
 
     def _holder(self) -> str:
         try:
-            return f" ({json.loads((self.path / 'lock.json').read_text(encoding='utf-8'))['process']})"
-        except (OSError, ValueError, KeyError, TypeError):
+            return f" ({int(read_json(self.path / 'lock.json')['process'])})"
+        except (ValueError, KeyError, TypeError):
             return ""
 
 
@@ -269,91 +301,39 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         points: whether to read the returned points, if they were kept.
 
     Returns:
-        A :class:`Report`; a run that is not finished says so in ``warnings``.
+        A :class:`Report`; a run that is not finished, or was written without checksums, says so in ``warnings``.
 
     Raises:
-        ValueError: if there is no run, no finished part, or a damaged file.
+        ValueError: if there is no run, no finished part, or a file that is missing, damaged, altered, repeated or of
+            another run.
     """
     folder = Folder(path)
     header, decision, parts = folder.header, folder.decision, folder.finished()
     if not parts or decision is None:
         raise ValueError(f"No part of the run in {folder.path} is finished yet; resume it, or look again later.")
-    table = folder.table()
-    said = [str(sentence) for sentence in decision["said"]]
+    folder.check_complete()
+    table, returned = in_order(folder.table(), folder.points() if points else None)
+    about, found = kept.words_of(folder.path, header, decision)
+    said = [*found, *folder.doubts()]
     if not folder.done:
         total = "" if header["samples"] is None else f" of {header['samples']}"
-        said.append(f"the run is not finished: these are {len(table['index'])}{total} samples.")
+        seen = f"The run is not finished: these are {len(table['index'])}{total} samples."
+        said.append(Finding(Kind.UNFINISHED, seen))
     try:
-        effort = decided(effort_of(header), decision)
+        effort = kept.decided(kept.effort_of(header), decision)
         executed = tuple(sum(int(part["executed"][k]) for part in parts.values()) for k in (0, 1))
         probes = (int(decision["probes"][0]), int(decision["probes"][1]))
         words, seed = str(header["words"]["budget"]), int(header["seed"])
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f"{folder.path / 'run.json'} is damaged: {error!r}.") from error
     return Report(
         budget=words,
         effort=effort,
         seed=seed,
         table=table,
-        points=folder.points() if points else None,
+        points=returned,
         executed=(executed[0], executed[1]),
         probes=probes,
-        warnings=(*said, *warnings_of(table)),
+        warnings=(*said, *warnings_of(table, about)),
+        about=about,
     )
-
-
-def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
-    """Return the effort of every sample after what the first part said, as this version or an earlier one wrote it."""
-    if (changed := decision.get("effort")) is not None:
-        stages = (*effort.runs[: changed["runs"]], *decode(changed["then"]))
-        return replace(effort, stages=stages, name=changed["name"], limit=changed["limit"])
-    if decision.get("early"):
-        return effort.pursued()
-    return effort.rescued() if decision.get("rescued") else effort
-
-
-def effort_of(header: dict[str, Any]) -> Effort:
-    """Return the effort of a run; where code of other packages was part of it, one of the same name that cannot run."""
-    try:
-        effort = decode(header["effort"])
-    except ValueError:
-        words = header["words"]
-        return Effort((Recipe("not stored", 0, 0.0),), str(words["effort"]), Rule(float(words["risk"])))
-    if not isinstance(effort, Effort):
-        raise TypeError("no effort")
-    return effort
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} cannot be read ({error}); delete it and resume: that part is computed again.")
-
-
-def _number(path: Path) -> int:
-    found = _NAME.fullmatch(path.name)
-    assert found is not None
-    return int(found[1])
-
-
-def _parquet(table: dict[str, Column], seed: int, known: dict[str, Any]) -> bytes:
-    parquet = _pyarrow()
-    import pyarrow
-
-    arrays = {}
-    for name, column in table.items():
-        if name in _WORDS:
-            arrays[name] = pyarrow.array(column, pyarrow.string())
-        else:
-            arrays[name] = pyarrow.array(column, pyarrow.int64() if name in _INTEGERS else pyarrow.float64())
-    arrays["seed"] = pyarrow.array([(seed + 2**63) % 2**64 - 2**63] * known["rows"], pyarrow.int64())
-    stored = pyarrow.table(arrays).replace_schema_metadata({"maxslope": json.dumps(known)})
-    buffer = io.BytesIO()
-    parquet.write_table(stored, buffer)
-    return buffer.getvalue()
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError('A run on disk needs pyarrow: pip install "maxslope[data]".') from error
-    return pyarrow.parquet

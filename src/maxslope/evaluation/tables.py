@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import itertools
-import json
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope.evaluation._files import digest_of_text
+from maxslope._digest import digest_of_text
+from maxslope.evaluation._arrays import batches, ipc_size
+from maxslope.evaluation._files import beside, bounded, read_json
 from maxslope.evaluation.data import Batch, Stored
 from maxslope.evaluation.images import image_of
 
 INPUTS = ("image", "images", "img", "x", "input", "inputs", "features", "data", "pixel_values")
+_MARK = 8  # bytes at the beginning of an Arrow file
 LABELS = ("label", "labels", "y", "target", "targets", "fine_label", "class")
 
 
@@ -27,13 +29,14 @@ class Table(Stored):
     Args:
         files: read in this order.
         size: for images; see :class:`ImageFolder`.
+        most: bytes that what is read at once may take; see :func:`maxslope.evaluation._files.allowance`.
 
     Raises:
         ValueError: if a file cannot be read, or the columns are not found.
     """
 
-    def __init__(self, files: list[Path], size: tuple[int, int] | None) -> None:
-        self.files, self.size = files, size
+    def __init__(self, files: list[Path], size: tuple[int, int] | None, most: int | None = None) -> None:
+        self.files, self.size, self.most = files, size, most
         try:
             self.blocks = [block for file in files for block in self.blocks_of(file)]
             self.schema: Any = self.schema_of(files[0])
@@ -58,6 +61,10 @@ class Table(Stored):
     def block(self, file: Path, number: int) -> Any:
         """Return the two columns of a block."""
 
+    @abstractmethod
+    def column(self, file: Path, name: str) -> list[Any]:
+        """Return one column of a file."""
+
     def __len__(self) -> int:
         """See :class:`Stored`."""
         return self.ends[-1] if self.ends else 0
@@ -77,6 +84,11 @@ class Table(Stored):
             labels += part.column(self.label).to_pylist()
             start = min(stop, self.ends[k])
         return self._inputs(inputs), self._labels(labels)
+
+    def labels(self) -> Tensor:
+        """See :class:`Stored`; the column of labels is read without the inputs."""
+        files = dict.fromkeys(file for file, _, _ in self.blocks)
+        return self._labels([value for file in files for value in self.column(file, self.label)])
 
     def digest(self) -> str:
         """See :class:`Stored`; sizes of files stand for their content, which is compared part by part."""
@@ -118,10 +130,11 @@ class Table(Stored):
     def _image(self, value: Any) -> Tensor:
         content = value.get("bytes") if isinstance(value, dict) else value
         if content is None and isinstance(value, dict) and isinstance(value.get("path"), str):
-            return image_of(self.files[0].parent / value["path"], value["path"], self.size)
+            beside(self.files[0], value["path"])
+            return image_of(self.files[0].parent / value["path"], value["path"], self.size, self.most)
         if not isinstance(content, bytes):
             raise ValueError("an image is bytes, or a struct of bytes and path")
-        return image_of(content, f"an image of {self.input!r}", self.size)
+        return image_of(content, f"an image of {self.input!r}", self.size, self.most)
 
     def _labels(self, values: list[Any]) -> Tensor:
         bad = next((value for value in values if not (isinstance(value, int) and abs(value) < 2**63)), 0)
@@ -148,10 +161,17 @@ class Parquet(Table):
 
     def block(self, file: Path, number: int) -> Any:
         """See :class:`Table`."""
+        import pyarrow
+
+        columns = [self.input, self.label]
+        found = list(batches(file, groups=[number], columns=columns, most=self.most))
+        return pyarrow.Table.from_batches(found).select(columns)
+
+    def column(self, file: Path, name: str) -> list[Any]:
+        """See :class:`Table`."""
         from pyarrow import parquet
 
-        with parquet.ParquetFile(file) as opened:
-            return opened.read_row_group(number, columns=[self.input, self.label])
+        return list(parquet.read_table(file, columns=[name]).column(name).to_pylist())
 
 
 class Arrow(Table):
@@ -169,16 +189,18 @@ class Arrow(Table):
         """See :class:`Table`."""
         return self._open(file).select([self.input, self.label])
 
-    @staticmethod
-    def _open(file: Path) -> Any:
+    def column(self, file: Path, name: str) -> list[Any]:
+        """See :class:`Table`."""
+        return list(self._open(file).column(name).to_pylist())
+
+    def _open(self, file: Path) -> Any:
         import pyarrow
 
         source = pyarrow.memory_map(str(file))
-        try:
-            return pyarrow.ipc.open_file(source).read_all()
-        except pyarrow.ArrowInvalid:
-            source.seek(0)
-            return pyarrow.ipc.open_stream(source).read_all()
+        start = _MARK if source.read(6) == b"ARROW1" else 0  # a file is a stream behind a mark
+        bounded(file, ipc_size(source, start), self.most)
+        source.seek(start)
+        return pyarrow.ipc.open_stream(source).read_all()
 
 
 def saved(folder: Path) -> list[Path] | None:
@@ -195,9 +217,7 @@ def saved(folder: Path) -> list[Path] | None:
     if not (folder / "state.json").exists():
         return None
     try:
-        named = [
-            item["filename"] for item in json.loads((folder / "state.json").read_text(encoding="utf-8"))["_data_files"]
-        ]
+        named = [item["filename"] for item in read_json(folder / "state.json")["_data_files"]]
         files = [folder / Path(name).name for name in named]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / 'state.json'} is damaged: {error!r}.") from error

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope.criteria import Criterion, against_rival
+from maxslope.criteria import Criterion, CrossEntropy, against_rival
 
 
 class Goal(ABC):
@@ -82,6 +82,31 @@ class Goal(ABC):
         """
         scores, label = self.scores(outputs, y)
         return -criterion(lowest(scores), label, rivals)
+
+    def risk(self, criterion: Criterion, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the loss that training lowers at the adversary's points, ``[rows]``.
+
+        Args:
+            criterion: of scores, label and rival.
+            outputs: of the model, differentiable.
+            y: labels.
+        """
+        outputs = self.outputs(outputs)
+        scores, label = self.scores(outputs, y)
+        rivals = label if isinstance(criterion, CrossEntropy) else self.compete(outputs.detach(), y)[1]
+        return criterion(scores, label, rivals)
+
+    def clean_risk(self, criterion: Criterion, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the loss that training lowers at clean points, ``[rows]``."""
+        return self.risk(criterion, outputs, y)
+
+    def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
+        """Return how far outputs are from reference ones, ``[rows]``, not negative and differentiable in both.
+
+        Raises:
+            ValueError: if the goal knows no such distance.
+        """
+        raise ValueError(f"The goal {self.name} knows no divergence of answers; train with AdversarialRisk.")
 
     def answers(self, outputs: Tensor) -> list[Any]:
         """Return what a table shows as the prediction of each row."""

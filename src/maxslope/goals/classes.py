@@ -35,6 +35,14 @@ class OfClasses(Goal):
         """See :class:`Goal`: the logits."""
         return outputs, y
 
+    def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
+        """See :class:`Goal`: KL(softmax(reference) || softmax(outputs)).
+
+        >>> Misclassified().divergence(torch.zeros(1, 2), torch.zeros(1, 2))
+        tensor([0.])
+        """
+        return divergence(self.outputs(reference), self.outputs(outputs))
+
     def answers(self, outputs: Tensor) -> list[Any]:
         """See :class:`Goal`: the largest logit, the label's where it is one of several."""
         return self.outputs(outputs).argmax(1).tolist()
@@ -94,6 +102,14 @@ class Targeted(OfClasses):
     def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
         """See :class:`Goal`: the criterion of a sample that is to be classified as t."""
         return criterion(lowest(outputs), y, rivals)
+
+    def risk(self, criterion: Criterion, outputs: Tensor, y: Tensor) -> Tensor:
+        """See :class:`Goal`.
+
+        Raises:
+            ValueError: always: a model is not trained against single targets.
+        """
+        raise ValueError("Training wants a goal that is met by an error, got Targeted; use Misclassified or TopK.")
 
     def take(self, index: Tensor) -> Targeted:
         """See :class:`Goal`."""
@@ -208,6 +224,20 @@ class Undetected(OfClasses):
     def clean(self, outputs: Tensor, y: Tensor) -> Tensor:
         """See :class:`Goal`: the margin of :class:`Misclassified`."""
         return against_rival(self.outputs(outputs), y)[0]
+
+    def clean_risk(self, criterion: Criterion, outputs: Tensor, y: Tensor) -> Tensor:
+        """See :class:`Goal`: that of :class:`Misclassified`."""
+        return Misclassified().risk(criterion, outputs, y)
+
+
+def divergence(reference: Tensor, logits: Tensor) -> Tensor:
+    """Return KL(softmax(reference) || softmax(logits)) over the second axis, ``[rows, ...]``, differentiable in both.
+
+    >>> divergence(torch.zeros(1, 2), torch.zeros(1, 2))
+    tensor([0.])
+    """
+    log_p, log_q = reference.log_softmax(1), logits.log_softmax(1)
+    return (log_p.exp() * (log_p - log_q)).sum(1)
 
 
 def as_logits(out: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from maxslope.criteria import Criterion, CrossEntropy, Margin, against_rival
 from maxslope.goals.base import Goal, lowest, rows_of
+from maxslope.goals.classes import divergence
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class AnyLabel(Goal):
         """See :class:`Goal`: 0, and how far each tag is on the wrong side."""
         wrong = torch.where(y > 0, -outputs, outputs)
         return torch.cat([torch.zeros_like(wrong[:, :1]), wrong], 1), torch.zeros_like(y[:, 0])
+
+    def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
+        """See :class:`Goal`: the sum over tags of KL between the two chances of each."""
+        pairs = (torch.stack([torch.zeros_like(z), z], 1) for z in (reference, outputs))
+        return divergence(*pairs).sum(1)
 
     def answers(self, outputs: Tensor) -> list[Any]:
         """See :class:`Goal`: the tags that are set."""
@@ -137,6 +143,16 @@ class Share(Goal):
         weights = counts & (margins.detach() >= 0) if isinstance(criterion, CrossEntropy) else counts
         return -(each * weights).sum(1) / counts.sum(1)
 
+    def risk(self, criterion: Criterion, outputs: Tensor, y: Tensor) -> Tensor:
+        """See :class:`Goal`: the mean over the places that count."""
+        margins, counts, flat, labels, rival = self._places(outputs, y)
+        each = criterion(lowest(flat), labels, rival).reshape(margins.shape)
+        return (each * counts).sum(1) / counts.sum(1)
+
+    def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
+        """See :class:`Goal`: the mean over places of the KL between their classes."""
+        return divergence(reference, outputs).flatten(1).mean(1)
+
     def answers(self, outputs: Tensor) -> list[Any]:
         """See :class:`Goal`: nothing, a map has no place in a table."""
         return [""] * outputs.shape[0]
@@ -211,6 +227,10 @@ class Beyond(Goal):
         off = outputs.reshape(-1) - y.to(outputs.dtype)
         zero = torch.zeros_like(off)
         return torch.stack([zero, off - self.tolerance, -off - self.tolerance], 1), zero.long()
+
+    def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
+        """See :class:`Goal`: half the squared difference."""
+        return (reference.reshape(-1) - outputs.reshape(-1)).square() / 2
 
     def answers(self, outputs: Tensor) -> list[Any]:
         """See :class:`Goal`."""

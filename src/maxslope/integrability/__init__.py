@@ -11,26 +11,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from maxslope.integrability._check_data import CertificateError as CertificateError
     from maxslope.integrability.certify import certificate as certificate
+    from maxslope.integrability.checker import Proof as Proof
     from maxslope.integrability.checker import check as check
+    from maxslope.integrability.checker import examine as examine
+    from maxslope.integrability.checker import parse as parse
     from maxslope.integrability.classic import second_opinion as second_opinion
     from maxslope.integrability.curves import IntegralCurve as IntegralCurve
     from maxslope.integrability.curves import table_curve as table_curve
     from maxslope.integrability.kovacic import Liouvillian as Liouvillian
     from maxslope.integrability.kovacic import liouvillian as liouvillian
+    from maxslope.integrability.linear_ode import SecondOrder as SecondOrder
+    from maxslope.integrability.linear_ode import kovacic_hint as kovacic_hint
+    from maxslope.integrability.linear_ode import second_order as second_order
     from maxslope.integrability.local import local_data as local_data
     from maxslope.integrability.local import log_obstruction as log_obstruction
     from maxslope.integrability.loops import monodromy as monodromy
     from maxslope.integrability.networks import ALGEBRAIC as ALGEBRAIC
     from maxslope.integrability.networks import LINEAR as LINEAR
+    from maxslope.integrability.networks import SIGMOID as SIGMOID
+    from maxslope.integrability.networks import SIN as SIN
     from maxslope.integrability.networks import TAN as TAN
     from maxslope.integrability.networks import TANH as TANH
     from maxslope.integrability.networks import Activation as Activation
     from maxslope.integrability.networks import Network as Network
+    from maxslope.integrability.networks import State as State
     from maxslope.integrability.networks import invariant_planes as invariant_planes
     from maxslope.integrability.networks import monomial as monomial
     from maxslope.integrability.networks import symmetries as symmetries
     from maxslope.integrability.ode import Equation as Equation
     from maxslope.integrability.ode import equation as equation
+    from maxslope.integrability.one_parameter import Parametric as Parametric
+    from maxslope.integrability.one_parameter import parametric as parametric
     from maxslope.integrability.picture import draw as draw
     from maxslope.integrability.taylor import numeric_flow as numeric_flow
     from maxslope.integrability.variational import normal_equation as normal_equation
@@ -41,7 +52,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "_check_data": ("CertificateError",),
     "certify": ("certificate",),
-    "checker": ("check",),
+    "checker": ("Proof", "check", "examine", "parse"),
     "classic": ("second_opinion",),
     "curves": ("IntegralCurve", "table_curve"),
     "ode": ("Equation", "equation"),
@@ -53,18 +64,24 @@ _NAMES = {
         "LINEAR",
         "TAN",
         "TANH",
+        "SIGMOID",
+        "SIN",
         "Activation",
         "Network",
+        "State",
         "invariant_planes",
         "monomial",
         "symmetries",
     ),
+    "one_parameter": ("Parametric", "parametric"),
     "picture": ("draw",),
+    "linear_ode": ("SecondOrder", "kovacic_hint", "second_order"),
     "taylor": ("numeric_flow",),
     "variational": ("normal_equation", "pull_back"),
     "verdict": ("Verdict", "decide"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_HOMES)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,8 @@
-"""The checker's reading of a certificate: places, exact local data, the prime that splits."""
+"""The checker's reading of a certificate: exact types, places, local data, the prime that splits."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,6 +10,10 @@ from math import gcd, isqrt
 from typing import Any
 
 from maxslope.integrability import _exact as ex
+
+LIMIT = 200  # of the degrees of numerator and denominator
+BITS = 4000  # of one number of a certificate
+_FRACTION = re.compile(r"-?[0-9]{1,1200}(/[1-9][0-9]{0,1199})?", re.ASCII)
 
 
 class CertificateError(ValueError):
@@ -21,54 +26,135 @@ def demand(condition: bool, reason: str) -> None:
         raise CertificateError(f"certificate refused: {reason}. Derive it again with `certificate(...)`.")
 
 
+def fields(value: Any, names: set[str], what: str) -> Mapping[str, Any]:
+    """A mapping with exactly these keys: what nobody checks must not be there."""
+    demand(isinstance(value, Mapping), f"{what} must be an object")
+    demand(set(value) == names, f"{what} must have the fields {sorted(names)} and no others")
+    checked: Mapping[str, Any] = value
+    return checked
+
+
+def listing(value: Any, what: str, most: int = 2 * LIMIT) -> Sequence[Any]:
+    """A list that is not too long."""
+    demand(type(value) in (list, tuple), f"{what} must be a list")
+    demand(len(value) <= most, f"{what} has more than {most} entries, which this checker does not take on")
+    entries: Sequence[Any] = value
+    return entries
+
+
+def integer(value: Any, what: str) -> int:
+    """An integer; truth values and floats are none."""
+    demand(type(value) is int, f"{what} must be an integer")
+    number: int = value
+    demand(number.bit_length() <= BITS, f"{what} has more than {BITS} bits, which this checker does not take on")
+    return number
+
+
+def fraction(value: Any, what: str) -> Fraction:
+    """A fraction written as "3", "-3" or "3/2"."""
+    demand(type(value) is str and bool(_FRACTION.fullmatch(value)), f'{what} must be a fraction such as "3/2"')
+    number = Fraction(value)
+    size = max(number.numerator.bit_length(), number.denominator.bit_length())
+    demand(size <= BITS, f"{what} has more than {BITS} bits, which this checker does not take on")
+    return number
+
+
+def text(value: Any, what: str) -> str:
+    """A short string."""
+    demand(type(value) is str and len(value) <= 10000, f"{what} must be a string of at most 10000 characters")
+    string: str = value
+    return string
+
+
+@dataclass(frozen=True)
+class Given:
+    """The equation: coefficients lowest first; `modulus` is the polynomial of the generator of their field."""
+
+    modulus: tuple[Fraction, ...] | None
+    num: list[Any]
+    den: list[Any]
+
+    @property
+    def radius(self) -> Fraction:
+        """A bound for the generator at every root of its polynomial."""
+        return Fraction(0) if self.modulus is None else ex.root_bound([abs(c) for c in self.modulus])
+
+
+def modulus(data: Mapping[str, Any]) -> tuple[Fraction, ...] | None:
+    """The monic polynomial of the field's generator, or None for the rationals."""
+    if "field" not in data:
+        return None
+    polynomial = tuple(fraction(c, "a coefficient of the field") for c in listing(data["field"], "field", 40))
+    demand(len(polynomial) > 2 and polynomial[-1] == 1, "the field needs a monic polynomial of degree 2 or more")
+    return polynomial
+
+
+def coefficient(value: Any, field: tuple[Fraction, ...] | None, what: str) -> Any:
+    """An integer over the rationals, a list of fractions over another field."""
+    if field is None:
+        return Fraction(integer(value, what))
+    rep = [fraction(c, what) for c in listing(value, what, len(field) - 1)]
+    demand(not rep or rep[-1] != 0, f"{what} must not end with 0")
+    return ex.Number(tuple(rep), field)
+
+
+def polynomial(value: Any, field: tuple[Fraction, ...] | None, what: str) -> list[Any]:
+    """A list of coefficients, lowest first, the last one not 0."""
+    out = [coefficient(c, field, f"a coefficient of {what}") for c in listing(value, what, LIMIT + 1)]
+    demand(not out or out[-1] != 0, f"{what} must not end with 0")
+    return out
+
+
+def given(data: Mapping[str, Any]) -> Given:
+    """Numerator and denominator."""
+    field = modulus(data)
+    num, den = (polynomial(data["equation"][key], field, f"the {key}") for key in ("numerator", "denominator"))
+    demand(bool(den), "the denominator vanishes")
+    demand(field is None or den[-1] == 1, "the denominator must be monic")
+    return Given(field, num, den)
+
+
 @dataclass(frozen=True)
 class Place:
-    """The roots of one factor (f is None: infinity), with exact local data."""
+    """The roots of one factor (f is None: infinity), with exponents (half +- sqrt(square))/2 or none."""
 
-    f: list[Fraction] | None
+    f: list[Any] | None
     order: int
     half: int
-    square: list[Fraction] | None
+    square: list[Any] | None
 
-    def gap(self) -> Fraction | None:
-        """sqrt(square) when rational; refuses when rationality cannot be decided."""
-        if self.square is None:
-            return None
-        if len(self.square) <= 1:
-            return ex.fraction_sqrt(self.square[0] if self.square else Fraction(0))
-        polynomial = ex.characteristic(self.square, self.f or [])
-        demand(ex.has_no_rational_root(polynomial), "a discriminant may be rational at a pole")
-        return None
+    @property
+    def irregular(self) -> bool:
+        """Whether the square belongs to an irregular point of even order."""
+        return self.square is not None and (self.order > 2 if self.f is not None else self.order < 2)
 
-    def growth(self) -> int:
-        """A bound for the absolute value of an exponent at any of the conjugate points."""
-        square = self.square or [Fraction(0)]
-        bound = abs(square[0])
-        if len(square) > 1:
-            bound = 1 + max(abs(c) for c in ex.characteristic(square, self.f or []))
+    def growth(self, radius: Fraction) -> int:
+        """A bound for the absolute value of an exponent, at every conjugate."""
+        pole = Fraction(0) if self.f is None else ex.root_bound([ex.size(c, radius) for c in self.f])
+        bound = sum((ex.size(c, radius) * pole**k for k, c in enumerate(self.square or [])), Fraction(0))
         return abs(self.half) + isqrt(int(bound) + 1) + 1
 
 
 @dataclass(frozen=True)
 class Case:
-    """The equation read from a certificate, reduced modulo p as well."""
+    """The equation and its points modulo p, with the generator of the field at one root modulo p."""
 
     num: list[int]
     den: list[int]
-    places: list[Place]
+    points: list[tuple[Place, int | None]]
     p: int
-    roots: list[list[int]]
+    generator: int
+    growth: int
 
-    def points(self) -> list[tuple[Place, int | None]]:
-        """All poles modulo p, then infinity."""
-        pairs = zip(self.places[:-1], self.roots, strict=True)
-        return [(q, c) for q, cs in pairs for c in cs] + [(self.places[-1], None)]
+    def reduce(self, value: Any) -> int:
+        """A coefficient modulo p."""
+        return ex.reduce(value, self.p, self.generator)
 
 
-def _series(num: Sequence[Any], den: Sequence[Any], count: int, f: list[Fraction]) -> list[Any]:
-    """Laurent coefficients of num/den over Q[t]/(f), den[0] invertible."""
+def _series(num: Sequence[Any], den: Sequence[Any], count: int, f: list[Any]) -> list[Any]:
+    """Laurent coefficients of num/den over k[t]/(f), den[0] invertible."""
     lead = ex.inverse_mod(den[0], f)
-    out: list[list[Fraction]] = []
+    out: list[list[Any]] = []
     for k in range(count):
         value = list(num[k]) if k < len(num) else []
         for j in range(1, min(k, len(den) - 1) + 1):
@@ -77,95 +163,114 @@ def _series(num: Sequence[Any], den: Sequence[Any], count: int, f: list[Fraction
     return out
 
 
-def _taylor(poly: Sequence[int], f: list[Fraction]) -> list[list[Fraction]]:
-    """Coefficients of poly(c + u) in Q[t]/(f), c the class of t."""
-    rows: list[list[Fraction]] = []
+def _taylor(poly: Sequence[Any], f: list[Any]) -> list[list[Any]]:
+    """Coefficients of poly(c + u) in k[t]/(f), c the class of t."""
+    rows: list[list[Any]] = []
     for value in reversed(poly):
         moved = [ex.divmod_poly(ex.times(r, [Fraction(0), Fraction(1)]), f)[1] for r in rows]
         rows = [[], *rows]
         rows = [ex.plus(rows[i], moved[i] if i < len(moved) else []) for i in range(len(rows))]
-        rows[0] = ex.plus(rows[0], [Fraction(value)])
+        rows[0] = ex.plus(rows[0], [value])
     return rows
 
 
-def _sqrt_coefficient(series: list[Any], k: int, f: list[Fraction]) -> list[Fraction]:
+def _sqrt_coefficient(series: list[Any], k: int, f: list[Any]) -> list[Any]:
     """The k-th coefficient of sqrt(series/series[0])."""
     lead = ex.inverse_mod(series[0], f)
-    sigma: list[list[Fraction]] = [[Fraction(1)]]
+    sigma: list[list[Any]] = [[Fraction(1)]]
     for n in range(1, k + 1):
         value = ex.times(series[n], lead)
         for j in range(1, n):
             value = ex.plus(value, ex.times(sigma[j], sigma[n - j]), -1)
-        sigma.append([c / 2 for c in ex.divmod_poly(value, f)[1]])
+        sigma.append([c * Fraction(1, 2) for c in ex.divmod_poly(value, f)[1]])
     return sigma[k]
 
 
-def _place(num: list[int], den: list[int], f: list[Fraction] | None, order: int) -> Place:
-    """Exact exponents (half +- sqrt(square))/2; square None at odd irregular points."""
+def _place(eq: Given, f: list[Any] | None, order: int) -> Place:
+    """Exact local data; square None at odd irregular points."""
     finite = f is not None
     if (order == 1) if finite else (order > 2):
         return Place(f, order, 1, [Fraction(1)])
-    modulus = f if f is not None else [Fraction(0), Fraction(1)]
-    if f is not None:
-        rows = _taylor(num, f), _taylor(den, f)[order:]
-    else:
-        rows = [[Fraction(c)] for c in reversed(num)], [[Fraction(c)] for c in reversed(den)]
-    if order == 2:
-        lead = _series(*rows, 1, modulus)[0]
-        return Place(f, 2, 1, ex.plus([4 * c for c in lead], [Fraction(1)]))
-    if order % 2:
+    around = f if f is not None else [Fraction(0), Fraction(1)]
+    if (order > 2 if finite else order < 2) and order % 2:
         return Place(f, order, 0, None)
+    if f is not None:
+        rows = _taylor(eq.num, f), _taylor(eq.den, f)[order:]
+    else:
+        rows = [[c] for c in reversed(eq.num)], [[c] for c in reversed(eq.den)]
+    if order == 2:
+        lead = _series(*rows, 1, around)[0]
+        return Place(f, 2, 1, ex.plus([4 * c for c in lead], [Fraction(1)]))
     k = order // 2 - 1 if finite else 1 - order // 2
-    series = _series(*rows, k + 1, modulus)
-    sigma = _sqrt_coefficient(series, k, modulus)
+    series = _series(*rows, k + 1, around)
+    sigma = _sqrt_coefficient(series, k, around)
     square = ex.times(ex.times(sigma, sigma), series[0])
-    reduced = ex.divmod_poly([4 * c for c in square], modulus)[1]
-    return Place(f, order, order // 2, reduced)
+    return Place(f, order, order // 2, ex.divmod_poly([4 * c for c in square], around)[1])
 
 
-def read(data: Mapping[str, Any]) -> tuple[list[int], list[int], list[Place]]:
-    """Numerator, denominator and places; checks the factorization."""
-    eq = data["equation"]
-    num, den = [int(c) for c in eq["numerator"]], [int(c) for c in eq["denominator"]]
-    demand(bool(num and num[-1] and den and den[-1]), "r must be a non-zero rational function")
-    whole: list[Fraction] = [Fraction(den[-1])]
-    places = []
-    for factor, order in eq["factors"]:
-        demand(gcd(*factor) == 1 and factor[-1] > 0, "a factor must be primitive with positive lead")
-        f = [Fraction(int(c)) for c in factor]
-        demand(len(f) > 1 and order >= 1, "a factor of the denominator is constant")
+def written(value: Any, eq: Given) -> Any:
+    """A coefficient as a certificate states it in its local data."""
+    if eq.modulus is None:
+        return str(value)
+    return [str(c) for c in (value.rep if isinstance(value, ex.Number) else ex.strip([value]))]
+
+
+def places(data: Mapping[str, Any], eq: Given) -> list[Place]:
+    """The poles by factor, then infinity; checks the factorization and the stated local data."""
+    demand(bool(eq.num), "r must not vanish")
+    found, whole = [], [eq.den[-1]]
+    for entry in listing(data["equation"]["factors"], "the list of factors"):
+        pair = listing(entry, "a factor with its order", 2)
+        demand(len(pair) == 2, "a factor must come with its order")
+        f, order = polynomial(pair[0], eq.modulus, "a factor"), integer(pair[1], "the order of a factor")
+        demand(len(f) > 1, "a factor of the denominator is constant")
+        demand(1 <= order <= LIMIT, "an order does not fit the degree of the denominator")
+        canonical = f[-1] == 1 if eq.modulus else f[-1] > 0 and gcd(*(int(c) for c in f)) == 1
+        demand(canonical, "a factor must be primitive with positive lead, or monic over a number field")
         f = [c / f[-1] for c in f]
         for _ in range(order):
             whole = ex.times(whole, f)
-        places.append(_place(num, den, f, int(order)))
-    demand(whole == [Fraction(c) for c in den], "the factors do not multiply to the denominator")
-    places.append(_place(num, den, None, len(den) - len(num)))
-    demand(len(data["local"]) == len(places), "local data are missing")
-    for place, stated in zip(places, data["local"], strict=True):
-        square = None if place.square is None else [str(c) for c in place.square]
-        demand(
-            stated["order"] == place.order and stated["half"] == place.half,
-            "an order in the local data is wrong",
-        )
-        demand(stated["discriminant"] == square, "a discriminant in the local data is wrong")
-        gap = place.gap()
-        pair = None if gap is None else [str((place.half + s * gap) / 2) for s in (1, -1)]
-        demand(stated["exponents"] == pair, "an exponent in the local data is wrong")
-    return num, den, places
+            demand(len(whole) <= len(eq.den), "the factors do not multiply to the denominator")
+        found.append((f, order))
+    demand(whole == eq.den, "the factors do not multiply to the denominator")
+    out = [_place(eq, f, order) for f, order in found]
+    out.append(_place(eq, None, len(eq.den) - len(eq.num)))
+    stated = listing(data["local"], "the local data")
+    demand(len(stated) == len(out), "local data are missing")
+    for place, entry in zip(out, stated, strict=True):
+        fields(entry, {"order", "half", "discriminant"}, "local data")
+        square = None if place.square is None else [written(c, eq) for c in place.square]
+        numbers = integer(entry["order"], "an order"), integer(entry["half"], "half")
+        demand(numbers == (place.order, place.half), "an order in the local data is wrong")
+        demand(entry["discriminant"] == square, "a discriminant in the local data is wrong")
+    return out
 
 
-def split(data: Mapping[str, Any]) -> Case:
-    """Check the prime and the roots modulo p."""
-    num, den, places = read(data)
-    p = int(data["prime"])
-    demand(p > 2**31 and ex.is_prime(p) and den[-1] % p != 0, "the prime is not suitable")
-    roots = [[int(c) % p for c in cs] for cs in data["roots"]]
-    demand(len(roots) == len(places) - 1, "the list of roots modulo p is incomplete")
-    for place, cs in zip(places, roots, strict=False):
-        f = [ex.reduce_fraction(c, p) for c in place.f or []]
-        demand(len(cs) == len(f) - 1, "a factor does not split modulo p")
-        demand(all(ex.evaluate(f, c, p) == 0 for c in cs), "a root modulo p is wrong")
-        demand(all(ex.evaluate(num, c, p) for c in cs), "r is not in lowest terms")
-    flat = [c for cs in roots for c in cs]
-    demand(len(set(flat)) == len(flat), "two poles agree modulo p")
-    return Case([c % p for c in num], [c % p for c in den], places, p, roots)
+def prime(data: Mapping[str, Any]) -> int:
+    """The prime."""
+    p = integer(data["prime"], "the prime")
+    demand(p > 2**31 and ex.is_prime(p), "the prime is not suitable")
+    return p
+
+
+def split(eq: Given, found: list[Place], part: Mapping[str, Any], p: int, generator: int) -> Case:
+    """Check the roots modulo p."""
+
+    def reduced(poly: Sequence[Any]) -> list[int]:
+        return [ex.reduce(c, p, generator) for c in poly]
+
+    demand(reduced(eq.den)[-1] != 0, "the prime is not suitable")
+    num, den = reduced(eq.num), reduced(eq.den)
+    listed = listing(part["roots"], "the list of roots modulo p")
+    demand(len(listed) == len(found) - 1, "the list of roots modulo p is incomplete")
+    points: list[tuple[Place, int | None]] = []
+    for place, cs in zip(found, listed, strict=False):
+        f = reduced(place.f or [])
+        roots = [integer(c, "a root modulo p") for c in listing(cs, "roots modulo p")]
+        demand(len(roots) == len(f) - 1, "a factor does not split modulo p")
+        demand(all(0 <= c < p and ex.evaluate(f, c, p) == 0 for c in roots), "a root modulo p is wrong")
+        demand(all(ex.evaluate(num, c, p) for c in roots), "r is not in lowest terms")
+        points += [(place, c) for c in roots]
+    demand(len({c for _, c in points}) == len(points), "two poles agree modulo p")
+    growth = max(place.growth(eq.radius) for place in found)
+    return Case(num, den, [*points, (found[-1], None)], p, generator, growth)

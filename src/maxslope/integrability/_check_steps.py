@@ -2,56 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fractions import Fraction
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from maxslope.integrability import _exact as ex
-from maxslope.integrability._check_data import Case, Place, demand
+from maxslope.integrability._check_data import LIMIT, Case, Place, demand, fields, integer, listing
 
 # One sign at one point: label, alpha modulo p, polar part as {power of 1/(x-c) or x: value}.
 Choice = tuple[str, int, dict[int, int]]
 
 
-def check_families(case: Case, data: Mapping[str, Any]) -> None:
+def check_families(case: Case, part: Mapping[str, Any]) -> None:
     """Every family whose degree may be a non-negative integer is excluded by full rank."""
-    stated = data["families"]
-    points, roots = case.points(), data["square_roots"]
-    demand(len(roots) == len(points), "square roots are missing")
-    tables = [_choices(case, q, c, int(s)) for (q, c), s in zip(points, roots, strict=True)]
-    bound = sum(place.growth() for place, _ in points)
+    stated = fields(part["families"], {"total", "admissible"}, "families")
+    roots = listing(part["square_roots"], "the list of square roots")
+    demand(len(roots) == len(case.points), "square roots are missing")
+    pairs = zip(case.points, roots, strict=True)
+    tables = [_choices(case, q, c, integer(s, "a square root")) for (q, c), s in pairs]
+    bound = case.growth * len(case.points)
     demand(bound < case.p // 4, "the prime is too small for the degree bound")
-    found, total = [], 0
-    for picks in product(*tables):
-        total += 1
-        degree = (picks[-1][1] - sum(q[1] for q in picks[:-1])) % case.p
-        if degree <= bound:
-            columns = _riccati_columns(case, list(picks), degree)
-            rank = ex.mod_rank(columns, case.p)
-            signs = "".join(q[0] for q in picks[:-1]) + "|" + picks[-1][0]
-            found.append({"signs": signs, "degree": degree, "columns": degree + 1, "rank": rank})
-    demand(stated["total"] == total, "the number of families is wrong")
-    listed = sorted(stated["admissible"], key=lambda f: str(f["signs"]))
-    demand(listed == sorted(found, key=lambda f: str(f["signs"])), "a family is wrong")
+    total = 1
+    for table in tables:
+        total *= len(table)
+    demand(integer(stated["total"], "the number of families") == total, "the number of families is wrong")
+    found = []
+    for picks, degree in _admissible(tables, bound, case.p):
+        demand(degree <= 2 * LIMIT, "a family has a degree that this checker does not take on")
+        rank = ex.mod_rank(_riccati_columns(case, picks, degree), case.p)
+        signs = "".join(q[0] for q in picks[:-1]) + "|" + picks[-1][0]
+        found.append({"signs": signs, "degree": degree, "columns": degree + 1, "rank": rank})
+    listed = [_family(f) for f in listing(stated["admissible"], "the list of families", 10000)]
+    demand(sorted(listed, key=_order) == sorted(found, key=_order), "a family is wrong")
     demand(all(f["rank"] == f["columns"] for f in found), "a family is not excluded")
+
+
+def _family(value: Any) -> dict[str, Any]:
+    entry = dict(fields(value, {"signs", "degree", "columns", "rank"}, "a family"))
+    demand(type(entry["signs"]) is str, "the signs of a family must be a string")
+    for key in ("degree", "columns", "rank"):
+        integer(entry[key], f"the {key} of a family")
+    return entry
+
+
+def _order(family: Mapping[str, Any]) -> str:
+    return str(family["signs"])
+
+
+def _admissible(tables: list[list[Choice]], bound: int, p: int) -> Iterator[tuple[list[Choice], int]]:
+    """Picks with alpha_oo - sum alpha_c in 0, ..., bound modulo p; two halves that meet in the middle."""
+    if not all(tables):
+        return
+    poles, cut = tables[:-1], len(tables) // 2
+    sizes = [1, 1]
+    for index, table in enumerate(tables):
+        sizes[index >= cut] *= len(table)
+    demand(max(sizes) <= 1 << 18, "there are more families than this checker takes on")
+    right = sorted(
+        ((q[-1][1] - sum(c[1] for c in q[:-1])) % p, i) for i, q in enumerate(product(*poles[cut:], tables[-1]))
+    )
+    tails, keys = list(product(*poles[cut:], tables[-1])), [value for value, _ in right]
+    met = 0
+    for head in product(*poles[:cut]):
+        left = sum(c[1] for c in head) % p
+        for low, high in ((left, left + bound), (left - p, left + bound - p)):
+            for value, i in right[bisect_left(keys, low) : bisect_right(keys, high)]:
+                met += 1
+                demand(met <= 10000, "more families have an integer degree than this checker takes on")
+                yield [*head, *tails[i]], value - low
 
 
 def _choices(case: Case, place: Place, c: int | None, s: int) -> list[Choice]:
     """Signs at one point; s is sqrt(discriminant), or the amplitude at an irregular point."""
     p = case.p
     half = pow(2, -1, p)
+    demand(0 <= s < p, "a square root must lie between 0 and p")
     if place.square is None:
         demand(s == 0, "no square root belongs to an odd order")
         return []
-    irregular = place.order > 2 if c is not None else place.order < 2
-    if not irregular:
-        square = [ex.reduce_fraction(v, p) for v in place.square or []]
+    if not place.irregular:
+        square = [case.reduce(v) for v in place.square]
         demand(s * s % p == ex.evaluate(square, c or 0, p), "a square root modulo p is wrong")
-        gap = place.gap()
-        demand(gap is None or s % p == ex.reduce_fraction(gap, p), "a sign label is wrong")
-        single = s % p == 0 or (c is not None and place.order == 1)
-        signs = [("+", 1)] if single else [("+", 1), ("-", -1)]
+        simple = c is not None and place.order == 1
+        demand(not simple or s == 1, "the square root at a simple pole must be 1")
+        signs = [("+", 1)] if simple or s == 0 else [("+", 1), ("-", -1)]
         return [(label, (place.half + sign * s) * half % p, {}) for label, sign in signs]
     nu = place.order // 2 if c is not None else -place.order // 2
     top = nu - 1 if c is not None else nu + 1
@@ -69,6 +104,7 @@ def _sqrt_series(case: Case, place: Place, c: int | None, top: int) -> tuple[int
     """Leading Laurent coefficient of r at a point and sqrt(r/leading) to order `top`."""
     p = case.p
     if c is None:
+        demand(case.num[-1] != 0, "the prime is not suitable")
         u, v = case.num[::-1], case.den[::-1]
     else:
         u, v = _shift(case.num, c, p), _shift(case.den, c, p)[place.order :]
@@ -100,10 +136,10 @@ def _power(base: list[int], exponent: int, p: int) -> list[int]:
     return out
 
 
-def _riccati_columns(case: Case, picks: list[Choice], degree: int) -> list[list[int]]:
+def _riccati_columns(case: Case, picks: Sequence[Choice], degree: int) -> list[list[int]]:
     """Images of 1, x, ..., x**degree under S^2 (P'' + 2 theta P' + (theta' + theta^2 - r) P)."""
     p = case.p
-    finite = [(q, c) for q, c in case.points() if c is not None]
+    finite = [(q, c) for q, c in case.points if c is not None]
     nus = [max(1, q.order // 2) for q, _ in finite]
     s = [1]
     for (_, c), nu in zip(finite, nus, strict=True):
@@ -131,33 +167,36 @@ def _riccati_columns(case: Case, picks: list[Choice], degree: int) -> list[list[
     return columns
 
 
-def _extreme(place: Place, m: int, finite: bool) -> int | None:
-    """Least (at a pole) or greatest (at infinity) integer exponent of a product of m solutions."""
-    if place.order > 2 if finite else place.order < 2:
+def _extreme(case: Case, place: Place, c: int | None, s: int, m: int) -> int | None:
+    """Least (at a pole) or greatest (at infinity) exponent of a product of m solutions that may be an integer.
+
+    An exponent that is an integer is m half/2 + k s/2 modulo p for some k, and not large. What only
+    looks like an integer modulo p widens the search, which weakens no proof.
+    """
+    if place.irregular or place.square is None:
         return place.order * m // 4 if place.order * m % 4 == 0 else None
-    gap = place.gap()
-    middle = [Fraction(m, 2)] if m % 2 == 0 else []
-    if gap is not None:
-        middle = [Fraction(m, 2) + k * gap / 2 for k in range(-m, m + 1, 2)]
-    whole = [int(v) for v in middle if v.denominator == 1]
-    return (min if finite else max)(whole) if whole else None
+    p, bound = case.p, m * case.growth
+    demand(bound < p // 4, "the prime is too small for the degree bound")
+    half = pow(2, -1, p)
+    values = [(m * place.half + k * s) * half % p for k in range(-m, m + 1, 2)]
+    whole = [v if v <= bound else v - p for v in values if v <= bound or v >= p - bound]
+    return (max if c is None else min)(whole) if whole else None
 
 
-def check_symmetric_power(case: Case, step: Mapping[str, Any]) -> None:
+def check_symmetric_power(case: Case, roots: Sequence[int], step: Mapping[str, Any]) -> None:
     """The m-th symmetric power has no rational solution other than zero."""
-    m, p = int(step["m"]), case.p
-    low = [_extreme(place, m, True) for place in case.places[:-1]]
-    high = _extreme(case.places[-1], m, False)
-    exponents = [e for e in low if e is not None]
-    degree = -1
-    if high is not None and len(exponents) == len(low):
-        sizes = [len(place.f or [0]) - 1 for place in case.places[:-1]]
-        degree = high - sum(e * n for e, n in zip(exponents, sizes, strict=True))
+    m, p = integer(step["m"], "m"), case.p
+    for number in (step["columns"], step["rank"], *listing(step["exponents"], "the exponents")):
+        integer(number, f"a number of symmetric power {m}")
+    found = [_extreme(case, q, c, s, m) for (q, c), s in zip(case.points, roots, strict=True)]
+    known = [e for e in found if e is not None]
+    degree = known[-1] - sum(known[:-1]) if len(known) == len(found) else -1
     possible = degree >= 0
-    expected = {"m": m, "exponents": exponents if possible else [], "columns": max(degree + 1, 0)}
+    expected = {"m": m, "exponents": known[:-1] if possible else [], "columns": max(degree + 1, 0)}
     rank = 0
     if possible:
-        rank = ex.mod_rank(_power_columns(case, m, exponents, degree), p)
+        demand(degree <= 100 * LIMIT, f"symmetric power {m} has more columns than this checker takes on")
+        rank = ex.mod_rank(_power_columns(case, m, known[:-1], degree), p)
     demand(dict(step) == {**expected, "rank": rank}, f"symmetric power {m} is misstated")
     demand(rank == expected["columns"], f"symmetric power {m} may have a rational solution")
 
@@ -166,13 +205,11 @@ def _power_columns(case: Case, m: int, exponents: list[int], degree: int) -> lis
     """Images of 1, ..., x**degree under the recursion of the symmetric power, cleared by S."""
     p = case.p
     s, a = [1], [0]
-    weights = [(q, e) for q, e in zip(case.places[:-1], exponents, strict=True)]
-    bases = [[ex.reduce_fraction(v, p) for v in q.f or []] for q, _ in weights]
-    for (q, _), f in zip(weights, bases, strict=True):
+    finite = [(q, [-c % p, 1]) for q, c in case.points if c is not None]
+    for q, f in finite:
         s = ex.mod_times(s, _power(f, (q.order + 1) // 2, p), p)
-    for (_, e), f in zip(weights, bases, strict=True):
-        rest = ex.mod_quotient(s, f, p) or []
-        a = ex.mod_sum(p, (1, a), (e, ex.mod_times(ex.mod_diff(f, p), rest, p)))
+    for (_, f), e in zip(finite, exponents, strict=True):
+        a = ex.mod_sum(p, (1, a), (e, ex.mod_quotient(s, f, p) or []))
     r = ex.mod_quotient(ex.mod_times(ex.mod_times(s, s, p), case.num, p), case.den, p)
     demand(r is not None, "internal: a pole of r is missing")
     ds = ex.mod_diff(s, p)

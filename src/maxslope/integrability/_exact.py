@@ -1,19 +1,113 @@
-"""Exact arithmetic for the checker, in pure Python: fractions, Q[t]/(f) and prime fields.
+"""Exact arithmetic for the checker, in pure Python: number fields, k[t]/(f) and prime fields.
 
-Polynomials are lists, lowest degree first. Nothing here uses a computer algebra system.
+Polynomials are lists, lowest degree first; their coefficients are fractions, or `Number`s where a
+field is given. Nothing here uses a computer algebra system.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from fractions import Fraction
-from math import isqrt
+from math import inf, isqrt
+from time import monotonic
+from typing import Any
 
-Poly = list[Fraction]
+Poly = list[Any]
 ModPoly = list[int]
+_END: ContextVar[float] = ContextVar("end", default=inf)
 
 
-def strip(p: Sequence[Fraction]) -> Poly:
+class OverTimeError(ArithmeticError):
+    """The computation went on for longer than it was given."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Give what is computed inside so many seconds."""
+    token = _END.set(monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _END.reset(token)
+
+
+def tick() -> None:
+    """Stop when the time is up; every long loop here calls it."""
+    if monotonic() > _END.get():
+        raise OverTimeError("the time is up")
+
+
+@dataclass(frozen=True, eq=False)
+class Number:
+    """An element of Q[alpha]/(m): fractions, lowest first, without vanishing leading ones.
+
+    m need not be irreducible: what is computed without a refused division holds at every root of m.
+    """
+
+    rep: tuple[Fraction, ...]
+    modulus: tuple[Fraction, ...]
+
+    def _new(self, rep: Sequence[Any]) -> Number:
+        return Number(tuple(divmod_poly(rep, self.modulus)[1]), self.modulus)
+
+    def _other(self, other: Any) -> Sequence[Any]:
+        return other.rep if isinstance(other, Number) else strip([Fraction(other)])
+
+    def __eq__(self, other: object) -> bool:
+        return list(self.rep) == list(self._other(other))
+
+    def __hash__(self) -> int:
+        return hash(self.rep)
+
+    def __neg__(self) -> Number:
+        return Number(tuple(-c for c in self.rep), self.modulus)
+
+    def __add__(self, other: Any) -> Number:
+        return Number(tuple(plus(self.rep, self._other(other))), self.modulus)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Number:
+        return Number(tuple(plus(self.rep, self._other(other), -1)), self.modulus)
+
+    def __rsub__(self, other: Any) -> Number:
+        return (-self).__add__(other)
+
+    def __mul__(self, other: Any) -> Number:
+        return self._new(times(self.rep, self._other(other)))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Number:
+        return self._new(times(self.rep, inverse_mod(self._other(other), self.modulus)))
+
+    def __rtruediv__(self, other: Any) -> Number:
+        return self._new(times(self._other(other), inverse_mod(self.rep, self.modulus)))
+
+
+def size(value: Any, radius: Fraction) -> Fraction:
+    """A bound for a coefficient at every root of the field's polynomial; no root exceeds `radius`."""
+    if not isinstance(value, Number):
+        return abs(Fraction(value))
+    return sum((abs(c) * radius**k for k, c in enumerate(value.rep)), Fraction(0))
+
+
+def root_bound(sizes: Sequence[Any]) -> Fraction:
+    """Fujiwara: no root of a monic polynomial exceeds 2 max |a_{n-k}|^(1/k); `sizes` bound its coefficients."""
+    n = len(sizes) - 1
+    return Fraction(2 * max((_root_above(sizes[n - k], k) for k in range(1, n + 1)), default=0))
+
+
+def _root_above(value: Fraction, k: int) -> int:
+    """An integer whose k-th power is at least `value`, at most twice too large."""
+    whole = -(-value.numerator // value.denominator)
+    return 0 if whole <= 0 else 1 << (-(-whole.bit_length() // k))
+
+
+def strip(p: Sequence[Any]) -> Poly:
     """Drop vanishing leading coefficients."""
     out = list(p)
     while out and out[-1] == 0:
@@ -21,7 +115,7 @@ def strip(p: Sequence[Fraction]) -> Poly:
     return out
 
 
-def plus(p: Sequence[Fraction], q: Sequence[Fraction], sign: int = 1) -> Poly:
+def plus(p: Sequence[Any], q: Sequence[Any], sign: int = 1) -> Poly:
     """p + sign * q."""
     out = [Fraction(0)] * max(len(p), len(q))
     for i, a in enumerate(p):
@@ -31,31 +125,33 @@ def plus(p: Sequence[Fraction], q: Sequence[Fraction], sign: int = 1) -> Poly:
     return strip(out)
 
 
-def times(p: Sequence[Fraction], q: Sequence[Fraction]) -> Poly:
+def times(p: Sequence[Any], q: Sequence[Any]) -> Poly:
     """Product."""
     out = [Fraction(0)] * max(len(p) + len(q) - 1, 0)
     for i, a in enumerate(p):
+        tick()
         for j, b in enumerate(q):
             out[i + j] += a * b
     return strip(out)
 
 
-def diff(p: Sequence[Fraction]) -> Poly:
+def diff(p: Sequence[Any]) -> Poly:
     """Derivative."""
     return [k * c for k, c in enumerate(p)][1:]
 
 
-def divmod_poly(p: Sequence[Fraction], q: Sequence[Fraction]) -> tuple[Poly, Poly]:
+def divmod_poly(p: Sequence[Any], q: Sequence[Any]) -> tuple[Poly, Poly]:
     """Quotient and remainder."""
     rest, out = list(p), [Fraction(0)] * max(len(p) - len(q) + 1, 0)
     for shift in range(len(out) - 1, -1, -1):
+        tick()
         out[shift] = rest[shift + len(q) - 1] / q[-1]
         for k, c in enumerate(q):
             rest[shift + k] -= out[shift] * c
     return strip(out), strip(rest[: len(q) - 1] if len(rest) >= len(q) else rest)
 
 
-def inverse_mod(p: Sequence[Fraction], f: Sequence[Fraction]) -> Poly:
+def inverse_mod(p: Sequence[Any], f: Sequence[Any]) -> Poly:
     """Inverse of p modulo f."""
     r0, r1 = list(f), divmod_poly(p, f)[1]
     s0: Poly = []
@@ -65,39 +161,45 @@ def inverse_mod(p: Sequence[Fraction], f: Sequence[Fraction]) -> Poly:
         r0, r1 = r1, rest
         s0, s1 = s1, plus(s0, times(quotient, s1), -1)
     if not r1:
-        raise ZeroDivisionError("element not invertible modulo the factor")
+        raise ZeroDivisionError("an element is not invertible")
     return [c / r1[0] for c in s1]
 
 
-def characteristic(element: Sequence[Fraction], f: Sequence[Fraction]) -> Poly:
-    """Characteristic polynomial of multiplication by an element of Q[t]/(f)."""
-    n = len(f) - 1
-    columns = []
-    for k in range(n):
-        column = divmod_poly(times(element, [Fraction(0)] * k + [Fraction(1)]), f)[1]
-        columns.append(column + [Fraction(0)] * (n - len(column)))
-    coefficients = [Fraction(1)]
-    power = [[Fraction(0)] * n for _ in range(n)]
-    for k in range(1, n + 1):
-        for i in range(n):
-            power[i][i] += coefficients[-1]
-        power = [
-            [sum((columns[j][i] * power[c][j] for j in range(n)), Fraction(0)) for i in range(n)] for c in range(n)
-        ]
-        coefficients.append(-sum((power[i][i] for i in range(n)), Fraction(0)) / k)
-    return coefficients[::-1]
+def gcd_poly(p: Sequence[Any], q: Sequence[Any]) -> Poly:
+    """The monic greatest common divisor over a field."""
+    if _coprime(p, q):
+        return [Fraction(1)]
+    r0, r1 = list(p), list(q)
+    while r1:
+        r1 = [c / r1[-1] for c in r1]
+        r0, r1 = r1, divmod_poly(r0, r1)[1]
+    return r0
 
 
-def has_no_rational_root(p: Sequence[Fraction]) -> bool:
-    """True when some small prime shows that a monic polynomial has no rational root."""
-    for q in range(3, 2000, 2):
-        if all(q % d for d in range(3, isqrt(q) + 1, 2)):
-            if any(c.denominator % q == 0 for c in p):
-                continue
-            reduced = [c.numerator * pow(c.denominator, -1, q) % q for c in p]
-            if all(evaluate(reduced, x, q) for x in range(q)):
-                return True
-    return False
+def _coprime(p: Sequence[Any], q: Sequence[Any], prime: int = 2**61 - 1) -> bool:
+    """True only when a reduction modulo a prime, which kills no leading coefficient, shows it; a quick first look."""
+    if not all(isinstance(c, Fraction) and c.denominator % prime for c in (*p, *q)) or not p or not q:
+        return False
+    r0, r1 = [reduce(c, prime) for c in p], [reduce(c, prime) for c in q]
+    if not r0[-1] or not r1[-1]:
+        return False
+    while r1:
+        r0, r1 = r1, mod_remainder(r0, r1, prime)
+    return len(r0) == 1
+
+
+def mod_remainder(a: Sequence[int], b: Sequence[int], p: int) -> ModPoly:
+    """Remainder modulo p; the leading coefficient of b does not vanish."""
+    rest, lead, width = list(a), pow(b[-1], -1, p), len(b)
+    while len(rest) >= width:
+        factor = rest.pop() * lead % p
+        if factor:
+            base = len(rest) - width + 1
+            for k in range(width - 1):
+                rest[base + k] = (rest[base + k] - factor * b[k]) % p
+    while rest and not rest[-1]:
+        rest.pop()
+    return rest
 
 
 def fraction_sqrt(value: Fraction) -> Fraction | None:
@@ -129,9 +231,11 @@ def is_prime(n: int) -> bool:
     return True
 
 
-def reduce_fraction(value: Fraction, p: int) -> int:
-    """Image of a fraction in the field of p elements."""
-    return value.numerator * pow(value.denominator, -1, p) % p
+def reduce(value: Any, p: int, generator: int = 0) -> int:
+    """Image of a fraction in the field of p elements; a number goes to its value at `generator`."""
+    if isinstance(value, Number):
+        return evaluate([reduce(c, p) for c in value.rep], generator, p)
+    return int(value.numerator * pow(value.denominator, -1, p) % p)
 
 
 def evaluate(poly: Sequence[int], x: int, p: int) -> int:
@@ -145,6 +249,7 @@ def evaluate(poly: Sequence[int], x: int, p: int) -> int:
 def mod_times(a: Sequence[int], b: Sequence[int], p: int) -> ModPoly:
     """Product modulo p."""
     out = [0] * max(len(a) + len(b) - 1, 0)
+    tick()
     for i, x in enumerate(a):
         for j, y in enumerate(b):
             out[i + j] = (out[i + j] + x * y) % p
@@ -181,6 +286,7 @@ def mod_rank(columns: Sequence[Sequence[int]], p: int) -> int:
     height = max((len(c) for c in columns), default=0)
     pivots: dict[int, list[int]] = {}
     for column in columns:
+        tick()
         vector = list(column) + [0] * (height - len(column))
         for i in range(height):
             if vector[i] % p == 0:

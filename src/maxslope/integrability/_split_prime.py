@@ -4,10 +4,45 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
 
 import sympy as sp
 
 from maxslope.integrability import _lists as ls
+
+PRIME = 2**61 - 1
+
+
+def image_mod(value: Any, p: int, generator: int = 0) -> int:
+    """A rational number modulo p; an element of a number field at a root of the field's polynomial modulo p."""
+    if isinstance(value, sp.polys.polyclasses.ANP):
+        out = 0
+        for c in value.to_list():
+            out = (out * generator + image_mod(c, p)) % p
+        return out
+    return int(value.numerator) * pow(int(value.denominator), -1, p) % p
+
+
+def generators(field: Any, p: int) -> list[int] | None:
+    """The roots modulo p of the polynomial of a field's generator (0 over the rationals), or None if it does not split.
+
+    >>> generators(sp.QQ.algebraic_field(sp.sqrt(2)), 7)
+    [3, 4]
+    """
+    if not field.is_Algebraic:
+        return [0]
+    return roots_mod([image_mod(c, p) for c in reversed(field.mod.to_list())], p)
+
+
+@lru_cache(maxsize=32)
+def embedding(field: Any) -> tuple[int, int]:
+    """A prime with a homomorphism from the field: the prime and the image of the generator."""
+    for p in primes(PRIME):
+        found = generators(field, p)
+        if found:
+            return p, found[0]
+    raise ArithmeticError(f"no prime splits {field}. This is a bug in maxslope.")
 
 
 def primes(start: int) -> Iterator[int]:

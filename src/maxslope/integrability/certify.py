@@ -7,26 +7,26 @@ from typing import Any
 
 import sympy as sp
 
-from maxslope.integrability.families import families, splitting
+from maxslope.integrability.families import Splitting, families, splitting
 from maxslope.integrability.kovacic import Liouvillian
 from maxslope.integrability.local import Local, local_data
 from maxslope.integrability.ode import Equation
 from maxslope.integrability.symmetric import rank, symmetric_power
 
-FORMAT = "maxslope-integrability-1"
+FORMAT = "maxslope-integrability-2"
 
 
 def certificate(result: Liouvillian) -> dict[str, Any]:
     """The certificate of a result: a witness in cases 1 to 3, exclusions in case 4.
 
     Args:
-        result: what `liouvillian` returned, over the rationals.
+        result: what `liouvillian` returned, over the rationals or a number field.
 
     Returns:
         A mapping for `json.dump`; see the page on certificates for its keys.
 
     Raises:
-        ValueError: if coefficients are irrational, or no prime splits all poles and exponents.
+        ValueError: if no prime splits all poles and exponents.
 
     Source: Kovacic (1986), section 3.1; Ulmer and Weil (1996).
 
@@ -35,73 +35,81 @@ def certificate(result: Liouvillian) -> dict[str, Any]:
     'SL2'
     """
     eq = result.equation
-    if not eq.over_rationals:
-        raise ValueError(
-            f"certificates need rational coefficients; got the field {eq.field}. "
-            "`liouvillian` itself decides such equations; only the certificate is missing."
-        )
-    locals_ = local_data(eq)
-    head = {
+    head: dict[str, Any] = {
         "format": FORMAT,
         "claim": "solvable" if result.solvable else "SL2",
-        "case": result.case,
-        "equation": _equation(eq),
-        "local": [] if eq.num.is_zero else [_local(q) for q in locals_],
+        **({} if eq.over_rationals else {"field": [str(_fraction(c)) for c in reversed(eq.field.mod.to_list())]}),
+        "equation": dict(zip(("numerator", "denominator"), _lists(eq, eq.num, eq.den), strict=True)),
     }
-    return head | (_witness(result) if result.solvable else _exclusions(eq, locals_))
+    if result.solvable:
+        return head | {"witness": _witness(result)}
+    head["equation"]["factors"] = [[_factor(eq, f), order] for f, order in eq.factors]
+    locals_ = local_data(eq)
+    return head | {"local": [_local(q) for q in locals_]} | _exclusions(eq, locals_)
 
 
-def _integers(num: sp.Poly, den: sp.Poly) -> tuple[list[int], list[int]]:
-    """Integer coefficients, lowest first, of a fraction of polynomials."""
+def _fraction(value: Any) -> sp.Rational:
+    return sp.Rational(int(value.numerator), int(value.denominator))
+
+
+def _coefficient(value: Any) -> Any:
+    """A fraction, or the list of fractions of an element of a number field, as strings."""
+    if isinstance(value, sp.polys.polyclasses.ANP):
+        return [str(_fraction(c)) for c in reversed(value.to_list())]
+    return str(_fraction(value))
+
+
+def _lists(eq: Equation, num: sp.Poly, den: sp.Poly) -> tuple[list[Any], list[Any]]:
+    """Coefficients of a fraction, lowest first: integers over the rationals, else with den monic."""
+    if not eq.over_rationals:
+        first, second = ([_coefficient(c) for c in reversed(p.rep.to_list())] for p in (num, den))
+        return first if not num.is_zero else [], second
     common = lcm(*(int(c.q) for p in (num, den) for c in p.all_coeffs()))
     first, second = ([int(c * common) for c in reversed(p.all_coeffs())] for p in (num, den))
-    return first, second
+    return first if not num.is_zero else [], second
 
 
-def _equation(eq: Equation) -> dict[str, Any]:
-    num, den = _integers(eq.num, eq.den)
-    factors = []
-    for f, order in eq.factors:
-        cleared = f.clear_denoms(convert=True)[1]
-        factors.append([[int(c) for c in reversed(cleared.all_coeffs())], order])
-    return {
-        "variable": str(eq.x),
-        "numerator": num,
-        "denominator": den,
-        "factors": factors,
-        "partial_fractions": str(sp.apart(eq.r, eq.x)),
-    }
+def _factor(eq: Equation, f: sp.Poly) -> list[Any]:
+    if not eq.over_rationals:
+        return [_coefficient(c) for c in reversed(f.rep.to_list())]
+    return [int(c) for c in reversed(f.clear_denoms(convert=True)[1].all_coeffs())]
 
 
 def _local(local: Local) -> dict[str, Any]:
     square = local.discriminant
-    gap = local.difference()
-    half = sp.Rational(local.half, 2)
-    shift = None if gap is None else sp.Rational(gap.numerator, gap.denominator) / 2
     return {
         "order": local.order,
         "half": local.half,
-        "discriminant": None if square is None else [str(sp.QQ.to_sympy(c)) for c in square.rep],
-        "exponents": None if shift is None else [str(half + shift), str(half - shift)],
+        "discriminant": None if square is None else [_coefficient(c) for c in square.rep],
     }
 
 
 def _exclusions(eq: Equation, locals_: tuple[Local, ...]) -> dict[str, Any]:
-    split = splitting(locals_)
-    if split is None:
+    splits = splitting(eq.field, locals_)
+    if splits is None:
         raise ValueError(
             "no prime below 2**61 among 20000 splits all poles and exponents of "
             f"r = {eq.r}. Choose a variable in which the poles have smaller degree."
         )
+    parts = [_part(eq, locals_, split) for split in splits]
+    if eq.over_rationals:
+        return {"prime": splits[0].prime, **parts[0]}
+    return {
+        "prime": splits[0].prime,
+        "conjugates": [{"generator": s.generator, **part} for s, part in zip(splits, parts, strict=True)],
+    }
+
+
+def _part(eq: Equation, locals_: tuple[Local, ...], split: Splitting) -> dict[str, Any]:
     total, admissible = families(eq, split)
     powers = []
     for m in (4, 6, 8, 12):
         power = symmetric_power(locals_, m)
-        stated = list(power.exponents) if power.columns else []
-        ranks = rank(eq, power, split.prime)
+        sizes = [q.degree for q in locals_[:-1]]
+        stated = [e for e, n in zip(power.exponents, sizes, strict=True) for _ in range(n)] if power.columns else []
+        ranks = rank(eq, power, split.prime, split.generator)
         powers.append({"m": m, "exponents": stated, "columns": power.columns, "rank": ranks})
     return {
-        "prime": split.prime,
         "roots": [list(cs) for cs in split.roots],
         "square_roots": [q.root for q in split.points],
         "families": {
@@ -123,14 +131,10 @@ def _witness(result: Liouvillian) -> dict[str, Any]:
         kind, m, expr = "invariant", *invariant
     else:
         raise ValueError("a solvable result must carry omega or an invariant; got neither.")
-    num, den = (sp.Poly(e, eq.x, domain=sp.QQ) for e in sp.fraction(sp.cancel(expr)))
-    top, bottom = _integers(num, den)
-    return {
-        "witness": {
-            "kind": kind,
-            "m": m,
-            "numerator": top,
-            "denominator": bottom,
-            "expression": str(expr),
-        }
-    }
+    num, den = (sp.Poly(e, eq.x, domain=eq.field) for e in sp.fraction(sp.together(expr)))
+    num, den = num.cancel(den, include=True)
+    num, den = num.mul_ground(eq.field.one / den.rep.LC()), den.monic()
+    if kind == "invariant" and not eq.over_rationals:
+        num = num.monic()
+    top, bottom = _lists(eq, num, den)
+    return {"kind": kind, "m": m, "numerator": top, "denominator": bottom}

@@ -3,13 +3,18 @@
 It reads y'' = r y and a claim, and recomputes everything the claim rests on. It shares no code
 with the solver and imports no computer algebra system.
 
+Derivation. If the certificate names a network, r is derived again from its activation, data,
+curve and normal directions (`_check_derivation`), in arithmetic of the checker's own. Without
+one the claim is about y'' = r y alone, and the checker says so.
+
 Claim "SL2". G is SL2(C) if (1) w' + w^2 = r has no rational solution and (2) the symmetric
 powers 4, 6, 8, 12 have no rational solution F != 0 (Kovacic 1986; Ulmer and Weil 1996). The
 poles, the roots of the discriminants and the amplitudes at irregular points are reduced modulo a
 prime p that splits them all. A family of signs whose degree d is a non-negative integer below
 the archimedean bound reduces to a family with d mod p in the same range, and a solution P
 reduces to a non-zero solution modulo p. So full column rank modulo p for every such family, and
-for every symmetric power, proves the claim; poles may be irregular and algebraic.
+for every symmetric power, proves the claim; poles may be irregular and algebraic. Coefficients in
+Q[alpha]/(m) are reduced at every root of m modulo p, so that the claim holds for every root of m.
 
 Claim "solvable". A rational w with w' + w^2 = r, or a rational F != 0 that solves a symmetric
 power (SL2(C) has no such invariant), is substituted exactly.
@@ -20,22 +25,42 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from maxslope.integrability import _check_data as cd
 from maxslope.integrability import _exact as ex
-from maxslope.integrability._check_data import CertificateError, demand, read, split
+from maxslope.integrability._check_data import CertificateError, demand
+from maxslope.integrability._check_derivation import check_derivation
 from maxslope.integrability._check_steps import check_families, check_symmetric_power
 
-FORMAT = "maxslope-integrability-1"
+FORMAT = "maxslope-integrability-2"
+BYTES = 4_000_000
+_PART = {"roots", "square_roots", "families", "symmetric_powers"}
 
 
-def check(certificate: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class Proof:
+    """What a certificate proves: the claim, and the network it is about, or None for y'' = r y alone."""
+
+    claim: str
+    network: str | None
+
+    @property
+    def scope(self) -> str:
+        """Which part is proved and which is not, in one sentence."""
+        if self.network is None:
+            return "proved is the claim about y'' = r y alone; no network is named, and nothing is proved about one"
+        return f"proved are the derivation of r and the claim about y'' = r y, for {self.network}"
+
+
+def check(certificate: Mapping[str, Any], seconds: float = 60) -> str:
     """Recompute a certificate and return its claim, "SL2" or "solvable".
 
     Args:
         certificate: the mapping read from the JSON file.
+        seconds: when to give up on a certificate that is more work.
 
     Raises:
         CertificateError: (a ValueError) with the first step that does not hold.
@@ -48,52 +73,106 @@ def check(certificate: Mapping[str, Any]) -> str:
     maxslope.integrability._check_data.CertificateError: certificate refused: unknown format. \
 Derive it again with `certificate(...)`.
     """
+    return examine(certificate, seconds).claim
+
+
+def examine(certificate: Mapping[str, Any], seconds: float = 60) -> Proof:
+    """Recompute a certificate and say what it proves, and about what.
+
+    Args:
+        certificate: the mapping read from the JSON file.
+        seconds: when to give up on a certificate that is more work.
+
+    Raises:
+        CertificateError: (a ValueError) with the first step that does not hold.
+
+    >>> from maxslope.integrability import certificate, liouvillian
+    >>> examine(certificate(liouvillian("x"))).scope[:46]
+    "proved is the claim about y'' = r y alone; no "
+    """
+    demand(isinstance(certificate, Mapping), "it must be an object")
     demand(certificate.get("format") == FORMAT, "unknown format")
     claim = certificate.get("claim")
-    demand(claim in ("SL2", "solvable"), "the claim must be SL2 or solvable")
+    demand(type(claim) is str and claim in ("SL2", "solvable"), "the claim must be SL2 or solvable")
     try:
-        if claim == "SL2":
-            case = split(certificate)
-            check_families(case, certificate)
-            steps = certificate["symmetric_powers"]
-            demand([s["m"] for s in steps] == [4, 6, 8, 12], "a symmetric power is missing")
-            for step in steps:
-                check_symmetric_power(case, step)
-        else:
-            _check_witness(certificate)
+        with ex.within(seconds):
+            return _examine(certificate, str(claim))
     except CertificateError:
         raise
-    except (KeyError, TypeError, IndexError, ValueError, ZeroDivisionError) as error:
-        raise CertificateError(f"certificate refused: malformed ({error!r}).") from error
-    return str(claim)
+    except ex.OverTimeError as error:
+        reason = f"certificate refused: it takes more than {seconds:g} seconds. Give more, check(..., seconds=600)."
+        raise CertificateError(reason) from error
+    except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise CertificateError(f"certificate refused: malformed ({type(error).__name__}: {error}).") from error
 
 
-def _fractions(values: Sequence[Any]) -> list[Fraction]:
-    return ex.strip([Fraction(v) for v in values])
+def _examine(certificate: Mapping[str, Any], claim: str) -> Proof:
+    optional = {"field", "derivation"} & set(certificate)
+    common = {"format", "claim", "equation"} | optional
+    if claim == "solvable":
+        cd.fields(certificate, common | {"witness"}, "a certificate of solvability")
+        cd.fields(certificate["equation"], {"numerator", "denominator"}, "the equation")
+    else:
+        own = {"conjugates"} if "field" in optional else _PART
+        cd.fields(certificate, common | {"local", "prime"} | own, "a certificate of SL2")
+        cd.fields(certificate["equation"], {"numerator", "denominator", "factors"}, "the equation")
+    eq = cd.given(certificate)
+    network = check_derivation(certificate["derivation"], eq) if "derivation" in optional else None
+    if claim == "solvable":
+        _check_witness(eq, certificate["witness"])
+    else:
+        _check_exclusions(eq, certificate)
+    return Proof(claim, network)
 
 
-def _check_witness(certificate: Mapping[str, Any]) -> None:
-    eq, witness = certificate["equation"], certificate["witness"]
-    r = (_fractions(eq["numerator"]), _fractions(eq["denominator"]))
-    if certificate["local"]:
-        read(certificate)
-    f = (_fractions(witness["numerator"]), _fractions(witness["denominator"]))
-    demand(bool(r[1] and f[1]), "a denominator vanishes")
-    if witness["kind"] == "riccati":
-        demand(witness["m"] == 1, "a Riccati witness has degree 1")
+def _check_exclusions(eq: cd.Given, certificate: Mapping[str, Any]) -> None:
+    found, p = cd.places(certificate, eq), cd.prime(certificate)
+    if eq.modulus is None:
+        _check_part(cd.split(eq, found, certificate, p, 0), certificate)
+        return
+    parts = cd.listing(certificate["conjugates"], "the list of conjugates", len(eq.modulus) - 1)
+    field = [ex.reduce(c, p) for c in eq.modulus]
+    generators = set()
+    for part in parts:
+        cd.fields(part, {"generator", *_PART}, "a conjugate")
+        rho = cd.integer(part["generator"], "a root of the field's polynomial")
+        demand(0 <= rho < p and ex.evaluate(field, rho, p) == 0, "a root of the field's polynomial is wrong")
+        generators.add(rho)
+        _check_part(cd.split(eq, found, part, p, rho), part)
+    demand(len(generators) == len(field) - 1, "a root of the field's polynomial is missing")
+
+
+def _check_part(case: cd.Case, part: Mapping[str, Any]) -> None:
+    check_families(case, part)
+    steps = cd.listing(part["symmetric_powers"], "the symmetric powers", 4)
+    for step in steps:
+        cd.fields(step, {"m", "exponents", "columns", "rank"}, "a symmetric power")
+    demand([s["m"] for s in steps] == [4, 6, 8, 12], "a symmetric power is missing")
+    for step in steps:
+        check_symmetric_power(case, part["square_roots"], step)
+
+
+def _check_witness(eq: cd.Given, witness: Mapping[str, Any]) -> None:
+    cd.fields(witness, {"kind", "m", "numerator", "denominator"}, "the witness")
+    f = tuple(cd.polynomial(witness[key], eq.modulus, f"the witness's {key}") for key in ("numerator", "denominator"))
+    demand(bool(f[1]), "a denominator vanishes")
+    demand(eq.modulus is None or f[1][-1] == 1, "the witness's denominator must be monic")
+    m, kind = cd.integer(witness["m"], "the degree of the witness"), witness["kind"]
+    demand(1 <= m <= 12, "a witness must have a degree from 1 to 12")
+    if kind == "riccati":
+        demand(m == 1, "a Riccati witness has degree 1")
         # w = u/v: (u' v - u v' + u^2) den = num v^2
         u, v = f
         top = ex.plus(ex.plus(ex.times(ex.diff(u), v), ex.times(u, ex.diff(v)), -1), ex.times(u, u))
-        left, right = ex.times(top, r[1]), ex.times(r[0], ex.times(v, v))
+        left, right = ex.times(top, eq.den), ex.times(eq.num, ex.times(v, v))
         demand(left == right, "w' + w^2 = r does not hold")
         return
-    demand(witness["kind"] == "invariant" and bool(f[0]), "unknown or zero witness")
-    m = int(witness["m"])
-    demand(m >= 1, "a witness must have a positive degree")
-    demand(_solves_power(f, r, m), "the invariant does not solve its symmetric power")
+    demand(kind == "invariant" and bool(f[0]), "unknown or zero witness")
+    demand(eq.modulus is None or f[0][-1] == 1, "the witness's numerator must be monic")
+    demand(_solves_power((f[0], f[1]), (eq.num, eq.den), m), "the invariant does not solve its symmetric power")
 
 
-def _solves_power(f: tuple[list[Fraction], list[Fraction]], r: tuple[list[Fraction], list[Fraction]], m: int) -> bool:
+def _solves_power(f: tuple[list[Any], list[Any]], r: tuple[list[Any], list[Any]], m: int) -> bool:
     """F_{m+1} = 0 for F_{i+1} = F_i' - i(m-i+1) r F_{i-1}.
 
     F = u/v and r = s/e are written over powers of g = v e: F_i = n_i / (v g**i).
@@ -104,7 +183,7 @@ def _solves_power(f: tuple[list[Fraction], list[Fraction]], r: tuple[list[Fracti
     lead = ex.times(e, ex.diff(v))
     dg = ex.diff(g)
     second = ex.times(ex.times(s, e), ex.times(v, v))
-    before: list[Fraction] = []
+    before: list[Any] = []
     current = u
     for i in range(m + 1):
         new = ex.plus(ex.times(ex.diff(current), g), ex.times(current, lead), -1)
@@ -114,14 +193,50 @@ def _solves_power(f: tuple[list[Fraction], list[Fraction]], r: tuple[list[Fracti
     return not current
 
 
+def parse(text: str) -> Mapping[str, Any]:
+    """Read the text of a certificate: JSON without floats, without a key twice, and not nested deeply.
+
+    Raises:
+        CertificateError: for anything else.
+
+    >>> parse('{"claim": 1e999}')
+    Traceback (most recent call last):
+    ...
+    maxslope.integrability._check_data.CertificateError: certificate refused: not a certificate's JSON \
+(a number is not an integer).
+    """
+    try:
+        demand(len(text) <= BYTES, f"it is longer than {BYTES} characters, which this checker does not take on")
+        value = json.loads(text, object_pairs_hook=_object, parse_float=_refuse, parse_constant=_refuse)
+    except CertificateError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise CertificateError(f"certificate refused: not a certificate's JSON ({error}).") from error
+    demand(isinstance(value, dict), "it must be an object")
+    checked: Mapping[str, Any] = value
+    return checked
+
+
+def _refuse(_: str) -> Any:
+    raise ValueError("a number is not an integer")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return keys
+
+
 def main(arguments: Sequence[str]) -> int:
     """Check certificate files; the exit code is the number of refusals, at most 100."""
     refused = 0
     for name in arguments:
         try:
-            verdict = check(json.loads(Path(name).read_text(encoding="utf-8")))
-            sys.stdout.write(f"{name}: proved, {verdict}\n")
-        except CertificateError as error:
+            with Path(name).open("rb") as file:
+                proof = examine(parse(file.read(BYTES + 1).decode("utf-8")))
+            sys.stdout.write(f"{name}: proved, {proof.claim}; {proof.scope}\n")
+        except (CertificateError, OSError, UnicodeDecodeError) as error:
             refused += 1
             sys.stdout.write(f"{name}: {error}\n")
     return min(refused, 100)  # 256 would read as success

@@ -11,7 +11,8 @@ from typing import Any
 import sympy as sp
 
 from maxslope.integrability import _lists as ls
-from maxslope.integrability.families import Splitting, families, image_mod, splitting
+from maxslope.integrability._split_prime import image_mod
+from maxslope.integrability.families import Splitting, families, splitting
 from maxslope.integrability.kovacic import W, verify_algebraic
 from maxslope.integrability.local import Local, local_data
 from maxslope.integrability.ode import Equation
@@ -53,9 +54,10 @@ def second_opinion(eq: Equation) -> ClassicOpinion:
     if not eq.over_rationals:
         raise ValueError(f"the second opinion needs rational coefficients; got {eq.field}.")
     locals_ = local_data(eq)
-    split = splitting(locals_)
-    if split is None:
+    splits = splitting(eq.field, locals_)
+    if splits is None:
         raise ValueError(f"no splitting prime for r = {eq.r}; use `liouvillian` alone.")
+    split = splits[0]
     found = families(eq, split)[1]
     if not all(f.excluded for f in found):
         return ClassicOpinion(1, 1, None, len(found))

@@ -23,6 +23,11 @@ def rational(expr: sp.Expr, v: sp.Symbol, what: str) -> sp.Expr:
     raise ValueError(f"{what} must be a rational function of {v}; got {expr}. Choose another parameter of the curve.")
 
 
+def rational_in(expr: sp.Expr, v: sp.Symbol) -> sp.Expr:
+    """An expression with functions of the curve's parameter, simplified as far as its square roots go."""
+    return expr if expr.is_rational_function(v) else sp.simplify(_settle(expr))
+
+
 def _cancel(expr: sp.Expr) -> sp.Expr:
     plain = expr.is_rational_function(*expr.free_symbols)
     return sp.cancel(sp.together(expr if plain else sp.expand(expr)))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from math import prod
 from typing import Any
 
+import mpmath
 import sympy as sp
 
 from maxslope.integrability import _lists as ls
 from maxslope.integrability._residue import Residue
-from maxslope.integrability._split_prime import primes, roots_mod, sqrt_mod
+from maxslope.integrability._split_prime import PRIME, generators, image_mod, primes, roots_mod, sqrt_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
-from maxslope.integrability.symmetric import PRIME
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Splitting:
-    """A prime p with all poles, discriminant roots and amplitudes in the field of p elements."""
+    """A prime p with all poles, discriminant roots and amplitudes in the field of p elements.
+
+    `generator` is the image of the generator of the equation's field, 0 over the rationals.
+    """
 
     prime: int
     roots: tuple[tuple[int, ...], ...]
     points: tuple[Point, ...]
+    generator: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,37 +53,35 @@ class Family:
         return self.rank == self.degree + 1
 
 
-def image_mod(value: Any, p: int) -> int:
-    """A rational number modulo p."""
-    return int(value.numerator) * pow(int(value.denominator), -1, p) % p
-
-
-def _reduce(element: Residue, c: int, p: int) -> int:
+def _reduce(element: Residue, c: int, p: int, generator: int) -> int:
     """The element at t = c modulo p."""
     out = 0
     for value in reversed(element.rep):
-        out = (out * c + image_mod(value, p)) % p
+        out = (out * c + image_mod(value, p, generator)) % p
     return out
 
 
-def splitting(locals_: tuple[Local, ...], tries: int = 20000) -> Splitting | None:
-    """The largest suitable prime up to 2**61 - 1, or None after `tries` primes."""
+def splitting(field: Any, locals_: tuple[Local, ...], tries: int = 20000) -> tuple[Splitting, ...] | None:
+    """The largest suitable prime up to 2**61 - 1, or None after `tries` primes.
+
+    Over a number field there is one splitting for each root of the polynomial of its generator.
+    """
     for count, p in enumerate(primes(PRIME)):
         if count >= tries:
             return None
-        found = _split_at(locals_, p)
-        if found is not None:
-            return found
+        found = [_split_at(locals_, p, rho) for rho in generators(field, p) or []]
+        if found and None not in found:
+            return tuple(f for f in found if f is not None)
     return None
 
 
-def _split_at(locals_: tuple[Local, ...], p: int) -> Splitting | None:
+def _split_at(locals_: tuple[Local, ...], p: int, generator: int) -> Splitting | None:
     roots: list[tuple[int, ...]] = []
     points: list[Point] = []
     for local in locals_[:-1]:
         if local.factor is None:
             return None
-        f = [image_mod(c, p) for c in reversed(local.factor.rep.to_list())]
+        f = [image_mod(c, p, generator) for c in reversed(local.factor.rep.to_list())]
         found = roots_mod(f, p)
         if found is None:
             return None
@@ -93,11 +95,11 @@ def _split_at(locals_: tuple[Local, ...], p: int) -> Splitting | None:
             root = image_mod(sp.Rational(gap.numerator, gap.denominator), p)
         else:
             element = local.leading if local.irregular else local.discriminant
-            root = None if element is None else sqrt_mod(_reduce(element, c or 0, p), p)
+            root = None if element is None else sqrt_mod(_reduce(element, c or 0, p, generator), p)
         if root is None:
             return None
         points.append(Point(local, c, root))
-    return Splitting(p, tuple(roots), tuple(points))
+    return Splitting(p, tuple(roots), tuple(points), generator)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class _Choice:
     powers: tuple[tuple[int, int], ...]
 
 
-def _choices(point: Point, p: int) -> list[_Choice]:
+def _choices(point: Point, p: int, generator: int) -> list[_Choice]:
     local, c, half = point.local, point.place or 0, pow(2, -1, p)
     if local.discriminant is None:
         return []
@@ -116,10 +118,10 @@ def _choices(point: Point, p: int) -> list[_Choice]:
     out = []
     for sign, s in (("+", point.root), ("-", -point.root)):
         if local.irregular and local.linear is not None:
-            sigma = [_reduce(e, c, p) for e in local.polar]
+            sigma = [_reduce(e, c, p, generator) for e in local.polar]
             top = len(sigma) + (1 if point.place is not None else -1)
             powers = tuple((top - k, s * e % p) for k, e in enumerate(sigma))
-            alpha = (local.half * half + s * _reduce(local.linear, c, p)) % p
+            alpha = (local.half * half + s * _reduce(local.linear, c, p, generator)) % p
             out.append(_Choice(sign, alpha, powers))
         elif s or sign == "+":
             out.append(_Choice(sign, (local.half + s) * half % p, ()))
@@ -131,31 +133,48 @@ def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
 
     Source: Kovacic, J. Symbolic Computation 2 (1986), section 3.1, read modulo a prime.
     """
-    tables = [_choices(q, split.prime) for q in split.points]
-    bound = _degree_bound(split)
-    found, total = [], 0
-    for picks in product(*tables):
-        total += 1
-        degree = (picks[-1].alpha - sum(c.alpha for c in picks[:-1])) % split.prime
-        if degree <= bound:
-            signs = "".join(c.sign for c in picks[:-1]) + "|" + picks[-1].sign
-            matrix = _matrix(eq, split, picks, degree)
-            found.append(Family(signs, degree, ls.rank_mod(matrix, split.prime)))
-    return total, found
+    tables = [_choices(q, split.prime, split.generator) for q in split.points]
+    found = []
+    signed = [[-c.alpha for c in table] for table in tables[:-1]] + [[c.alpha for c in tables[-1]]]
+    for indices, degree in ls.small_sums(signed, _degree_bound(eq.field, split), split.prime):
+        picks = tuple(table[i] for table, i in zip(tables, indices, strict=True))
+        signs = "".join(c.sign for c in picks[:-1]) + "|" + picks[-1].sign
+        matrix = _matrix(eq, split, picks, degree)
+        found.append(Family(signs, degree, ls.rank_mod(matrix, split.prime)))
+    return prod(len(table) for table in tables), found
 
 
-def _degree_bound(split: Splitting) -> int:
-    """A number above every degree, from floating-point exponents, doubled."""
-    total = 2.0
-    for point in split.points:
-        d = point.local.discriminant
-        if d is None:
-            continue
-        value = d.poly()
-        places = [0] if point.local.factor is None else sp.Poly(point.local.factor).nroots(30)
-        gaps = [abs(complex(sp.N(value.eval(z), 30))) ** 0.5 for z in places]
-        total += abs(point.local.half) + max(gaps)
-    return int(2 * total)
+def _degree_bound(field: Any, split: Splitting) -> int:
+    """A number above every degree, from floating-point exponents at every conjugate, doubled."""
+    conjugates = [None]
+    if field.is_Algebraic:
+        polynomial = [mpmath.mpf(int(c.numerator)) / int(c.denominator) for c in field.mod.to_list()]
+        conjugates = mpmath.polyroots(polynomial, maxsteps=500, extraprec=500)
+    totals = []
+    for generator in conjugates:
+        total = 2.0
+        for point in split.points:
+            if point.local.discriminant is not None:
+                total += abs(point.local.half) + _largest_gap(point.local, generator)
+        totals.append(total)
+    return int(2 * max(totals))
+
+
+def _largest_gap(local: Local, generator: Any) -> float:
+    places = [mpmath.mpf(0)]
+    if local.factor is not None:
+        f = [_number(c, generator) for c in local.factor.rep.to_list()]
+        places = mpmath.polyroots(f, maxsteps=500, extraprec=500) if len(f) > 1 else places
+    values = [_number(c, generator) for c in reversed(local.discriminant.rep)] if local.discriminant else []
+    largest: float = float(max(abs(mpmath.polyval(values or [0], z)) for z in places))
+    return float(largest**0.5)
+
+
+def _number(value: Any, generator: Any) -> Any:
+    """A coefficient as a complex number, at one conjugate of the generator."""
+    if isinstance(value, sp.polys.polyclasses.ANP):
+        return mpmath.polyval([_number(c, None) for c in value.to_list()] or [0], generator)
+    return mpmath.mpf(int(value.numerator)) / int(value.denominator)
 
 
 def _iterate(start: list[int], factor: list[int], count: int, p: int) -> list[int]:
@@ -181,7 +200,7 @@ def _matrix(eq: Equation, split: Splitting, picks: tuple[_Choice, ...], degree: 
                 count = nus[other] - (power if other == index else 0)
                 part = _iterate(part, [-(q.place or 0), 1], count, p)
             t = ls.add(t, part)
-    num = [image_mod(c, p) for c in reversed(eq.num.rep.to_list())]
+    num = [image_mod(c, p, split.generator) for c in reversed(eq.num.rep.to_list())]
     for (q, _), nu in zip(finite, nus, strict=True):
         num = _iterate(num, [-(q.place or 0), 1], 2 * nu - (q.local.order or 0), p)
     g = ls.mul(ls.derivative(t), whole, p)
@@ -205,6 +224,6 @@ def _entire(choice: _Choice) -> dict[int, int]:
 
 def family_list(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[Family]:
     """Families with d in N, for display; empty when no splitting prime is found."""
-    split = splitting(locals_)
+    split = splitting(eq.field, locals_)
     if split is not None:
-        yield from families(eq, split)[1]
+        yield from families(eq, split[0])[1]

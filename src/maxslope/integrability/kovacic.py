@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import factorial
 from typing import Any
 
 import sympy as sp
 
+from maxslope.integrability.integrals import polys
 from maxslope.integrability.local import local_data
 from maxslope.integrability.ode import Equation, equation
 from maxslope.integrability.riccati import rational_riccati
-from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial
+from maxslope.integrability.solutions import solutions
+from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial, recursion
 
 W = sp.Symbol("w")
 
@@ -25,7 +28,8 @@ class Liouvillian:
     `minimal` is a polynomial in w that such a logarithmic derivative satisfies; in case 3 it
     belongs to the rational invariant of degree 6, 8, 12 and may be reducible over C(x).
     `invariant` is (m, F): F solves the m-th symmetric power. `theta` and `polynomial` are
-    Kovacic's theta and P in case 1, when omega = theta + P'/P.
+    Kovacic's theta and P in case 1, when omega = theta + P'/P. `square` is F = (y1 y2)^2 in case 2;
+    unlike `invariant` it may need an algebraic number outside k.
     """
 
     equation: Equation
@@ -36,6 +40,7 @@ class Liouvillian:
     polynomial: sp.Expr | None = None
     minimal: sp.Expr | None = None
     invariant: tuple[int, sp.Expr] | None = None
+    square: sp.Expr | None = None
 
     @property
     def solvable(self) -> bool:
@@ -43,17 +48,23 @@ class Liouvillian:
         return self.case != 4
 
     def solution(self) -> sp.Expr | None:
-        """A Liouvillian solution exp(int omega), or None in case 4 (and implicit in case 3)."""
-        x = self.equation.x
-        if self.case == 1 and self.omega is not None:
-            if self.theta is not None and self.polynomial is not None:
-                exponent = sp.integrate(sp.apart(self.theta, x, extension=True), x)
-                return self.polynomial * sp.exp(sp.expand(exponent))
-            return sp.exp(sp.Integral(self.omega, x))
-        if self.case == 2 and self.minimal is not None:
-            roots = sp.roots(sp.Poly(self.minimal, W), multiple=True)
-            return sp.exp(sp.Integral(roots[-1], x)) if roots else None
-        return None
+        """A Liouvillian solution, or None in case 4."""
+        pair = self.solutions()
+        return None if pair is None else pair[0]
+
+    def solutions(self) -> tuple[sp.Expr, sp.Expr] | None:
+        """Two independent Liouvillian solutions, or None in case 4.
+
+        Source: Kovacic (1986), section 3; Klein (1884) for case 3.
+
+        >>> liouvillian("x**2/4 - 1/2").solution()
+        exp(-x**2/4)
+        """
+        return solutions(self)
+
+    def latex(self) -> str:
+        """The equation, its group and its solutions as LaTeX."""
+        return latex_answer(rf"y'' = {sp.latex(self.equation.r)} \, y", "y", self, self.solutions())
 
     def verify(self) -> bool:
         """Substitute: w' + w^2 = r modulo the polynomial of w; True in case 4 (nothing to do)."""
@@ -64,10 +75,32 @@ class Liouvillian:
         return verify_algebraic(self.equation, self.minimal)
 
 
+def latex_answer(head: str, name: str, result: Liouvillian, pair: tuple[sp.Expr, sp.Expr] | None) -> str:
+    """A displayed equation, a sentence on the group, and the solutions."""
+    groups = {1: "triangular", 2: "imprimitive", 3: "finite and primitive", 4: r"$SL_2(\mathbb C)$"}
+    group = f"The differential Galois group of its normal form is {groups[result.case]} (case {result.case})."
+    lines = [rf"\[ {head} \]", group]
+    if pair is None:
+        lines.append("There is no Liouvillian solution." if result.case == 4 else "Its solutions are implicit.")
+    else:
+        x = sp.latex(result.equation.x)
+        lines += [rf"\[ {name}_{{{k}}}({x}) = {sp.latex(y)} \]" for k, y in enumerate(pair, 1)]
+    return "\n".join(lines)
+
+
 def verify_riccati(eq: Equation, omega: sp.Expr | None) -> bool:
     """Whether omega' + omega^2 = r identically."""
     if omega is None:
         return False
+    try:
+        u, v = polys(omega, eq.x, eq.field)
+    except (sp.CoercionFailed, sp.PolynomialError):  # a square root outside the field
+        return _verified_by_simplifying(eq, omega)
+    top = u.diff() * v - u * v.diff() + u**2
+    return bool((top * eq.den - eq.num * v**2).is_zero)
+
+
+def _verified_by_simplifying(eq: Equation, omega: sp.Expr) -> bool:
     rest = sp.together(sp.diff(omega, eq.x) + omega**2 - eq.r).as_numer_denom()[0]
     return bool(sp.expand(rest) == 0 or sp.simplify(rest) == 0)
 
@@ -158,28 +191,69 @@ def _imprimitive(eq: Equation, basis: list[Invariant]) -> Liouvillian:
     For the quaternion group the invariants of degree 4 form a plane with three squares of that
     kind; when none of them is defined over k the quartic polynomial of w is returned.
     """
-    members = [b.expression(eq) for b in basis]
-    for f in (*members, *_squares(eq, members)):
-        g = sp.cancel(sp.diff(f, eq.x) / (2 * f))
-        minimal = W**2 - g * W + sp.cancel((sp.diff(g, eq.x) + g**2) / 2 - eq.r)
-        if verify_algebraic(eq, minimal):
-            return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, f))
-    minimal = omega_polynomial(eq, basis[0], W).as_expr()
-    return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, members[0]))
+    for f in (*basis, *_squares(eq, basis)):
+        minimal = _quadratic(eq, f)
+        if minimal is not None:
+            square = f.expression(eq)
+            return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, square), square=square)
+    minimal, member = omega_polynomial(eq, basis[0], W).as_expr(), basis[0].expression(eq)
+    square = _irrational_square(eq, basis)
+    return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, member), square=square)
 
 
-def _squares(eq: Equation, members: list[sp.Expr]) -> list[sp.Expr]:
-    """Members of a pencil F_0 + t F_1 whose square root solves the second symmetric power."""
-    if len(members) != 2:
+def _quadratic(eq: Equation, f: Invariant) -> sp.Expr | None:
+    """The polynomial of w when F is a square: with c = (g' + g^2)/2 - r it is if c' + g (c - r) = 0."""
+    n, d = f.logarithmic_derivative(eq)
+    n, d = n.cancel(d * 2, include=True)
+    top = (n.diff() * d - n * d.diff() + n**2) * eq.den - 2 * d**2 * eq.num
+    a, b = top.cancel(2 * d**2 * eq.den, include=True)
+    # b d c' = (a' b - a b') d / b and b d g (c - r) = n (a - b r)
+    rest = (a.diff() * b - a * b.diff()) * d * eq.den + n * (a * eq.den - b * eq.num) * b
+    if not rest.is_zero:
+        return None
+    return W**2 - n.as_expr() / d.as_expr() * W + a.as_expr() / b.as_expr()
+
+
+def _squares(eq: Equation, basis: list[Invariant]) -> list[Invariant]:
+    """Members of a pencil F_0 - t F_1 of quartic invariants that are squares of quadratic ones, with t in k."""
+    if len(basis) != 2:
         return []
-    x, t = eq.x, sp.Dummy("t")
-    f = members[0] + t * members[1]
-    g, r = sp.diff(f, x) / (2 * f), eq.r
-    g1 = sp.diff(g, x)
-    left = sp.diff(g1, x) + 3 * g * g1 + g**3 - 4 * r * g - 2 * sp.diff(r, x)
-    rows = sp.Poly(sp.fraction(sp.together(left))[0], x, t, domain=eq.field).eject(t).coeffs()
-    common = sp.Poly(0, t, domain=eq.field)
-    for row in rows:
-        common = common.gcd(sp.Poly(row, t, domain=eq.field))
-    linear = [q for q, _ in common.factor_list()[1] if q.degree() == 1]
-    return [sp.factor(f.subs(t, -q.monic().eval(0))) for q in linear]
+    linear = [q for q, _ in _discriminant(eq, basis).factor_list()[1] if q.degree() == 1]
+    first, second = (b.polynomial for b in basis)
+    found = [first + second.mul_ground(-q.monic().rep.to_list()[-1]) for q in linear]
+    return [Invariant(basis[0].power, p) for p in found]
+
+
+def _irrational_square(eq: Equation, basis: list[Invariant]) -> sp.Expr | None:
+    """A square of the pencil with t outside k; over the rationals alone."""
+    if len(basis) != 2 or not eq.over_rationals:
+        return None
+    factor = min((q for q, _ in _discriminant(eq, basis).factor_list()[1]), key=lambda q: int(q.degree()))
+    t = sp.roots(factor, multiple=True)[0] if factor.degree() == 2 else sp.CRootOf(factor, 0)
+    return basis[0].expression(eq) + t * basis[1].expression(eq)
+
+
+def _discriminant(eq: Equation, basis: list[Invariant]) -> sp.Poly:
+    """The discriminant in t of sum_i (-1)^i F_i/i! w^(4-i) for F = F_0 + t F_1.
+
+    As a form in the solutions, a square has double roots. The discriminant is constant in x: it is
+    taken at one point.
+    """
+    k, t = eq.field, sp.Dummy("t")
+    rec = recursion(eq, basis[0].power)
+    point = next(c for c in range(2, 3 + eq.den.degree()) if not eq.field.is_zero(_at(rec.w, c, k)))
+    terms: dict[tuple[int, int], Any] = {}
+    for j, member in enumerate(basis):
+        images = rec.images([k.convert(c) for c in reversed(member.polynomial.rep.to_list())])[:5]
+        for i, n in enumerate(images):
+            terms[(4 - i, j)] = _at(n, point, k) / (_at(rec.w, point, k) ** i * k((-1) ** i * factorial(i)))
+    form = sp.Poly.from_dict({e: c for e, c in terms.items() if c}, W, t, domain=k)
+    return sp.Poly(form.discriminant(), t, domain=k)
+
+
+def _at(poly: list[Any], point: int, k: Any) -> Any:
+    """The value of a list of coefficients at an integer, in the field."""
+    out = k.zero
+    for c in reversed(poly):
+        out = out * k(point) + k.convert(c)
+    return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
 from typing import Any
@@ -11,18 +11,51 @@ from typing import Any
 import mpmath
 import sympy as sp
 
+from maxslope.integrability.exact import exact, number
+
+
+@dataclass(frozen=True)
+class State:
+    """A function u(z) behind an activation: its name, u, its derivative as a polynomial in z and states, and u(0)."""
+
+    name: str
+    function: Callable[[sp.Expr], sp.Expr]
+    rate: str
+    start: str
+
 
 @dataclass(frozen=True)
 class Activation:
     """A real-analytic activation: a name and a function on sympy expressions.
 
+    For the checker, which knows no functions, an activation is a polynomial `value` in z and in
+    `states`, which solve differential equations in z. Without them a verdict is the same, but its
+    certificate holds the equation alone.
+
+    Args:
+        name: what it is called; the checker has rules of its own for the names in `CHECKED`.
+        function: the activation on sympy expressions.
+        power: k for z^k.
+        value: the activation as a polynomial in z and the names of the states.
+        states: the states.
+
     >>> Activation("swish", lambda z: z / (1 + sp.exp(-z))).name
     'swish'
+    >>> gate = State("u", lambda z: 1 / (1 + sp.exp(-z)), "u - u^2", "1/2")
+    >>> Activation("swish", lambda z: z / (1 + sp.exp(-z)), value="z*u", states=(gate,)).named
+    False
     """
 
     name: str
     function: Callable[[sp.Expr], sp.Expr]
     power: int | None = None
+    value: str | None = None
+    states: tuple[State, ...] = ()
+
+    @property
+    def named(self) -> bool:
+        """Whether it is one whose rule the checker knows by its name."""
+        return self in CHECKED
 
 
 def monomial(k: int) -> Activation:
@@ -30,9 +63,24 @@ def monomial(k: int) -> Activation:
     return Activation(f"z^{k}", lambda z: z**k, k)
 
 
-TANH = Activation("tanh", sp.tanh)
-TAN = Activation("tan", sp.tan)
-ALGEBRAIC = Activation("z/sqrt(1+z^2)", lambda z: z / sp.sqrt(1 + z**2))
+def _sigmoid(z: sp.Expr) -> sp.Expr:
+    return 1 / (1 + sp.exp(-z))
+
+
+def _algebraic(z: sp.Expr) -> sp.Expr:
+    return z / sp.sqrt(1 + z**2)
+
+
+def _decay(z: sp.Expr) -> sp.Expr:
+    return 1 / sp.sqrt(1 + z**2)
+
+
+TANH = Activation("tanh", sp.tanh, None, "u", (State("u", sp.tanh, "1 - u^2", "0"),))
+TAN = Activation("tan", sp.tan, None, "u", (State("u", sp.tan, "1 + u^2", "0"),))
+ALGEBRAIC = Activation("z/sqrt(1+z^2)", _algebraic, None, "z*u", (State("u", _decay, "-z*u^3", "1"),))
+SIGMOID = Activation("sigmoid", _sigmoid, None, "u", (State("u", _sigmoid, "u - u^2", "1/2"),))
+SIN = Activation("sin", sp.sin, None, "u", (State("u", sp.sin, "t", "0"), State("t", sp.cos, "-u", "1")))
+CHECKED = (TANH, TAN, ALGEBRAIC, SIGMOID, SIN)
 LINEAR = monomial(1)
 
 Sample = tuple[Any, Any]
@@ -53,7 +101,7 @@ class Network:
         bias: whether b_j and c are present.
 
     Raises:
-        ValueError: if a sample holds a float or a symbol.
+        ValueError: if a sample is no pair of exact numbers, or another argument is of another kind.
 
     Source: the four-parameter network is in the spirit of arXiv:2408.08286; it is our own
     reconstruction, not the setting of that paper.
@@ -68,17 +116,24 @@ class Network:
     bias: bool = True
 
     def __post_init__(self) -> None:
-        for value in (v for sample in self.data for v in sample):
-            number = sp.sympify(value)
-            if number.has(sp.Float) or not number.is_number:
-                raise ValueError(
-                    f'samples must be exact numbers; got {value!r}. Write "3/2" instead of 1.5 and substitute symbols.'
-                )
+        if type(self.neurons) is not int or self.neurons < 1:
+            raise ValueError(f"the number of neurons must be an integer of at least 1; got {self.neurons!r}.")
+        if type(self.bias) is not bool:
+            raise ValueError(f"bias must be True or False; got {self.bias!r}.")
+        if not isinstance(self.activation, Activation):
+            raise ValueError(f"the activation must be an Activation, such as TANH; got {self.activation!r}.")
+        if isinstance(self.data, str) or not isinstance(self.data, Sequence) or not self.data:
+            raise ValueError(f"the data must be pairs (x, y), such as ((1, 2), (-1, -2)); got {self.data!r}.")
+        for sample in self.data:
+            if isinstance(sample, str) or not isinstance(sample, Sequence) or len(sample) != 2:
+                raise ValueError(f"a sample must be a pair (x, y), such as (1, 2); got {sample!r}.")
+            for value in sample:
+                number(value, "a number of a sample")
 
     @property
     def samples(self) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
         """The samples as sympy numbers."""
-        return tuple((sp.sympify(x), sp.sympify(y)) for x, y in self.data)
+        return tuple((exact(x), exact(y)) for x, y in self.data)
 
     def neuron(self, j: int) -> tuple[sp.Symbol, ...]:
         """The symbols (a, w) or (a, w, b) of neuron j."""
@@ -201,7 +256,7 @@ def invariant_planes(network: Network) -> list[Plane]:
     for g in symmetries(network):
         identity = sp.eye(len(network.parameters))
         tangent = (g.matrix() - identity).nullspace()
-        if len(tangent) != len(network.parameters) - 2:
+        if len(tangent) != len(network.parameters) - 2 or not tangent:
             continue
         fixed = sp.Matrix.hstack(*tangent)
         normal = sp.GramSchmidt(fixed.T.nullspace())

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from math import factorial
+from operator import mul
 from typing import Any
 
 import sympy as sp
 from sympy.polys.matrices import DomainMatrix
 
 from maxslope.integrability import _lists as ls
+from maxslope.integrability._split_prime import PRIME, embedding, image_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
-
-PRIME = 2**61 - 1
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,15 @@ def _clear(lists: list[list[Any]]) -> list[list[Any]]:
     ]
 
 
-def rank(eq: Equation, power: SymmetricPower, p: int = PRIME) -> int:
-    """Rank modulo p of the linear system of a symmetric power (rational coefficients only)."""
-    return ls.rank_mod(recursion(eq, power).matrix(power.columns, p), p) if power.columns else 0
+def rank(eq: Equation, power: SymmetricPower, p: int = PRIME, generator: int = 0) -> int:
+    """Rank of the linear system of a symmetric power modulo p, at a root of the field's polynomial."""
+    if not power.columns:
+        return 0
+    rec = recursion(eq, power)
+    if not eq.over_rationals:
+        lists = ([image_mod(c, p, generator) for c in row] for row in (rec.w, rec.a, rec.r))
+        rec = Recursion(power.m, *lists)
+    return ls.rank_mod(rec.matrix(power.columns, p), p)
 
 
 def rational_solutions(eq: Equation, locals_: tuple[Local, ...], m: int) -> list[sp.Expr]:
@@ -150,6 +157,13 @@ class Invariant:
     power: SymmetricPower
     polynomial: sp.Poly
 
+    def logarithmic_derivative(self, eq: Equation) -> tuple[sp.Poly, sp.Poly]:
+        """F'/F as a fraction."""
+        pairs = [(f, e) for (f, _), e in zip(eq.factors, self.power.exponents, strict=True) if e]
+        parts = [(self.polynomial, 1), *pairs]
+        den = reduce(mul, (f for f, _ in parts))
+        return sum((e * f.diff() * den.quo(f) for f, e in parts), den * 0), den
+
     def expression(self, eq: Equation) -> sp.Expr:
         """F as a factored expression."""
         pairs = zip(eq.factors, self.power.exponents, strict=True)
@@ -160,7 +174,7 @@ class Invariant:
 def invariants(eq: Equation, locals_: tuple[Local, ...], m: int) -> list[Invariant]:
     """A basis of the rational solutions of a symmetric power, as polynomials with prefactor."""
     power = symmetric_power(locals_, m)
-    if not power.columns or (eq.over_rationals and rank(eq, power) == power.columns):
+    if not power.columns or rank(eq, power, *embedding(eq.field)) == power.columns:
         return []
     system = recursion(eq, power).matrix(power.columns)
     return [Invariant(power, p) for p in kernel(system, power.columns, eq)]

@@ -15,6 +15,7 @@ from maxslope.integrability.kovacic import Liouvillian, liouvillian
 from maxslope.integrability.local import Local, local_data
 from maxslope.integrability.networks import Network, Plane, invariant_planes
 from maxslope.integrability.variational import NormalEquation, normal_equation
+from maxslope.integrability.written import derivation
 
 _GROUPS = {
     1: "triangular (case 1: an invariant line)",
@@ -100,29 +101,33 @@ class Verdict:
         )
 
     def certificate(self) -> dict[str, Any]:
-        """The JSON certificate of r, with the derivation written beside it.
+        """The JSON certificate of r, with the derivation from the network where it can be written out.
 
-        The checker verifies the claim about r; the derivation is recomputed by `decide`.
+        The checker derives r again from it. Where the curve or the activation is not made of square
+        roots of rational functions (and integrals of such) the certificate holds the equation alone,
+        and the checker says that nothing is proved about a network; `written_out` says why.
 
         Raises:
-            ValueError: if the system is triangular or r has irrational coefficients.
+            ValueError: if the system is triangular.
         """
         if self.result is None:
             raise ValueError("a triangular normal system needs no certificate; its matrix is the proof.")
-        names = [str(p) for p in self.network.parameters]
-        derivation = {
-            "activation": self.network.activation.name,
-            "data": [[str(x), str(y)] for x, y in self.network.samples],
-            "parameters": names,
-            "curve": {n: str(t) for n, t in zip(names, self.curve.theta, strict=True)},
-            "origin": self.curve.origin,
-            "speed": str(self.normal.speed),
-            "matrix": [[str(e) for e in row] for row in self.normal.matrix.tolist()],
-            "p": str(self.normal.p),
-            "q": str(self.normal.q),
-        }
-        statements = {"follows": self.follows(), "does_not_follow": self.does_not_follow()}
-        return certificate(self.result) | {"derivation": derivation, **statements}
+        found = certificate(self.result)
+        return found | {"derivation": self._derivation} if self.written_out is None else found
+
+    @property
+    def written_out(self) -> str | None:
+        """None when the certificate can hold the derivation of r, otherwise why not."""
+        return None if isinstance(self._derivation, dict) else self._derivation
+
+    @cached_property
+    def _derivation(self) -> dict[str, Any] | str:
+        if self.result is None:
+            return "the normal system is triangular"
+        try:
+            return derivation(self.network, self.curve, self.plane, self.result.equation.field)
+        except ValueError as error:
+            return str(error)
 
     def sketch(self) -> str:
         """A proof sketch in plain text."""
@@ -197,6 +202,11 @@ def decide(network: Network, curve: IntegralCurve | None = None, plane: Plane | 
     >>> decide(Network(LINEAR, ((1, 1), (-1, -1)))).group
     'SL2(C) (case 4)'
     """
+    if len(network.parameters) < 3:
+        raise ValueError(
+            f"a network must have at least three parameters for a normal equation; got {network.parameters}. "
+            "Take biases (bias=True) or more neurons."
+        )
     curve = table_curve(network) if curve is None else curve
     planes = [p for p in invariant_planes(network) if p.contains(curve.theta)] if plane is None else [plane]
     if not planes:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.curve import Curve
 from maxslope.energies import Constrained, Energy, Evaluation
+from maxslope.energies.convex import with_convex
 from maxslope.loop.marching import Feed, Rows, Stop, ended, march
-from maxslope.schemes import Accounting, Scheme
+from maxslope.schemes import Accounting, Here, MinimizingMovement, Scheme
+from maxslope.schemes.base import length
+from maxslope.schemes.kinks import WIDTH, metric_slope
 from maxslope.schemes.steps import by_row
 from maxslope.sets import Everything, Set
 
@@ -43,14 +47,21 @@ class Record:
 
     Args:
         every: at least 0.
+        kinks: the slope is the least over gradients within ``kinks`` times the length of a step, at every instant, for
+            2 d more evaluations in d <= 16 coordinates (NaN in more). 0 takes the gradient at the point for its word.
+            By default minimizing movements look, a twentieth of a step to every side, where that gradient denies that
+            a step ended at a minimizer, and no other scheme does.
 
     Raises:
-        ValueError: if it is negative.
+        ValueError: if one of them is negative.
     """
 
     every: int = 1
+    kinks: float | None = None
 
     def __post_init__(self) -> None:
+        if self.kinks is not None and not self.kinks >= 0:
+            raise ValueError(f"Gradients are gathered within kinks >= 0 steps of a point, got kinks={self.kinks!r}.")
         if self.every < 0:
             raise ValueError(f"A record keeps every k-th step, or the first alone for 0, got every={self.every!r}.")
 
@@ -68,9 +79,9 @@ class _Curves(Feed):
         self.final = x.clone()
         self.time = torch.zeros_like(self.end)
         self.status = torch.full_like(rows, int(Status.FINISHED))
-        self.evaluations = torch.zeros_like(rows)
-        self.instants: list[tuple[Tensor, ...]] = []
-        self.account = scheme.account(scheme.start(x)) if isinstance(scheme, Accounting) else None
+        self.evaluations, self.clock = torch.zeros_like(rows), torch.zeros_like(rows)
+        self.instants: list[tuple[Tensor, dict[str, Tensor]]] = []
+        self.memory = tuple(part.clone() for part in scheme.start(x))  # of each row when it ended
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         waiting, self.waiting = self.waiting, None
@@ -90,48 +101,83 @@ class _Curves(Feed):
         self.evaluations[rows.job] += 1
         step = int(rows.clock[0])
         if step == 0 or (self.record.every and step % self.record.every == 0):
-            slope = self._slope(domain, evaluation, rows.x)
-            extra = self.scheme.account(rows.memory)[2:] if isinstance(self.scheme, Accounting) else ()
-            self.instants.append((rows.job, rows.time, rows.x, evaluation.value, slope, evaluation.margin, *extra))
+            self.instants.append((rows.job, self._seen(rows, evaluation, domain)))
 
-    def _slope(self, domain: Set, evaluation: Evaluation, x: Tensor) -> Tensor:
-        """The constrained slope; NaN where only values are known."""
-        if evaluation.gradient.shape != x.shape:
-            return torch.full_like(evaluation.value, torch.nan)
-        return domain.slope(evaluation.gradient, x, self.scheme.space)
+    def _seen(self, rows: Rows, e: Evaluation, domain: Set) -> dict[str, Tensor]:
+        """What is recorded of rows at one instant, by the names of the curve."""
+        slope, kinked = self._slope(rows, e, domain)
+        energy = with_convex(e.value, domain, rows.x)
+        margin = energy if e.margin is e.value else e.margin
+        seen = {"time": rows.time, "points": rows.x, "energy": energy, "slope": slope, "margin": margin}
+        if isinstance(self.scheme, Accounting):
+            account = self.scheme.account(rows.memory)
+            seen |= {"failed": account.failed, "excess": account.excess}
+        return seen if kinked is None else seen | {"kinked": kinked}
+
+    def _slope(self, rows: Rows, e: Evaluation, domain: Set) -> tuple[Tensor, Tensor | None]:
+        """The constrained metric slope (NaN where only values are known), and where it is not the gradient's own."""
+        if e.gradient.shape != rows.x.shape:
+            return torch.full_like(e.value, torch.nan), None
+        scheme, own = self.scheme, domain.slope(e.gradient, rows.x, self.scheme.space)
+        moves = isinstance(scheme, MinimizingMovement)
+        if self.record.kinks == 0 or (self.record.kinks is None and not moves):
+            return own, None
+        good = own.isfinite() & flat(rows.x).isfinite().all(1)
+        if self.record.kinks is None and isinstance(scheme, MinimizingMovement):
+            good &= scheme.suspects(rows.memory, e.gradient, rows.x, domain)
+            radius = WIDTH * rows.memory[5]
+        else:
+            tau = scheme.tau.at(rows.clock, rows.job).to(rows.x)
+            far = length(Here(rows.x, e, tau, self.energy, domain), scheme.space, scheme.rate)
+            radius = (self.record.kinks or 0.0) * far
+        at = good.nonzero().squeeze(1)
+        if at.numel():
+            energy, job = self.energy.take(rows.job[at]), rows.job[at]
+            found = metric_slope(energy, domain.take(at), rows.x[at], e.gradient[at], radius[at], scheme.space)
+            own = own.index_copy(0, at, found.value)
+            self.evaluations[job] += found.spent
+        return own, good
 
     def report(self, ended: Rows, status: Tensor) -> None:
         self.final[ended.job], self.time[ended.job], self.status[ended.job] = ended.x, ended.time, status
-        if self.account is not None and isinstance(self.scheme, Accounting):
-            for whole, part in zip(self.account, self.scheme.account(ended.memory), strict=True):
-                whole[ended.job] = part
+        self.clock[ended.job] = ended.clock
+        for whole, part in zip(self.memory, ended.memory, strict=True):
+            whole[ended.job] = part
 
     def curve(self) -> Curve:
         """Close with one evaluation at the last points, and lay the instants out with ended rows held fast."""
         e = self.energy.evaluate(self.final)
-        slope = self._slope(self.domain, e, self.final)
-        last = (self.time, self.final, e.value, slope, e.margin, *(self.account[2:] if self.account else ()))
-        columns: list[Tensor] = []
-        for k, closing in enumerate(last):
+        rows = Rows(torch.arange(len(self.final)).to(self.clock), self.final, self.clock, self.time, self.memory)
+        last = self._seen(rows, e, self.domain)
+        columns: dict[str, Tensor] = {}
+        for name, closing in last.items():
             column = []
-            for job, *values in self.instants:
+            for job, seen in self.instants:
                 full = closing.clone()
-                full[job] = values[k].to(full)
+                full[job] = seen[name].to(full)
                 column.append(full)
-            columns.append(torch.stack([*column, closing]))
+            columns[name] = torch.stack([*column, closing])
         forward = self.evaluations + 1
         backward = forward if e.gradient.shape == self.final.shape else torch.zeros_like(forward)
         status = self.status
-        if self.account is not None:
-            forward, backward = forward + self.account.forward, backward + self.account.backward
-            unsolved = (status == Status.FINISHED) & (self.account.failed > 0)
+        if isinstance(self.scheme, Accounting):
+            account = self.scheme.account(self.memory)
+            forward, backward = forward + account.forward, backward + account.backward
+            unsolved = (status == Status.FINISHED) & (account.failed > 0)
             status = torch.where(unsolved, int(Status.UNSOLVED), status)
         status = torch.where(ended(e, Stop()) == Status.NON_FINITE, int(Status.NON_FINITE), status)
-        counts = (forward * self.energy.passes, backward * self.energy.passes)
-        time, points, value, slope, margin, *extra = columns
-        return Curve(time, points, value, slope, margin, status, *counts, self.scheme.space, self.scheme.rate, *extra)
+        passes = self.energy.passes
+        return Curve(
+            status=status,
+            forward=forward * passes,
+            backward=backward * passes,
+            space=self.scheme.space,
+            rate=self.scheme.rate,
+            **columns,
+        )
 
 
+@torch.inference_mode(False)
 def flow(
     energy: Energy,
     x: Tensor,

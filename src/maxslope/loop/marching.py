@@ -135,9 +135,11 @@ def march(driver: Driver, scheme: Scheme, *, stop: Stop, room: int) -> None:
             return
         evaluation = known.energy.evaluate(rows.x)
         enough = driver.observe(rows, evaluation, known.domain)
-        moved = _step(rows, evaluation, scheme, known)
-        known.left -= 1
         calm = enough is None and driver.patience == 1 and _nothing_happened(evaluation, stop)
+        sound = calm or driver.patience > 1
+        seen = (rows.x, evaluation) if sound else without_nan(rows.x, evaluation, known.domain)
+        moved = _step(rows, *seen, scheme, known)
+        known.left -= 1
         if calm and known.left > 0:
             rows = moved
             continue
@@ -240,13 +242,27 @@ def _enter(job: Tensor, x: Tensor, scheme: Scheme) -> Rows:
     return Rows(job, x, torch.zeros_like(job), torch.zeros_like(job, dtype=torch.float64), scheme.start(x))
 
 
-def _step(rows: Rows, evaluation: Evaluation, scheme: Scheme, known: _Known) -> Rows:
+def without_nan(x: Tensor, evaluation: Evaluation, domain: Set) -> tuple[Tensor, Evaluation]:
+    """Let rows that are not finite make their last step, which nobody keeps, from a point of K and with no gradient.
+
+    So a scheme never meets NaN, and one such row cannot end the others.
+    """
+    value, gradient = evaluation.value, evaluation.gradient
+    if math.isfinite(float(value.sum() + gradient.sum() + x.sum())):  # a sum is finite only if its terms are
+        return x, evaluation
+    good = value.isfinite() & flat(gradient).isfinite().all(1) & flat(x).isfinite().all(1)
+    value, margin = (torch.where(good, t, 0.0) for t in (value, evaluation.margin))
+    gradient = choose(good, gradient, torch.zeros_like(gradient))
+    return choose(good, x, domain.project(torch.zeros_like(x))), Evaluation(value, gradient, margin, evaluation.reached)
+
+
+def _step(rows: Rows, x: Tensor, evaluation: Evaluation, scheme: Scheme, known: _Known) -> Rows:
     tau = scheme.tau.at(rows.clock, rows.job)
     if not known.endless:
         # The last step is shortened to end on time, and stretched over a remainder that is only rounding.
         left = known.end - rows.time
         tau = torch.where(tau * (1 + 1e-9) >= left, left, tau)
-    here = Here(rows.x, evaluation, tau.to(rows.x.dtype), known.energy, known.domain)
+    here = Here(x, evaluation, tau.to(rows.x.dtype), known.energy, known.domain)
     x, memory = scheme.step(here, rows.memory)
     if isinstance(scheme, Adaptive):
         tau = scheme.passed(memory)

@@ -14,7 +14,7 @@ from maxslope._rows import inner
 from maxslope.curve import Curve
 from maxslope.energies import Constrained, Energy
 from maxslope.loop import flow
-from maxslope.reference.events import Reference
+from maxslope.reference.curves import Reference
 from maxslope.schemes import Scheme
 from maxslope.sets import Everything
 

@@ -1,6 +1,7 @@
 """Figures, and one self-contained HTML page on an evaluation."""
 
-from maxslope.report.compare import Comparison, compare
+from maxslope.report.compare import compare
+from maxslope.report.comparison import Comparison
 from maxslope.report.html import Page, page
 
 __all__ = ["Comparison", "Page", "compare", "page"]

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maxslope._escape import cell
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -52,6 +54,6 @@ def write_csv(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write records of equal keys as a table."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(records[0]))
-        writer.writeheader()
-        writer.writerows(records)
+        writer = csv.writer(file)
+        writer.writerow([cell(name) for name in records[0]])
+        writer.writerows([cell(record[name]) for name in records[0]] for record in records)

@@ -7,8 +7,9 @@ import hashlib
 import math
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,32 +17,35 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from maxslope.attacks import Effort, MinimalResult, minimal
+from maxslope.attacks import MinimalResult
 from maxslope.evaluation import Report
 from maxslope.report import html_export
 from maxslope.report.html_facts import Facts, facts
-from maxslope.report.html_figures import Figure, cost_figure, percent, security_figure, track_figures
-from maxslope.report.html_samples import Group, Track, chosen, groups, tracks, with_points
+from maxslope.report.html_figures import Figure, cost_figure, percent, security_figure, signed, track_figures
+from maxslope.report.html_samples import Group, Track, again, chosen, groups, tracks, with_points
+from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest
+from maxslope.report.plots import plotted
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+    from matplotlib.figure import Figure as MatplotlibFigure
 
-_CURVE = 200  # samples whose smallest perturbation is looked for, if nobody gives one
 _ROWS = 5000  # of the table that can be downloaded from the page
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Page:
     """What is known of an evaluation, ready to be written in several forms.
 
     Attributes:
-        report: the evaluation.
+        report: the evaluation, with what the page found against it.
         facts: its numbers.
         groups: samples to show.
         tracks: curves of maximal slope of a few of them.
         command: how to do the evaluation again, if somebody said.
+        left_out: samples that are not shown, since their points were not kept and finding them again is dear.
     """
 
     report: Report
@@ -49,6 +53,7 @@ class Page:
     groups: tuple[Group, ...] = ()
     tracks: tuple[Track, ...] = ()
     command: str = ""
+    left_out: int = 0
 
     def figures(self) -> dict[str, Figure]:
         """Return the charts by name: security, cost, margin, slope, as far as there are numbers for them."""
@@ -77,6 +82,28 @@ class Page:
         """Return a summary for a pull request or a model card."""
         return html_export.to_markdown(self.facts, self.command)
 
+    def latex(self) -> str:
+        """Return the table of classes for a paper; it needs the package booktabs."""
+        return html_export.to_latex(self.facts)
+
+    def plot(self) -> MatplotlibFigure:
+        """Return security curve, margins and cost as a figure of matplotlib: ``.savefig("figure.pdf")``, or ``.svg``.
+
+        Raises:
+            ImportError: if matplotlib is not installed.
+        """
+        return plotted([("", self.facts)], self.report)
+
+    def __repr__(self) -> str:
+        return f"<Page of {self.report!r}>"
+
+    def __str__(self) -> str:
+        return self.markdown()
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return framed(self.html())
+
     def save(self, path: str | Path) -> Path:
         """Write the HTML page to ``path``, creating its folder, and return the path.
 
@@ -96,13 +123,15 @@ def page(
     classes: Sequence[str] = (),
     title: str | None = None,
     command: str = "",
+    progress: Callable[[str], None] | None = None,
 ) -> Page:
     """Gather what a report says about an evaluation.
 
     With data (and points kept) samples are shown, with a model its answers to them. With a budget as well, curves of
-    maximal slope of a few samples are followed, and the smallest perturbations of the first 200 samples are looked for,
-    from which robust accuracy follows at every radius; where points were not kept, those of the samples that are shown
-    are found again.
+    maximal slope of a few samples are followed, and the smallest perturbations of up to 200 samples are looked for,
+    drawn by label, as many as half of the evaluation's own passes afford: they say how robust it is at every radius.
+    Where points were not kept, those of the samples that are shown are found again. What a page finds against the
+    evaluation is verified and counted, in all numbers; ``.report`` of the page holds it, with a warning that names it.
 
     Args:
         report: of ``evaluate``.
@@ -110,9 +139,10 @@ def page(
         data: its inputs ``[n, *shape]`` and labels ``[n]``, in the order of the report.
         budget: of the evaluation.
         smallest: of ``minimal`` on the first samples, instead of looking for them here.
-        classes: names by class number.
+        classes: names by class number; by default those the report knows.
         title: of the page.
         command: how to do the evaluation again, shown on the page.
+        progress: called with words for each step.
 
     Returns:
         A :class:`Page`: ``.save(path)`` writes HTML; ``.json()``, ``.csv()``, ``.markdown()`` return text.
@@ -128,22 +158,43 @@ def page(
     '50.0 % (9.5 to 90.5 %)'
     """
     _check(report, data)
-    x = None if data is None else data[0].detach()
-    if smallest is None and model is not None and data is not None and budget is not None:
-        smallest = _smallest(report, model, data, budget)
+    if not report.about.plain:
+        model = None  # a search of the page's own would answer another question than the evaluation did
+    tell = progress or (lambda step: None)
+    names = classes or report.about.classes
     norm, eps = norm_and_eps(budget)
-    norms = None if smallest is None else smallest.norms
-    found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, classes=classes)
-    shown: tuple[Group, ...] = ()
+    if data is None:
+        norms = None if smallest is None else smallest.norms
+        found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, classes=names)
+        return Page(report, found, command=command)
+    x = data[0].detach()
+    rows: Sequence[int] = range(0 if smallest is None else len(smallest.norms))
     followed: tuple[Track, ...] = ()
-    if x is not None:
-        if model is not None and budget is not None and data is not None:
-            rows = [i for _, _, own in chosen(report) for i in own]
-            report = with_points(report, rows, data, model, budget)
-        shown = groups(report, x, model, bounds_of(budget, x), classes)
-        if model is not None and budget is not None and data is not None:
-            followed = tracks(report, model, x, data[1], budget, classes)
-    return Page(report, found, shown, followed, command)
+    known: dict[int, Tensor] = {}
+    rows_again = [] if report.points is not None else again(report)
+    having: set[int] | None = None
+    if budget is not None:
+        candidates: list[Candidates | None] = []
+        if model is not None:
+            tell("curves of maximal slope")
+            followed, ends = tracks(report, model, x, data[1], budget, names)
+            candidates.append(ends)
+        if model is not None and smallest is None:
+            rows = affordable(report, sum(len(t.length) for t in followed), rows_again)
+            tell(f"smallest perturbations of {len(rows)} samples")
+            smallest = nearest(rows, report, model, data, budget)
+        if smallest is not None:
+            candidates.append(Candidates(rows, smallest.points, SEARCH, smallest.margin))
+        report, known = merged(report, data, model, budget, [c for c in candidates if c is not None])
+    norms = None if smallest is None else smallest.norms
+    found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, rows=rows, classes=names)
+    if model is not None and budget is not None:
+        tell("samples")
+        having = None if report.points is not None else {*rows_again, *known}
+        report = with_points(report, rows_again, data, model, budget, known)
+    shown = groups(report, x, model, bounds_of(budget, x), names, having)
+    left_out = sum(len(own) for _, _, own in chosen(report)) - sum(len(group.examples) for group in shown)
+    return Page(report, found, shown, followed, command, left_out if shown else 0)
 
 
 def _check(report: Report, data: tuple[Tensor, Tensor] | None) -> None:
@@ -163,14 +214,6 @@ def _check(report: Report, data: tuple[Tensor, Tensor] | None) -> None:
             f"The data must be those of the report, got samples {tuple(x.shape[1:])} for points of shape "
             f"{tuple(report.points.shape[1:])}."
         )
-
-
-def _smallest(report: Report, model: Any, data: tuple[Tensor, Tensor], budget: Budget) -> MinimalResult | None:
-    """The smallest perturbations of the first samples; None where the model has no gradients."""
-    if report.effort.runs[0].blind:
-        return None
-    x, y = (t[:_CURVE] for t in data)
-    return minimal(model, x.detach(), y, budget.norm, box=budget.box, effort=Effort.quick(), seed=report.seed)
 
 
 def norm_and_eps(budget: Budget | None) -> tuple[str | None, float | None]:
@@ -210,6 +253,7 @@ def render(template: str, **content: Any) -> str:
     )  # fmt: skip
     environment.filters["percent"] = percent
     environment.filters["number"] = _number
+    environment.filters["signed"] = signed
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     text: Markup | str = environment.get_template(template).render(
         style=Markup((folder / "style.css").read_text(encoding="utf-8")),
@@ -234,6 +278,14 @@ def _number(value: float) -> str:
 def _address(text: str) -> str:
     packed = base64.b64encode(text.encode()).decode("ascii")
     return f"data:text/csv;base64,{packed}" if text else ""
+
+
+def framed(page: str, height: int = 640) -> str:
+    """Return a page as a frame of a notebook, so that its style and the notebook's leave each other alone."""
+    return (
+        f'<iframe srcdoc="{escape(page, quote=True)}" width="100%" height="{height}" style="border:0" '
+        'sandbox="allow-scripts allow-downloads" title="maxslope"></iframe>'
+    )
 
 
 def write(path: str | Path, text: str) -> Path:

@@ -6,21 +6,28 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from typing import Any
 
+from maxslope._escape import cell, markdown, visible
+from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report
 from maxslope.report.html_facts import Facts, Share
 from maxslope.report.html_samples import Track
 
 
 def plain(value: Any) -> Any:
-    """Return dictionaries, lists, numbers and words; what is not finite becomes None.
+    """Return dictionaries, lists, numbers and words; records by their fields, and what is not finite as None.
 
     >>> plain({"gap": float("nan"), "eps": (0.1, 1)})
     {'gap': None, 'eps': [0.1, 1]}
     """
+    if isinstance(value, Finding):
+        return value.data()
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -32,13 +39,16 @@ def plain(value: Any) -> Any:
 
 def to_json(facts: Facts, tracks: Sequence[Track], report: Report) -> str:
     """Return everything that is a number or a word."""
-    content = {"facts": asdict(facts), "tracks": [asdict(t) for t in tracks], "table": report.table}
+    content = {"about": report.about, "facts": facts, "tracks": tracks, "table": report.table}
     return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
 
 
 def table_csv(report: Report) -> str:
-    """Return one line per sample, with a header."""
-    return to_csv(list(report.table), zip(*report.table.values(), strict=True))
+    """Return one line per sample, with a header; the name of its class at the end, where classes have names."""
+    columns: dict[str, Sequence[Any]] = dict(report.table)
+    if report.about.classes:
+        columns["class"] = [report.about.name(int(label)) for label in columns["label"]]
+    return to_csv(list(columns), zip(*columns.values(), strict=True))
 
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -49,43 +59,92 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow([cell(name) for name in header])
+    writer.writerows([cell(value) for value in row] for row in rows)
     return text.getvalue()
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    r"""Return a Markdown table; bars inside cells are escaped.
+    r"""Return a Markdown table of plain texts; what is markup in them is escaped.
 
     >>> print(markdown_table(["a"], [["1|2"]]), end="")
     | a |
     | --- |
     | 1\|2 |
     """
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    lines = [header, *rows]
+    written = ["| " + " | ".join(markdown(text) for text in line) + " |\n" for line in lines]
+    return "".join([written[0], "| " + " | ".join(["---"] * len(header)) + " |\n", *written[1:]])
+
+
+_TEX = {c: f"\\{c}" for c in "&%$#_{}"}
+_TEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+
+
+def tex(text: str) -> str:
+    r"""Return text with what LaTeX would take for its own escaped.
+
+    >>> tex("50 % of l_inf")
+    '50 \\% of l\\_inf'
+    """
+    return "".join(_TEX.get(c, c) for c in visible(" ".join(text.split())))
+
+
+def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    r"""Return a LaTeX table with the rules of booktabs; all text is escaped.
+
+    >>> print(latex_table(["a"], [["1 %"]]), end="")
+    \begin{tabular}{l}
+    \toprule
+    a \\
+    \midrule
+    1 \% \\
+    \bottomrule
+    \end{tabular}
+    """
+    lines = [" & ".join(map(tex, line)) + r" \\" for line in [header, *rows]]
+    parts = [rf"\begin{{tabular}}{{{'l' * len(header)}}}", r"\toprule", lines[0], r"\midrule", *lines[1:]]
+    return "\n".join([*parts, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def to_latex(facts: Facts) -> str:
+    """Return verdicts and classes of a page as a table for a paper; warnings are comments above it."""
+    rows = [("all", f"{facts.samples}", facts.clean.words, facts.robust.words)]
+    rows += [
+        (c.name, f"{c.robust.total}", c.clean.words, c.robust.words) for c in facts.classes if len(facts.classes) > 1
+    ]
+    said = [f"{found}" for found in facts.doubts]
+    said.append(f"Within {facts.budget}, effort {facts.effort_name}, seed {facts.seed}; 95 % intervals.")
+    said = [f"% {visible(' '.join(words.split()))}" for words in said]  # one line each, whatever is in them
+    return "\n".join([*said, latex_table(("class", "samples", "clean", "robust"), rows)])
 
 
 def to_markdown(facts: Facts, command: str = "") -> str:
     """Return a summary of a page."""
-    parts = [f"## {facts.title}\n\n", headline(facts), "\n\n"]
+    parts = [f"## {markdown(facts.title)}\n\n", headline(facts), "\n\n"]
+    parts += [f"> **{markdown(d.name)}** {markdown(d.sentence)}\n\n" for d in facts.doubts]
+    asked = [(name, words) for name, words in facts.asked if name not in ("Budget", "Effort")]
+    parts += [", ".join(f"{name.lower()}: {markdown(words)}" for name, words in asked), "\n\n"]
     rows = [(f"{verdict}: {meaning}", f"{s.count}", s.words) for verdict, meaning, s in facts.verdicts]
     parts.append(markdown_table(("verdict", "samples", "share (95 % interval)"), rows))
     if len(facts.classes) > 1:
         cells = [(c.name, f"{c.robust.total}", c.clean.words, c.robust.words) for c in facts.classes]
         parts += ["\n", markdown_table(("class", "samples", "clean", "robust"), cells)]
-    parts += [f"\n> **{d.name}** {d.sentence}\n" for d in facts.doubts]
-    parts.append(f"\nEffort {facts.effort_name}, risk {facts.risk:g}, seed {facts.seed}; {cost_words(facts)}.\n")
+    parts.append(
+        f"\nEffort {markdown(facts.effort_name)}, risk {facts.risk:g}, seed {facts.seed}; {cost_words(facts)}.\n"
+    )
     if command:
-        parts.append(f"\n```bash\n{command}\n```\n")
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
+        parts.append(f"\n{fence}bash\n{visible(' '.join(command.split()))}\n{fence}\n")
     return "".join(parts)
 
 
 def headline(facts: Facts) -> str:
     """Return the answer in a sentence or two."""
-    return (
-        f"Robust accuracy within {facts.budget}: **{percents(facts.robust)}** of {facts.samples} samples; clean "
-        f"accuracy {percents(facts.clean)}. An upper bound, as from every attack: a stronger one may find more."
+    doubtful = "Not to be trusted: see below. " if not facts.trusted else ""
+    return doubtful + (
+        f"Robust accuracy within {markdown(facts.budget)}: **{percents(facts.robust)}** of {facts.samples} samples; "
+        f"clean accuracy {percents(facts.clean)}. An upper bound, as from every attack: a stronger one may find more."
     )
 
 

@@ -9,7 +9,9 @@ from statistics import median
 
 from torch import Tensor
 
+from maxslope.attacks.findings import Finding, Severity
 from maxslope.evaluation import Report, wilson
+from maxslope.evaluation.about import About
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST
 
 _RADII = 32
@@ -19,16 +21,6 @@ MEANINGS = {
     BROKEN: "classified correctly, but an allowed change was found and verified that fools the model",
     MISCLASSIFIED: "wrong without any change",
     NON_FINITE: "the model answered NaN or infinity: counted as neither robust nor broken",
-}
-_WORDS = {
-    "random output": "The model answers the same input differently from call to call, so one attack proves little.",
-    "unseen class": "A class nobody has takes the attacked points: perhaps they are rejected, not misclassified.",
-    "vanishing gradients": "The slope the attack follows is zero or nearly so: the search may have stood still.",
-    "saturated loss": "One loss has no slope left at these points; only runs with another loss really searched.",
-    "gradient disagrees": "The model's gradient is not that of its outputs, so following it may lead nowhere.",
-    "open gap": "The slope promises much more than all steps found: the surface is too rough for it.",
-    "random steps win": "Blind search beats the gradient: the gradient hides something.",
-    "transfer wins": "Changes made for other samples or a smoothed copy work better: the gradient hides something.",
 }
 
 
@@ -87,15 +79,6 @@ class PerClass:
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """A warning: what was seen, and what it means in plain words."""
-
-    name: str
-    sentence: str
-    meaning: str
-
-
-@dataclass(frozen=True)
 class Facts:
     """All numbers of a page.
 
@@ -108,13 +91,13 @@ class Facts:
         clean: correct without change.
         robust: correct and standing.
         verdicts: (verdict, meaning, share) of those that occur.
-        doubts: warnings.
+        doubts: what may be wrong with the numbers, warnings first.
         expected: how many standing samples the stopping rule expects to fall in one more run each.
         closed: (standing samples whose linear gap is below their margin, standing samples with a known gap).
         passes: mean backward and forward passes of a sample.
         security: robust accuracy against the radius; empty where no distance is known.
         security_source: where that curve comes from, in a sentence.
-        cost: samples standing against passes; empty where nothing fell.
+        cost: samples standing against passes.
         cost_unit: backward or forward.
         survivor_cost: median passes of a sample that stands, in the same unit; None where none stands.
         classes: by label.
@@ -122,6 +105,7 @@ class Facts:
         effort_name: what was run.
         risk: of the stopping rule.
         seed: of all random numbers.
+        about: model, data, date and so on.
     """
 
     title: str
@@ -132,7 +116,7 @@ class Facts:
     clean: Share
     robust: Share
     verdicts: tuple[tuple[str, str, Share], ...]
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[Finding, ...]
     expected: float
     closed: tuple[int, int]
     passes: tuple[float, float]
@@ -146,6 +130,27 @@ class Facts:
     effort_name: str
     risk: float
     seed: int
+    about: About
+
+    @property
+    def asked(self) -> list[tuple[str, str]]:
+        """What was asked, of what, and when, as far as somebody said: (name, words)."""
+        said = self.about
+        rows = [
+            ("Model", said.model),
+            ("Data", said.data),
+            ("Samples", said.samples or f"{self.samples}"),
+            ("Budget", f"{self.budget}: any change of a sample up to this size"),
+            ("Error", "" if said.plain else f"{said.goal}; not every point or every answer counts as usual"),
+            ("Effort", self.effort_name),
+            ("Date", said.date.replace("T", " ").replace("+00:00", " UTC")),
+        ]
+        return [(name, words) for name, words in rows if words]
+
+    @property
+    def trusted(self) -> bool:
+        """Whether no warning says that the numbers are not to be trusted."""
+        return all(found.severity < Severity.WARNING for found in self.doubts)
 
 
 def facts(
@@ -155,6 +160,7 @@ def facts(
     norm: str | None = None,
     eps: float | None = None,
     smallest: Tensor | None = None,
+    rows: Sequence[int] | None = None,
     reach: float | None = None,
     classes: Sequence[str] = (),
 ) -> Facts:
@@ -165,7 +171,8 @@ def facts(
         title: of the page.
         norm: the name of the norm.
         eps: the radius, if it is one number.
-        smallest: ``[k]``, norms of the smallest perturbations known of the first k samples.
+        smallest: ``[k]``, norms of the smallest perturbations known of k samples.
+        rows: of those samples in the report; by default the first.
         reach: the largest radius of the security curve; by default as far as there is something to see.
         classes: names by class number.
 
@@ -176,17 +183,19 @@ def facts(
     n = len(verdicts)
     counts = {v: verdicts.count(v) for v in MEANINGS}
     cost, unit, survivors = _cost(report, verdicts)
-    radii, source = _security(report, verdicts, smallest, eps, reach)
+    few = None if smallest is None else (range(len(smallest)) if rows is None else rows, smallest.tolist())
+    radii, source = _security(report, verdicts, few, eps, reach)
+    names = classes or report.about.classes
     return Facts(
-        title=title or f"Robustness within {report.budget}",
-        budget=report.budget,
+        title=title or f"Robustness within {report.asked}",
+        budget=report.asked,
         norm=norm,
         eps=eps,
         samples=n,
         clean=Share.of(round(report.clean_accuracy * n), n),
         robust=Share.of(counts[ROBUST], n),
         verdicts=tuple((v, MEANINGS[v], Share.of(c, n)) for v, c in counts.items() if c),
-        doubts=(*_nearer(verdicts, smallest, eps), *map(_doubt, report.warnings)),
+        doubts=tuple(sorted(report.warnings, key=lambda found: -found.severity)),
         expected=sum(_numbers(report, "chance", verdicts)),
         closed=_closed(report, verdicts),
         passes=(report.backward_per_sample, report.forward_per_sample),
@@ -195,11 +204,12 @@ def facts(
         cost=cost,
         cost_unit=unit,
         survivor_cost=survivors,
-        classes=_classes(report, verdicts, classes),
+        classes=_classes(report, verdicts, names),
         effort=tuple((r.name, r.steps, r.first) for r in report.effort.runs),
         effort_name=report.effort.name,
         risk=report.effort.rule.risk,
         seed=report.seed,
+        about=report.about,
     )
 
 
@@ -216,29 +226,6 @@ def _closed(report: Report, verdicts: Sequence[str]) -> tuple[int, int]:
     return sum(g < m for g, m in known), len(known)
 
 
-def _doubt(warning: str) -> Doubt:
-    name, _, sentence = warning.partition(": ")
-    if name in _WORDS:
-        return Doubt(name, sentence, _WORDS[name])
-    return Doubt("note", warning, "")
-
-
-def _nearer(verdicts: Sequence[str], smallest: Tensor | None, eps: float | None) -> tuple[Doubt, ...]:
-    """What the smallest perturbations say against the evaluation: errors within the budget that it did not find."""
-    if smallest is None or eps is None:
-        return ()
-    few = list(zip(verdicts, smallest.tolist(), strict=False))
-    missed = sum(v == ROBUST and s <= eps * _SLACK for v, s in few)
-    if not missed:
-        return ()
-    stood = sum(v == ROBUST for v, _ in few)
-    sentence = (
-        f"Of {stood} samples that stand among the first {len(few)}, {missed} have a verified error within the budget: "
-        "the search for smallest perturbations found it. Evaluate with more effort."
-    )
-    return (Doubt("missed errors", sentence, "This robust accuracy is too high: another search found more."),)
-
-
 def _cost(report: Report, verdicts: Sequence[str]) -> tuple[tuple[Standing, ...], str, float | None]:
     """Samples that stand after so many passes each."""
     unit = "backward" if any(float(b) > 0 for b in report.table["backward"]) else "forward"
@@ -251,7 +238,7 @@ def _cost(report: Report, verdicts: Sequence[str]) -> tuple[tuple[Standing, ...]
     steps += [Standing(p, Share.of(start - sum(f <= p for f in fell), n)) for p in _thin(sorted(set(fell)), 48)]
     if most > steps[-1].passes:
         steps.append(Standing(most, Share.of(len(stood), n)))
-    return tuple(steps) if fell else (), unit, float(median(stood)) if stood else None
+    return tuple(steps), unit, float(median(stood)) if stood else None
 
 
 def _thin(values: Sequence[int], most: int) -> list[int]:
@@ -261,7 +248,11 @@ def _thin(values: Sequence[int], most: int) -> list[int]:
 
 
 def _security(
-    report: Report, verdicts: Sequence[str], smallest: Tensor | None, eps: float | None, reach: float | None
+    report: Report,
+    verdicts: Sequence[str],
+    smallest: tuple[Sequence[int], Sequence[float]] | None,
+    eps: float | None,
+    reach: float | None,
 ) -> tuple[tuple[Radius, ...], str]:
     """Robust accuracy against the radius, from the nearest error known of each sample."""
     distances = [float(d) for d in report.table["distance"]]
@@ -271,15 +262,14 @@ def _security(
         "smaller radii, and says nothing beyond its own."
     )
     if smallest is not None:
-        few = [float(v) for v in smallest.tolist()]
-        norms = [min(a, b) for a, b in zip(norms, few, strict=False)]
-        which = "every sample" if len(norms) == len(verdicts) else f"the first {len(norms)} of {len(verdicts)} samples"
+        norms = [min(norms[row], found) for row, found in zip(*smallest, strict=True)]
+        which = "every sample" if len(norms) == len(verdicts) else f"{len(norms)} of {len(verdicts)} samples"
         source = (
             f"From the smallest perturbation found for {which}, each verified, and the points of this evaluation: at "
             "every radius an upper bound of the true robust accuracy."
         )
         if len(norms) < len(verdicts):
-            source += " The upright interval at the budget is the answer, from all samples and the evaluation alone."
+            source += " The upright interval at the budget is the answer, from all samples."
     finite = [d for d in norms if 0 < d < math.inf]
     if not finite and not eps:
         return (), source

@@ -40,20 +40,30 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def signed(value: float) -> str:
+    """Return a margin with its sign, in as few digits as tell it from 0.
+
+    >>> signed(1.234), signed(-0.00041), signed(0.0)
+    ('+1.23', '-0.00041', '0')
+    """
+    return f"{value:+.3g}" if value else "0"
+
+
 def security_figure(found: Sequence[tuple[str, Facts]]) -> Figure | None:
     """Robust accuracy against the radius, of one run or of two."""
-    shown = [(name, f) for name, f in found if len(f.security) > 1]
+    colored = [(color, name, f) for color, (name, f) in enumerate(found, 1) if len(f.security) > 1]
+    shown = [(name, f) for _, name, f in colored]
     if not shown or shown[0][1].security[-1].eps <= 0:
         return None
     first = shown[0][1]
     norm = first.norm or "the norm"
     x = Axis(0, max(f.security[-1].eps for _, f in shown), f"radius eps in {norm}")
     chart = Chart(x, Axis(0, 1, "", percent=True), "security", "Robust accuracy against the radius", _describe(shown))
-    for color, (_, f) in enumerate(shown, 1):
+    for color, _, f in colored:
         _security(chart, f.security, color)
     if first.eps is not None and first.eps <= x.high:
         chart.upright(first.eps, "budget")
-    for color, (name, f) in enumerate(shown, 1):
+    for color, name, f in colored:
         lead = f"{name}: " if name else ""
         chart.dots([(r.eps, r.share.value, f"{lead}eps {r.eps:.3g}: {r.share.words}") for r in f.security], color)
         if f.eps is not None and f.eps <= x.high:
@@ -78,9 +88,9 @@ def _describe(shown: Sequence[tuple[str, Facts]]) -> str:
 
 
 def cost_figure(found: Sequence[tuple[str, Facts]]) -> Figure | None:
-    """Samples that stand against passes spent on each."""
-    shown = [(name, f) for name, f in found if f.cost]
-    if not shown:
+    """Samples that stand against passes spent on each; a run in which nothing fell is a level line."""
+    shown = list(found)
+    if all(f.cost[0].share.count == f.cost[-1].share.count for _, f in shown):
         return None
     unit = shown[0][1].cost_unit
     most = max(s.passes for _, f in shown for s in f.cost)
@@ -90,7 +100,7 @@ def cost_figure(found: Sequence[tuple[str, Facts]]) -> Figure | None:
     title = "Samples that stand against passes"
     description = "Falling steps. " + " ".join(_cost_words(name, f) for name, f in shown)
     chart = Chart(Axis(1, max(most, 2), f"{unit} passes on a sample", log=True), y, "cost", title, description)
-    for color, (name, f) in enumerate(shown, 1):
+    for color, (name, f) in enumerate(shown, 1):  # by place among all runs, as in every chart and legend
         chart.steps([(max(s.passes, 1), s.share.value) for s in f.cost], color)
         lead = f"{name}: " if name else ""
         chart.dots([(max(s.passes, 1), s.share.value, lead + _after(s, unit)) for s in f.cost], color)
@@ -114,6 +124,8 @@ def _cost_words(name: str, f: Facts) -> str:
     lead = f"{name}: " if name else ""
     stood = "none stands" if f.survivor_cost is None else f"a sample that stands took {f.survivor_cost:.0f} (median)"
     last = max((s.passes for s, t in zip(f.cost[1:], f.cost, strict=False) if s.share.count < t.share.count), default=0)
+    if not fell:
+        return f"{lead}no sample fell; {stood}."
     return f"{lead}{fell} samples fell, the last after {last} passes; {stood}."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from maxslope.goals.classes import as_logits
 from maxslope.loop import Steps, flow
 from maxslope.report.html_facts import class_name
 from maxslope.report.html_png import change, data_uri, picture
+from maxslope.report.merging import Candidates
 from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
 
@@ -134,8 +135,37 @@ def chosen(report: Report) -> list[tuple[str, str, list[int]]]:
     return [group for group in groups if group[2]]
 
 
-def with_points(report: Report, rows: Sequence[int], data: tuple[Tensor, Tensor], model: Any, budget: Budget) -> Report:
-    """Return a report with the points of some rows, attacked once more where they were not kept.
+def again(report: Report) -> list[int]:
+    """Return the rows of those shown that may be attacked again: the cheapest first, for a third of the evaluation.
+
+    What was spent on a few samples in a call counts three times, since such calls are hardly filled.
+    """
+    passes = spent_on(report)
+    left = (sum(passes) + sum(report.probes)) / 3
+    chosen_rows = []
+    for row in sorted({i for _, _, own in chosen(report) for i in own}, key=lambda i: (passes[i], i)):
+        left -= 3 * passes[row]
+        if left < 0:
+            break
+        chosen_rows.append(row)
+    return sorted(chosen_rows)
+
+
+def spent_on(report: Report) -> list[float]:
+    """Return forward and backward passes of each row, together."""
+    columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
+    return [f + b for f, b in zip(*columns, strict=True)]
+
+
+def with_points(
+    report: Report,
+    rows: Sequence[int],
+    data: tuple[Tensor, Tensor],
+    model: Any,
+    budget: Budget,
+    known: Mapping[int, Tensor] | None = None,
+) -> Report:
+    """Return a report with the points of some rows, attacked once more where they were neither kept nor are ``known``.
 
     A row depends on (seed, index) alone, so that the same points come back. Rows that come out otherwise (a run with
     mixed precision, say) are the clean samples.
@@ -143,25 +173,39 @@ def with_points(report: Report, rows: Sequence[int], data: tuple[Tensor, Tensor]
     if report.points is not None or not rows:
         return report
     x, y = (t.detach() for t in data)
-    index = torch.tensor(list(rows), device=x.device)
+    points, known = x.clone(), known or {}
+    for row, point in known.items():
+        points[row] = point.to(points)
+    rows = [row for row in rows if row not in known]
+    if not rows:
+        return replace(report, points=points)
+    index = torch.tensor(rows, device=x.device)
     ids = torch.tensor([int(report.table["index"][i]) for i in rows])
     found = attack(
         model, x[index], y[index], budget.take(index), effort=report.effort, ids=ids, seed=report.seed, certify=False
     )
     same = [bool(b) == (report.table["verdict"][i] == BROKEN) for i, b in zip(rows, found.broken.tolist(), strict=True)]
-    points = x.clone()
     kept = torch.tensor(same, device=x.device)
     points[index[kept]] = found.points[kept]
     return replace(report, points=points)
 
 
 def groups(
-    report: Report, x: Tensor, model: Any, box: tuple[Tensor, Tensor] | None, classes: Sequence[str]
+    report: Report,
+    x: Tensor,
+    model: Any,
+    box: tuple[Tensor, Tensor] | None,
+    classes: Sequence[str],
+    having: Collection[int] | None = None,
 ) -> tuple[Group, ...]:
-    """Return the samples to show; without a model what it says to returned points is not known."""
+    """Return the samples to show, of those ``having`` points (all by default).
+
+    Without a model what it says to returned points is not known.
+    """
     if report.points is None:
         return ()
-    picked = chosen(report)
+    picked = [(t, s, [i for i in own if having is None or i in having]) for t, s, own in chosen(report)]
+    picked = [group for group in picked if group[2]]
     shown = examples(report, sorted({i for _, _, rows in picked for i in rows}), x, model, box, classes)
     return tuple(Group(title, sentence, tuple(shown[i] for i in own)) for title, sentence, own in picked)
 
@@ -247,8 +291,10 @@ def _features(clean: Tensor, moved: Tensor, delta: Tensor) -> tuple[Feature, ...
 
 def tracks(
     report: Report, model: Any, x: Tensor, y: Tensor, budget: Budget, classes: Sequence[str]
-) -> tuple[Track, ...]:
+) -> tuple[tuple[Track, ...], Candidates | None]:
     """Follow a few samples, one of each group, along curves of maximal slope of their margins.
+
+    The second of the pair holds the points of least margin on them, which may be errors that an evaluation missed.
 
     A semi-implicit flow in the norm of the budget, inside budget and box, with steps of eps / 40 until the length
     eps; the margin z_label - z_rival is the energy that goes down.
@@ -259,14 +305,16 @@ def tracks(
     eps = per_row(budget.eps, x)[rows] if isinstance(budget.eps, Tensor) else per_row(budget.eps, x[rows])
     rows = [i for i, e in zip(rows, eps.tolist(), strict=True) if e > 0]
     if not rows or report.effort.runs[0].blind:
-        return ()
+        return (), None
     index = torch.tensor(rows, device=x.device)
     own, labels = budget.take(index), y[index].long()
     eps = per_row(own.eps, x[index])
     energy = Loss(Network(model), labels, Margin()).within(own.around(x[index]))
     scheme = SemiImplicit(tau=eps.double() / _STEPS, space=budget.norm)
     curve = flow(energy, x[index], scheme=scheme, until=Steps(_STEPS))
-    return tuple(
+    least = curve.margin.nan_to_num(torch.inf).argmin(0)
+    points = curve.points[least, torch.arange(len(rows), device=least.device)]
+    found = tuple(
         Track(
             int(report.table["index"][row]),
             class_name(int(labels[k]), classes),
@@ -277,6 +325,7 @@ def tracks(
         )
         for k, row in enumerate(rows)
     )
+    return found, Candidates(rows, points, "a curve of maximal slope")
 
 
 def _column(values: Tensor, row: int) -> tuple[float, ...]:

@@ -71,6 +71,15 @@ def _round_step(rough: float) -> float:
     return next(k * power for k in (1, 2, 5, 10) if k * power >= rough * (1 - 1e-9))
 
 
+def shade(color: int) -> int:
+    """Return the class of a color: there are eight, each with dashes of its own, and then they come again.
+
+    >>> shade(1), shade(8), shade(9)
+    (1, 8, 1)
+    """
+    return (color - 1) % 8 + 1
+
+
 class Chart:
     """A chart under construction: add bands, lines, rules and dots, then ask for its text.
 
@@ -97,12 +106,12 @@ class Chart:
 
     def band(self, lower: Sequence[Point], upper: Sequence[Point], color: int = 1) -> Chart:
         """Fill between two lines."""
-        self._parts.append(f'<path class="band c{color}" d="{self._path([*lower, *reversed(upper)])}Z"/>')
+        self._parts.append(f'<path class="band c{shade(color)}" d="{self._path([*lower, *reversed(upper)])}Z"/>')
         return self
 
     def line(self, points: Sequence[Point], color: int = 1, label: str = "") -> Chart:
         """Draw a line; each color has its own dashes too. The label stands at its end."""
-        self._parts.append(f'<path class="line c{color}" d="{self._path(points)}"/>')
+        self._parts.append(f'<path class="line c{shade(color)}" d="{self._path(points)}"/>')
         if label and points:
             self._labels.append((self.place(points[-1])[1], label, color))
         return self
@@ -117,7 +126,7 @@ class Chart:
         for x, y, text in points:
             px, py = self.place((x, y))
             title = f"<title>{escape(text)}</title>"
-            self._parts.append(f'<circle class="dot c{color}" cx="{px}" cy="{py}" r="3">{title}</circle>')
+            self._parts.append(f'<circle class="dot c{shade(color)}" cx="{px}" cy="{py}" r="3">{title}</circle>')
         return self
 
     def whisker(self, x: float, low: float, high: float, color: int = 2) -> Chart:
@@ -125,7 +134,7 @@ class Chart:
         px, bottom = self.place((x, low))
         top = self.place((x, high))[1]
         ends = "".join(f"M{px - 5} {end}H{px + 5}" for end in (bottom, top))
-        self._parts.append(f'<path class="whisker c{color}" d="M{px} {bottom}V{top}{ends}"/>')
+        self._parts.append(f'<path class="whisker c{shade(color)}" d="M{px} {bottom}V{top}{ends}"/>')
         return self
 
     def upright(self, x: float, label: str) -> Chart:
@@ -181,6 +190,6 @@ class Chart:
         over = placed[-1][0] - (HEIGHT - _BOTTOM) if placed else 0.0
         shift = max(over, 0.0)
         return "".join(
-            f'<text class="name c{color}" x="{self.right + 6}" y="{round(y - shift, 1)}">{escape(label)}</text>'
+            f'<text class="name c{shade(color)}" x="{self.right + 6}" y="{round(y - shift, 1)}">{escape(label)}</text>'
             for y, label, color in placed
         )

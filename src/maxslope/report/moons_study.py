@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from maxslope.curve import Curve
 from maxslope.energies import Constrained
-from maxslope.loop import flow
+from maxslope.loop import Record, flow
 from maxslope.reference import Convergence, convergence, reference
 from maxslope.report.moons import EPS, SquaredError, problem, steps
 from maxslope.schemes import Best, Consensus, Descent, Explicit, Inner, MinimizingMovement, Newton, Scheme, SemiImplicit
@@ -78,7 +78,7 @@ def differences(
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for tau in taus:
         movement = MinimizingMovement(tau, inner=solver(net), nodes=0)
-        mm = flow(constrained, x, scheme=movement, until=until)
+        mm = flow(constrained, x, scheme=movement, until=until, record=Record(kinks=0))  # points alone
         way = (flow(constrained, x, scheme=Explicit(tau), until=until).points - mm.points).abs()
         failed = mm.failed[-1] if mm.failed is not None else torch.zeros(rows)
         parts.append((way.amax((0, 2)), way.sum(2).amax(0), failed / (len(mm.time) - 1)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +9,11 @@ import numpy as np
 from torch import Tensor
 
 from maxslope.energies import Network
-from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, ROBUST, Report
+from maxslope.evaluation.report import BROKEN, ROBUST, Report
 from maxslope.goals.classes import as_logits
-from maxslope.report.canvas import COLORS, INK, blank, tidy
+from maxslope.report.canvas import COLORS, INK, blank
+from maxslope.report.html_figures import signed
+from maxslope.report.plots import margins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,11 +42,12 @@ def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
     figure = blank(1.35 * _SHOWN + 1.2, 8.3)
     images, bars = np.ravel(figure.subfigures(2, 1, height_ratios=[2.35, 1], squeeze=False))
     _images(images, report, model, x, shown)
-    _margins(bars.subplots(), report)
+    margins(bars.subplots(), report)
     low, high = report.interval
     figure.suptitle(
         f"Robust accuracy {100 * report.robust_accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}) "
-        f"within {report.budget}, clean {100 * report.clean_accuracy:.1f} %, {report.samples} samples",
+        f"within {report.asked}, clean {100 * report.clean_accuracy:.1f} %, {report.samples} samples"
+        + ("" if report.trusted else "\nNot to be trusted: " + ", ".join(w.name for w in report.warnings)),
         color=INK,
         fontsize=12,
     )
@@ -96,8 +98,9 @@ def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]
         _show(axes[2, column], points[column], 0.0, 1.0, "gray")
         axes[0, column].set_title(f"label {report.table['label'][i]}", fontsize=10, color=INK)
         said = f"still {answers[column]}" if verdict == ROBUST else f"seen as {answers[column]}"
-        axes[2, column].set_xlabel(f"{said}\nmargin {float(report.table['margin'][i]):+.2f}", fontsize=9, color=color)
-    for row, name in enumerate(("clean", f"perturbation\n(scale ±{float(reach):.2g})", "perturbed")):
+        margin = signed(float(report.table["margin"][i]))
+        axes[2, column].set_xlabel(f"{said}\nmargin {margin}", fontsize=9, color=color)
+    for row, name in enumerate(("clean", f"change up to\n±{float(reach):.2g}", "perturbed")):
         axes[row, 0].set_ylabel(name, fontsize=10, color=INK)
 
 
@@ -111,21 +114,3 @@ def _show(axis: Axes, image: Tensor, low: float, high: float, colors: str) -> No
     axis.set_yticks([])
     for side in axis.spines.values():
         side.set_visible(False)
-
-
-def _margins(axis: Axes, report: Report) -> None:
-    """How far the samples are from an error, in logits, at their worst points."""
-    groups = [(BROKEN, _BROKEN), (MISCLASSIFIED, _WRONG), (ROBUST, _ROBUST)]
-    pairs = list(zip(report.table["verdict"], map(float, report.table["margin"]), strict=True))
-    pairs = [(v, m) for v, m in pairs if math.isfinite(m)]
-    values = [[m for v, m in pairs if v == verdict] for verdict, _ in groups]
-    labels = [f"{verdict} ({len(v)})" for (verdict, _), v in zip(groups, values, strict=True)]
-    low, high = min([0.0, *(m for _, m in pairs)]), max([0.0, *(m for _, m in pairs)])
-    width = max((high - low) / 60, 1e-9)
-    edges = [k * width for k in range(math.floor(low / width), math.ceil(high / width) + 1)]  # 0 is an edge
-    axis.hist(values, bins=edges, stacked=True, color=[c for _, c in groups], label=labels)
-    axis.axvline(0, color=INK, linewidth=1)
-    axis.set_xlabel("logit margin at the worst point found (0 is the decision boundary)", color=INK)
-    axis.set_ylabel("samples", color=INK)
-    axis.legend(frameon=False)
-    tidy(axis)

@@ -6,6 +6,7 @@ from maxslope.schemes.explicit import Explicit
 from maxslope.schemes.inner import Best, Descent, Inner, Problem, Solution
 from maxslope.schemes.minimizing_movement import MinimizingMovement
 from maxslope.schemes.newton import Newton
+from maxslope.schemes.proximal import Proximal
 from maxslope.schemes.random_search import RandomSearch
 from maxslope.schemes.semi_implicit import SemiImplicit
 from maxslope.schemes.steps import Constant, Cosine, StepSize
@@ -29,6 +30,7 @@ __all__ = [
     "Momentum",
     "Newton",
     "Problem",
+    "Proximal",
     "RandomSearch",
     "Scheme",
     "SemiImplicit",

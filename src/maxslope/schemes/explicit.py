@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import column
+from maxslope.energies.convex import Convex
 from maxslope.schemes.base import Here, Memory, Scheme, check_rate, length
 from maxslope.schemes.steps import StepSize, step_size
 from maxslope.spaces import Lp, Space
@@ -48,6 +49,17 @@ class Explicit(Scheme):
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""
+        if isinstance(here.domain, Convex):
+            return self._forward_backward(here, here.domain), memory
         way = self.space.steepest(here.evaluation.gradient)
         far = column(length(here, self.space, self.rate), here.x)
         return here.domain.project(torch.addcmul(here.x, far, way)), memory
+
+    def _forward_backward(self, here: Here, convex: Convex) -> Tensor:
+        """x+ = prox(x - tau xi, tau): of the flow of E_d + E_c with rate 2 in l_2."""
+        if self.rate != 2 or self.space != Lp(2):
+            raise ValueError(
+                f"With a convex part the explicit step is known for Lp(2) and rate 2 (forward, then backward), got "
+                f"{self.space!r} and rate={self.rate!r}; SemiImplicit minimizes with it at every rate."
+            )
+        return convex.prox(here.x - column(here.tau, here.x) * here.evaluation.gradient, here.tau)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import choose, column, flat, inner, take
+from maxslope._rows import choose, column, flat, inner
 from maxslope.energies import Energy, Evaluation
 from maxslope.sets import Set
 from maxslope.spaces import Space
@@ -40,7 +40,7 @@ class Problem(NamedTuple):
         e = self.evaluation
         part = Evaluation(e.value[index], e.gradient[index], e.margin[index], e.reached[index])
         return Problem(
-            self.energy.take(index), self.x[index], part, self.region.take(index), take(self.radius, index), self.space
+            self.energy.take(index), self.x[index], part, self.region.take(index), self.radius[index], self.space
         )
 
 

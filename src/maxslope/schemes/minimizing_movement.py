@@ -9,12 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maxslope._rows import flat
+from maxslope.energies import Energy
+from maxslope.energies.convex import Convex, with_convex
 from maxslope.schemes.base import Account, Accounting, Here, Memory, check_rate
 from maxslope.schemes.inner import Descent, Inner, Problem, Solution
+from maxslope.schemes.kinks import SUSPECT, WIDTH, metric_slope, suspects
+from maxslope.schemes.proximal import Proximal
 from maxslope.schemes.steps import StepSize, step_size
 from maxslope.sets import BallBox, Box, Set, near
 from maxslope.sets._roots import root
 from maxslope.spaces import Lp, Space
+
+_SHARES = (1.0, 0.25, 0.06)  # of the way to the minimizer of the linearized energy
+_DENIED = 1e-3  # of what the slope at its start promises a step: if it lacks more it was not solved, whoever vouches
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -32,8 +40,12 @@ class MinimizingMovement(Accounting):
         E(x+) + d^p / (p tau^(p-1)) + int_0^tau |dE|^q(w_r) / q dr <= E(x),  d = |x+ - x|  (rate p < inf),
 
     w_r the penalized minimizer with step r, is checked at every step by Gauss's rule with ``nodes`` points, each an
-    inner problem of its own in the same batch. ``Curve.excess`` holds left minus right side, ``Curve.failed`` counts
-    the steps whose inner solve missed its criterion, and the status of such a row is UNSOLVED.
+    inner problem of its own in the same batch. ``Curve.excess`` holds left minus right side. It may be positive where
+    the slope jumps inside a step, by quadrature, or because a step was not solved. So where the inequality fails, or
+    the gradient denies that the answer is a minimizer, three points further down that gradient are tried: if one is
+    lower by a thousandth of tau |dE|(x), the step counts in ``Curve.failed`` and its row as UNSOLVED, as where an inner
+    solve missed its criterion. Otherwise a kink holds the answer, and its slope is the metric slope, that of gradients
+    nearby (:func:`metric_slope`), not that of whichever side the point fell on. With no nodes nothing is tried.
 
     Args:
         tau: step size in time, a number, one per row, or a :class:`StepSize`.
@@ -79,60 +91,102 @@ class MinimizingMovement(Accounting):
         object.__setattr__(self, "nodes", nodes)
 
     def start(self, x: Tensor) -> Memory:
-        """See :class:`Scheme`; passes forward and backward, failures, the last excess."""
+        """See :class:`Scheme`; passes forward and backward, failures, the last excess, and the last step."""
         zero = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
-        return zero, zero.clone(), zero.clone(), torch.zeros(x.shape[0], dtype=torch.float64, device=x.device)
+        none = torch.zeros_like(flat(x)[:, 0])
+        return zero, zero.clone(), zero.clone(), none.double(), x.clone(), none, torch.full_like(none, torch.inf)
 
     def account(self, memory: Memory) -> Account:
         """See :class:`Accounting`."""
-        return Account(*memory)
+        return Account(*memory[:4])
+
+    def suspects(self, memory: Memory, gradient: Tensor, x: Tensor, domain: Set) -> Tensor:
+        """Whether the gradient at ``x`` denies that the last step ended at a minimizer: a kink holds it, ``[rows]``."""
+        before, radius, allowed = memory[4:]
+        sound = allowed.isfinite() & flat(gradient).isfinite().all(1) & flat(x).isfinite().all(1)
+        at = sound.nonzero().squeeze(1)
+        if not at.numel():
+            return sound
+        region = reach(domain.take(at), before[at], radius[at], self.space)
+        return sound.index_copy(0, at, suspects(gradient[at], x[at], region, allowed[at]))
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""
-        forward, backward, failed, _ = memory
+        forward, backward, failed = memory[:3]
+        total = with_convex(here.evaluation.value, here.domain, here.x)
+        here = here._replace(evaluation=here.evaluation._replace(value=total))
         rows, copies = here.x.shape[0], 1 + self.nodes
         at, weights = _gauss(self.nodes, here.tau)
         shares = torch.cat([here.tau.new_ones(1), at])  # the step itself, then the nodes
-        tau = (here.tau[None] * shares[:, None]).flatten()
         owner = torch.arange(rows, device=here.x.device).repeat(copies)
-        found = self._minimize(_spread(here, owner, tau))
-        parts = Solution(*(t.reshape(copies, rows, *t.shape[1:]) for t in found))
-        excess = torch.full_like(here.evaluation.value, torch.nan)
+        spread = _spread(here, owner, (here.tau[None] * shares[:, None]).flatten())
+        found, radius = self._minimize(spread)
+        start = here.domain.slope(here.evaluation.gradient, here.x, self.space)
+        x, value, radius_here = found.x[:rows], found.value[:rows], radius[:rows]
+        excess, denied = torch.full_like(value, torch.nan), torch.zeros_like(found.solved[:rows])
+        spent = (found.forward.reshape(copies, rows).sum(0), found.backward.reshape(copies, rows).sum(0))
         if self.nodes:
-            slope = self._slope(here, found.x, owner).reshape(copies, rows)[1:]
-            excess = self._excess(here, parts.x[0], parts.value[0], (weights[:, None] * slope).sum(0))
-        carried = (
-            forward + parts.forward.sum(0) + self.nodes,
-            backward + parts.backward.sum(0) + self.nodes,
-            failed + (~parts.solved.all(0)).long(),
-            excess.double(),
-        )
-        return _onto_faces(here.domain, parts.x[0]), carried
+            base = value + self._kinetic(here, x) - here.evaluation.value
+            slopes, denied, more = self._slopes(spread, found, radius, start, base)
+            excess = base + here.tau * (weights[:, None] * self._integrand(slopes[1:])).sum(0)
+            spent = (spent[0] + more[0], spent[1] + more[1])
+        solved = found.solved.reshape(copies, rows).all(0) & ~denied
+        carried = (forward + spent[0], backward + spent[1], failed + (~solved).long(), excess.double())
+        return _onto_faces(here.domain, x), (*carried, here.x, radius_here, SUSPECT * radius_here * start)
 
-    def _slope(self, here: Here, w: Tensor, owner: Tensor) -> Tensor:
-        """The constrained slope |dE|(w) of every node (the step's own entry is left at zero), to the power q over q."""
-        rows = here.x.shape[0]
-        out = w.new_zeros(w.shape[0])
-        nodes = owner[rows:]
-        g = here.energy.take(nodes).evaluate(w[rows:]).gradient
-        slope = here.domain.take(nodes).slope(g, w[rows:], self.space)
-        if not math.isinf(self.rate):
-            q = self.rate / (self.rate - 1)
-            slope = slope**q / q
-        out[rows:] = slope
-        return out
+    def _slopes(
+        self, here: Here, found: Solution, radius: Tensor, start: Tensor, base: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The metric slopes at the step's own answer and at the nodes, ``[1 + nodes, rows]``, and two more.
 
-    def _excess(self, here: Here, x: Tensor, value: Tensor, mean: Tensor) -> Tensor:
-        spent = here.tau * mean
-        if not math.isinf(self.rate):
-            tau = here.tau.clamp_min(torch.finfo(here.tau.dtype).tiny)
-            spent = spent + here.tau * (self.space.distance(here.x, x) / tau) ** self.rate / self.rate
-        return value + spent - here.evaluation.value
+        Where the gradient denies that an answer is a minimizer, or the energy inequality fails, a point further down
+        that gradient may be lower: whether one is, ``[rows]``, is the second, the passes spent, ``[2, rows]``, are the
+        third. If none is, the gradients nearby are asked for the slope.
+        """
+        w, copies, rows = found.x, 1 + self.nodes, len(start)
+        g = here.energy.evaluate(w).gradient
+        slope = here.domain.slope(g, w, self.space)
+        spent = torch.ones(2, len(w), dtype=torch.int64, device=w.device)
+        promised = start.repeat(copies) * radius
+        region = reach(here.domain, here.x, radius, self.space)
+        kinked = suspects(g, w, region, SUSPECT * promised)
+        slack = _DENIED * promised + 64 * torch.finfo(w.dtype).eps * here.evaluation.value.abs()
+        own = self._integrand(torch.cat([start[None], slope.reshape(copies, rows)[1:], slope[None, :rows]]))
+        ask = kinked.clone()
+        ask[:rows] |= base + here.tau[:rows] * _least_integral(own, _gauss(self.nodes, w)[0]) > slack[:rows]
+        at = ask.nonzero().squeeze(1)
+        beaten = torch.zeros_like(kinked)
+        if at.numel():
+            end = region.take(at).minimize_linear(g[at])
+            whole = here.energy.take(at).within(here.domain.take(at))
+            beaten[at] = _falls(whole, w[at], end, (found.value - slack)[at])
+            spent[0, at] += len(_SHARES)
+        at = (kinked & ~beaten).nonzero().squeeze(1)
+        if at.numel():
+            energy, domain = here.energy.take(at), here.domain.take(at)
+            kinks = metric_slope(energy, domain, w[at], g[at], WIDTH * radius[at], self.space)
+            slope, spent = slope.index_copy(0, at, kinks.value), spent.index_add(1, at, kinks.spent.expand(2, -1))
+        by_row = spent.reshape(2, copies, rows).sum(1)
+        return slope.reshape(copies, rows), beaten.reshape(copies, rows)[0], by_row
 
-    def _minimize(self, here: Here) -> Solution:
-        """One minimizer per row, penalized or not."""
+    def _integrand(self, slope: Tensor) -> Tensor:
+        """What the dissipation integrates: |dE|, or |dE|^q / q."""
         if math.isinf(self.rate):
-            return self._within(here, here.tau)
+            return slope
+        q = self.rate / (self.rate - 1)
+        return slope**q / q
+
+    def _kinetic(self, here: Here, x: Tensor) -> Tensor | float:
+        """The kinetic part d^p / (p tau^(p-1)) of a step to ``x``; none for rate inf."""
+        if math.isinf(self.rate):
+            return 0.0
+        tau = here.tau.clamp_min(torch.finfo(here.tau.dtype).tiny)
+        return here.tau * (self.space.distance(here.x, x) / tau) ** self.rate / self.rate
+
+    def _minimize(self, here: Here) -> tuple[Solution, Tensor]:
+        """One minimizer per row, penalized or not, and the radius of the ball it is the minimizer of."""
+        if math.isinf(self.rate):
+            return self._within(here, here.tau), here.tau
         rows = here.x.shape[0]
         total = torch.zeros(2, rows, dtype=torch.int64, device=here.x.device)
         tau = here.tau.clamp_min(torch.finfo(here.tau.dtype).tiny)
@@ -153,11 +207,32 @@ class MinimizingMovement(Accounting):
             high = torch.where(short, 2 * high, high)
         radius = root(balance, torch.zeros_like(high), high, iterations=60)
         found = self._within(here, radius)
-        return found._replace(forward=found.forward + total[0], backward=found.backward + total[1])
+        return found._replace(forward=found.forward + total[0], backward=found.backward + total[1]), radius
 
     def _within(self, here: Here, radius: Tensor) -> Solution:
-        region = near(here.domain, here.x, radius, self.space)
+        region = reach(here.domain, here.x, radius, self.space)
+        if isinstance(region, Convex) and not isinstance(self.inner, Proximal):
+            raise ValueError(
+                f"With a convex part besides a set the inner solver is Proximal(), got {type(self.inner).__name__}."
+            )
         return self.inner.solve(Problem(here.energy, here.x, here.evaluation, region, radius, self.space))
+
+
+def reach(domain: Set, x: Tensor, radius: Tensor, space: Space) -> Set:
+    """What a step may reach: :func:`near`, or the convex part restricted to the ball of the step."""
+    return domain.near(x, radius, space) if isinstance(domain, Convex) else near(domain, x, radius, space)
+
+
+def _falls(energy: Energy, x: Tensor, end: Tensor, lower: Tensor) -> Tensor:
+    """Whether the energy falls below ``lower`` on the way from ``x`` to ``end``, at a few points."""
+    values = [energy.look(x + share * (end - x)).value for share in _SHARES]
+    return (torch.stack(values) < lower).any(0)
+
+
+def _least_integral(path: Tensor, at: Tensor) -> Tensor:
+    """The mean over [0, 1] of what is known at 0, at the nodes and at 1, from below where it is monotone in between."""
+    ends = torch.cat([at.new_zeros(1), at, at.new_ones(1)]).diff()
+    return (ends[:, None] * torch.minimum(path[1:], path[:-1])).sum(0)
 
 
 def _onto_faces(domain: Set, x: Tensor) -> Tensor:

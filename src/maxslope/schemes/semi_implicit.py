@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maxslope._rows import inner
+from maxslope._rows import column, inner
+from maxslope.energies.convex import Convex, with_convex
 from maxslope.schemes.base import Here, Memory, Scheme, check_rate, length
 from maxslope.schemes.steps import StepSize, step_size
 from maxslope.sets import Everything
@@ -51,10 +52,25 @@ class SemiImplicit(Scheme):
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""
+        if isinstance(here.domain, Convex):
+            return self._with_convex(here, here.domain), memory
         radius = length(here, self.space, self.rate)
         if not (math.isinf(self.rate) or isinstance(here.domain, Everything)):
             radius = self._penalized(here, radius)
         return here.domain.minimize_linear_near(here.evaluation.gradient, here.x, radius, self.space), memory
+
+    def _with_convex(self, here: Here, convex: Convex) -> Tensor:
+        """The same problem with E_c; for p < inf in l_2 it is prox(x - s xi, s) with s |z - x|^(p-2) = tau^(p-1)."""
+        xi, x, tau = here.evaluation.gradient, here.x, here.tau
+        if math.isinf(self.rate):
+            return convex.minimize_linear_near(xi, x, tau, self.space)
+        if self.rate == 2 and self.space == Lp(2):
+            return convex.prox(x - column(tau, x) * xi, tau)
+        power = self.rate - 2
+        if self.space == Lp(2):
+            return convex.at_length(xi, x, tau, lambda s, size: s * size**power - tau ** (power + 1))
+        longest = tau * convex.slope(xi, x, self.space) ** (1 / (self.rate - 1))
+        return convex.minimize_linear_near(xi, x, self._penalized(here, longest), self.space)
 
     def _penalized(self, here: Here, longest: Tensor) -> Tensor:
         """The radius r in [0, longest] that minimizes min { <xi, z> : |z - x| <= r } + r^p / (p tau^(p-1)).
@@ -66,7 +82,7 @@ class SemiImplicit(Scheme):
 
         def cost(r: Tensor) -> Tensor:
             z = here.domain.minimize_linear_near(xi, x, r, self.space)
-            return inner(xi, z - x) + tau * (r / tau) ** p / p
+            return with_convex(inner(xi, z - x), here.domain, z) + tau * (r / tau) ** p / p
 
         radius, _ = minimum(cost, longest, iterations=42)
         return radius

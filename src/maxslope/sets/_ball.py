@@ -34,7 +34,7 @@ def project(
     """
     if centered and lp.p == 2 and curvature.numel() == 1:
         return _pull_back(lp, v, clipped, size, radius, a, b)
-    return _shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
+    return shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
 
 
 def _pull_back(lp: Lp, v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -56,14 +56,14 @@ def _pull_back(lp: Lp, v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor,
         s = torch.where(todo, s * gain.sqrt(), s)
         grown = v * s[:, None]
         d = grown.clamp(a, b)
-        size = euclidean(d)
+        size = torch.where(todo, euclidean(d), size)
         todo = todo & ((size - radius).abs() > tight * radius)  # no longer where the gain has no root: NaN
         if not bool(todo.any()):
             break
     d = d * (radius / size).clamp_max(1)[:, None]
     lost = outside & ~((size - radius).abs() <= tight * radius)
     if bool(lost.any()):
-        filled = _shrink(lp, _fill(lp, _scaled(v).abs(), _reach(v, a, b), radius).copysign(v), radius, a, b)
+        filled = shrink(lp, _fill(lp, _scaled(v).abs(), _reach(v, a, b), radius).copysign(v), radius, a, b)
         d = torch.where(lost[:, None], filled, d)
     return d
 
@@ -149,8 +149,122 @@ def spend(left: Tensor, rooms: Tensor, total: Tensor) -> Tensor:
     return torch.minimum((left - pad(total[:, :-1], (1, 0))).clamp_min(0), rooms)
 
 
+def _oriented(direction: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Signs along which each coordinate leaves 0, and its least and greatest length; both \|b\| where it cannot."""
+    sign = torch.ones_like(direction).copysign(direction)
+    low, high = torch.minimum(a * sign, b * sign), torch.maximum(a * sign, b * sign)
+    against = high < 0
+    return torch.where(against, -sign, sign), torch.where(against, -high, low.clamp_min(0)), high.abs()
+
+
+def _level(base: Tensor, weight: Tensor, least: Tensor, most: Tensor, wanted: Tensor, t: Tensor) -> Tensor:
+    """The t >= 0 for which sum_i clamp(base_i + t weight_i, least_i, most_i) = wanted, or an end where there is none.
+
+    The sum is piecewise linear and monotone: Newton's method, kept in a bracket, ends after finitely many steps.
+    """
+    low, high = torch.zeros_like(t), torch.full_like(t, torch.inf)
+    rising = (weight > 0).any(1)
+    tight = 4 * torch.finfo(t.dtype).eps
+    done = torch.zeros_like(rising)
+    for _ in range(200):
+        raw = torch.addcmul(base, weight, t[:, None])
+        level = torch.maximum(least, torch.minimum(raw, most))
+        miss = wanted - level.sum(1)
+        slope = (weight * (raw == level)).sum(1)
+        up = torch.where(rising, miss > 0, miss < 0)
+        low, high = torch.where(up, t, low), torch.where(up, high, t)
+        new = t + miss / slope
+        middle = torch.where(high.isinf(), 8 * t, torch.where(low == 0, high / 8, (low * high).sqrt()))
+        new = torch.where((new > low) & (new < high), new, middle)
+        done = done | (miss.abs() <= tight * wanted) | ((new - t).abs() <= tight * t) | miss.isnan() | (new > 1e30)
+        if bool(done.all()):
+            break
+        t = torch.where(done, t, new)
+    return t
+
+
 def _project_by_root(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor) -> Tensor:
-    """Any p < inf, any box: one root in the logarithm of the multiplier, in units where the radius is 1."""
+    """Any p < inf, any box, in units where the radius is 1 and the coordinates are lengths along v."""
+    unit = torch.where(radius > 0, radius, torch.ones_like(radius))[:, None]
+    sign, least, most = _oriented(v, a / unit, b / unit)
+    size = (v / unit) * sign
+    if lp.p == 1:
+        pull = -1 / curvature.expand_as(v)
+        top = (size * -1 / pull).amax(1).clamp_min(torch.finfo(v.dtype).tiny)
+        fixed = torch.maximum(least, torch.zeros_like(least))
+        t = _level(size, pull, fixed, most, torch.ones_like(top), top / 2)
+        d = torch.maximum(fixed, torch.minimum(torch.addcmul(size, pull, t[:, None]), most))
+        return d * sign * unit
+    d, settled = _shell(lp, size.clamp_min(0), least, most, curvature)
+    d = d * sign * unit
+    rest = (~settled).nonzero().squeeze(1)
+    if rest.numel():
+        curved = curvature if curvature.numel() == 1 else curvature.expand_as(v)[rest]
+        d[rest] = _project_by_bracket(lp, v[rest], radius[rest], a[rest], b[rest], curved)
+    return d
+
+
+def _shell(lp: Lp, v: Tensor, least: Tensor, most: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
+    """Return argmin { sum c_i (r_i - v_i)^2 : |r|_p <= 1, least <= r <= most } for v >= 0, and where it was found.
+
+    With the multiplier mu, w = mu / c and rho = p - 1 a free coordinate solves r + w r^rho = v. In z = r for rho >= 1
+    and z = w r^rho otherwise it is z + A z^kappa = v with a power kappa >= 1; the other of both is o = A z^kappa, and
+    r^p = z o / w. A step of Newton's method corrects each z and moves log mu so that sum r^p = 1 to first order: one
+    power a step.
+    """
+    rho = lp.p - 1
+    steep = rho >= 1
+    kappa, alpha = (rho, 1.0) if steep else (1 / rho, -1 / rho)  # A = w^alpha
+    kind = torch.finfo(v.dtype)
+    tight = (1 + (0.1 if steep else 2) * kappa) * (1e-6 if v.dtype == torch.float32 else 1e-12)
+    most_change = 3 * max(rho, min(0.3, 1.5 * rho))
+    least_p, most_p = least**lp.p, most**lp.p
+    start = v.clamp(least, most)
+    size = lp.norm(start)[:, None]
+    total = (curvature * start.square()).sum(1, keepdim=True)
+    log_mu = (total * (1 - 1 / size).clamp_min(0.01) / size).clamp_min(kind.tiny).log()
+    log_w = log_mu - curvature.log()
+    log_v = v.log()
+    # Both terms are at most v: the least upper bound of z
+    roof = torch.minimum(log_v, (log_v - alpha * log_w) / kappa)
+    z = roof.exp()
+    shift, settled = torch.zeros_like(log_mu), size[:, 0] <= 1 + 16 * kind.eps  # rounding that is taken back later
+    answer, last, share = start, torch.zeros_like(log_mu), torch.ones_like(log_mu)
+    for _ in range(60):
+        log_now = log_w + shift
+        o = (alpha * log_now + kappa * z.log()).exp()
+        r = z if steep else o
+        free = (r > least) & (r < most)
+        gain = (z * o) * (-log_now).exp()
+        part = torch.where(free, gain, torch.where(r <= least, least_p, most_p))
+        level = part.sum(1, keepdim=True)
+        miss = z + o - v
+        stiff = (z + kappa * o).clamp_min(kind.tiny)
+        rate = part * free
+        by_own = (rate * ((1 + kappa) * -miss / stiff)).sum(1, keepdim=True)
+        by_mu = -(1 + kappa) * (rate * (o if steep else z) / stiff).sum(1, keepdim=True)
+        change = (-level * level.log() - by_own) / by_mu
+        off = torch.maximum(level.log().abs()[:, 0], (miss.abs() * free).amax(1) / v.amax(1).clamp_min(kind.tiny))
+        answer = torch.where(settled[:, None], answer, r.clamp(least, most))
+        settled = settled | (off <= tight)
+        if bool((settled | off.isnan()).all()):
+            break
+        change = change.clamp(-most_change, most_change).nan_to_num(0.0)
+        swings = (change * last < 0) & (change.abs() > 0.3 * last.abs())
+        share = torch.where(swings, 0.5 * share, (2 * share).clamp_max(1))
+        change = share * change
+        if not steep:  # first the coordinates, where they are far from what the multiplier says
+            change = change.masked_fill(by_own.abs() > 0.1 * level, 0.0)
+        last = torch.where(change == 0, last, change)
+        shift = shift + change
+        z = z * (-(miss + alpha * o * change) / stiff).exp()
+        upper = torch.minimum(log_v, (log_v - alpha * (log_w + shift)) / kappa).exp()
+        z = torch.minimum(torch.maximum(z, 0.1 * (r if steep else z).clamp_min(0)), upper)
+    return answer, settled
+
+
+def _project_by_bracket(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor) -> Tensor:
+    """One root in the logarithm of the multiplier, in units where the radius is 1: slow, and always right."""
     unit = torch.where(radius > 0, radius, torch.ones_like(radius))[:, None]
     v1, a1, b1 = v / unit, a / unit, b / unit
 
@@ -162,14 +276,16 @@ def _project_by_root(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, cu
 
 
 def _linear_by_root(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Where the box does not hold the origin: the same powers of lengths, that have a least value now."""
     unit = torch.where(radius > 0, radius, torch.ones_like(radius))[:, None]
-    a1, b1, xi1 = a / unit, b / unit, _scaled(xi)
-
-    def at(log_multiplier: Tensor) -> Tensor:
-        return lp.response(xi1, log_multiplier.exp()[:, None]).clamp(a1, b1)
-
-    top = lp.dual_norm(xi1).clamp_min(1e-30).log()
-    return _shrink(lp, at(_multiplier(lambda s: lp.norm(at(s)) - 1, top)) * unit, radius, a, b)
+    down = -_scaled(xi)
+    sign, least, most = _oriented(down, a / unit, b / unit)
+    weight = Lp(lp.q).slope_of_power(down).abs() * (sign * down > 0)
+    w, least_p, most_p = _power(lp, weight), _power(lp, least), _power(lp, most.clamp_max(2.0))
+    t = _level(torch.zeros_like(w), w, least_p, most_p, torch.ones_like(radius), 1 / w.sum(1).clamp_min(1e-30))
+    length = (weight * (t ** (1 / lp.p))[:, None]).clamp(least, torch.maximum(most, least))
+    full = (t > 1e29)[:, None] & (weight > 0)
+    return shrink(lp, torch.where(full, most, length) * sign * unit, radius, a, b)
 
 
 def _multiplier(excess: Function, top: Tensor) -> Tensor:
@@ -181,7 +297,7 @@ def _multiplier(excess: Function, top: Tensor) -> Tensor:
     return root(excess, top - 80.0, top + 40.0)
 
 
-def _shrink(lp: Lp, d: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def shrink(lp: Lp, d: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Take back what rounding put outside the ball, along the segment to the point of the box nearest the center."""
     size = lp.norm(d)
     if not bool((size > radius).any()):

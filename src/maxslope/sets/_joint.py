@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import select
-from maxslope.sets import _ball
+from maxslope.sets import _ball, _pair
 from maxslope.sets._roots import root
 from maxslope.spaces import Lp
 
@@ -57,8 +57,25 @@ def _decided(
     rest = (step.norm(d - e) > tau).nonzero().squeeze(1)
     if rest.numel():
         part = tuple(select(t, rest) for t in (xi, e, tau, radius, a, b))
-        d[rest] = _taxicab(*part) if step.p == ball.p == 1 else _nested(step, ball, *part)
+        if step.p == ball.p:
+            d[rest] = _taxicab(*part) if step.p == 1 else _same(step, *part)
+        else:
+            d[rest] = _nested(step, ball, *part)
     return d
+
+
+def _same(lp: Lp, *part: Tensor) -> Tensor:
+    """Both balls bind and have one norm, 1 < p < inf: Newton's method, in float64 where float32 does not settle it."""
+    d, settled = _pair.minimize(lp, *part)
+    rest = (~settled).nonzero().squeeze(1)
+    if rest.numel():
+        wide = [select(t, rest).double() for t in part]
+        better, settled = _pair.minimize(lp, *wide)
+        left = (~settled).nonzero().squeeze(1)
+        if left.numel():
+            better[left] = _nested(lp, lp, *(t[left] for t in wide))
+        d[rest] = better.to(d.dtype)
+    return _ball.shrink(lp, d, part[3], part[4], part[5])
 
 
 def _inside(step: Lp, d: Tensor, e: Tensor, tau: Tensor) -> Tensor:

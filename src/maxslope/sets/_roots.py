@@ -14,14 +14,14 @@ def root(f: Function, lo: Tensor, hi: Tensor, *, iterations: int = 100) -> Tenso
     """Return where a monotone ``f`` changes sign between ``lo`` and ``hi``, entry by entry, to machine precision.
 
     Inverse quadratic interpolation safeguarded by bisection: T. Chandrupatla, Adv. Eng. Softw. 28 (1997). Where ``f``
-    has the same sign at both ends the end of smaller modulus of ``f`` is returned.
+    has the same sign at both ends the end of smaller modulus of ``f`` is returned. An entry where ``f`` is NaN rests.
     """
     a, b = hi, lo
     fa, fb = f(a), f(b)
     c, fc = a, fa
     t = torch.full_like(a, 0.5)
     tiny = torch.finfo(a.dtype).eps
-    bracketed = fa.sign() != fb.sign()
+    bracketed = (fa.sign() != fb.sign()) & ~(fa.isnan() | fb.isnan())
     ends = torch.where(fb.abs() < fa.abs(), lo, hi)
     done = ~bracketed | (fa == 0) | (fb == 0)  # a finished entry rests, whatever its neighbors still do
     for _ in range(iterations):
@@ -34,7 +34,7 @@ def root(f: Function, lo: Tensor, hi: Tensor, *, iterations: int = 100) -> Tenso
         best = torch.where(fa.abs() < fb.abs(), a, b)
         tolerance = 2 * tiny * best.abs() + torch.finfo(a.dtype).tiny
         width = (b - a).abs()
-        done = done | (width <= 2 * tolerance) | (fa == 0) | (fb == 0)
+        done = done | (width <= 2 * tolerance) | (fa == 0) | (fb == 0) | fa.isnan()
         if bool(done.all()):
             break
         t = _next(a, b, c, fa, fb, fc)

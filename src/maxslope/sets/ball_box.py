@@ -11,8 +11,9 @@ from torch import Tensor
 from maxslope._rows import choose, column, flat, select
 from maxslope.sets import _ball, _joint
 from maxslope.sets._roots import minimum
+from maxslope.sets._rounding import down, half_unit, interval, is_half, on_grid, quotient
 from maxslope.sets.base import Set
-from maxslope.sets.box import Box, separable
+from maxslope.sets.box import Box, _unchecked, separable, stopped
 from maxslope.spaces import Lp, Space
 
 
@@ -37,11 +38,14 @@ class BallBox(Set):
     box: Box
     centered: bool
     _flat: list[Tensor] = field(default_factory=list, init=False, repr=False)  # weights and flat bounds, once known
+    _single: list[BallBox] = field(default_factory=list, init=False, repr=False)  # the set in float32, once needed
 
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`. The nearest point of the box where the ball holds it; else one root in the multiplier of
         the ball, finitely many Newton steps for l_2.
         """  # noqa: D205
+        if is_half(self.center.dtype):
+            return self.inside(self._wide().project(x.float()).to(x.dtype))
         lp, weights = separable(self.norm)
         z = self.box.project(x)
         d = self._from_center(z)
@@ -58,15 +62,20 @@ class BallBox(Set):
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
         """See :class:`Set`. Greedy for l_1; otherwise min(s |xi|^(q-1), bound), one s per row."""
+        if is_half(self.center.dtype):
+            return self.inside(self._wide().minimize_linear(xi.float()).to(xi.dtype))
         lp, w, a, b = self._coordinates(xi)
         return self._back(_ball.minimize_linear(lp, flat(xi / w), self.radius, a, b, centered=self.centered), w)
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
         """See :class:`Set`. The step norm may be the norm of the ball, l_inf, or any other finite l_p."""
+        if is_half(self.center.dtype):
+            z = self._wide().minimize_linear_near(xi.float(), x.float(), tau.float(), space)
+            return self.inside(z.to(x.dtype))
         step, step_weights = separable(space)
         if math.isinf(step.p):
             width = column(tau, x) / (1.0 if step_weights is None else step_weights.to(x))
-            return replace(self, box=self.box.intersect(x - width, x + width), centered=False).minimize_linear(xi)
+            return replace(self, box=self.box.within(x, width), centered=False).minimize_linear(xi)
         lp, w, a, b = self._coordinates(x)
         _, own = separable(self.norm)
         same = (own is None and step_weights is None) or (
@@ -82,13 +91,19 @@ class BallBox(Set):
         return self._back(d, w)
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
-        """See :class:`Set`; on the sphere, the least dual norm of xi + mu n over the multiplier mu of its normal n."""
+        """See :class:`Set`; on the sphere, the least dual norm of xi + mu n over the multiplier mu of its normal n.
+
+        A single point, the ball of radius 0, has the slope 0.
+        """
+        if is_half(self.center.dtype):
+            return self._wide().slope(xi.float(), x.float(), space).to(xi.dtype)
         lp, w, _, _ = self._coordinates(x)
         e = (x - self.center) * w
         size = lp.norm(e)
         eps = torch.finfo(x.dtype).eps  # of x, whose rounding hides the sphere of a small ball
         on_sphere = size >= self.radius * (1 - 64 * eps) - 2 * eps * lp.norm(x * w)
-        free = space.dual_norm(self.box.movable(xi, x))
+        faces = self.box.faces(x)
+        free = space.dual_norm(stopped(xi, *faces))
         scaled = e / column(torch.where(size > 0, size, torch.ones_like(size)), e)
         normal = lp.slope_of_power(scaled) * w
 
@@ -96,24 +111,63 @@ class BallBox(Set):
             g = xi + column(mu, xi) * normal
             if lp.p == 1:  # at e_i = 0 the normal cone holds every value in [-mu w_i, mu w_i]
                 g = torch.where(e == 0, xi.sign() * (xi.abs() - column(mu, xi) * w).clamp_min(0), g)
-            return space.dual_norm(self.box.movable(g, x))
+            return space.dual_norm(stopped(g, *faces))
 
-        reach = space.dual_norm(xi) / space.dual_norm(normal).clamp_min(torch.finfo(x.dtype).tiny)
+        steep = space.dual_norm(normal)
+        reach = torch.where(steep > 0, space.dual_norm(xi) / steep, 0.0)  # at the center there is no normal
         for _ in range(60):
             growing = with_multiplier(2 * reach) < with_multiplier(reach)
             if not bool(growing.any()):
                 break
             reach = torch.where(growing, 2 * reach, reach)
         _, held = minimum(with_multiplier, 2 * reach)
-        return torch.where(on_sphere, torch.minimum(held, free), free) * (self.radius > 0)
+        least = torch.where(on_sphere & (size > 0), torch.minimum(held, free), free)
+        return torch.where(self.radius > 0, least, 0.0)
 
     def violation(self, x: Tensor) -> Tensor:
         """See :class:`Set`."""
-        return torch.maximum(self.norm.distance(self.center, x) - self.radius, self.box.violation(x)).clamp_min(0)
+        return torch.maximum(self._size(x) - self.radius, self.box.violation(x)).clamp_min(0)
+
+    def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """See :class:`Set`."""
+        one = self.norm.norm(half_unit(x, dtype or x.dtype))
+        return (self._size(x) - self.radius <= torch.minimum(one, 1e-6 * self.radius)) & self.box.contains(x, dtype)
+
+    def inside(self, x: Tensor) -> Tensor:
+        """See :class:`Set`; along the segment to the point of the box nearest the center, rounded to the dtype.
+
+        Rounding keeps the order of numbers, so the norm of the rounded point falls along the segment.
+        """
+        z = self.box.project(x)
+        size = self._size(z)
+        over = (size > self.radius).nonzero().squeeze(1)
+        if not over.numel():
+            return z
+        part, y = self.take(over), select(z, over)
+        anchor = part.box.project(part.center)
+        high = torch.ones_like(size[over])
+        low = part.radius / size[over] * (1 - 64 * torch.finfo(x.dtype).eps)
+        low = torch.where(part._size(on_grid(anchor, y, low)) <= part.radius, low, 0.0)
+        for _ in range(16):
+            mid = (low + high) / 2
+            fits = part._size(on_grid(anchor, y, mid)) <= part.radius
+            low, high = torch.where(fits, mid, low), torch.where(fits, high, mid)
+        return z.index_copy(0, over, on_grid(anchor, y, low))
 
     def take(self, index: Tensor) -> BallBox:
         """See :class:`Set`."""
         return BallBox(self.norm, select(self.center, index), self.radius[index], self.box.take(index), self.centered)
+
+    def _size(self, x: Tensor) -> Tensor:
+        """The distance from the center in float64, ``[rows]``."""
+        return self.norm.norm(x.double() - self.center.double())
+
+    def _wide(self) -> BallBox:
+        """The same set in float32, for samples whose dtype has too few digits for sums."""
+        if not self._single:
+            box = _unchecked(self.box.lo.float(), self.box.hi.float())
+            self._single.append(BallBox(self.norm, self.center.float(), self.radius.float(), box, self.centered))
+        return self._single[0]
 
     def _coordinates(self, like: Tensor) -> tuple[Lp, Tensor, Tensor, Tensor]:
         """The exponent, the weights (a scalar 1 if none) and the flat bounds in units of the norm around the center."""
@@ -139,12 +193,13 @@ class BallBox(Set):
 
 
 def ball(norm: Space, center: Tensor, radius: Tensor, box: Box | None = None) -> Box | BallBox:
-    """Return { |z - center| <= radius } intersected with ``box``, as a :class:`Box` where the norm is l_inf.
+    r"""Return { |z - center| <= radius } intersected with ``box``, as a :class:`Box` where the norm is l_inf.
 
     Args:
         norm: Lp(p) or Weighted(Lp(p), w).
         center: ``[rows, *shape]``.
-        radius: ``[rows]``, not negative.
+        radius: ``[rows]``, not negative; rounded down to the dtype of ``center``. The bounds of an l_inf ball are
+            rounded inward, so that \|z - center\| <= radius holds exactly; a radius in float64 states it exactly.
         box: bounds, or None for none.
 
     Raises:
@@ -160,13 +215,13 @@ def ball(norm: Space, center: Tensor, radius: Tensor, box: Box | None = None) ->
     if box is None:
         box = Box(torch.full_like(center[:1], -torch.inf), torch.full_like(center[:1], torch.inf))
     if math.isinf(lp.p):
-        width = column(radius, center) / (1.0 if weights is None else weights.to(center))
-        return box.intersect(center - width, center + width)
+        width = column(radius, center).double()
+        return box.intersect(*interval(center, width if weights is None else quotient(width, weights.to(width))))
     nearest = box.project(center)
-    centered = torch.equal(nearest, center)
+    centered = not bool(((nearest != center) & ~center.isnan()).any())  # a row of NaN is as it is
     if not centered:
-        _reject_separate(norm.distance(center, nearest) > radius * (1 + 1e-6))
-    return BallBox(norm, center, radius, box, centered)
+        _reject_separate(norm.distance(center.double(), nearest.double()) > radius * (1 + 1e-6))
+    return BallBox(norm, center, down(radius, center.dtype), box, centered)
 
 
 def _reject_separate(far: Tensor) -> None:

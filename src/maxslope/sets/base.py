@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import column, flat, inner
+from maxslope.sets._rounding import half_unit
 from maxslope.spaces import Space
 
 
@@ -57,16 +58,31 @@ class Set(ABC):
 
     @abstractmethod
     def violation(self, x: Tensor) -> Tensor:
-        """Return how far each row is outside, as the largest excess over a constraint; 0 inside, shape ``[rows]``."""
-
-    def contains(self, x: Tensor) -> Tensor:
-        """Return whether each row lies in K, up to rounding, ``[rows]`` bool."""
-        size = flat(x).abs().amax(1).clamp_min(1)
-        return self.violation(x) <= 32 * torch.finfo(x.dtype).eps * size
+        """Return how far each row is outside, as the largest excess over a constraint; 0 inside, float64 ``[rows]``."""
 
     @abstractmethod
     def take(self, index: Tensor) -> Set:
         """Return the sets of the rows ``index``."""
+
+    def inside(self, x: Tensor) -> Tensor:
+        """Return ``x`` with the rows moved into K that rounding has left outside; the other rows as they are.
+
+        What a projection returns in few digits may lie outside by its last digit. The sets of this package move such
+        points to numbers of their dtype that are inside, exactly.
+        """
+        return self.project(x)
+
+    def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Return which rows count as points of K, ``[rows]`` bool: the one tolerance of every verdict.
+
+        A point may be outside by one rounding of its coordinates, half a unit in their last place, measured in the norm
+        of the ball, and by no more than a millionth of the radius. Points of :meth:`inside` need neither.
+
+        Args:
+            x: points, ``[rows, *shape]``.
+            dtype: in which the *sample* is given; by default that of ``x``.
+        """
+        return self.violation(x) <= flat(half_unit(x, dtype or x.dtype)).amax(1)
 
     def gap(self, xi: Tensor, x: Tensor) -> Tensor:
         """Return the linear (Frank-Wolfe) gap max { <xi, x - z> : z in K } of each row, shape ``[rows]``.
@@ -102,7 +118,7 @@ class Everything(Set):
 
     def violation(self, x: Tensor) -> Tensor:
         """See :class:`Set`."""
-        return torch.zeros_like(flat(x)[:, 0])
+        return torch.zeros(x.shape[0], dtype=torch.float64, device=x.device)
 
     def take(self, index: Tensor) -> Everything:
         """See :class:`Set`."""

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from maxslope._rows import column, flat, take
 from maxslope.sets import _ball
+from maxslope.sets._rounding import half_unit, is_half
 from maxslope.sets.base import Set
-from maxslope.spaces import Lp, Space, Weighted
+from maxslope.spaces import Lp, Mixed, Space, Weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +34,9 @@ class Box(Set):
     hi: Tensor
 
     def __post_init__(self) -> None:
-        good = self.lo <= self.hi
-        if not bool(good.all()):
-            raise ValueError(
-                f"A box needs lo <= hi everywhere, got {int((~good).sum())} coordinates with lo > hi (or NaN): the set "
-                "is empty. Is the center inside the box of the inputs?"
-            )
+        if bool((self.lo.isnan() | self.hi.isnan()).any()):
+            raise ValueError("A box needs lo <= hi everywhere, got NaN among its bounds; -inf and inf are no bounds.")
+        _reject_empty(self.lo, self.hi)
 
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`."""
@@ -56,6 +54,9 @@ class Box(Set):
         lp, weights = separable(space)
         if math.isinf(lp.p):
             return self.project(torch.addcmul(x, column(tau, x), space.steepest(xi)))
+        if is_half(x.dtype):
+            wide = _unchecked(self.lo.float(), self.hi.float())
+            return wide.minimize_linear_near(xi.float(), x.float(), tau.float(), space).to(x.dtype)
         w = weights.to(x) if weights is not None else x.new_ones(())
         a, b = ((bound.expand_as(x) - x) * w for bound in (self.lo, self.hi))
         d = _ball.minimize_linear(lp, flat(xi / w), tau, flat(a), flat(b), centered=True)
@@ -67,21 +68,58 @@ class Box(Set):
 
     def movable(self, xi: Tensor, x: Tensor) -> Tensor:
         """Return ``xi`` with zeros where the box forbids the descent direction -xi at ``x``."""
-        slack = 16 * torch.finfo(x.dtype).eps * x.abs().clamp_min(1)
-        blocked = ((xi > 0) & (x - self.lo <= slack)) | ((xi < 0) & (self.hi - x <= slack))
-        return xi.masked_fill(blocked, 0.0)
+        return stopped(xi, *self.faces(x))
+
+    def faces(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where ``x`` lies on the lower and on the upper bound, up to rounding in the scale of row and box."""
+        top = flat(x.abs()).amax(1) if x.numel() else x.new_zeros(x.shape[0])
+        scale = torch.maximum(x.abs(), torch.minimum(self.hi - self.lo, column(top, x)))
+        slack = 16 * torch.finfo(x.dtype).eps * scale
+        return x - self.lo <= slack, self.hi - x <= slack
 
     def violation(self, x: Tensor) -> Tensor:
         """See :class:`Set`."""
-        return flat(torch.maximum(self.lo - x, x - self.hi).clamp_min(0)).amax(1)
+        return flat(torch.maximum(self.lo - x, x - self.hi).clamp_min(0)).amax(1).double()
+
+    def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """See :class:`Set`; the radius is half the width of a coordinate."""
+        if not bool((self.violation(x) > 0).any()):
+            return self.violation(x) <= 0
+        slack = torch.minimum(half_unit(x, dtype or x.dtype), 0.5e-6 * (self.hi.double() - self.lo.double()))
+        excess = torch.maximum(self.lo.double() - x.double(), x.double() - self.hi.double())
+        return flat(excess <= slack).all(1)
 
     def take(self, index: Tensor) -> Box:
         """See :class:`Set`."""
         return _unchecked(take(self.lo, index), take(self.hi, index))
 
     def intersect(self, lo: Tensor, hi: Tensor) -> Box:
-        """Return the box of the points of this box that also lie between ``lo`` and ``hi``."""
-        return Box(torch.maximum(self.lo, lo), torch.minimum(self.hi, hi))
+        """Return the box of the points of this box that also lie between ``lo`` and ``hi``.
+
+        Raises:
+            ValueError: if there are none in some row. Rows of NaN are left to themselves.
+        """
+        lower, upper = torch.maximum(self.lo, lo), torch.minimum(self.hi, hi)
+        _reject_empty(lower, upper)
+        return _unchecked(lower, upper)
+
+    def within(self, x: Tensor, width: Tensor) -> Box:
+        """Return the part of this box within ``width`` of points ``x`` of it, coordinate by coordinate; never empty."""
+        return _unchecked((x - width).clamp(self.lo, self.hi), (x + width).clamp(self.lo, self.hi))
+
+
+def stopped(xi: Tensor, at_lo: Tensor, at_hi: Tensor) -> Tensor:
+    """``xi`` with zeros where its descent direction is held by a bound."""
+    return xi.masked_fill(((xi > 0) & at_lo) | ((xi < 0) & at_hi), 0.0)
+
+
+def _reject_empty(lo: Tensor, hi: Tensor) -> None:
+    bad = lo > hi
+    if bool(bad.any()):
+        raise ValueError(
+            f"A box needs lo <= hi everywhere, got {int(bad.sum())} coordinates with lo > hi: the set is empty. Is the "
+            "center inside the box of the inputs?"
+        )
 
 
 def _unchecked(lo: Tensor, hi: Tensor) -> Box:
@@ -93,11 +131,13 @@ def _unchecked(lo: Tensor, hi: Tensor) -> Box:
 
 
 def separable(space: Space) -> tuple[Lp, Tensor | None]:
-    """Return the exponent and the weights of an l_p norm, weighted or not.
+    """Return the exponent and the weights of an l_p norm, weighted or not; l_p of l_p is l_p.
 
     Raises:
         ValueError: for any other space, which has no exact set operations.
     """
+    if isinstance(space, Mixed) and space.outer == space.inner:
+        space = space.inner
     if isinstance(space, Lp):
         return space, None
     if isinstance(space, Weighted) and isinstance(space.base, Lp):

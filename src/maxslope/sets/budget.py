@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from maxslope._rows import per_row
-from maxslope.sets.ball_box import BallBox, ball
+from maxslope._rows import column
+from maxslope.sets import _shapes
+from maxslope.sets.ball_box import BallBox
 from maxslope.sets.box import Box, _unchecked
-from maxslope.spaces import Lp, Space
+from maxslope.sets.groups import Groups, plain, within
+from maxslope.spaces import Lp, Space, Weighted
 
 Bounds = tuple[float | Tensor, float | Tensor]
 
@@ -20,14 +22,22 @@ Bounds = tuple[float | Tensor, float | Tensor]
 class Budget:
     """All z with |z - x| <= eps and lo <= z <= hi, in the units of the inputs.
 
+    Arrays and lists become tensors.
+
     Args:
-        norm: the norm of the perturbation, such as Lp(2).
-        eps: the radius, a number or one per sample, ``[rows]``. 0 allows the clean point only.
-        box: the range of valid inputs (lo, hi), numbers or tensors of the shape of a sample; None for no box.
+        norm: the norm of the perturbation: Lp(p), Weighted(Lp(p), w), or Mixed(Lp(math.inf), Lp(p), axis), by which
+            every group of coordinates may move by eps.
+        eps: the radius, a number or one per sample, ``[rows]`` or ``[rows, 1, ..., 1]``. 0 allows the clean point only.
+            One per channel is ``Weighted(Lp(p), w)``. The second form says that rows are meant where there are as many
+            as channels.
+        box: the range of valid inputs (lo, hi), numbers or tensors of the shape of a sample, up to ones (``[C, 1, 1]``
+            for channels); -inf and inf are no bounds, and coordinates with lo = hi do not move. None for no box.
 
     Raises:
-        TypeError: if the norm is no space, or eps is a positive integer on a box narrower than 2 (8 is not 8/255).
-        ValueError: if eps is negative, NaN or infinite, or the box is empty.
+        TypeError: if the norm is no space, eps or a bound holds no numbers, or eps is a positive integer on a box
+            narrower than 2 (8 is not 8/255).
+        ValueError: if there are no exact sets of the norm, if eps is negative, NaN or infinite or not one per sample,
+            or if the box is empty.
 
     >>> Budget(Lp(2), 0.5).around(torch.zeros(1, 2)).project(torch.tensor([[3.0, 4.0]]))
     tensor([[0.3000, 0.4000]])
@@ -36,52 +46,89 @@ class Budget:
     norm: Space
     eps: float | Tensor
     box: Bounds | None = (0.0, 1.0)
+    _axes: int = field(default=0, init=False, repr=False)  # with which eps was given; -1 if it is known to be by sample
 
     def __post_init__(self) -> None:
         if not isinstance(self.norm, Space):
             raise TypeError(f"Budget needs a space such as Lp(2) as its norm, got {self.norm!r}.")
-        if self.box is not None:
-            lo, hi = (torch.as_tensor(bound) for bound in self.box)
-            if not bool((lo < hi).all()):
-                raise ValueError(f"The box needs lo < hi, got box={self.box!r}; for unbounded inputs use box=None.")
-            _reject_integer_eps(self.eps, float((hi - lo).min()))
-        values = torch.as_tensor(self.eps)
+        plain(self.norm)
+        eps, axes = _shapes.radius(self.eps)
+        box = None if self.box is None else _shapes.box(self.box)
+        for name, value in (("eps", eps), ("box", box), ("_axes", axes)):
+            object.__setattr__(self, name, value)
+        values = torch.as_tensor(eps)
         if not bool((values >= 0).all() & values.isfinite().all()):
-            raise ValueError(f"eps must be finite and not negative, in the units of the inputs, got eps={self.eps!r}.")
+            raise ValueError(f"eps must be finite and not negative, in the units of the inputs, got eps={eps!r}.")
+        if box is not None:
+            _shapes.whole_radius(eps, box)
 
-    def around(self, x: Tensor, *, mask: Tensor | None = None) -> Box | BallBox:
+    def radius(self, x: Tensor) -> Tensor:
+        """Return eps of each row of ``x``, ``[rows]`` float64.
+
+        Raises:
+            ValueError: if eps does not have one entry per row, or may have one per channel as well.
+        """
+        eps = self.eps
+        if isinstance(eps, Tensor) and eps.ndim:
+            if self._axes >= 0 or eps.shape[0] != x.shape[0]:
+                _shapes.radius_fits(eps, max(self._axes, 1), x)
+            return eps.to(device=x.device, dtype=torch.float64)
+        return torch.full((x.shape[0],), float(eps), dtype=torch.float64, device=x.device)
+
+    def bounds(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the bounds of the box, both ``[1, *shape]`` in the dtype of ``x``, infinite where there is none.
+
+        Raises:
+            ValueError: if a bound does not fit a sample.
+        """
+        lo, hi = self.box if self.box is not None else (-math.inf, math.inf)
+        return _shapes.bound(lo, x), _shapes.bound(hi, x)
+
+    def window(self, x: Tensor, eps: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return bounds like those of the box, but where it has none the farthest that eps reaches, the shape of ``x``.
+
+        Args:
+            x: clean points, ``[rows, *shape]``.
+            eps: ``[rows]``; by default that of the budget.
+        """
+        radius = self.radius(x) if eps is None else eps
+        w = self.norm.weights.to(x) if isinstance(self.norm, Weighted) else 1.0
+        reach = column(radius.to(x), x) / w
+        lo, hi = self.bounds(x)
+        return torch.where(lo.isinf(), x - reach, lo), torch.where(hi.isinf(), x + reach, hi)
+
+    def around(self, x: Tensor, *, mask: Tensor | None = None) -> Box | BallBox | Groups:
         """Return the set of allowed points around ``x``, ``[rows, *shape]``.
 
         Args:
             x: the clean points, inside the box.
-            mask: boolean, broadcastable to ``x``; coordinates where it is False may not move.
+            mask: boolean, of the shape of ``x`` or of a sample, up to ones; coordinates where it is False may not move.
+
+        Raises:
+            TypeError: if the mask is not boolean.
+            ValueError: if eps, the box, the mask or the weights of the norm do not fit ``x``.
         """
-        lo, hi = self.box if self.box is not None else (-math.inf, math.inf)
-        bounds = [torch.as_tensor(b, dtype=x.dtype, device=x.device).expand(x.shape[1:])[None] for b in (lo, hi)]
+        if isinstance(self.norm, Weighted) and isinstance(self.norm.base, Lp):
+            _shapes.weights(self.norm.weights, x)
+        bounds = self.bounds(x)
         if mask is not None:
-            bounds = [torch.where(mask.to(x.device), bound, x) for bound in bounds]
-        return ball(self.norm, x, per_row(self.eps, x), _unchecked(*bounds))
+            free = _shapes.mask(mask, x)
+            bounds = (torch.where(free, bounds[0], x), torch.where(free, bounds[1], x))
+        return within(self.norm, x, self.radius(x), _unchecked(*bounds))
 
     def take(self, index: Tensor) -> Budget:
         """Return the budget of the samples ``index`` (the same one, unless eps differs by sample)."""
-        if isinstance(self.eps, Tensor) and self.eps.ndim:
-            return Budget(self.norm, self.eps[index], self.box)
-        return self
+        if not isinstance(self.eps, Tensor) or not self.eps.ndim:
+            return self
+        part = Budget(self.norm, self.eps[index], self.box)
+        object.__setattr__(part, "_axes", -1)
+        return part
 
     def __str__(self) -> str:
         """Return the norm and the radius in words, such as ``l_inf 0.3``."""
         name = f"l_{self.norm.p:g}" if isinstance(self.norm, Lp) else str(self.norm)  # f"{math.inf:g}" is inf
         eps = torch.as_tensor(self.eps)
         return f"{name} {float(eps):.4g}" if eps.ndim == 0 else f"{name} {float(eps.min()):.4g}..{float(eps.max()):.4g}"
-
-
-def _reject_integer_eps(eps: float | Tensor, width: float) -> None:
-    whole = not eps.is_floating_point() if isinstance(eps, Tensor) else isinstance(eps, int)
-    if whole and bool(torch.as_tensor(eps).ne(0).any()) and width < 2 and bool((torch.as_tensor(eps) >= 1).any()):
-        raise TypeError(
-            f"eps must be a float in the units of the inputs, got the integer eps={eps!r} on a box of width {width:g}; "
-            f"write {eps}/255 if pixels are meant, or {eps}.0 if this is the radius."
-        )
 
 
 def Linf(eps: float | Tensor, box: Bounds | None = (0.0, 1.0)) -> Budget:  # noqa: N802

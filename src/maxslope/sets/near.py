@@ -11,7 +11,7 @@ from torch import Tensor
 from maxslope._rows import choose, column, flat, take
 from maxslope.sets.ball_box import BallBox, ball
 from maxslope.sets.base import Everything, Set
-from maxslope.sets.box import Box, separable
+from maxslope.sets.box import Box, _unchecked, separable
 from maxslope.spaces import Space
 
 
@@ -32,14 +32,15 @@ def near(domain: Set, x: Tensor, radius: Tensor, space: Space) -> Set:
     tensor([[0.7500, 0.7500]])
     """
     if isinstance(domain, Everything):
-        return ball(space, x, radius)
+        domain = _unchecked(torch.full_like(x[:1], -torch.inf), torch.full_like(x[:1], torch.inf))
     lp, weights = separable(space)
+    width = column(radius, x) / (1.0 if weights is None else weights.to(x))
     if isinstance(domain, Box):
-        return ball(space, domain.project(x), radius, domain)
+        center = domain.project(x)
+        return domain.within(center, width) if math.isinf(lp.p) else BallBox(space, center, radius, domain, True)
     if math.isinf(lp.p) and isinstance(domain, BallBox):
-        width = column(radius, x) / (1.0 if weights is None else weights.to(x))
-        box = domain.box.intersect(torch.minimum(x - width, x), torch.maximum(x + width, x))
-        return replace(domain, box=box, centered=bool(box.violation(domain.center).le(0).all()))
+        box = domain.box.within(x, width)
+        return replace(domain, box=box, centered=not bool((box.violation(domain.center) > 0).any()))
     return Meet(domain, x, radius, space)
 
 
@@ -102,7 +103,8 @@ class Meet(Set):
 
     def violation(self, x: Tensor) -> Tensor:
         """See :class:`Set`."""
-        return torch.maximum(self.domain.violation(x), self.space.distance(self.center, x) - self.radius).clamp_min(0)
+        excess = self.space.distance(self.center.double(), x.double()) - self.radius
+        return torch.maximum(self.domain.violation(x).double(), excess).clamp_min(0)
 
     def take(self, index: Tensor) -> Meet:
         """See :class:`Set`."""

@@ -1,5 +1,6 @@
 """Adversarial training: a flow of weights with a flow inside."""
 
+from maxslope.training._inside import Ramp
 from maxslope.training.adversary import Adversary, ByRecipe, Drawn, Each, Perturbed, Pointwise, Problem, Worst
 from maxslope.training.checkpoint import Checkpoint
 from maxslope.training.distributed import World, processes, world
@@ -7,7 +8,7 @@ from maxslope.training.fit import fit
 from maxslope.training.geometry import Geometry, geometry
 from maxslope.training.guard import Guard
 from maxslope.training.inner import Inner
-from maxslope.training.objective import AdversarialRisk, Objective, Ramp, Trades
+from maxslope.training.objective import AdversarialRisk, Objective, Trades
 from maxslope.training.plan import Check, Fitted, Moment, Plan, Trace, adam, one_cycle
 from maxslope.training.shared import Lagrangian, Shared
 from maxslope.training.weights import Optimizer, Risk

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from maxslope.criteria import strongest_rival
-from maxslope.energies import Criterion, CrossEntropy, Network
+from maxslope._rows import select
+from maxslope.criteria import Criterion
+from maxslope.energies import Network
 from maxslope.energies.classifier import OfOutputs
-from maxslope.energies.network import Model
-from maxslope.goals.classes import as_logits
-
-
-def loss_of(criterion: Criterion, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the criterion of each row, ``[rows]``; cross-entropy has no rival, so that none is looked for.
-
-    >>> loss_of(CrossEntropy(), torch.zeros(1, 2), torch.tensor([0]))
-    tensor([0.6931])
-    """
-    rivals = labels if isinstance(criterion, CrossEntropy) else strongest_rival(logits, labels)
-    return criterion(logits, labels, rivals)
+from maxslope.energies.network import Context, Model
+from maxslope.goals import Goal, Misclassified
 
 
 @dataclass(frozen=True, eq=False)
 class InnerLoss(OfOutputs):
-    """E(x) = -l(h(x), y), as :class:`maxslope.energies.Loss`, but with no goal and no margin: training asks for none.
+    """E(x) = -l(h(x), y), as :class:`maxslope.energies.Loss`, but no goal is asked for, and no margin.
 
     Args:
-        model: a module or function from points to logits, or a :class:`Network`.
-        labels: ``[rows]``, int64.
-        criterion: l.
+        model: a module or function from points to outputs, or a :class:`Network`.
+        labels: ``[rows, ...]``.
+        criterion: l, of the scores of the goal.
+        goal: what counts as an error.
+        context: tensors that the model gets after the points, row for row.
 
     Source: arXiv:1706.06083, equation (2.1) (the inner maximum).
     """
@@ -39,12 +32,20 @@ class InnerLoss(OfOutputs):
     model: Model | Network
     labels: Tensor
     criterion: Criterion
+    goal: Goal = field(default_factory=Misclassified)
+    context: Context = ()
+
+    @property
+    def beside(self) -> Context:
+        """See :class:`OfOutputs`."""
+        return self.context
 
     def take(self, index: Tensor) -> InnerLoss:
         """See :class:`Energy`."""
-        return replace(self, labels=self.labels[index])
+        context = tuple(select(t, index) for t in self.context)
+        return replace(self, labels=self.labels[index], context=context)
 
     def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         """See :class:`OfOutputs`; there is no goal."""
-        value = -loss_of(self.criterion, as_logits(outputs), self.labels[rows])
+        value = -self.goal.risk(self.criterion, outputs, self.labels[rows])
         return value, value.detach(), torch.zeros_like(value, dtype=torch.bool)

@@ -16,6 +16,8 @@ from maxslope._rows import choose, per_row
 from maxslope.attacks import Recipe, attack
 from maxslope.attacks.starts import Origin
 from maxslope.energies import Energy
+from maxslope.energies.network import Context
+from maxslope.goals import Goal, Misclassified
 from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
 from maxslope.training.inner import Ascent, Inner
@@ -38,6 +40,9 @@ class Problem(NamedTuple):
         cold: whether what is remembered is to be ignored.
         memory: of samples.
         slot: the name of this adversary in the memory.
+        goal: what counts as an error.
+        context: what the model gets after the points, row for row.
+        mask: what may move; None for everything.
     """
 
     net: Any
@@ -52,6 +57,9 @@ class Problem(NamedTuple):
     cold: bool
     memory: Memory
     slot: str
+    goal: Goal = Misclassified()
+    context: Context = ()
+    mask: Tensor | None = None
 
     @property
     def key(self) -> Tensor:
@@ -63,7 +71,11 @@ class Problem(NamedTuple):
         """Return the problem of the rows ``index``."""
         ids = None if self.ids is None else self.ids[index]
         x, y, places = self.x[index], self.y[index], self.places[index]
-        return self._replace(energy=self.energy.take(index), x=x, y=y, ids=ids, places=places)
+        context = tuple(t[index] for t in self.context)
+        own = self.mask is not None and self.mask.ndim == x.ndim and self.mask.shape[0] > 1
+        mask = self.mask[index] if own and self.mask is not None else self.mask
+        energy = self.energy.take(index)
+        return self._replace(energy=energy, x=x, y=y, ids=ids, places=places, context=context, mask=mask)
 
 
 class Perturbed(NamedTuple):
@@ -125,7 +137,7 @@ class Pointwise(Adversary):
         """See :class:`Adversary`."""
         x = problem.x
         budget, inner = _scaled(self.budget, problem.scale), self.inner
-        eps, domain = per_row(budget.eps, x), budget.around(x)
+        eps, domain = per_row(budget.eps, x), budget.around(x, mask=problem.mask)
         if problem.more:
             inner = replace(inner, steps=inner.steps + problem.more)
         start, scale = self._start(problem, budget, eps)
@@ -176,8 +188,9 @@ class ByRecipe(Adversary):
         budget = _scaled(self.budget, problem.scale)
         recipe = replace(self.recipe, steps=self.recipe.steps + problem.more)
         found = attack(
-            problem.net, x, problem.y, budget, recipe=recipe, ids=problem.key, batch_size=x.shape[0], certify=False
-        )
+            problem.net, x, problem.y, budget, goal=problem.goal, context=problem.context, mask=problem.mask,
+            recipe=recipe, ids=problem.key, batch_size=x.shape[0], certify=False,
+        )  # fmt: skip
         rows = torch.arange(x.shape[0], device=x.device)
         return Perturbed(found.points, rows, int(found.forward.sum()), int(found.backward.sum()))
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+
+_SHOWN, _BEFORE = 70, 30  # characters of a description in a message
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,54 @@ class Checkpoint:
     def load(self, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
         """Return what was saved, or None where nothing was.
 
+        Reads tensors and plain data alone; no code of the file is run.
+
         Raises:
-            ValueError: if it belongs to another training.
+            ValueError: if it belongs to another training, is damaged, or is no checkpoint.
         """
-        if not Path(self.path).exists():
+        path = Path(self.path)
+        if not path.exists():
             return None
-        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        other = {k: (v, state["fingerprint"].get(k)) for k, v in fingerprint.items()}
-        differing = {k: pair for k, pair in other.items() if pair[0] != pair[1]}
-        if differing:
-            words = ", ".join(f"{k} {theirs!r} there, {mine!r} here" for k, (mine, theirs) in differing.items())
+        try:
+            _check_size(path)
+            state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            said = str(error).splitlines()[0] if str(error) else "no reason given"
             raise ValueError(
-                f"The checkpoint {self.path} belongs to another training ({words}); give another path or remove it."
+                f"The checkpoint {path} cannot be read ({type(error).__name__}: {said}); was it cut off, or written by "
+                "something else? Remove it, and training starts again."
+            ) from error
+        stored = state.get("fingerprint") if isinstance(state, dict) else None
+        if not isinstance(stored, dict):
+            raise ValueError(f"{path} is no checkpoint of a training; give another path or remove it.")
+        differing = [k for k, mine in fingerprint.items() if k in stored and stored[k] != mine]
+        if differing:
+            words = "; ".join(f"{k} {_apart(stored[k], fingerprint[k])}" for k in differing)
+            raise ValueError(
+                f"The checkpoint {path} belongs to another training ({words}); give another path or remove it."
             )
-        return state
+        if unknown := [k for k in fingerprint if k not in stored]:
+            warnings.warn(
+                f"The checkpoint {path} does not say with which {', '.join(unknown)} it was made (an earlier version "
+                "wrote it): training goes on with those given now.",
+                stacklevel=2,
+            )
+        return dict(state)
+
+
+def _check_size(path: Path) -> None:
+    """Raise ValueError if a checkpoint unpacks to more than it has: torch packs nothing."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(item.file_size for item in archive.infolist())
+        if size > path.stat().st_size:
+            raise ValueError(f"it has {path.stat().st_size} bytes and unpacks to {size}")
+
+
+def _apart(theirs: Any, mine: Any) -> str:
+    """Two descriptions, from a little before the place where they part."""
+    a, b = str(theirs), str(mine)
+    first = next((k for k, (c, d) in enumerate(zip(a, b, strict=False)) if c != d), min(len(a), len(b)))
+    start = max(first - _BEFORE, 0) if max(len(a), len(b)) > _SHOWN else 0
+    there, here = (("..." if start else "") + t[start : start + _SHOWN] for t in (a, b))
+    return f"{there!r} there, {here!r} here" if isinstance(theirs, str) else f"{there} there, {here} here"

@@ -3,53 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from maxslope import _checks
-from maxslope.energies import Criterion, CrossEntropy, Energy, Network
-from maxslope.energies.divergence import Divergence, divergence
-from maxslope.energies.network import Model
-from maxslope.goals.classes import as_logits
+from maxslope.energies import Criterion, CrossEntropy
+from maxslope.energies.divergence import Divergence
+from maxslope.energies.network import Context
+from maxslope.goals import Goal, Misclassified
 from maxslope.sets import Budget
-from maxslope.training._loss import InnerLoss, loss_of
+from maxslope.training._inside import Batch, Inside, Ramp
+from maxslope.training._loss import InnerLoss
 from maxslope.training._modes import bare, inference
-from maxslope.training.adversary import Adversary, Perturbed, Pointwise, Problem
-from maxslope.training.guard import Guard, Watch
+from maxslope.training.adversary import Adversary, Perturbed, Pointwise
+from maxslope.training.guard import Guard
 from maxslope.training.inner import Inner
-from maxslope.training.memory import Memory
-
-
-@dataclass(frozen=True)
-class Ramp:
-    """A curriculum: the radius grows linearly from ``first`` to 1 times the budget's over the first calls.
-
-    Args:
-        calls: of the objective until the full radius.
-        first: the factor at the start, in [0, 1].
-
-    Raises:
-        ValueError: if ``calls`` is negative or ``first`` is not in [0, 1].
-
-    >>> Ramp(10).at(5)
-    0.5
-    """
-
-    calls: int
-    first: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.calls < 0 or not 0 <= self.first <= 1:
-            raise ValueError(
-                f"A ramp needs calls >= 0 and first in [0, 1], got calls={self.calls}, first={self.first}."
-            )
-
-    def at(self, clock: int) -> float:
-        """Return the factor at a call."""
-        return 1.0 if clock >= self.calls else self.first + (1 - self.first) * clock / self.calls
 
 
 class Objective(ABC):
@@ -66,7 +36,16 @@ class Objective(ABC):
         """Samples seen, and forward and backward passes of the inner flows and of the guard's looks, in rows."""
 
     @abstractmethod
-    def __call__(self, model: Any, x: Tensor, y: Tensor, ids: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        model: Any,
+        x: Tensor,
+        y: Tensor,
+        ids: Tensor | None = None,
+        *,
+        context: Context | Tensor = (),
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss, a scalar.
 
         Args:
@@ -75,6 +54,8 @@ class Objective(ABC):
             x: clean inputs, ``[rows, *shape]``, in the box.
             y: labels, ``[rows]``.
             ids: the index of each sample in its data set: what warm starts and random numbers are keyed by.
+            context: a tensor or a tuple of tensors, one row a sample, that the model gets after the inputs.
+            mask: boolean, of the shape of a sample or of ``x``; coordinates where it is False may not move.
         """
 
     @abstractmethod
@@ -95,76 +76,10 @@ class Objective(ABC):
         """The radius at the next call as a share of the budget's, and ratio and alarms of the guard."""
 
 
-class _Inside:
-    """What every objective has inside: an adversary, its memory, a curriculum, a guard, counts."""
-
-    def __init__(self, adversary: Adversary, ramp: Ramp | None, guard: Guard | None, seed: int) -> None:
-        if not isinstance(adversary, Adversary):
-            raise TypeError(
-                f"The adversary is a Budget such as Linf(8 / 255) or an Adversary such as Pointwise, got {adversary!r}."
-            )
-        self.adversary, self.ramp, self.seed = adversary, ramp, seed
-        self.memory, self.watch = Memory(), Watch(guard)
-        self.clock = 0
-        self.inspected: list[bool] = []  # whether outputs were looked at: at the first call, not at each
-        self.spent = {"samples": 0, "forward": 0, "backward": 0, "guard forward": 0, "guard backward": 0}
-
-    def find(self, net: Any, energy: Energy, x: Tensor, y: Tensor, ids: Tensor | None) -> Perturbed:
-        """Return the points of this call, and advance the clock."""
-        places = torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device)
-        scale = 1.0 if self.ramp is None else self.ramp.at(self.clock)
-        more = self.watch.more(self.clock)
-        known = None if ids is None else places
-        cold, draw = self.clock < self.watch.until, (self.seed, self.clock)
-        problem = Problem(net, energy, x, y, known, places, draw, scale, more, cold, self.memory, "0")
-        found = self.adversary.perturb(problem)
-        if self.watch.look(problem, self.adversary, found, self.clock):
-            self.memory.forget()
-        self.clock += 1
-        added = (x.shape[0], found.forward, found.backward, *self.watch.spent)
-        self.watch.spent = [0, 0]
-        self.spent = {k: v + a for (k, v), a in zip(self.spent.items(), added, strict=True)}
-        return found
-
-    def network(self, net: Any, y: Tensor) -> Network:
-        """Return the model with what must hold of its outputs."""
-        answers = _answers(net)
-
-        def looked_at(x: Tensor) -> Tensor:
-            out = answers(x)
-            if not self.inspected:
-                self.inspected.append(True)
-                _checks.classes(int(y.max()), out.shape[1])
-                _checks.not_probabilities(out.detach())
-            return out
-
-        return Network(looked_at)
-
-    def again(self) -> _Inside:
-        """The same without memory, and without a guard."""
-        other = _Inside(self.adversary, self.ramp, None, self.seed)
-        other.clock = self.clock
-        other.memory.numbers = dict(self.memory.numbers)
-        return other
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "clock": self.clock,
-            "spent": dict(self.spent),
-            "memory": self.memory.state(),
-            "watch": self.watch.state(),
-        }
-
-    def restore(self, state: dict[str, Any], device: torch.device | None) -> None:
-        self.clock, self.spent = int(state["clock"]), dict(state["spent"])
-        self.memory.restore(state["memory"], device)
-        self.watch.restore(state["watch"])
-
-
 class _Stateful(Objective):
     """What objectives share besides their formula; ``inside`` and ``_copy`` are set by each."""
 
-    inside: _Inside
+    inside: Inside
 
     @property
     def spent(self) -> dict[str, int]:
@@ -196,6 +111,7 @@ class AdversarialRisk(_Stateful):
         ramp: the curriculum on eps.
         guard: against catastrophic overfitting.
         seed: of random starts, keyed by (seed, sample id, call).
+        goal: what counts as an error, of which the criterion is taken; see ``Goal.risk``. By default another class.
 
     Raises:
         TypeError: if the adversary is neither a budget nor an adversary.
@@ -219,34 +135,61 @@ class AdversarialRisk(_Stateful):
         ramp: Ramp | None = None,
         guard: Guard | None = None,
         seed: int = 0,
+        goal: Goal | Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         if not 0 <= clean < 1:
             raise ValueError(f"The share of the clean risk is in [0, 1), got clean={clean!r}; train plainly for 1.")
         self.criterion: Criterion = criterion or CrossEntropy()
         self.clean = clean
-        self.inside = _Inside(Pointwise(adversary) if isinstance(adversary, Budget) else adversary, ramp, guard, seed)
+        wrapped = Pointwise(adversary) if isinstance(adversary, Budget) else adversary
+        self.inside = Inside(wrapped, ramp, guard, seed, goal or Misclassified())
 
-    def __call__(self, model: Any, x: Tensor, y: Tensor, ids: Tensor | None = None) -> Tensor:
+    @torch.inference_mode(False)
+    def __call__(
+        self,
+        model: Any,
+        x: Tensor,
+        y: Tensor,
+        ids: Tensor | None = None,
+        *,
+        context: Context | Tensor = (),
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """See :class:`Objective`."""
-        x, y = _checked(x, y)
-        found = self.points(model, x, y, ids)
-        loss = self._mean(model, found.points, y[found.rows])
-        return loss if self.clean == 0 else (1 - self.clean) * loss + self.clean * self._mean(model, x, y)
+        batch, goal = self.inside.batch(x, y, ids, context, mask), self.inside.goal
+        found = self._points(model, batch)
+        moved = batch.answers(model, found)
+        loss = goal.risk(self.criterion, moved, batch.y[found.rows]).mean()
+        if self.clean == 0:
+            return loss
+        at_clean = goal.clean_risk(self.criterion, batch.answers(model), batch.y).mean()
+        return (1 - self.clean) * loss + self.clean * at_clean
 
-    def points(self, model: Any, x: Tensor, y: Tensor, ids: Tensor | None = None) -> Perturbed:
+    def points(
+        self,
+        model: Any,
+        x: Tensor,
+        y: Tensor,
+        ids: Tensor | None = None,
+        *,
+        context: Context | Tensor = (),
+        mask: Tensor | None = None,
+    ) -> Perturbed:
         """Return what the adversary finds, and remember it."""
+        return self._points(model, self.inside.batch(x, y, ids, context, mask))
+
+    def _points(self, model: Any, batch: Batch) -> Perturbed:
         net = bare(model)
         with inference(net):
-            return self.inside.find(net, InnerLoss(self.inside.network(net, y), y, self.criterion), x, y, ids)
+            network = self.inside.network(net, batch)
+            energy = InnerLoss(network, batch.y, self.criterion, self.inside.goal, batch.context)
+            return self.inside.find(net, energy, batch)
 
     def fresh(self) -> AdversarialRisk:
         """See :class:`Objective`."""
         other = AdversarialRisk(self.inside.adversary, criterion=self.criterion, clean=self.clean)
         other.inside = self.inside.again()
         return other
-
-    def _mean(self, model: Any, x: Tensor, y: Tensor) -> Tensor:
-        return loss_of(self.criterion, _answers(model)(x), y).mean()
 
 
 class Trades(_Stateful):
@@ -260,6 +203,7 @@ class Trades(_Stateful):
         ramp: the curriculum on eps.
         guard: against catastrophic overfitting.
         seed: of random starts.
+        goal: what the answers are; see ``Goal.divergence``. By default logits of classes.
 
     Raises:
         ValueError: if ``beta`` is not positive.
@@ -279,43 +223,40 @@ class Trades(_Stateful):
         ramp: Ramp | None = None,
         guard: Guard | None = None,
         seed: int = 0,
+        goal: Goal | Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         if not beta > 0:
             raise ValueError(f"TRADES needs beta > 0, got beta={beta!r}; for beta 0 train plainly.")
         self.beta = beta
         away = Inner(adapt=True)
         wrapped = Pointwise(adversary, away) if isinstance(adversary, Budget) else adversary
-        self.inside = _Inside(wrapped, ramp, guard, seed)
+        self.inside = Inside(wrapped, ramp, guard, seed, goal or Misclassified())
 
-    def __call__(self, model: Any, x: Tensor, y: Tensor, ids: Tensor | None = None) -> Tensor:
+    @torch.inference_mode(False)
+    def __call__(
+        self,
+        model: Any,
+        x: Tensor,
+        y: Tensor,
+        ids: Tensor | None = None,
+        *,
+        context: Context | Tensor = (),
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """See :class:`Objective`; one forward pass more, for the answers that the adversary moves away from."""
-        x, y = _checked(x, y)
+        batch, goal = self.inside.batch(x, y, ids, context, mask), self.inside.goal
         net = bare(model)
         with inference(net):
-            network = self.inside.network(net, y)
-            energy = Divergence(network, network.all_outputs(x))
-            found = self.inside.find(net, energy, x, y, ids)
-            self.inside.spent["forward"] += x.shape[0]
-        clean, moved = _answers(model)(x), _answers(model)(found.points)
-        return CrossEntropy()(clean, y, y).mean() + self.beta * divergence(clean[found.rows], moved).mean()
+            network = self.inside.network(net, batch)
+            reference = network.all_outputs(batch.x, batch.context)
+            found = self.inside.find(net, Divergence(network, reference, goal, batch.context), batch)
+            self.inside.spent["forward"] += batch.x.shape[0]
+        clean, moved = batch.answers(model), batch.answers(model, found)
+        rest = goal.divergence(clean[found.rows], moved).mean()
+        return goal.clean_risk(CrossEntropy(), clean, batch.y).mean() + self.beta * rest
 
     def fresh(self) -> Trades:
         """See :class:`Objective`."""
         other = Trades(self.inside.adversary, beta=self.beta)
         other.inside = self.inside.again()
         return other
-
-
-def _answers(model: Any) -> Model:
-    """The model's logits, in full precision where autocast has halved it: losses are differences of large numbers."""
-
-    def logits(x: Tensor) -> Tensor:
-        out = as_logits(model(x))
-        return out.float() if out.dtype in (torch.float16, torch.bfloat16) else out
-
-    return logits
-
-
-def _checked(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    x = _checks.points(x)
-    return x, _checks.labels(y, x)

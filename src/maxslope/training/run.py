@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from maxslope.spaces.parameters import Layout
 from maxslope.training._modes import inference
 from maxslope.training.checkpoint import Checkpoint
 from maxslope.training.distributed import summed, world
+from maxslope.training.identity import data_words, described, optimizer_words, schedule_words
 from maxslope.training.objective import Objective
 from maxslope.training.plan import Check, Moment, Plan, Trace
 from maxslope.training.source import Batch, Source, Transform
@@ -187,14 +189,23 @@ class Run:
             column[0], torch.stack(points)[:, None], column[1], column[2], column[1], ended, count, count, Lp(2), 2.0
         )
 
+    @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """What must agree for a checkpoint to be continued."""
+        """What must agree for a checkpoint to be continued, as it was before the first step."""
         return {
             "seed": self.seed,
             "epochs": self.plan.epochs,
             "batch size": self.plan.batch_size,
             "samples": self.source.samples,
             "weights": {n: list(s) for n, s in zip(self.layout.names, self.layout.shapes, strict=True)},
+            "objective": described(self.objective),
+            "optimizer": optimizer_words(self.optimizer),
+            "schedule": schedule_words(self.scheduler),
+            "data": data_words(self.source.data),
+            "average": self.plan.average,
+            "precision": str(self.plan.precision),
+            "transform": described(self.transform),
+            "check": described(self.check),
         }
 
     def _save(self, checkpoint: Checkpoint) -> None:
@@ -203,19 +214,29 @@ class Run:
         state = {name: getattr(self, name) for name in _KEPT}
         state |= {name: part.state_dict() for name, part in self._parts().items()}
         state |= {"objective": self.objective.state(), "spent before": self.spent_before}
-        checkpoint.save(state | {"fingerprint": self.fingerprint()})
+        checkpoint.save(state | {"fingerprint": self.fingerprint})
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on where the checkpoint was written, if there is one."""
-        state = checkpoint.load(self.fingerprint())
+        state = checkpoint.load(self.fingerprint)
         if state is None:
             return
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.objective.restore(state["objective"], self.device)
-        self.spent_before = state["spent before"]
-        for name in _KEPT:
-            setattr(self, name, state[name])
+        try:
+            kept = {name: state[name] for name in _KEPT}
+            if not (type(kept["step"]) is int and 0 <= kept["step"] <= self.steps and type(kept["history"]) is list):
+                raise ValueError(f"step {kept['step']!r} of {self.steps}")
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+            self.objective.restore(state["objective"], self.device)
+            self.spent_before = dict(state["spent before"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+            said = str(error).splitlines()[0] if str(error) else "no reason given"
+            raise ValueError(
+                f"The checkpoint {checkpoint.path} is damaged, or of another version ({type(error).__name__}: {said}); "
+                "remove it, and training starts again with fresh weights."
+            ) from error
+        for name, value in kept.items():
+            setattr(self, name, value)
 
     def _parts(self) -> dict[str, Any]:
         """Everything of torch that has a state."""

@@ -58,6 +58,7 @@ class Shared(Adversary):
 
     def perturb(self, problem: Problem) -> Perturbed:
         """See :class:`Adversary`."""
+        _unmasked(problem)
         x, norm = problem.x, self.budget.norm
         n, steps = x.shape[0], self.inner.steps + problem.more
         assert isinstance(norm, Lp)
@@ -115,6 +116,7 @@ class Lagrangian(Adversary):
 
     def perturb(self, problem: Problem) -> Perturbed:
         """See :class:`Adversary`. Rate-2 steps of the priced energy, of length 1 / (2 price) at first."""
+        _unmasked(problem)
         x, numbers, name = problem.x, problem.memory.numbers, f"{problem.slot} price"
         price = numbers.get(name, self.price)
         rows = x.new_ones(x.shape[0])
@@ -128,6 +130,11 @@ class Lagrangian(Adversary):
             numbers[name] = price * math.exp(self.rate * max(-3.0, min(3.0, excess)))
         passes = int(climb.spent.sum())
         return Perturbed(climb.points, torch.arange(x.shape[0], device=x.device), passes, passes)
+
+
+def _unmasked(problem: Problem) -> None:
+    if problem.mask is not None:
+        raise ValueError("A shared budget knows no mask; use Pointwise(budget), whose samples move where it allows.")
 
 
 def _box(x: Tensor, box: Bounds | None) -> Box:

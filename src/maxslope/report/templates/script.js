@@ -48,3 +48,30 @@ for (const plot of document.querySelectorAll(".plot")) {
     show(Math.max(0, Math.min(dots.length - 1, go[event.key])), true);
   });
 }
+// Pictures and charts grow in a dialog, which Escape or its button closes.
+const large = document.querySelector("dialog.large");
+const stage = large.querySelector(".stage");
+const grow = (element) => {
+  const copy = element.cloneNode(true);
+  copy.removeAttribute("tabindex");
+  copy.classList.remove("zoom");
+  for (const marked of [copy, ...copy.querySelectorAll("[id]")]) marked.removeAttribute("id");
+  copy.removeAttribute("aria-labelledby");
+  if (copy.tagName !== "IMG") copy.setAttribute("aria-hidden", "true");
+  stage.replaceChildren(copy);
+  large.showModal();
+};
+for (const image of document.querySelectorAll("img.zoom")) {
+  image.tabIndex = 0;
+  image.setAttribute("role", "button");
+  image.addEventListener("click", () => grow(image));
+  image.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    grow(image);
+  });
+}
+for (const button of document.querySelectorAll("button.grow")) {
+  button.hidden = false;
+  button.addEventListener("click", () => grow(button.closest("figure").querySelector(".plot svg")));
+}

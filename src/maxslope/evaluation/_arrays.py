@@ -1,0 +1,167 @@
+"""Arrays in files: how large they say they are is looked at before memory is taken."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maxslope.evaluation._files import bounded
+
+_ROWS = 64  # that are unpacked at once
+
+
+def npz(path: Path, wanted: set[str], most: int | None = None) -> dict[str, Any]:
+    """Return the arrays of an .npz file by name, None for those that are not wanted.
+
+    Args:
+        path: of the file.
+        wanted: names of arrays to read.
+        most: bytes that they may take together; see :func:`maxslope.evaluation._files.allowance`.
+
+    Raises:
+        ValueError: if it is no archive of plain arrays, or takes more.
+        Exception: as zipfile raises them, if it is damaged.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ValueError("no archive of arrays")
+    with zipfile.ZipFile(path) as archive:
+        members = {item.filename.removesuffix(".npy"): item for item in archive.infolist()}
+        if len(members) != len(archive.infolist()):
+            raise ValueError("two arrays have one name")
+        bounded(path, sum(item.file_size for name, item in members.items() if name in wanted), most)
+        arrays: dict[str, Any] = dict.fromkeys(members)
+        for name in members.keys() & wanted:
+            with archive.open(members[name]) as stream:
+                arrays[name] = npy(stream, members[name].file_size, path, most)
+    return arrays
+
+
+def npy(file: Any, size: int, path: Path, most: int | None = None) -> np.ndarray:
+    """Return the array of a .npy stream, after a look at how large it says it is.
+
+    Args:
+        file: the stream.
+        size: bytes of it.
+        path: of the file that it comes from, for messages.
+        most: bytes that the array may take; see :func:`maxslope.evaluation._files.allowance`.
+
+    Raises:
+        ValueError: if it is no plain array, or another number of bytes than its shape says.
+    """
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"version {version} of the format is not read")
+    shape, fortran, dtype = readers[version](file)
+    if dtype.hasobject:
+        raise ValueError("it holds objects, which are pickles")
+    count = 1
+    for length in shape:
+        count *= int(length)
+    if min((0, *shape)) < 0 or dtype.itemsize == 0:
+        raise ValueError(f"an array of shape {shape} and {dtype} has no size")
+    bounded(path, count * (dtype.itemsize + (4 if dtype.itemsize < 4 else 0)), most)  # small ones become float32
+    if count * dtype.itemsize > size:
+        raise ValueError(f"an array of shape {shape} and {dtype} has more than the {size} bytes that are there")
+    content = bytearray(count * dtype.itemsize)
+    done = 0
+    while done < len(content):
+        new = file.readinto(memoryview(content)[done:])
+        if not new:
+            raise ValueError(f"it ends after {done} of {len(content)} bytes")
+        done += new
+    array = np.frombuffer(content, dtype)
+    return array.reshape(shape[::-1]).transpose() if fortran else array.reshape(shape)
+
+
+def batches(
+    path: Path, *, groups: list[int] | None = None, columns: list[str] | None = None, most: int | None = None
+) -> Iterator[Any]:
+    """Yield the rows of a Parquet file, a few at a time, as long as they take no more memory than the file may.
+
+    Args:
+        path: of the file.
+        groups: numbers of the row groups; None for all.
+        columns: names; None for all.
+        most: bytes; see :func:`maxslope.evaluation._files.allowance`.
+
+    Raises:
+        ValueError: if they would take more.
+    """
+    parquet = parquet_module()
+    with parquet.ParquetFile(path) as opened:
+        found = opened.metadata
+        chosen = range(found.num_row_groups) if groups is None else groups
+        said = [found.row_group(k).column(c) for k in chosen for c in range(found.num_columns)]
+        own = [c for c in said if columns is None or c.path_in_schema.partition(".")[0] in columns]
+        bounded(path, sum(max(c.total_uncompressed_size, c.num_values) for c in own), most)
+        taken = 0
+        for batch in opened.iter_batches(_ROWS, row_groups=list(chosen), columns=columns):
+            taken += batch.nbytes
+            bounded(path, taken, most)
+            yield batch
+
+
+def ipc_size(source: Any, start: int) -> int:
+    """Return how many bytes the buffers of an Arrow stream say they take when they are unpacked.
+
+    Compressed buffers begin with that number; which buffers there are is in the metadata of each message, a
+    FlatBuffer, whose tables are read here as far as that needs (Arrow columnar format, "Message.fbs").
+
+    Args:
+        source: the mapped file.
+        start: where the stream begins.
+    """
+    import pyarrow
+
+    source.seek(start)
+    total = 0
+    for message in pyarrow.ipc.MessageReader.open_stream(source):
+        if message.type == "record batch":
+            total += _unpacked(bytes(message.metadata), message.body)
+        elif message.type == "dictionary":
+            total += _unpacked(bytes(message.metadata), message.body, inner=1)
+    return total
+
+
+def _unpacked(data: bytes, body: Any, inner: int | None = None) -> int:
+    """Bytes of the buffers of a message: a RecordBatch, or a DictionaryBatch around one."""
+    batch = _field(data, struct.unpack_from("<I", data, 0)[0], 2)
+    if inner is not None:
+        batch = _field(data, batch, inner)
+    buffers, packed = _field(data, batch, 2), _field(data, batch, 3)
+    if not packed or not buffers:
+        return len(body)
+    total = 0
+    for k in range(struct.unpack_from("<I", data, buffers)[0]):
+        offset, length = struct.unpack_from("<qq", data, buffers + 4 + 16 * k)
+        if length >= 8 and 0 <= offset <= len(body) - 8:
+            total += max(struct.unpack_from("<q", body, offset)[0], length)
+    return total
+
+
+def _field(data: bytes, table: int, number: int) -> int:
+    """Where the table or vector lies to which a field of a table refers, 0 if it has none."""
+    entries = table - struct.unpack_from("<i", data, table)[0]
+    if 4 + 2 * number >= struct.unpack_from("<H", data, entries)[0]:
+        return 0
+    place = struct.unpack_from("<H", data, entries + 4 + 2 * number)[0]
+    return table + place + struct.unpack_from("<I", data, table + place)[0] if place else 0
+
+
+def parquet_module() -> Any:
+    """Return pyarrow.parquet.
+
+    Raises:
+        ImportError: if it is not installed.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError('A run on disk needs pyarrow: pip install "maxslope[data]".') from error
+    return pyarrow.parquet

@@ -1,0 +1,133 @@
+"""Samples drawn from data by a seed, in proportion to their labels; every beginning of the order is a draw too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from maxslope import _random
+from maxslope._digest import digest_of
+from maxslope.evaluation.data import Batch, Stored, by_number, fingerprint
+
+_STREAM = 0xD4A3  # keeps these draws apart from those of attacks
+
+
+def order(count: int, seed: int, labels: Tensor | None = None) -> Tensor:
+    """Return an order of samples, ``[count]``, each beginning of which is a seeded draw, stratified by label.
+
+    The k-th of the m samples of a label, in an order drawn for it, stands at (k + u) / m of the whole, u uniform: the
+    first n samples hold n m / count of the label, up to one more or less. Without labels it is a random permutation.
+
+    Args:
+        count: of all samples.
+        seed: of the draw.
+        labels: ``[count]``, if known.
+
+    >>> labels = torch.arange(100) // 50  # sorted, as folders are
+    >>> labels[order(100, 0, labels)[:10]].bincount().tolist()
+    [5, 5]
+    """
+    keys = _random.keys(seed, torch.arange(count), _STREAM)
+    shuffled = keys.argsort(stable=True)
+    if labels is None:
+        return shuffled
+    grouped = shuffled[labels[shuffled].argsort(stable=True)]
+    sizes = torch.unique(labels, return_counts=True)[1]
+    within = torch.cat([torch.arange(int(size)) for size in sizes]).double()
+    u = _random.keys(seed, grouped, _STREAM + 1).double() / 2.0**64 + 0.5
+    return grouped[((within + u) / sizes.double().repeat_interleave(sizes)).argsort(stable=True)]
+
+
+class Drawn(Stored):
+    """Samples of data that are read by number, in a drawn order; each keeps its index in the data as its id.
+
+    Args:
+        whole: the data.
+        indices: of the samples, in order.
+        words: how they were drawn.
+        named: a fingerprint of the draw.
+    """
+
+    def __init__(self, whole: Any, indices: Tensor, words: str, named: str) -> None:
+        found = by_number(whole)
+        if found is None:
+            raise ValueError(f"Samples are drawn from data that are read by number, got {type(whole).__name__}.")
+        self.whole, self.indices, self.words, self.named = whole, indices, words, named
+        self.read = found[0]
+
+    def __len__(self) -> int:
+        """See :class:`Stored`."""
+        return int(self.indices.shape[0])
+
+    def ids(self, start: int, stop: int) -> Tensor:
+        """See :class:`Stored`."""
+        return self.indices[start:stop]
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """See :class:`Stored`; samples that lie side by side are read together."""
+        wanted, back = self.indices[start:stop].sort()
+        if isinstance(self.whole, tuple | list):
+            return self.whole[0][self.indices[start:stop]], self.whole[1][self.indices[start:stop]]
+        ends = [*((wanted[1:] - wanted[:-1]) != 1).nonzero().squeeze(1).add(1).tolist(), len(wanted)]
+        parts, first = [], 0
+        for end in ends:
+            parts.append(self.read(int(wanted[first]), int(wanted[end - 1]) + 1))
+            first = end
+        place = back.argsort()
+        x, y = (torch.cat([part[k] for part in parts])[place] for k in (0, 1))
+        return x, y
+
+    def digest(self) -> str:
+        """See :class:`Stored`."""
+        return f"{fingerprint(self.whole)}, {self.named}"
+
+
+def drawn(data: Any, samples: int | None, seed: int) -> Drawn | None:
+    """Return ``samples`` of data drawn by a seed (all by default), stratified where labels are known beforehand.
+
+    None where data are a stream or a loader, which are read in their own order alone.
+
+    >>> x, y = torch.arange(6.0)[:, None], torch.tensor([0, 0, 0, 1, 1, 1])
+    >>> few = drawn((x, y), 2, 0)
+    >>> sorted(few.rows(0, 2)[1].tolist()), few.words
+    ([0, 1], '2 of 6 samples, drawn by label with seed 0')
+    """
+    found = None if isinstance(data, DataLoader) else by_number(data)
+    if found is None:
+        return None
+    count = found[1]
+    labels = labels_of(data)
+    if labels is not None and labels.shape != (count,):
+        labels = None
+    chosen = order(count, seed, labels)[: count if samples is None else samples]
+    how = "by label" if labels is not None else "by chance"
+    few = f"{len(chosen)} of {count} samples, drawn {how}" if len(chosen) < count else f"all {count} samples"
+    words = f"{few} with seed {seed}" if len(chosen) < count else few
+    return Drawn(data, chosen, words, f"{len(chosen)} drawn {digest_of(chosen)}")
+
+
+def labels_of(data: Any) -> Tensor | None:
+    """Return the labels ``[n]`` of data, where they are known without reading all inputs."""
+    if isinstance(data, tuple | list):
+        labels = data[1]
+    elif isinstance(data, Stored):
+        labels = data.labels()
+    elif isinstance(data, TensorDataset):
+        labels = data.tensors[-1]
+    else:
+        labels = getattr(data, "targets", None)
+    if labels is None:
+        return None
+    found = torch.as_tensor(labels)
+    return None if found.ndim != 1 or found.is_floating_point() else found.cpu().long()
+
+
+def classes_of(data: Any) -> tuple[str, ...]:
+    """Return the names of classes that data know, such as those of folders of images; none where they are numbers."""
+    names = getattr(data, "classes", None)
+    if not isinstance(names, list | tuple) or all(str(name).isdecimal() for name in names):
+        return ()
+    return tuple(str(name) for name in names)

@@ -1,0 +1,280 @@
+"""The parts of a run on disk: written with what they are known by, read with every check that can be made."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maxslope._digest import digest_of_bytes, digest_of_text
+from maxslope.attacks import Effort, Recipe
+from maxslope.attacks.findings import Finding
+from maxslope.attacks.rule import Rule
+from maxslope.attacks.stages import Runs
+from maxslope.evaluation._arrays import batches, npy, parquet_module
+from maxslope.evaluation._codec import decode, encode
+from maxslope.evaluation.about import About
+from maxslope.evaluation.data import sizes
+from maxslope.evaluation.part import Part
+from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column
+
+_NAME = re.compile(r"part-(\d{5,})\.parquet")
+_INTEGERS = ("index", "forward", "backward", "runs")
+_ANSWERS = ("label", "prediction")  # class numbers, or what else a goal knows: numbers, words
+_WORDS = ("verdict", "reason")
+_NUMBERS = ("margin", "gap", "slope", "distance", "chance")
+_VERDICTS = {ROBUST, BROKEN, MISCLASSIFIED, NON_FINITE}
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """Return the files of the parts in a folder, in the order of their numbers.
+
+    Raises:
+        ValueError: if two names stand for one part.
+    """
+    found = [path for path in folder.glob("part-*.parquet") if _NAME.fullmatch(path.name)]
+    for path in found:
+        if path.stem != name_of(number_of(path)):
+            raise ValueError(f"{path} repeats {name_of(number_of(path))}.parquet under another name; delete it.")
+    return sorted(found, key=number_of)
+
+
+def number_of(path: Path) -> int:
+    """Return the number of a part by the name of its file."""
+    return int(path.stem.rpartition("-")[2])
+
+
+def name_of(number: int) -> str:
+    """Return the name of the files of a part, without ending.
+
+    >>> name_of(7)
+    'part-00007'
+    """
+    return f"part-{number:05d}"
+
+
+def written(part: Part, seed: int, known: dict[str, Any]) -> bytes:
+    """Return the file of a part: its table, with what is known of it and a checksum of the table."""
+    import pyarrow
+
+    parquet = parquet_module()
+    arrays = {}
+    for name, column in part.table.items():
+        arrays[name] = pyarrow.array(column, _kind(name, column))
+    arrays["seed"] = pyarrow.array([(seed + 2**63) % 2**64 - 2**63] * part.rows, pyarrow.int64())
+    stored = pyarrow.table(arrays)
+    known = known | {"content": digest_of_table(stored.to_pydict())}
+    buffer = io.BytesIO()
+    parquet.write_table(stored.replace_schema_metadata({"maxslope": json.dumps(known)}), buffer)
+    return buffer.getvalue()
+
+
+def _kind(name: str, column: Column) -> Any:
+    """The type of a column in the file."""
+    import pyarrow
+
+    first = column[0] if column else 0
+    if name in _WORDS or (name in _ANSWERS and isinstance(first, str)):
+        return pyarrow.string()
+    whole = name in _INTEGERS or (name in _ANSWERS and isinstance(first, int))
+    return pyarrow.int64() if whole else pyarrow.float64()
+
+
+def digest_of_table(table: dict[str, Column]) -> str:
+    """Return a checksum of the columns of a table; all NaN are one."""
+    return digest_of_text(json.dumps(table, sort_keys=True))
+
+
+def known_of(path: Path) -> dict[str, Any]:
+    """Return what is known of a part: number, start, rows, executed, digests.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read or is another part than its name says.
+    """
+    parquet = parquet_module()
+    try:
+        known = json.loads((parquet.read_schema(path).metadata or {})[b"maxslope"])
+        if int(known["number"]) != number_of(path):
+            raise ValueError(f"it is part {known['number']} under another name")
+        numbers = [known["start"], known["rows"], *known["executed"]]
+        if len(numbers) != 4 or any(type(n) is not int or n < 0 for n in numbers):
+            raise ValueError("its counts are no numbers")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise damaged(path, error) from error
+    return dict(known)
+
+
+def table_of(path: Path, known: dict[str, Any]) -> dict[str, Column]:
+    """Return the table of a part.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read, is not what was written, or does not hold its samples.
+    """
+    table: dict[str, Any] = {}
+    try:
+        for batch in batches(path):
+            for name, values in batch.to_pydict().items():
+                table.setdefault(name, []).extend(values)
+        if known.get("content", "") not in ("", digest_of_table(table)):
+            raise ValueError("its checksum is another one: rows were altered, dropped or moved")
+        _check_rows(table, int(known["start"]), int(known["rows"]), drawn="content" in known)
+    except (OSError, ValueError, TypeError) as error:
+        raise damaged(path, error) from error
+    return {name: values for name, values in table.items() if name != "seed"}
+
+
+def _check_rows(table: dict[str, Any], start: int, rows: int, *, drawn: bool) -> None:
+    """Raise unless these are rows ``start`` to ``start + rows``, or as many of a draw, with verdicts and counts."""
+    missing = sorted({*_INTEGERS, *_ANSWERS, *_WORDS, *_NUMBERS} - table.keys())
+    if missing:
+        raise ValueError(f"it has no column {', '.join(missing)}")
+    for name in _ANSWERS:
+        if {type(value) for value in table[name]} - {int, float, str} or len(set(map(type, table[name]))) > 1:
+            raise ValueError(f"its column {name} holds other things than numbers or words")
+    for name in _INTEGERS:
+        if any(type(value) is not int for value in table[name]):
+            raise ValueError(f"its column {name} holds other things than whole numbers")
+    index = table["index"]
+    if not drawn and index != list(range(start, start + rows)):  # no draws without checksums
+        raise ValueError(f"its rows are not the samples {start} to {start + rows - 1}")
+    if len(index) != rows or len(set(index)) != rows or min(index) < 0:
+        raise ValueError(f"its rows are not {rows} samples")
+    for name in _NUMBERS:
+        if any(type(value) is not float for value in table[name]):
+            raise ValueError(f"its column {name} holds other things than numbers")
+    strange = {str(v) for v in table["verdict"]} - _VERDICTS
+    if strange or any(not isinstance(value, str) for value in table["reason"]):
+        raise ValueError(f"it has verdicts or reasons that are none: {sorted(strange)[:2]}")
+
+
+def check_place(path: Path, known: dict[str, Any], header: dict[str, Any], *, last: bool) -> None:
+    """Raise unless a part holds the samples that a part of its number holds in this run.
+
+    Args:
+        path: of the part, for the message.
+        known: of it.
+        header: of the run.
+        last: whether it is the last part that is there; others are full.
+    """
+    samples, number, by_size = header["samples"], int(known["number"]), sizes(int(header["part"]))
+    first, others = next(by_size), next(by_size)
+    start, size = (first + (number - 1) * others, others) if number else (0, first)
+    wanted = size if samples is None else min(size, int(samples) - start)
+    full = known["rows"] == wanted or (samples is None and last and 0 < known["rows"] <= size)
+    if known["start"] != start or not full:
+        raise damaged(
+            path,
+            ValueError(
+                f"it holds {known['rows']} samples from {known['start']} on, where part {known['number']} holds "
+                f"{max(wanted, 0)} from {start} on"
+            ),
+        )
+
+
+def check_whole(folder: Path, parts: list[Path], done: Any) -> None:
+    """Raise ValueError unless a finished run has the parts and samples that it had.
+
+    Args:
+        folder: of the run.
+        parts: that are there.
+        done: what was noted at its end.
+    """
+    if not isinstance(done, dict) or any(type(done.get(k, 0)) is not int for k in ("samples", "parts")):
+        raise ValueError(f"{folder / 'done.json'} is damaged; delete it and resume.")
+    numbers = [number_of(path) for path in parts]
+    gone = [k for k, number in enumerate(numbers) if number != k][:1] or [len(numbers)]
+    there = sum(known_of(path)["rows"] for path in parts)
+    if there == done.get("samples") and len(numbers) == done.get("parts", len(numbers)) and gone == [len(numbers)]:
+        return
+    raise ValueError(
+        f"The run in {folder} was finished with {done.get('samples')} samples, and {there} are there: "
+        f"{folder / 'rows' / name_of(gone[0])}.parquet is missing. Put it back, or resume: it is computed again."
+    )
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise ValueError if something in the folder of a run leads out of it: what is written there must stay there."""
+    for place in (folder, folder / "rows", folder / "points"):
+        for path in place.iterdir() if place.is_dir() else ():
+            if path.is_symlink():
+                raise ValueError(
+                    f"{path} is a link to {os.readlink(path)}; the folder of a run has none: put the file itself there."
+                )
+
+
+def points_of(path: Path, known: dict[str, Any]) -> Tensor:
+    """Return the points of a part.
+
+    Raises:
+        ValueError: naming the file, if it is missing, cannot be read, or is not what was written.
+    """
+    try:
+        content = path.read_bytes()
+        if known.get("points") not in (None, digest_of_bytes(content)):
+            raise ValueError("its checksum is another one: points were altered, moved or are of another part")
+        array = npy(io.BytesIO(content), len(content), path)
+        if array.ndim < 1 or len(array) != known["rows"] or array.dtype.kind not in "fiu":
+            raise ValueError(f"it holds {array.dtype} of shape {array.shape} for {known['rows']} samples")
+        return torch.from_numpy(array)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"The points {path} cannot be read ({error}); delete rows/{path.stem}.parquet and resume: that part is "
+            "computed again."
+        ) from error
+
+
+def words_of(folder: Path, header: dict[str, Any], decision: dict[str, Any]) -> tuple[About, list[Finding]]:
+    """Return what a run says of its model and data, and what its first part found.
+
+    Raises:
+        ValueError: if these are no words.
+    """
+    try:
+        about = About.of(header)
+        if not all(isinstance(name, str) for name in about.classes):
+            raise TypeError("names of classes are texts")
+        return about, [Finding.of(stored) for stored in decision["said"]]
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise ValueError(f"{folder / 'run.json'} or decision.json is damaged: {error!r}.") from error
+
+
+def effort_of(header: dict[str, Any]) -> Effort:
+    """Return the effort of a run; where code of other packages was part of it, one of the same name that cannot run."""
+    try:
+        effort = decode(header["effort"])
+    except ValueError:
+        words = header["words"]
+        return Effort((Recipe("not stored", 0, 0.0),), str(words["effort"]), Rule(float(words["risk"])))
+    if not isinstance(effort, Effort):
+        raise TypeError("no effort")
+    return effort
+
+
+def changed(effort: Effort | None, header: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what an effort is beside that of a run: how many of its runs, and what follows; None for the same."""
+    if effort is None or encode(effort) == header["effort"]:
+        return None
+    then = tuple(stage for stage in effort.stages if not isinstance(stage, Runs))
+    return {"runs": len(effort.runs), "then": encode(then), "name": effort.name, "limit": effort.limit}
+
+
+def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
+    """Return the effort of every sample after what the first part said, as this version or an earlier one wrote it."""
+    if (said := decision.get("effort")) is not None:
+        stages = (*effort.runs[: said["runs"]], *decode(said["then"]))
+        return replace(effort, stages=stages, name=said["name"], limit=said["limit"])
+    if decision.get("early"):
+        return effort.pursued()
+    return effort.rescued() if decision.get("rescued") else effort
+
+
+def damaged(path: Path, error: Exception) -> ValueError:
+    """Return what is said about a part that cannot be used."""
+    return ValueError(f"{path} cannot be read ({error}); delete it and resume: it is computed again.")

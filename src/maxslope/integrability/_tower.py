@@ -1,0 +1,236 @@
+"""The checker's function fields: k(v)[g_1, ..., g_m] with g_j^2 in k(v), and jets over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from maxslope.integrability import _exact as ex
+from maxslope.integrability._check_data import LIMIT, demand
+
+_BITS = 50_000
+
+
+def _modest(poly: list[Any]) -> list[Any]:
+    """A polynomial, refused when it has become too large to go on with."""
+    demand(len(poly) <= LIMIT + 1, f"an expression has a degree above {LIMIT}, which this checker does not take on")
+    for c in poly:
+        for part in c.rep if isinstance(c, ex.Number) else (c,):
+            bits = max(part.numerator.bit_length(), part.denominator.bit_length())
+            demand(bits <= _BITS, f"a number has more than {_BITS} bits, which this checker does not take on")
+    return poly
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A rational function num/den in lowest terms with monic denominator."""
+
+    num: list[Any]
+    den: list[Any]
+
+    @staticmethod
+    def of(num: list[Any], den: list[Any]) -> Ratio:
+        """num/den, reduced."""
+        if not den:
+            raise ZeroDivisionError("a denominator vanishes")
+        if not num:
+            return Ratio([], [Fraction(1)])
+        common = ex.gcd_poly(num, den)
+        if len(common) > 1:
+            num, den = ex.divmod_poly(num, common)[0], ex.divmod_poly(den, common)[0]
+        lead = den[-1]
+        return Ratio(_modest([c / lead for c in num]), _modest([c / lead for c in den]))
+
+    def plus(self, other: Ratio) -> Ratio:
+        """Sum."""
+        if self.den == other.den:
+            return Ratio.of(ex.plus(self.num, other.num), self.den)
+        left, right = ex.times(self.num, other.den), ex.times(other.num, self.den)
+        return Ratio.of(ex.plus(left, right), ex.times(self.den, other.den))
+
+    def times(self, other: Ratio) -> Ratio:
+        """Product."""
+        return Ratio.of(ex.times(self.num, other.num), ex.times(self.den, other.den))
+
+    def over(self, other: Ratio) -> Ratio:
+        """Quotient."""
+        return Ratio.of(ex.times(self.num, other.den), ex.times(self.den, other.num))
+
+    def slope(self) -> Ratio:
+        """Derivative by v."""
+        top = ex.plus(ex.times(ex.diff(self.num), self.den), ex.times(self.num, ex.diff(self.den)), -1)
+        return Ratio.of(top, ex.times(self.den, self.den))
+
+    def at(self, v: Fraction) -> Any:
+        """The value at a point that is no pole."""
+        top, bottom = (sum((c * v**k for k, c in enumerate(p)), Fraction(0)) for p in (self.num, self.den))
+        return top / bottom
+
+    def order(self, v: Fraction) -> int:
+        """The order of vanishing at a point; negative at a pole."""
+        return _multiplicity(self.num, v) - _multiplicity(self.den, v)
+
+
+def _multiplicity(poly: list[Any], v: Fraction) -> int:
+    count = 0
+    while poly:
+        poly, rest = ex.divmod_poly(poly, [-v, Fraction(1)])
+        if rest:
+            break
+        count += 1
+    return count
+
+
+def constant(value: Any) -> Ratio:
+    """A constant rational function."""
+    return Ratio(ex.strip([value]), [Fraction(1)])
+
+
+@dataclass(frozen=True, eq=False)
+class Element:
+    """sum over sets S of R_S prod_{j in S} g_j; `squares` are the g_j^2, the keys are bit masks."""
+
+    terms: Mapping[int, Ratio]
+    squares: tuple[Ratio, ...]
+
+    def _new(self, terms: Mapping[int, Ratio]) -> Element:
+        return Element({k: r for k, r in terms.items() if r.num}, self.squares)
+
+    def _other(self, other: Any) -> Element:
+        return other if isinstance(other, Element) else self._new({0: constant(other)})
+
+    def __bool__(self) -> bool:
+        return bool(self.terms)
+
+    def __neg__(self) -> Element:
+        return self._new({k: r.times(constant(Fraction(-1))) for k, r in self.terms.items()})
+
+    def __add__(self, other: Any) -> Element:
+        terms = dict(self.terms)
+        for k, r in self._other(other).terms.items():
+            terms[k] = terms[k].plus(r) if k in terms else r
+        return self._new(terms)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Element:
+        return self + (-self._other(other))
+
+    def __rsub__(self, other: Any) -> Element:
+        return self._other(other) - self
+
+    def __mul__(self, other: Any) -> Element:
+        terms: dict[int, Ratio] = {}
+        for k, r in self.terms.items():
+            for n, s in self._other(other).terms.items():
+                value = r.times(s)
+                for j, square in enumerate(self.squares):
+                    if k & n & (1 << j):
+                        value = value.times(square)
+                terms[k ^ n] = terms[k ^ n].plus(value) if k ^ n in terms else value
+        return self._new(terms)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Element:
+        return self * self._other(other).inverse()
+
+    def __rtruediv__(self, other: Any) -> Element:
+        return self._other(other) * self.inverse()
+
+    def inverse(self) -> Element:
+        """1/x by conjugates; refused for zero and for zero divisors."""
+        top = max(self.terms, default=0).bit_length() - 1
+        if top < 0:
+            if not self.terms:
+                raise ZeroDivisionError("an expression divides by zero")
+            return self._new({0: constant(Fraction(1)).over(self.terms[0])})
+        conjugate = self._new(
+            {k: r.times(constant(Fraction(-1))) if k >> top & 1 else r for k, r in self.terms.items()}
+        )
+        return conjugate * (self * conjugate).inverse()
+
+    def slope(self) -> Element:
+        """Derivative by v: g_j' = (g_j^2)' / (2 g_j^2) g_j."""
+        terms = {}
+        for k, r in self.terms.items():
+            value = r.slope()
+            for j, square in enumerate(self.squares):
+                if k >> j & 1:
+                    value = value.plus(r.times(square.slope()).over(square).times(constant(Fraction(1, 2))))
+            terms[k] = value
+        return self._new(terms)
+
+    def integrable_at(self, v: Fraction) -> bool:
+        """Whether every term has order above -1 at v, so that the integral from v exists."""
+        for k, r in self.terms.items():
+            halves = sum(square.order(v) for j, square in enumerate(self.squares) if k >> j & 1)
+            if 2 * r.order(v) + halves <= -2:
+                return False
+        return True
+
+    def vanishes_at(self, v: Fraction) -> bool:
+        """Whether the value at v is 0, for the branches with g_j(v) >= 0 where g_j(v)^2 is a rational square."""
+        values: dict[int, Any] = {}
+        for k, r in self.terms.items():
+            value, left = r.at(v), k
+            for j, square in enumerate(self.squares):
+                root = _root(square.at(v)) if k >> j & 1 else None
+                if root is not None:
+                    value, left = value * root, left & ~(1 << j)
+            values[left] = values.get(left, Fraction(0)) + value
+        return all(value == 0 for value in values.values())
+
+
+def _root(square: Any) -> Fraction | None:
+    if isinstance(square, ex.Number):
+        if len(square.rep) > 1:
+            return None
+        square = square.rep[0] if square.rep else Fraction(0)
+    return ex.fraction_sqrt(square)
+
+
+@dataclass(frozen=True, eq=False)
+class Jet:
+    """a + b e + c e^2 modulo e^3, over anything with the operators of a ring."""
+
+    a: Any
+    b: Any
+    c: Any
+
+    @staticmethod
+    def of(value: Any) -> Jet:
+        """A constant, or the jet itself."""
+        return value if isinstance(value, Jet) else Jet(value, Fraction(0), Fraction(0))
+
+    def __neg__(self) -> Jet:
+        return Jet(-self.a, -self.b, -self.c)
+
+    def __add__(self, other: Any) -> Jet:
+        o = Jet.of(other)
+        return Jet(self.a + o.a, self.b + o.b, self.c + o.c)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Jet:
+        return self + (-Jet.of(other))
+
+    def __rsub__(self, other: Any) -> Jet:
+        return Jet.of(other) - self
+
+    def __mul__(self, other: Any) -> Jet:
+        o = Jet.of(other)
+        return Jet(self.a * o.a, self.a * o.b + self.b * o.a, self.a * o.c + self.b * o.b + self.c * o.a)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Jet:
+        o = Jet.of(other)
+        a = self.a / o.a
+        b = (self.b - a * o.b) / o.a
+        return Jet(a, b, (self.c - a * o.c - b * o.b) / o.a)
+
+    def __rtruediv__(self, other: Any) -> Jet:
+        return Jet.of(other) / self

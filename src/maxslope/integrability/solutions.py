@@ -1,0 +1,143 @@
+"""Two independent solutions of y'' = r y written out, from what Kovacic's algorithm found."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from maxslope.integrability.integrals import Antiderivative, antiderivative, polys
+from maxslope.integrability.klein import pullback
+from maxslope.integrability.local import local_data
+from maxslope.integrability.ode import Equation, extend
+from maxslope.integrability.riccati import RiccatiSolution, family_solutions, many_families
+
+if TYPE_CHECKING:
+    from maxslope.integrability.kovacic import Liouvillian
+
+Pair = tuple[sp.Expr, sp.Expr]
+
+
+def solutions(result: Liouvillian) -> Pair | None:
+    """Two independent Liouvillian solutions of y'' = r y, or None in case 4.
+
+    Case 1: P exp(int theta) and a second one of that form, or y int dx/y^2 where there is none. Case 2:
+    F^(1/4) exp(+-C/2 int dx/sqrt F) with F = (y1 y2)^2. Case 3: algebraic functions, written by 2F1.
+    """
+    eq = result.equation
+    if result.case == 1:
+        if result.theta is None:
+            return None if result.invariant is None else _torus(eq, result.invariant[1])
+        return _triangular(eq, RiccatiSolution(sp.Integer(0), result.theta, result.polynomial))
+    if result.case == 2 and result.square is not None:
+        return _imprimitive(eq, result.square)
+    if result.case == 3 and result.invariant is not None:
+        found = pullback(eq, *result.invariant)
+        return None if found is None else found.solutions()
+    return None
+
+
+def _triangular(eq: Equation, first: RiccatiSolution) -> Pair:
+    y = _exponential(eq, first)
+    locals_ = local_data(eq)
+    found = () if many_families(eq, locals_) else family_solutions(eq, locals_)
+    others = (f for f in found if sp.cancel(f.omega - _omega(eq, first)) != 0)
+    for other in islice(others, 1):
+        return y, _exponential(eq, other)
+    return y, y * _reduction(eq, first, y)
+
+
+def _omega(eq: Equation, family: RiccatiSolution) -> sp.Expr:
+    return family.theta + sp.diff(family.polynomial, eq.x) / family.polynomial
+
+
+def _exponential(eq: Equation, family: RiccatiSolution) -> sp.Expr:
+    """P exp(int theta)."""
+    return family.polynomial * antiderivative(*polys(family.theta, eq.x, eq.field)).exponential()
+
+
+def _reduction(eq: Equation, first: RiccatiSolution, y: sp.Expr) -> sp.Expr:
+    """int dx/y^2, written out where 1/y^2 is rational."""
+    square = sp.powsimp(sp.expand_power_base(1 / y**2, force=True), force=True)
+    if square.is_rational_function(eq.x):
+        return antiderivative(*polys(square, eq.x, eq.field)).expression()
+    return sp.Integral(square, eq.x)
+
+
+def _torus(eq: Equation, f: sp.Expr) -> Pair:
+    """sqrt(F) exp(+-c/2 int dx/F) with F the product of two solutions and c^2 = F'^2 - 2 F F'' + 4 r F^2.
+
+    Over the field with c the two solutions are of the form P exp(int theta), and are written so.
+    """
+    slope = sp.diff(f, eq.x)
+    c = sp.sqrt(sp.cancel(slope**2 - 2 * f * sp.diff(slope, eq.x) + 4 * eq.r * f**2))
+    larger = extend(eq, c)
+    pair = [_exponential(larger, s) for s in islice(family_solutions(larger, local_data(larger)), 2)]
+    if len(pair) == 2:
+        return pair[0], pair[1]
+    inside = antiderivative(*reversed(polys(f, eq.x, eq.field)))
+    first, second = (_scaled(inside, sign * c / 2).exponential() for sign in (1, -1))
+    return sp.sqrt(f) * first, sp.sqrt(f) * second
+
+
+def _scaled(inside: Antiderivative, factor: sp.Expr) -> Antiderivative:
+    logs = tuple((f, sp.radsimp(sp.expand(c * factor))) for f, c in inside.logs)
+    return Antiderivative(factor * inside.rational, logs, factor * inside.rest)
+
+
+def _imprimitive(eq: Equation, f: sp.Expr) -> Pair:
+    """F^(1/4) exp(+-C/2 int dx/sqrt F) with C^2 = F (4 r - 2 g' - g^2), g = F'/(2F)."""
+    x = eq.x
+    g = sp.diff(f, x) / (2 * f)
+    point = next(c for c in range(2, 1000) if all(sp.sympify(e).subs(x, c) != 0 for e in (f, eq.den.as_expr())))
+    constant = sp.radsimp((f * (4 * eq.r - 2 * sp.diff(g, x) - g**2)).subs(x, point))
+    inside = _inverse_root(f, x)
+    first, second = (f ** sp.Rational(1, 4) * _power(inside, sign * sp.sqrt(constant) / 2) for sign in (1, -1))
+    return first, second
+
+
+def _power(inside: Antiderivative, factor: sp.Expr) -> sp.Expr:
+    return _scaled(inside, factor).exponential()
+
+
+def _inverse_root(f: sp.Expr, x: sp.Symbol) -> Antiderivative:
+    """int dx/sqrt F: closed where F is a square times a polynomial of degree 1 or 2 with a rational parametrization."""
+    left = Antiderivative(sp.Integer(0), (), sp.Integral(1 / sp.sqrt(f), x))
+    top, bottom = sp.fraction(sp.together(f))
+    if not (top.is_polynomial(x) and all(c.is_Rational for c in sp.Poly(top * bottom, x).coeffs())):
+        return left
+    content, factors = sp.factor_list(top * bottom, x)
+    q = sp.Mul(*(g for g, e in factors if e % 2))
+    t = sp.Dummy("t")
+    found = _rational_points(sp.Poly(q, x), t)
+    if found is None:
+        return left
+    image, root, back = found
+    outside = sp.Mul(*(g ** (e // 2) for g, e in factors)) / bottom
+    # sqrt F = sqrt(content) outside root, with x = image(t), root = sqrt q, t = back(x)
+    integrand = sp.diff(image, t) / (outside.subs(x, image) * root)
+    part = antiderivative(*polys(integrand, t, sp.QQ))
+    scale = sp.sqrt(content)
+    logs = tuple((g.subs(t, back), c / scale) for g, c in part.logs)
+    return Antiderivative(part.rational.subs(t, back) / scale, logs, part.rest.subs(t, back) / scale)
+
+
+def _rational_points(q: sp.Poly, t: sp.Symbol) -> tuple[sp.Expr, sp.Expr, sp.Expr] | None:
+    """x and sqrt q as rational functions of t, and t as a function of x, for q of degree 1 or 2."""
+    x, root = q.gen, sp.sqrt(q.as_expr())
+    if q.degree() == 1:
+        a, b = q.all_coeffs()
+        return (t**2 - b) / a, t, root
+    if q.degree() != 2:
+        return None
+    a, b, c = q.all_coeffs()
+    zeros = [z for z in sp.roots(q, multiple=True) if z.is_Rational]
+    if zeros:
+        first, second = zeros
+        image = (t**2 * second - a * first) / (t**2 - a)
+        return image, sp.cancel((image - second) * t), root / (x - second)
+    if sp.sqrt(a).is_Rational:
+        image = (t**2 - c) / (b + 2 * sp.sqrt(a) * t)
+        return image, sp.cancel(t - sp.sqrt(a) * image), root + sp.sqrt(a) * x
+    return None

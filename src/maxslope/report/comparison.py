@@ -1,0 +1,286 @@
+"""What a comparison of runs knows, and its forms: page, table, text, figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maxslope._escape import markdown, visible
+from maxslope.attacks.findings import Finding
+from maxslope.report.html import framed, render, write
+from maxslope.report.html_export import latex_table, markdown_table, plain, to_csv
+from maxslope.report.html_facts import Facts
+from maxslope.report.html_figures import Figure, cost_figure, security_figure
+from maxslope.report.html_samples import Example
+from maxslope.report.plots import plotted
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+LEVEL = 0.05  # of the paired tests, all together
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A sample that some runs broke and others did not."""
+
+    index: int
+    label: str
+    verdicts: tuple[str, ...]
+    margins: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two of the runs.
+
+    Attributes:
+        first: its place among the runs.
+        second: likewise.
+        counts: samples robust in both, in the first alone, in the second alone, in neither.
+        difference: robust accuracy of the first minus that of the second.
+        interval: 95 % interval of the difference, of this pair alone.
+        p: McNemar's exact p-value of "both are equally robust".
+        adjusted: the same, adjusted (Holm) for the number of pairs that are compared.
+    """
+
+    first: int
+    second: int
+    counts: tuple[int, int, int, int]
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    adjusted: float
+
+    @property
+    def better(self) -> int | None:
+        """The place of the run that is shown to be more robust, None where neither is."""
+        if self.adjusted >= LEVEL:
+            return None
+        return self.first if self.difference > 0 else self.second
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Runs on the same samples.
+
+    Attributes:
+        names: of the runs.
+        facts: of each.
+        pairs: every two of them, tested.
+        differences: the samples that separate them: robust in some, not in all.
+        shown: for each run, pictures of samples that are robust there and fell in another run, as they fell.
+        notes: what makes the runs hard to compare.
+    """
+
+    names: tuple[str, ...]
+    facts: tuple[Facts, ...]
+    pairs: tuple[Pair, ...]
+    differences: tuple[Difference, ...]
+    shown: tuple[tuple[Example, ...], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Of the first two runs: see :class:`Pair`."""
+        return self.pairs[0].counts
+
+    @property
+    def p(self) -> float:
+        """Of the first two runs: McNemar's exact p-value."""
+        return self.pairs[0].p
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the first two runs: the 95 % interval of their difference."""
+        return self.pairs[0].interval
+
+    @property
+    def difference(self) -> float:
+        """Robust accuracy of the first minus that of the second."""
+        return self.pairs[0].difference
+
+    @property
+    def warnings(self) -> tuple[tuple[str, Finding], ...]:
+        """What may be wrong with the numbers, with the name of the run: warnings first."""
+        found = [(name, one) for name, f in zip(self.names, self.facts, strict=True) for one in f.doubts]
+        return tuple(sorted(found, key=lambda pair: -pair[1].severity))
+
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """The runs whose numbers are not to be trusted."""
+        return tuple(name for name, f in zip(self.names, self.facts, strict=True) if not f.trusted)
+
+    def ranks(self) -> tuple[tuple[int, int], ...]:
+        """Return the best and the worst rank of each run that the paired tests leave open, 1 the most robust."""
+        ahead = [sum(p.better is not None and p.better != k and k in (p.first, p.second) for p in self.pairs)
+                 for k in range(len(self.names))]  # fmt: skip
+        behind = [sum(p.better == k for p in self.pairs) for k in range(len(self.names))]
+        return tuple((1 + a, len(self.names) - b) for a, b in zip(ahead, behind, strict=True))
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in words; doubts lead."""
+        doubt = ""
+        if self.doubtful:
+            doubt = f"Not to be trusted ({', '.join(self.doubtful)}: see the warnings). "
+        return doubt + (self._of_two() if len(self.names) == 2 else self._of_many())
+
+    def _of_two(self) -> str:
+        first, second = self.names if self.difference >= 0 else self.names[::-1]
+        gap = 100 * abs(self.difference)
+        if not self.differences:
+            return f"{first} and {second} agree on every sample."
+        if self.p >= LEVEL:
+            return (
+                f"{first} is {gap:.1f} points above {second}, which {len(self.differences)} samples with different "
+                f"verdicts do not establish: p = {self.p:.2g}."
+            )
+        return f"{first} is {gap:.1f} points more robust than {second}: p = {self.p:.2g}."
+
+    def _of_many(self) -> str:
+        order = self.order()
+        best = order[0]
+        open_ = [self.names[k] for k in order[1:] if not self._ahead(best, k)]
+        value = f"{self.names[best]} has the highest robust accuracy, {100 * self.facts[best].robust.value:.1f} %"
+        if not open_:
+            return f"{value}, and the paired tests put it ahead of all {len(self.names) - 1} others."
+        return f"{value}; these samples do not separate it from {', '.join(open_)} (paired tests, Holm)."
+
+    def _ahead(self, one: int, other: int) -> bool:
+        return any({p.first, p.second} == {one, other} and p.better == one for p in self.pairs)
+
+    def order(self) -> list[int]:
+        """Return the places of the runs, the most robust first."""
+        return sorted(range(len(self.names)), key=lambda k: -self.facts[k].robust.value)
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the charts by name: security, cost, as far as there are numbers for them."""
+        pairs = list(zip(self.names, self.facts, strict=True))
+        return {f.name: f for f in (security_figure(pairs), cost_figure(pairs)) if f is not None}
+
+    def classes(self) -> list[tuple[str, tuple[str, ...], float]]:
+        """Return name, robust accuracy in each run, and the first minus the second, by class."""
+        rows = zip(*(f.classes for f in self.facts), strict=True)
+        return [
+            (row[0].name, tuple(c.robust.words for c in row), row[0].robust.value - row[1].robust.value) for row in rows
+        ]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the runs as lines of a table, the most robust first."""
+        found = []
+        for k in self.order():
+            name, f, (low, high) = self.names[k], self.facts[k], self.ranks()[k]
+            found.append({
+                "rank": f"{low}" if low == high else f"{low} to {high}",
+                "run": name + ("" if f.trusted else " (not to be trusted)"),
+                "budget": f.budget,
+                "robust": f.robust.words,
+                "clean": f.clean.words,
+                "backward": f.passes[0],
+                "forward": f.passes[1],
+                "place": k,
+            })  # fmt: skip
+        return found
+
+    def html(self) -> str:
+        """Return the page: one file, which loads nothing.
+
+        Raises:
+            ImportError: if jinja2 is not installed.
+        """
+        return render("compare.html.j2", c=self, figures=self.figures())
+
+    def json(self) -> str:
+        """Return all numbers as JSON."""
+        content = {
+            "names": self.names,
+            "warnings": [{"run": name, **found.data()} for name, found in self.warnings],
+            "sentence": self.sentence,
+            "facts": self.facts,
+            "ranks": self.ranks(),
+            "pairs": self.pairs,
+            "counts": dict(zip(("both", "first", "second", "neither"), self.counts, strict=True)),
+            "difference": self.difference,
+            "interval": self.interval,
+            "p": self.p,
+            "differences": self.differences,
+            "notes": self.notes,
+        }
+        return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
+
+    def csv(self) -> str:
+        """Return the samples that differ as comma-separated values."""
+        header = ("index", "label", *(f"{word} {name}" for word in ("verdict", "margin") for name in self.names))
+        return to_csv(header, [(d.index, d.label, *d.verdicts, *d.margins) for d in self.differences])
+
+    def markdown(self) -> str:
+        """Return a summary for a pull request; warnings lead."""
+        return (
+            f"## {markdown(self.title)}\n\n{markdown(self.sentence)}\n\n"
+            + "".join(f"> **{markdown(name)}** {markdown(str(found))}\n\n" for name, found in self.warnings)
+            + markdown_table(*self._table())
+            + "\n"
+            + "".join(f"{markdown(self._tested(pair))}\n" for pair in self.pairs)
+            + "".join(f"\n> {markdown(note)}\n" for note in self.notes)
+        )
+
+    def latex(self) -> str:
+        """Return the table of the runs for a paper; it needs the package booktabs."""
+        said = [f"% {visible(' '.join(f'{name}: {found}'.split()))}" for name, found in self.warnings]
+        return "\n".join([*said, latex_table(*self._table())])
+
+    def plot(self) -> MatplotlibFigure:
+        """Return the curves of all runs together as a figure of matplotlib.
+
+        Raises:
+            ImportError: if matplotlib is not installed.
+        """
+        return plotted(list(zip(self.names, self.facts, strict=True)))
+
+    @property
+    def title(self) -> str:
+        """The runs by name."""
+        return " against ".join(self.names) if len(self.names) == 2 else ", ".join(self.names)
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        header = ("rank", "run", "budget", "robust", "clean", "passes a sample (backward, forward)")
+        lines: list[tuple[str, ...]] = [
+            (r["rank"], r["run"], r["budget"], r["robust"], r["clean"], f"{r['backward']:.0f}, {r['forward']:.0f}")
+            for r in self.rows()
+        ]
+        return header, lines
+
+    def _tested(self, pair: Pair) -> str:
+        gap, low, high = (f"{100 * value:+.1f}" for value in (pair.difference, *pair.interval))
+        many = f", {pair.adjusted:.2g} adjusted for {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""
+        return (
+            f"{self.names[pair.first]} minus {self.names[pair.second]}: {gap} points (95 % interval {low} to {high}); "
+            f"robust in the first alone {pair.counts[1]}, in the second alone {pair.counts[2]} samples; "
+            f"p = {pair.p:.2g}{many}."
+        )
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        lines = [self.sentence, *(f"warning {name}: {found}" for name, found in self.warnings)]
+        lines += [
+            f"{r['rank']:>8}  {r['run']}: robust {r['robust']}, clean {r['clean']}, {r['backward']:.0f} backward passes"
+            for r in self.rows()
+        ]
+        return visible("\n".join([*lines, *map(self._tested, self.pairs), *self.notes]))
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return framed(self.html())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the HTML page to ``path``, creating its folder, and return the path.
+
+        Raises:
+            ImportError: if jinja2 is not installed.
+        """
+        return write(path, self.html())

@@ -1,0 +1,152 @@
+"""What a page finds itself, on samples that stood: it belongs into the answer, and into nobody's margin note."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from maxslope.attacks import Effort, MinimalResult, minimal
+from maxslope.attacks.findings import Finding, Kind
+from maxslope.attacks.question import ask
+from maxslope.attacks.verify import verify
+from maxslope.evaluation import Report
+from maxslope.evaluation.draw import order
+from maxslope.evaluation.report import BROKEN, ROBUST, Column
+from maxslope.sets import Budget
+
+_NAMED = 5
+SEARCH = "the search for smallest perturbations"
+_CURVE = 200  # samples at most whose smallest perturbation is looked for, if nobody gives one
+_FEWEST = 10  # of them, below which there is no curve
+_PRICE = 3.5  # passes for each gradient of a search for a smallest perturbation, forward ones and halvings included
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Points that may be errors of samples.
+
+    Attributes:
+        rows: of the report.
+        points: ``[len(rows), *shape]``.
+        how: who found them.
+        margins: ``[len(rows)]``, the verified margins there, for where no model can be asked.
+    """
+
+    rows: Sequence[int]
+    points: Tensor
+    how: str
+    margins: Tensor | None = None
+
+
+def merged(
+    report: Report, data: tuple[Tensor, Tensor], model: Any, budget: Budget, found: Sequence[Candidates]
+) -> tuple[Report, dict[int, Tensor]]:
+    """Return the report in which samples that stood are broken where a candidate is an error, and those errors by row.
+
+    Each point is asked again: inside ball and box, and wrong by a call of the model (without one, by the margins that
+    came with it). The worst verdict of a sample counts, so that the robust accuracy never rises. A finding names the
+    samples and what the evaluation alone had said.
+    """
+    table: dict[str, list[Any]] = {name: list(column) for name, column in report.table.items()}
+    broken: dict[int, Tensor] = {}
+    ways: list[str] = []
+    for one in found:
+        rows = [k for k, row in enumerate(one.rows) if table["verdict"][row] == ROBUST]
+        if not rows:
+            continue
+        own = Candidates(
+            [one.rows[k] for k in rows], one.points[rows], one.how, None if one.margins is None else one.margins[rows]
+        )
+        fell = _errors(report, data, model, budget, own)
+        for row, (point, margin, distance) in fell.items():
+            table["verdict"][row] = BROKEN
+            table["reason"][row] = f"{one.how.capitalize()} broke it after the evaluation; verified."
+            table["margin"][row], table["distance"][row] = margin, distance
+            table["gap"][row] = table["slope"][row] = float("nan")
+            broken[row] = point
+        ways += [one.how] if fell else []
+    if not broken:
+        return report, {}
+    ids = tuple(sorted(int(table["index"][row]) for row in broken))
+    named = ", ".join(map(str, ids[:_NAMED])) + (", ..." if len(ids) > _NAMED else "")
+    stood = list(report.table["verdict"]).count(ROBUST)
+    finding = Finding(
+        Kind.MISSED,
+        f"{len(ids)} of {stood} samples that stood in the evaluation were broken afterwards, by "
+        f"{' and '.join(dict.fromkeys(ways))}, verified and counted: sample{'s' if len(ids) > 1 else ''} {named}. The "
+        f"evaluation alone had said {100 * report.robust_accuracy:.1f} %.",
+        ids,
+    )
+    columns = {name: cast(Column, column) for name, column in table.items()}
+    points = report.points
+    if points is not None:
+        points = points.clone()
+        for row, point in broken.items():
+            points[row] = point.to(points)
+    return replace(report, table=columns, points=points, warnings=(*report.warnings, finding)), broken
+
+
+def _errors(
+    report: Report, data: tuple[Tensor, Tensor], model: Any, budget: Budget, found: Candidates
+) -> dict[int, tuple[Tensor, float, float]]:
+    """Point, margin and distance of the candidates that are errors, by row of the report."""
+    x, y = (t.detach() for t in data)
+    rows, index = found.rows, torch.tensor(list(found.rows))
+    if model is None:
+        return _vouched(x, budget, found)
+    at = index.to(x.device)
+    ids = torch.tensor([int(report.table["index"][row]) for row in rows])
+    question = ask(model, x[at], y[at], budget.take(index), ids=ids, seed=report.seed)
+    seen = verify(question, torch.arange(len(rows), device=question.x.device), found.points.to(question.x))
+    fell = seen.broken.nonzero().squeeze(1).tolist()
+    return {rows[k]: (seen.points[k], float(seen.margin[k]), float(seen.distance[k])) for k in fell}
+
+
+def _vouched(x: Tensor, budget: Budget, found: Candidates) -> dict[int, tuple[Tensor, float, float]]:
+    """What :func:`_errors` returns, by the margins of whoever found the points."""
+    if found.margins is None:
+        return {}
+    index = torch.tensor(list(found.rows), device=x.device)
+    clean, points = x[index], found.points.to(x)
+    own = budget.take(index)
+    error = own.around(clean).contains(points) & (found.margins.to(x) <= 0)
+    far = budget.norm.distance(clean, points)
+    return {
+        found.rows[k]: (points[k], float(found.margins[k]), float(far[k])) for k in error.nonzero().squeeze(1).tolist()
+    }
+
+
+def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> list[int]:
+    """Return rows whose smallest perturbation is worth looking for, drawn by label.
+
+    A page costs at most half of its evaluation, counted in passes; under some ten samples a curve says nothing.
+
+    Args:
+        report: of the evaluation.
+        spent: forward and backward passes, in pairs, that went elsewhere.
+        rows: that are attacked again.
+    """
+    if report.effort.runs[0].blind:
+        return []
+    columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
+    passes = [f + b for f, b in zip(*columns, strict=True)]
+    left = (sum(passes) + sum(report.probes)) / 2 - 2 * spent - 3 * sum(passes[i] for i in rows)
+    count = min(_CURVE, report.samples, int(left / (_PRICE * Effort.quick().passes)))
+    few = order(report.samples, report.seed, torch.tensor(report.table["label"]))[: max(count, 0)]
+    return sorted(few.tolist()) if len(few) >= min(_FEWEST, report.samples) else []
+
+
+def nearest(
+    rows: Sequence[int], report: Report, model: Any, data: tuple[Tensor, Tensor], budget: Budget
+) -> MinimalResult | None:
+    """Return the smallest perturbations of some samples; None of none."""
+    if not rows:
+        return None
+    index = torch.tensor(rows)
+    x, y = (t[index.to(t.device)].detach() for t in data)
+    ids = torch.tensor([int(report.table["index"][row]) for row in rows])
+    return minimal(model, x, y, budget.norm, box=budget.box, effort=Effort.quick(), seed=report.seed, ids=ids)

@@ -1,0 +1,113 @@
+"""What a training is, in words that another process can compare."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import random
+import types
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import TensorDataset
+
+from maxslope._digest import digest_of, digest_of_text
+
+_STATE = {"clock", "spent", "inspected", "memory", "ratio", "alarms", "until", "floor"}  # of an objective under way
+
+
+def described(value: Any) -> str:
+    """Return a value in words: classes and their settings, tensors by digest, functions by their code.
+
+    >>> from maxslope import Linf
+    >>> described(Linf(0.5)) == described(Linf(0.5)), described(Linf(0.5)) == described(Linf(0.25))
+    (True, False)
+    """
+    return _words(value, {})
+
+
+def _words(value: Any, seen: dict[int, Any]) -> str:
+    """Words for a value; an object that was described already is named alone."""
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes | torch.dtype | torch.device):
+        return repr(value)
+    if isinstance(value, Tensor | np.ndarray):
+        return f"tensor {digest_of(torch.as_tensor(value))}"
+    if isinstance(value, dict | list | tuple | set | frozenset):
+        return _container(value, seen)
+    if isinstance(value, functools.partial | types.MethodType | types.FunctionType):
+        return _function(value, seen)
+    if isinstance(value, type | types.BuiltinFunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
+    name = type(value).__qualname__
+    if id(value) in seen:
+        return name
+    seen[id(value)] = value
+    return f"{name}({_settings(value, seen)})"
+
+
+def _container(value: Any, seen: dict[int, Any]) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_words(item, seen)}" for key, item in value.items()) + "}"
+    found = [_words(item, seen) for item in value]
+    return f"[{', '.join(sorted(found) if isinstance(value, set | frozenset) else found)}]"
+
+
+def _function(value: Any, seen: dict[int, Any]) -> str:
+    if isinstance(value, functools.partial):
+        return f"partial({_words(value.func, seen)}, {_words(value.args, seen)}, {_words(value.keywords, seen)})"
+    if isinstance(value, types.MethodType):
+        return f"{_words(value.__func__, seen)} of {_words(value.__self__, seen)}"
+    code = value.__code__
+    cells = [_words(cell.cell_contents, seen) for cell in value.__closure__ or ()]
+    constants = [c for c in code.co_consts if not isinstance(c, types.CodeType)]
+    text = f"{code.co_code!r} {code.co_names} {constants} {cells} {_words(value.__defaults__, seen)}"
+    return f"{value.__qualname__} {digest_of_text(text)[:12]}"
+
+
+def _settings(value: Any, seen: dict[int, Any]) -> str:
+    """What an object was made with: its fields, or its attributes, without what changes as it is used."""
+    if isinstance(value, torch.nn.Module):
+        return _words(dict(value.state_dict()), seen)
+    if dataclasses.is_dataclass(value):
+        held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    else:
+        held = {k: v for k, v in getattr(value, "__dict__", {}).items() if k not in _STATE and not k.startswith("__")}
+    return ", ".join(f"{name}={_words(item, seen)}" for name, item in held.items())
+
+
+def optimizer_words(optimizer: Optimizer) -> str:
+    """Return an optimizer's class and settings, with its groups of parameters."""
+    groups = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    sizes = [len(group["params"]) for group in optimizer.param_groups]
+    return f"{type(optimizer).__qualname__} {described(groups)} of {sizes}"
+
+
+def schedule_words(scheduler: LRScheduler) -> str:
+    """Return a scheduler's class and settings at its beginning; functions that torch leaves out of its state too."""
+    rates = getattr(scheduler, "lr_lambdas", None)
+    return f"{type(scheduler).__qualname__} {described(scheduler.state_dict())} {described(rates)}"
+
+
+def data_words(data: Any) -> str:
+    """Return a fingerprint of training data: all of tensors, kind and a few samples of a ``Dataset``.
+
+    A sample that is another one when it is read again (an augmentation) is left out. No generator of the caller moves.
+    """
+    if isinstance(data, tuple | list):
+        return f"tensors {digest_of(*data)}"
+    if isinstance(data, TensorDataset):
+        return f"tensors {digest_of(*data.tensors)}"
+    count = len(data)
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            seen = [(described(data[i]), described(data[i])) for i in sorted({0, count // 2, count - 1})]
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+    same = [first for first, again in seen if first == again]
+    return f"{type(data).__qualname__} of {count} samples {digest_of_text(str(same))[:12]}"

@@ -1,0 +1,156 @@
+"""Checkpoints: each goes on with the training that it was made with, and what is damaged is named."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import maxslope as ms
+from maxslope.training import AdversarialRisk, Checkpoint, Plan, fit
+from maxslope.training.identity import data_words
+from training._two import data, net
+
+X, Y = data()
+BUDGET = ms.Linf(0.05)
+
+
+def sgd(parameters: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=0.1)
+
+
+def slower(parameters: Any) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, lr=1e-3)
+
+
+def constant(optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+
+
+def fading(optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 / (1 + step))
+
+
+class Samples(torch.utils.data.Dataset[Any]):
+    def __init__(self, x: Any, noise: bool = False) -> None:
+        self.x, self.noise = x, noise
+
+    def __getitem__(self, i: int) -> Any:
+        return self.x[i] + (torch.rand(()) if self.noise else 0), Y[i]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+FIRST = Plan(epochs=1, batch_size=20)
+OTHER: dict[str, tuple[str, dict[str, Any]]] = {
+    "another objective": ("objective", {"objective": ms.Trades(BUDGET)}),
+    "another eps": ("objective", {"objective": AdversarialRisk(ms.Linf(0.01))}),
+    "another norm": ("objective", {"objective": AdversarialRisk(ms.L2(0.05))}),
+    "more steps": (
+        "objective",
+        {"objective": AdversarialRisk(ms.training.Pointwise(BUDGET, ms.training.Inner(steps=5)))},
+    ),
+    "a curriculum": ("objective", {"objective": AdversarialRisk(BUDGET, ramp=ms.training.Ramp(9))}),
+    "a guard": ("objective", {"objective": AdversarialRisk(BUDGET, guard=ms.training.Guard())}),
+    "another optimizer": ("optimizer", {"plan": replace(FIRST, optimizer=sgd)}),
+    "another rate": ("optimizer", {"plan": replace(FIRST, optimizer=slower)}),
+    "another schedule": ("schedule", {"plan": replace(FIRST, schedule=constant)}),
+    "other inputs": ("data", {"data": (X.roll(1, 0), Y)}),
+    "other labels": ("data", {"data": (X, Y.roll(1))}),
+    "data of another kind": ("data", {"data": Samples(X)}),
+    "a mean of weights": ("average", {"plan": replace(FIRST, average=0.9)}),
+    "another precision": ("precision", {"plan": replace(FIRST, precision=torch.bfloat16)}),
+    "an augmentation": ("transform", {"transform": lambda x, key: x}),
+    "a check": ("check", {"check": ms.training.Check(X[:4], Y[:4], BUDGET)}),
+    "more epochs": ("epochs", {"plan": replace(FIRST, epochs=2)}),
+    "another seed": ("seed", {"seed": 1}),
+}
+
+
+def once(path: Path, **options: Any) -> ms.training.Fitted:
+    given = {"data": (X, Y), "objective": AdversarialRisk(BUDGET), "plan": FIRST} | options
+    data, objective, plan = (given.pop(name) for name in ("data", "objective", "plan"))
+    return fit(net(), data, objective, plan, checkpoint=Checkpoint(path), **given)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("made") / "c.pt"
+    once(path)
+    return path
+
+
+@pytest.mark.parametrize("how", OTHER)
+def test_a_checkpoint_goes_on_with_its_own_training_alone(how: str, made: Path) -> None:
+    name, options = OTHER[how]
+    before = made.read_bytes()
+    with pytest.raises(ValueError, match=rf"belongs to another training \(.*{name} .* there, .* here"):
+        once(made, **options)
+    assert made.read_bytes() == before
+    once(made)  # the same one is still taken
+
+
+def test_schedules_differ_by_their_functions(tmp_path: Path) -> None:
+    once(tmp_path / "c.pt", plan=replace(FIRST, schedule=constant))
+    with pytest.raises(ValueError, match="schedule"):
+        once(tmp_path / "c.pt", plan=replace(FIRST, schedule=fading))
+
+
+def test_samples_of_a_dataset_are_compared_unless_they_are_random(tmp_path: Path) -> None:
+    once(tmp_path / "a.pt", data=Samples(X))
+    once(tmp_path / "a.pt", data=Samples(X.clone()))
+    with pytest.raises(ValueError, match="data"):
+        once(tmp_path / "a.pt", data=Samples(X + 0.5))
+    state = torch.get_rng_state()
+    assert data_words(Samples(X, noise=True)) == data_words(Samples(X, noise=True))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class Evil:
+    path = ""
+
+    def __reduce__(self) -> Any:
+        return (open, (self.path, "w"))
+
+
+def test_damaged_checkpoints_are_named(made: Path, tmp_path: Path) -> None:
+    path, content = tmp_path / "c.pt", made.read_bytes()
+    Evil.path = str(tmp_path / "trace")
+    state = torch.load(made, weights_only=True)
+    for damage in (content[: len(content) // 2], b"", b"PK\x03\x04", b"no file of torch", pickle.dumps(Evil(), 0)):
+        path.write_bytes(damage)
+        with pytest.raises(ValueError, match=r"c\.pt cannot be read .*; was it cut off"):
+            once(path)
+    torch.save(Evil(), path)
+    with pytest.raises(ValueError, match=r"cannot be read"):
+        once(path)
+    assert not (tmp_path / "trace").exists()
+    with zipfile.ZipFile(made) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for item in old.namelist():
+            new.writestr(item, old.read(item))
+        new.writestr("c/data/999", bytes(1 << 20))
+    with pytest.raises(ValueError, match="unpacks to"):
+        once(path)
+    for other in ([1, 2], {"fingerprint": 3}, {"a": torch.ones(1)}):
+        torch.save(other, path)
+        with pytest.raises(ValueError, match="is no checkpoint of a training"):
+            once(path)
+    cut = {k: v for k, v in state.items() if k != "optimizer"}
+    for other in (cut, state | {"step": -1}, state | {"step": "3"}, state | {"model": {}}, state | {"objective": {}}):
+        torch.save(other, path)
+        with pytest.raises(ValueError, match=r"c\.pt is damaged, or of another version"):
+            once(path)
+
+
+def test_checkpoints_of_earlier_versions_go_on_with_a_warning(made: Path, tmp_path: Path) -> None:
+    state = torch.load(made, weights_only=True)
+    kept = ("seed", "epochs", "batch size", "samples", "weights")
+    torch.save(state | {"fingerprint": {k: state["fingerprint"][k] for k in kept}}, tmp_path / "old.pt")
+    with pytest.warns(UserWarning, match="does not say with which objective, optimizer, schedule, data"):
+        once(tmp_path / "old.pt")
