@@ -33,7 +33,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> dict[str, 
     model, x, y, report = picture_run()
     near = ms.evaluate(model, (x, y), ms.Linf(0.03), effort=FAST)
     doubtful = replace(report, warnings=(Finding(Kind.OPEN_GAP, "Seen on 3 of 8 samples."),))
-    smallest = ms.minimal(model, x, y, BUDGET.norm, effort=ms.Depth(8))
+    smallest = ms.minimal(model, x, y, BUDGET.norm, effort=ms.Effort(passes=8))
     tabular, points, labels, numbers = tabular_run()
     pages = {
         "page": page(doubtful, model=model, data=(x, y), budget=BUDGET, smallest=smallest, command="maxslope evaluate"),

@@ -140,7 +140,7 @@ def test_forms(two) -> None:
 
 def test_security_curves_share_their_radii() -> None:
     model, x, y, first = picture_run()
-    smallest = ms.minimal(model, x, y, BUDGET.norm, effort=ms.Depth.quick())
+    smallest = ms.minimal(model, x, y, BUDGET.norm, effort=ms.Effort.quick())
     found = compare(first, first, budget=BUDGET, smallest=(smallest, smallest))
     figure = found.figures()["security"]
     assert all(all(row) for row in figure.rows)

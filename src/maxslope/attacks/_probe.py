@@ -19,6 +19,7 @@ from maxslope.goals import Misclassified
 from maxslope.loop import Record, Steps, Stop, flow
 from maxslope.schemes import Cosine, RandomSearch, SemiImplicit
 
+PROBES = 80  # gradients that the probes of a sample take, at most
 _MOST = 32  # standing samples probed
 _STREAM = 0x1D1CA  # keeps the draws of probes apart from those of runs
 
@@ -76,9 +77,10 @@ class Beyond:
         return self.broken[rows]
 
 
-def probed(question: Question, tally: Found) -> Tensor:
-    """Return the rows to probe: a few of those that stand."""
+def probed(question: Question, tally: Found, among: Tensor | None = None) -> Tensor:
+    """Return the rows to probe: a few of those that stand, and are ``among`` those that may be, ``[n]`` bool."""
     standing = ~tally.broken & tally.best.isfinite() & (question.eps > 0)
+    standing = standing if among is None else standing & among
     return _part(question, standing, min(_MOST, max(8, question.x.shape[0] // 64)))
 
 
@@ -113,11 +115,13 @@ class Probe:
 
     queries = 60
 
-    def __init__(self, question: Question, tally: Found, beyond: Beyond | None = None) -> None:
+    def __init__(
+        self, question: Question, tally: Found, beyond: Beyond | None = None, among: Tensor | None = None
+    ) -> None:
         self.question, self.tally, self.beyond = question, tally, beyond or Beyond(question)
         self.forward = torch.zeros_like(tally.backward)
         self.backward = torch.zeros_like(tally.backward)
-        self.rows = probed(question, tally)
+        self.rows = probed(question, tally, among)
         self.some = _part(question, torch.ones_like(tally.broken), 2 * _MOST)
         self.x, self.domain = question.x[self.rows], question.domain.take(self.rows)
         self.least, self.own = tally.best[self.rows], tally.points[self.rows]

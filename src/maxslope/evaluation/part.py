@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from maxslope import _checks
 from maxslope.attacks import AttackResult, Effort
-from maxslope.attacks.attack import answer, certificate
+from maxslope.attacks.attack import answer
 from maxslope.attacks.findings import Finding, Kind, Severity
 from maxslope.attacks.question import Question, ask
-from maxslope.attacks.tally import Tally
+from maxslope.attacks.search import certificate
+from maxslope.attacks.state import State
 from maxslope.attacks.verify import Cleans, clean
 from maxslope.energies import Margin, Network
 from maxslope.energies.network import Context
@@ -118,8 +119,7 @@ class Part:
         table: one entry per sample in each column; see :class:`Report`.
         points: the returned points, if kept.
         executed: forward and backward passes of whole calls, padding included.
-        rescued: whether the indicators said that gradients are not to be trusted.
-        early: whether they said so after the first runs.
+        effort: what was done, as the indicators decided if they were asked: the plan of the other parts.
         said: what they said.
         probes: forward and backward passes of their probes.
         head: logits of the first samples.
@@ -131,8 +131,7 @@ class Part:
     table: dict[str, Column]
     points: Tensor | None
     executed: tuple[int, int]
-    rescued: bool = False
-    early: bool = False
+    effort: Effort | None = None
     said: tuple[Finding, ...] = ()
     probes: tuple[int, int] = (0, 0)
     head: tuple[tuple[float, ...], ...] = ()
@@ -142,11 +141,6 @@ class Part:
     def rows(self) -> int:
         """Number of samples."""
         return len(self.table["index"])
-
-
-def decided(effort: Effort, *, rescued: bool, early: bool) -> Effort:
-    """Return the effort of every sample after what the first part said."""
-    return effort.rescued(early=early) if rescued else effort
 
 
 def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
@@ -161,7 +155,10 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     cleans = clean(question)
     table = _clean(question, cleans)
     head = tuple(tuple(row) for row in cleans.outputs[:_HEAD].flatten(1).tolist()) if job.number == 0 else ()
-    part = Part(job.number, job.start, table, question.x.clone(), (0, 0), head=head, said=_said(question.network))
+    part = Part(
+        job.number, job.start, table, question.x.clone(), (0, 0), orders.effort, head=head,
+        said=_said(question.network),
+    )  # fmt: skip
     right = cleans.right.nonzero().squeeze(1)
     spent = question.network.executed
     if right.numel():
@@ -173,7 +170,7 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
         assert part.points is not None
         part.points[right] = result.points
         _fill(table, right.tolist(), result)
-        part = _with(part, orders, result)
+        part = _with(part, result)
         if fast:
             part = _full_precision(part, own, right.tolist(), result)
     points = part.points.cpu() if work.keep_points and part.points is not None else None
@@ -217,15 +214,14 @@ def _said(network: Network) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _with(part: Part, orders: Orders, result: AttackResult) -> Part:
+def _with(part: Part, result: AttackResult) -> Part:
     """The part with what the attack cost and what the indicators said."""
     findings = result.findings
     if findings is None:
         return part
     return replace(
         part,
-        rescued=result.effort is not orders.effort,
-        early=result.effort == orders.effort.rescued(early=True),
+        effort=result.effort,
         said=(*part.said, *findings.indicators),
         probes=(int(findings.forward.sum()), int(findings.backward.sum())),
     )
@@ -234,18 +230,18 @@ def _with(part: Part, orders: Orders, result: AttackResult) -> Part:
 def _full_precision(part: Part, question: Question, at: list[int], result: AttackResult) -> Part:
     """Margins and certificates of a faster search, computed again by the model itself."""
     everyone = torch.arange(len(at), device=question.x.device)
-    tally = Tally(question, 1)
-    tally.points, tally.broken = result.points, result.broken
-    tally.best = question.energy(everyone, Margin()).look(result.points).margin
-    tally.count(everyone, 1, 0)
-    gap, slope = certificate(question, tally)
+    known = State(question, 1)
+    known.points, known.broken, known.backward = result.points, result.broken, result.backward.clone()
+    known.best = question.energy(everyone, Margin()).look(result.points).margin
+    known.count(everyone, 1, 0)
+    gap, slope = certificate(question, known, result.effort.limit)
     table: dict[str, list[Any]] = {name: list(column) for name, column in part.table.items()}
-    columns = {"margin": tally.best, "gap": gap, "slope": slope}
+    columns = {"margin": known.best, "gap": gap, "slope": slope}
     for k, row in enumerate(at):
         for name, values in columns.items():
             table[name][row] = float(values[k])
-        table["forward"][row] += int(tally.forward[k])
-        table["backward"][row] += int(tally.backward[k])
+        table["forward"][row] += int(known.forward[k])
+        table["backward"][row] += int(known.backward[k] - result.backward[k])
     return replace(part, table=cast(dict[str, Column], table))
 
 

@@ -9,8 +9,9 @@ Layout, format 2 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope eval
                              the report says of model, data, samples, classes), seed, part (most samples of a part),
                              probe, keep_points, samples (null if unknown), choice (of calls), model and data (words
                              and fingerprints), toml (checksum of run.toml), environment
-      decision.json          what the first part decided for all: rescued, early (whether a rescue follows the runs, and
-                             the first of them alone), said (findings; sentences in runs of earlier versions), probes,
+      decision.json          what the first part decided for all: effort (null, or how many runs of it are made and what
+                             follows; earlier versions wrote rescued and early), said (findings; sentences in runs of
+                             earlier versions), probes,
                              head (logits of the first samples, by which the model is known again)
       rows/part-00000.parquet, ...     a Parquet data set: one row per sample, see below
       points/part-00000.npy, ...       the returned points [rows, *shape], if kept
@@ -49,7 +50,7 @@ from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation._files import digest_of_file, read_json, write_whole
-from maxslope.evaluation.part import Part, decided
+from maxslope.evaluation.part import Part
 from maxslope.evaluation.report import Column, Report, in_order, warnings_of
 
 FORMAT = 2
@@ -102,7 +103,7 @@ class Folder:
     def decision(self) -> dict[str, Any] | None:
         """What the first part decided, None before it is done."""
         found = read_json(self.path / "decision.json") if (self.path / "decision.json").exists() else None
-        if found is not None and not (isinstance(found, dict) and {"rescued", "said", "probes", "head"} <= set(found)):
+        if found is not None and not (isinstance(found, dict) and {"said", "probes", "head"} <= set(found)):
             raise ValueError(
                 f"{self.path / 'decision.json'} is damaged; delete it and rows/part-00000.parquet, resume."
             )
@@ -218,7 +219,7 @@ class Folder:
             "run": digest_of_file(self.path / "run.json"),
         }
         if part.number == 0:
-            names = ("rescued", "early", "probes", "head")
+            names = ("probes", "head")
             said = [found.data() for found in part.said]
             self._write("decision.json", {name: getattr(part, name) for name in names} | {"said": said})
             known["decision"] = digest_of_file(self.path / "decision.json")
@@ -318,8 +319,7 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         total = "" if header["samples"] is None else f" of {header['samples']}"
         said.append(Finding(Kind.UNFINISHED, f"The run is not finished: {len(table['index'])}{total} samples."))
     try:
-        early = bool(decision.get("early"))  # not in runs of earlier versions
-        effort = decided(kept.effort_of(header), rescued=bool(decision["rescued"]), early=early)
+        effort = kept.decided(kept.effort_of(header), decision)
         executed = tuple(sum(int(part["executed"][k]) for part in parts.values()) for k in (0, 1))
         probes = (int(decision["probes"][0]), int(decision["probes"][1]))
         words, seed = str(header["words"]["budget"]), int(header["seed"])
