@@ -240,8 +240,8 @@ def pursue(question: Question, passes: int | Tensor) -> State:
         inside[left] = pursuit.best <= question.eps[left]
         points[left[inside[left]]] = pursuit.points[inside[left]]
     found = inside.nonzero().squeeze(1)
-    known.backward, known.runs = spent, torch.ones_like(spent)
-    known.forward = spent + 1 + inside
+    known.backward, known.runs = spent * question.draws, torch.ones_like(spent)
+    known.forward = known.backward + question.votes * (1 + inside.long())
     if found.numel():
         seen = verify(question, found, points[found])
         known.broken[found] = seen.broken
@@ -274,14 +274,14 @@ def _run(question: Question, passes: int) -> MinimalResult:
     pursuit = Pursuit(question, question.domain, _rivals(question, cleans), cleans.right, lengths)
     pursuit.go()
     _elsewhere(pursuit, passes)
-    forward = pursuit.spent + 1
+    forward = pursuit.spent * question.draws + question.votes
     found = pursuit.best.isfinite()
     points = _halve(question, pursuit.points, found, forward)
     margin, size = cleans.margin.clone(), torch.full_like(cleans.margin, torch.inf)
     index = found.nonzero().squeeze(1)
     if index.numel():
         seen = verify(question, index, points[index])
-        forward[index] += 1
+        forward[index] += question.votes
         found[index], size[index], points[index] = seen.broken, seen.distance, seen.points
         margin[index] = torch.where(seen.broken, seen.margin, margin[index])
     non_finite = (cleans.non_finite | pursuit.non_finite) & ~found
@@ -293,7 +293,7 @@ def _run(question: Question, passes: int) -> MinimalResult:
         non_finite=non_finite,
         margin=margin,
         forward=forward,
-        backward=pursuit.spent,
+        backward=pursuit.spent * question.draws,
         executed=(question.network.executed[0], question.network.executed[1]),
         inspected=question.inspected,
     )
@@ -331,7 +331,7 @@ def _halve(question: Question, points: Tensor, found: Tensor, forward: Tensor) -
         middle = (low + high) / 2
         z = x + column(middle, x) * (far - x)
         error = energy.look(z).reached
-        forward[index] += 1
+        forward[index] += question.draws
         out[index[error]] = z[error]
         high, low = torch.where(error, middle, high), torch.where(error, low, middle)
     return out

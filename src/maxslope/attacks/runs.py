@@ -229,8 +229,10 @@ class Runner(Driver):
     def _passes(self, slot: Tensor) -> tuple[Tensor, Tensor]:
         """Forward and backward passes of runs that have ended, with verification and ranking of classes."""
         made, ranking = self.slots.made[slot], self.slots.run[slot] == self.table.ranking
-        forward, backward = self.targets.passes if self.question.goal.ranked else (0, 0)
-        return made + 1 + forward * ranking, made * (not self.table.gradient_free) + backward * ranking
+        draws, ranked = self.question.draws, self.targets.passes if self.question.goal.ranked else (0, 0)
+        forward, backward = (draws * passes * ranking for passes in ranked)
+        looked = draws * made
+        return looked + self.question.votes + forward, looked * (not self.table.gradient_free) + backward
 
     def _settle(self, samples: list[int]) -> None:
         """Let ended runs count in order, let the rule decide after each, and cancel what came too early."""

@@ -40,6 +40,9 @@ class Search:
     """
 
     def __init__(self, question: Question, effort: Effort, *, probe: bool) -> None:
+        if effort.limit is not None and question.draws > 1:  # each step takes as many passes as the model has draws
+            fewer = effort.limited(effort.limit // question.draws)
+            effort = replace(fewer, name=effort.name, limit=effort.limit)
         self.question, self.effort, self.probe = question, effort, probe
         self.limit = effort.limit
         self.runner = Runner(question, effort.runs, effort.rule, effort.candidates)
@@ -110,7 +113,8 @@ class Search:
         standing = (~self.known.broken).nonzero().squeeze(1)
         passes = torch.full_like(standing, stage.passes)
         if self.effort.limit is not None:
-            passes = passes.minimum(self.effort.limit - self.known.backward[standing])
+            left = self.effort.limit - self.known.backward[standing]
+            passes = passes.minimum(left // self.question.draws)
             standing, passes = standing[passes >= LEAST], passes[passes >= LEAST]
         if standing.numel():
             self.made.append(stage)
@@ -139,14 +143,14 @@ def certificate(question: Question, known: State, limit: int | None = None) -> t
     slope = gap.clone()
     certified = ~known.broken & known.best.isfinite()
     if limit is not None:
-        certified &= known.backward < limit
+        certified &= known.backward + question.draws <= limit
     standing = certified.nonzero().squeeze(1)
     if not standing.numel():
         return gap, slope
     x, domain = known.points[standing], question.domain.take(standing)
     # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
     xi = question.energy(standing, Margin()).evaluate(x).gradient
-    known.count(standing, 1, 1)
+    known.count(standing, question.draws, question.draws)
     gap[standing] = domain.gap(xi, x)
     slope[standing] = domain.slope(xi, x, question.budget.norm)
     return gap, slope
