@@ -67,9 +67,8 @@ def kinks() -> None:
         runs = [flow(constrained, x, scheme=scheme, until=0.4, record=r) for r in (Record(kinks=0), Record())]
         mean = [float(c.defect().abs().mean()) for c in runs]
         most = [float(c.defect().abs().max()) for c in runs]
-        print(
-            f"| ReLU network, mean (largest) | {tau} | " + " | ".join(f"{a:.3f} ({b:.2f})" for a, b in zip(mean, most))
-        )
+        cells = [f"{a:.3f} ({b:.2f})" for a, b in zip(mean, most, strict=True)]
+        print(f"| ReLU network, mean (largest) | {tau} | " + " | ".join(cells) + " |")
 
 
 def vouched() -> None:
