@@ -35,7 +35,7 @@ class Explicit(Scheme):
     Raises:
         ValueError: if the rate is not in (1, inf] or a step size is negative.
 
-    Source: arXiv:2406.05376, section 4 (explicit Euler; FGSM as its first step). The theorem there is about
+    Source: arXiv:2406.05376 (explicit Euler; FGSM as its first step). The theorem there is about
     semi-implicit steps and minimizing movements.
     """
 

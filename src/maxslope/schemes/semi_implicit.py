@@ -34,7 +34,7 @@ class SemiImplicit(Scheme):
     Raises:
         ValueError: if the rate is not in (1, inf] or a step size is negative.
 
-    Source: arXiv:2406.05376, section 4 (semi-implicit scheme; its limit is an inf-curve of maximal slope).
+    Source: arXiv:2406.05376 (semi-implicit scheme; its limit is an inf-curve of maximal slope).
     """  # noqa: D205
 
     tau: StepSize
