@@ -230,7 +230,7 @@ def test_wrong_planes_are_refused() -> None:
 @pytest.mark.parametrize(
     "net",
     [
-        Network(TANH, ((2, 1), (-2, -1))),
+        Network(TANH, ((2, 1), (-1, -1))),
         Network(ALGEBRAIC, ((1, 1), (-1, -1))),
         Network(Activation("sine", sin), ((1, 1), (-1, -1))),
         Network(TANH, ((1, 1), (-1, -1)), neurons=2),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from maxslope.integrability.curves import table_curve as table_curve
     from maxslope.integrability.kovacic import Liouvillian as Liouvillian
     from maxslope.integrability.kovacic import liouvillian as liouvillian
+    from maxslope.integrability.lean_text import lean as lean
     from maxslope.integrability.linear_ode import SecondOrder as SecondOrder
     from maxslope.integrability.linear_ode import kovacic_hint as kovacic_hint
     from maxslope.integrability.linear_ode import second_order as second_order
@@ -63,6 +64,7 @@ _NAMES = {
     "curves": ("IntegralCurve", "table_curve"),
     "ode": ("Equation", "equation"),
     "kovacic": ("Liouvillian", "liouvillian"),
+    "lean_text": ("lean",),
     "local": ("local_data", "log_obstruction"),
     "loops": ("monodromy",),
     "networks": (
