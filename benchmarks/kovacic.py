@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integrability"))
 
 from _lists import EXPECTED, X, hypergeometric
 
+CLOCK = 0.015  # Maxima counts in hundredths of a second
 MORE = (
     ("quaternion", hypergeometric("1/2 1/2 1/2"), 2),
     ("quaternion, shifted", hypergeometric("3/2 1/2 1/2"), 2),
@@ -36,7 +37,7 @@ MORE = (
     ("Weber 1/2", "x**2/4", 4),
     ("x^2 - 7", "x**2 - 7", 1),
     ("x^4 + x", "x**4 + x", 4),
-    ("two double poles", "1/x**2 + 1/(x-1)**2", 4),
+    ("two double poles", "1/x**2 + 1/(x-1)**2", 1),
     ("three double poles", "1/x**2 + 2/(x-1)**2 - 1/(x+1)**2", 4),
     ("1/x^3", "1/x**3", 4),
     ("1/x^4", "1/x**4", 1),
@@ -127,17 +128,20 @@ def report(rows: list, every: bool) -> None:
     both = [row for row in rows if row[2] is not None and row[5] is not None]
     wrong = [row for row in rows if row[2] != row[1]]
     apart = [row for row in both if (row[2] != 4) != row[5]]
+    denied = [row for row in apart if row[2] != 4]
     slower = [row for row in both if row[3] > 2 * row[6]]
+    above = [row for row in slower if row[6] > CLOCK]
     table = Table("equation", "case", "maxslope [s]", "with solutions [s]", "Maxima", "[s]", "ratio")
     for name, _, found, decided, written, other, seconds in rows if every else slower + apart + wrong:
         ratio = "" if other is None else f"{decided / max(seconds, 1e-3):.2f}"
         table.add_row(name[:60], str(found), f"{decided:.3f}", f"{written:.3f}", str(other), f"{seconds:.3f}", ratio)
     console.print(table)
-    ours_, written_, theirs_ = (sum(row[k] for row in both) for k in (3, 4, 6))
+    mine, full, maxima = (sum(row[k] for row in both) for k in (3, 4, 6))
     console.print(
-        f"{len(rows)} equations, {len(both)} answered by both, {len(apart)} disagreements, {len(wrong)} wrong cases; "
-        f"slower by more than 2: {len(slower)}. Sum of times on those answered by both: "
-        f"{ours_:.2f} s (with solutions {written_:.2f}) against {theirs_:.2f} s."
+        f"{len(rows)} equations, {len(wrong)} wrong cases, {len(both)} answered by both, {len(apart)} disagreements "
+        f"({len(denied)} where Maxima denies solutions that are verified by substitution). Slower by more than 2: "
+        f"{len(above)} (and {len(slower) - len(above)} where Maxima takes at most {CLOCK:g} s, the step of its clock). "
+        f"Sum of times on those answered by both: {mine:.2f} s (with solutions {full:.2f}) against {maxima:.2f} s."
     )
 
 
