@@ -13,17 +13,25 @@ import torch
 import maxslope as ms
 from maxslope import _escape
 from maxslope.attacks import Effort, recipes
+from maxslope.attacks.findings import Finding, Kind
 from maxslope.report import compare, page
 from maxslope.report.canvas import write_csv
 
-EVIL = ["<img src=x onerror=alert(1)>", "=cmd|' /C calc'!A0", "\x1b]0;title\x07\x1b[2J", "[red]a[/red]|b", "![x](//a)"]
+EVIL = [
+    "<img src=x onerror=alert(1)>",
+    "=cmd|' /C calc'!A0",
+    "\x1b]0;title\x07\x1b[2J",
+    "[red]a[/red]|b",
+    "![x](//a)",
+    "a\n\\input{/etc/passwd}",
+]
 DATA = torch.tensor([[0.9, 0.1], [0.6, 0.5]]), torch.tensor([0, 0])
 
 
 def named(evil: str) -> ms.evaluation.Report:
     report = ms.evaluate(lambda x: 10 * x, DATA, ms.Linf(0.2), effort=Effort((recipes.ifgsm(1),), evil))
     table = report.table | {"reason": [evil] * 2, "verdict": [evil, "robust"]}
-    return replace(report, budget=evil, table=table, warnings=(f"{evil}: {evil}",))
+    return replace(report, budget=evil, table=table, warnings=(Finding(Kind.OTHER, evil),))
 
 
 @pytest.mark.parametrize("evil", EVIL)
@@ -36,7 +44,10 @@ def test_names_from_outside_are_text(evil: str) -> None:
         assert "<img" not in plain
         assert "\x1b" not in plain
         assert "![" not in plain
-        assert all(line.count(" | ") in (0, 2, 3) for line in text.splitlines() if line.startswith("|"))
+        assert all(line.count(" | ") in (0, 2, 3, 5) for line in text.splitlines() if line.startswith("|"))
+    for text in (made.latex(), whole.latex()):
+        assert "\x1b" not in text
+        assert all(line.startswith(("%", "\\")) or line.endswith("\\\\") for line in text.splitlines() if line)
     for text in (made.html(), whole.html()):
         assert "<img src=x" not in text
     rows = [*csv.reader(io.StringIO(made.csv())), *csv.reader(io.StringIO(whole.csv()))]

@@ -290,4 +290,4 @@ def test_misuse() -> None:
         Best(())
     box = Box(torch.zeros(1, 2), torch.ones(1, 2))
     with pytest.raises(ValueError, match="Exact projections"):
-        near(box, torch.ones(1, 2), torch.ones(1), Mixed(Lp(2), Lp(2), axis=1))
+        near(box, torch.ones(1, 2), torch.ones(1), Mixed(Lp(1), Lp(2), axis=1))

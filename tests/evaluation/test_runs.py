@@ -26,7 +26,7 @@ import maxslope as ms
 from maxslope.attacks import Effort, Recipe, recipes
 from maxslope.attacks.starts import Best
 from maxslope.data import default_data, default_network
-from maxslope.evaluation import Folder, Report, _files, evaluate, load, resume, store
+from maxslope.evaluation import Folder, Report, _files, evaluate, kept, load, resume, store
 from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.crew import Here
 from maxslope.evaluation.data import fitting, jobs, sizes
@@ -519,6 +519,10 @@ def test_nothing_is_reported_before_the_first_part() -> None:
 def test_stored_effort_of_the_wrong_kind(tmp_path: Path) -> None:
     run(tmp_path)
     header = json.loads((tmp_path / "run.json").read_text())
+    for name in ("budget", "effort", "seed"):
+        old(tmp_path, header | {name: "3"})
+        with pytest.raises(ValueError, match="is damaged"):
+            resume(tmp_path, NET, (X, Y))
     old(tmp_path, header | {"effort": 3})
     with pytest.raises(ValueError, match="is damaged"):
         store.load(tmp_path)
@@ -638,7 +642,7 @@ def test_runs_of_earlier_versions_are_read_with_a_warning(whole: Path, tmp_path:
     shutil.copytree(whole, tmp_path / "run")
     old(tmp_path / "run")
     report = load(tmp_path / "run")
-    assert report.warnings[0] == "an earlier version wrote this run, without checksums: nothing of it was verified."
+    assert report.warnings[0].seen == "An earlier version wrote this run, without checksums."
     assert str(report.table) == str(WHOLE.table)
     edit(tmp_path / "run" / PART, table=lambda t: t.slice(0, 7))  # what can be seen without checksums is seen
     with pytest.raises(ValueError, match="its rows are not the samples 8 to 15"):
@@ -654,6 +658,41 @@ def test_an_edited_configuration_is_named(whole: Path, tmp_path: Path) -> None:
     assert load(tmp_path / "run").warnings == WHOLE.warnings
     (tmp_path / "run" / "run.toml").write_text("[evaluate]\neps = 1\n")
     assert "run.toml was edited" in load(tmp_path / "run").warnings[0]
+
+
+def test_a_sample_that_two_parts_hold(whole: Path, tmp_path: Path) -> None:
+    """Samples that are drawn have numbers of their own, but each has one."""
+    shutil.copytree(whole, tmp_path / "run")
+
+    def moved(table: Any) -> Any:
+        return table.set_column(table.column_names.index("index"), "index", [list(range(8))])
+
+    def signed(known: Any) -> None:
+        table = pyarrow.parquet.read_table(tmp_path / "run" / PART)
+        known["content"] = kept.digest_of_table(moved(table).to_pydict())
+
+    edit(tmp_path / "run" / PART, known=signed, table=moved)
+    with pytest.raises(ValueError, match="hold a sample twice"):
+        load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("said", [3, [{"samples": 5}], [{"samples": ["x"]}], [{"kind": []}]])
+def test_findings_that_are_none(said: Any, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    old(tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "decision.json").read_text())
+    (tmp_path / "run" / "decision.json").write_text(json.dumps(found | {"said": said}))
+    with pytest.raises(ValueError, match="is damaged"):
+        load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("about", [{"classes": [1, 2]}, {"classes": 3}])
+def test_words_that_are_none(about: Any, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    header = json.loads((tmp_path / "run" / "run.json").read_text())
+    old(tmp_path / "run", header | {"about": about})
+    with pytest.raises(ValueError, match="is damaged"):
+        load(tmp_path / "run")
 
 
 def test_points_that_ask_for_more_than_is_there(whole: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Closed forms, the event-driven reference and the stiff smoothed solver against each other."""
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -11,6 +12,7 @@ from maxslope import Status
 from maxslope.energies import Energy, Function, Linear, Quadratic
 from maxslope.loop import flow
 from maxslope.reference import (
+    Reference,
     concave,
     euclidean_bowl,
     linear,
@@ -182,3 +184,120 @@ def test_misuse() -> None:
         reference(energy, x, 0.0)
     with pytest.raises(ValueError, match="constraint"):
         smoothed(energy.within(Box(x - 1, x + 1)), x, [1.0], 1e-3)
+
+
+# --- other norms, finite rates, and what a reference owes to honesty -------------------------------------------------
+
+
+def worst(found: Reference, closed: Callable[[float], torch.Tensor]) -> float:
+    """The largest error at the instants and between them."""
+    times = [*found.curve.time[::7, 0].tolist(), 0.111, 0.777]
+    return max(float((found.at(t) - closed(t)).abs().max()) for t in times)
+
+
+@pytest.mark.parametrize(
+    ("closed", "space", "rate"),
+    [
+        (euclidean_bowl, Lp(2), math.inf),
+        (water_filling, Lp(1), math.inf),
+        (lambda x, t: rated_bowl(x, t, 1.5), Lp(2), 1.5),
+        (lambda x, t: rated_bowl(x, t, 2.0), Lp(2), 2.0),
+        (lambda x, t: rated_bowl(x, t, 3.5), Lp(2), 3.5),
+    ],
+    ids=["l_2", "l_1", "rate 1.5", "rate 2", "rate 3.5"],
+)
+def test_references_meet_closed_forms_in_other_norms_and_rates(closed, space: Lp, rate: float) -> None:  # type: ignore[no-untyped-def]
+    x = points(2, 4, seed=3)
+    until = float(space.norm(x).max()) * 1.1 if math.isinf(rate) else 2.0  # one curve arrives, the other is under way
+    found = reference(Quadratic(torch.eye(4).double()), x, until, space=space, rate=rate, instants=28)
+    assert worst(found, lambda t: closed(x, t)) < 1e-8
+    assert found.unique.all()
+    assert (found.curve.status == Status.FINISHED).all()
+    assert found.curve.space == space
+    assert found.curve.rate == rate
+
+
+@pytest.mark.parametrize("p", [1.5, 3.0, 6.0])
+@pytest.mark.parametrize("rate", [math.inf, 2.0])
+def test_references_in_l_p_meet_the_flow_of_half_the_squared_norm(p: float, rate: float) -> None:
+    """E = |x|_p^2 / 2: DE is the duality map, so u = x (1 - t / |x|_p)^+, and x e^-t for rate 2."""
+    x = points(2, 3, seed=4)
+    size = Lp(p).norm(x)[:, None]
+    energy = Function(lambda z: Lp(p).norm(z).square() / 2)
+    found = reference(energy, x, 1.0, space=Lp(p), rate=rate, instants=14)
+    assert worst(found, lambda t: x * ((1 - t / size).clamp_min(0) if math.isinf(rate) else math.exp(-t))) < 1e-8
+
+
+@pytest.mark.parametrize("space", [Lp(math.inf), Lp(1), Lp(2)])
+def test_one_coordinate_has_one_flow_in_every_norm(space: Lp) -> None:
+    """E = x^2, rate 3: |u|' = -(2 |u|)^(1/2), so |u|^(1/2) = |x|^(1/2) - t / 2^(1/2), and then it rests."""
+    x = torch.tensor([[1.3], [-0.4]], dtype=torch.float64)
+    found = reference(Quadratic(2 * torch.eye(1).double()), x, 1.5, space=space, rate=3.0, instants=20)
+    assert worst(found, lambda t: (x.abs().sqrt() - t / math.sqrt(2)).clamp_min(0).square() * x.sign()) < 1e-8
+
+
+def test_rates_of_sliding_curves_against_tiny_steps() -> None:
+    """In l_inf, with coordinates that come to slide at different times, rate 2."""
+    a = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    x = points(1, 3)
+    found = reference(Quadratic(torch.diag(a)), x, 0.6, rate=2.0, instants=12)
+    tiny = slowly(Quadratic(torch.diag(a)), x, 0.6, Lp(math.inf), 2.0, steps=4000)
+    assert float((found.curve.end - tiny).abs().max()) < 5e-3
+    assert len(found.events[0]) >= 1
+
+
+def test_ties_in_l_1_with_a_coupled_energy_against_tiny_steps() -> None:
+    x, A = points(2, 3, seed=1), definite(3, 5)
+    found = reference(Quadratic(A), x, 0.5, space=Lp(1), instants=20)
+    tiny = slowly(Quadratic(A), x, 0.5, Lp(1), steps=4000)
+    assert float((found.curve.end - tiny).abs().max()) < 5e-3
+    assert max(len(e) for e in found.events) >= 1
+    assert float((found.curve.speed - 1).abs().max()) < 1e-8
+
+
+def test_in_the_plane_faces_and_spheres_hold_a_curve() -> None:
+    """E = <(1, 2), x>, l_2, from 0: in |x|_inf <= 0.3 the true end at t = 0.4 is -0.2147 lower than the start, and in
+    |x|_2 <= 0.2 it goes straight to the minimizer and rests.
+    """
+    c, x = torch.tensor([[1.0, 2.0]], dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64)
+    box = Box(x - 0.3, x + 0.3)
+    found = reference(Linear(c).within(box), x, 0.4, space=Lp(2), instants=16)
+    at_face = 0.3 * math.sqrt(5) / 2
+    end = torch.tensor([[-0.15 - (0.4 - at_face), -0.3]], dtype=torch.float64)
+    torch.testing.assert_close(found.curve.end, end, rtol=0, atol=1e-9)
+    ball = L2(0.2, box=None).around(x)
+    found = reference(Linear(c).within(ball), x + 0.05, 0.4, space=Lp(2), instants=16)
+    torch.testing.assert_close(found.curve.end, -0.2 * c / math.sqrt(5), rtol=0, atol=1e-8)
+    assert float(found.curve.slope[-1]) < 1e-6
+    assert found.unique.tolist() == [True]
+    assert found.curve.status.tolist() == [Status.FINISHED]
+    other = reference(Linear(c).within(ball), torch.tensor([[-0.2, 0.0]]).double(), 0.1, space=Lp(2), instants=8)
+    turn = 0.1 / 0.2  # along the sphere at unit speed
+    wanted = 0.2 * torch.tensor([[-math.cos(turn), -math.sin(turn)]], dtype=torch.float64)
+    torch.testing.assert_close(other.curve.end, wanted, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("space", "slack"), [(None, 1e-8), (Lp(1), 1e-8), (Lp(2), 1e-3)])
+def test_a_reference_stops_where_the_energy_is_flat(space: Lp | None, slack: float) -> None:
+    """E = max(|z| - 1, 0)^4 from 1.5: nothing drives it on from 1, and any way on would do."""
+    energy = Function(lambda z: (z.abs() - 1).clamp_min(0).pow(4).sum(1))
+    found = reference(energy, torch.tensor([[1.5]], dtype=torch.float64), 1.0, space=space, instants=20)
+    assert float(found.curve.end) == pytest.approx(1.0, abs=slack)
+    assert found.unique.tolist() == [False]
+
+
+@pytest.mark.parametrize("space", [None, Lp(1)])
+def test_singular_energies_and_starts_that_are_not_finite_end_with_a_status(space: Lp | None) -> None:
+    x = torch.tensor([[0.53, 1.9], [math.nan, 1.0]], dtype=torch.float64)
+    for f in (lambda z: z.abs().log().sum(1), lambda z: (-1 / z.abs()).sum(1), lambda z: (z - 0.1).sqrt().sum(1)):
+        found = reference(Function(f), x, 1.0, space=space, instants=40)
+        assert found.curve.status.tolist() == [Status.NON_FINITE] * 2
+        assert bool(found.curve.points[:, 0].isfinite().all())
+        assert float(found.curve.energy[-1, 0].abs()) < 1e4
+
+
+def test_what_no_reference_knows_is_refused() -> None:
+    energy, x = Quadratic(torch.eye(2)), torch.zeros(1, 2)
+    for domain, space in ((L2(0.5, box=None).around(x), Lp(math.inf)), (Box(x - 1, x + 1), Lp(1))):
+        with pytest.raises(ValueError, match="are known in boxes"):
+            reference(energy.within(domain), x, 1.0, space=space)

@@ -149,7 +149,7 @@ def test_security_curves_share_their_radii() -> None:
 
 def test_the_norm_has_its_whole_name() -> None:
     report = picture_run()[3]
-    budget = ms.Budget(ms.Mixed(ms.Lp(1), ms.Lp(2), 1), 0.5)
+    budget = ms.Budget(ms.Mixed(ms.Lp(float("inf")), ms.Lp(2), 1), 0.5)
     assert compare(report, report, budget=budget).facts[0].norm == str(budget.norm)
     assert compare(report, report, budget=BUDGET).facts[0].norm == "l_inf"
 

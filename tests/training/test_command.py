@@ -74,7 +74,13 @@ def test_misuse_of_the_command(own: Path, tmp_path: Path, words: list[str], said
 def test_arrays_must_have_their_names(tmp_path: Path) -> None:
     np.savez(tmp_path / "bad.npz", x=np.zeros(3), labels=np.zeros(3))
     done = RUN.invoke(app, ["train", "--data", str(tmp_path / "bad.npz")])
-    assert "images and labels" in str(done.exception)
+    assert "inputs are numbers and labels integers" in str(done.exception)
+    np.savez(tmp_path / "bad.npz", a=np.zeros(3), labels=np.zeros(3, int))
+    done = RUN.invoke(app, ["train", "--data", str(tmp_path / "bad.npz")])
+    assert "exactly one array of inputs" in str(done.exception)
+    np.savez(tmp_path / "bad.npz", x=np.zeros((3, 2)), labels=np.zeros(3, int))
+    done = RUN.invoke(app, ["train", "--data", str(tmp_path / "bad.npz")])
+    assert "give --box 0 1" in str(done.exception)
 
 
 def test_networks_and_objectives_of_the_command() -> None:

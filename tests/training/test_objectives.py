@@ -469,7 +469,7 @@ def test_state_goes_on_where_it_was(kind: Callable[..., Any]) -> None:
         (lambda: Inner(tolerance=-1.0), ValueError, "tolerance=-1.0"),
         (lambda: Inner(first=0.0), ValueError, "first=0.0"),
         (lambda: Shared(ms.L2(1.0), math.inf), ValueError, "use Pointwise"),
-        (lambda: Shared(Budget(Mixed(Lp(1), Lp(2), axis=1), 1.0), 2), TypeError, "l_p norm"),
+        (lambda: Shared(Budget(Mixed(Lp(math.inf), Lp(2), axis=1), 1.0), 2), TypeError, "l_p norm"),
         (lambda: Lagrangian(0.0), ValueError, "price=0.0"),
         (lambda: Lagrangian(1.0, eps=-1.0), ValueError, "eps=-1.0"),
         (lambda: Worst([]), ValueError, "at least one adversary"),

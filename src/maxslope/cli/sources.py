@@ -34,9 +34,7 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     from maxslope.evaluation.draw import classes_of, drawn
     from maxslope.evaluation.tables import Table
 
-    if settings.box is not None and settings.no_box:
-        raise ValueError("--box and --no-box exclude each other.")
-    model, (data, box, notes) = _model(settings), _data(settings)
+    model, (data, box, notes) = _model(settings), open_data(settings)
     kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     if isinstance(data, tuple | list) and kind is not None and data[0].is_floating_point() and data[0].dtype != kind:
         notes = (*notes, f"{data[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
@@ -66,10 +64,17 @@ def _model(s: Settings) -> Any:
     return placed(default_network(), s.device)
 
 
-def _data(s: Settings) -> tuple[Any, tuple[float, float] | None, tuple[str, ...]]:
+def open_data(s: Settings) -> tuple[Any, tuple[float, float] | None, tuple[str, ...]]:
+    """Return the data that settings name, their box, and what was done to them.
+
+    Raises:
+        ValueError: if they cannot be loaded, or options do not go together.
+    """
     from maxslope.data import default_data
     from maxslope.evaluation.datasets import load_data
 
+    if s.box is not None and s.no_box:
+        raise ValueError("--box and --no-box exclude each other.")
     if s.data == DEFAULT:
         if s.box is not None or s.no_box or s.size is not None:
             raise ValueError("--box, --no-box and --size belong to data of yours: give --data.")

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maxslope._escape import visible
+from maxslope.cli import options
+from maxslope.cli.settings import DEFAULT, Settings
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -36,7 +40,12 @@ def train(
     rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = 4e-3,
     average: Annotated[float, typer.Option(min=0, max=0.99999, help="Decay of the mean of weights; 0 for none.")] = 0.0,
     patience: Annotated[int | None, typer.Option(min=1, help="Checks without progress until it stops.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Your images: .npz with images and labels.")] = None,
+    data: options.Data = DEFAULT,
+    box: options.Box = None,
+    no_box: options.NoBox = False,
+    size: options.Size = None,
+    trust: options.Trust = False,
+    memory: options.Memory = None,
     out: Annotated[Path, typer.Option(help="Folder for weights, history, figure and checkpoint.")] = Path(
         "maxslope-train"
     ),
@@ -53,8 +62,10 @@ def train(
     from maxslope.report.training import draw_history
     from maxslope.training import Check, Checkpoint, Plan, fit, processes
 
-    budget = names.inside(names.budget(norm, eps), (0.0, 1.0))
-    x, y, held_x, held_y = _data(data, seed)
+    asked = names.budget(norm, eps)
+    settings = Settings(data=data, box=box, no_box=no_box, size=size, trust=trust, memory=memory)
+    (x, y, held_x, held_y), bounds = _data(settings, seed)
+    budget = names.inside(asked, bounds)
     network = _network(x, int(y.max()) + 1, seed)
     warmup = int(0.3 * epochs * (len(x) // batch_size))
     plan = Plan(epochs, batch_size, _adam(rate), average=average or None)
@@ -118,26 +129,23 @@ def _objective(word: str, budget: Any, steps: int, warmup: int, seed: int) -> Ob
     raise ValueError(f"--objective is risk or trades, got {word!r}.")
 
 
-def _data(path: Path | None, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    import numpy as np
-    import torch
-
+def _data(s: Settings, seed: int) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], Any]:
+    """What is trained on and held out, and the box."""
+    from maxslope.cli.sources import open_data
     from maxslope.data import default_data, training_data
+    from maxslope.evaluation.reader import collected
     from maxslope.training.source import order
 
-    if path is None:
-        return (*training_data(), *default_data())
-    with np.load(path) as stored:
-        missing = {"images", "labels"} - set(stored.files)
-        if missing:
-            raise ValueError(f"--data needs the arrays images and labels, got {', '.join(stored.files)} in {path}.")
-        images, labels = stored["images"], torch.from_numpy(stored["labels"].astype(np.int64))
-    x = torch.from_numpy(images.astype(np.float32))
-    x = x / 255 if images.dtype == np.uint8 else x
-    x = x[:, None] if x.ndim == 3 else x
+    found, bounds, notes = open_data(s)
+    if s.data == DEFAULT:
+        return (*training_data(), *default_data()), bounds
+    for note in notes:
+        typer.echo(f"data: {visible(note)}", err=True)
+    x, labels = collected(found)
+    x = (x[:, None] if x.ndim == 3 else x).float()
     mixed = order(seed, -1, len(x))
     held, kept = mixed[: min(1000, len(x) // 5)], mixed[min(1000, len(x) // 5) :]
-    return x[kept], labels[kept], x[held], labels[held]
+    return (x[kept], labels[kept], x[held], labels[held]), bounds
 
 
 def _network(x: Tensor, classes: int, seed: int) -> nn.Module:

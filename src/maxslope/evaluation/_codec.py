@@ -14,20 +14,8 @@ import torch
 from torch import Tensor
 
 _HOME = "maxslope."
-_ROOMS = {
-    "attacks",
-    "criteria",
-    "curve",
-    "energies",
-    "goals",
-    "loop",
-    "realize",
-    "schemes",
-    "sets",
-    "spaces",
-}
-_RECORDS = {"maxslope.evaluation.part:Threat"}  # of a room that is not one of them
-_MOVED = {"maxslope.energies.criteria": "maxslope.criteria"}  # as runs of earlier versions name them
+_ROOMS = {"attacks", "criteria", "curve", "energies", "goals", "loop", "realize", "schemes", "sets", "spaces"}
+_MOVED = {"maxslope.energies.criteria": "maxslope.criteria"}  # since runs of earlier versions were written
 _NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
@@ -46,13 +34,25 @@ def encode(value: Any) -> Any:
         return [encode(item) for item in value]
     if isinstance(value, Tensor):
         return {"tensor": encode(value.detach().cpu().tolist()), "dtype": str(value.dtype).removeprefix("torch.")}
-    if isinstance(value, type | types.FunctionType) and value.__module__.startswith(_HOME):
+    if isinstance(value, type | types.FunctionType) and _at_home(value.__module__):
         if "<" not in value.__qualname__:
             return {"name": f"{value.__module__}:{value.__qualname__}"}
-    elif dataclasses.is_dataclass(value) and type(value).__module__.startswith(_HOME):
+    elif dataclasses.is_dataclass(value) and _at_home(type(value).__module__, record=True):
         fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
         return {"record": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
     return {"foreign": f"{type(value).__module__}:{type(value).__qualname__}", "code": _code(value)}
+
+
+def _at_home(module: str, *, record: bool = False) -> bool:
+    """Whether budgets and efforts are made of what a module holds; others do not come to life.
+
+    >>> _at_home("maxslope.sets.budget"), _at_home("maxslope.report.html")
+    (True, False)
+    """
+    home, _, place = module.partition(".")
+    if record and place == "evaluation.part":  # of which the threat is a record
+        return f"{home}." == _HOME
+    return f"{home}." == _HOME and place.split(".")[0] in _ROOMS and "__" not in place
 
 
 def _code(value: Any) -> str:
@@ -108,7 +108,7 @@ def _tensor(entries: Any, name: Any) -> Tensor:
 
 
 def _record(name: Any, fields: Any) -> Any:
-    kind = _named(name)
+    kind = _named(name, record=True)
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(fields, dict)):
         raise ValueError(f"A stored record names a record of maxslope, got {name!r}.")
     try:
@@ -117,12 +117,10 @@ def _record(name: Any, fields: Any) -> Any:
         raise ValueError(f"The stored record {name} does not fit this version of maxslope: {error}.") from error
 
 
-def _named(name: Any) -> Any:
+def _named(name: Any, *, record: bool = False) -> Any:
     module, _, path = str(name).partition(":")
     module = _MOVED.get(module, module)
-    home, _, place = module.partition(".")
-    known = place.split(".")[0] in _ROOMS or name in _RECORDS
-    if f"{home}." != _HOME or not known or "__" in place or not path.isidentifier():
+    if not _at_home(module, record=record) or not path.isidentifier():
         raise ValueError(f"Stored names are those of maxslope's own records, got {name!r}.")
     try:
         found = getattr(importlib.import_module(module), path)

@@ -13,13 +13,19 @@ import torch
 from torch import Tensor
 
 from maxslope._digest import digest_of_bytes, digest_of_text
+from maxslope.attacks import Effort, Recipe
+from maxslope.attacks.findings import Finding
+from maxslope.attacks.rule import Rule
 from maxslope.evaluation._arrays import batches, npy, parquet_module
+from maxslope.evaluation._codec import decode
+from maxslope.evaluation.about import About
 from maxslope.evaluation.data import sizes
 from maxslope.evaluation.part import Part
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column
 
 _NAME = re.compile(r"part-(\d{5,})\.parquet")
-_INTEGERS = ("index", "label", "prediction", "forward", "backward", "runs")
+_INTEGERS = ("index", "forward", "backward", "runs")
+_ANSWERS = ("label", "prediction")  # class numbers, or what else a goal knows: numbers, words
 _WORDS = ("verdict", "reason")
 _NUMBERS = ("margin", "gap", "slope", "distance", "chance")
 _VERDICTS = {ROBUST, BROKEN, MISCLASSIFIED, NON_FINITE}
@@ -59,14 +65,24 @@ def written(part: Part, seed: int, known: dict[str, Any]) -> bytes:
     parquet = parquet_module()
     arrays = {}
     for name, column in part.table.items():
-        kind = pyarrow.string() if name in _WORDS else pyarrow.int64() if name in _INTEGERS else pyarrow.float64()
-        arrays[name] = pyarrow.array(column, kind)
+        arrays[name] = pyarrow.array(column, _kind(name, column))
     arrays["seed"] = pyarrow.array([(seed + 2**63) % 2**64 - 2**63] * part.rows, pyarrow.int64())
     stored = pyarrow.table(arrays)
     known = known | {"content": digest_of_table(stored.to_pydict())}
     buffer = io.BytesIO()
     parquet.write_table(stored.replace_schema_metadata({"maxslope": json.dumps(known)}), buffer)
     return buffer.getvalue()
+
+
+def _kind(name: str, column: Column) -> Any:
+    """The type of a column in the file."""
+    import pyarrow
+
+    first = column[0] if column else 0
+    if name in _WORDS or (name in _ANSWERS and isinstance(first, str)):
+        return pyarrow.string()
+    whole = name in _INTEGERS or (name in _ANSWERS and isinstance(first, int))
+    return pyarrow.int64() if whole else pyarrow.float64()
 
 
 def digest_of_table(table: dict[str, Column]) -> str:
@@ -106,28 +122,28 @@ def table_of(path: Path, known: dict[str, Any]) -> dict[str, Column]:
                 table.setdefault(name, []).extend(values)
         if known.get("content", "") not in ("", digest_of_table(table)):
             raise ValueError("its checksum is another one: rows were altered, dropped or moved")
-        _check_rows(table, int(known["start"]), int(known["rows"]), drawn=known.get("drawn") is True)
+        _check_rows(table, int(known["start"]), int(known["rows"]), drawn="content" in known)
     except (OSError, ValueError, TypeError) as error:
         raise damaged(path, error) from error
     return {name: values for name, values in table.items() if name != "seed"}
 
 
 def _check_rows(table: dict[str, Any], start: int, rows: int, *, drawn: bool) -> None:
-    """Raise unless these are rows ``start`` to ``start + rows``, each with a verdict and counts.
-
-    Samples that were drawn have the numbers of the whole data set, in the order of the draw.
-    """
-    missing = sorted({*_INTEGERS, *_WORDS, *_NUMBERS} - table.keys())
+    """Raise unless these are rows ``start`` to ``start + rows``, or as many of a draw, with verdicts and counts."""
+    missing = sorted({*_INTEGERS, *_ANSWERS, *_WORDS, *_NUMBERS} - table.keys())
     if missing:
         raise ValueError(f"it has no column {', '.join(missing)}")
-    index = table["index"]
-    if drawn and (len(index) != rows or len({*index}) != rows or any(type(i) is not int or i < 0 for i in index)):
-        raise ValueError(f"its rows are not {rows} samples, each once")
-    if not drawn and index != list(range(start, start + rows)):
-        raise ValueError(f"its rows are not the samples {start} to {start + rows - 1}")
+    for name in _ANSWERS:
+        if {type(value) for value in table[name]} - {int, float, str} or len(set(map(type, table[name]))) > 1:
+            raise ValueError(f"its column {name} holds other things than numbers or words")
     for name in _INTEGERS:
         if any(type(value) is not int for value in table[name]):
             raise ValueError(f"its column {name} holds other things than whole numbers")
+    index = table["index"]
+    if not drawn and index != list(range(start, start + rows)):  # no draws without checksums
+        raise ValueError(f"its rows are not the samples {start} to {start + rows - 1}")
+    if len(index) != rows or len(set(index)) != rows or min(index) < 0:
+        raise ValueError(f"its rows are not {rows} samples")
     for name in _NUMBERS:
         if any(type(value) is not float for value in table[name]):
             raise ValueError(f"its column {name} holds other things than numbers")
@@ -210,6 +226,33 @@ def points_of(path: Path, known: dict[str, Any]) -> Tensor:
             f"The points {path} cannot be read ({error}); delete rows/{path.stem}.parquet and resume: that part is "
             "computed again."
         ) from error
+
+
+def words_of(folder: Path, header: dict[str, Any], decision: dict[str, Any]) -> tuple[About, list[Finding]]:
+    """Return what a run says of its model and data, and what its first part found.
+
+    Raises:
+        ValueError: if these are no words.
+    """
+    try:
+        about = About.of(header)
+        if not all(isinstance(name, str) for name in about.classes):
+            raise TypeError("names of classes are texts")
+        return about, [Finding.of(stored) for stored in decision["said"]]
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise ValueError(f"{folder / 'run.json'} or decision.json is damaged: {error!r}.") from error
+
+
+def effort_of(header: dict[str, Any]) -> Effort:
+    """Return the effort of a run; where code of other packages was part of it, one of the same name that cannot run."""
+    try:
+        effort = decode(header["effort"])
+    except ValueError:
+        words = header["words"]
+        return Effort((Recipe("not stored", 0, 0.0),), str(words["effort"]), Rule(float(words["risk"])))
+    if not isinstance(effort, Effort):
+        raise TypeError("no effort")
+    return effort
 
 
 def damaged(path: Path, error: Exception) -> ValueError:

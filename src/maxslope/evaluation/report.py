@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from torch import Tensor
 
-from maxslope._escape import markup
+from maxslope._escape import markup, visible
 from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding, Kind, Severity
@@ -230,7 +230,7 @@ class Report:
     def __repr__(self) -> str:
         doubt = "" if self.trusted else ", not to be trusted"
         robust = f"{100 * self.robust_accuracy:.2f} % ({_span(*self.interval)})"
-        return f"<Report: robust {robust} within {self.asked}, {self.samples} samples{doubt}>"
+        return f"<Report: robust {robust} within {visible(self.asked)}, {self.samples} samples{doubt}>"
 
     def __str__(self) -> str:
         console = Console(width=110, color_system=None, force_terminal=False)

@@ -20,6 +20,7 @@ from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
 from maxslope.evaluation.hardware import Hardware
 from maxslope.evaluation.part import Threat
+from maxslope.evaluation.reader import readable
 from maxslope.evaluation.report import Report
 from maxslope.evaluation.session import Plan, Session, reopened
 from maxslope.goals import Goal, Misclassified
@@ -61,7 +62,8 @@ def evaluate(
     Args:
         model: from inputs ``[rows, *shape]`` to logits, in evaluation mode; preprocessing belongs inside. Samples on
             the CPU are moved to its device, part by part.
-        data: ``(x, y)`` tensors, a ``Dataset`` of pairs or a ``DataLoader``.
+        data: ``(x, y)`` tensors or numpy arrays, a ``Dataset`` of pairs, a ``DataLoader``, or a word that names a file
+            or folder, as ``--data`` takes it; its box is the budget's.
         budget: such as ``Linf(8 / 255)``; an eps per sample goes with ``(x, y)`` tensors.
         goal: what counts as an error, one of ``maxslope.goals`` or a function ``margin(outputs, y) -> [rows]``; by
             default another class than the label being the largest.
@@ -107,6 +109,7 @@ def evaluate(
     _checks.batch_size(batch_size)
     if part < 1:
         raise ValueError(f"A part has at least one sample, got part={part}.")
+    data = readable(data, model)
     samples = length(data)
     if samples is not None:
         _checks.eps_rows(budget.eps, samples)
@@ -171,6 +174,7 @@ def resume(
     True
     """
     given = goal is not None or targets is not None or mask is not None or realize is not None or len(context) > 0
+    data = readable(data, model)
     threat = threatened(goal, targets, context, mask, realize, length(data)) if given else None
     return _finish(reopened(path, model, data, budget, effort, threat, crew), progress)
 

@@ -246,16 +246,29 @@ def reopened(
     """
     header = Folder(path).header
     try:
-        stored = {name: header.get(name, encode(Threat())) for name in ("budget", "effort", "threat")}
-        for name, given in (("budget", budget), ("effort", effort), ("threat", threat)):
+        stored = {"budget": header["budget"], "effort": header["effort"]}
+        for name, given in (("budget", budget), ("effort", effort)):
             if given is not None and encode(given) != stored[name]:
-                what = "goal, context, mask or realization" if name == "threat" else name
-                raise ValueError(f"The {what} is another one than that of the run in {path}; leave it out.")
+                raise ValueError(f"The {name} is another one than that of the run in {path}; leave it out.")
+        asked = header.get("threat", _threat(Threat()))  # runs of earlier versions knew one
+        if threat is not None and _threat(threat) != asked:
+            raise ValueError(
+                f"Goal, context, mask or realization are others than those of the run in {path}; give the same."
+            )
+        if threat is None and (asked["context"] or asked["mask"]):
+            raise ValueError(
+                f"The run in {path} had a context or a mask, which a folder does not hold; give the same again: "
+                "context=..., mask=...."
+            )
+        threat = threat or Threat(decode(asked["goal"]), realize=decode(asked["realize"]))
         plan = Plan(
             model, data, budget or decode(stored["budget"]), effort or decode(stored["effort"]), header["seed"],
             header["batch_size"], header["probe"], header["keep_points"], header["part"], Hardware(),
-            threat or decode(stored["threat"]),
+            threat,
         )  # fmt: skip
+        kinds = ((plan.budget, Budget), (plan.effort, Effort), (plan.threat, Threat), (plan.seed, int))
+        if strange := [type(value).__name__ for value, kind in kinds if not isinstance(value, kind)]:
+            raise TypeError(f"a budget, an effort, a threat and a seed, got {strange[0]} among them")
     except (KeyError, TypeError) as error:
         raise ValueError(f"{Path(path) / 'run.json'} is damaged: {error!r}.") from error
     return Session(plan, path, crew, header)
@@ -282,7 +295,7 @@ def _header(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
         "budget": encode(plan.budget),
         "effort": encode(plan.effort),
         "about": plan.about.stored(),
-        "threat": encode(plan.threat),
+        "threat": _threat(plan.threat),
         "words": {
             "goal": plan.threat.goal.name,
             "budget": str(plan.budget),
@@ -299,6 +312,16 @@ def _header(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
         "data": fingerprint(plan.data),
         "crew": crew.words(),
         "environment": environment(),
+    }
+
+
+def _threat(threat: Threat) -> dict[str, Any]:
+    """What a folder holds of a threat: tensors that may be as large as the data by their digests."""
+    return {
+        "goal": encode(threat.goal),
+        "realize": encode(threat.realize),
+        "context": [digest_of(t) for t in threat.context],
+        "mask": None if threat.mask is None else digest_of(threat.mask),
     }
 
 

@@ -45,14 +45,10 @@ import torch
 from torch import Tensor
 
 from maxslope._digest import digest_of_bytes, digest_of_text
-from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.findings import Finding, Kind
-from maxslope.attacks.rule import Rule
 from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import parquet_module
-from maxslope.evaluation._codec import decode
 from maxslope.evaluation._files import digest_of_file, read_json, write_whole
-from maxslope.evaluation.about import About
 from maxslope.evaluation.part import Part, decided
 from maxslope.evaluation.report import Column, Report, in_order, warnings_of
 
@@ -249,6 +245,8 @@ class Folder:
             path = self.path / "rows" / f"{kept.name_of(number)}.parquet"
             for name, values in kept.table_of(path, known).items():
                 table.setdefault(name, []).extend(values)
+        if len(set(table.get("index", ()))) != len(table.get("index", ())):
+            raise ValueError(f"The parts in {self.path / 'rows'} hold a sample twice; one is of another run.")
         return table
 
     def points(self) -> Tensor | None:
@@ -313,15 +311,15 @@ def load(path: str | Path, *, points: bool = True) -> Report:
     if not parts or decision is None:
         raise ValueError(f"No part of the run in {folder.path} is finished yet; resume it, or look again later.")
     folder.check_complete()
-    about = About.of(header)
     table, returned = in_order(folder.table(), folder.points() if points else None)
-    said = [Finding.of(stored) for stored in decision["said"]] + folder.doubts()
+    about, found = kept.words_of(folder.path, header, decision)
+    said = [*found, *folder.doubts()]
     if not folder.done:
         total = "" if header["samples"] is None else f" of {header['samples']}"
         said.append(Finding(Kind.UNFINISHED, f"The run is not finished: {len(table['index'])}{total} samples."))
     try:
         early = bool(decision.get("early"))  # not in runs of earlier versions
-        effort = decided(effort_of(header), rescued=bool(decision["rescued"]), early=early)
+        effort = decided(kept.effort_of(header), rescued=bool(decision["rescued"]), early=early)
         executed = tuple(sum(int(part["executed"][k]) for part in parts.values()) for k in (0, 1))
         probes = (int(decision["probes"][0]), int(decision["probes"][1]))
         words, seed = str(header["words"]["budget"]), int(header["seed"])
@@ -333,16 +331,4 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         probes=probes,
         warnings=(*said, *warnings_of(table, about)),
         about=about,
-    )  # fmt: skip
-
-
-def effort_of(header: dict[str, Any]) -> Effort:
-    """Return the effort of a run; where code of other packages is part of it, one of the same name that cannot run."""
-    try:
-        effort = decode(header["effort"])
-    except ValueError:
-        words = header["words"]
-        return Effort((Recipe("not stored", 0, 0.0),), str(words["effort"]), Rule(float(words["risk"])))
-    if not isinstance(effort, Effort):
-        raise TypeError("no effort")
-    return effort
+    )

@@ -20,20 +20,28 @@ if TYPE_CHECKING:
     from maxslope.integrability.curves import table_curve as table_curve
     from maxslope.integrability.kovacic import Liouvillian as Liouvillian
     from maxslope.integrability.kovacic import liouvillian as liouvillian
+    from maxslope.integrability.linear_ode import SecondOrder as SecondOrder
+    from maxslope.integrability.linear_ode import kovacic_hint as kovacic_hint
+    from maxslope.integrability.linear_ode import second_order as second_order
     from maxslope.integrability.local import local_data as local_data
     from maxslope.integrability.local import log_obstruction as log_obstruction
     from maxslope.integrability.loops import monodromy as monodromy
     from maxslope.integrability.networks import ALGEBRAIC as ALGEBRAIC
     from maxslope.integrability.networks import LINEAR as LINEAR
+    from maxslope.integrability.networks import SIGMOID as SIGMOID
+    from maxslope.integrability.networks import SIN as SIN
     from maxslope.integrability.networks import TAN as TAN
     from maxslope.integrability.networks import TANH as TANH
     from maxslope.integrability.networks import Activation as Activation
     from maxslope.integrability.networks import Network as Network
+    from maxslope.integrability.networks import State as State
     from maxslope.integrability.networks import invariant_planes as invariant_planes
     from maxslope.integrability.networks import monomial as monomial
     from maxslope.integrability.networks import symmetries as symmetries
     from maxslope.integrability.ode import Equation as Equation
     from maxslope.integrability.ode import equation as equation
+    from maxslope.integrability.one_parameter import Parametric as Parametric
+    from maxslope.integrability.one_parameter import parametric as parametric
     from maxslope.integrability.picture import draw as draw
     from maxslope.integrability.taylor import numeric_flow as numeric_flow
     from maxslope.integrability.variational import normal_equation as normal_equation
@@ -56,13 +64,18 @@ _NAMES = {
         "LINEAR",
         "TAN",
         "TANH",
+        "SIGMOID",
+        "SIN",
         "Activation",
         "Network",
+        "State",
         "invariant_planes",
         "monomial",
         "symmetries",
     ),
+    "one_parameter": ("Parametric", "parametric"),
     "picture": ("draw",),
+    "linear_ode": ("SecondOrder", "kovacic_hint", "second_order"),
     "taylor": ("numeric_flow",),
     "variational": ("normal_equation", "pull_back"),
     "verdict": ("Verdict", "decide"),

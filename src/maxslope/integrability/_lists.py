@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 Coefficients = list[Any]
@@ -61,6 +62,33 @@ def divide(p: Sequence[Any], q: Sequence[Any]) -> tuple[Coefficients, Coefficien
         for k, c in enumerate(q):
             rest[shift + k] -= factor * c
     return quotient[::-1], trim(rest[: len(q) - 1])
+
+
+def small_sums(tables: Sequence[Sequence[int]], bound: int, p: int) -> Iterator[tuple[tuple[int, ...], int]]:
+    """One index from each table, such that the values sum to at most `bound` modulo p; and the sum.
+
+    The sums of one half are looked up among those of the other half.
+
+    >>> list(small_sums([[1, 5], [10, 99]], 12, 101))
+    [((0, 0), 11), ((1, 1), 3)]
+    """
+    cut = len(tables) // 2
+    tails: dict[int, list[tuple[int, ...]]] = {}
+    for indices, value in _sums(tables[cut:], p):
+        tails.setdefault(value, []).append(indices)
+    keys = sorted(tails)
+    for head, value in _sums(tables[:cut], p):
+        for start in (-value, p - value):
+            for key in keys[bisect_left(keys, start) : bisect_right(keys, start + bound)]:
+                for tail in tails[key]:
+                    yield head + tail, key - start
+
+
+def _sums(tables: Sequence[Sequence[int]], p: int) -> list[tuple[tuple[int, ...], int]]:
+    out: list[tuple[tuple[int, ...], int]] = [((), 0)]
+    for table in tables:
+        out = [((*indices, i), (value + v) % p) for indices, value in out for i, v in enumerate(table)]
+    return out
 
 
 def rank_mod(rows: Sequence[Sequence[int]], p: int) -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 from typing import Any
 
@@ -137,28 +135,13 @@ def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
     """
     tables = [_choices(q, split.prime, split.generator) for q in split.points]
     found = []
-    for picks, degree in _admissible(tables, _degree_bound(eq.field, split), split.prime):
+    signed = [[-c.alpha for c in table] for table in tables[:-1]] + [[c.alpha for c in tables[-1]]]
+    for indices, degree in ls.small_sums(signed, _degree_bound(eq.field, split), split.prime):
+        picks = tuple(table[i] for table, i in zip(tables, indices, strict=True))
         signs = "".join(c.sign for c in picks[:-1]) + "|" + picks[-1].sign
         matrix = _matrix(eq, split, picks, degree)
         found.append(Family(signs, degree, ls.rank_mod(matrix, split.prime)))
     return prod(len(table) for table in tables), found
-
-
-def _admissible(tables: list[list[_Choice]], bound: int, p: int) -> Iterator[tuple[tuple[_Choice, ...], int]]:
-    """Picks with alpha_oo - sum alpha_c at most `bound` modulo p: sums of one half looked up in the other."""
-    cut = len(tables) // 2
-    last = len(tables) - 1
-    tails: dict[int, list[tuple[_Choice, ...]]] = {}
-    for picks in product(*tables[cut:]):
-        value = (picks[-1].alpha - sum(c.alpha for c in picks[:-1])) % p
-        tails.setdefault(value, []).append(picks)
-    keys = sorted(tails)
-    for head in product(*tables[:cut]) if cut <= last else ():
-        taken = sum(c.alpha for c in head) % p
-        for start in (taken, taken - p):
-            for value in keys[bisect_left(keys, start) : bisect_right(keys, start + bound)]:
-                for tail in tails[value]:
-                    yield (*head, *tail), value - start
 
 
 def _degree_bound(field: Any, split: Splitting) -> int:

@@ -7,6 +7,8 @@ from typing import Any
 
 import sympy as sp
 
+from maxslope.integrability.ode import fraction_of
+
 
 @dataclass(frozen=True)
 class Antiderivative:
@@ -43,8 +45,8 @@ def antiderivative(num: sp.Poly, den: sp.Poly) -> Antiderivative:
     rational = whole.integrate().as_expr()
     logs: list[tuple[sp.Expr, sp.Expr]] = []
     sums = sp.Integer(0)
-    for f, e in den.factor_list()[1]:
-        f = f.monic()
+    for factor, e in den.factor_list()[1]:
+        f = factor.monic()
         power = f**e
         part = (rest * den.quo(power).invert(power)).rem(power)
         for k in range(e, 1, -1):
@@ -78,6 +80,4 @@ def _logarithms(part: sp.Poly, f: sp.Poly, x: sp.Symbol) -> tuple[list[tuple[sp.
 
 def polys(expr: sp.Expr, x: sp.Symbol, field: Any) -> tuple[sp.Poly, sp.Poly]:
     """An expression as a fraction of polynomials in lowest terms."""
-    num, den = (sp.Poly(e, x, domain=field) for e in sp.fraction(sp.together(expr)))
-    top, bottom = num.cancel(den, include=True)
-    return top, bottom
+    return fraction_of(expr, x, field)

@@ -8,6 +8,7 @@ from typing import Any
 
 import sympy as sp
 
+from maxslope.integrability.integrals import polys
 from maxslope.integrability.local import local_data
 from maxslope.integrability.ode import Equation, equation
 from maxslope.integrability.riccati import rational_riccati
@@ -61,6 +62,10 @@ class Liouvillian:
         """
         return solutions(self)
 
+    def latex(self) -> str:
+        """The equation, its group and its solutions as LaTeX."""
+        return latex_answer(rf"y'' = {sp.latex(self.equation.r)} \, y", "y", self, self.solutions())
+
     def verify(self) -> bool:
         """Substitute: w' + w^2 = r modulo the polynomial of w; True in case 4 (nothing to do)."""
         if self.case == 4:
@@ -70,10 +75,32 @@ class Liouvillian:
         return verify_algebraic(self.equation, self.minimal)
 
 
+def latex_answer(head: str, name: str, result: Liouvillian, pair: tuple[sp.Expr, sp.Expr] | None) -> str:
+    """A displayed equation, a sentence on the group, and the solutions."""
+    groups = {1: "triangular", 2: "imprimitive", 3: "finite and primitive", 4: r"$SL_2(\mathbb C)$"}
+    group = f"The differential Galois group of its normal form is {groups[result.case]} (case {result.case})."
+    lines = [rf"\[ {head} \]", group]
+    if pair is None:
+        lines.append("There is no Liouvillian solution." if result.case == 4 else "Its solutions are implicit.")
+    else:
+        x = sp.latex(result.equation.x)
+        lines += [rf"\[ {name}_{{{k}}}({x}) = {sp.latex(y)} \]" for k, y in enumerate(pair, 1)]
+    return "\n".join(lines)
+
+
 def verify_riccati(eq: Equation, omega: sp.Expr | None) -> bool:
     """Whether omega' + omega^2 = r identically."""
     if omega is None:
         return False
+    try:
+        u, v = polys(omega, eq.x, eq.field)
+    except (sp.CoercionFailed, sp.PolynomialError):  # a square root outside the field
+        return _verified_by_simplifying(eq, omega)
+    top = u.diff() * v - u * v.diff() + u**2
+    return bool((top * eq.den - eq.num * v**2).is_zero)
+
+
+def _verified_by_simplifying(eq: Equation, omega: sp.Expr) -> bool:
     rest = sp.together(sp.diff(omega, eq.x) + omega**2 - eq.r).as_numer_denom()[0]
     return bool(sp.expand(rest) == 0 or sp.simplify(rest) == 0)
 

@@ -10,6 +10,7 @@ import sympy as sp
 
 from maxslope.integrability import _lists as ls
 from maxslope.integrability._residue import Residue, ResidueField, rational_sqrt, square_root
+from maxslope.integrability.exact import exact
 from maxslope.integrability.ode import Equation
 
 
@@ -175,7 +176,7 @@ def log_obstruction(r: Any, x: sp.Symbol, point: Any) -> sp.Expr:
     """
     t = sp.Dummy("t")
     infinite = point is sp.oo
-    g = sp.cancel(sp.sympify(r).subs(x, 1 / t if infinite else point + t))
+    g = sp.cancel(exact(r, "r", {str(x): x}).subs(x, 1 / t if infinite else point + t))
     g = sp.cancel(g / t**2 if infinite else g * t**2)
     b0 = sp.simplify(g.subs(t, 0))
     n = sp.sqrt(1 + 4 * b0)
@@ -185,7 +186,7 @@ def log_obstruction(r: Any, x: sp.Symbol, point: Any) -> sp.Expr:
             "Without it no logarithm is possible (or it is always there, for 0)."
         )
     start, count = (1 - n) / 2, int(n)
-    coefficient = _taylor(g, t, count + 1)
+    coefficient = taylor_coefficients(g, t, count + 1)
     c: list[sp.Expr] = [sp.Integer(1)]
     for k in range(1, count + 1):
         rhs = sum((coefficient[j] * c[k - j] for j in range(1, k + 1)), sp.Integer(0))
@@ -195,7 +196,7 @@ def log_obstruction(r: Any, x: sp.Symbol, point: Any) -> sp.Expr:
     raise AssertionError("unreachable")
 
 
-def _taylor(g: sp.Expr, t: sp.Symbol, count: int) -> list[sp.Expr]:
+def taylor_coefficients(g: sp.Expr, t: sp.Symbol, count: int) -> list[sp.Expr]:
     """Taylor coefficients of a rational function regular at t = 0."""
     u, v = (list(reversed(sp.Poly(p, t).all_coeffs())) for p in g.as_numer_denom())
     out: list[sp.Expr] = []

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
 from typing import Any
 
 import mpmath
 import sympy as sp
+
+from maxslope.integrability.exact import exact, number
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Network:
         bias: whether b_j and c are present.
 
     Raises:
-        ValueError: if a sample holds a float or a symbol.
+        ValueError: if a sample is no pair of exact numbers, or another argument is of another kind.
 
     Source: the four-parameter network is in the spirit of arXiv:2408.08286; it is our own
     reconstruction, not the setting of that paper.
@@ -114,17 +116,24 @@ class Network:
     bias: bool = True
 
     def __post_init__(self) -> None:
-        for value in (v for sample in self.data for v in sample):
-            number = sp.sympify(value)
-            if number.has(sp.Float) or not number.is_number:
-                raise ValueError(
-                    f'samples must be exact numbers; got {value!r}. Write "3/2" instead of 1.5 and substitute symbols.'
-                )
+        if type(self.neurons) is not int or self.neurons < 1:
+            raise ValueError(f"the number of neurons must be an integer of at least 1; got {self.neurons!r}.")
+        if type(self.bias) is not bool:
+            raise ValueError(f"bias must be True or False; got {self.bias!r}.")
+        if not isinstance(self.activation, Activation):
+            raise ValueError(f"the activation must be an Activation, such as TANH; got {self.activation!r}.")
+        if isinstance(self.data, str) or not isinstance(self.data, Sequence) or not self.data:
+            raise ValueError(f"the data must be pairs (x, y), such as ((1, 2), (-1, -2)); got {self.data!r}.")
+        for sample in self.data:
+            if isinstance(sample, str) or not isinstance(sample, Sequence) or len(sample) != 2:
+                raise ValueError(f"a sample must be a pair (x, y), such as (1, 2); got {sample!r}.")
+            for value in sample:
+                number(value, "a number of a sample")
 
     @property
     def samples(self) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
         """The samples as sympy numbers."""
-        return tuple((sp.sympify(x), sp.sympify(y)) for x, y in self.data)
+        return tuple((exact(x), exact(y)) for x, y in self.data)
 
     def neuron(self, j: int) -> tuple[sp.Symbol, ...]:
         """The symbols (a, w) or (a, w, b) of neuron j."""
@@ -247,7 +256,7 @@ def invariant_planes(network: Network) -> list[Plane]:
     for g in symmetries(network):
         identity = sp.eye(len(network.parameters))
         tangent = (g.matrix() - identity).nullspace()
-        if len(tangent) != len(network.parameters) - 2:
+        if len(tangent) != len(network.parameters) - 2 or not tangent:
             continue
         fixed = sp.Matrix.hstack(*tangent)
         normal = sp.GramSchmidt(fixed.T.nullspace())

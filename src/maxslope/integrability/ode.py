@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
-from sympy.polys.polytools import parallel_poly_from_expr
+
+from maxslope.integrability.exact import exact
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def equation(r: Any, x: sp.Symbol | None = None) -> Equation:
     >>> equation("1/x - 3/(16*x**2)").order_at_infinity
     1
     """
-    expr = sp.sympify(r)
+    expr = exact(r, "r", {} if x is None else {str(x): x})
     free = sorted(expr.free_symbols, key=str)
     if x is None:
         x = free[0] if free else sp.Symbol("x")
@@ -69,27 +71,60 @@ def equation(r: Any, x: sp.Symbol | None = None) -> Equation:
             f"r must have one variable and exact parameters; got the further symbols {others}. "
             "Substitute rational or algebraic numbers for them."
         )
-    if expr.has(sp.Float):
-        raise ValueError(f"r must be exact; got floats in {expr}. Use Rational('1/3') or strings.")
     if not expr.is_rational_function(x):
         raise ValueError(f"r must be a rational function of {x}; got {expr}.")
     return _reduce(expr, x)
 
 
 def _reduce(expr: sp.Expr, x: sp.Symbol) -> Equation:
-    top, bottom = sp.together(expr).as_numer_denom()
-    try:
-        (num, den), _ = parallel_poly_from_expr((top, bottom), x, extension=True, field=True)
-    except sp.PolynomialError as error:
-        raise ValueError(f"r must have exact algebraic coefficients; got {expr}.") from error
-    if not den.domain.is_QQ and not den.domain.is_Algebraic:
-        num, den = (_algebraic(p, x) for p in (num, den))
-    num, den = num.cancel(den, include=True)
-    num, den = num.to_field(), den.to_field()
-    lead = den.LC()
-    num, den = num.mul_ground(1 / lead), den.monic()
+    field = _field(expr)
+    num, den = fraction_of(expr, x, field)
+    lead = den.rep.LC()
+    num, den = num.mul_ground(field.one / lead), den.monic()
     factors = tuple((f.monic(), int(e)) for f, e in den.factor_list()[1])
     return Equation(num, den, tuple(sorted(factors, key=_factor_key)))
+
+
+def _field(expr: sp.Expr) -> Any:
+    """The smallest field with all numbers of an expression."""
+    numbers = [n for n in _numbers(expr) if not n.is_Rational]
+    if not numbers:
+        return sp.QQ
+    if not all(n.is_algebraic for n in numbers):
+        raise ValueError(f"r must have exact algebraic coefficients; got {expr}.")
+    return sp.QQ.algebraic_field(*sorted(set(numbers), key=sp.default_sort_key))
+
+
+def _numbers(expr: sp.Expr) -> Iterator[sp.Expr]:
+    """The numbers of an expression; powers and roots of numbers as a whole."""
+    if expr.is_Atom or (expr.is_number and not (expr.is_Add or expr.is_Mul)):
+        if expr.is_number:
+            yield expr
+        return
+    for part in expr.args:
+        yield from _numbers(part)
+
+
+def fraction_of(expr: sp.Expr, x: sp.Symbol, field: Any) -> tuple[sp.Poly, sp.Poly]:
+    """A rational function as a fraction of polynomials over a field, in lowest terms.
+
+    Sums and products are made of polynomials from the start: expanding large expressions takes minutes.
+    """
+    one = sp.Poly(1, x, domain=field)
+    if not expr.has(x):
+        return sp.Poly(expr, x, domain=field), one
+    if expr == x:
+        return sp.Poly(x, x, domain=field), one
+    if expr.is_Pow and expr.exp.is_Integer:
+        num, den = fraction_of(expr.base, x, field)
+        power = abs(int(expr.exp))
+        return (num**power, den**power) if expr.exp > 0 else (den**power, num**power)
+    num, den = sp.Poly(int(not expr.is_Add), x, domain=field), one
+    for part in expr.args:
+        u, v = fraction_of(part, x, field)
+        num, den = (num * u, den * v) if expr.is_Mul else (num * v + u * den, den * v)
+        num, den = num.cancel(den, include=True)
+    return num, den
 
 
 def extend(eq: Equation, number: sp.Expr) -> Equation:
@@ -98,12 +133,6 @@ def extend(eq: Equation, number: sp.Expr) -> Equation:
     num, den = (sp.Poly(p.as_expr(), eq.x, domain=field) for p in (eq.num, eq.den))
     factors = tuple((f.monic(), int(e)) for f, e in den.factor_list()[1])
     return Equation(num, den, tuple(sorted(factors, key=_factor_key)))
-
-
-def _algebraic(p: sp.Poly, x: sp.Symbol) -> sp.Poly:
-    if p.domain.is_QQ_I:
-        return p.set_domain(sp.QQ.algebraic_field(sp.I))
-    raise ValueError(f"coefficients must be rational or algebraic numbers; got the ring {p.domain}")
 
 
 def _factor_key(item: tuple[sp.Poly, int]) -> tuple[int, str]:

@@ -10,6 +10,8 @@ from typing import Any
 import mpmath
 import sympy as sp
 
+from maxslope.integrability.exact import exact
+
 # Schwarz's rows 2 to 15 as extended by Kimura; True asks for an even sum of the shifts.
 _ROWS = (
     ("1/2 1/3 1/3", False),
@@ -35,7 +37,7 @@ def hypergeometric(l: Any, m: Any, n: Any, x: sp.Symbol) -> sp.Expr:  # noqa: E7
     >>> hypergeometric(1, 1, 1, sp.Symbol("x"))
     0
     """
-    a, b, c = (sp.sympify(v) for v in (l, m, n))
+    a, b, c = (exact(v) for v in (l, m, n))
     cross = (1 - a**2 - b**2 + c**2) / (4 * x * (x - 1))
     return (a**2 - 1) / (4 * x**2) + (b**2 - 1) / (4 * (x - 1) ** 2) + cross
 
@@ -75,7 +77,7 @@ def linear_bias_equation(n: Any, m2: Any, y: Any, s: sp.Symbol) -> sp.Expr:
 
     Its exponent differences are |N/(2Y)-1/2|, N/(2Y)+N/(2 m2), N/(2 m2)+1/2.
     """
-    n, m2, y = (sp.sympify(v) for v in (n, m2, y))
+    n, m2, y = (exact(v) for v in (n, m2, y))
     top = (n**2 + 2 * n * m2 - 3 * m2**2) * s**2
     top += (2 * n**2 - 2 * n * y + 2 * n * m2 + 2 * y * m2) * s + n**2 - 2 * n * y - 3 * y**2
     return top / (16 * s**2 * (m2 * s - y) ** 2)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice
 from typing import Any
 
 import sympy as sp
 
+from maxslope.integrability import _lists as ls
 from maxslope.integrability._residue import Residue
+from maxslope.integrability._split_prime import embedding, image_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
-from maxslope.integrability.symmetric import kernel, rational_solutions
+from maxslope.integrability.symmetric import invariants, kernel
+
+_LARGEST = 10**6  # degree of a polynomial P that is looked for
+_FEW = 24
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,20 @@ def _choices(local: Local, x: sp.Symbol) -> list[_Choice]:
 
 def families(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[sp.Expr, int]]:
     """All conjugation-stable families (theta, d) with d a non-negative integer."""
-    for picks in product(*(_choices(p, eq.x) for p in locals_)):
+    for picks, degree in _admissible(eq, locals_):
+        yield sp.cancel(sp.Add(*(c.theta for c in picks)), extension=True), degree
+
+
+def _admissible(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[list[_Choice], int]]:
+    """Choices whose degree is a non-negative integer: found modulo a prime, then exactly."""
+    tables = [_choices(p, eq.x) for p in locals_]
+    prime, generator = embedding(eq.field)
+    images = [[image_mod(c.degree, prime, generator) for c in table] for table in tables]
+    for indices, _ in ls.small_sums(images, _LARGEST, prime):
+        picks = [table[i] for table, i in zip(tables, indices, strict=True)]
         degree = eq.field.to_sympy(sum((c.degree for c in picks), eq.field.zero))
         if degree.is_Integer and degree >= 0:
-            yield sp.cancel(sp.Add(*(c.theta for c in picks)), extension=True), int(degree)
+            yield picks, int(degree)
 
 
 def _family_solution(eq: Equation, theta: sp.Expr, degree: int) -> RiccatiSolution | None:
@@ -93,6 +108,9 @@ def _family_solution(eq: Equation, theta: sp.Expr, degree: int) -> RiccatiSoluti
         images.append(list(reversed((d * p.diff().diff() + e * p.diff() + g * p).rep.to_list())))
     height = max(len(i) for i in images)
     rows = [[i[k] if k < len(i) else eq.field.zero for i in images] for k in range(height)]
+    prime, generator = embedding(eq.field)
+    if ls.rank_mod([[image_mod(c, prime, generator) for c in row] for row in rows], prime) == degree + 1:
+        return None
     for p in kernel(rows, degree + 1, eq):
         expr = p.as_expr()
         return RiccatiSolution(sp.factor(theta + sp.diff(expr, x) / expr), theta, expr)
@@ -117,7 +135,16 @@ def rational_riccati(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolutio
     """
     if any(p.discriminant is None for p in locals_):
         return None
+    if many_families(eq, locals_):
+        found = _torus_solution(eq, locals_)
+        if found is not None:
+            return found
     return next(family_solutions(eq, locals_), None) or _torus_solution(eq, locals_)
+
+
+def many_families(eq: Equation, locals_: tuple[Local, ...]) -> bool:
+    """Whether there are so many families that one system for the product of two solutions is tried before them."""
+    return len(list(islice(_admissible(eq, locals_), _FEW + 1))) > _FEW
 
 
 def family_solutions(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[RiccatiSolution]:
@@ -129,9 +156,21 @@ def family_solutions(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[Ricca
 
 
 def _torus_solution(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolution | None:
-    for f in rational_solutions(eq, locals_, 2):
-        first = sp.diff(f, eq.x)
-        square = sp.cancel(first**2 - 2 * f * sp.diff(first, eq.x) + 4 * eq.r * f**2)
-        omega = sp.factor((first + sp.sqrt(square)) / (2 * f))
+    """From a rational product F of two solutions, or the rational square of one (then c = 0).
+
+    With g = F'/F one has c^2 = F^2 (4 r - 2 g' - g^2), and w = (g + c/F)/2.
+    """
+    for member in invariants(eq, locals_, 2):
+        n, d = member.logarithmic_derivative(eq)
+        n, d = n.cancel(d, include=True)
+        # 4 r - 2 g' - g^2 = rest / (den d^2)
+        rest = 4 * eq.num * d**2 - (2 * (n.diff() * d - n * d.diff()) + n**2) * eq.den
+        if rest.is_zero:
+            omega = n.as_expr() / (2 * d.as_expr())
+            return RiccatiSolution(omega, omega, sp.Integer(1))
+        f = member.expression(eq)
+        point = next(k for k in range(2, 10**6) if eq.den.eval(k) != 0 and d.eval(k) != 0)
+        square = sp.radsimp(f.subs(eq.x, point) ** 2 * rest.eval(point) / (eq.den.eval(point) * d.eval(point) ** 2))
+        omega = sp.factor((n.as_expr() / d.as_expr() + sp.sqrt(square) / f) / 2)
         return RiccatiSolution(omega, product=f)
     return None

@@ -6,6 +6,7 @@ from typing import Any
 
 import sympy as sp
 
+from maxslope.integrability.exact import exact
 from maxslope.integrability.networks import LINEAR, TANH, Network, monomial
 
 
@@ -15,7 +16,7 @@ def tanh_bias(target: Any = "3/2") -> Network:
     >>> tanh_bias(2).samples
     ((1, 2), (-1, -2))
     """
-    y = sp.sympify(target)
+    y = exact(target, "the target")
     return Network(TANH, ((1, y), (-1, -y)))
 
 
@@ -31,13 +32,13 @@ def cubic_teacher(origin: bool = False) -> Network:
 
 def zero_target(k: int = 3, square: Any = 1) -> Network:
     """z^k with biases, target 0 at x = +-lambda with lambda^2 = `square`."""
-    x = sp.sqrt(sp.sympify(square))
+    x = sp.sqrt(exact(square, "lambda squared"))
     return Network(monomial(k), ((x, 0), (-x, 0)))
 
 
 def linear_bias(target: Any = 1) -> Network:
     """A linear neuron with hidden and output bias on (1, y), (-1, -y)."""
-    y = sp.sympify(target)
+    y = exact(target, "the target")
     return Network(LINEAR, ((1, y), (-1, -y)))
 
 

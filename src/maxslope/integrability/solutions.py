@@ -11,7 +11,7 @@ from maxslope.integrability.integrals import Antiderivative, antiderivative, pol
 from maxslope.integrability.klein import pullback
 from maxslope.integrability.local import local_data
 from maxslope.integrability.ode import Equation, extend
-from maxslope.integrability.riccati import RiccatiSolution, family_solutions
+from maxslope.integrability.riccati import RiccatiSolution, family_solutions, many_families
 
 if TYPE_CHECKING:
     from maxslope.integrability.kovacic import Liouvillian
@@ -40,7 +40,9 @@ def solutions(result: Liouvillian) -> Pair | None:
 
 def _triangular(eq: Equation, first: RiccatiSolution) -> Pair:
     y = _exponential(eq, first)
-    others = (f for f in family_solutions(eq, local_data(eq)) if sp.cancel(f.omega - _omega(eq, first)) != 0)
+    locals_ = local_data(eq)
+    found = () if many_families(eq, locals_) else family_solutions(eq, locals_)
+    others = (f for f in found if sp.cancel(f.omega - _omega(eq, first)) != 0)
     for other in islice(others, 1):
         return y, _exponential(eq, other)
     return y, y * _reduction(eq, first, y)

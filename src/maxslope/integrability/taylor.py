@@ -10,6 +10,7 @@ import mpmath
 import sympy as sp
 
 from maxslope.integrability._numbers import flint_module, precision
+from maxslope.integrability.exact import exact
 from maxslope.integrability.networks import Network
 
 ORDER = 40
@@ -81,7 +82,7 @@ def numeric_flow(
 def _number(value: Any) -> Any:
     if isinstance(value, mpmath.mpf | int | float):
         return mpmath.mpf(value)
-    return mpmath.mpmathify(sp.N(sp.sympify(value), mpmath.mp.dps + 5))
+    return mpmath.mpmathify(sp.N(exact(value) if isinstance(value, str) else sp.sympify(value), mpmath.mp.dps + 5))
 
 
 def _odefun(network: Network, field: list[Any], begin: list[Any], time: Any) -> list[Any]:

@@ -202,6 +202,11 @@ def decide(network: Network, curve: IntegralCurve | None = None, plane: Plane | 
     >>> decide(Network(LINEAR, ((1, 1), (-1, -1)))).group
     'SL2(C) (case 4)'
     """
+    if len(network.parameters) < 3:
+        raise ValueError(
+            f"a network must have at least three parameters for a normal equation; got {network.parameters}. "
+            "Take biases (bias=True) or more neurons."
+        )
     curve = table_curve(network) if curve is None else curve
     planes = [p for p in invariant_planes(network) if p.contains(curve.theta)] if plane is None else [plane]
     if not planes:

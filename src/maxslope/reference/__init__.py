@@ -9,7 +9,7 @@ from maxslope.reference.closed import (
     sliding,
     water_filling,
 )
-from maxslope.reference.events import Reference, reference
+from maxslope.reference.curves import Reference, reference
 from maxslope.reference.smoothed import smoothed
 from maxslope.reference.study import Convergence, convergence
 

@@ -30,7 +30,9 @@ class Mode:
     unique: bool
 
 
-def choose_mode(g: Array, zero: Array, at_lo: Array, at_hi: Array, hessian: Array, drift: Array) -> Mode:
+def choose_mode(
+    g: Array, zero: Array, at_lo: Array, at_hi: Array, hessian: Array, drift: Array, floor: float = 0.0
+) -> Mode:
     """Solve for the velocities where the gradient vanishes.
 
     With Z the coordinates of zero gradient, v_Z must satisfy, for w = H_ZZ v_Z + c and bounds l <= v <= u,
@@ -48,13 +50,14 @@ def choose_mode(g: Array, zero: Array, at_lo: Array, at_hi: Array, hessian: Arra
         at_hi: likewise, upper.
         hessian: H_ZZ.
         drift: c, the rows Z of H v for the velocities v of the other coordinates, see :func:`descent`.
+        floor: curvatures up to this one count as none: then the energy is flat, and the way on not the only one.
     """
     free = descent(g, zero, at_lo, at_hi)
     lower, upper = np.where(at_lo, 0.0, -1.0), np.where(at_hi, 0.0, 1.0)
     Z = np.flatnonzero(zero)
     if not len(Z):
         return Mode(free, np.zeros_like(zero), lower, upper, True)
-    v, unique = _admissible(hessian, drift, lower[Z], upper[Z])
+    v, unique = _admissible(hessian, drift, lower[Z], upper[Z], floor)
     inside = (v > lower[Z] + 1e-12) & (v < upper[Z] - 1e-12)
     slides = np.zeros_like(zero)
     slides[Z[inside]] = True
@@ -70,17 +73,18 @@ def descent(g: Array, zero: Array, at_lo: Array, at_hi: Array) -> Array:
     return np.where(blocked, 0.0, free)
 
 
-def _admissible(H: Array, c: Array, lower: Array, upper: Array) -> tuple[Array, bool]:
+def _admissible(H: Array, c: Array, lower: Array, upper: Array, floor: float) -> tuple[Array, bool]:
     """The least admissible velocity and whether it is the only one."""
     least = float(np.linalg.eigvalsh(H)[0])
-    definite = least > 1e-9 * max(1e-12, float(np.abs(H).max()))
+    level = max(1e-9 * max(1e-12, float(np.abs(H).max())), floor)
+    definite = least > level
     if definite or len(c) > _ENUMERATED:
         return _active_set(H, c, lower, upper), definite
     found = _all(H, c, lower, upper)
     if not found:
         return np.clip(np.zeros_like(c), lower, upper), False
     best = min(found, key=lambda v: float(np.abs(v).sum()))
-    singular = float(np.abs(np.linalg.eigvalsh(H)).min()) <= 1e-9 * max(1e-12, float(np.abs(H).max()))
+    singular = float(np.abs(np.linalg.eigvalsh(H)).min()) <= level
     return best, not singular and all(np.abs(v - best).max() < 1e-9 for v in found)
 
 

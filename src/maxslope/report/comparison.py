@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maxslope._escape import markdown, visible
 from maxslope.attacks.findings import Finding
 from maxslope.report.html import framed, render, write
 from maxslope.report.html_export import latex_table, markdown_table, plain, to_csv
@@ -218,17 +219,17 @@ class Comparison:
     def markdown(self) -> str:
         """Return a summary for a pull request; warnings lead."""
         return (
-            f"## {self.title}\n\n{self.sentence}\n\n"
-            + "".join(f"> **{name}** {found}\n\n" for name, found in self.warnings)
+            f"## {markdown(self.title)}\n\n{markdown(self.sentence)}\n\n"
+            + "".join(f"> **{markdown(name)}** {markdown(str(found))}\n\n" for name, found in self.warnings)
             + markdown_table(*self._table())
             + "\n"
-            + "".join(f"{self._tested(pair)}\n" for pair in self.pairs)
-            + "".join(f"\n> {note}\n" for note in self.notes)
+            + "".join(f"{markdown(self._tested(pair))}\n" for pair in self.pairs)
+            + "".join(f"\n> {markdown(note)}\n" for note in self.notes)
         )
 
     def latex(self) -> str:
         """Return the table of the runs for a paper; it needs the package booktabs."""
-        said = [f"% {name}: {found}" for name, found in self.warnings]
+        said = [f"% {visible(' '.join(f'{name}: {found}'.split()))}" for name, found in self.warnings]
         return "\n".join([*said, latex_table(*self._table())])
 
     def plot(self) -> MatplotlibFigure:
@@ -270,7 +271,7 @@ class Comparison:
             f"{r['rank']:>8}  {r['run']}: robust {r['robust']}, clean {r['clean']}, {r['backward']:.0f} backward passes"
             for r in self.rows()
         ]
-        return "\n".join([*lines, *map(self._tested, self.pairs), *self.notes])
+        return visible("\n".join([*lines, *map(self._tested, self.pairs), *self.notes]))
 
     def _repr_html_(self) -> str:
         """What notebooks show."""

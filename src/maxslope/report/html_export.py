@@ -87,7 +87,7 @@ def tex(text: str) -> str:
     >>> tex("50 % of l_inf")
     '50 \\% of l\\_inf'
     """
-    return "".join(_TEX.get(c, c) for c in text)
+    return "".join(_TEX.get(c, c) for c in visible(" ".join(text.split())))
 
 
 def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -113,8 +113,9 @@ def to_latex(facts: Facts) -> str:
     rows += [
         (c.name, f"{c.robust.total}", c.clean.words, c.robust.words) for c in facts.classes if len(facts.classes) > 1
     ]
-    said = [f"% {' '.join(f'{found}'.split())}" for found in facts.doubts]
-    said.append(f"% Within {facts.budget}, effort {facts.effort_name}, seed {facts.seed}; 95 % intervals.")
+    said = [f"{found}" for found in facts.doubts]
+    said.append(f"Within {facts.budget}, effort {facts.effort_name}, seed {facts.seed}; 95 % intervals.")
+    said = [f"% {visible(' '.join(words.split()))}" for words in said]  # one line each, whatever is in them
     return "\n".join([*said, latex_table(("class", "samples", "clean", "robust"), rows)])
 
 

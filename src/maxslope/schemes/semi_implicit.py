@@ -23,7 +23,8 @@ class SemiImplicit(Scheme):
     x+ in argmin { <DE(x), z> + |z - x|^p / (p tau^(p-1)) : z in K }  (rate p < inf).
 
     Constraint and step are one problem, solved exactly: where the budget binds, this goes further down than stepping
-    first and projecting afterwards.
+    first and projecting afterwards. As tau tends to 0 its curves converge, along subsequences, to curves of maximal
+    slope, whatever constraint binds; explicit steps do not (:class:`Explicit`).
 
     Args:
         tau: step size in time, a number, one per row, or a :class:`StepSize`.

@@ -6,13 +6,19 @@ form that a box only clips, and the norm of the answer is monotone in the multip
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad, threshold
 
+from maxslope._rows import select
 from maxslope.sets._roots import Function, root
 from maxslope.spaces import Lp
 from maxslope.spaces.lp import euclidean
+
+Solver = Callable[..., Tensor]
 
 
 def project(
@@ -32,9 +38,29 @@ def project(
         curvature: positive, broadcastable to ``[rows, d]``; one number unless the norm is weighted.
         centered: whether the origin lies in the box.
     """
-    if centered and lp.p == 2 and curvature.numel() == 1:
+
+    def near(v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
         return _pull_back(lp, v, clipped, size, radius, a, b)
-    return shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
+
+    def far(v: Tensor, _: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
+
+    if lp.p != 2 or curvature.numel() > 1:
+        return far(v, clipped, size, radius, a, b)
+    return _by_center(near, far, centered, v, clipped, size, radius, a, b)
+
+
+def _by_center(near: Solver, far: Solver, centered: bool, *rows: Tensor) -> Tensor:
+    """Solve the rows whose box holds the origin by ``near`` and the others by ``far``, whatever is beside them."""
+    if centered:
+        return near(*rows)
+    a, b = rows[-2:]
+    holds = ~((a > 0) | (b < 0)).any(1)
+    if bool(holds.all()):
+        return near(*rows)
+    d = far(*rows)
+    index = holds.nonzero().squeeze(1)
+    return d.index_copy(0, index, near(*(select(t, index) for t in rows))) if index.numel() else d
 
 
 def _pull_back(lp: Lp, v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -72,11 +98,13 @@ def minimize_linear(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *,
     """Return argmin { <xi, d> : |d|_p <= radius, a <= d <= b }, ``[rows, d]``; 0 where xi and the box allow it."""
     if lp.p == 1:
         return _greedy(lp, xi, radius, a, b)
-    if centered:
+
+    def near(xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
         down = -_scaled(xi)
         descent = Lp(lp.q).slope_of_power(down).abs()  # |xi|^(q-1)
         return _fill(lp, descent, _reach(down, a, b), radius).copysign(down)
-    return _linear_by_root(lp, xi, radius, a, b)
+
+    return _by_center(near, partial(_linear_by_root, lp), centered, xi, radius, a, b)
 
 
 def _scaled(xi: Tensor) -> Tensor:
@@ -150,7 +178,7 @@ def spend(left: Tensor, rooms: Tensor, total: Tensor) -> Tensor:
 
 
 def _oriented(direction: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Signs along which each coordinate leaves 0, and its least and greatest length: both are \|b\| where it cannot."""
+    r"""Signs along which each coordinate leaves 0, and its least and greatest length; both \|b\| where it cannot."""
     sign = torch.ones_like(direction).copysign(direction)
     low, high = torch.minimum(a * sign, b * sign), torch.maximum(a * sign, b * sign)
     against = high < 0
@@ -197,10 +225,10 @@ def _project_by_root(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, cu
         return d * sign * unit
     d, settled = _shell(lp, size.clamp_min(0), least, most, curvature)
     d = d * sign * unit
-    rest = (~settled).nonzero().squeeze(1)
+    rest = (~settled & ~size.sum(1).isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
     if rest.numel():
         curved = curvature if curvature.numel() == 1 else curvature.expand_as(v)[rest]
-        d[rest] = _project_by_bracket(lp, *(t[rest] for t in (v, radius, a, b)), curved)
+        d[rest] = _project_by_bracket(lp, v[rest], radius[rest], a[rest], b[rest], curved)
     return d
 
 
@@ -216,7 +244,8 @@ def _shell(lp: Lp, v: Tensor, least: Tensor, most: Tensor, curvature: Tensor) ->
     steep = rho >= 1
     kappa, alpha = (rho, 1.0) if steep else (1 / rho, -1 / rho)  # A = w^alpha
     kind = torch.finfo(v.dtype)
-    tight = 1e-6 if v.dtype == torch.float32 else 1e-12
+    tight = (1 + (0.1 if steep else 2) * kappa) * (1e-6 if v.dtype == torch.float32 else 1e-12)
+    most_change = 3 * max(rho, min(0.3, 1.5 * rho))
     least_p, most_p = least**lp.p, most**lp.p
     start = v.clamp(least, most)
     size = lp.norm(start)[:, None]
@@ -228,7 +257,7 @@ def _shell(lp: Lp, v: Tensor, least: Tensor, most: Tensor, curvature: Tensor) ->
     roof = torch.minimum(log_v, (log_v - alpha * log_w) / kappa)
     z = roof.exp()
     shift, settled = torch.zeros_like(log_mu), size[:, 0] <= 1 + 16 * kind.eps  # rounding that is taken back later
-    answer = start
+    answer, last, share = start, torch.zeros_like(log_mu), torch.ones_like(log_mu)
     for _ in range(60):
         log_now = log_w + shift
         o = (alpha * log_now + kappa * z.log()).exp()
@@ -241,16 +270,22 @@ def _shell(lp: Lp, v: Tensor, least: Tensor, most: Tensor, curvature: Tensor) ->
         stiff = (z + kappa * o).clamp_min(kind.tiny)
         rate = part * free
         by_own = (rate * ((1 + kappa) * -miss / stiff)).sum(1, keepdim=True)
-        by_mu = (rate * (alpha - 1 - (1 + kappa) * alpha * o / stiff)).sum(1, keepdim=True)
+        by_mu = -(1 + kappa) * (rate * (o if steep else z) / stiff).sum(1, keepdim=True)
         change = (-level * level.log() - by_own) / by_mu
         off = torch.maximum(level.log().abs()[:, 0], (miss.abs() * free).amax(1) / v.amax(1).clamp_min(kind.tiny))
         answer = torch.where(settled[:, None], answer, r.clamp(least, most))
         settled = settled | (off <= tight)
         if bool((settled | off.isnan()).all()):
             break
-        change = change.clamp(-3 * max(rho, 0.3), 3 * max(rho, 0.3)).nan_to_num(0.0)
+        change = change.clamp(-most_change, most_change).nan_to_num(0.0)
+        swings = (change * last < 0) & (change.abs() > 0.3 * last.abs())
+        share = torch.where(swings, 0.5 * share, (2 * share).clamp_max(1))
+        change = share * change
+        if not steep:  # first the coordinates, where they are far from what the multiplier says
+            change = change.masked_fill(by_own.abs() > 0.1 * level, 0.0)
+        last = torch.where(change == 0, last, change)
         shift = shift + change
-        z = z * (1 - (miss + alpha * o * change) / stiff)
+        z = z * (-(miss + alpha * o * change) / stiff).exp()
         upper = torch.minimum(log_v, (log_v - alpha * (log_w + shift)) / kappa).exp()
         z = torch.minimum(torch.maximum(z, 0.1 * (r if steep else z).clamp_min(0)), upper)
     return answer, settled

@@ -67,7 +67,7 @@ def _decided(
 def _same(lp: Lp, *part: Tensor) -> Tensor:
     """Both balls bind and have one norm, 1 < p < inf: Newton's method, in float64 where float32 does not settle it."""
     d, settled = _pair.minimize(lp, *part)
-    rest = (~settled).nonzero().squeeze(1)
+    rest = (~settled & ~(part[0] + part[1]).sum(1).isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
     if rest.numel():
         wide = [select(t, rest).double() for t in part]
         better, settled = _pair.minimize(lp, *wide)

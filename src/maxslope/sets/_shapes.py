@@ -62,8 +62,8 @@ def radius_fits(eps: Tensor, axes: int, x: Tensor) -> None:
     given = (eps.shape[0],) + (1,) * (axes - 1)
     if eps.shape[0] != rows or (axes > 1 and axes != x.ndim):
         raise ValueError(
-            f"eps is a number or one per sample, here [{rows}] or [{rows}{', 1' * (x.ndim - 1)}], got the shape {given} "
-            f"for inputs {tuple(x.shape)}; {_WEIGHTED}."
+            f"eps is a number or one per sample, here [{rows}] or [{rows}{', 1' * (x.ndim - 1)}], got the shape "
+            f"{given} for inputs {tuple(x.shape)}; {_WEIGHTED}."
         )
     if axes == 1 and rows == channels > 1 and x.ndim > 2:
         raise ValueError(

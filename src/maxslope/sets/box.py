@@ -12,7 +12,7 @@ from maxslope._rows import column, flat, take
 from maxslope.sets import _ball
 from maxslope.sets._rounding import half_unit, is_half
 from maxslope.sets.base import Set
-from maxslope.spaces import Lp, Space, Weighted
+from maxslope.spaces import Lp, Mixed, Space, Weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,11 +131,13 @@ def _unchecked(lo: Tensor, hi: Tensor) -> Box:
 
 
 def separable(space: Space) -> tuple[Lp, Tensor | None]:
-    """Return the exponent and the weights of an l_p norm, weighted or not.
+    """Return the exponent and the weights of an l_p norm, weighted or not; l_p of l_p is l_p.
 
     Raises:
         ValueError: for any other space, which has no exact set operations.
     """
+    if isinstance(space, Mixed) and space.outer == space.inner:
+        space = space.inner
     if isinstance(space, Lp):
         return space, None
     if isinstance(space, Weighted) and isinstance(space.base, Lp):

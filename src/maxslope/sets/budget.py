@@ -10,8 +10,9 @@ from torch import Tensor
 
 from maxslope._rows import column
 from maxslope.sets import _shapes
-from maxslope.sets.ball_box import BallBox, ball
+from maxslope.sets.ball_box import BallBox
 from maxslope.sets.box import Box, _unchecked
+from maxslope.sets.groups import Groups, plain, within
 from maxslope.spaces import Lp, Space, Weighted
 
 Bounds = tuple[float | Tensor, float | Tensor]
@@ -24,7 +25,8 @@ class Budget:
     Arrays and lists become tensors.
 
     Args:
-        norm: the norm of the perturbation, such as Lp(2).
+        norm: the norm of the perturbation: Lp(p), Weighted(Lp(p), w), or Mixed(Lp(math.inf), Lp(p), axis), by which
+            every group of coordinates may move by eps.
         eps: the radius, a number or one per sample, ``[rows]`` or ``[rows, 1, ..., 1]``. 0 allows the clean point only.
             One per channel is ``Weighted(Lp(p), w)``. The second form says that rows are meant where there are as many
             as channels.
@@ -34,8 +36,8 @@ class Budget:
     Raises:
         TypeError: if the norm is no space, eps or a bound holds no numbers, or eps is a positive integer on a box
             narrower than 2 (8 is not 8/255).
-        ValueError: if eps is negative, NaN or infinite, or has a shape that is not one per sample, or if the box is
-            empty.
+        ValueError: if there are no exact sets of the norm, if eps is negative, NaN or infinite or not one per sample,
+            or if the box is empty.
 
     >>> Budget(Lp(2), 0.5).around(torch.zeros(1, 2)).project(torch.tensor([[3.0, 4.0]]))
     tensor([[0.3000, 0.4000]])
@@ -49,6 +51,7 @@ class Budget:
     def __post_init__(self) -> None:
         if not isinstance(self.norm, Space):
             raise TypeError(f"Budget needs a space such as Lp(2) as its norm, got {self.norm!r}.")
+        plain(self.norm)
         eps, axes = _shapes.radius(self.eps)
         box = None if self.box is None else _shapes.box(self.box)
         for name, value in (("eps", eps), ("box", box), ("_axes", axes)):
@@ -94,7 +97,7 @@ class Budget:
         lo, hi = self.bounds(x)
         return torch.where(lo.isinf(), x - reach, lo), torch.where(hi.isinf(), x + reach, hi)
 
-    def around(self, x: Tensor, *, mask: Tensor | None = None) -> Box | BallBox:
+    def around(self, x: Tensor, *, mask: Tensor | None = None) -> Box | BallBox | Groups:
         """Return the set of allowed points around ``x``, ``[rows, *shape]``.
 
         Args:
@@ -105,13 +108,13 @@ class Budget:
             TypeError: if the mask is not boolean.
             ValueError: if eps, the box, the mask or the weights of the norm do not fit ``x``.
         """
-        if isinstance(self.norm, Weighted):
+        if isinstance(self.norm, Weighted) and isinstance(self.norm.base, Lp):
             _shapes.weights(self.norm.weights, x)
         bounds = self.bounds(x)
         if mask is not None:
             free = _shapes.mask(mask, x)
             bounds = (torch.where(free, bounds[0], x), torch.where(free, bounds[1], x))
-        return ball(self.norm, x, self.radius(x), _unchecked(*bounds))
+        return within(self.norm, x, self.radius(x), _unchecked(*bounds))
 
     def take(self, index: Tensor) -> Budget:
         """Return the budget of the samples ``index`` (the same one, unless eps differs by sample)."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from maxslope import _random
+from maxslope._pairs import pair_of
 
 Transform = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -29,7 +30,7 @@ class Source:
     The last, incomplete batch of an epoch is left out; the next epoch has another order.
 
     Args:
-        data: ``(x, y)`` tensors or a map-style ``Dataset`` of (input, label) pairs.
+        data: ``(x, y)`` tensors or numpy arrays, or a map-style ``Dataset`` of (input, label) pairs.
         batch_size: samples of a step, over all processes.
         seed: of the order.
         workers: of the DataLoader, for a ``Dataset``.
@@ -42,10 +43,12 @@ class Source:
     """
 
     def __init__(self, data: Any, batch_size: int, seed: int, workers: int, rank: int, size: int) -> None:
-        pair = isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(t, Tensor) for t in data)
+        found = pair_of(data)
+        pair, data = found is not None, data if found is None else found
         if not pair and not (isinstance(data, Dataset) and isinstance(data, Sized)):
             raise TypeError(
-                f"Training data are (x, y) tensors or a map-style Dataset of pairs, got {type(data).__name__}."
+                f"Training data are (x, y) tensors or arrays, or a map-style Dataset of pairs, got "
+                f"{type(data).__name__}; of a DataLoader give its dataset: batches are made here, keyed by the seed."
             )
         self.samples = int(data[0].shape[0]) if pair else len(data)
         if pair and data[1].shape[0] != self.samples:

@@ -5,11 +5,13 @@ from maxslope.transport.adversary import Adversary, adversary
 from maxslope.transport.clouds import Cloud, Potential, clouds, particle_speeds
 from maxslope.transport.distance import distance
 from maxslope.transport.dual import Dual, dual
+from maxslope.transport.paths import Paths, paths
 
 __all__ = [
     "Adversary",
     "Cloud",
     "Dual",
+    "Paths",
     "Potential",
     "adversary",
     "cloud_space",
@@ -17,4 +19,5 @@ __all__ = [
     "distance",
     "dual",
     "particle_speeds",
+    "paths",
 ]

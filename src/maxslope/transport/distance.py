@@ -55,18 +55,37 @@ def distance(a: Cloud, b: Cloud, r: float, space: Space) -> float:
 
 def _power_cost(cost: np.ndarray, r: float) -> float:
     """The least sum over i of cost_(i, s(i))^r over permutations s, scaled against overflow."""
+    top = max(float(cost.max()), 1e-300)
+    return float((optimal_plan(cost, r) * (cost / top) ** r).sum() * len(cost) * top**r)
+
+
+def optimal_plan(cost: np.ndarray, r: float) -> np.ndarray:
+    """Return a permutation matrix over n that is least in cost^r, by the network simplex of POT.
+
+    Raises:
+        ImportError: if POT is not installed.
+    """
     try:
         import ot
     except ImportError as error:
         raise ImportError('Exact transport distances need POT: pip install "maxslope[transport]".') from error
     n, top = len(cost), max(float(cost.max()), 1e-300)
     weight = np.full(n, 1.0 / n)
-    plan = ot.emd(weight, weight, (cost / top) ** r, numItermax=10_000_000)
-    return float((plan * (cost / top) ** r).sum() * n * top**r)
+    return np.asarray(ot.emd(weight, weight, (cost / top) ** r, numItermax=10_000_000))
 
 
 def _bottleneck(cost: np.ndarray) -> float:
+    return bottleneck(cost, match=False)[0]
+
+
+def bottleneck(cost: np.ndarray, *, match: bool = True) -> tuple[float, np.ndarray]:
+    """Return the least threshold that admits a perfect matching, and of the matchings within it one of least squares.
+
+    Raises:
+        ImportError: if scipy is not installed.
+    """
     try:
+        from scipy.optimize import linear_sum_assignment
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import maximum_bipartite_matching
     except ImportError as error:
@@ -77,4 +96,10 @@ def _bottleneck(cost: np.ndarray) -> float:
         middle = (low + high) // 2
         matched = maximum_bipartite_matching(csr_array(cost <= levels[middle]), perm_type="column")
         low, high = (low, middle) if bool((matched >= 0).all()) else (middle + 1, high)
-    return float(levels[low])
+    level = float(levels[low])
+    if not match:
+        return level, np.zeros(0, dtype=int)
+    top = max(level, 1e-300)
+    forbidden = 2.0 * len(cost) + 2  # more than all the others together
+    _, to = linear_sum_assignment(np.where(cost <= level, (cost / top).clip(max=1.0) ** 2, forbidden))
+    return level, np.asarray(to)

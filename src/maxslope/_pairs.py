@@ -1,0 +1,34 @@
+"""Inputs and labels as two arrays: what every verb takes, in the forms users have them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def pair_of(data: Any) -> tuple[Tensor, Tensor] | None:
+    """Return inputs and labels as tensors if ``data`` are two tensors or numpy arrays, else None.
+
+    Tensors come back as they are; arrays share their memory where they can.
+
+    >>> x, y = pair_of((np.zeros((2, 3)), np.array([0, 1])))
+    >>> x.shape, y.dtype
+    (torch.Size([2, 3]), torch.int64)
+    """
+    if not (isinstance(data, tuple | list) and len(data) == 2):
+        return None
+    if not all(isinstance(item, Tensor | np.ndarray) for item in data):
+        return None
+    return _tensor(data[0]), _tensor(data[1])
+
+
+def _tensor(item: Any) -> Tensor:
+    if isinstance(item, Tensor):
+        return item
+    if item.dtype.kind not in "fiub":
+        raise TypeError(f"Inputs and labels are arrays of numbers, got {item.dtype}.")
+    plain = np.ascontiguousarray(item, dtype=item.dtype.newbyteorder("="))
+    return torch.from_numpy(plain if plain.flags.writeable else plain.copy())

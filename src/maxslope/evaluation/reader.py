@@ -1,0 +1,56 @@
+"""Data of any form, read the same way by every verb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from maxslope._pairs import pair_of
+from maxslope.evaluation.data import Batch, jobs
+from maxslope.evaluation.datasets import load_data
+
+
+def readable(data: Any, model: Any = None) -> Any:
+    """Return data as tensors, a ``Dataset`` or a ``DataLoader``.
+
+    Args:
+        data: these; numpy arrays ``(x, y)``; or a word that ``--data`` takes: an .npz, .safetensors, .parquet or .arrow
+            file, a folder of images or of a saved data set, ``file.py:factory``. Their box is the budget's.
+        model: whose precision arrays of floating-point numbers take, as those of files do.
+
+    Raises:
+        ValueError: as :func:`maxslope.evaluation.datasets.load_data` does.
+    """
+    if isinstance(data, str | Path):
+        return _alike(load_data(str(data), unbounded=True).data, model)
+    pair = pair_of(data)
+    if pair is None or not any(isinstance(item, np.ndarray) for item in data):
+        return data
+    return _alike(pair, model)
+
+
+def collected(data: Any) -> Batch:
+    """Return all inputs and labels of data of any form, in memory.
+
+    >>> collected((np.zeros((2, 3)), np.array([0, 1])))[0].shape
+    torch.Size([2, 3])
+    """
+    pair = pair_of(data)
+    if pair is not None:
+        return pair
+    parts = [(job.x, job.y) for job in jobs(data)]
+    return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+
+
+def _alike(data: Any, model: Any) -> Any:
+    """Tensors of floating-point numbers in the precision that a module computes with."""
+    pair, kind = pair_of(data), None
+    if isinstance(model, nn.Module):
+        kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    if pair is None or kind is None or not pair[0].is_floating_point():
+        return data
+    return pair[0].to(kind), pair[1]

@@ -1,0 +1,127 @@
+"""One row of a reference curve: its energy in float64, its Hessian by differences, what became known of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maxslope._rows import flat
+from maxslope._status import Status
+from maxslope.energies import Energy
+from maxslope.sets import BallBox, Box, Set
+
+Array = np.ndarray
+SINGULAR = 1e8  # times the gradient at the start: from there on the energy counts as singular
+
+
+class TooLongError(ArithmeticError):
+    """An integrator takes more gradients than a smooth curve needs."""
+
+
+class NotFiniteError(ArithmeticError):
+    """The energy or its gradient is NaN, infinite, or has grown beyond all bounds."""
+
+
+class Row(ABC):
+    """One curve, followed once and known at every time after.
+
+    Attributes:
+        unique: whether there was only one way to go at every event.
+        status: why it ended.
+        spent: gradients evaluated.
+        events: times at which something changed.
+    """
+
+    def __init__(self, energy: Energy, domain: Set, x: Tensor, i: int, tolerance: float) -> None:
+        index = torch.tensor([i])
+        self.energy, self.like, self.tolerance = energy.take(index), x[i : i + 1], tolerance
+        self.domain = domain.take(index)
+        self.x = flat(self.like)[0].numpy().copy()
+        self.lo, self.hi = np.full_like(self.x, -np.inf), np.full_like(self.x, np.inf)
+        box = self.domain.box if isinstance(self.domain, BallBox) else self.domain
+        if isinstance(box, Box):
+            self.lo, self.hi = (flat(b.expand_as(self.like))[0].double().numpy() for b in (box.lo, box.hi))
+        self.unique, self.status, self.spent = True, Status.FINISHED, 0
+        self.events: list[float] = []
+        self.bound, self.scale = np.inf, 0.0
+        self.here = (0.0, self.x)  # the last time and point of which the curve is sure
+
+    @abstractmethod
+    def run(self, grid: Array) -> None:
+        """Go on until the last instant of the grid, which is increasing from 0, noting ``here`` on the way."""
+
+    @abstractmethod
+    def point(self, t: float) -> Array:
+        """Return the point at a time until which the curve was followed."""
+
+    def follow(self, grid: Array) -> Array:
+        """Return the points at the instants of the grid; a curve that cannot go on rests where it was last known."""
+        try:
+            self.run(grid)
+        except NotFiniteError:
+            self.status = Status.NON_FINITE
+        except TooLongError:
+            self.status = Status.UNSOLVED
+        return np.stack([self.at(t) for t in grid])
+
+    def at(self, t: float) -> Array:
+        """Return the point at any time of a curve that was followed."""
+        when, x = self.here
+        return x if t >= when and self.status != Status.FINISHED else self.point(t)
+
+    def ended(self) -> bool:
+        """Whether the curve cannot go on."""
+        return self.status != Status.FINISHED
+
+    def begin(self) -> float:
+        """Evaluate at the start and return the largest gradient component; what is singular is measured by it.
+
+        Raises:
+            NotFiniteError: if the start is not finite.
+        """
+        if not np.isfinite(self.x).all():
+            raise NotFiniteError
+        scale = float(np.abs(self.gradient(self.x)).max())
+        self.bound, self.scale = SINGULAR * max(scale, 1e-300), scale
+        return scale
+
+    def gradient(self, x: Array) -> Array:
+        """DE at x, ``[d]``.
+
+        Raises:
+            NotFiniteError: if it is not finite, or so large that the energy must be singular.
+        """
+        self.spent += 1
+        e = self.energy.evaluate(torch.from_numpy(x).reshape(self.like.shape))
+        g = flat(e.gradient)[0].numpy()
+        if not (np.isfinite(g).all() and bool(e.value.isfinite().all())) or np.abs(g).max() > self.bound:
+            raise NotFiniteError
+        return g
+
+    def along(self, x: Array, v: Array) -> Array:
+        """H v by a central difference."""
+        size = float(np.abs(v).max())
+        if size == 0:
+            return np.zeros_like(v)
+        h = 6e-6 * max(1.0, float(np.abs(x).max())) / size
+        difference: Array = (self.gradient(x + h * v) - self.gradient(x - h * v)) / (2 * h)
+        return difference
+
+    def block(self, x: Array, S: Array) -> Array:
+        """H_SS, symmetric."""
+        columns = [self.along(x, np.eye(len(x))[i])[S] for i in S]
+        H = np.stack(columns, 1) if len(S) else np.zeros((0, 0))
+        return (H + H.T) / 2
+
+    def definite(self, x: Array, S: Array) -> bool:
+        """Whether H_SS is positive definite beyond the error of differences."""
+        if not len(S):
+            return True
+        return bool(np.linalg.eigvalsh(self.block(x, S))[0] > self.floor(x))
+
+    def floor(self, x: Array) -> float:
+        """Curvatures up to this one are those of rounding: the energy may as well be flat."""
+        return 1e-7 * self.scale / max(1.0, float(np.abs(x).max()))

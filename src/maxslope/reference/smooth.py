@@ -1,0 +1,198 @@
+"""Curves in l_p, 1 < p < inf, by an integrator of high order, in a time in which minimizers are met smoothly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maxslope._rows import flat
+from maxslope._status import Status
+from maxslope.energies import Energy
+from maxslope.reference.base import Array, Row, TooLongError
+from maxslope.sets import BallBox, Set
+from maxslope.spaces import Lp
+
+_ARRIVED = 1e-10  # of the slope at the start: unless the energy is flat, the rest of the way is as short
+_MOST = 10_000  # gradients a curve may take
+
+
+class Smooth(Row):
+    """One curve u' = |xi|_*^(q-1) v(xi) of rate p, with xi the gradient along the faces that hold it.
+
+    In the time s with dt = |xi|_*^(2-q) ds it reads du/ds = |xi|_* v(xi): a smooth field in l_2, that of gradient flow,
+    which tends to a minimizer and does not overrun it; t comes along as one more unknown.
+
+    Args:
+        energy: of all rows.
+        domain: a box, everything, or for l_2 a ball of l_2.
+        x: all starts.
+        i: the row.
+        tolerance: of the integrator.
+        space: l_p, 1 < p < inf.
+        rate: p in (1, inf].
+    """
+
+    def __init__(
+        self, energy: Energy, domain: Set, x: Tensor, i: int, tolerance: float, space: Lp, rate: float
+    ) -> None:
+        Row.__init__(self, energy, domain, x, i, tolerance)
+        self.space, self.q = space, 1.0 if math.isinf(rate) else rate / (rate - 1)
+        self.center, self.radius = np.zeros_like(self.x), math.inf
+        if isinstance(self.domain, BallBox):
+            self.center, self.radius = flat(self.domain.center)[0].double().numpy(), float(self.domain.radius)
+        self.pieces: list[tuple[float, float, float, Any]] = []  # from t, to t, to s, solution
+
+    def point(self, t: float) -> Array:
+        """See :class:`Row`: the time s of t by bisection on the dense solution, then its point."""
+        for start, end, last, solution in self.pieces:
+            if t <= end:
+                low, high = 0.0, last
+                if t <= start:
+                    return np.asarray(solution(0.0)[:-1])
+                for _ in range(100):
+                    middle = (low + high) / 2
+                    if high - low <= 2e-16 * high:
+                        break
+                    low, high = (middle, high) if solution(middle)[-1] < t else (low, middle)
+                return np.asarray(np.clip(solution(high)[:-1], self.lo, self.hi))
+        return self.here[1]
+
+    def run(self, grid: Array) -> None:
+        """See :class:`Row`."""
+        try:
+            from scipy.integrate import solve_ivp
+        except ImportError as error:
+            raise ImportError('Reference curves in l_p need scipy: pip install "maxslope[flows]".') from error
+        scale, until, t, u = self.begin(), float(grid[-1]), 0.0, self.x
+        while t < until:
+            held, on_sphere = self._held(u, self.gradient(u))
+            if self._size(u, held, on_sphere) <= _ARRIVED * scale:
+                return self._arrive(t, u, held, on_sphere)
+            field, events = self._field(held, on_sphere), self._events(held, on_sphere, until, _ARRIVED * scale)
+            answer = solve_ivp(
+                field,
+                (0.0, 1e300),
+                np.r_[u, t],
+                "DOP853",
+                dense_output=True,
+                events=events,
+                rtol=max(self.tolerance, 1e-13),
+                atol=0.1 * self.tolerance * max(1e-3, float(np.abs(u).max())),
+                first_step=None,
+            )
+            if answer.status != 1:
+                self.status, self.here = Status.UNSOLVED, (t, u)
+                return None
+            self.pieces.append((t, float(answer.y[-1, -1]), float(answer.t[-1]), answer.sol))
+            ended = len(answer.t_events[0]) > 0
+            t, u = (
+                until if ended else float(answer.y[-1, -1]),
+                np.clip(self._onto(answer.y[:-1, -1], on_sphere), self.lo, self.hi),
+            )
+            u = self._snap(u, held)
+            self.here = (t, u)
+            self.events += [] if ended else [t]
+            if len(answer.t_events[1]):
+                return self._arrive(t, u, held, on_sphere)
+        return None
+
+    def _arrive(self, t: float, u: Array, held: Array, on_sphere: bool) -> None:
+        """Rest from now on: known to be the only way where the energy is strictly convex there."""
+        self.here = (t, u)
+        self.unique &= self._curved(u) if on_sphere else self.definite(u, np.flatnonzero(~held))
+        self.pieces.append((t, math.inf, 0.0, lambda s: np.r_[u, t]))
+
+    def floor(self, x: Array) -> float:
+        """See :class:`Row`; larger, so that the rest of the way at arrival is a millionth at most."""
+        return 1e3 * Row.floor(self, x)
+
+    def _curved(self, u: Array) -> bool:
+        """Whether the energy is strictly convex along the sphere, whose own curvature adds |DE| / radius."""
+        g, way = self.gradient(u), u - self.center
+        basis = np.linalg.svd(way[None])[2][1:]
+        H = basis @ self.block(u, np.arange(len(u))) @ basis.T + np.eye(len(u) - 1) * np.linalg.norm(g) / self.radius
+        return bool(np.linalg.eigvalsh(H)[0] > self.floor(u))
+
+    def _held(self, u: Array, g: Array) -> tuple[Array, bool]:
+        """Which coordinates a face holds, and whether the sphere does."""
+        held = ((u <= self.lo) & (g >= 0)) | ((u >= self.hi) & (g <= 0))
+        way = u - self.center
+        outside = float(np.linalg.norm(way)) >= self.radius * (1 - 1e-12)
+        return held, bool(outside and g @ way < 0)
+
+    def _along(self, u: Array, held: Array, on_sphere: bool) -> Array:
+        """The gradient less what faces and sphere take up."""
+        g = np.where(held, 0.0, self.gradient(u))
+        if on_sphere:
+            n = (u - self.center) / np.linalg.norm(u - self.center)
+            g = g - (g @ n) * n
+        return g
+
+    def _size(self, u: Array, held: Array, on_sphere: bool) -> float:
+        return float(self.space.dual_norm(torch.from_numpy(self._along(u, held, on_sphere))[None]))
+
+    def _onto(self, u: Array, on_sphere: bool) -> Array:
+        way = u - self.center
+        return np.asarray(self.center + way * (self.radius / np.linalg.norm(way)) if on_sphere else u)
+
+    def _snap(self, u: Array, held: Array) -> Array:
+        """Put coordinates that met a face exactly onto it."""
+        u = np.where(~held & (np.abs(u - self.lo) <= 1e-11), self.lo, u)
+        return np.asarray(np.where(~held & (np.abs(u - self.hi) <= 1e-11), self.hi, u))
+
+    def _field(self, held: Array, on_sphere: bool) -> Callable[[float, Array], Array]:
+        def field(_: float, state: Array) -> Array:
+            if self.spent > _MOST:
+                raise TooLongError
+            xi = torch.from_numpy(self._along(self._onto(state[:-1], on_sphere), held, on_sphere))[None]
+            size = float(self.space.dual_norm(xi))
+            v = self.space.steepest(xi)[0].numpy()
+            return np.asarray(np.r_[size * v, size ** (2 - self.q)])
+
+        return field
+
+    def _events(self, held: Array, on_sphere: bool, until: float, arrived: float) -> list[Any]:
+        """Functions of (s, state) that fall through zero where the piece ends."""
+
+        def end(_: float, state: Array) -> float:
+            return float(until - state[-1])
+
+        def arrival(_: float, state: Array) -> float:
+            return self._size(self._onto(state[:-1], on_sphere), held, on_sphere) - arrived
+
+        def faces(_: float, state: Array) -> float:
+            room = np.minimum(state[:-1] - self.lo, self.hi - state[:-1])
+            return float(np.where(held | (self._at_face & (room <= 1e-12)), np.inf, room).min())
+
+        def release(_: float, state: Array) -> float:
+            u = self._onto(state[:-1], on_sphere)
+            g = self.gradient(u)
+            push = np.where(u <= self.lo, g, -g)
+            inward = -float(g @ (u - self.center)) if on_sphere else np.inf
+            return float(min(np.where(held, push, np.inf).min(), inward)) + 1e-12
+
+        def sphere(_: float, state: Array) -> float:
+            return self.radius - float(np.linalg.norm(state[:-1] - self.center))
+
+        chosen = [end, arrival]
+        if np.isfinite(self.lo).any() or np.isfinite(self.hi).any():
+            chosen.append(faces)
+        if held.any() or on_sphere:
+            chosen.append(release)
+        if not on_sphere and math.isfinite(self.radius):
+            chosen.append(sphere)
+        for function in chosen:
+            function.terminal, function.direction = True, -1.0  # type: ignore[attr-defined]
+        return chosen
+
+    @property
+    def _at_face(self) -> Array:
+        """Coordinates that start a piece on a face and leave it."""
+        _, u = self.here
+        at_face: Array = (u <= self.lo) | (u >= self.hi)
+        return at_face

@@ -1,0 +1,176 @@
+"""Curves in l_1 with unit speed: the coordinates of the largest gradient share the motion."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+from torch import Tensor
+
+from maxslope._status import Status
+from maxslope.energies import Energy
+from maxslope.reference.base import Array, Row
+from maxslope.sets import Set
+
+_TIED = 8  # coordinates among which sharing sets are sought by going through all
+
+
+class _Share:
+    """A piece of the curve: the coordinates A move, with |xi_i| equal on A and sum of |u_i - u_i(t_0)| = t - t_0.
+
+    Attributes:
+        t0: when it begins.
+        x0: where.
+        A: indices.
+        s: signs of xi on A.
+    """
+
+    def __init__(self, row: Single, t0: float, x0: Array, A: Array) -> None:
+        self.row, self.t0, self.x0, self.A = row, t0, x0.copy(), A
+        self.s = np.sign(row.gradient(x0)[A])
+        self.known = {t0: x0[A]}
+
+    def at(self, t: float) -> Array:
+        """The point at time t: a straight line, or Newton's method for what is shared."""
+        x, A, s = self.x0.copy(), self.A, self.s
+        if not len(A):
+            return x
+        if len(A) == 1:
+            x[A] -= s * (t - self.t0)
+            return x
+        near = min(self.known, key=lambda k: abs(k - t))
+        x[A] = self.known[near] + (t - near) * self.velocity(x)[A] if near == self.t0 else self.known[near]
+        for _ in range(40):
+            xi = s * self.row.gradient(x)[A]
+            rest = np.r_[xi[1:] - xi[0], s @ (self.x0[A] - x[A]) - (t - self.t0)]
+            if np.abs(rest[:-1]).max() <= self.row.tolerance * self.row.scale and abs(rest[-1]) <= 1e-14 * max(1.0, t):
+                self.known[t] = x[A].copy()
+                return x
+            H = s[:, None] * self.row.block(x, A)
+            step = np.linalg.lstsq(np.vstack([H[1:] - H[0], -s]), -rest, rcond=None)[0]
+            x[A] += step
+        if np.abs(rest).max() > 1e-7 * max(1.0, self.row.scale):
+            self.row.status, self.row.here = Status.UNSOLVED, (self.t0, self.x0)
+        return x
+
+    def velocity(self, x: Array) -> Array:
+        """H_AA v_A = -c s_A with sum |v_i| = 1."""
+        v = np.zeros_like(x)
+        v[self.A] = share(self.row.block(x, self.A), self.s) if len(self.A) > 1 else -self.s
+        return v
+
+    def margins(self, t: float) -> tuple[Array, Array]:
+        """(3, d) numbers that are not negative while the piece holds, and the point.
+
+        What others lack to the largest |xi|, the shares of the moving ones, and the largest |xi| itself.
+        """
+        x, A = self.at(t), self.A
+        g = self.row.gradient(x) / self.row.scale
+        m = float((self.s * g[A]).mean()) if len(A) else 0.0
+        lack = m - np.abs(g)
+        lack[A] = np.inf
+        kept = np.full_like(g, np.inf)
+        if len(A) > 1:
+            kept[A] = -self.s * self.velocity(x)[A]
+        left = np.full_like(g, np.inf)
+        left[A] = m if m > 0 else -1.0  # none left: a minimizer, or a flat part
+        return np.stack([lack, kept, left]), x
+
+
+class Single(Row):
+    """One curve in l_1 without constraint."""
+
+    def __init__(self, energy: Energy, domain: Set, x: Tensor, i: int, tolerance: float) -> None:
+        Row.__init__(self, energy, domain, x, i, tolerance)
+        self.pieces: list[_Share] = []
+
+    def point(self, t: float) -> Array:
+        """See :class:`Row`."""
+        later = [k for k, piece in enumerate(self.pieces) if piece.t0 > t]
+        return self.pieces[later[0] - 1 if later else -1].at(t)
+
+    def run(self, grid: Array) -> None:
+        """See :class:`Row`."""
+        self.scale = self.begin() or 1.0  # an energy flat at the start is measured as it is
+        t, k, x = 0.0, 1, self.x
+        slack = 40 * self.tolerance
+        while k < len(grid):
+            piece = _Share(self, t, x, self._sharing(x, slack))
+            self.pieces.append(piece)
+            while k < len(grid):
+                if not len(piece.A):
+                    return
+                margins, x = piece.margins(grid[k])
+                if self.status != Status.FINISHED:
+                    return
+                if (margins < -slack).any():
+                    t, x = self._first(piece, t, grid[k], slack)
+                    self.events.append(t)
+                    self.here = (t, x)
+                    if self._jumps(piece, x, slack):
+                        self.status = Status.UNSOLVED
+                        return
+                    break
+                t, k = grid[k], k + 1
+                self.here = (t, x)
+
+    def _first(self, piece: _Share, a: float, b: float, slack: float) -> tuple[float, Array]:
+        for _ in range(100):
+            if b - a <= 4e-16 * max(1.0, b):
+                break
+            middle = (a + b) / 2
+            a, b = (a, middle) if (piece.margins(middle)[0] < -slack / 2).any() else (middle, b)
+        return b, piece.margins(b)[1]
+
+    def _jumps(self, piece: _Share, x: Array, slack: float) -> bool:
+        """Whether the event is a gradient that jumps: the energy has a kink there."""
+        g = np.abs(self.gradient(x)) / self.scale
+        others = np.delete(g, piece.A)
+        shared = float(g[piece.A].max())
+        return bool(len(others) and others.max() - shared > 1e-4) or bool(np.ptp(g[piece.A]) > 1e-4 and slack < 1e-4)
+
+    def _sharing(self, x: Array, slack: float) -> Array:
+        """The coordinates that move on from x: of those tied for the largest |xi|, a set that keeps its tie.
+
+        For A with v_A from :func:`share` they are right if no share is negative and no |xi_j| left behind overtakes.
+        Of several such sets the one that moves down the least curvature is taken, and the curve is not unique.
+        """
+        g = self.gradient(x)
+        m = float(np.abs(g).max())
+        if m <= 10 * slack * self.scale:
+            self.unique &= self.definite(x, np.arange(len(x)))
+            return np.zeros(0, dtype=int)
+        tied = np.flatnonzero(np.abs(g) >= m - 4 * slack * self.scale)
+        if len(tied) == 1:
+            return tied
+        s, H = np.sign(g[tied]), self.block(x, tied)
+        self.unique &= bool(np.linalg.eigvalsh(H)[0] > self.floor(x))
+        found: list[tuple[float, Array]] = []
+        for size in range(1, min(len(tied), _TIED) + 1):
+            for subset in itertools.combinations(range(len(tied)), size):
+                A = np.array(subset)
+                v = np.zeros(len(tied))
+                v[A] = share(H[np.ix_(A, A)], s[A]) if size > 1 else -s[A]
+                change = s * (H @ v)  # of the |xi_i|
+                eps = 1e-9 * (1e-300 + float(np.abs(H).max()))
+                if (-s[A] * v[A] >= -1e-12).all() and (change <= change[A].max() + eps).all():
+                    found.append((float(change[A].max()), tied[A]))
+        if not found:
+            self.status, self.here = Status.UNSOLVED, (self.here[0], x)
+            return np.zeros(0, dtype=int)
+        self.unique &= len(found) == 1 or all(
+            math.isclose(found[0][0], c, rel_tol=1e-6, abs_tol=1e-12) for c, _ in found
+        )
+        return max(found, key=lambda one: len(one[1]))[1]
+
+
+def share(H: Array, s: Array) -> Array:
+    """v with H v = -c s and sum of |v_i| = 1: all |xi_i| change alike.
+
+    >>> share(np.eye(2), np.array([1.0, -1.0]))
+    array([-0.5,  0.5])
+    """
+    v = -np.linalg.lstsq(H, s, rcond=1e-12)[0]
+    size = float(np.abs(v).sum())
+    return v / size if size > 0 else -s / len(s)

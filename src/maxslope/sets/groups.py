@@ -1,0 +1,156 @@
+"""A budget for every group of coordinates by itself: the ball of an l_inf norm of l_p norms, in a box."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maxslope.sets.ball_box import BallBox, ball
+from maxslope.sets.base import Set
+from maxslope.sets.box import Box, _unchecked
+from maxslope.spaces import Lp, Mixed, Space, Weighted
+
+
+@dataclass(frozen=True, eq=False)
+class Groups(Set):
+    """The set { |z_g - c_g|_p <= radius for every group g, lo <= z <= hi }: a product, and exact like its factors.
+
+    Make one with :func:`within`. Steps are measured in the same norm or in l_inf.
+
+    Args:
+        norm: Mixed(Lp(inf), Lp(p), axis).
+        cells: the sets of the groups, row after row: ``[rows * groups, size]``.
+        box: the bounds of whole samples, one row or one for each.
+    """
+
+    norm: Mixed
+    cells: BallBox
+    box: Box
+
+    def project(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return self._each(x, self.cells.project)
+
+    def minimize_linear(self, xi: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return self._each(xi, self.cells.minimize_linear)
+
+    def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`; a step in the same norm, or in l_inf, is one step of every group."""
+        step = self._inner(space)
+        if step is None:
+            raise ValueError(
+                f"A step in a set of groups is measured in the norm of the set, {self.norm!r}, or in Lp(math.inf), got "
+                f"{space!r}."
+            )
+        grouped, back = self.norm._split(xi)
+        covectors, points = grouped.flatten(0, 1), self._cells(x)
+        far = tau.repeat_interleave(grouped.shape[1])
+        return back(self.cells.minimize_linear_near(covectors, points, far, step).reshape(grouped.shape))
+
+    def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`; normal cones of a product are products, so the slopes of the groups make a dual norm."""
+        outer, inner = (space, space) if isinstance(space, Lp) else (None, None)
+        if isinstance(space, Mixed) and self._aligned(space):
+            outer, inner = space.outer, space.inner
+        if outer is None or inner is None:
+            raise ValueError(f"Slopes in a set of groups are known in Lp(p) and in norms of its groups, got {space!r}.")
+        grouped, _ = self.norm._split(xi)
+        parts = self.cells.slope(grouped.flatten(0, 1), self._cells(x), inner)
+        return outer.dual_norm(parts.reshape(grouped.shape[:2]))
+
+    def violation(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return self.cells.violation(self._cells(x)).reshape(x.shape[0], -1).amax(1)
+
+    def inside(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return self._each(x, self.cells.inside)
+
+    def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """See :class:`Set`."""
+        return self.cells.contains(self._cells(x), dtype).reshape(x.shape[0], -1).all(1)
+
+    def take(self, index: Tensor) -> Groups:
+        """See :class:`Set`."""
+        rows = index.nonzero().squeeze(1) if index.dtype == torch.bool else index
+        count = self.norm._split(self.box.lo[:1])[0].shape[1]
+        cells = (rows[:, None] * count + torch.arange(count, device=rows.device)).reshape(-1)
+        return Groups(self.norm, self.cells.take(cells), self.box.take(index))
+
+    def _cells(self, x: Tensor) -> Tensor:
+        return self.norm._split(x)[0].flatten(0, 1)
+
+    def _each(self, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+        grouped, back = self.norm._split(x)
+        return back(change(grouped.flatten(0, 1)).reshape(grouped.shape))
+
+    def _aligned(self, space: Mixed) -> bool:
+        ndim = self.box.lo.ndim
+        return space._axes(ndim) == self.norm._axes(ndim)
+
+    def _inner(self, space: Space) -> Lp | None:
+        """The norm of a step within a group, where the step is an l_inf norm of those."""
+        if isinstance(space, Lp):
+            return space if math.isinf(space.p) else None
+        if isinstance(space, Mixed) and math.isinf(space.outer.p) and self._aligned(space):
+            return space.inner
+        return None
+
+
+def plain(norm: Space) -> tuple[Space, float]:
+    r"""Return a norm in the form in which there are sets of it, and a factor: \|v\| = factor times that norm.
+
+    A single weight is the factor, and l_p of l_p is l_p.
+
+    Raises:
+        ValueError: if there are no exact sets of this norm.
+    """
+    if isinstance(norm, Weighted) and isinstance(norm.base, Mixed) and norm.weights.numel() == 1:
+        base, factor = plain(norm.base)
+        return base, factor * float(norm.weights)
+    if isinstance(norm, Mixed) and norm.outer == norm.inner:
+        return norm.inner, 1.0
+    if isinstance(norm, Mixed) and math.isinf(norm.outer.p):
+        return norm, 1.0
+    if isinstance(norm, Lp) or (isinstance(norm, Weighted) and isinstance(norm.base, Lp)):
+        return norm, 1.0
+    raise ValueError(
+        f"A budget needs a norm with exact projections and linear minimizers, got {norm!r}. There are Lp(p), "
+        "Weighted(Lp(p), w) and Mixed(Lp(math.inf), Lp(p), axis), which gives every group the same radius; an l_1 or "
+        "l_2 norm of groups has none here, but Mixed(Lp(p), Lp(p), axis), which is Lp(p)."
+    )
+
+
+def within(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallBox | Groups:
+    """Return { |z - center| <= radius } in a box, for every norm that :func:`plain` knows.
+
+    Args:
+        norm: see above.
+        center: ``[rows, *shape]``.
+        radius: ``[rows]``, float64 to state it exactly.
+        box: bounds.
+
+    >>> import math
+    >>> pixels = Mixed(Lp(math.inf), Lp(2), axis=1)
+    >>> K = within(pixels, torch.zeros(1, 2, 2), torch.ones(1), Box(torch.zeros(1, 2, 2), torch.ones(1, 2, 2)))
+    >>> K.project(torch.tensor([[[3.0, 0.3], [4.0, 0.4]]]))
+    tensor([[[0.6000, 0.3000],
+             [0.8000, 0.4000]]])
+    """
+    norm, factor = plain(norm)
+    radius = radius / factor
+    if not isinstance(norm, Mixed):
+        return ball(norm, center, radius, box)
+    if math.isinf(norm.inner.p):
+        return ball(norm.inner, center, radius, box)
+    grouped, _ = norm._split(center)
+    lo, hi = (norm._split(bound.expand_as(center))[0].flatten(0, 1) for bound in (box.lo, box.hi))
+    far = radius.repeat_interleave(grouped.shape[1])
+    cells = ball(norm.inner, grouped.flatten(0, 1), far, _unchecked(lo, hi))
+    assert isinstance(cells, BallBox)
+    return Groups(norm, cells, box)
