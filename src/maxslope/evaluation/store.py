@@ -326,7 +326,11 @@ def load(path: str | Path, *, points: bool = True) -> Report:
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f"{folder.path / 'run.json'} is damaged: {error!r}.") from error
     return Report(
-        words, effort, seed, table, returned,
+        words,
+        effort,
+        seed,
+        table,
+        returned,
         executed=(executed[0], executed[1]),
         probes=probes,
         warnings=(*said, *warnings_of(table, about)),
