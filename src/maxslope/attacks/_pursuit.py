@@ -186,7 +186,8 @@ class Pursuit(Feed, StepSize):
         self._keep(job, rows.x, size, error)
         slope = self.norm.dual_norm(self.box.take(job).movable(evaluation.gradient, rows.x))
         gap = evaluation.value.abs() / slope.clamp_min(torch.finfo(size.dtype).tiny)
-        gap = gap * torch.where(error, 1 - _BEYOND, 1 + _BEYOND)  # on the boundary itself nobody wins
+        # On the boundary itself nobody wins.
+        gap = gap * torch.where(error, 1 - _BEYOND, 1 + _BEYOND).to(gap)
         unknown = self.promise[job].isnan()
         self.promise[job[unknown]] = gap[unknown]
         cap = 0.5 * self._left(rows.clock, job).to(size) + 0.005

@@ -65,7 +65,7 @@ def _decided(
 
 
 def _same(lp: Lp, *part: Tensor) -> Tensor:
-    """Both balls bind and have one norm, 1 < p < inf: Newton's method, at a slower pace in float64 where that does not settle."""
+    """Both balls bind and have one norm, 1 < p < inf: Newton's method, slower in float64 where it does not settle."""
     d, settled = _pair.minimize(lp, *part)
     rest = (~settled & ~(part[0] + part[1]).sum(1).isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
     if rest.numel():
