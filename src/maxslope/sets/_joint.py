@@ -4,7 +4,8 @@
 
 From the fast to the general: if one ball alone decides, its own minimizer; for l_2 the two multipliers by an active-set
 iteration that solves each active set in closed form; for l_1 a cutting plane in the multiplier of the budget, which
-ends with the exact answer; otherwise nested roots in both multipliers.
+ends with the exact answer; for any other norm that both share, Newton's method (``_pair``); otherwise nested roots in
+both multipliers.
 Source: arXiv:2406.05376, the semi-implicit scheme; the solvers are the project's own.
 """
 
