@@ -142,7 +142,8 @@ def test_the_license_page_lists_every_direct_dependency() -> None:
 
 
 def test_every_example_is_linked_and_says_what_it_teaches() -> None:
-    linked = set(re.findall(r"examples/(\w+\.py)", text("docs", "index.md")))
+    linked = set(re.findall(r"\[`examples/(\w+\.py)`\]\(examples\.md#\w+\)", text("docs", "index.md")))
+    assert linked == set(re.findall(r'^--8<-- "examples/(\w+\.py)"$', text("docs", "examples.md"), re.MULTILINE))
     scripts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.py")}
     assert linked == set(scripts)
     assert [name for name, source in scripts.items() if "The reader learns" not in source] == []
