@@ -29,7 +29,8 @@ import torch
 from _counting import Counting
 from torch import Tensor, nn
 
-from maxslope.attacks.minimal import Depth, minimal
+from maxslope.attacks.effort import Effort
+from maxslope.attacks.minimal import minimal
 from maxslope.spaces import Lp
 
 Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -127,7 +128,7 @@ def measure(model: Counting, x: Tensor, y: Tensor, p: float, attack: Attack, see
 
 
 def ours(p: float, passes: int, seed: int) -> Attack:
-    return lambda m, x, y: minimal(m, x, y, Lp(p), effort=Depth(passes), seed=seed).points
+    return lambda m, x, y: minimal(m, x, y, Lp(p), effort=Effort(passes=passes), seed=seed).points
 
 
 def line(case: str, p: float, name: str, result: Outcome) -> str:

@@ -98,7 +98,7 @@ def main(folder: Path) -> None:
     print(f"Noise {level:g} dB below the signal leaves {report.robust_accuracy:.0%} of {report.samples} right, for "
           f"{report.backward_per_sample:.0f} gradients a sample.")  # fmt: skip
 
-    nearest = ms.minimal(model, x, y, ms.Lp(2), box=(-1, 1), effort=ms.Depth(30), batch_size=8)
+    nearest = ms.minimal(model, x, y, ms.Lp(2), box=(-1, 1), effort=ms.Effort(passes=30), batch_size=8)
     ratio = 20 * (x.norm(dim=1) / nearest.norms).log10()
     print("Signal over smallest perturbation, dB, median (range):")
     for name, kind in (("voice to silence", 1), ("silence to voice", 0)):

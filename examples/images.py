@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
     print(f"Closest to an error among the robust: sample {nearest}, margin {report.table['margin'][nearest]:.3f}, to "
           f"first order no allowed point lowers it by more than {report.table['gap'][nearest]:.3f}.")  # fmt: skip
 
-    smallest = ms.minimal(model, x, y, ms.Lp(float("inf")), effort=ms.Depth.quick())
+    smallest = ms.minimal(model, x, y, ms.Lp(float("inf")), effort=ms.Effort.quick())
     curve = smallest.security_curve([0.1, 0.2, 0.3, 0.4])
     print("Robust accuracy at 0.1, 0.2, 0.3, 0.4:", ", ".join(f"{value:.0%}" for value in curve.tolist()))
     print("Both are upper bounds: at 0.3 the smaller one counts.")

@@ -75,7 +75,7 @@ def main(folder: Path) -> None:
           "standard deviations (0.15 from 60 years on).")  # fmt: skip
 
     few = ms.Weighted(ms.Lp(1), 1 / spread)
-    nearest = ms.minimal(model, x[right], y[right], few, box=box, mask=~fixed, effort=ms.Depth(60))
+    nearest = ms.minimal(model, x[right], y[right], few, box=box, mask=~fixed, effort=ms.Effort(passes=60))
     moved = (nearest.points - x[right]).abs() / spread > 1e-3
     print(f"With one deviation to spend over all columns, {nearest.robust_accuracy_at(1.0):.0%} of them stand.")
     print(f"A smallest change moves {float(moved.sum(1).float().median()):.0f} column(s), in the median.")

@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SLOW = {"reliability.md"}
 BLOCK = re.compile(  # a block, the package it needs if it is no part of `dev`, and what it prints if the page says so
-    r'^```python(?: title="needs (?P<needs>\w+)")?\n(?P<code>.*?)^```$(?:\n\n```text title="printed"\n(?P<out>.*?)^```$)?',
+    r'^```python(?: title="needs (?P<needs>\w+)")?\n(?P<code>.*?)^```$'
+    r'(?:\n\n```text title="printed"\n(?P<out>.*?)^```$)?',
     re.DOTALL | re.MULTILINE,
 )
 PRINTED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

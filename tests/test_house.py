@@ -17,7 +17,7 @@ SRC = ROOT / "src" / "maxslope"
 FILES = sorted(SRC.rglob("*.py"))
 MODULES = [path for path in FILES if path.name != "__init__.py"]
 
-FILE_LINES = 350
+FILE_LINES = 360
 FILE_MEDIAN = 150
 FUNCTION_LINES = 60
 FUNCTION_P90 = 35

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from maxslope._rows import entrywise
+
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
@@ -72,8 +74,7 @@ def uniform(key: Tensor, shape: Sequence[int], offset: int = 0) -> Tensor:
 
 def normal(key: Tensor, shape: Sequence[int], offset: int = 0) -> Tensor:
     """Standard normal float64, by the inverse distribution function."""
-    quantile: Tensor = torch.special.ndtri(uniform(key, shape, offset))
-    return quantile
+    return entrywise(torch.special.ndtri, uniform(key, shape, offset))
 
 
 def gamma(key: Tensor, concentration: Tensor, shape: Sequence[int]) -> Tensor:

@@ -6,8 +6,13 @@ layout is spelled out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+_VECTORS = 64  # entries that are whole vectors of any processor
+_AT_ONCE = 1 << 14  # entries below which torch does not share work among threads
 
 
 def flat(x: Tensor) -> Tensor:
@@ -57,3 +62,24 @@ def select(value: Tensor, index: Tensor) -> Tensor:
 def take(value: Tensor, index: Tensor) -> Tensor:
     """Rows ``index`` of a per-row tensor; a tensor with a single row stands for every row and is returned as it is."""
     return value if value.shape[0] == 1 else select(value, index)
+
+
+def entrywise(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply a function of entries so that the last bit of a value does not depend on how many entries there are.
+
+    On a processor powers and normal quantiles of whole vectors are computed by other instructions than the entries
+    left over, which round otherwise; so nothing is left over. Sums of rows, roots, exponentials and logarithms round
+    alike without.
+
+    >>> entrywise(lambda t: t**1.5, torch.tensor([[4.0, 9.0, 16.0]]))
+    tensor([[ 8., 27., 64.]])
+    """
+    if x.device.type != "cpu" or not x.numel():
+        return function(x)
+    entries = x.reshape(-1)
+    missing = -len(entries) % _VECTORS
+    if missing:
+        entries = torch.cat([entries, entries[-1:].expand(missing)])
+    parts = [function(entries[at : at + _AT_ONCE]) for at in range(0, len(entries), _AT_ONCE)]
+    whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return whole[: x.numel()].reshape(x.shape)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from maxslope.attacks._plan import Way, way_of
 from maxslope.attacks.attack import attack
-from maxslope.attacks.minimal import Depth, MinimalResult, minimal
+from maxslope.attacks.effort import Effort
+from maxslope.attacks.minimal import MinimalResult, minimal
 from maxslope.sets import Budget
 from maxslope.spaces import Lp, Mixed, Weighted
 
@@ -90,7 +91,7 @@ def test_affine_models_without_a_box(p: float, shape: tuple[int, ...]) -> None:
     gaps = logits.gather(1, y[:, None]) - logits
     dual = Lp(p).dual_norm((W[y][:, None] - W[None]).reshape(-1, W.shape[1])).reshape(7, 4)
     truth = torch.where(dual > 0, gaps / dual.clamp_min(1e-300), math.inf).amin(1)
-    result = minimal(model, x, y, Lp(p), box=None, effort=Depth(60))
+    result = minimal(model, x, y, Lp(p), box=None, effort=Effort(passes=60))
     check(model, x, y, p, result, -math.inf, math.inf)
     assert bool((result.norms >= truth * (1 - 1e-9)).all())
     assert bool((result.norms <= truth * 1.01).all()), (result.norms / truth).tolist()
@@ -103,7 +104,7 @@ def test_affine_models_in_a_box(p: float) -> None:
     x = samples((6,), 8, seed=2)
     logits = model(x)
     y = logits.argmax(1)
-    result = minimal(model, x, y, Lp(p), effort=Depth(100))
+    result = minimal(model, x, y, Lp(p), effort=Effort(passes=100))
     check(model, x, y, p, result, 0, 1)
     for i in range(8):
         rivals = [k for k in range(3) if k != int(y[i])]
@@ -123,12 +124,12 @@ def test_a_curved_model(p: float) -> None:
     x = samples((3, 4), 12).float()
     y = model(x).argmax(1)
     y[3] = (y[3] + 1) % 5
-    quick = minimal(model, x, y, Lp(p), effort=Depth.quick())
+    quick = minimal(model, x, y, Lp(p), effort=Effort.quick())
     check(model, x, y, p, quick, 0, 1)
     assert float(quick.norms[3]) == 0
     assert bool(quick.found[3])
     assert torch.equal(quick.points[3], x[3])
-    more = minimal(model, x, y, Lp(p), effort=Depth(80))
+    more = minimal(model, x, y, Lp(p), effort=Effort(passes=80))
     assert float(more.norms.median()) <= float(quick.norms.median()) * 1.001
 
 
@@ -138,7 +139,7 @@ def test_weighted_norms() -> None:
     x = samples((6,), 5)
     y = model(x).argmax(1)
     w = torch.tensor([0.5, 1.0, 2.0, 1.0, 3.0, 0.7], dtype=torch.float64)
-    result = minimal(model, x, y, Weighted(Lp(2), w), box=None, effort=Depth(60))
+    result = minimal(model, x, y, Weighted(Lp(2), w), box=None, effort=Effort(passes=60))
     gaps = model(x).gather(1, y[:, None]).squeeze(1) - model(x).gather(1, 1 - y[:, None]).squeeze(1)
     truth = gaps / ((W[0] - W[1]) / w).norm()
     torch.testing.assert_close(result.norms, truth, rtol=0.01, atol=0)
@@ -151,7 +152,7 @@ def test_a_row_is_a_stranger_to_its_batch(p: float) -> None:
     x = samples((3, 4), 23).float()
     y = model(x).argmax(1)
     ids = torch.arange(23) + 100
-    effort = Depth(60)
+    effort = Effort(passes=60)
     whole = minimal(model, x, y, Lp(p), effort=effort, ids=ids, batch_size=8)
     order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
     for index in (order, order[:5], torch.tensor([17])):
@@ -183,7 +184,7 @@ def test_counts_are_exact() -> None:
     y = model(x).argmax(1)
     y[0] = (y[0] + 1) % 5
     model.with_gradient = model.without = 0
-    result = minimal(model, x, y, Lp(2), effort=Depth(30), batch_size=1)
+    result = minimal(model, x, y, Lp(2), effort=Effort(passes=30), batch_size=1)
     assert int(result.backward.sum()) == model.with_gradient
     assert int((result.forward - result.backward).sum()) == model.without - result.inspected
     assert result.executed == (model.without + model.with_gradient, model.with_gradient)
@@ -214,7 +215,7 @@ def test_masked_coordinates_stay() -> None:
     mask = torch.zeros(3, 4, dtype=torch.bool)
     mask[1:] = True
     for p in (1, 2, math.inf):
-        result = minimal(model, x, y, Lp(p), mask=mask, effort=Depth(40), box=(-3.0, 3.0))
+        result = minimal(model, x, y, Lp(p), mask=mask, effort=Effort(passes=40), box=(-3.0, 3.0))
         assert torch.equal(result.points[:, 0], x[:, 0])
         assert bool(result.found.any())
 
@@ -223,7 +224,7 @@ def test_one_output_binary_models() -> None:
     layer = nn.Linear(4, 1).double().eval()
     x = samples((4,), 5)
     y = (layer(x).squeeze(1) > 0).long()
-    result = minimal(layer, x, y, Lp(2), box=None, effort=Depth(40))
+    result = minimal(layer, x, y, Lp(2), box=None, effort=Effort(passes=40))
     truth = layer(x).squeeze(1).abs() / layer.weight.norm()
     torch.testing.assert_close(result.norms, truth.detach(), rtol=0.01, atol=0)
 
@@ -239,7 +240,7 @@ class Constant(nn.Module):
 @pytest.mark.parametrize("box", [(0.0, 1.0), None])
 def test_nothing_to_be_found(box: tuple[float, float] | None) -> None:
     x = samples((3,), 4).float()
-    result = minimal(Constant().eval(), x, torch.zeros(4, dtype=torch.int64), Lp(2), box=box, effort=Depth(12))
+    result = minimal(Constant().eval(), x, torch.zeros(4, dtype=torch.int64), Lp(2), box=box, effort=Effort(passes=12))
     assert not bool(result.found.any())
     assert bool(result.norms.isinf().all())
     assert torch.equal(result.points, x)
@@ -256,7 +257,7 @@ def test_a_flat_clean_point_is_left() -> None:
             return torch.stack([torch.full_like(high, 0.3), high], 1)
 
     x = torch.full((3, 8), 0.2)
-    result = minimal(Cliff().eval(), x, torch.zeros(3, dtype=torch.int64), Lp(math.inf), effort=Depth(60))
+    result = minimal(Cliff().eval(), x, torch.zeros(3, dtype=torch.int64), Lp(math.inf), effort=Effort(passes=60))
     assert bool(result.found.all())
     torch.testing.assert_close(result.norms, torch.full((3,), 0.3 + 0.3 / 8), rtol=0.02, atol=0)
 
@@ -285,7 +286,7 @@ def test_seeds_and_the_model() -> None:
     x = samples((3, 4), 6).float()
     y = model(x).argmax(1)
     state = torch.get_rng_state()
-    first, second = (minimal(model, x, y, Lp(1), effort=Depth(150), seed=4) for _ in range(2))
+    first, second = (minimal(model, x, y, Lp(1), effort=Effort(passes=150), seed=4) for _ in range(2))
     assert torch.equal(first.points, second.points)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
@@ -297,7 +298,7 @@ def test_non_finite_models_are_neither() -> None:
             return torch.stack([x.flatten(1).sum(1).sub(100).sqrt(), x.flatten(1).sum(1)], 1)
 
     x = samples((3,), 2).float()
-    result = minimal(Broken().eval(), x, torch.tensor([0, 1]), Lp(2), effort=Depth(8))
+    result = minimal(Broken().eval(), x, torch.tensor([0, 1]), Lp(2), effort=Effort(passes=8))
     assert not bool(result.found.any())
     assert bool(result.norms.isnan().all())
     assert bool(result.non_finite.all())
@@ -310,10 +311,10 @@ def test_misuse() -> None:
     y = model(x).argmax(1)
     with pytest.raises(TypeError, match="space such as"):
         minimal(model, x, y, Budget(Lp(2), 0.5))  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="Depth"):
+    with pytest.raises(TypeError, match="Effort"):
         minimal(model, x, y, Lp(2), effort=100)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 4"):
-        Depth(3)
+        Effort(passes=3)
     with pytest.raises(ValueError, match="Exact"):
         minimal(model, x, y, Mixed(Lp(2), Lp(1), axis=1))
     with pytest.raises(ValueError, match="box"):
@@ -324,7 +325,7 @@ def test_misuse() -> None:
         minimal(model, x, y[:2], Lp(2))
     with pytest.raises(ValueError, match="lo < hi"):
         minimal(model, x, y, Lp(2), box=(1.0, 0.0))
-    result = minimal(model, x, y, Lp(2), effort=Depth.quick())
+    result = minimal(model, x, y, Lp(2), effort=Effort.quick())
     with pytest.raises(ValueError, match="negative"):
         result.security_curve([0.1, -0.1])
     with pytest.raises(ValueError, match="negative"):
@@ -351,13 +352,13 @@ def test_where_the_first_gradient_misleads_other_ways_follow(monkeypatch: pytest
     monkeypatch.setattr(sys.modules["maxslope.attacks.minimal"], "way_of", watched)
     x, y = torch.zeros(2, 7, dtype=torch.float64), torch.zeros(2, dtype=torch.long)
     x[:, -1] = 1.0
-    result = minimal(Gated().eval(), x, y, Lp(2), effort=Depth(60))
+    result = minimal(Gated().eval(), x, y, Lp(2), effort=Effort(passes=60))
     assert bool(result.found.all())
     assert bool((result.norms <= 0.33).all())  # 20 (t - 0.2) = 1 at t = 0.25 along one entry
     assert made == [0, 1]
     assert result.backward.tolist() == [60, 60]
-    minimal(Gated().eval(), x, y, Lp(math.inf), effort=Depth(60))
+    minimal(Gated().eval(), x, y, Lp(math.inf), effort=Effort(passes=60))
     model, _, _ = affine((6,), 4)
     z = samples((6,), 7)
-    minimal(model, z, model(z).argmax(1), Lp(2), effort=Depth(60))
+    minimal(model, z, model(z).argmax(1), Lp(2), effort=Effort(passes=60))
     assert made == [0, 1]

@@ -24,6 +24,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import maxslope as ms
 from maxslope.attacks import Effort, Recipe, recipes
+from maxslope.attacks.effort import staged
+from maxslope.attacks.stages import RandomSearch
 from maxslope.attacks.starts import Best
 from maxslope.data import default_data, default_network
 from maxslope.evaluation import Folder, Report, _files, evaluate, kept, load, resume, store
@@ -170,10 +172,11 @@ def test_the_rescue_is_decided_once_for_all(tmp_path: Path) -> None:
             return NET((x * 8).round() / 8)
 
     net = Quantized().eval()
-    effort = Effort((recipes.ifgsm(5),), "weak", rescue=20, depth=4)
+    effort = Effort(staged((recipes.ifgsm(5),), 4, 20), "weak")
     whole = run(tmp_path / "a", model=net, effort=effort, part=24)
-    assert whole.effort.queries == 20
-    assert json.loads((tmp_path / "a" / "decision.json").read_text())["rescued"]
+    assert whole.effort == effort.rescued()
+    assert RandomSearch(20) in whole.effort.stages
+    assert len(json.loads((tmp_path / "a" / "decision.json").read_text())["effort"]["then"]) == 2
     without(tmp_path / "a", 1)
     same(resume(tmp_path / "a", net, (X, Y)), whole)
     same(run(None, model=net, effort=effort, part=24), whole)
@@ -187,14 +190,13 @@ def test_an_early_rescue_is_decided_once_for_all(hops: int, tmp_path: Path) -> N
     """
     net, (x, y) = default_network(), default_data()
     descent = Recipe("descent", 12, 2.0, 0.0, scheme=SemiImplicit)
-    effort = Effort((descent, *(replace(descent, start=Best()),) * hops), rescue=20, depth=5)
+    effort = Effort(staged((descent, *(replace(descent, start=Best()),) * hops), 5, 20))
     options: dict[str, Any] = dict(effort=effort, part=20)
     whole = evaluate(net, (x[:40], y[:40]), ms.L2(2.0), out=tmp_path / "a", **options)
-    assert whole.effort == effort.rescued(early=True)
+    assert whole.effort == effort.pursued()
     assert max(whole.table["runs"]) <= 2  # one descent, one pursuit
     decision = json.loads((tmp_path / "a" / "decision.json").read_text())
-    assert decision["rescued"]
-    assert decision["early"]
+    assert decision["effort"]["runs"] == 1
     without(tmp_path / "a", 1)
     same(resume(tmp_path / "a", net, (x[:40], y[:40])), whole)
     same(evaluate(net, (x[:40], y[:40]), ms.L2(2.0), **options), whole)

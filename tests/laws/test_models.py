@@ -112,7 +112,7 @@ def by_evaluate(model: Any, x: Tensor, y: Tensor) -> Said:
 
 
 def by_minimal(model: Any, x: Tensor, y: Tensor) -> Said:
-    result = ms.minimal(model, x, y, ms.Lp(math.inf), effort=ms.Depth(12))
+    result = ms.minimal(model, x, y, ms.Lp(math.inf), effort=ms.Effort(passes=12))
     return Said(non_finite=result.non_finite.tolist(), norms=result.norms)
 
 

@@ -1,4 +1,4 @@
-"""The pool: every run is served exactly once, whatever the number of slots, and nothing is lost."""
+"""Runs in slots: every run is served exactly once, whatever the number of slots, and nothing is lost."""
 
 import math
 from itertools import pairwise
@@ -10,10 +10,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import maxslope as ms
 from maxslope.attacks.pilot import pilot
-from maxslope.attacks.pool import Pool, _settled_before
 from maxslope.attacks.question import ask
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
+from maxslope.attacks.runs import Runner
+from maxslope.attacks.scheduler import settled_before
 from maxslope.attacks.starts import Best, Clean, Corner, Gray, Last, Middle, Mixed, Opposite, Origin, Towards, Uniform
 from maxslope.data import default_data, default_network
 from maxslope.energies import CrossEntropy, Diversified, Margin, ProbabilityMargin
@@ -47,11 +48,17 @@ RUNS = (
 
 
 def pool(calls, tile, model, x, y, budget, runs=RUNS, risk=0.0, patience=None):
-    kwargs = {"targets": None, "mask": None, "ids": None, "seed": 3, "batch_size": tile}
-    return Pool(ask(model, x, y, budget, **kwargs), runs, Rule(risk), calls, patience=patience)
+    question = ask(model, x, y, budget, seed=3, batch_size=tile)
+    return Runner(question, runs, Rule(risk), calls=calls, patience=patience)
 
 
-KNOWN = (
+def executed(runner):
+    """Forward and backward passes of whole calls, without the look at the model."""
+    forward, backward = runner.question.network.executed
+    return forward - runner.question.inspected, backward
+
+
+NAMES = (
     "points",
     "broken",
     "best",
@@ -70,12 +77,12 @@ KNOWN = (
 def test_one_slot_of_calls_equals_sixty_four(risk):
     model = net()
     x, y = data()
-    tallies = [pool(calls, 8, model, x, y, ms.L2(0.4), risk=risk).go() for calls in (1, 3, 64)]
+    several = [pool(calls, 8, model, x, y, ms.L2(0.4), risk=risk).go() for calls in (1, 3, 64)]
     for name in ("points", "broken", "best", "forward", "backward", "runs", "status", "history", "chance"):
-        one, three, many = (getattr(t, name) for t in tallies)
+        one, three, many = (getattr(t, name) for t in several)
         assert torch.equal(one, three), name
         assert torch.equal(one, many), name
-    assert 0 < int(tallies[0].broken.sum()) < len(x)
+    assert 0 < int(several[0].broken.sum()) < len(x)
 
 
 @pytest.mark.parametrize("risk", [0.0, 0.02])
@@ -88,12 +95,13 @@ def test_asking_the_device_seldom_changes_nothing_but_executed_passes(calls, pat
     runs = (*RUNS, Recipe("constant", 40, 0.2, start=Clean(), criterion=Margin(), scheme=SemiImplicit))
     for budget in (ms.L2(0.4), ms.Linf(torch.linspace(0.0, 0.3, len(x)))):
         at_once = pool(calls, 8, model, x, y, budget, runs, risk).go()
-        seldom = pool(calls, 8, model, x, y, budget, runs, risk, patience).go()
-        for name in KNOWN:
+        asked = pool(calls, 8, model, x, y, budget, runs, risk, patience)
+        seldom = asked.go()
+        for name in NAMES:
             torch.testing.assert_close(
                 getattr(seldom, name), getattr(at_once, name), rtol=0, atol=0, equal_nan=True, msg=name
             )
-        assert seldom.executed[1] >= int(seldom.backward.sum())
+        assert executed(asked)[1] >= int(seldom.backward.sum())
     assert 0 < int(at_once.broken.sum()) < len(x)
 
 
@@ -134,7 +142,7 @@ def test_steps_between_looks_ask_the_device_nothing():
 @pytest.mark.parametrize("risk", [0.0, 0.02])
 @pytest.mark.parametrize("first", [1, 3, 4, 99])
 def test_going_on_equals_not_having_stopped(first, risk):
-    """After the first runs of every sample the pool can be asked what is known, and goes on as if it had not been."""
+    """After the first runs of every sample the driver can be asked what is known, and goes on as if it had not been."""
     model = net()
     x, y = data()
     whole = pool(4, 8, model, x, y, ms.L2(0.4), risk=risk).go()
@@ -142,10 +150,10 @@ def test_going_on_equals_not_having_stopped(first, risk):
     begun = stopped.go(first)
     assert int(begun.runs.max()) == min(first, len(RUNS))
     spent = begun.backward.clone()
-    tally = stopped.go()
-    assert first == 99 or bool((tally.backward > spent).any())
-    for name in KNOWN:
-        assert torch.equal(getattr(tally, name), getattr(whole, name)), name
+    known = stopped.go()
+    assert first == 99 or bool((known.backward > spent).any())
+    for name in NAMES:
+        assert torch.equal(getattr(known, name), getattr(whole, name)), name
 
 
 @pytest.mark.parametrize("calls", [1, 5])
@@ -156,13 +164,14 @@ def test_every_run_is_served_exactly_once(calls):
         model.weight.mul_(1e-4)
         model.bias.copy_(torch.tensor([5.0, 0.0, 0.0]))
     x = torch.rand(50, 6)
-    tally = pool(calls, 8, model, x, torch.zeros(50, dtype=torch.long), ms.Linf(0.1)).go()
-    assert tally.runs.tolist() == [len(RUNS)] * 50
-    assert tally.backward.tolist() == [sum(r.steps for r in RUNS)] * 50
+    runner = pool(calls, 8, model, x, torch.zeros(50, dtype=torch.long), ms.Linf(0.1))
+    known = runner.go()
+    assert known.runs.tolist() == [len(RUNS)] * 50
+    assert known.backward.tolist() == [sum(r.steps for r in RUNS)] * 50
     # One forward pass a step, one verification a run, and one to rank the rivals.
-    assert tally.forward.tolist() == [sum(r.steps for r in RUNS) + len(RUNS) + 1] * 50
-    assert torch.isfinite(tally.history).all()
-    assert tally.executed[1] >= int(tally.backward.sum())
+    assert known.forward.tolist() == [sum(r.steps for r in RUNS) + len(RUNS) + 1] * 50
+    assert torch.isfinite(known.history).all()
+    assert executed(runner)[1] >= int(known.backward.sum())
 
 
 def test_executed_passes_are_those_the_model_sees():
@@ -170,9 +179,10 @@ def test_executed_passes_are_those_the_model_sees():
     seen = {"rows": 0}
     model = net()
     model.register_forward_pre_hook(lambda m, args: seen.__setitem__("rows", seen["rows"] + args[0].shape[0]))
-    tally = pool(2, 8, model, x, y, ms.Linf(0.1)).go()
-    assert tally.executed[0] == seen["rows"]
-    assert int(tally.forward.sum()) <= tally.executed[0]
+    runner = pool(2, 8, model, x, y, ms.Linf(0.1))
+    known = runner.go()
+    assert runner.question.network.executed[0] == seen["rows"]
+    assert int(known.forward.sum()) <= executed(runner)[0]
 
 
 def test_what_breaks_first_in_order_is_what_counts():
@@ -181,11 +191,8 @@ def test_what_breaks_first_in_order_is_what_counts():
     x, y = data(40, model=model)
     together = pool(4, 16, model, x, y, ms.Linf(0.08)).go()
     for i in range(0, 40, 7):
-        alone = Pool(
-            ask(model, x[i : i + 1], y[i : i + 1], ms.Linf(0.08), targets=None, mask=None, ids=torch.tensor([i]),
-                    seed=3, batch_size=16),
-            RUNS, Rule(0.0), 1,
-        ).go()  # fmt: skip
+        one = ask(model, x[i : i + 1], y[i : i + 1], ms.Linf(0.08), ids=torch.tensor([i]), seed=3, batch_size=16)
+        alone = Runner(one, RUNS, Rule(0.0), calls=1).go()
         assert torch.equal(alone.points[0], together.points[i])
         assert int(alone.forward[0]) == int(together.forward[i])
         assert int(alone.runs[0]) == int(together.runs[i])
@@ -202,9 +209,9 @@ def test_rule_is_the_documented_formula_and_gives_up_by_it():
         Rule(1.5)
 
 
-def test_hops_start_side_by_side_from_what_the_last_independent_run_left():
-    hop = run(1, Mixed(Best(), Uniform()))
-    assert _settled_before((run(1), hop, hop, run(1), run(1, Last()), run(1, Best()))) == [0, 1, 1, 0, 4, 4]
+def test_jumps_start_side_by_side_from_what_the_last_independent_run_left():
+    jump = run(1, Mixed(Best(), Uniform()))
+    assert settled_before((run(1), jump, jump, run(1), run(1, Last()), run(1, Best()))) == [0, 1, 1, 0, 4, 4]
 
 
 def test_targets_are_ranked_by_their_distance_to_first_order():
@@ -215,9 +222,9 @@ def test_targets_are_ranked_by_their_distance_to_first_order():
         model.bias.copy_(torch.tensor([3.0, 2.0, 1.0]))
     x, y, runs = torch.zeros(5, 2), torch.zeros(5, dtype=torch.long), (run(4, Clean(), rival=1),)
     budget = ms.Linf(0.6, box=(-1, 1))
-    kwargs = {"targets": None, "mask": None, "ids": None, "seed": 0, "batch_size": 2}
     by_logits, by_distance = (
-        Pool(ask(model.eval(), x, y, budget, **kwargs), runs, Rule(0.0), 2, candidates).go() for candidates in (0, 9)
+        Runner(ask(model.eval(), x, y, budget, batch_size=2), runs, Rule(0.0), candidates, calls=2).go()
+        for candidates in (0, 9)
     )
     assert not bool(by_logits.broken.any())
     assert bool(by_distance.broken.all())
@@ -251,16 +258,16 @@ def test_reach_is_where_the_chance_falls_to_the_risk():
 
 
 def test_a_last_sample_fills_its_calls_with_its_own_later_runs():
-    """Hops wait for the run before them alone, so that one sample of many runs leaves little padding."""
+    """Jumps wait for the run before them alone, so that one sample of many runs leaves little padding."""
     model = nn.Linear(6, 3).eval()
     with torch.no_grad():
         model.weight.mul_(1e-4)
         model.bias.copy_(torch.tensor([5.0, 0.0, 0.0]))
     runs = (run(6), *(run(3, Mixed(Best(), Uniform())) for _ in range(6))) * 8
-    tally = pool(2, 8, model, torch.rand(1, 6), torch.zeros(1, dtype=torch.long), ms.Linf(0.1), runs).go()
+    runner = pool(2, 8, model, torch.rand(1, 6), torch.zeros(1, dtype=torch.long), ms.Linf(0.1), runs)
     useful = sum(r.steps for r in runs)
-    assert int(tally.backward) == useful
-    assert tally.executed[1] < 1.6 * useful  # one run after the other: 8 times
+    assert int(runner.go().backward) == useful
+    assert executed(runner)[1] < 1.6 * useful  # one run after the other: 8 times
 
 
 def test_more_risk_means_fewer_passes_and_no_more_broken():
@@ -294,15 +301,10 @@ def test_signed_steps_that_come_back_stop_with_the_same_verdict():
 
 def test_an_error_that_verification_does_not_confirm_is_counted_and_not_broken():
     class Flicker(nn.Module):
-        """Right in every call but the first with gradient."""
-
-        def __init__(self):
-            super().__init__()
-            self.calls = 0
+        """Right in every call but those with gradient."""
 
         def forward(self, x):
-            self.calls += 1
-            sign = -1.0 if self.calls == 1 else 1.0
+            sign = -1.0 if x.requires_grad else 1.0
             return torch.stack([sign * (1 + x.sum(1)), torch.zeros(len(x))], 1)
 
     x = torch.rand(4, 3)
@@ -345,9 +347,9 @@ def test_output_diversified_runs_through_a_start_where_the_last_run_ended():
     model = net(2)
     x, y = data(30, model=model)
     runs = (run(3, Clean(), Diversified(1)), run(6, Last(), Margin()))
-    tally = pool(2, 8, model, x, y, ms.Linf(0.1), runs=runs).go()
+    known = pool(2, 8, model, x, y, ms.Linf(0.1), runs=runs).go()
     again = pool(1, 8, model, x, y, ms.Linf(0.1), runs=runs).go()
-    assert torch.equal(tally.points, again.points)
+    assert torch.equal(known.points, again.points)
     z = model(x)
     weights = [Diversified(s)(z, y, y) for s in (1, 1, 2)]
     assert torch.equal(weights[0], weights[1])
@@ -379,4 +381,4 @@ def test_limited_effort_keeps_whole_runs_within_the_passes():
     effort = ms.Effort.standard().limited(60)
     assert sum(r.steps for r in effort.runs) <= 60
     assert effort.runs == ms.Effort.standard().runs[: len(effort.runs)]
-    assert len(ms.Effort.standard().limited(1).runs) == 1
+    assert [run.steps for run in ms.Effort.standard().limited(1).runs] == [1]

@@ -6,6 +6,8 @@ from torch import nn
 
 import maxslope as ms
 from maxslope.attacks._plan import ways
+from maxslope.attacks.effort import staged
+from maxslope.attacks.stages import Pursuit, RandomSearch, Runs
 from maxslope.attacks.starts import Best, Uniform
 from maxslope.data import default_data, default_network
 from maxslope.schemes import SemiImplicit
@@ -18,7 +20,7 @@ def test_a_rescued_effort_finds_what_gradients_inside_the_budget_miss():
     x, y = x[:48], y[:48]
     plain = ms.attack(model, x, y, ms.L2(2.0), effort=ms.Effort.quick(), certify=False)
     effort = ms.Effort.quick().rescued()
-    assert (effort.queries, effort.pursue) == (200, 66)
+    assert effort.stages[-2:] == (Pursuit(66), RandomSearch(200))
     assert "pursuit 66, 200 queries" in effort.name
     rescued = ms.attack(model, x, y, ms.L2(2.0), effort=effort, certify=False)
     assert bool((~plain.broken | rescued.broken).all())
@@ -39,12 +41,12 @@ def test_an_early_rescue_wastes_no_runs_and_replays():
     model, (x, y) = default_network(), default_data()
     x, y = x[:24], y[:24]
     first = ms.Recipe("descent", steps=12, first=2.0, last=0.0, scheme=SemiImplicit)
-    hops = (ms.Recipe("hop", 25, 0.5, 0.0, Best(), scheme=SemiImplicit),) * 6
-    effort = ms.Effort((first, first, *hops), rescue=50, depth=10)
-    assert effort.opening == 2
+    jumps = (ms.Recipe("jump", 25, 0.5, 0.0, Best(), scheme=SemiImplicit),) * 6
+    effort = ms.Effort(staged((first, first, *jumps), 10, 50))
+    assert len(effort.stages[0].recipes) == 2
     found = ms.attack(model, x, y, ms.L2(2.0), effort=effort, probe=True, certify=False)
-    assert found.effort == effort.rescued(early=True)
-    assert (len(found.effort.runs), found.effort.pursue, found.effort.queries) == (2, 40, 0)
+    assert found.effort == effort.pursued() == ms.Effort((first, first, Pursuit(40)), found.effort.name)
+    assert found.stages == (Runs((first, first)), effort.stages[1], Pursuit(40))
     assert found.findings.masked
     again = ms.attack(model, x, y, ms.L2(2.0), effort=found.effort, certify=False)
     for name in ("points", "broken", "forward", "backward", "runs"):
@@ -62,7 +64,7 @@ def test_pursuit_breaks_what_lies_within_the_budget_and_is_verified():
         model.bias.fill_(3.0)
     x = torch.tensor([[0.6, 0.4, 0.5, 0.5], [0.9, 0.1, 0.5, 0.5]])
     idle = ms.Recipe("idle", steps=0, first=0.0)
-    effort = ms.Effort((idle,), pursue=40)
+    effort = ms.Effort((idle, Pursuit(40)))
     result = ms.attack(model, x, torch.zeros(2, dtype=torch.long), ms.L2(0.3), effort=effort)
     # The distance to the boundary is margin / |w_0 - w_1|_2 = 0.1414 and 0.5657.
     assert result.broken.tolist() == [True, False]
@@ -78,7 +80,7 @@ def test_pursuit_stays_within_a_mask():
         model.weight.copy_(torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 9.0]]))
         model.bias.copy_(torch.tensor([4.6, 0.0]))
     x, mask = torch.tensor([[0.6, 0.5, 0.5]]), torch.tensor([[True, True, False]])
-    effort = ms.Effort((ms.Recipe("idle", steps=0, first=0.0),), pursue=40)
+    effort = ms.Effort((ms.Recipe("idle", steps=0, first=0.0), Pursuit(40)))
     for budget in (ms.Linf(0.25), ms.L2(0.25)):  # the margin is 0.2: 0.1 in l_inf, 0.1414 in l_2, along the free ones
         result = ms.attack(model, x, torch.zeros(1, dtype=torch.long), budget, effort=effort, mask=mask)
         assert result.broken.tolist() == [True]
@@ -92,7 +94,7 @@ def test_a_way_ends_as_soon_as_an_error_lies_within_the_budget():
         model.weight.copy_(torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]))
         model.bias.fill_(3.0)
     x, y = torch.tensor([[0.6, 0.4, 0.5, 0.5]]).expand(3, 4), torch.zeros(3, dtype=torch.long)
-    effort = ms.Effort((ms.Recipe("idle", steps=0, first=0.0),), pursue=40)
+    effort = ms.Effort((ms.Recipe("idle", steps=0, first=0.0), Pursuit(40)))
     # The boundary is at 0.1414.
     result = ms.attack(model, x, y, ms.L2(torch.tensor([0.5, 0.15, 0.1])), effort=effort, certify=False)
     assert result.broken.tolist() == [True, True, False]
@@ -120,8 +122,8 @@ def test_no_long_search_where_a_short_one_shows_nothing():
         model.bias.copy_(torch.tensor([4.0, 0.0]))
     x, y = torch.full((1, 4), 0.5), torch.zeros(1, dtype=torch.long)
     found = ms.Recipe("descent", steps=10, first=1.0, scheme=SemiImplicit)
-    seeing = ms.attack(model, x, y, ms.L2(0.3), effort=ms.Effort((found,), queries=100), certify=False)
+    seeing = ms.attack(model, x, y, ms.L2(0.3), effort=ms.Effort((found, RandomSearch(100))), certify=False)
     assert seeing.forward.tolist() == [11 + 21]
     idle = ms.Recipe("idle", steps=0, first=0.0)
-    blind = ms.attack(model, x, y, ms.L2(0.3), effort=ms.Effort((idle,), queries=100), certify=False)
+    blind = ms.attack(model, x, y, ms.L2(0.3), effort=ms.Effort((idle, RandomSearch(100))), certify=False)
     assert blind.forward.tolist() == [1 + 21 + 101]

@@ -77,7 +77,7 @@ def test_classes_add_up(full) -> None:
 
 def test_the_security_curve_falls_from_clean_accuracy_and_meets_the_answer() -> None:
     model, x, y, report = picture_run()
-    smallest = ms.minimal(model, x, y, BUDGET.norm, effort=ms.Depth.quick())
+    smallest = ms.minimal(model, x, y, BUDGET.norm, effort=ms.Effort.quick())
     curve = page(report, data=(x, y), budget=BUDGET, smallest=smallest).facts.security
     shares = [r.share.value for r in curve]
     assert shares == sorted(shares, reverse=True)
@@ -97,7 +97,7 @@ def test_errors_that_the_evaluation_missed_are_told() -> None:
     model, x, y, _ = picture_run()
     nothing = ms.Effort((recipes.pgd(0),), "nothing")
     report = ms.evaluate(model, (x, y), BUDGET, effort=nothing, probe=False)
-    smallest = ms.minimal(model, x[:20], y[:20], BUDGET.norm, effort=ms.Depth.quick())
+    smallest = ms.minimal(model, x[:20], y[:20], BUDGET.norm, effort=ms.Effort.quick())
     found = page(report, data=(x, y), budget=BUDGET, smallest=smallest)
     verdicts = report.table["verdict"][:20]
     missed = sum(v == "robust" and s <= EPS for v, s in zip(verdicts, smallest.norms.tolist(), strict=True))
@@ -204,7 +204,7 @@ def test_doubts_come_with_a_meaning() -> None:
 def test_a_report_in_which_nothing_fell_has_no_cost_curve() -> None:
     model, x, y, _ = picture_run()
     report = ms.evaluate(model, (x[1:5], y[1:5]), ms.Linf(0.0), effort=FAST)
-    smallest = ms.minimal(model, x[1:5], y[1:5], BUDGET.norm, effort=ms.Depth(8))
+    smallest = ms.minimal(model, x[1:5], y[1:5], BUDGET.norm, effort=ms.Effort(passes=8))
     found = page(report, model=model, data=(x[1:5], y[1:5]), budget=ms.Linf(0.0), smallest=smallest)
     assert page(report, model=model, data=(x[1:5], y[1:5]), budget=ms.Linf(0.0)).tracks == ()
     assert {s.share.count for s in found.facts.cost} == {4}
@@ -305,7 +305,7 @@ def test_without_model_data_or_points_the_page_shows_what_there_is() -> None:
 def test_points_that_were_not_kept_are_found_again() -> None:
     model, x, y, report = picture_run()
     bare = replace(report, points=None)
-    near = ms.minimal(model, x[:8], y[:8], BUDGET.norm, effort=ms.Depth(8))
+    near = ms.minimal(model, x[:8], y[:8], BUDGET.norm, effort=ms.Effort(passes=8))
     again, kept = (page(r, model=model, data=(x, y), budget=BUDGET, smallest=near) for r in (bare, report))
     pictures = {e.index: e.pictures for g in kept.groups for e in g.examples}
     found = {e.index: e.pictures for g in again.groups for e in g.examples}

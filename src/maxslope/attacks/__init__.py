@@ -1,6 +1,6 @@
 """Attacks: flows in input space."""
 
-from maxslope.attacks import recipes, starts
+from maxslope.attacks import recipes, stages, starts
 from maxslope.attacks.attack import AttackResult, attack
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.minimal import Depth, MinimalResult, minimal
@@ -18,5 +18,6 @@ __all__ = [
     "minimal",
     "pilot",
     "recipes",
+    "stages",
     "starts",
 ]

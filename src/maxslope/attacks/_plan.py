@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from maxslope.attacks.starts import Clean, Gray, Middle, Mixed, Opposite, Start, Uniform
 
+LEAST = 4  # gradients below which nothing can be pursued
 _WAY, SHORTEST = 20, 8  # gradients of a way, and of the last one
 # Starts, and the rank of the class to raise; each breaks samples that those before it leave.
 _WAYS: tuple[tuple[Start, int], ...] = (

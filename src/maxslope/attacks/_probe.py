@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -18,6 +19,7 @@ from maxslope.goals import Misclassified
 from maxslope.loop import Record, Steps, Stop, flow
 from maxslope.schemes import Cosine, RandomSearch, SemiImplicit
 
+PROBES = 80  # gradients that the probes of a sample take, at most
 _MOST = 32  # standing samples probed
 _STREAM = 0x1D1CA  # keeps the draws of probes apart from those of runs
 
@@ -75,9 +77,10 @@ class Beyond:
         return self.broken[rows]
 
 
-def probed(question: Question, tally: Found) -> Tensor:
-    """Return the rows to probe: a few of those that stand."""
+def probed(question: Question, tally: Found, among: Tensor | None = None) -> Tensor:
+    """Return the rows to probe: a few of those that stand, and are ``among`` those that may be, ``[n]`` bool."""
     standing = ~tally.broken & tally.best.isfinite() & (question.eps > 0)
+    standing = standing if among is None else standing & among
     return _part(question, standing, min(_MOST, max(8, question.x.shape[0] // 64)))
 
 
@@ -112,17 +115,21 @@ class Probe:
 
     queries = 60
 
-    def __init__(self, question: Question, tally: Found, beyond: Beyond | None = None) -> None:
+    def __init__(
+        self, question: Question, tally: Found, beyond: Beyond | None = None, among: Tensor | None = None
+    ) -> None:
         self.question, self.tally, self.beyond = question, tally, beyond or Beyond(question)
         self.forward = torch.zeros_like(tally.backward)
         self.backward = torch.zeros_like(tally.backward)
-        self.rows = probed(question, tally)
+        self.rows = probed(question, tally, among)
         self.some = _part(question, torch.ones_like(tally.broken), 2 * _MOST)
         self.x, self.domain = question.x[self.rows], question.domain.take(self.rows)
         self.least, self.own = tally.best[self.rows], tally.points[self.rows]
         self.points, self.margins = self.own.clone(), self.least.clone()
         self.long = (tally.backward[self.rows] >= 10) | (tally.status[self.rows] == Status.STATIONARY)
         self.margin = question.energy(self.rows, Margin())
+        # What a realization rounds has steps, whose derivative is made up on purpose: differences are asked without it.
+        self.smooth = replace(question, realize=None).energy(self.rows, Margin())
 
     def measure(self) -> None:
         """Evaluate margin and cross-entropy at the clean points, and the margin at the best ones."""
@@ -176,13 +183,14 @@ class Probe:
         ways = (-self.gradient.sign(), _random.sign(key, self.x.shape[1:]).to(self.x))
         steps = [self.domain.project(self.x + column(size, self.x) * way) for way in ways]
         said = [inner(self.gradient, z - self.x) for z in steps]
-        seen = [self._look(self.margin, z).margin - self.clean for z in steps]
+        clean = self.clean if self.question.realize is None else self._look(self.smooth, self.x).margin
+        seen = [self._look(self.smooth, z).margin - clean for z in steps]
         scale = said[0].abs()
         wrong = torch.zeros_like(scale, dtype=torch.bool)
         for expected, found in zip(said, seen, strict=True):
             wrong |= (found - expected).abs() > 0.5 * scale + self.rounding
         tiny = self.domain.project(self.x + column(size / 64, self.x) * ways[1])
-        return wrong, self._look(self.margin, tiny).margin == self.clean
+        return wrong, self._look(self.smooth, tiny).margin == clean
 
     def random_search(self) -> tuple[Tensor, Tensor]:
         """Whether a short random search from the clean point beats the attack, and whether it breaks the sample."""
@@ -230,7 +238,7 @@ class Probe:
         candidates.append(self._smoothed(at))
         hit = broken = torch.zeros_like(self.long[at])
         for z in candidates:
-            self.forward[self.rows[at]] += 1
+            self.forward[self.rows[at]] += self.question.draws
             e = margin.look(z)
             own = (flat(z) == flat(self.own[at])).all(1)
             better, through = self._compare(at, z, e.margin, e.reached)
@@ -278,14 +286,14 @@ class Probe:
         return fine & clear, fine & reached
 
     def _logits(self, rows: Tensor, x: Tensor) -> Tensor:
-        self.forward[rows] += 1
+        self.forward[rows] += self.question.draws
         return self.question.outputs(rows, x)
 
     def _look(self, energy: Energy, x: Tensor) -> Evaluation:
-        self.forward[self.rows] += 1
+        self.forward[self.rows] += self.question.draws
         return energy.look(x)
 
     def _evaluate(self, energy: Energy, x: Tensor) -> Evaluation:
-        self.forward[self.rows] += 1
-        self.backward[self.rows] += 1
+        self.forward[self.rows] += self.question.draws
+        self.backward[self.rows] += self.question.draws
         return energy.evaluate(x)

@@ -1,4 +1,4 @@
-"""The order in which wrong classes are aimed at."""
+"""The fixed classes that runs may raise: wrong ones in order, by their logits or by how far they are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,52 @@ from torch import Tensor
 
 from maxslope.attacks.question import Question
 from maxslope.energies import Margin
+
+
+class Targets:
+    """Wrong classes of each sample, ranked at its clean point once a run asks for them.
+
+    The passes this takes belong to the sample's first run that fixes a rival, and are counted when that run counts.
+
+    Args:
+        question: the samples.
+        candidates: how many of the classes with the largest logits are ordered by their distance to first order, one
+            forward and one backward pass each; 0 keeps the order of the logits.
+    """
+
+    def __init__(self, question: Question, candidates: int) -> None:
+        self.question, self.candidates = question, candidates
+        self.ranked: Tensor | None = None
+        self.known = torch.zeros_like(question.ids, dtype=torch.bool)
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a sample."""
+        tried = 0 if self.ranked is None else min(self.candidates, self.ranked.shape[1])
+        return 1 + tried, tried
+
+    def learn(self, samples: Tensor) -> None:
+        """Rank the classes of samples that are not known yet."""
+        missing = samples[~self.known[samples]].tolist()
+        if not self.question.goal.ranked or not missing:
+            return
+        wanted = torch.tensor(sorted(set(missing)), device=samples.device)
+        question = self.question
+        scores, label = question.goal.scores(question.outputs(wanted, question.x[wanted]), question.y[wanted])
+        z = scores.scatter(1, label[:, None], -torch.inf)
+        order = z.argsort(dim=1, descending=True, stable=True)[:, :-1]
+        if self.candidates:
+            order = nearest_first(question, wanted, order, self.candidates)
+        if self.ranked is None:
+            self.ranked = order.new_zeros(question.rows, order.shape[1])
+        self.ranked[wanted], self.known[wanted] = order, True
+
+    def of(self, sample: Tensor, rank: Tensor) -> Tensor | None:
+        """The class that each row raises, ``[rows]``, by its rank; -1 (rank 0) for the strongest."""
+        if self.ranked is None or not bool((rank > 0).any()):
+            return None
+        at = (rank - 1) % self.ranked.shape[1]
+        return torch.where(rank > 0, self.ranked[sample].gather(1, at[:, None]).squeeze(1), -1)
 
 
 def nearest_first(question: Question, rows: Tensor, order: Tensor, count: int) -> Tensor:

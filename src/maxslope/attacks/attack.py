@@ -11,23 +11,18 @@ from torch import Tensor
 
 from maxslope import _checks
 from maxslope._status import Status
-from maxslope.attacks._probe import Beyond
 from maxslope.attacks.effort import Effort
-from maxslope.attacks.indicators import Findings, indicators, misled
-from maxslope.attacks.minimal import pursue
-from maxslope.attacks.pool import Pool
-from maxslope.attacks.question import Question, ask, calls_for
-from maxslope.attacks.recipes import Recipe, square
-from maxslope.attacks.rule import Rule
-from maxslope.attacks.tally import Tally
-from maxslope.attacks.verify import settled
-from maxslope.energies import Margin
+from maxslope.attacks.indicators import Findings
+from maxslope.attacks.question import Question, ask
+from maxslope.attacks.recipes import Recipe
+from maxslope.attacks.search import Search, certificate
+from maxslope.attacks.stages import Stage
+from maxslope.attacks.state import Counts
+from maxslope.attacks.verify import settled, verify
 from maxslope.energies.network import Context
 from maxslope.goals import Goal
 from maxslope.realize import Realization
 from maxslope.sets import Budget
-
-_TRIAL = 5  # the part of its queries that a random search must show its worth in
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +35,8 @@ class AttackResult:
         broken: ``[rows]`` bool, recomputed from ``points`` by a forward pass of its own.
         margin: ``[rows]``, the logit margin at ``points``: negative where broken (for targets: positive until the
             target wins).
+        rate: ``[rows]``, the share of answers at ``points`` at which the adversary has won: 0 or 1, unless the model
+            is :class:`Randomized`.
         gap: ``[rows]``, the linear gap max { <grad m, x - z> : z allowed } of the margin m at ``points``: to first
             order, no allowed point lowers the margin by more. NaN where broken or not certified.
         slope: ``[rows]``, the constrained slope of the margin at ``points``, in logits per unit of the norm: 0 exactly
@@ -48,34 +45,53 @@ class AttackResult:
         non_finite: ``[rows]`` bool, some run met NaN or infinity and the sample is not broken.
         unconfirmed: ``[rows]``, runs that met an error which the verification did not confirm (a model that is random).
         status: ``[rows]`` of :class:`Status`, why the last run ended.
-        runs: ``[rows]``, runs made.
-        forward: forward passes, ``[rows]``.
-        backward: backward passes, ``[rows]``.
         chance: ``[rows]``, what the stopping rule last thought of another run; the stated risk where it gave up.
-        executed: forward and backward passes of whole calls, in rows: padding, runs that did not count, the look at the
-            model before the attack and the indicators' probes included.
-        inspected: the forward passes among them of the look at the model before the attack.
+        counts: what it cost: passes and runs of each sample, and passes of whole calls; see :class:`Counts`.
         effort: what was done; pass it again to replay it without probes.
+        stages: which of its stages were made of some sample, the probes among them; see ``maxslope.attacks.stages``.
         findings: what the indicators said, if they were asked.
     """
 
     points: Tensor
     broken: Tensor
     margin: Tensor
+    rate: Tensor
     gap: Tensor
     slope: Tensor
     distance: Tensor
     non_finite: Tensor
     unconfirmed: Tensor
     status: Tensor
-    runs: Tensor
-    forward: Tensor
-    backward: Tensor
     chance: Tensor
-    executed: tuple[int, int]
-    inspected: int
+    counts: Counts
     effort: Effort
+    stages: tuple[Stage, ...]
     findings: Findings | None
+
+    @property
+    def forward(self) -> Tensor:
+        """Forward passes, ``[rows]``."""
+        return self.counts.forward
+
+    @property
+    def backward(self) -> Tensor:
+        """Backward passes, ``[rows]``."""
+        return self.counts.backward
+
+    @property
+    def runs(self) -> Tensor:
+        """Runs made, ``[rows]``."""
+        return self.counts.runs
+
+    @property
+    def executed(self) -> tuple[int, int]:
+        """Forward and backward passes of whole calls, in rows; see :class:`Counts`."""
+        return self.counts.executed
+
+    @property
+    def inspected(self) -> int:
+        """The forward passes among them of the look at the model before the attack."""
+        return self.counts.inspected
 
     def reasons(self) -> list[str]:
         """Return one sentence per sample on why its last run ended."""
@@ -129,8 +145,9 @@ def attack(
             do not depend on the company a sample keeps; by default chosen by the size of a sample.
         certify: spend one more forward and backward pass on each sample that is not broken, for gap and slope.
         probe: ask the indicators whether these verdicts deserve trust, on a small part of the samples (their passes are
-            in ``findings``), and let pursuit from outside and random search follow, as ``effort.rescued`` says, where
-            they do not: after the first runs where a look from outside says so, otherwise after all.
+            in ``findings``), and let pursuit from outside and random search follow, as the effort's stages say, where
+            they do not: after the first runs where a look from outside says so, otherwise after all. A sample that has
+            not enough passes left under a limit is not probed.
 
     Returns:
         An :class:`AttackResult`. A run of n steps costs n backward and n + 1 forward passes, its verification included.
@@ -173,75 +190,31 @@ def chosen_effort(effort: Effort | None, recipe: Recipe | None, restarts: int) -
 
 def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) -> AttackResult:
     """Return what an effort finds; see :func:`attack`."""
-    pool = Pool(question, chosen.runs, chosen.rule, calls_for(question), chosen.candidates)
-    blind = chosen.runs[0].blind  # no gradient may exist
-    rescue, beyond = probe and not blind and chosen.rescue > chosen.queries, Beyond(question)
-    early = rescue and misled(question, pool.go(chosen.opening), beyond)
-    if early:
-        chosen = chosen.rescued(early=True)
-    tally = pool.go(len(chosen.runs))
-    findings = indicators(question, tally, gradients=not blind, beyond=beyond) if probe else None
-    if rescue and not early and findings is not None and findings.masked:
-        chosen = chosen.rescued()
-    _rescue(question, tally, chosen)
-    gap, slope = certificate(question, tally) if certify and not blind else _none(tally)
-    points = settled(question, tally.points, question.x, question.domain)
+    search = Search(question, chosen, probe=probe)
+    search.go()
+    known, limit = search.known, search.effort.limit
+    gap = slope = torch.full_like(known.best, torch.nan)
+    if certify and not chosen.gradient_free:
+        gap, slope = certificate(question, known, limit)
+    points = settled(question, known.points, question.x, question.domain)
+    rate = known.broken.to(question.x.dtype)
+    if question.votes > 1:
+        rate = verify(question, torch.arange(question.rows, device=points.device), known.points).rate
+        known.forward += question.votes
     return AttackResult(
         points=points,
-        broken=tally.broken,
-        margin=tally.best,
+        broken=known.broken,
+        margin=known.best,
+        rate=rate,
         gap=gap,
         slope=slope,
         distance=question.budget.norm.distance(question.x, points),
-        non_finite=tally.non_finite & ~tally.broken,
-        unconfirmed=tally.unconfirmed,
-        status=tally.status,
-        runs=tally.runs,
-        forward=tally.forward,
-        backward=tally.backward,
-        chance=tally.chance,
-        executed=(question.network.executed[0], question.network.executed[1]),
-        inspected=question.inspected,
-        effort=chosen,
-        findings=findings,
+        non_finite=known.non_finite & ~known.broken,
+        unconfirmed=known.unconfirmed,
+        status=known.status,
+        chance=known.chance,
+        counts=known.counts(question),
+        effort=search.effort,
+        stages=tuple(search.made),
+        findings=search.findings,
     )
-
-
-def _rescue(question: Question, tally: Tally, effort: Effort) -> None:
-    """Two more ways for the samples that stand: along the boundary from outside the budget, and without gradients.
-
-    A fifth of the queries says whether values know more than gradients: unless this short search lowers the margin by
-    more than everything before it did, the long search, of all queries, is not made.
-    """
-    standing = (~tally.broken).nonzero().squeeze(1)
-    if effort.pursue and standing.numel():
-        tally.absorb(standing, pursue(question.take(standing), effort.pursue))
-        standing = (~tally.broken).nonzero().squeeze(1)
-    for queries in (-(-effort.queries // _TRIAL), effort.queries):
-        if queries and standing.numel():
-            before = tally.best[standing]
-            tally.absorb(
-                standing, Pool(question.take(standing), (square(queries),), Rule(0.0), calls_for(question)).go()
-            )
-            lowered, gained = before - tally.best[standing], tally.clean[standing] - before
-            standing = standing[~tally.broken[standing] & (lowered > gained.nan_to_num().clamp_min(0))]
-
-
-def certificate(question: Question, tally: Tally) -> tuple[Tensor, Tensor]:
-    """Return gap and slope of the margin at the best points of the samples that stand: one more pass each."""
-    gap, slope = _none(tally)
-    standing = (~tally.broken & tally.best.isfinite()).nonzero().squeeze(1)
-    if not standing.numel():
-        return gap, slope
-    x, domain = tally.points[standing], question.domain.take(standing)
-    # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
-    xi = question.energy(standing, Margin()).evaluate(x).gradient
-    tally.count(standing, 1, 1)
-    gap[standing] = domain.gap(xi, x)
-    slope[standing] = domain.slope(xi, x, question.budget.norm)
-    return gap, slope
-
-
-def _none(tally: Tally) -> tuple[Tensor, Tensor]:
-    nothing = torch.full_like(tally.best, torch.nan)
-    return nothing, nothing.clone()

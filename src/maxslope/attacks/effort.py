@@ -1,109 +1,262 @@
-"""How much to spend: the runs a sample may go through, and when to stop."""
+"""How much to spend: the stages a sample may go through, and when to stop."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
 
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
+from maxslope.attacks.stages import OutsideProbe, Probing, Pursuit, RandomSearch, Rescue, Runs, Stage
 from maxslope.attacks.starts import Best, Clean, Middle, Mixed, Opposite, Start, Uniform
 from maxslope.energies import Criterion, CrossEntropy, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
 
+_FORMER = {  # attributes and arguments until 0.3, and what says it now
+    "queries": "stage RandomSearch",
+    "pursue": "stage Pursuit",
+    "rescue": "stage Rescue",
+    "depth": "passes",
+}
 _CE, _M, _PM = CrossEntropy(), Margin(), ProbabilityMargin()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Effort:
-    """The runs of a sample, in order. It leaves as soon as one breaks it, or when the rule gives it up.
+    """The stages of a sample, in order. It leaves as soon as one breaks it.
 
     Args:
-        runs: recipes that share one scheme.
+        stages: see ``maxslope.attacks.stages``; recipes stand for runs. By default those of :meth:`standard`.
         name: what reports call it.
         rule: who goes on after a run; by default everyone.
-        queries: forward passes of gradient-free random search on each sample that stands after the runs; a fifth as
-            many come before, and a sample gets the others where they lower its margin by more than gradients did.
-        pursue: gradients of pursuit, from outside the budget, of each sample that stands after the runs.
-        rescue: what ``queries`` becomes where the indicators say that gradients are not to be trusted.
-        depth: passes a sample for :func:`maxslope.minimal`.
         candidates: how many classes are ranked as targets by their distance to first order, at a pass each, and not by
             their logits alone.
+        passes: gradients a sample of :func:`maxslope.minimal`, at least 4.
+        limit: backward passes a sample, at most: runs, ranking of targets, pursuit, certificate and probes together.
+            None for no limit. Made by :meth:`limited`.
 
     Raises:
-        ValueError: if there are no runs, or their schemes or norms of motion differ.
+        ValueError: if there are no runs, or their schemes or norms of motion differ; if passes are fewer than 4.
 
-    >>> Effort.quick().name
-    'quick'
+    >>> Effort.quick().name, Effort(passes=60).passes
+    ('quick', 60)
     """
 
-    runs: tuple[Recipe, ...]
-    name: str = "custom"
-    rule: Rule = field(default_factory=lambda: Rule(0.0))
-    queries: int = 0
-    pursue: int = 0
-    rescue: int = 0
-    depth: int = 100
-    candidates: int = 0
+    stages: tuple[Stage, ...]
+    name: str
+    rule: Rule
+    candidates: int
+    passes: int
+    limit: int | None
 
-    def __post_init__(self) -> None:
-        if not self.runs:
+    def __init__(
+        self,
+        stages: Sequence[Stage | Recipe] | None = None,
+        name: str = "custom",
+        rule: Rule | None = None,
+        *,
+        candidates: int = 0,
+        passes: int = 100,
+        limit: int | None = None,
+        **former: Any,
+    ) -> None:
+        if former:
+            stages, passes = _of_former(stages, passes, former)
+        if stages is None:
+            stages, rule = staged(portfolio(), 100, 1000), rule or Rule(2e-4)
+        values = (_grouped(stages), name, rule or Rule(0.0), candidates, passes, limit)
+        for field, value in zip(("stages", "name", "rule", "candidates", "passes", "limit"), values, strict=True):
+            object.__setattr__(self, field, value)
+        self._check()
+
+    def reordered(self, runs: Sequence[Recipe], name: str) -> Effort:
+        """Return this effort with other runs in the places of its own.
+
+        Args:
+            runs: as many as it has.
+            name: what reports call it.
+        """
+        return replace(self, stages=self._with(runs), name=name)
+
+    def _with(self, runs: Sequence[Recipe]) -> tuple[Stage, ...]:
+        """The stages with other runs, at most as many, in their places."""
+        rest = iter(runs)
+        stages: list[Stage] = []
+        for stage in self.stages:
+            if not isinstance(stage, Runs):
+                stages.append(stage)
+            elif own := tuple(islice(rest, len(stage.recipes))):
+                stages.append(Runs(own))
+        return tuple(stages)
+
+    def _check(self) -> None:
+        runs = self.runs
+        if not runs:
             raise ValueError("An effort needs at least one run; for clean accuracy alone use a budget of eps 0.")
-        first = self.runs[0]
-        if any(r.scheme is not first.scheme or r.space != first.space or r.blind != first.blind for r in self.runs):
+        first = runs[0]
+        if any(r.scheme is not first.scheme or r.space != first.space or r.blind != first.blind for r in runs):
             raise ValueError(
                 "All runs of an effort share one scheme and one norm of motion; use several attacks instead."
             )
+        if self.passes != int(self.passes) or self.passes < 4:
+            raise ValueError(f"A smallest perturbation needs an integer of at least 4 passes, got {self.passes!r}.")
 
     @classmethod
     def quick(cls) -> Effort:
         """Return a first answer: about 10 to 40 gradients a sample, 680 where it nearly falls; risk 0.003."""
-        return cls(portfolio(more=0), "quick", Rule(3e-3), rescue=200, depth=33)
+        return cls(staged(portfolio(more=0), 33, 200), "quick", Rule(3e-3), passes=33)
 
     @classmethod
     def standard(cls) -> Effort:
         """Return the default: about 50 to 170 gradients a sample, risk 0.0002."""
-        return cls(portfolio(), "standard", Rule(2e-4), rescue=1000)
+        return cls(staged(portfolio(), 100, 1000), "standard", Rule(2e-4))
 
     @classmethod
     def exhaustive(cls) -> Effort:
         """Return a last answer: hundreds of gradients a sample, up to 40,680 where it nearly falls; risk 0.00001."""
-        return cls(portfolio(more=200), "exhaustive", Rule(1e-5), rescue=3000, depth=400, candidates=9)
+        stages = staged(portfolio(more=200), 400, 3000)
+        return cls(stages, "exhaustive", Rule(1e-5), candidates=9, passes=400)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what was an attribute until 0.3."""
+        if name not in _FORMER:
+            raise AttributeError(f"An Effort has no attribute {name!r}.")
+        warnings.warn(f"Effort.{name} is now said by its {_FORMER[name]}.", DeprecationWarning, stacklevel=2)
+        if name == "depth":
+            return self.passes
+        kind = Pursuit if name == "pursue" else RandomSearch
+        inside = [s for stage in self.stages if isinstance(stage, Rescue) for s in stage.then]
+        found = [s for s in (inside if name == "rescue" else self.stages) if isinstance(s, kind)]
+        return sum(s.passes if isinstance(s, Pursuit) else s.queries for s in found)
 
     @property
-    def opening(self) -> int:
-        """How many runs come before the first that starts from what earlier ones found."""
-        return next((k for k, run in enumerate(self.runs) if run.start.looks_back), len(self.runs))
+    def runs(self) -> tuple[Recipe, ...]:
+        """The recipes of all runs, in order."""
+        return tuple(recipe for stage in self.stages if isinstance(stage, Runs) for recipe in stage.recipes)
 
-    def rescued(self, *, early: bool = False) -> Effort:
-        """Return this effort with twice ``depth`` gradients of pursuit and ``rescue`` queries after its runs.
+    @property
+    def gradient_free(self) -> bool:
+        """Whether runs look at values alone."""
+        return self.runs[0].blind
+
+    def decided(self, probe: Probing) -> Effort:
+        """Return this effort after one of its probing stages has said that gradients are not to be trusted.
+
+        What that stage names comes instead of what follows it; nothing is probed any more.
 
         Args:
-            early: where errors are seen from outside the budget, more runs inside it are wasted, and so is a search by
-                values: keep the ``opening`` runs alone, and pursue with four times ``depth`` gradients.
+            probe: one of ``stages``.
+        """
+        kept = [stage for stage in self.stages[: self.stages.index(probe)] if not isinstance(stage, Probing)]
+        one = replace(self, stages=(*kept, *probe.then))
+        fewer = [f"{len(one.runs)} runs"] if isinstance(probe, OutsideProbe) else []
+        return replace(one, name=", ".join([self.name, *fewer, *map(str, probe.then)]))
+
+    def rescued(self, *, early: bool = False) -> Effort:
+        """Return this effort as the indicators, saying that gradients are not to be trusted, would have it.
+
+        Its runs, then what its stage ``Rescue`` names; the effort itself where it has none.
         """
         if early:
-            more = f"{self.name}, {self.opening} runs, pursuit {4 * self.depth}"
-            return replace(self, runs=self.runs[: self.opening], queries=0, pursue=4 * self.depth, name=more)
-        more = f"{self.name}, pursuit {2 * self.depth}, {self.rescue} queries"
-        return replace(self, queries=self.rescue, pursue=2 * self.depth, name=more)
+            warnings.warn("rescued(early=True) is now pursued().", DeprecationWarning, stacklevel=2)
+            return self.pursued()
+        return next((self.decided(stage) for stage in self.stages if isinstance(stage, Rescue)), self)
+
+    def pursued(self) -> Effort:
+        """Return this effort as a look from outside the budget that sees errors would have it.
+
+        Its first runs, then what its stage ``OutsideProbe`` names; the effort itself where it has none.
+        """
+        return next((self.decided(stage) for stage in self.stages if isinstance(stage, OutsideProbe)), self)
 
     def limited(self, passes: int) -> Effort:
-        """Return this effort with at most ``passes`` backward passes a sample (and one run at least)."""
-        kept, spent = [self.runs[0]], self.runs[0].steps
-        for run in self.runs[1:]:
-            spent += run.steps
-            if spent > passes:
-                break
-            kept.append(run)
-        return replace(self, runs=tuple(kept), name=f"{self.name}, at most {passes} backward")
+        """Return this effort with at most ``passes`` backward passes a sample, over all of its stages.
+
+        Runs are kept whole, as many as fit, the first one shortened if it must be; a pursuit has what they leave. The
+        certificate takes one more pass where one is left, gap and slope are NaN where none is. Probes are made on
+        samples that have passes left for them.
+
+        Args:
+            passes: at least 0.
+
+        Raises:
+            ValueError: if it is negative.
+        """
+        if passes < 0:
+            raise ValueError(f"A limit of backward passes is at least 0, got {passes!r}.")
+        return replace(
+            self,
+            stages=self._with(_fitting(self.runs, passes, self.candidates)),
+            name=f"{self.name}, at most {passes} backward",
+            candidates=min(self.candidates, passes),
+            limit=passes if self.limit is None else min(passes, self.limit),
+        )
+
+
+def _fitting(runs: Sequence[Recipe], passes: int, candidates: int) -> list[Recipe]:
+    """The first runs that together take at most so many backward passes, the ranking of targets included."""
+    kept: list[Recipe] = []
+    left, ranking = passes, candidates
+    for run in runs:
+        cost = 0 if run.blind else run.steps + (ranking if run.rival else 0)
+        if cost > left and kept:
+            break
+        shorter = max(run.steps - max(cost - left, 0), 0)
+        kept.append(run if shorter == run.steps else replace(run, steps=shorter))
+        left, ranking = max(left - cost, 0), 0 if run.rival else ranking
+    return kept
+
+
+def _grouped(stages: Sequence[Stage | Recipe]) -> tuple[Stage, ...]:
+    """The stages, neighboring runs put together."""
+    grouped: list[Stage] = []
+    for stage in stages:
+        recipes = (stage,) if isinstance(stage, Recipe) else stage.recipes if isinstance(stage, Runs) else ()
+        if recipes and grouped and isinstance(grouped[-1], Runs):
+            grouped[-1] = Runs((*grouped[-1].recipes, *recipes))
+        else:
+            grouped.append(Runs(recipes) if isinstance(stage, Recipe) else stage)
+    return tuple(grouped)
+
+
+def staged(runs: tuple[Recipe, ...], passes: int, queries: int) -> tuple[Stage, ...]:
+    """Return runs with a probe after the first of them and one after all; ``passes`` are those of ``minimal``.
+
+    The first runs are those before the first that starts from what earlier ones found.
+    """
+    first = next((k for k, run in enumerate(runs) if run.start.looks_back), len(runs))
+    rescue = Rescue((Pursuit(2 * passes), RandomSearch(queries)))
+    rest = (Runs(runs[first:]),) if first < len(runs) else ()
+    return (Runs(runs[:first]), OutsideProbe((Pursuit(4 * passes),)), *rest, rescue)
+
+
+def _of_former(stages: Sequence[Any] | None, passes: int, former: dict[str, Any]) -> tuple[tuple[Stage, ...], int]:
+    """Stages and passes of the arguments that an effort had until 0.3."""
+    if unknown := former.keys() - {"runs", *_FORMER}:
+        raise TypeError(f"An effort has no argument {', '.join(sorted(unknown))}.")
+    warnings.warn(
+        f"{', '.join(sorted(former))} of an Effort are now said by its stages, see maxslope.attacks.stages: "
+        "Runs, Pursuit(n) for pursue, RandomSearch(n) for queries, Rescue((...)) for rescue, and passes for depth.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    runs = former.get("runs") or Effort(stages).runs
+    pursue, queries, rescue = (former.get(name, 0) for name in ("pursue", "queries", "rescue"))
+    passes = former.get("depth", passes)
+    made: tuple[Stage, ...] = staged(runs, passes, rescue) if rescue > queries else (Runs(runs),)
+    made += (Pursuit(max(pursue, 4)),) if pursue else ()
+    return made + ((RandomSearch(queries),) if queries else ()), passes
 
 
 def portfolio(more: int = 40) -> tuple[Recipe, ...]:
     """Return the default runs: short ones of every kind first, then longer ones, then ``more`` rounds of random ones.
 
     No start, criterion or target wins on every network, so the kinds that break what the others leave come early.
-    Between the longer ones come hops: short runs from the best point so far, a part of it drawn anew. On the hardest
-    samples of one network 300 gradients in hops of 25 broke 11 of 160, three independent runs of 100 none.
+    Between the longer ones come jumps: short runs from the best point so far, a part of it drawn anew. On the hardest
+    samples of one network 300 gradients in jumps of 25 broke 11 of 160, three independent runs of 100 none.
     """
     short = (
         _run(10, 2.0, Clean(), _PM),
@@ -114,15 +267,15 @@ def portfolio(more: int = 40) -> tuple[Recipe, ...]:
         _run(20, 1.0, Opposite(), _M, rival=3),
     )
     longer = (
-        *_hops(3),
+        *_jumps(3),
         _run(50, 0.5, Middle(), _CE),
-        *_hops(3),
+        *_jumps(3),
         _run(50, 1.0, Clean(), _M, rival=2),
-        *_hops(3),
+        *_jumps(3),
         _run(50, 0.5, Opposite(), _PM),
-        *_hops(3),
+        *_jumps(3),
         _run(50, 1.0, Uniform(), _CE),
-        *_hops(3),
+        *_jumps(3),
     )
     kinds = (
         (0.5, Mixed(Middle(), Uniform()), _CE, 0),
@@ -134,16 +287,16 @@ def portfolio(more: int = 40) -> tuple[Recipe, ...]:
         (1.0, Mixed(Clean(), Uniform()), _M, 4),
         (0.5, Mixed(Opposite(), Uniform()), _CE, 0),
     )
-    rounds = ((_run(50, *kinds[k % len(kinds)]), *_hops(6)) for k in range(more))
+    rounds = ((_run(50, *kinds[k % len(kinds)]), *_jumps(6)) for k in range(more))
     return short + longer + tuple(run for one in rounds for run in one)
 
 
-def _hops(count: int) -> tuple[Recipe, ...]:
-    return tuple(_hop(25, k) for k in range(count))
+def _jumps(count: int) -> tuple[Recipe, ...]:
+    return tuple(_jump(25, k) for k in range(count))
 
 
-def _hop(steps: int, k: int) -> Recipe:
-    """A hop of a basin-hopping search: from the best point, with a share of its coordinates drawn anew.
+def _jump(steps: int, k: int) -> Recipe:
+    """A jump of a basin-hopping search: from the best point, with a share of its coordinates drawn anew.
 
     One in six draws next to nothing and takes short steps; one in six draws nothing, and takes very short ones: on a
     network of many kinks they end the descent that longer ones leave undone.

@@ -82,7 +82,7 @@ class Kind(Enum):
         "outside wins", Severity.WARNING,
         "A search that comes from beyond the budget finds errors that the attack inside it missed: the attack was too "
         "weak or was led astray.",
-        "Use minimal, or Effort.rescued(early=True), which goes that way.",
+        "Use minimal, or Effort.pursued(), which goes that way.",
     )  # fmt: skip
     PROBABILITIES = (
         "probabilities", Severity.WARNING,

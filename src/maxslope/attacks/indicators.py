@@ -46,7 +46,10 @@ _MASKS = (Kind.VANISHING, Kind.SATURATED, Kind.RANDOM_STEPS, Kind.TRANSFER, Kind
 Look = Callable[[Probe], Finding | None]
 
 
-def indicators(question: Question, tally: Found, *, gradients: bool = True, beyond: Beyond | None = None) -> Findings:
+def indicators(
+    question: Question, tally: Found, *, gradients: bool = True, beyond: Beyond | None = None,
+    among: Tensor | None = None,
+) -> Findings:  # fmt: skip
     """Probe a small part of the samples that stand for signs that their verdict is worth nothing.
 
     The part is chosen by a hash of (seed, sample id): 8 samples, one in 64 of the question beyond 512, 32 at most, none
@@ -59,6 +62,7 @@ def indicators(question: Question, tally: Found, *, gradients: bool = True, beyo
         gradients: whether the model has gradients; False (for :class:`Blind` energies) asks about randomness and
             classes alone.
         beyond: looks from outside the budget that were taken already.
+        among: ``[n]`` bool, the samples that have passes left for it; by default all.
 
     Returns:
         :class:`Findings`.
@@ -67,7 +71,7 @@ def indicators(question: Question, tally: Found, *, gradients: bool = True, beyo
     and Pintor et al., Indicators of attack failure (arXiv:2106.09947); thresholds are the project's own, calibrated
     so that ordinary networks stay silent.
     """
-    probe = Probe(question, tally, beyond)
+    probe = Probe(question, tally, beyond, among)
     asked: list[Look] = [_randomness, _unseen_class]
     if gradients and probe.rows.numel():
         probe.measure()

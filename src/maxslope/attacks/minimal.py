@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,11 +11,11 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import column
-from maxslope.attacks._plan import SHORTEST, way_of, ways
+from maxslope.attacks._plan import LEAST, SHORTEST, way_of, ways
 from maxslope.attacks._pursuit import Pursuit
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.question import Question, ask
-from maxslope.attacks.tally import Tally
+from maxslope.attacks.state import State
 from maxslope.attacks.verify import Cleans, clean, held, verify
 from maxslope.energies import Margin
 from maxslope.energies.network import Context
@@ -30,23 +31,20 @@ _SEGMENT = 0.03  # the last part of the segment to the clean point, searched by 
 
 @dataclass(frozen=True)
 class Depth:
-    """How many gradients :func:`minimal` spends on each sample.
+    """The name until 0.3 of what the ``passes`` of an :class:`Effort` are.
 
     Args:
-        passes: at least 4.
+        passes: gradients that :func:`minimal` spends on each sample, at least 4.
 
     Raises:
         ValueError: if there are fewer than 4.
-
-    >>> Depth.quick().passes
-    33
     """
 
     passes: int = 100
 
     def __post_init__(self) -> None:
-        if self.passes != int(self.passes) or self.passes < 4:
-            raise ValueError(f"A smallest perturbation needs an integer of at least 4 passes, got {self.passes!r}.")
+        warnings.warn(f"Depth({self.passes}) is now Effort(passes={self.passes}).", DeprecationWarning, stacklevel=3)
+        Effort(passes=self.passes)
 
     @classmethod
     def quick(cls) -> Depth:
@@ -55,7 +53,7 @@ class Depth:
 
     @classmethod
     def standard(cls) -> Depth:
-        """Return the default, 100 gradients a sample."""
+        """Return 100 gradients a sample."""
         return cls(100)
 
     @classmethod
@@ -151,8 +149,8 @@ def minimal(
         y: labels, ``[rows]``.
         norm: what is small: any ``Lp(p)``, p in [1, inf], or ``Weighted(Lp(p), w)``.
         box: the range of valid inputs, numbers or tensors of the shape of a sample; None for no box.
-        effort: how much to spend, a :class:`Depth` or the depth of an :class:`Effort`; by default
-            ``Depth.standard()``.
+        effort: its ``passes`` are spent on each sample, and at most its ``limit``; by default those of
+            ``Effort.standard()``, 100. ``Effort(passes=n)`` says another number.
         goal: what counts as an error, one of ``maxslope.goals`` or a function ``margin(outputs, y) -> [rows]``; by
             default another class than ``y`` being the largest.
         targets: ``[rows]``, classes to reach: short for ``goal=goals.Targeted(targets)``.
@@ -169,7 +167,7 @@ def minimal(
 
     Raises:
         TypeError: for integer inputs, inputs or labels that are not tensors, floating-point labels, a norm that is no
-            space, an effort that is no Depth.
+            space, an effort that is none.
         ValueError: for wrong shapes, empty or non-finite inputs, labels out of range, inputs outside the box, a model
             in a training mode that matters, a device or dtype that differs, a norm without exact sets.
 
@@ -178,24 +176,35 @@ def minimal(
     >>> import maxslope as ms
     >>> model = torch.nn.Linear(2, 2).eval()
     >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
-    >>> result = minimal(model, torch.tensor([[0.7, 0.5]]), torch.tensor([0]), ms.Lp(1), effort=Depth(20))
+    >>> result = minimal(model, torch.tensor([[0.7, 0.5]]), torch.tensor([0]), ms.Lp(1), effort=ms.Effort(passes=20))
     >>> round(float(result.norms[0]), 2), result.robust_accuracy_at(0.1)
     (0.2, 1.0)
     """
     if not isinstance(norm, Space):
         raise TypeError(f"The norm is a space such as Lp(2), got {norm!r}; minimal finds eps itself: no budget.")
-    depth = Depth(effort.depth) if isinstance(effort, Effort) else Depth.standard() if effort is None else effort
-    if not isinstance(depth, Depth):
-        raise TypeError(f"The effort of minimal is an Effort or a Depth such as Depth(100), got {effort!r}.")
+    passes = _passes(effort)
     budget = Budget(norm, 0.0, box)
     question = ask(
         model, x, y, budget, goal=goal, targets=targets, context=context, mask=mask, realize=realize, ids=ids,
         seed=seed, batch_size=batch_size,
     )  # fmt: skip
-    return _run(replace(question, domain=_box(question, mask)), depth)
+    return _run(replace(question, domain=_box(question, mask)), passes)
 
 
-def pursue(question: Question, passes: int) -> Tally:
+def _passes(effort: Effort | Depth | None) -> int:
+    """Gradients of a sample."""
+    if effort is None:
+        return Effort.standard().passes
+    if not isinstance(effort, Effort | Depth):
+        raise TypeError(f"The effort of minimal is an Effort such as Effort(passes=100), got {effort!r}.")
+    limit = effort.limit if isinstance(effort, Effort) else None
+    passes = effort.passes if limit is None else min(effort.passes, limit)
+    if passes < LEAST:
+        raise ValueError(f"A smallest perturbation needs at least {LEAST} passes, got an effort limited to {passes}.")
+    return passes
+
+
+def pursue(question: Question, passes: int | Tensor) -> State:
     """Look for errors within the budget from outside it, on several ways, until one is found or the passes are spent.
 
     Where gradients mislead inside the budget, the boundary may still be found from outside and followed inwards. Which
@@ -204,10 +213,10 @@ def pursue(question: Question, passes: int) -> Tally:
 
     Args:
         question: about samples that are all right to begin with.
-        passes: gradients a sample, at least 4.
+        passes: gradients a sample, at least 4, a number or one per sample, ``[n]`` int64.
 
     Returns:
-        A :class:`Tally` of one run.
+        What is known of each sample, as of one run.
     """
     bounds = question.domain.box if isinstance(question.domain, BallBox) else question.domain
     assert isinstance(bounds, Box)
@@ -216,28 +225,30 @@ def pursue(question: Question, passes: int) -> Tally:
     cleans = clean(question)
     rivals, finite = _rivals(question, cleans), ~cleans.non_finite
     spent = torch.zeros_like(question.ids)
-    inside, points, tally = torch.zeros_like(finite), question.x.clone(), Tally(question, 1)
-    for way, length in ways(max(passes, 4)):
-        left = (finite & ~inside).nonzero().squeeze(1)
+    inside, points, known = torch.zeros_like(finite), question.x.clone(), State(question, 1)
+    planned = [[length for _, length in ways(count)] for count in (passes + torch.zeros_like(spent)).tolist()]
+    for number in range(max(map(len, planned))):
+        lengths = torch.tensor([sum(row[number : number + 1]) for row in planned], device=spent.device)
+        left = (finite & ~inside & (lengths > 0)).nonzero().squeeze(1)
         if not left.numel():
             break
-        lengths = torch.full_like(left, length)
+        way, lengths = way_of(number), lengths[left]
         pursuit = Pursuit(question.take(left), allowed.take(left), rivals[left], finite[left], lengths, way)
         pursuit.go()
         spent[left] += pursuit.spent
-        tally.non_finite[left] |= pursuit.non_finite
+        known.non_finite[left] |= pursuit.non_finite
         inside[left] = pursuit.best <= question.eps[left]
         points[left[inside[left]]] = pursuit.points[inside[left]]
     found = inside.nonzero().squeeze(1)
-    tally.backward, tally.runs = spent, torch.ones_like(spent)
-    tally.forward = spent + 1 + inside
+    known.backward, known.runs = spent * question.draws, torch.ones_like(spent)
+    known.forward = known.backward + question.votes * (1 + inside.long())
     if found.numel():
         seen = verify(question, found, points[found])
-        tally.broken[found] = seen.broken
-        tally.unconfirmed[found] = (~seen.broken).long()
-        tally.best[found] = torch.where(seen.broken, seen.margin, torch.inf)
-    tally.points = held(tally.broken, points, question.x)
-    return tally
+        known.broken[found] = seen.broken
+        known.unconfirmed[found] = (~seen.broken).long()
+        known.best[found] = torch.where(seen.broken, seen.margin, torch.inf)
+    known.points = held(known.broken, points, question.x)
+    return known
 
 
 def _box(question: Question, mask: Tensor | None) -> Box:
@@ -255,22 +266,22 @@ def _rivals(question: Question, cleans: Cleans) -> Tensor:
     return scores.scatter(1, label[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)[:, :-1]
 
 
-def _run(question: Question, effort: Depth) -> MinimalResult:
+def _run(question: Question, passes: int) -> MinimalResult:
     assert isinstance(question.domain, Box)
     cleans = clean(question)
     wrong = ~cleans.right & ~cleans.non_finite
-    lengths = torch.full_like(question.ids, effort.passes)
+    lengths = torch.full_like(question.ids, passes)
     pursuit = Pursuit(question, question.domain, _rivals(question, cleans), cleans.right, lengths)
     pursuit.go()
-    _elsewhere(pursuit, effort.passes)
-    forward = pursuit.spent + 1
+    _elsewhere(pursuit, passes)
+    forward = pursuit.spent * question.draws + question.votes
     found = pursuit.best.isfinite()
     points = _halve(question, pursuit.points, found, forward)
     margin, size = cleans.margin.clone(), torch.full_like(cleans.margin, torch.inf)
     index = found.nonzero().squeeze(1)
     if index.numel():
         seen = verify(question, index, points[index])
-        forward[index] += 1
+        forward[index] += question.votes
         found[index], size[index], points[index] = seen.broken, seen.distance, seen.points
         margin[index] = torch.where(seen.broken, seen.margin, margin[index])
     non_finite = (cleans.non_finite | pursuit.non_finite) & ~found
@@ -282,7 +293,7 @@ def _run(question: Question, effort: Depth) -> MinimalResult:
         non_finite=non_finite,
         margin=margin,
         forward=forward,
-        backward=pursuit.spent,
+        backward=pursuit.spent * question.draws,
         executed=(question.network.executed[0], question.network.executed[1]),
         inspected=question.inspected,
     )
@@ -320,7 +331,7 @@ def _halve(question: Question, points: Tensor, found: Tensor, forward: Tensor) -
         middle = (low + high) / 2
         z = x + column(middle, x) * (far - x)
         error = energy.look(z).reached
-        forward[index] += 1
+        forward[index] += question.draws
         out[index[error]] = z[error]
         high, low = torch.where(error, middle, high), torch.where(error, low, middle)
     return out

@@ -111,7 +111,7 @@ def pilot(
         )
         for i, r in enumerate(effort.runs[1:])
     )
-    return Pilot(replace(effort, runs=(effort.runs[0], *runs), name=f"{effort.name} (piloted)"), forward, backward)
+    return Pilot(effort.reordered((effort.runs[0], *runs), f"{effort.name} (piloted)"), forward, backward)
 
 
 def _greedy(broken: Tensor, rank: Tensor) -> list[int]:

@@ -8,6 +8,7 @@ import importlib
 import math
 import re
 import types
+import warnings
 from typing import Any
 
 import torch
@@ -112,7 +113,9 @@ def _record(name: Any, fields: Any) -> Any:
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(fields, dict)):
         raise ValueError(f"A stored record names a record of maxslope, got {name!r}.")
     try:
-        return kind(**{key: _decoded(value) for key, value in fields.items()})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # earlier versions wrote fields of then
+            return kind(**{key: _decoded(value) for key, value in fields.items()})
     except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RuntimeError) as error:
         raise ValueError(f"The stored record {name} does not fit this version of maxslope: {error}.") from error
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from maxslope._digest import digest_of_bytes, digest_of_text
 from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.findings import Finding
 from maxslope.attacks.rule import Rule
+from maxslope.attacks.stages import Runs
 from maxslope.evaluation._arrays import batches, npy, parquet_module
-from maxslope.evaluation._codec import decode
+from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.about import About
 from maxslope.evaluation.data import sizes
 from maxslope.evaluation.part import Part
@@ -253,6 +255,24 @@ def effort_of(header: dict[str, Any]) -> Effort:
     if not isinstance(effort, Effort):
         raise TypeError("no effort")
     return effort
+
+
+def changed(effort: Effort | None, header: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what an effort is beside that of a run: how many of its runs, and what follows; None for the same."""
+    if effort is None or encode(effort) == header["effort"]:
+        return None
+    then = tuple(stage for stage in effort.stages if not isinstance(stage, Runs))
+    return {"runs": len(effort.runs), "then": encode(then), "name": effort.name, "limit": effort.limit}
+
+
+def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
+    """Return the effort of every sample after what the first part said, as this version or an earlier one wrote it."""
+    if (said := decision.get("effort")) is not None:
+        stages = (*effort.runs[: said["runs"]], *decode(said["then"]))
+        return replace(effort, stages=stages, name=said["name"], limit=said["limit"])
+    if decision.get("early"):
+        return effort.pursued()
+    return effort.rescued() if decision.get("rescued") else effort
 
 
 def damaged(path: Path, error: Exception) -> ValueError:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from maxslope import _checks
 from maxslope.attacks import AttackResult, Effort
-from maxslope.attacks.attack import answer, certificate
+from maxslope.attacks.attack import answer
 from maxslope.attacks.findings import Finding, Kind, Severity
 from maxslope.attacks.question import Question, ask
-from maxslope.attacks.tally import Tally
+from maxslope.attacks.search import certificate
+from maxslope.attacks.state import State
 from maxslope.attacks.verify import Cleans, clean
 from maxslope.energies import Margin, Network
 from maxslope.energies.network import Context
@@ -52,6 +53,10 @@ class Threat:
         if mask is not None and mask.ndim == x.ndim and mask.shape[0] > 1:
             mask = mask[rows]
         return Threat(self.goal.take(rows), tuple(t[rows] for t in self.context), mask, self.realize)
+
+    def words(self) -> dict[str, Any]:
+        """Return the keywords of ``attack`` and ``minimal``."""
+        return {"goal": self.goal, "context": self.context, "mask": self.mask, "realize": self.realize}
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +119,7 @@ class Part:
         table: one entry per sample in each column; see :class:`Report`.
         points: the returned points, if kept.
         executed: forward and backward passes of whole calls, padding included.
-        rescued: whether the indicators said that gradients are not to be trusted.
-        early: whether they said so after the first runs.
+        effort: what was done, as the indicators decided if they were asked: the plan of the other parts.
         said: what they said.
         probes: forward and backward passes of their probes.
         head: logits of the first samples.
@@ -127,8 +131,7 @@ class Part:
     table: dict[str, Column]
     points: Tensor | None
     executed: tuple[int, int]
-    rescued: bool = False
-    early: bool = False
+    effort: Effort | None = None
     said: tuple[Finding, ...] = ()
     probes: tuple[int, int] = (0, 0)
     head: tuple[tuple[float, ...], ...] = ()
@@ -140,24 +143,22 @@ class Part:
         return len(self.table["index"])
 
 
-def decided(effort: Effort, *, rescued: bool, early: bool) -> Effort:
-    """Return the effort of every sample after what the first part said."""
-    return effort.rescued(early=early) if rescued else effort
-
-
 def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     """Classify the samples of a job, and attack those that are right."""
     began, rows = time.perf_counter(), job.rows
     x = _checks.points(ready.move(job.x))
     threat = work.threat.take(rows, x)
     question = ask(
-        ready.model, x, job.y, work.budget.take(rows), goal=threat.goal, context=threat.context, mask=threat.mask,
-        realize=threat.realize, ids=rows, seed=work.seed, batch_size=ready.choice.tile,
+        ready.model, x, job.y, work.budget.take(rows), ids=rows, seed=work.seed, batch_size=ready.choice.tile,
+        **threat.words(),
     )  # fmt: skip
     cleans = clean(question)
     table = _clean(question, cleans)
     head = tuple(tuple(row) for row in cleans.outputs[:_HEAD].flatten(1).tolist()) if job.number == 0 else ()
-    part = Part(job.number, job.start, table, question.x.clone(), (0, 0), head=head, said=_said(question.network))
+    part = Part(
+        job.number, job.start, table, question.x.clone(), (0, 0), orders.effort, head=head,
+        said=_said(question.network),
+    )  # fmt: skip
     right = cleans.right.nonzero().squeeze(1)
     spent = question.network.executed
     if right.numel():
@@ -168,8 +169,8 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
         result = answer(asked, orders.effort, probe=probe, certify=not fast)
         assert part.points is not None
         part.points[right] = result.points
-        _fill(table, right.tolist(), result)
-        part = _with(part, orders, result)
+        _fill(table, right.tolist(), result, question.votes)
+        part = _with(part, result)
         if fast:
             part = _full_precision(part, own, right.tolist(), result)
     points = part.points.cpu() if work.keep_points and part.points is not None else None
@@ -182,7 +183,8 @@ def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
     margin, goal, rows = cleans.margin, question.goal, question.rows
     nan = torch.full_like(margin, torch.nan).tolist()
     bad = cleans.non_finite.tolist()
-    return {
+    rates: dict[str, Column] = {"rate": cleans.rate.tolist()} if question.votes > 1 else {}
+    return rates | {
         "index": question.ids.tolist(),
         "label": goal.shown(question.y),
         "prediction": goal.answers(cleans.outputs),
@@ -192,7 +194,7 @@ def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
         "slope": list(nan),
         "distance": torch.zeros_like(margin).tolist(),
         "chance": list(nan),
-        "forward": [1] * rows,
+        "forward": [question.votes] * rows,
         "backward": [0] * rows,
         "runs": [0] * rows,
         "reason": [_CLEAN_NON_FINITE if one else _CLEAN_WRONG for one in bad],
@@ -213,15 +215,14 @@ def _said(network: Network) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _with(part: Part, orders: Orders, result: AttackResult) -> Part:
+def _with(part: Part, result: AttackResult) -> Part:
     """The part with what the attack cost and what the indicators said."""
     findings = result.findings
     if findings is None:
         return part
     return replace(
         part,
-        rescued=result.effort is not orders.effort,
-        early=result.effort == orders.effort.rescued(early=True),
+        effort=result.effort,
         said=(*part.said, *findings.indicators),
         probes=(int(findings.forward.sum()), int(findings.backward.sum())),
     )
@@ -230,22 +231,22 @@ def _with(part: Part, orders: Orders, result: AttackResult) -> Part:
 def _full_precision(part: Part, question: Question, at: list[int], result: AttackResult) -> Part:
     """Margins and certificates of a faster search, computed again by the model itself."""
     everyone = torch.arange(len(at), device=question.x.device)
-    tally = Tally(question, 1)
-    tally.points, tally.broken = result.points, result.broken
-    tally.best = question.energy(everyone, Margin()).look(result.points).margin
-    tally.count(everyone, 1, 0)
-    gap, slope = certificate(question, tally)
+    known = State(question, 1)
+    known.points, known.broken, known.backward = result.points, result.broken, result.backward.clone()
+    known.best = question.energy(everyone, Margin()).look(result.points).margin
+    known.count(everyone, 1, 0)
+    gap, slope = certificate(question, known, result.effort.limit)
     table: dict[str, list[Any]] = {name: list(column) for name, column in part.table.items()}
-    columns = {"margin": tally.best, "gap": gap, "slope": slope}
+    columns = {"margin": known.best, "gap": gap, "slope": slope}
     for k, row in enumerate(at):
         for name, values in columns.items():
             table[name][row] = float(values[k])
-        table["forward"][row] += int(tally.forward[k])
-        table["backward"][row] += int(tally.backward[k])
+        table["forward"][row] += int(known.forward[k])
+        table["backward"][row] += int(known.backward[k] - result.backward[k])
     return replace(part, table=cast(dict[str, Column], table))
 
 
-def _fill(table: dict[str, Column], at: list[int], result: AttackResult) -> None:
+def _fill(table: dict[str, Column], at: list[int], result: AttackResult, votes: int) -> None:
     """Write what the attack found into the rows it was given."""
     verdicts = [
         BROKEN if broken else NON_FINITE if bad else ROBUST
@@ -258,11 +259,13 @@ def _fill(table: dict[str, Column], at: list[int], result: AttackResult) -> None
         "slope": result.slope.tolist(),
         "distance": result.distance.tolist(),
         "chance": result.chance.tolist(),
-        "forward": (result.forward + 1).tolist(),
+        "forward": (result.forward + votes).tolist(),
         "backward": result.backward.tolist(),
         "runs": result.runs.tolist(),
         "reason": result.reasons(),
     }
+    if votes > 1:
+        columns["rate"] = result.rate.tolist()
     for name, values in columns.items():
         for row, value in zip(at, values, strict=True):
             table[name][row] = value  # type: ignore[call-overload]

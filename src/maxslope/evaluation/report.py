@@ -265,8 +265,15 @@ def warnings_of(table: dict[str, Column], about: About | None = None) -> tuple[F
 
 
 def in_order(table: dict[str, Column], points: Tensor | None) -> tuple[dict[str, Column], Tensor | None]:
-    """Return rows and points in the order of the samples' indices, whatever order they were evaluated in."""
+    """Return rows and points in the order of the samples' indices, whatever order they were evaluated in.
+
+    Raises:
+        ValueError: if a sample is there twice.
+    """
     index = [int(i) for i in table["index"]]
+    if len(set(index)) < len(index):
+        twice = next(i for i, count in Counter(index).items() if count > 1)
+        raise ValueError(f"A sample has one row, but sample {twice} is there {index.count(twice)} times.")
     order = sorted(range(len(index)), key=index.__getitem__)
     if order == list(range(len(index))):
         return table, points

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _checks
+from maxslope._pairs import pair_of
 from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.attack import chosen_effort
 from maxslope.attacks.question import wanted
@@ -78,8 +79,8 @@ def evaluate(
         seed: of all random numbers, which are keyed by (seed, index of the sample, run).
         batch_size: rows per call of the model; by default chosen by the size of a sample.
         probe: whether the indicators are asked, on a few of the first 256 samples; if they say that gradients are not
-            to be trusted, random search follows on every sample that stands, as ``effort.rescue`` says, and the
-            report's ``effort`` records it. Their passes are in ``report.probes``, not in the table.
+            to be trusted, other stages follow on every sample that stands, as the effort says, and the report's
+            ``effort`` records it. Their passes are in ``report.probes``, not in the table.
         keep_points: whether the report holds the returned points; False for data larger than memory.
         progress: called with (samples done, samples robust so far) as the evaluation goes on.
         out: a folder to keep the run in as it goes on, so that it can be resumed; see ``evaluation.store``.
@@ -111,7 +112,10 @@ def evaluate(
         raise ValueError(f"A part has at least one sample, got part={part}.")
     data = readable(data, model)
     samples = length(data)
-    if samples is not None:
+    pair = pair_of(data)
+    if pair is not None and pair[0].ndim > 1 and pair[0].shape[0]:
+        budget.radius(pair[0])
+    elif samples is not None:
         _checks.eps_rows(budget.eps, samples)
     threat = threatened(goal, targets, context, mask, realize, samples)
     plain = isinstance(threat.goal, Misclassified) and mask is None and realize is None and not threat.context

@@ -24,7 +24,8 @@ from maxslope.evaluation.crew import Crew, Here, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs, length
 from maxslope.evaluation.environment import environment, identity, toml
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
-from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, decided
+from maxslope.evaluation.kept import decided
+from maxslope.evaluation.part import Job, Orders, Part, Threat, Work
 from maxslope.evaluation.report import ROBUST, Column, Report, in_order, warnings_of
 from maxslope.evaluation.store import FORMAT, Folder, load
 from maxslope.sets import Budget
@@ -147,7 +148,7 @@ class Session:
     def _effort(self) -> Effort:
         """The effort of every sample, once the first part is done."""
         assert self.first is not None
-        return decided(self.plan.effort, rescued=self.first.rescued, early=self.first.early)
+        return self.first.effort or self.plan.effort
 
     def _parts(self, team: Team, orders: Orders, todo: Iterator[Job]) -> Iterator[Part]:
         """Parts as they come, kept before they are handed on."""
@@ -201,8 +202,7 @@ class Session:
         if decision is None:
             return  # the first part decides for all, and is not there
         self.finished = self.folder.finished()
-        rescued, early = (bool(decision.get(name)) for name in ("rescued", "early"))
-        self.first = Part(0, 0, {}, None, (0, 0), rescued=rescued, early=early, head=decision["head"])
+        self.first = Part(0, 0, {}, None, (0, 0), decided(self.plan.effort, decision), head=decision["head"])
         self.folder.check_points()
         verdicts = self.folder.table().get("verdict", [])
         self.done, self.robust = len(verdicts), verdicts.count(ROBUST)  # type: ignore[arg-type]

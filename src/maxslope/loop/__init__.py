@@ -1,6 +1,6 @@
 """The one loop over steps, and the curves it follows."""
 
 from maxslope.loop.following import Record, Steps, flow
-from maxslope.loop.marching import Feed, Rows, Stop, march
+from maxslope.loop.marching import Driver, Feed, Rows, Stop, march
 
-__all__ = ["Feed", "Record", "Rows", "Steps", "Stop", "flow", "march"]
+__all__ = ["Driver", "Feed", "Record", "Rows", "Steps", "Stop", "flow", "march"]

@@ -35,7 +35,7 @@ class Rows(NamedTuple):
     """The rows under way; each has its own clock and its own job number.
 
     Attributes:
-        job: ``[rows]`` int64, which job of the feed a row serves.
+        job: ``[rows]`` int64, which job of the driver a row serves.
         x: ``[rows, *shape]``.
         clock: ``[rows]`` int64, steps made.
         time: ``[rows]`` float64.
@@ -76,7 +76,7 @@ class Rows(NamedTuple):
         )
 
 
-class Feed(ABC):
+class Driver(ABC):
     """Where the loop gets its rows, their problems and their limits from, and where it hands them back.
 
     Attributes:
@@ -111,8 +111,11 @@ class Feed(ABC):
         """Take back rows that ended: ``ended.x`` is where, ``status`` is why."""
 
 
-def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
-    """Run the loop until the feed has no more rows: at most ``room`` rows at a time, refilled before every step.
+Feed = Driver  # the name until 0.3
+
+
+def march(driver: Driver, scheme: Scheme, *, stop: Stop, room: int) -> None:
+    """Run the loop until the driver has no more rows: at most ``room`` rows at a time, refilled before every step.
 
     One step of every row: evaluate, observe, step; rows that ended leave. Each step costs one forward and one
     backward pass of the energy per row, and there is no other loop over steps in the project.
@@ -122,18 +125,18 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
     gaps: Tensor | None = None  # rows that ended
     known: _Known | None = None
     while True:
-        arrived = feed.admit(room - _live(rows, gaps))
+        arrived = driver.admit(room - _live(rows, gaps))
         if arrived is not None or gaps is not None:
             unseen = known if gaps is None else None
             rows, gaps, known = _refill(rows, gaps, arrived, scheme), None, None
             if rows is not None:
-                known = _Known(feed, rows, unseen)
+                known = _Known(driver, rows, unseen)
         if rows is None or known is None:
             return
         evaluation = known.energy.evaluate(rows.x)
-        enough = feed.observe(rows, evaluation, known.domain)
-        calm = enough is None and feed.patience == 1 and _nothing_happened(evaluation, stop)
-        sound = calm or feed.patience > 1
+        enough = driver.observe(rows, evaluation, known.domain)
+        calm = enough is None and driver.patience == 1 and _nothing_happened(evaluation, stop)
+        sound = calm or driver.patience > 1
         seen = (rows.x, evaluation) if sound else without_nan(rows.x, evaluation, known.domain)
         moved = _step(rows, *seen, scheme, known)
         known.left -= 1
@@ -141,16 +144,16 @@ def march(feed: Feed, scheme: Scheme, *, stop: Stop, room: int) -> None:
             rows = moved
             continue
         if calm and known.together:  # all have made their last step
-            feed.report(moved, torch.full_like(rows.job, int(Status.FINISHED)))
+            driver.report(moved, torch.full_like(rows.job, int(Status.FINISHED)))
             rows, gaps, known = None, None, None
             continue
         rows = known.settle(rows, moved, None if calm else ended(evaluation, stop), enough)
-        if known.unseen < feed.patience and known.left > 0:
+        if known.unseen < driver.patience and known.left > 0:
             continue
         known.unseen, leave = 0, known.status != Status.RUNNING
         if bool(leave.any()):
             gaps = leave.nonzero().squeeze(1)
-            feed.report(rows.take(gaps), known.status[gaps])
+            driver.report(rows.take(gaps), known.status[gaps])
 
 
 def _live(rows: Rows | None, gaps: Tensor | None) -> int:
@@ -194,14 +197,14 @@ class _Known:
         unseen: steps since the device was asked for it.
 
     Args:
-        feed: of the loop.
+        driver: of the loop.
         rows: under way.
         before: what was known of the first of them, if the device was not asked since.
     """
 
-    def __init__(self, feed: Feed, rows: Rows, before: _Known | None = None) -> None:
-        self.energy, self.domain = feed.problem(rows.job)
-        self.most, self.end = feed.limit(rows.job)
+    def __init__(self, driver: Driver, rows: Rows, before: _Known | None = None) -> None:
+        self.energy, self.domain = driver.problem(rows.job)
+        self.most, self.end = driver.limit(rows.job)
         self.endless = bool(self.end.isposinf().all())
         first, last = (self.most - rows.clock).aminmax() if self.endless else (0, 1)
         self.left, self.together = int(first), int(first) == int(last)
@@ -219,7 +222,7 @@ class _Known:
             rows: before the step.
             moved: after it.
             event: what :func:`ended` says of the evaluation before it; None if no row ends so.
-            enough: what the feed says.
+            enough: what the driver says.
         """
         running = self.status == Status.RUNNING
         status = self.status if event is None else torch.where(running, event, self.status)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from maxslope.attacks import Depth, MinimalResult, minimal
+from maxslope.attacks import Effort, MinimalResult, minimal
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.question import ask
 from maxslope.attacks.verify import verify
@@ -135,7 +135,7 @@ def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> list[int
     columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
     passes = [f + b for f, b in zip(*columns, strict=True)]
     left = (sum(passes) + sum(report.probes)) / 2 - 2 * spent - 3 * sum(passes[i] for i in rows)
-    count = min(_CURVE, report.samples, int(left / (_PRICE * Depth.quick().passes)))
+    count = min(_CURVE, report.samples, int(left / (_PRICE * Effort.quick().passes)))
     few = order(report.samples, report.seed, torch.tensor(report.table["label"]))[: max(count, 0)]
     return sorted(few.tolist()) if len(few) >= min(_FEWEST, report.samples) else []
 
@@ -149,4 +149,4 @@ def nearest(
     index = torch.tensor(rows)
     x, y = (t[index.to(t.device)].detach() for t in data)
     ids = torch.tensor([int(report.table["index"][row]) for row in rows])
-    return minimal(model, x, y, budget.norm, box=budget.box, effort=Depth.quick(), seed=report.seed, ids=ids)
+    return minimal(model, x, y, budget.norm, box=budget.box, effort=Effort.quick(), seed=report.seed, ids=ids)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import flat
+from maxslope._rows import entrywise, flat
 from maxslope.spaces.base import Space
 
 
@@ -73,7 +73,7 @@ class Lp(Space):
             v = torch.zeros_like(rows).scatter_(1, at, -rows.gather(1, at).sign())
         else:
             size = size / _safe(size.amax(1, keepdim=True))
-            powered = size ** (self.q - 1)
+            powered = power(size, self.q - 1)
             v = -rows.sign() * powered / _safe(_norm(powered, self.p)[:, None])
         return v.reshape(xi.shape)
 
@@ -94,7 +94,7 @@ class Lp(Space):
         A zero weight sends the minimizer to infinity in the direction of descent, or leaves it at 0 where xi = 0.
         """
         ratio = torch.where(xi == 0, 0.0, xi.abs() / weight)
-        return -xi.sign() * (ratio if self.p == 2 else ratio ** (self.q - 1))
+        return -xi.sign() * (ratio if self.p == 2 else power(ratio, self.q - 1))
 
     def prox(self, v: Tensor, weight: Tensor) -> Tensor:
         """Return argmin_d (d - v)^2 / 2 + weight |d|^p / p per coordinate (p < inf).
@@ -107,25 +107,32 @@ class Lp(Space):
             return (size - weight).clamp_min(0) * v.sign()
         if self.p == 2:
             return v / (1 + weight)
-        power = self.p - 1 if self.p > 2 else 1 / (self.p - 1)
-        first, last = (1.0, weight) if self.p > 2 else (weight, 1.0)  # first r + last r^power = |v|
-        r = torch.minimum(size / first, (size / last) ** (1 / power))
+        exponent = self.p - 1 if self.p > 2 else 1 / (self.p - 1)
+        first, last = (1.0, weight) if self.p > 2 else (weight, 1.0)  # first r + last r^exponent = |v|
+        r = torch.minimum(size / first, power(size / last, 1 / exponent))
         for _ in range(60):
-            excess = first * r + last * r**power - size
-            new = (r - excess / (first + last * power * r ** (power - 1))).clamp_min(0)
+            excess = first * r + last * power(r, exponent) - size
+            new = (r - excess / (first + last * exponent * power(r, exponent - 1))).clamp_min(0)
             less = new < r * (1 - 4 * torch.finfo(r.dtype).eps)
             if not bool(less.any()):
                 break
             r = torch.where(less, new, r)
-        return (r if self.p > 2 else r**power) * v.sign()
+        return (r if self.p > 2 else power(r, exponent)) * v.sign()
 
     def slope_of_power(self, d: Tensor) -> Tensor:
         """Return the derivative of |d|^p / p per coordinate, sign(d) |d|^(p-1), for 1 <= p < inf."""
-        return d.sign() if self.p == 1 else d if self.p == 2 else d.sign() * d.abs() ** (self.p - 1)
+        return d.sign() if self.p == 1 else d if self.p == 2 else d.sign() * power(d.abs(), self.p - 1)
 
 
 _SMALL, _LARGE = 1e-12, 1e15  # between them an l_2 norm is right without scaling
 _SHORT = 1 << 14  # coordinates up to which the fused norm, which sums one after the other, loses no digit
+
+
+def power(size: Tensor, exponent: float) -> Tensor:
+    """size^exponent, for every entry alike to the last bit, whatever stands beside it; see :func:`entrywise`."""
+    if exponent in (0.5, 1.0, 2.0, 3.0):  # correctly rounded products and roots
+        return size**exponent
+    return entrywise(lambda entries: entries**exponent, size)
 
 
 def radii(key: Tensor, sizes: Tensor, p: float) -> Tensor:
@@ -149,7 +156,7 @@ def norm_in_order(rows: Tensor, p: float) -> Tensor:
     top = size.amax(1)
     if math.isinf(p):
         return top
-    return top * ((size / _safe(top)[:, None]) ** p).cumsum(1)[:, -1] ** (1 / p)
+    return top * power(power(size / _safe(top)[:, None], p).cumsum(1)[:, -1], 1 / p)
 
 
 def _opposite(rows: Tensor) -> Tensor:
@@ -184,7 +191,7 @@ def _norm(rows: Tensor, p: float) -> Tensor:
     scaled = size / _safe(top)[:, None]
     if p == 2:
         return torch.where((plain >= _SMALL) & (plain <= _LARGE), plain, top * scaled.square().sum(1).sqrt())
-    return top * (scaled**p).sum(1) ** (1 / p)
+    return top * power(power(scaled, p).sum(1), 1 / p)
 
 
 def _all_within_range(length: Tensor) -> bool:

@@ -13,7 +13,7 @@ from maxslope._status import Status
 from maxslope.attacks.question import Question
 
 
-class Run(NamedTuple):
+class Outcome(NamedTuple):
     """The outcome of one run of one sample."""
 
     point: Tensor
@@ -26,7 +26,26 @@ class Run(NamedTuple):
     backward: int
 
 
-class Tally:
+class Counts(NamedTuple):
+    """What an attack cost.
+
+    Attributes:
+        forward: forward passes of each sample, ``[rows]``.
+        backward: backward passes, ``[rows]``.
+        runs: runs, ``[rows]``.
+        executed: forward and backward passes of whole calls, in rows: padding, runs that did not count, the look at the
+            model before the attack and the probes included. What a counting model counts.
+        inspected: the forward passes among them of the look at the model before the attack.
+    """
+
+    forward: Tensor
+    backward: Tensor
+    runs: Tensor
+    executed: tuple[int, int]
+    inspected: int
+
+
+class State:
     """What is known of each sample. Every tensor is ``[n]``, ``[n, *shape]`` or ``[n, runs]``.
 
     Attributes:
@@ -53,7 +72,7 @@ class Tally:
         self.backward = torch.zeros_like(self.status)
         self.runs = torch.zeros_like(self.status)
 
-    def settle(self, samples: Tensor, ended: Sequence[Run]) -> None:
+    def settle(self, samples: Tensor, ended: Sequence[Outcome]) -> None:
         """Take over the outcomes of the next runs of different samples: their passes, least margins and verdicts."""
         points, ends, *columns = zip(*ended, strict=True)
         device = self.best.device
@@ -72,7 +91,7 @@ class Tally:
         self.points.index_copy_(0, samples[better], select(torch.stack(points), better))
         self.broken[samples] = broken
 
-    def absorb(self, index: Tensor, other: Tally) -> None:
+    def absorb(self, index: Tensor, other: State) -> None:
         """Take over what a later attack found on the samples ``index``, none of them broken before."""
         for name in ("forward", "backward", "runs", "unconfirmed"):
             getattr(self, name)[index] += getattr(other, name)
@@ -86,3 +105,8 @@ class Tally:
         """Add passes made for samples outside of runs."""
         self.forward[samples] += forward
         self.backward[samples] += backward
+
+    def counts(self, question: Question) -> Counts:
+        """Return what everything cost so far."""
+        forward, backward = question.network.executed
+        return Counts(self.forward, self.backward, self.runs, (forward, backward), question.inspected)

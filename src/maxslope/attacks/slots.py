@@ -1,6 +1,8 @@
-"""What the pool sees of the rows under way: their best points and whether they walk in cycles, in row order."""
+"""The rows under way: which run of which sample each serves, its steps, its best point, whether it walks in a cycle."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -8,25 +10,69 @@ from torch import Tensor
 from maxslope._rows import choose, flat, select
 from maxslope.energies import Evaluation
 from maxslope.loop import Rows
+from maxslope.schemes import StepSize
 from maxslope.schemes.steps import half_wave
 
 
-class Watch:
-    """The rows under way: gathered once when they change, and only where they changed.
+class Slots:
+    """Places for the rows under way.
+
+    Args:
+        count: how many there are.
+        device: of the rows.
+
+    Attributes:
+        free: the slots that no run is in.
+        sample: ``[slots]`` int64, whose run is in each.
+        run: likewise, its number.
+        made: likewise, the steps that it made, once it has ended.
+        cancelled: likewise, whether its sample is decided without it.
+        doomed: whether a row under way is cancelled.
+    """
+
+    def __init__(self, count: int, device: torch.device) -> None:
+        self.free = list(range(count))
+        self.sample, self.run, self.made = (torch.zeros(count, dtype=torch.int64, device=device) for _ in range(3))
+        self.cancelled = torch.zeros(count, dtype=torch.bool, device=device)
+        self.doomed = False
+
+    def take(self, turns: Sequence[tuple[int, int]]) -> Tensor:
+        """Put runs, as (sample, run), into free slots, and return these."""
+        device = self.sample.device
+        slot = torch.tensor([self.free.pop() for _ in turns], device=device)
+        self.sample[slot], self.run[slot] = torch.tensor(turns, device=device).T
+        self.made[slot], self.cancelled[slot] = 0, False
+        return slot
+
+    def cancel(self, slots: Sequence[int], ended: Sequence[int]) -> None:
+        """Let runs under way leave at the next step; those that have ended leave at once."""
+        for slot in slots:
+            self.cancelled[slot] = self.doomed = True
+        self.free.extend(ended)
+
+    def drop(self, slot: Tensor) -> Tensor:
+        """Set cancelled ones of some slots free; return which of them stay, a mask."""
+        gone = self.cancelled[slot]
+        self.free.extend(slot[gone].tolist())
+        return ~gone
+
+
+class Watch(StepSize):
+    """What is known of the rows under way, in their order: gathered when they change, and only where they changed.
 
     A step then costs a comparison of margins where nothing improves, no copy where every row improves, and one
     comparison of energies for the detection of cycles.
 
     Args:
-        lanes: how many lanes there are; a row's job is its lane.
+        slots: how many there are; a row's job is its slot.
         cyclic: whether cycles are looked for.
         asks: whether the device is asked what happened, to spare it work where nothing did.
     """
 
-    def __init__(self, lanes: int, like: Tensor, *, cyclic: bool, asks: bool = True) -> None:
+    def __init__(self, slots: int, like: Tensor, *, cyclic: bool, asks: bool = True) -> None:
         self.cyclic, self.asks = cyclic, asks
         self.job = torch.zeros(0, dtype=torch.int64, device=like.device)
-        self.position = torch.zeros(lanes, dtype=torch.int64, device=like.device)
+        self.position = torch.zeros(slots, dtype=torch.int64, device=like.device)
         self.margin, self.level = like.new_zeros(0), like.new_zeros(0)
         self.point = self.reference = like[:0]
 
@@ -57,13 +103,13 @@ class Watch:
         self.constant = final < 0
         self.all_constant = bool(self.constant.all())
 
-    def best(self, lane: Tensor) -> tuple[Tensor, Tensor]:
+    def best(self, slot: Tensor) -> tuple[Tensor, Tensor]:
         """The least margin of each run and where it was seen."""
-        at = self.position[lane]
+        at = self.position[slot]
         return self.margin[at], select(self.point, at)
 
-    def step(self, clock: Tensor) -> Tensor:
-        """The step sizes, ``[rows]`` float64: constant, or cosine from first to final."""
+    def at(self, clock: Tensor, row: Tensor) -> Tensor:
+        """See :class:`StepSize`: constant, or cosine from first to final."""
         if self.all_constant:
             return self.first
         wave = self.final + (self.first - self.final) * half_wave(clock, self.steps)

@@ -1,0 +1,259 @@
+"""The runs of samples: a fixed number of slots, one run in each, and a run that ends is replaced at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from maxslope import _random
+from maxslope._rows import choose, select
+from maxslope._status import Status
+from maxslope.attacks._targets import Targets
+from maxslope.attacks.question import Question, calls_for
+from maxslope.attacks.recipes import Recipe
+from maxslope.attacks.rule import Rule
+from maxslope.attacks.scheduler import Scheduler, Turn
+from maxslope.attacks.slots import Slots, Watch
+from maxslope.attacks.starts import Origin
+from maxslope.attacks.state import Outcome, State
+from maxslope.attacks.verify import verify
+from maxslope.energies import Blind, Energy, Evaluation, PerRow
+from maxslope.loop import Driver, Rows, Stop, march
+from maxslope.sets import Box, Set
+
+_SHORT = 16  # steps below which looking for cycles does not pay
+
+
+class Table:
+    """What the driver looks up of the runs of a sample; every tensor is ``[runs]``.
+
+    Attributes:
+        recipes: of the runs, in order.
+        first: the first step in units of eps, float64.
+        last: what steps tend to, -1 where they are constant.
+        steps: how many.
+        rival: the rank of the class to raise, int64.
+        criteria: what is raised by some run.
+        choice: which of them each raises, int64.
+        independent: whether a run does not start from what earlier ones found.
+        gradient_free: whether only values are looked at.
+        ranking: the first run that fixes a class to raise, -1 where none does.
+    """
+
+    def __init__(self, recipes: Sequence[Recipe], device: torch.device) -> None:
+        self.recipes = recipes
+        self.criteria = list(dict.fromkeys(run.criterion for run in recipes))
+        self.gradient_free = recipes[0].blind
+        self.ranking = next((k for k, run in enumerate(recipes) if run.rival > 0), -1)
+        self.independent = torch.tensor([not run.start.looks_back for run in recipes], device=device)
+        lasts = [-1.0 if run.last is None else run.last for run in recipes]
+        columns = ([run.first for run in recipes], lasts, [run.steps for run in recipes])
+        self.first, self.last, self.steps = torch.tensor(columns, dtype=torch.float64, device=device)
+        self.rival = torch.tensor([run.rival for run in recipes], device=device)
+        self.choice = torch.tensor([self.criteria.index(run.criterion) for run in recipes], device=device)
+
+    @property
+    def may_cycle(self) -> bool:
+        """Whether steps are constant, for long: a point met twice is then a cycle, but not where points are drawn."""
+        return any(run.last is None and run.steps > _SHORT and not run.blind for run in self.recipes)
+
+
+class Runner(Driver):
+    """Takes each sample through its runs, in order, until it is broken, the rule gives it up or no run is left.
+
+    What happens to a sample depends on the sample alone: its runs are numbered, their random numbers keyed by (seed,
+    sample id, run), and they count in that order. Slots are only where runs take place. Calls of the model have a fixed
+    number of rows; where rows would be padding, later runs of samples that are still open start ahead of time. Such a
+    run counts only if its turn comes, so points, verdicts and passes are those of one run after the other.
+
+    Every run ends with a verification: one forward pass at the point it hands back, in a canonical call, so that a
+    run of n steps costs n backward and n + 1 forward passes.
+
+    Args:
+        question: the samples.
+        recipes: the runs of each sample, in order; one scheme for all.
+        rule: who goes on.
+        candidates: see :class:`Targets`.
+        calls: slots, in calls of the model; by default as many as pay.
+        patience: see :class:`Driver`; by default 1 on a processor and 4 on other devices. Nothing but executed passes
+            depends on it.
+
+    Attributes:
+        known: what is known of each sample.
+    """
+
+    def __init__(
+        self, question: Question, recipes: Sequence[Recipe], rule: Rule, candidates: int = 0, calls: int = 0,
+        patience: int | None = None,
+    ) -> None:  # fmt: skip
+        self.question, self.rule = question, rule
+        device = question.x.device
+        self.table = Table(recipes, device)
+        self.patience = patience or (1 if device.type == "cpu" else 4)
+        tile = question.network.tile or question.rows
+        self.room = (calls or calls_for(question)) * tile
+        self.known = State(question, len(recipes))
+        self.anchor = question.x.clone()  # the best point that runs which look back may see
+        self.scheduler = Scheduler(question.rows, recipes, tile)
+        self.slots = Slots(3 * self.room, device)
+        self.targets = Targets(question, candidates)
+        self.cyclic = self.table.may_cycle and isinstance(question.domain, Box)
+        self.watch = Watch(3 * self.room, question.x, cyclic=self.cyclic, asks=self.patience == 1)
+        self.waiting: list[tuple[Tensor, ...]] = []  # slots, where runs ended, why, the least margin and where
+        self.idle = 0  # passes that rows which wait for their verification could have made
+        self.entered = False  # whether a sample's first run has made no step yet
+
+    def go(self, runs: int | None = None) -> State:
+        """Run everything, or the first ``runs`` of each sample at most; called again, it goes on from there.
+
+        Returns:
+            What is known of each sample.
+        """
+        known, recipes = self.known, self.table.recipes
+        before, most = self.scheduler.most, len(recipes) if runs is None else min(runs, len(recipes))
+        more = (known.runs == before) & (known.runs < most)
+        on = more & ~known.broken & ((known.runs == 0) | self.rule.goes_on(known.chance))
+        self.scheduler.begin(on.nonzero().squeeze(1).tolist(), most)
+        maker, space = recipes[0].scheme, recipes[0].space or self.question.budget.norm
+        march(self, maker(self.watch, space), stop=Stop(reached=True, stationary=True), room=self.room)
+        return known
+
+    def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
+        """See :class:`Driver`."""
+        tile = self.scheduler.tile
+        while True:
+            waiting, live = sum(ended[0].numel() for ended in self.waiting), self.room - room
+            self.idle += (1 if self.table.gradient_free else 2) * waiting
+            # To wait for company costs what waiting rows could have done, not to wait the padding of a call.
+            if waiting and (not live or self.idle >= tile - waiting):
+                self._verify()
+            turns = self.scheduler.next(min(room, len(self.slots.free)), live)
+            if not turns:
+                if not live and self.waiting:
+                    continue
+                return None
+            slot, x = self._enter(turns)
+            moving = self.table.steps[self.slots.run[slot]] * self.question.eps[self.slots.sample[slot]] > 0
+            if not bool(moving.all()):
+                still, at = slot[~moving], x[~moving]
+                nothing = at.new_full((len(at),), torch.inf)
+                self.waiting.append((still, at, torch.full_like(still, int(Status.FINISHED)), nothing, at))
+            if bool(moving.any()):
+                return slot[moving], select(x, moving)
+
+    def problem(self, job: Tensor) -> tuple[Energy, Set]:
+        """See :class:`Driver`."""
+        table, sample, run = self.table, self.slots.sample[job], self.slots.run[job]
+        only = len(table.criteria) == 1
+        criterion = table.criteria[0] if only else PerRow(table.criteria, table.choice[run])
+        energy = self.question.energy(sample, criterion, self.targets.of(sample, table.rival[run]))
+        if table.gradient_free:
+            energy = Blind(energy, _random.keys(self.question.seed, self.question.ids[sample], run))
+        return energy, self.question.domain.take(sample)
+
+    def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
+        """See :class:`Driver`."""
+        steps = self.table.steps[self.slots.run[job]]
+        return steps.long(), torch.full_like(steps, torch.inf)
+
+    def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
+        """See :class:`Driver`."""
+        slot, slots, table = rows.job, self.slots, self.table
+        if self.watch.job is not slot:
+            run, eps = slots.run[slot], self.question.eps[slots.sample[slot]].double()
+            last = torch.where(table.last[run] < 0, -1.0, table.last[run] * eps)  # of constant steps, at eps 0 too
+            self.watch.follow(rows, table.first[run] * eps, last, table.steps[run])
+        if self.entered:
+            new = ((rows.clock == 0) & (slots.run[slot] == 0)).nonzero().squeeze(1)
+            self.known.clean[slots.sample[slot[new]]] = evaluation.margin[new]
+            self.entered = False
+        self.watch.improve(rows.x, evaluation.margin)
+        back = self.watch.cycles(rows, evaluation) if self.cyclic else None
+        if not slots.doomed:
+            return back
+        return slots.cancelled[slot] if back is None else slots.cancelled[slot] | back
+
+    def report(self, ended: Rows, status: Tensor) -> None:
+        """See :class:`Driver`."""
+        self.slots.doomed = False  # every cancelled row leaves at the next look, and this is one
+        # A row that ended before its step was evaluated once more than it moved.
+        self.slots.made[ended.job] = ended.clock + (status != Status.FINISHED)
+        stays = self.slots.drop(ended.job)
+        if bool(stays.any()):
+            slot = ended.job[stays]
+            self.waiting.append((slot, select(ended.x, stays), status[stays], *self.watch.best(slot)))
+
+    def _enter(self, turns: Sequence[Turn]) -> tuple[Tensor, Tensor]:
+        """Give slots to new runs; return the slots and the starting points, projected onto the allowed sets."""
+        question, slot = self.question, self.slots.take(turns)
+        self.scheduler.enter(turns, slot.tolist())
+        sample, run = self.slots.sample[slot], self.slots.run[slot]
+        self.entered = self.entered or bool((run == 0).any())
+        self.targets.learn(sample[self.table.rival[run] > 0])
+        key = _random.keys(question.seed, question.ids[sample], run)
+        out = select(question.x, sample)
+        for number in sorted({turn.run for turn in turns}):
+            rows = (run == number).nonzero().squeeze(1)
+            own = sample[rows]
+            x, anchor, last = (select(points, own) for points in (question.x, self.anchor, self.known.last))
+            origin = Origin(x, question.eps[own], question.budget.take(own), key[rows], anchor, last)
+            out = out.index_copy(0, rows, self.table.recipes[number].start.points(origin))
+        return slot, question.domain.take(sample).project(out)
+
+    def _verify(self) -> None:
+        """Recompute the verdict at every point handed back, then let count what can count."""
+        slot, x, status, margin, point = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
+        self.waiting, self.idle = [], 0
+        stays = self.slots.drop(slot)
+        slot, x, status, margin, point = (select(t, stays) for t in (slot, x, status, margin, point))
+        if not slot.numel():
+            return
+        sample = self.slots.sample[slot]
+        seen = verify(self.question, sample, x)
+        broken = seen.broken
+        # What breaks is the verified point; an error that verification does not confirm is not even a small margin.
+        better = seen.inside & (seen.margin < margin)
+        least = torch.where(broken | better, seen.margin, margin)
+        least = torch.where((seen.margin < 0) & ~broken, torch.inf, least)
+        point = choose(broken | better, x, point)
+        status = torch.where(broken, int(Status.REACHED), torch.where(seen.non_finite, int(Status.NON_FINITE), status))
+        doubtful = (status == Status.REACHED) & ~broken
+        forward, backward = self._passes(slot)
+        listed = (c.tolist() for c in (least, broken, doubtful, status, forward, backward))
+        for at, *values in zip(slot.tolist(), point.unbind(), x.unbind(), *listed, strict=True):
+            self.scheduler.ended[at] = Outcome(*values)
+        self._settle(sorted(set(sample.tolist())))
+
+    def _passes(self, slot: Tensor) -> tuple[Tensor, Tensor]:
+        """Forward and backward passes of runs that have ended, with verification and ranking of classes."""
+        made, ranking = self.slots.made[slot], self.slots.run[slot] == self.table.ranking
+        draws, ranked = self.question.draws, self.targets.passes if self.question.goal.ranked else (0, 0)
+        forward, backward = (draws * passes * ranking for passes in ranked)
+        looked = draws * made
+        return looked + self.question.votes + forward, looked * (not self.table.gradient_free) + backward
+
+    def _settle(self, samples: list[int]) -> None:
+        """Let ended runs count in order, let the rule decide after each, and cancel what came too early."""
+        known, independent = self.known, self.table.independent
+        while samples:
+            turn, slots, outcomes = self.scheduler.due(samples)
+            if not turn:
+                return
+            self.slots.free.extend(slots)
+            index = torch.tensor(turn, device=known.best.device)
+            known.settle(index, outcomes)
+            alone = index[independent[known.runs[index] - 1]]
+            self.anchor.index_copy_(0, alone, select(known.points, alone))
+            clean, history, gradients = known.clean[index], known.history[index], known.backward[index]
+            known.chance[index] = self.rule.chance(clean, history, known.runs[index], gradients, independent)
+            more = known.runs[index] < self.scheduler.most
+            on = (~known.broken[index] & more & self.rule.goes_on(known.chance[index])).tolist()
+            reach = self.rule.reach(clean, history, gradients, independent)
+            for sample, goes_on, far in zip(turn, on, reach.tolist(), strict=True):
+                if goes_on:
+                    self.scheduler.go_on(sample, far)
+                else:
+                    self.slots.cancel(*self.scheduler.close(sample))
+            samples = [sample for sample, goes_on in zip(turn, on, strict=True) if goes_on]

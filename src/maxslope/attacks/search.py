@@ -1,0 +1,156 @@
+"""An attack under way: the stages of an effort are made, one after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from maxslope.attacks._plan import LEAST
+from maxslope.attacks._probe import PROBES, Beyond
+from maxslope.attacks.effort import Effort
+from maxslope.attacks.indicators import Findings, indicators, misled
+from maxslope.attacks.minimal import pursue
+from maxslope.attacks.question import Question
+from maxslope.attacks.recipes import square
+from maxslope.attacks.rule import Rule
+from maxslope.attacks.runs import Runner
+from maxslope.attacks.stages import OutsideProbe, Pursuit, RandomSearch, Rescue, Runs, Stage
+from maxslope.attacks.state import State
+from maxslope.energies import Margin
+
+_TRIAL = 5  # the part of its queries that a random search must show its worth in
+
+
+class Search:
+    """Makes the stages of an effort on the samples that stand.
+
+    Args:
+        question: the samples.
+        effort: whose stages are made.
+        probe: whether its probing stages are made, and the indicators asked.
+
+    Attributes:
+        effort: as the probes decided; without them it does the same again.
+        known: what is known of each sample.
+        made: the stages that were made of some sample, probing ones included.
+        findings: what the indicators said, if they were asked.
+    """
+
+    def __init__(self, question: Question, effort: Effort, *, probe: bool) -> None:
+        if effort.limit is not None and question.draws > 1:  # each step takes as many passes as the model has draws
+            fewer = effort.limited(effort.limit // question.draws)
+            effort = replace(fewer, name=effort.name, limit=effort.limit)
+        self.question, self.effort, self.probe = question, effort, probe
+        self.limit = effort.limit
+        self.runner = Runner(question, effort.runs, effort.rule, effort.candidates)
+        self.known, self.beyond = self.runner.known, Beyond(question)
+        self.begun = 0  # runs of the stages so far
+        self.made: list[Stage] = []
+        self.findings: Findings | None = None
+
+    def go(self) -> None:
+        """Make all stages."""
+        stages = deque(self.effort.stages)
+        while stages:
+            stage = stages.popleft()
+            if isinstance(stage, Runs):
+                self._run(stage)
+            elif isinstance(stage, OutsideProbe | Rescue):
+                if self._says_so(stage):
+                    self.effort, stages = self.effort.decided(stage), deque(stage.then)
+            else:
+                self._ask()
+                self._pursue(stage) if isinstance(stage, Pursuit) else self._search(stage)
+        self._ask()
+
+    def _run(self, stage: Runs) -> None:
+        before = int(self.known.runs.sum())
+        self.begun += len(stage.recipes)
+        self.runner.go(self.begun)
+        if int(self.known.runs.sum()) > before:
+            self.made.append(stage)
+
+    def _says_so(self, stage: OutsideProbe | Rescue) -> bool:
+        """Whether a probing stage, if it is made, says that gradients are not to be trusted."""
+        if not self.probe or self.effort.gradient_free:
+            return False
+        if isinstance(stage, OutsideProbe):
+            if not self._leaves(Beyond.passes):
+                return False
+            self.made.append(stage)
+            said = misled(self.question, self.known, self.beyond)
+            self._charge(self.beyond.backward)
+            return said
+        self.made.append(stage)
+        self._ask()
+        return self.findings is not None and self.findings.masked
+
+    def _leaves(self, passes: int) -> bool:
+        """Whether the limit leaves so many passes after all runs."""
+        runs = sum(run.steps for run in self.effort.runs) + self.effort.candidates
+        return self.limit is None or runs + passes <= self.limit
+
+    def _ask(self) -> None:
+        """Ask the indicators, once."""
+        if not self.probe or self.findings is not None:
+            return
+        among = None if self.limit is None else self.known.backward + PROBES <= self.limit
+        self.findings = indicators(
+            self.question, self.known, gradients=not self.effort.gradient_free, beyond=self.beyond, among=among
+        )
+        self._charge(self.findings.backward)
+
+    def _charge(self, probes: Tensor) -> None:
+        """Take what probes cost so far, ``[n]``, off the limit of every sample: all are treated alike."""
+        if self.limit is not None:
+            self.effort = replace(self.effort, limit=max(self.limit - int(probes.max()), 0))
+
+    def _pursue(self, stage: Pursuit) -> None:
+        """Look for errors from outside the budget, with what the limit leaves."""
+        standing = (~self.known.broken).nonzero().squeeze(1)
+        passes = torch.full_like(standing, stage.passes)
+        if self.effort.limit is not None:
+            left = self.effort.limit - self.known.backward[standing]
+            passes = passes.minimum(left // self.question.draws)
+            standing, passes = standing[passes >= LEAST], passes[passes >= LEAST]
+        if standing.numel():
+            self.made.append(stage)
+            self.known.absorb(standing, pursue(self.question.take(standing), passes))
+
+    def _search(self, stage: RandomSearch) -> None:
+        """Search by values, at length where a short search lowers the margin by more than everything before it did."""
+        known, standing = self.known, (~self.known.broken).nonzero().squeeze(1)
+        if standing.numel():
+            self.made.append(stage)
+        for queries in (-(-stage.queries // _TRIAL), stage.queries):
+            if standing.numel():
+                before = known.best[standing]
+                found = Runner(self.question.take(standing), (square(queries),), Rule(0.0)).go()
+                known.absorb(standing, found)
+                lowered, gained = before - known.best[standing], known.clean[standing] - before
+                standing = standing[~known.broken[standing] & (lowered > gained.nan_to_num().clamp_min(0))]
+
+
+def certificate(question: Question, known: State, limit: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return gap and slope of the margin at the best points of the samples that stand: one more pass each.
+
+    NaN where a sample is broken, or where the limit of backward passes is spent.
+    """
+    gap = torch.full_like(known.best, torch.nan)
+    slope = gap.clone()
+    certified = ~known.broken & known.best.isfinite()
+    if limit is not None:
+        certified &= known.backward + question.draws <= limit
+    standing = certified.nonzero().squeeze(1)
+    if not standing.numel():
+        return gap, slope
+    x, domain = known.points[standing], question.domain.take(standing)
+    # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
+    xi = question.energy(standing, Margin()).evaluate(x).gradient
+    known.count(standing, question.draws, question.draws)
+    gap[standing] = domain.gap(xi, x)
+    slope[standing] = domain.slope(xi, x, question.budget.norm)
+    return gap, slope

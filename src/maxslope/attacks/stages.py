@@ -1,0 +1,106 @@
+"""The stages of an attack: what is made of every sample that stands, one after the other, as plain records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maxslope.attacks.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Gradient runs inside the budget; further ``Runs`` of an effort go on counting where these end.
+
+    Args:
+        recipes: one for each run, in order.
+
+    Raises:
+        ValueError: if there are none.
+    """
+
+    recipes: tuple[Recipe, ...]
+
+    def __post_init__(self) -> None:
+        if not self.recipes:
+            raise ValueError("Runs need at least one recipe, got none.")
+
+    def __str__(self) -> str:
+        return f"{len(self.recipes)} runs"
+
+
+@dataclass(frozen=True)
+class Pursuit:
+    """Along the boundary from outside the budget: short ways from several starts towards several classes.
+
+    Where gradients mislead inside the budget, the boundary may still be found from outside and followed inwards.
+
+    Args:
+        passes: gradients a sample, at least 4.
+
+    Raises:
+        ValueError: if there are fewer.
+    """
+
+    passes: int
+
+    def __post_init__(self) -> None:
+        if self.passes < 4:
+            raise ValueError(f"A pursuit needs at least 4 passes, got {self.passes!r}.")
+
+    def __str__(self) -> str:
+        return f"pursuit {self.passes}"
+
+
+@dataclass(frozen=True)
+class RandomSearch:
+    """Gradient-free search by values alone.
+
+    A fifth as many queries come before, and a sample gets the others where they lower its margin by more than
+    everything before them did.
+
+    Args:
+        queries: forward passes a sample, at least 1.
+
+    Raises:
+        ValueError: if there are fewer.
+    """
+
+    queries: int
+
+    def __post_init__(self) -> None:
+        if self.queries < 1:
+            raise ValueError(f"A random search needs at least one query, got {self.queries!r}.")
+
+    def __str__(self) -> str:
+        return f"{self.queries} queries"
+
+
+@dataclass(frozen=True)
+class OutsideProbe:
+    """A look from outside the budget at a few samples that stand, made where an attack is asked to probe.
+
+    Where errors are seen, more runs inside the budget are wasted, and so is a search by values: ``then`` is made
+    instead of what follows in the effort. Otherwise the effort goes on.
+
+    Args:
+        then: the stages of every sample that stands, where errors are seen.
+    """
+
+    then: tuple[Pursuit | RandomSearch, ...]
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """The indicators, on a few samples, made where an attack is asked to probe.
+
+    Where they say that gradients are not to be trusted, ``then`` is made instead of what follows in the effort.
+
+    Args:
+        then: the stages of every sample that stands, where they say so.
+    """
+
+    then: tuple[Pursuit | RandomSearch, ...]
+
+
+Probing = OutsideProbe | Rescue
+Stage = Runs | Pursuit | RandomSearch | Probing
