@@ -97,7 +97,7 @@ def test_cited_papers_are_in_the_bibliography() -> None:
 def test_the_api_page_shows_every_public_name() -> None:
     """docs/api.md has one entry for each name in maxslope.__all__."""
     shown = [path.rpartition(".")[2] for path in re.findall(r"^::: (\S+)$", text("docs", "api.md"), re.MULTILINE)]
-    assert sorted(set(maxslope.__all__) - set(shown)) == []
+    assert sorted(set(maxslope.__all__) - {"Depth"} - set(shown)) == []  # which warns that it is now an Effort
 
 
 def test_every_room_has_its_place_in_the_api() -> None:
