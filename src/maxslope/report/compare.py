@@ -160,7 +160,7 @@ def _pairs(stood: Sequence[Sequence[bool]]) -> tuple[Pair, ...]:
 def _difference(reports: Sequence[Report], row: int, classes: Sequence[str]) -> Difference:
     return Difference(
         int(reports[0].table["index"][row]),
-        class_name(int(reports[0].table["label"][row]), classes),
+        class_name(reports[0].table["label"][row], classes),
         tuple(str(r.table["verdict"][row]) for r in reports),
         tuple(float(r.table["margin"][row]) for r in reports),
     )
