@@ -20,7 +20,7 @@ from maxslope.attacks.question import Question, ask, calls_for
 from maxslope.attacks.recipes import Recipe, square
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.tally import Tally
-from maxslope.energies import Margin
+from maxslope.criteria import OwnMargin
 from maxslope.energies.network import Context
 from maxslope.goals import Goal
 from maxslope.realize import Realization
@@ -234,7 +234,7 @@ def certificate(question: Question, tally: Tally) -> tuple[Tensor, Tensor]:
         return gap, slope
     x, domain = tally.points[standing], question.domain.take(standing)
     # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
-    xi = question.energy(standing, Margin()).evaluate(x).gradient
+    xi = question.energy(standing, OwnMargin()).evaluate(x).gradient
     tally.count(standing, 1, 1)
     gap[standing] = domain.gap(xi, x)
     slope[standing] = domain.slope(xi, x, question.budget.norm)
