@@ -14,7 +14,8 @@ from maxslope._rows import choose, column, flat, inner
 from maxslope._status import Status
 from maxslope.attacks.minimal import pursue
 from maxslope.attacks.question import Question
-from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation, Margin
+from maxslope.criteria import OwnMargin
+from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation
 from maxslope.goals import Misclassified
 from maxslope.loop import Record, Steps, Stop, flow
 from maxslope.schemes import Cosine, RandomSearch, SemiImplicit
@@ -127,9 +128,9 @@ class Probe:
         self.least, self.own = tally.best[self.rows], tally.points[self.rows]
         self.points, self.margins = self.own.clone(), self.least.clone()
         self.long = (tally.backward[self.rows] >= 10) | (tally.status[self.rows] == Status.STATIONARY)
-        self.margin = question.energy(self.rows, Margin())
+        self.margin = question.energy(self.rows, OwnMargin())
         # What a realization rounds has steps, whose derivative is made up on purpose: differences are asked without it.
-        self.smooth = replace(question, realize=None).energy(self.rows, Margin())
+        self.smooth = replace(question, realize=None).energy(self.rows, OwnMargin())
 
     def measure(self) -> None:
         """Evaluate margin and cross-entropy at the clean points, and the margin at the best ones."""
