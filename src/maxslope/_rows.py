@@ -68,8 +68,8 @@ def entrywise(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a function of entries so that the last bit of a value does not depend on how many entries there are.
 
     On a processor powers and normal quantiles of whole vectors are computed by other instructions than the entries that
-    are left over, which round otherwise; so nothing is left over. Sums of rows, roots, exponentials and logarithms round
-    alike without.
+    are left over, which round otherwise; so nothing is left over. Sums of rows, roots, exponentials and logarithms
+    round alike without.
 
     >>> entrywise(lambda t: t**1.5, torch.tensor([[4.0, 9.0, 16.0]]))
     tensor([[ 8., 27., 64.]])

@@ -315,7 +315,7 @@ def test_misuse() -> None:
         minimal(model, x, y, Lp(2), effort=100)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 4"):
         Effort(passes=3)
-    with pytest.raises(ValueError, match="Exact"):
+    with pytest.raises(ValueError, match="exact projections"):
         minimal(model, x, y, Mixed(Lp(2), Lp(1), axis=1))
     with pytest.raises(ValueError, match="box"):
         minimal(model, x + 5, y, Lp(2))

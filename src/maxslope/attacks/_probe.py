@@ -234,7 +234,7 @@ class Probe:
         candidates.append(self._smoothed(at))
         hit = broken = torch.zeros_like(self.long[at])
         for z in candidates:
-            self.forward[self.rows[at]] += 1
+            self.forward[self.rows[at]] += self.question.draws
             e = margin.look(z)
             own = (flat(z) == flat(self.own[at])).all(1)
             better, through = self._compare(at, z, e.margin, e.reached)
@@ -282,14 +282,14 @@ class Probe:
         return fine & clear, fine & reached
 
     def _logits(self, rows: Tensor, x: Tensor) -> Tensor:
-        self.forward[rows] += 1
+        self.forward[rows] += self.question.draws
         return self.question.outputs(rows, x)
 
     def _look(self, energy: Energy, x: Tensor) -> Evaluation:
-        self.forward[self.rows] += 1
+        self.forward[self.rows] += self.question.draws
         return energy.look(x)
 
     def _evaluate(self, energy: Energy, x: Tensor) -> Evaluation:
-        self.forward[self.rows] += 1
-        self.backward[self.rows] += 1
+        self.forward[self.rows] += self.question.draws
+        self.backward[self.rows] += self.question.draws
         return energy.evaluate(x)

@@ -69,7 +69,8 @@ class Runner(Driver):
     run counts only if its turn comes, so points, verdicts and passes are those of one run after the other.
 
     Every run ends with a verification: one forward pass at the point it hands back, in a canonical call, so that a
-    run of n steps costs n backward and n + 1 forward passes.
+    run of n steps costs n backward and n + 1 forward passes; of a random model each step costs ``question.draws``
+    of both, and a verification ``question.votes``.
 
     Args:
         question: the samples.
@@ -228,9 +229,11 @@ class Runner(Driver):
 
     def _passes(self, slot: Tensor) -> tuple[Tensor, Tensor]:
         """Forward and backward passes of runs that have ended, with verification and ranking of classes."""
-        made, ranking = self.slots.made[slot], self.slots.run[slot] == self.table.ranking
-        forward, backward = self.targets.passes if self.question.goal.ranked else (0, 0)
-        return made + 1 + forward * ranking, made * (not self.table.gradient_free) + backward * ranking
+        question, table, made = self.question, self.table, self.slots.made[slot]
+        forward, backward = self.targets.passes if question.goal.ranked else (0, 0)
+        ranking = self.slots.run[slot] == table.ranking
+        gradients = made * (not table.gradient_free) + backward * ranking
+        return question.draws * (made + forward * ranking) + question.votes, question.draws * gradients
 
     def _settle(self, samples: list[int]) -> None:
         """Let ended runs count in order, let the rule decide after each, and cancel what came too early."""

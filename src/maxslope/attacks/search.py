@@ -42,7 +42,8 @@ class Search:
     def __init__(self, question: Question, effort: Effort, *, probe: bool) -> None:
         self.question, self.effort, self.probe = question, effort, probe
         self.limit = effort.limit
-        self.runner = Runner(question, effort.runs, effort.rule, effort.candidates)
+        runs = effort.runs if self.limit is None else effort.limited(self.limit // question.draws).runs
+        self.runner = Runner(question, runs, effort.rule, effort.candidates)
         self.known, self.beyond = self.runner.known, Beyond(question)
         self.begun = 0  # runs of the stages so far
         self.made: list[Stage] = []
@@ -88,13 +89,13 @@ class Search:
     def _leaves(self, passes: int) -> bool:
         """Whether the limit leaves so many passes after all runs."""
         runs = sum(run.steps for run in self.effort.runs) + self.effort.candidates
-        return self.limit is None or runs + passes <= self.limit
+        return self.limit is None or self.question.draws * (runs + passes) <= self.limit
 
     def _ask(self) -> None:
         """Ask the indicators, once."""
         if not self.probe or self.findings is not None:
             return
-        among = None if self.limit is None else self.known.backward + PROBES <= self.limit
+        among = None if self.limit is None else self.known.backward + self.question.draws * PROBES <= self.limit
         self.findings = indicators(
             self.question, self.known, gradients=not self.effort.gradient_free, beyond=self.beyond, among=among
         )
@@ -103,14 +104,15 @@ class Search:
     def _charge(self, probes: Tensor) -> None:
         """Take what probes cost so far, ``[n]``, off the limit of every sample: all are treated alike."""
         if self.limit is not None:
-            self.effort = replace(self.effort, limit=max(self.limit - int(probes.max()), 0))
+            self.effort = replace(self.effort, reserve=int(probes.max()))
 
     def _pursue(self, stage: Pursuit) -> None:
         """Look for errors from outside the budget, with what the limit leaves."""
         standing = (~self.known.broken).nonzero().squeeze(1)
         passes = torch.full_like(standing, stage.passes)
-        if self.effort.limit is not None:
-            passes = passes.minimum(self.effort.limit - self.known.backward[standing])
+        if self.limit is not None:
+            left = self.limit - self.effort.reserve - self.known.backward[standing]
+            passes = passes.minimum(left // self.question.draws)
             standing, passes = standing[passes >= LEAST], passes[passes >= LEAST]
         if standing.numel():
             self.made.append(stage)
@@ -130,23 +132,23 @@ class Search:
                 standing = standing[~known.broken[standing] & (lowered > gained.nan_to_num().clamp_min(0))]
 
 
-def certificate(question: Question, known: State, limit: int | None = None) -> tuple[Tensor, Tensor]:
+def certificate(question: Question, known: State, effort: Effort) -> tuple[Tensor, Tensor]:
     """Return gap and slope of the margin at the best points of the samples that stand: one more pass each.
 
-    NaN where a sample is broken, or where the limit of backward passes is spent.
+    NaN where a sample is broken, or where the effort's limit of backward passes is spent.
     """
     gap = torch.full_like(known.best, torch.nan)
     slope = gap.clone()
     certified = ~known.broken & known.best.isfinite()
-    if limit is not None:
-        certified &= known.backward < limit
+    if effort.limit is not None:
+        certified &= known.backward + question.draws <= effort.limit - effort.reserve
     standing = certified.nonzero().squeeze(1)
     if not standing.numel():
         return gap, slope
     x, domain = known.points[standing], question.domain.take(standing)
     # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
     xi = question.energy(standing, Margin()).evaluate(x).gradient
-    known.count(standing, 1, 1)
+    known.count(standing, question.draws, question.draws)
     gap[standing] = domain.gap(xi, x)
     slope[standing] = domain.slope(xi, x, question.budget.norm)
     return gap, slope

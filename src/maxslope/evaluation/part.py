@@ -189,7 +189,7 @@ def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
         "slope": list(nan),
         "distance": torch.zeros_like(margin).tolist(),
         "chance": list(nan),
-        "forward": [1] * rows,
+        "forward": [question.votes] * rows,
         "backward": [0] * rows,
         "runs": [0] * rows,
         "reason": [_CLEAN_NON_FINITE if one else _CLEAN_WRONG for one in bad],
@@ -229,8 +229,8 @@ def _full_precision(part: Part, question: Question, at: list[int], result: Attac
     known = State(question, 1)
     known.points, known.broken, known.backward = result.points, result.broken, result.backward.clone()
     known.best = question.energy(everyone, Margin()).look(result.points).margin
-    known.count(everyone, 1, 0)
-    gap, slope = certificate(question, known, result.effort.limit)
+    known.count(everyone, question.draws, 0)
+    gap, slope = certificate(question, known, result.effort)
     table: dict[str, list[Any]] = {name: list(column) for name, column in part.table.items()}
     columns = {"margin": known.best, "gap": gap, "slope": slope}
     for k, row in enumerate(at):
@@ -254,7 +254,7 @@ def _fill(table: dict[str, Column], at: list[int], result: AttackResult) -> None
         "slope": result.slope.tolist(),
         "distance": result.distance.tolist(),
         "chance": result.chance.tolist(),
-        "forward": (result.forward + 1).tolist(),
+        "forward": [int(table["forward"][row]) + n for row, n in zip(at, result.forward.tolist(), strict=True)],
         "backward": result.backward.tolist(),
         "runs": result.runs.tolist(),
         "reason": result.reasons(),

@@ -10,10 +10,10 @@ Layout, format 2 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope eval
                              (most samples of a part), probe, keep_points, samples (null if unknown), choice (how the
                              model is called), model and data (words and fingerprints), toml (checksum of run.toml),
                              environment
-      decision.json          what the first part decided for all: effort (null, or how many runs of it are made and what
-                             follows; earlier versions wrote rescued and early), said (findings, each with kind,
-                             severity, seen, meaning, advice, sentence, samples; plain sentences in runs of earlier versions), probes,
-                             head (logits of the first samples, by which the model is known again)
+      decision.json          what the first part decided for all: effort (null, or how many of its runs are made and
+                             what follows; earlier versions wrote rescued and early), said (findings, each with kind,
+                             severity, seen, meaning, advice, sentence, samples; plain sentences in runs of earlier
+                             versions), probes, head (logits of the first samples, by which the model is known again)
       rows/part-00000.parquet, ...     a Parquet data set: one row per sample, see below
       points/part-00000.npy, ...       the returned points [rows, *shape], if kept
       done.json              when everything is there: samples, parts, seconds
