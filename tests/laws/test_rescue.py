@@ -147,7 +147,7 @@ GATED = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).requires_grad
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
-@pytest.mark.parametrize("passes", [0, 3, 20, 25, 37, 90, 200, 1000])
+@pytest.mark.parametrize("passes", [0, 3, 25, 90, 200, 1000])
 def test_a_limit_holds_for_all_stages_together(passes, batch_size):
     """Runs, ranking, probes, pursuit and certificate of every sample; executed is what the model counts."""
     torch.manual_seed(0)
