@@ -7,9 +7,18 @@ from time import perf_counter
 
 from rich.console import Console
 from rich.table import Table
-from sympy import Symbol, sinh, sympify
+from sympy import Expr, Rational, Symbol, diff, sinh, sympify
 
-from maxslope.integrability import certificate, check, decide, liouvillian, monodromy, numeric_flow, second_opinion
+from maxslope.integrability import (
+    certificate,
+    check,
+    decide,
+    liouvillian,
+    monodromy,
+    numeric_flow,
+    pull_back,
+    second_opinion,
+)
 from maxslope.integrability import settings as ready
 from maxslope.integrability.networks import invariant_planes
 from maxslope.integrability.oracles import ZeroTarget, hypergeometric, linear_bias_equation
@@ -30,11 +39,22 @@ def whittaker_grid() -> None:
         liouvillian(normal_form(*eliminate(ZeroTarget(k, q).matrix(S), S), S), S)
 
 
+def from_omega(weights: list[Rational]) -> Expr:
+    """r = w' + w^2 for w = sum of weight_k/(x - k)."""
+    omega = sum(c / (X - k) for k, c in enumerate(weights))
+    return diff(omega, X) + omega**2
+
+
 def rows() -> list[tuple[str, float, Callable[[], object]]]:
     """Name, upper end of the specified time in seconds, action."""
     tanh, cubic = decide(ready.tanh_bias("3/2")), decide(ready.cubic_teacher())
     quadratic = decide(ready.tanh_bias(2)).normal.r
-    proof = certificate(tanh.result)
+    proof, whole = certificate(tanh.result), tanh.certificate()
+    irrational = decide(ready.tanh_bias("sqrt(2)"))
+    quaternion = pull_back(hypergeometric("1/2", "1/2", "1/2", X), X, S**3 - 3 * S, S)
+    simple = from_omega([Rational(k + 1, 7 + k) for k in range(8)])
+    double = from_omega([Rational((-1) ** k * (2 * k + 1), 2) for k in range(12)])
+    generic_poles = sum(Rational(k + 1, 7 + k) / (X - k) ** 2 for k in range(12))
     generic = ("1/2", "1/3", "1/5", "-1/7")
     return [
         ("unit equation", 0.1, lambda: liouvillian("x**2/4 - 5/2")),
@@ -48,6 +68,14 @@ def rows() -> list[tuple[str, float, Callable[[], object]]]:
         ("Kimura grid", 20, kimura_grid),
         ("Whittaker grid", 2, whittaker_grid),
         ("checker, tanh", 0.14, lambda: check(proof)),
+        ("checker, tanh, from the network on", 1, lambda: check(whole)),
+        ("tanh, y = sqrt 2: derivation and verdict", 17, lambda: decide(ready.tanh_bias("sqrt(2)"))),
+        ("certificate, tanh, y = sqrt 2", 5, irrational.certificate),
+        ("checker, tanh, y = sqrt 2, from the network on", 2, lambda: check(irrational.certificate())),
+        ("quaternion group, cubic pullback", 15.6, lambda: liouvillian(quaternion)),
+        ("eight simple poles: both solutions", 10, lambda: liouvillian(simple).solutions()),
+        ("twelve double poles, half-integer exponents", 10, lambda: liouvillian(double)),
+        ("twelve double poles, none", 10, lambda: liouvillian(generic_poles)),
         ("monodromy, 40 digits, 5 poles", 16, lambda: monodromy(tanh.normal.r)),
         ("monodromy, 40 digits, 3 poles", 7, lambda: monodromy(cubic.normal.r)),
         ("flow, tanh, on the curve", 4, lambda: numeric_flow(tanh.network, (sinh(sympify("1/2")), "1/2", 0, 0), 1)),

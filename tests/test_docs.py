@@ -1,11 +1,15 @@
-"""The documentation is true: its Python blocks run, its names exist, its tables are complete."""
+"""The documentation is true: its Python blocks run and print what it says, its names exist, its tables are complete."""
 
+import doctest
 import importlib.util
 import re
 import tomllib
+from contextlib import redirect_stdout
 from html import unescape
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -16,9 +20,14 @@ import maxslope.odenet
 import maxslope.training
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SLOW = {"reliability.md"}
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(  # a block, the package it needs if it is no part of `dev`, and what it prints if the page says so
+    r'^```python(?: title="needs (?P<needs>\w+)")?\n(?P<code>.*?)^```$'
+    r'(?:\n\n```text title="printed"\n(?P<out>.*?)^```$)?',
+    re.DOTALL | re.MULTILINE,
+)
+PRINTED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def text(*path: str) -> str:
@@ -35,10 +44,46 @@ def text(*path: str) -> str:
 )
 def test_the_blocks_of_a_page_run(page: Path) -> None:
     """In order, as a reader would run them: later ones see the names of earlier ones."""
+    run(page)
+
+
+def run(page: Path) -> dict[str, Any]:
+    """Run the blocks of a page, compare what they print, and return their names."""
     source, names = page.read_text(encoding="utf-8"), {"__name__": "__main__"}
     for match in BLOCK.finditer(source):
-        before = "\n" * source[: match.start(1)].count("\n")  # so that a failure names the line of the page
-        exec(compile(before + match[1], str(page), "exec"), names)
+        if match["needs"] and importlib.util.find_spec(match["needs"]) is None:
+            continue
+        before = "\n" * source[: match.start("code")].count("\n")  # so that a failure names the line of the page
+        with redirect_stdout(StringIO()) as printed:
+            exec(compile(before + match["code"], str(page), "exec"), names)
+        said = printed.getvalue() if match["out"] is None else match["out"]
+        assert doctest.OutputChecker().check_output(said, printed.getvalue(), PRINTED), printed.getvalue()
+    return names
+
+
+def test_no_line_of_code_is_cut_on_a_wide_screen() -> None:
+    """At 1440 pixels a block shows 106 characters a line (docs/style.css); what is printed wraps."""
+    code = re.compile(r"^```(?:python|bash|toml|yaml).*?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    extend = text("CONTRIBUTING.md").partition("[start:extend]")[2].partition("[end:extend]")[0]
+    pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES if page.name != "CONTRIBUTING.md"}
+    wide = {
+        f"{name}: {line}"
+        for name, source in {**pages, "extend": extend}.items()
+        for block in code.findall(source)
+        for line in block.splitlines()
+        if len(line) > 106
+    }
+    assert sorted(wide) == []
+
+
+def test_each_row_of_the_threat_model_is_a_call_that_runs() -> None:
+    """docs/threat-model.md: the calls in the second column, with the names of the page's block."""
+    page = ROOT / "docs" / "threat-model.md"
+    calls = re.findall(r"^\| [^|`]+ \| `(ms\.[^`]+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    names = run(page)
+    answers = {call: eval(call, names) for call in calls}
+    assert len(calls) >= 20
+    assert {type(answer) for answer in answers.values()} <= {maxslope.Report, maxslope.MinimalResult}
 
 
 def test_cited_papers_are_in_the_bibliography() -> None:

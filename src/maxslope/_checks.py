@@ -218,8 +218,11 @@ def classes(largest: int, count: int) -> None:
 
 def eps_rows(eps: Any, rows: int) -> None:
     """Raise unless eps is one number or one number per row."""
-    if isinstance(eps, Tensor) and eps.ndim and eps.shape != (rows,):
-        raise ValueError(f"eps is a number or a tensor [{rows}], one per sample, got shape {tuple(eps.shape)}.")
+    if isinstance(eps, Tensor) and eps.ndim and eps.shape[0] != rows:
+        raise ValueError(
+            f"eps is a number or a tensor [{rows}], one per sample, got shape {tuple(eps.shape)}; one per channel is a "
+            "norm: Budget(Weighted(Lp(p), w), 1.0) with w = 1 / eps of the shape of a sample, such as [C, 1, 1]."
+        )
 
 
 def ids(value: Any, x: Tensor) -> None:

@@ -67,9 +67,9 @@ def take(value: Tensor, index: Tensor) -> Tensor:
 def entrywise(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a function of entries so that the last bit of a value does not depend on how many entries there are.
 
-    On a processor powers and normal quantiles of whole vectors are computed by other instructions than the entries that
-    are left over, which round otherwise; so nothing is left over. Sums of rows, roots, exponentials and logarithms
-    round alike without.
+    On a processor powers and normal quantiles of whole vectors are computed by other instructions than the entries
+    left over, which round otherwise; so nothing is left over. Sums of rows, roots, exponentials and logarithms round
+    alike without.
 
     >>> entrywise(lambda t: t**1.5, torch.tensor([[4.0, 9.0, 16.0]]))
     tensor([[ 8., 27., 64.]])
@@ -80,6 +80,6 @@ def entrywise(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     missing = -len(entries) % _VECTORS
     if missing:
         entries = torch.cat([entries, entries[-1:].expand(missing)])
-    parts = [function(part) for part in entries.split(_AT_ONCE)]
+    parts = [function(entries[at : at + _AT_ONCE]) for at in range(0, len(entries), _AT_ONCE)]
     whole = parts[0] if len(parts) == 1 else torch.cat(parts)
     return whole[: x.numel()].reshape(x.shape)

@@ -70,6 +70,21 @@ class Margin:
 
 
 @dataclass(frozen=True)
+class OwnMargin:
+    """Minus the margin of the goal itself, however the goal builds its other criteria: for statements about margins.
+
+    On scores it is :class:`Margin`; a goal that searches along a smoother form of its margin gives the exact one here.
+
+    >>> OwnMargin()(torch.tensor([[3.0, 1.0]]), torch.tensor([0]), torch.tensor([1]))
+    tensor([-2.])
+    """
+
+    def __call__(self, logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
+        """Return the criterion, ``[rows]``."""
+        return pick(logits, rivals) - pick(logits, labels)
+
+
+@dataclass(frozen=True)
 class ProbabilityMargin:
     """p_rival - p_y with p = softmax(z): the probability margin attack, arXiv:2411.15210.
 

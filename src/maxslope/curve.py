@@ -93,7 +93,7 @@ class Curve:
         slope. D tends to 0 with tau, with order two where the slope is smooth along the curve, order one across kinks
         and where a constraint begins or ceases to bind between two instants, whatever the scheme. NaN where a slope is.
 
-        Source: arXiv:2406.05376, section 2 (energy dissipation equality).
+        Source: arXiv:2406.05376 (energy dissipation equality).
         """
         passed = self.time.diff(dim=0)
         if math.isinf(self.rate):

@@ -175,3 +175,26 @@ def test_dark_is_dark_and_light_is_light(chromium: Any, files: dict[str, Path]) 
             shades[colors] = [sum(map(int, c[4:-1].split(","))) for c in (ink, paper)]
     assert shades["light"][0] < shades["light"][1]
     assert shades["dark"][0] > shades["dark"][1]
+
+
+def test_pictures_and_charts_grow(chromium: Any, files: dict[str, Path]) -> None:
+    """By a click and by a key; Escape closes, and the focus is where it was."""
+    with Seen(chromium, files["page"]) as seen:
+        page_ = seen.page
+        image = page_.locator("img.zoom").first
+        small = image.bounding_box()["width"]
+        assert small > 100  # large enough to see even so
+        image.click()
+        grown = page_.locator("dialog.large img")
+        assert grown.bounding_box()["width"] > 2 * small
+        page_.keyboard.press("Escape")
+        assert page_.locator("dialog.large").is_hidden()
+        image.focus()
+        page_.keyboard.press("Enter")
+        assert grown.is_visible()
+        page_.keyboard.press("Escape")
+        assert page_.evaluate("document.activeElement.className") == "zoom"
+        page_.locator("button.grow").first.click()
+        assert page_.locator("dialog.large svg").bounding_box()["width"] > 800
+        page_.keyboard.press("Escape")
+        assert seen.errors == []

@@ -14,6 +14,7 @@ from maxslope.attacks.findings import Finding, Kind
 from maxslope.cli import progress as told
 from maxslope.cli import threshold
 from maxslope.cli.main import app
+from maxslope.evaluation import load
 from maxslope.evaluation.report import Report
 
 RUN = CliRunner()
@@ -48,7 +49,7 @@ def test_quiet_and_json_carry_the_warnings(masked: list[str], tmp_path: Path) ->
     assert done.stdout.count("\n") == 1
     assert "(not to be trusted)" in done.stdout
     assert "maxslope: warning: vanishing gradients: Gradient masking" in done.stderr
-    again = RUN.invoke(app, ["evaluate", "--resume", str(tmp_path / "run"), "--json"])
+    again = RUN.invoke(app, ["evaluate", "--resume", str(tmp_path / "run"), "--trust", "--json"])
     facts = json.loads(again.stdout)
     assert facts["trusted"] is False
     assert facts["warnings"][0]["kind"] == "vanishing gradients"
@@ -59,7 +60,7 @@ def test_quiet_and_json_carry_the_warnings(masked: list[str], tmp_path: Path) ->
         text = RUN.invoke(app, ["report", str(tmp_path / "run"), "--format", form]).stdout
         assert "anishing gradients" in text
         assert "drawn by label" in text or form == "latex"
-    gate = RUN.invoke(app, ["evaluate", "--resume", str(tmp_path / "run"), "-q", "--fail-under", "10"])
+    gate = RUN.invoke(app, ["evaluate", "--resume", str(tmp_path / "run"), "--trust", "-q", "--fail-under", "10"])
     assert gate.exit_code in (threshold.DOUBTFUL, threshold.BELOW)
 
 
@@ -158,3 +159,33 @@ def test_the_report_tells_its_steps(tmp_path: Path) -> None:
     figure = RUN.invoke(app, ["report", str(tmp_path / "a"), "--format", "pdf", "--out", str(tmp_path / "f.pdf"), "-q"])
     assert figure.exit_code == 0, figure.output
     assert (tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_class_names_travel_from_folders_to_table_and_page(tmp_path: Path) -> None:
+    """A folder of images sorted by class: a draw has every class, and their names are everywhere."""
+    images = pytest.importorskip("PIL.Image", reason="the extra `data` holds it")
+    for k, name in enumerate(("ant", "bee", "cat")):
+        (tmp_path / "insects" / name).mkdir(parents=True)
+        for i in range(8):
+            color = [40 * (k == c) + 100 + i for c in range(3)]
+            images.new("RGB", (8, 8), tuple(color)).save(tmp_path / "insects" / name / f"{i}.png")
+    (tmp_path / "nets.py").write_text(
+        "import torch\nclass Mean(torch.nn.Module):\n    def forward(self, x):\n        return 9 * x.mean((2, 3))\n"
+        "def make(): return Mean().eval()\n"
+    )
+    words = ["--model", f"{tmp_path / 'nets.py'}:make", "--data", str(tmp_path / "insects"), "--eps", "0.25/255"]
+    done = RUN.invoke(
+        app, ["evaluate", *words, "--samples", "6", "--effort", "quick", "-q", "--out", str(tmp_path / "run")]
+    )
+    assert done.exit_code == 0, done.output
+    assert "within l_inf 0.25/255 (0.0009804)" in done.stdout
+    report = load(tmp_path / "run")
+    assert report.about.classes == ("ant", "bee", "cat")
+    assert sorted(report.table["label"]) == [0, 0, 1, 1, 2, 2]
+    assert [row["class"] for row in report.by_class()] == ["ant", "bee", "cat"]
+    assert report.csv().splitlines()[1].endswith(",ant")
+    made = RUN.invoke(app, ["report", str(tmp_path / "run"), "-q", "--no-model"])
+    assert made.exit_code == 0, made.output
+    text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    for word in ("<h1>Robustness within l_inf 0.25/255", ">bee<", "insects", "6 of 24 samples, drawn by label", "UTC"):
+        assert word in text, word

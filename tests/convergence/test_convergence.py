@@ -8,11 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from maxslope.energies import Quadratic
+from maxslope.energies import Linear, Quadratic
+from maxslope.loop import flow
 from maxslope.reference import Convergence, convergence, euclidean_bowl, piecewise_linear, reference, water_filling
 from maxslope.report.convergence import draw
 from maxslope.report.moons import problem, train
+from maxslope.report.moons_study import constraints
 from maxslope.schemes import Explicit, MinimizingMovement, Newton, SemiImplicit
+from maxslope.sets import Linf
 from maxslope.spaces import Lp
 
 TAUS = [0.012 * 0.61**k for k in range(5)]
@@ -96,6 +99,30 @@ def test_picture_and_table(tmp_path: Path) -> None:
     records = study.table()
     assert len(records) == 3 * len(TAUS)
     assert records[0]["scheme"] == "explicit"
+
+
+@pytest.mark.slow
+def test_explicit_steps_settle_on_another_curve_where_a_constraint_binds() -> None:
+    """In l_2 on a face of a box and on a ball; semi-implicit steps beside them tend to the reference with order one."""
+    for name, study in constraints().items():
+        assert study.astray == ["explicit"], name
+        explicit, semi = (study.errors[n].mean(1) for n in ("explicit", "semi-implicit"))
+        assert float(explicit.min()) > 0.03
+        assert float(explicit[-1]) > 0.8 * float(explicit[0])
+        assert float(semi[-1]) < 0.5 * float(semi[0])
+        assert float(semi[-1]) < 0.01
+
+
+def test_the_speed_that_a_projection_takes_away() -> None:
+    """E = <(1, 2), x>, |x|_inf <= 0.3, l_2 from 0, t = 0.4: x_1 = -0.1789 for every tau; the flow comes to -0.2147."""
+    x = torch.zeros(1, 2, dtype=torch.float64)
+    energy = Linear(torch.tensor([[1.0, 2.0]]).double()).within(Linf(0.3, box=None).around(x))
+    for tau in (0.05, 0.0125):
+        assert float(flow(energy, x, scheme=Explicit(tau, Lp(2)), until=0.4).end[0, 0]) == pytest.approx(
+            -0.1789, abs=1e-3
+        )
+    semi = flow(energy, x, scheme=SemiImplicit(0.005, Lp(2)), until=0.4)
+    assert float(semi.end[0, 0]) == pytest.approx(-0.15 - (0.4 - 0.15 * math.sqrt(5)), abs=5e-3)
 
 
 def test_misuse() -> None:

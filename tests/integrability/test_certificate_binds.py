@@ -172,6 +172,31 @@ def test_what_is_no_square_root_is_not_written_out() -> None:
         derivation(Network(TANH, ((1, 1), (-1, -1))), shifted, plane, QQ)
 
 
+def test_a_field_that_is_none() -> None:
+    """alpha^2 = 1: r = (1 + alpha) x is 2 x at one root and 0 at the other, where the claim is false."""
+    empty = {"exponents": [], "columns": 0, "rank": 0}
+    part = {
+        "roots": [],
+        "square_roots": [0],
+        "families": {"total": 0, "admissible": []},
+        "symmetric_powers": [{"m": m, **empty} for m in (4, 6, 8, 12)],
+    }
+    prime = 2**61 - 1
+    data = {
+        "format": "maxslope-integrability-2",
+        "claim": "SL2",
+        "field": ["-1", "0", "1"],
+        "equation": {"numerator": [[], ["1", "1"]], "denominator": [["1"]], "factors": []},
+        "local": [{"order": -1, "half": 0, "discriminant": None}],
+        "prime": prime,
+        "conjugates": [{"generator": g, **copy.deepcopy(part)} for g in (1, prime - 1)],
+    }
+    with pytest.raises(CertificateError, match="numerator has another degree"):
+        check(data)
+    honest = data | {"field": ["-2", "0", "1"], "conjugates": certificate(liouvillian("sqrt(2)*x"))["conjugates"]}
+    assert check(honest) == "SL2"
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 BAD_TEXTS = {

@@ -1,6 +1,7 @@
 """`maxslope integrability`: sketch, certificate, picture."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -54,6 +55,110 @@ def test_misuse_is_explained(arguments: tuple[str, ...], tmp_path: Path) -> None
     done = CliRunner().invoke(app, [*arguments, "--certificate", str(tmp_path / "c.json")])
     assert isinstance(done.exception, ValueError)
     assert "must" in str(done.exception) or "belongs" in str(done.exception)
+    assert not (tmp_path / "c.json").exists()
+
+
+def run_plain(tmp_path: Path, *arguments: str) -> str:
+    code, output = run(tmp_path, *arguments)
+    assert code == 0, output
+    return " ".join(output.split())
+
+
+def test_own_network_and_curve(tmp_path: Path) -> None:
+    """An own activation, data and curve: z^3 as an expression gives what z^3 by name gives."""
+    curve = ("--curve", "s: sqrt(s), sqrt(3*s), 0, 0")
+    named = run_plain(tmp_path, "--activation", "z^3", "--data", "1:0, -1:0", *curve)
+    assert "SL2(C) (case 4)" in named
+    assert "proved are the derivation of r" in named
+    own = run_plain(tmp_path, "--activation", "z*z^2", "--data", "1:0, -1:0", *curve)
+    assert "SL2(C) (case 4)" in own
+    assert "the equation alone" in own
+    assert "nothing is proved about one" in own
+
+
+def test_any_common_input_of_tanh(tmp_path: Path) -> None:
+    """|x| = 2 and |x| = 1/3, which the table refused."""
+    for x in ("2", "1/3"):
+        output = run_plain(tmp_path, "--activation", "tanh", "--data", f"{x}:1, -{x}:-1")
+        assert "SL2(C) (case 4)" in output
+        assert "proved are the derivation of r" in output
+
+
+def test_two_neurons_without_biases(tmp_path: Path) -> None:
+    output = run_plain(tmp_path, "--activation", "tanh", "--data", "2:1", "--neurons", "2", "--no-bias")
+    assert "triangular (case 1" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (("--activation", "sin", "--data", "1:0, -1:0"), "silent neuron: (0, pi/6"),
+        (("--activation", "erf", "--data", "1:1, -1:1"), "silent neuron: (0, erfinv(1/2)"),
+        (("--activation", "sigmoid", "--data", "1:0, -1:0", "--neurons", "2", "--no-bias"), "flat neurons: (v + 1, 0"),
+    ],
+)
+def test_search_finds(arguments: tuple[str, ...], found: str, tmp_path: Path) -> None:
+    output = run_plain(tmp_path, *arguments, "--search")
+    assert found in output
+    assert "table: none." in output
+    assert "SL2(C) (case 4)" in output
+
+
+def test_search_says_why_not(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(integrability)
+    arguments = ["--activation", "softplus", "--data", "1:0, -1:0", "--neurons", "2", "--no-bias", "--search"]
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "400"})
+    assert "dilogarithm" in done.output
+    assert "softplus has log(2)" in done.output
+    assert "no curve of the kinds" in str(done.exception)
+
+
+def test_irrational_target(tmp_path: Path) -> None:
+    """The fault found from outside: sketch, certificate and command died for sqrt(2)."""
+    output = run_plain(tmp_path, "linear", "--target", "sqrt(2)")
+    assert "sqrt(2)" in output
+    assert "proved are the derivation of r" in output
+    assert check(json.loads((tmp_path / "c.json").read_text())) == "SL2"
+
+
+def test_linear_equations(tmp_path: Path) -> None:
+    assert "exp(I*x)/x and exp(-I*x)/x" in run_plain(tmp_path, "--p", "2/x", "--q", "1")
+    assert r"u_{1}(x) = \frac{e^{i x}}{x}" in run_plain(tmp_path, "--p", "2/x", "--q", "1", "--latex")
+
+
+def test_parameter(tmp_path: Path) -> None:
+    output = run_plain(tmp_path, "--r", "(4*nu^2 - 1)/(4*x^2) - 1", "--parameter", "nu", "--values", "1/3")
+    assert "Exact: case 1 is excluded unless one of -nu - 1/2, nu - 1/2 is 0, 1, 2" in output
+    assert "Sampled (nu: case): 1/3: case 4" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--activation", "tanh"), "--activation and --data"),
+        (("--activation", "tanh", "--data", "1"), "pairs"),
+        (("--activation", "tanh", "--data", "1:0.5, -1:-0.5"), "float"),
+        (("--activation", "tanh", "--data", "1:N*x"), "exact number"),
+        (("--activation", "tanh(y)", "--data", "1:1, -1:-1"), "in z alone"),
+        (("--activation", "__import__('os')", "--data", "1:1, -1:-1"), "exact expression"),
+        (("--activation", "tanh", "--data", "1:1, -1:-1", "--neurons", "0"), "at least 1"),
+        (("--activation", "tanh", "--data", "1:1", "--no-bias"), "three parameters"),
+        (("--activation", "tanh", "--data", "1:1, -1:-1", "--curve", "s"), "--curve must"),
+        (("--activation", "tanh", "--data", "1:1, -1:-1", "--curve", "s: t, s, 0, 0"), "parameter s alone"),
+        (("--activation", "tanh", "--data", "1:1, -1:-1", "--curve", "s: s, s, 0"), "one entry for each"),
+        (("--activation", "tanh", "--data", "1:1, 2:-1"), "one \\|x_i\\|"),
+        (("--r", "x", "--p", "1"), "without --p"),
+        (("--r", "x", "--parameter", "nu", "--values", "a"), "exact number"),
+        (("--parameter", "nu"), "one variable"),
+    ],
+)
+def test_misuse_of_own_networks(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(integrability)
+    done = CliRunner().invoke(app, [*arguments, "--certificate", str(tmp_path / "c.json")])
+    assert isinstance(done.exception, ValueError)
+    assert re.search(message, str(done.exception)), done.exception
     assert not (tmp_path / "c.json").exists()
 
 

@@ -11,7 +11,12 @@ from sympy import Matrix, Rational, Symbol, acosh, cancel, cos, exp, log, oo, si
 from integrability._lists import CUBIC, X, tanh_normal_form
 from maxslope.integrability import (
     ALGEBRAIC,
+    ATAN,
+    ERF,
     LINEAR,
+    SIGMOID,
+    SIN,
+    SOFTPLUS,
     TAN,
     TANH,
     Activation,
@@ -25,10 +30,12 @@ from maxslope.integrability import (
     log_obstruction,
     monomial,
     pull_back,
+    search,
     symmetries,
     table_curve,
 )
 from maxslope.integrability import settings as ready
+from maxslope.integrability.curve_search import flat_neurons, silent_neuron
 from maxslope.integrability.networks import Plane
 from maxslope.integrability.variational import eliminate, normal_equation, normal_form
 
@@ -223,7 +230,7 @@ def test_wrong_planes_are_refused() -> None:
 @pytest.mark.parametrize(
     "net",
     [
-        Network(TANH, ((2, 1), (-2, -1))),
+        Network(TANH, ((2, 1), (-1, -1))),
         Network(ALGEBRAIC, ((1, 1), (-1, -1))),
         Network(Activation("sine", sin), ((1, 1), (-1, -1))),
         Network(TANH, ((1, 1), (-1, -1)), neurons=2),
@@ -315,3 +322,70 @@ def test_curve_values() -> None:
     c = table_curve(ready.tanh_bias(2)).variable
     assert table_curve(ready.tanh_bias(2)).theta[1] == acosh(c)
     assert cancel(table_curve(Network(TAN, ((1, 1),), bias=False)).theta[0]) != cos(c)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"neurons": 0}, "at least 1"),
+        ({"neurons": 1.5}, "at least 1"),
+        ({"neurons": True}, "at least 1"),
+        ({"bias": 1}, "True or False"),
+        ({"data": ((1,),)}, "pair"),
+        ({"data": (1, 2)}, "pair"),
+        ({"data": ("12",)}, "pair"),
+        ({"data": ()}, "pairs"),
+        ({"data": "1:2"}, "pairs"),
+        ({"data": None}, "pairs"),
+        ({"data": ((1, "N*x"),)}, "exact number"),
+        ({"data": ((1, None),)}, "exact"),
+        ({"data": ((1, "__import__('os').getcwd()"),)}, "expression"),
+        ({"data": ((1, float("nan")),)}, "exact"),
+        ({"activation": "tanh"}, "Activation"),
+    ],
+)
+def test_misuse_of_networks(change: dict, message: str) -> None:
+    """Raw errors found from outside."""
+    with pytest.raises(ValueError, match=message):
+        Network(**{"activation": TANH, "data": ((1, 1), (-1, -1)), **change})
+
+
+def test_one_neuron_without_bias_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="three parameters"):
+        decide(Network(TANH, ((1, 1),), bias=False))
+    assert invariant_planes(Network(TANH, ((1, 1),), bias=False)) == []
+
+
+@pytest.mark.parametrize("size", ["2", "1/3", "sqrt(2)"])
+def test_tanh_with_any_common_input(size: str) -> None:
+    """The curve over |x|; r is that of |x| = 1 and other weights of the two normal directions."""
+    verdict = decide(Network(TANH, ((size, 1), (f"-{size}", -1))))
+    assert verdict.group == "SL2(C) (case 4)"
+    assert verdict.written_out is None
+
+
+@pytest.mark.parametrize("activation", [SIN, ERF, ATAN, TANH])
+def test_silent_neuron(activation: Activation) -> None:
+    """Along it r = (A^2/4 - A/2)/v^2 + 1 with A = s(w x)^2, whatever the odd activation is."""
+    verdict = decide(Network(activation, ((3, 2), (-3, 2))), silent_neuron(Network(activation, ((3, 2), (-3, 2)))))
+    v, a = verdict.normal.variable, Rational(1, 4)
+    assert cancel(verdict.normal.r - ((a**2 / 4 - a / 2) / v**2 + 1)) == 0
+    assert verdict.group == "SL2(C) (case 4)"
+    assert "closure" in verdict.neighborhood
+
+
+def test_flat_neurons() -> None:
+    """Two sigmoids with w = 0, against the Hessian written by hand."""
+    network = Network(SIGMOID, ((1, 0), (-1, 0)), neurons=2, bias=False)
+    verdict = decide(network, flat_neurons(network))
+    v = verdict.normal.variable
+    hand = Matrix([[(v + 1) ** 2, v**2 - 1], [v**2 - 1, (v - 1) ** 2]]) / 8 / v
+    assert (verdict.normal.matrix - hand).applyfunc(cancel) == Matrix.zeros(2, 2)
+    assert check(verdict.certificate()) == "SL2"
+
+
+def test_search_says_what_it_tried() -> None:
+    softplus = search(Network(SOFTPLUS, ((1, 0), (-1, 0)), neurons=2, bias=False))
+    assert [a.verdict for a in softplus] == [None, None, None]
+    assert "dilogarithm" in softplus[0].text()
+    assert "log(2)" in softplus[2].text()

@@ -4,8 +4,6 @@ from fractions import Fraction
 
 import mpmath
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sympy import Function, Matrix, Rational, Symbol, cancel, dsolve, exp, lambdify, sqrt, symbols
 
 import maxslope.integrability
@@ -164,12 +162,11 @@ def test_the_cubic_network_with_target_zero() -> None:
     assert all(v in found.sampled for v in (Rational(1, 3), Rational(1)))
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.fractions(-2, 2, max_denominator=4), st.fractions(-2, 2, max_denominator=4))
-def test_conditions_are_necessary(a: Fraction, b: Fraction) -> None:
+@pytest.mark.parametrize(("a", "b"), [("0", "0"), ("1", "0"), ("-2", "1/4"), ("1/2", "-1")])
+def test_conditions_are_necessary(a: str, b: str) -> None:
     """r = c/x^2 + a/x + b: nothing that has a solution is excluded."""
     c = Symbol("c")
-    found = parametric(f"c/x**2 + ({a})/x + ({b})", c, X, largest=0)
+    found = parametric(f"c/x**2 + ({a})/x + ({b})", c, X, largest=-1)
     for value in ("3/16", "0", "2", "-1/4", "1/3", "-3/16"):
         if found.excluded(value):
             assert not liouvillian(f"({value})/x**2 + ({a})/x + ({b})", X).solvable

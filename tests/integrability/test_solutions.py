@@ -7,7 +7,7 @@ import pytest
 from sympy import QQ, Expr, Integral, Rational, Symbol, cancel, diff, exp, hyper, lambdify, sqrt, sympify
 
 from integrability._lists import EXPECTED, FINITE, TWOS, X, hypergeometric
-from maxslope.integrability import liouvillian, pull_back
+from maxslope.integrability import certificate, lean, liouvillian, pull_back
 from maxslope.integrability.integrals import antiderivative, polys
 from maxslope.integrability.klein import pullback, standard
 
@@ -133,3 +133,22 @@ def test_case_3_is_explicit(r: str, n: int) -> None:
     assert found.n == n
     assert cancel(pull_back(standard(klein.differences, s), s, klein.image, X) - found.equation.r) == 0
     assert all(y.has(hyper) for y in klein.solutions())
+
+
+def test_lean_text_states_true_facts() -> None:
+    """No Lean is installed here: every example is evaluated by sympy's arithmetic instead."""
+    for r in ("x**2/4 - 5/2", "1/x - 3/(16*x**2)", "1/(4*x**2*(x-1))", "3/(16*x**2) + 1/(x-2)**2 + 7/x"):
+        lines = [row for row in lean(certificate(liouvillian(r))).splitlines() if row.startswith("example")]
+        assert lines
+        for row in lines:
+            statement = row.partition(" : ")[2].rpartition(" := by")[0].replace("^", "**").replace(": Int", "")
+            statement = statement.replace("Rat) : ", "")
+            left, right = (part.replace("x", "(x)") for part in statement.split(" = "))
+            assert cancel(sympify(left) - sympify(right)) == 0, row
+
+
+def test_lean_refuses_what_it_does_not_write() -> None:
+    with pytest.raises(ValueError, match="larger field"):
+        lean(certificate(liouvillian("sqrt(2)*x")))
+    with pytest.raises(ValueError, match="characters"):
+        lean(certificate(liouvillian(FINITE[2][0])))

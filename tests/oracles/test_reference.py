@@ -269,6 +269,8 @@ def test_in_the_plane_faces_and_spheres_hold_a_curve() -> None:
     found = reference(Linear(c).within(ball), x + 0.05, 0.4, space=Lp(2), instants=16)
     torch.testing.assert_close(found.curve.end, -0.2 * c / math.sqrt(5), rtol=0, atol=1e-8)
     assert float(found.curve.slope[-1]) < 1e-6
+    assert found.unique.tolist() == [True]
+    assert found.curve.status.tolist() == [Status.FINISHED]
     other = reference(Linear(c).within(ball), torch.tensor([[-0.2, 0.0]]).double(), 0.1, space=Lp(2), instants=8)
     turn = 0.1 / 0.2  # along the sphere at unit speed
     wanted = 0.2 * torch.tensor([[-math.cos(turn), -math.sin(turn)]], dtype=torch.float64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 from dataclasses import replace
 from itertools import product
@@ -22,6 +21,7 @@ from maxslope.evaluation import Report
 from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
 from maxslope.report import compare
 from maxslope.report.comparison import Comparison
+from maxslope.report.html_figures import security_figure
 from report._runs import BUDGET, picture_run, tabular_run
 
 
@@ -149,7 +149,7 @@ def test_security_curves_share_their_radii() -> None:
 
 def test_the_norm_has_its_whole_name() -> None:
     report = picture_run()[3]
-    budget = ms.Budget(ms.Mixed(ms.Lp(math.inf), ms.Lp(2), 1), 0.5)
+    budget = ms.Budget(ms.Mixed(ms.Lp(float("inf")), ms.Lp(2), 1), 0.5)
     assert compare(report, report, budget=budget).facts[0].norm == str(budget.norm)
     assert compare(report, report, budget=BUDGET).facts[0].norm == "l_inf"
 
@@ -275,3 +275,24 @@ def test_misuse_of_a_comparison() -> None:
         compare(report)
     with pytest.raises(ValueError, match="got 1 names for 2 runs"):
         compare(report, report, names=["a"])
+
+
+@pytest.mark.parametrize("without", [0, 1])
+def test_a_run_without_a_curve_against_the_radius_leaves_colors_alone(without: int) -> None:
+    model, x, y, report = picture_run()
+    near = ms.minimal(model, x[:8], y[:8], BUDGET.norm, effort=ms.Depth(8))
+    found = compare(report, report, budget=BUDGET, smallest=(near, near))
+    bare = [replace(f, security=()) if k == without else f for k, f in enumerate(found.facts)]
+    svg = security_figure(list(zip("ab", bare, strict=True))).svg
+    drawn = {int(color) for color in re.findall(r'class="(?:line|band|dot|whisker) c(\d)"', svg)}
+    assert drawn == {2 - without}
+
+
+def test_samples_fall_within_the_budget_of_their_own_run() -> None:
+    """Points that were not kept are found again in the run's own budget, not in that of the first."""
+    model, x, y, wide = picture_run()
+    narrow = ms.evaluate(model, (x, y), ms.Linf(0.03), effort=wide.effort)
+    first, second = replace(narrow, points=None), replace(wide, points=None)
+    found = compare(first, second, data=(x, y), models=[model] * 2, budget=[ms.Linf(0.03), BUDGET], smallest=None)
+    assert found.shown[0]  # robust in the narrow budget, fallen in the wide one
+    assert all(0.03 < e.reach <= 0.12 + 1e-6 for e in found.shown[0])

@@ -21,6 +21,7 @@ from matplotlib.image import imread
 import maxslope as ms
 from maxslope.attacks import recipes
 from maxslope.attacks.findings import Finding, Kind
+from maxslope.data import default_data, default_network
 from maxslope.evaluation import Report, wilson
 from maxslope.report import page
 from maxslope.report.html import render
@@ -426,3 +427,34 @@ def test_labels_at_the_bottom_stay_on_the_drawing() -> None:
 
 def test_report_type_is_shared() -> None:
     assert isinstance(picture_run()[3], Report)
+
+
+class Counted(torch.nn.Module):
+    """A model that counts the rows it is called with."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        torch.nn.Module.__init__(self)
+        self.net, self.rows = net, 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.rows += len(x)
+        return self.net(x)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_page_costs_less_than_its_evaluation(kept: bool) -> None:
+    """At most about half, in rows of real calls, whether points were kept or not; told step by step."""
+    model = Counted(default_network()).eval()
+    data = tuple(t[:60] for t in default_data())
+    report = ms.evaluate(model, data, ms.Linf(0.3), effort=ms.Effort.quick(), keep_points=kept)
+    spent, model.rows = model.rows, 0
+    steps: list[str] = []
+    found = page(report, model=model, data=data, budget=ms.Linf(0.3), progress=steps.append)
+    assert 0 < model.rows <= 0.6 * spent
+    assert steps[0] == "curves of maximal slope"
+    assert steps[1].startswith("smallest perturbations of")
+    assert steps[-1] == "samples"
+    model.rows = 0
+    page(report).html()
+    assert model.rows == 0
+    assert found.facts.security

@@ -17,6 +17,7 @@ from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report, evaluate
 from maxslope.evaluation.data import length
 from maxslope.evaluation.report import ROBUST
+from maxslope.evaluation.run import threatened
 from maxslope.sets import Budget
 
 _CHUNK = 64
@@ -55,6 +56,7 @@ def assert_robust(
     seed: int = 0,
     sequential: bool = False,
     strict: bool = True,
+    **asked: Any,
 ) -> Evidence:
     """Fail unless at least a share of the population of samples stands the attack, with stated confidence.
 
@@ -77,6 +79,7 @@ def assert_robust(
         seed: of all random numbers.
         sequential: whether to stop as soon as the outcome is clear.
         strict: whether verdicts that are not to be trusted fail; False makes them warnings.
+        asked: ``goal``, ``targets``, ``context``, ``mask`` and ``realize``, as :func:`maxslope.evaluate` takes them.
 
     Returns:
         :class:`Evidence`.
@@ -98,9 +101,11 @@ def assert_robust(
             "samples shows a share of 1."
         )
     effort = effort or Effort.quick()
+    if unknown := sorted(asked.keys() - {"goal", "targets", "context", "mask", "realize"}):
+        raise TypeError(f"assert_robust has no argument {unknown[0]!r}; see maxslope.evaluate for what is asked.")
     if sequential:
-        return _one_by_one(model, data, budget, at_least, confidence, effort, seed, strict=strict)
-    report = evaluate(model, data, budget, effort=effort, seed=seed, keep_points=False)
+        return _one_by_one(model, data, budget, at_least, confidence, effort, seed, asked, strict=strict)
+    report = evaluate(model, data, budget, effort=effort, seed=seed, keep_points=False, **asked)
     robust, n = list(report.table["verdict"]).count(ROBUST), report.samples
     bound = lower_bound(robust, n, confidence)
     if bound < at_least:
@@ -126,8 +131,8 @@ def _beside(found: Sequence[Finding]) -> str:
 
 
 def _one_by_one(
-    model: Any, data: Any, budget: Budget, at_least: float, confidence: float, effort: Effort, seed: int, *,
-    strict: bool,
+    model: Any, data: Any, budget: Budget, at_least: float, confidence: float, effort: Effort, seed: int,
+    asked: dict[str, Any], *, strict: bool,
 ) -> Evidence:  # fmt: skip
     """Attack chunk by chunk until an e-value reaches 1 / (1 - confidence)."""
     if not (isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(t, Tensor) for t in data)):
@@ -135,12 +140,15 @@ def _one_by_one(
     x, y = data
     n, enough, robust = length(data) or 0, 1 / (1 - confidence), 0
     said: tuple[Finding, ...] = ()
+    threat = threatened(
+        **({"goal": None, "targets": None, "context": (), "mask": None, "realize": None} | asked), samples=n
+    )
     edges = [*range(0, n, _CHUNK), n]
     for part, (start, stop) in enumerate(pairwise(edges)):
         rows = torch.arange(start, stop)
         report = evaluate(
             model, (x[rows], y[rows]), budget.take(rows), effort=effort, seed=seed + part, keep_points=False,
-            probe=part == 0,
+            probe=part == 0, **threat.take(rows, x).words(),
         )  # fmt: skip
         _trust(report, strict=strict)
         said += report.warnings

@@ -18,7 +18,7 @@ from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.search import Search, certificate
 from maxslope.attacks.stages import Stage
 from maxslope.attacks.state import Counts
-from maxslope.attacks.verify import settled
+from maxslope.attacks.verify import settled, verify
 from maxslope.energies.network import Context
 from maxslope.goals import Goal
 from maxslope.realize import Realization
@@ -35,6 +35,8 @@ class AttackResult:
         broken: ``[rows]`` bool, recomputed from ``points`` by a forward pass of its own.
         margin: ``[rows]``, the logit margin at ``points``: negative where broken (for targets: positive until the
             target wins).
+        rate: ``[rows]``, the share of answers at ``points`` at which the adversary has won: 0 or 1, unless the model
+            is :class:`Randomized`.
         gap: ``[rows]``, the linear gap max { <grad m, x - z> : z allowed } of the margin m at ``points``: to first
             order, no allowed point lowers the margin by more. NaN where broken or not certified.
         slope: ``[rows]``, the constrained slope of the margin at ``points``, in logits per unit of the norm: 0 exactly
@@ -53,6 +55,7 @@ class AttackResult:
     points: Tensor
     broken: Tensor
     margin: Tensor
+    rate: Tensor
     gap: Tensor
     slope: Tensor
     distance: Tensor
@@ -194,10 +197,15 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
     if certify and not chosen.gradient_free:
         gap, slope = certificate(question, known, effort)
     points = settled(question, known.points, question.x, question.domain)
+    rate = known.broken.to(question.x.dtype)
+    if question.votes > 1:
+        rate = verify(question, torch.arange(question.rows, device=points.device), known.points).rate
+        known.forward += question.votes
     return AttackResult(
         points=points,
         broken=known.broken,
         margin=known.best,
+        rate=rate,
         gap=gap,
         slope=slope,
         distance=question.budget.norm.distance(question.x, points),

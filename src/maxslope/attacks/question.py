@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _checks
-from maxslope._rows import per_row, select
+from maxslope._rows import select
 from maxslope.criteria import Criterion
 from maxslope.energies import Energy, Loss, Network, PerRow, Randomized
 from maxslope.energies.network import Context
@@ -129,11 +129,11 @@ def ask(
     goal = wanted(goal, targets)
     labels = goal.labels(y, x)
     context = _checks.context(context, x)
+    eps = budget.radius(x).to(x.dtype)
+    budget.bounds(x)
     _checks.in_box(x, budget.box)
     _checks.model(model.model if isinstance(model, Randomized) else model, x)
-    _checks.eps_rows(budget.eps, x.shape[0])
     _checks.ids(ids, x)
-    _checks.mask(mask)
     _checks.batch_size(batch_size)
     network = Network(model, batch_size or tile_for(x))
     realization = as_realization(realize)
@@ -146,7 +146,7 @@ def ask(
         realize=None if realization is None else realization.within(budget.box, x.shape[1:]),
         budget=budget,
         domain=budget.around(x, mask=mask),
-        eps=per_row(budget.eps, x),
+        eps=eps,
         ids=torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device),
         seed=seed,
     )

@@ -229,11 +229,11 @@ class Runner(Driver):
 
     def _passes(self, slot: Tensor) -> tuple[Tensor, Tensor]:
         """Forward and backward passes of runs that have ended, with verification and ranking of classes."""
-        question, table, made = self.question, self.table, self.slots.made[slot]
-        forward, backward = self.targets.passes if question.goal.ranked else (0, 0)
-        ranking = self.slots.run[slot] == table.ranking
-        gradients = made * (not table.gradient_free) + backward * ranking
-        return question.draws * (made + forward * ranking) + question.votes, question.draws * gradients
+        made, ranking = self.slots.made[slot], self.slots.run[slot] == self.table.ranking
+        draws, ranked = self.question.draws, self.targets.passes if self.question.goal.ranked else (0, 0)
+        forward, backward = (draws * passes * ranking for passes in ranked)
+        looked = draws * made
+        return looked + self.question.votes + forward, looked * (not self.table.gradient_free) + backward
 
     def _settle(self, samples: list[int]) -> None:
         """Let ended runs count in order, let the rule decide after each, and cancel what came too early."""

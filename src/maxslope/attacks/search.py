@@ -40,10 +40,12 @@ class Search:
     """
 
     def __init__(self, question: Question, effort: Effort, *, probe: bool) -> None:
+        if effort.limit is not None:  # each step takes as many passes as the model has draws
+            fewer = effort.limited(effort.limit // question.draws)
+            effort = replace(fewer, name=effort.name, limit=effort.limit)  # the same, if it was limited so
         self.question, self.effort, self.probe = question, effort, probe
         self.limit = effort.limit
-        runs = effort.runs if self.limit is None else effort.limited(self.limit // question.draws).runs
-        self.runner = Runner(question, runs, effort.rule, effort.candidates)
+        self.runner = Runner(question, effort.runs, effort.rule, effort.candidates)
         self.known, self.beyond = self.runner.known, Beyond(question)
         self.begun = 0  # runs of the stages so far
         self.made: list[Stage] = []

@@ -62,6 +62,9 @@ def evaluate(
     classes: options.Classes = None,
     norm: options.Norm = "linf",
     eps: options.Eps = None,
+    goal: options.Goal = None,
+    mask: options.Mask = None,
+    grid: options.Grid = None,
     effort: options.Effort = "standard",
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
@@ -131,6 +134,7 @@ def _run(
     settings: Settings, places: tuple[Path | None, ...], cluster: tuple[int | None, float, str | None], json_: bool,
     quiet: bool,
 ) -> Report:  # fmt: skip
+    from maxslope.cli import asked
     from maxslope.cli.sources import open_sources, say_warnings_plainly
 
     say_warnings_plainly()
@@ -138,6 +142,7 @@ def _run(
     s = settings
     crew = _crew(*cluster)
     budget, level = _budget(s), _level(s)
+    asked.goal(s.goal)
     sources = open_sources(s, quiet=quiet or json_)
     session = _session(s, sources, budget(sources.box), level, resume, out, crew, picture is not None)
     shown = _inputs(sources.data, session, picture) if picture is not None else None
@@ -179,15 +184,19 @@ def _session(
     s: Settings, sources: Sources, budget: Any, level: Any, resume: Path | None, out: Path | None, crew: Any,
     draws: bool,
 ) -> Session:  # fmt: skip
+    from maxslope.cli import asked
     from maxslope.evaluation.hardware import Hardware
+    from maxslope.evaluation.part import Threat
     from maxslope.evaluation.session import Plan, Session, reopened
 
+    threat = Threat(**asked.threat(s))
+
     if resume is not None:
-        return reopened(resume, sources.model, sources.data, None, None, None, crew)
+        return reopened(resume, sources.model, sources.data, None, None, threat, crew)
     hardware = Hardware.measured() if s.fast else Hardware()
     plan = Plan(
         sources.model, sources.data, budget, level, s.seed, s.batch_size, True, s.points or draws, s.part, hardware,
-        words=s.table(), about=_about(s, sources),
+        words=s.table(), about=_about(s, sources), threat=threat,
     )  # fmt: skip
     return Session(plan, out, crew)
 
@@ -201,7 +210,7 @@ def _about(s: Settings, sources: Sources) -> About:
     """What was asked, in the words of the command; a file by its name, not by its place on this machine."""
     from datetime import UTC, datetime
 
-    from maxslope.cli import names
+    from maxslope.cli import asked, names
     from maxslope.evaluation.about import About
 
     model = "the network that ships with maxslope" if s.model == DEFAULT else s.model
@@ -209,7 +218,8 @@ def _about(s: Settings, sources: Sources) -> About:
     weights = f", weights {Path(s.weights).name}" if s.weights else ""
     return About(
         model=_short(model) + weights, data=_short(data), date=datetime.now(UTC).isoformat(timespec="seconds"),
-        budget=names.asked(s.norm, s.eps), samples=sources.samples, first=sources.first, classes=sources.classes,
+        budget=", ".join(filter(None, (names.asked(s.norm, s.eps), asked.words(s)))), samples=sources.samples,
+        first=sources.first, classes=sources.classes,
     )  # fmt: skip
 
 

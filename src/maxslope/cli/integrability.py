@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +12,10 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from maxslope.integrability.networks import Network
+    from maxslope.integrability.curves import IntegralCurve
+    from maxslope.integrability.networks import Activation, Network
     from maxslope.integrability.ode import Equation
+    from maxslope.integrability.verdict import Verdict
 
 
 class Setting(StrEnum):
@@ -28,10 +31,50 @@ class Setting(StrEnum):
     cubic_pair = "cubic-pair"
 
 
+@dataclass(frozen=True)
+class _Own:
+    """A network given by options: activation, data, neurons, biases, and perhaps a curve or a search for one."""
+
+    activation: str
+    data: str
+    neurons: int
+    bias: bool
+    curve: str
+    search: bool
+
+    @property
+    def given(self) -> bool:
+        return bool(self.activation or self.data or self.curve)
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """An equation given by options: y'' = r y, or u'' + p u' + q u = 0, perhaps with a parameter."""
+
+    r: str
+    p: str
+    q: str
+    parameter: str
+    values: str
+    latex: bool
+
+
 def integrability(
     setting: Annotated[Setting, typer.Argument(help="Which network.")] = Setting.tanh,
     target: Annotated[str, typer.Option(help="Target y (tanh, linear) or lambda squared (zero), exact.")] = "",
+    *,
+    activation: Annotated[str, typer.Option(help="Own network: tanh, sin, z^3, ... or an expression in z.")] = "",
+    data: Annotated[str, typer.Option(help='Its samples, exact: "1:3/2, -1:-3/2".')] = "",
+    neurons: Annotated[int, typer.Option(help="Its number of neurons.")] = 1,
+    bias: Annotated[bool, typer.Option(help="Whether it has biases.")] = True,
+    curve: Annotated[str, typer.Option(help='Its curve: "s: sqrt(s), sqrt(3*s), 0, 0".')] = "",
+    search: Annotated[bool, typer.Option("--search", help="Search for a curve, and say what was tried.")] = False,
     equation: Annotated[str, typer.Option("--r", help="Decide y'' = r y for this r.")] = "",
+    p: Annotated[str, typer.Option("--p", help="Decide u'' + p u' + q u = 0.")] = "",
+    q: Annotated[str, typer.Option("--q", help="See --p.")] = "",
+    parameter: Annotated[str, typer.Option(help="A symbol of r: for which values is it solvable?")] = "",
+    values: Annotated[str, typer.Option(help='Values of the parameter to decide as well: "0, 1/3".')] = "",
+    latex: Annotated[bool, typer.Option("--latex", help="Print the answer on an equation as LaTeX.")] = False,
     certificate: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("integrability.json"),
     picture: Annotated[Path, typer.Option(help="Picture to write (svg, png, pdf).")] = Path("integrability.svg"),
     digits: Annotated[int, typer.Option(help="Digits of the numerical monodromy.")] = 40,
@@ -44,33 +87,144 @@ def integrability(
 
     from rich.console import Console
 
-    from maxslope.integrability.checker import check
+    from maxslope.integrability.checker import examine
 
     console = Console(highlight=False)
-    data, r, title = _solve(setting, target, equation, console)
-    certificate.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    console.print(f"Certificate: {certificate} (independent checker: {check(data)})")
+    own = _Own(activation, data, neurons, bias, curve, search)
+    linear = _Linear(equation, p, q, parameter, values, latex)
+    if parameter:
+        _family(linear, console)
+        return
+    found, r, title = _solve(setting, target, own, linear, console)
+    certificate.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    proof = examine(found)
+    console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True)
+    console.print(f"The checker: {proof.scope}.", soft_wrap=True, markup=False)
     _evidence(r, digits, picture, title, console)
 
 
-def _solve(setting: Setting, target: str, equation: str, console: Console) -> tuple[dict[str, object], Equation, str]:
+def _solve(
+    setting: Setting, target: str, own: _Own, linear: _Linear, console: Console
+) -> tuple[dict[str, object], Equation, str]:
     """The certificate, the equation and a title; prints the sketch."""
     from rich.markup import escape
 
-    if equation:
-        from maxslope.integrability import certificate, liouvillian
-
-        result = liouvillian(equation)
-        answer = result.solution() if result.solvable else "no Liouvillian solution"
-        console.print(escape(f"y'' = ({result.equation.r}) y: case {result.case}, {answer}"))
-        return certificate(result), result.equation, f"y'' = ({equation}) y"
+    if linear.r or linear.p or linear.q:
+        return _equation(linear, console)
     from maxslope.integrability import decide
 
-    verdict = decide(_network(setting, target))
+    network, title = (_own_network(own), "own network") if own.given else (_network(setting, target), setting.value)
+    verdict = _searched(network, console) if own.search else decide(network, _own_curve(own))
     console.print(escape(verdict.sketch()))
+    if verdict.written_out is not None:
+        console.print(escape(f"The certificate holds the equation alone: {verdict.written_out}."))
     if verdict.result is None:
         raise ValueError("the normal system is triangular; there is no equation to certify.")
-    return verdict.certificate(), verdict.result.equation, f"{setting.value}: {verdict.group}"
+    return verdict.certificate(), verdict.result.equation, f"{title}: {verdict.group}"
+
+
+def _equation(linear: _Linear, console: Console) -> tuple[dict[str, object], Equation, str]:
+    """The certificate of an equation; prints both solutions."""
+    from rich.markup import escape
+
+    from maxslope.integrability import certificate, liouvillian, second_order
+
+    if linear.r and (linear.p or linear.q):
+        raise ValueError("--r must come without --p and --q: it is another equation.")
+    whole = None if linear.r else second_order(linear.p or "0", linear.q or "0")
+    result = liouvillian(linear.r) if whole is None else whole.normal
+    answer = result if whole is None else whole
+    if linear.latex:
+        console.print(answer.latex(), soft_wrap=True, markup=False)
+    else:
+        pair = answer.solutions()
+        text = "no Liouvillian solution" if pair is None else f"solutions {pair[0]} and {pair[1]}"
+        console.print(escape(f"y'' = ({result.equation.r}) y: case {result.case}, {text}"))
+    return certificate(result), result.equation, f"y'' = ({result.equation.r}) y"
+
+
+def _family(linear: _Linear, console: Console) -> None:
+    """For which values of the parameter an equation is solvable."""
+    from sympy import Symbol
+
+    from maxslope.integrability import parametric
+    from maxslope.integrability.exact import exact
+
+    symbol = Symbol(linear.parameter)
+    others = exact(linear.r or "0", "r").free_symbols - {symbol}
+    if len(others) != 1:
+        raise ValueError(f"--parameter needs an r (--r) with one variable beside it; got {sorted(map(str, others))}.")
+    samples = [v.strip() for v in linear.values.split(",") if v.strip()]
+    console.print(parametric(linear.r, symbol, others.pop(), samples).text(), soft_wrap=True, markup=False)
+
+
+def _searched(network: Network, console: Console) -> Verdict:
+    """The first verdict of a search with an obstruction, else the first verdict; prints every attempt."""
+    from rich.markup import escape
+
+    from maxslope.integrability import search
+
+    attempts = search(network)
+    for attempt in attempts:
+        console.print(escape(attempt.text()))
+    found = [a.verdict for a in attempts if a.verdict is not None]
+    if not found:
+        raise ValueError("no curve of the kinds that were tried exists for the network. Give one with --curve.")
+    return next((v for v in found if not v.solvable), found[0])
+
+
+def _own_network(own: _Own) -> Network:
+    """A network from the options."""
+    from maxslope.integrability import Network
+
+    if not own.activation or not own.data:
+        raise ValueError("an own network needs --activation and --data, such as --activation sin --data '1:0, -1:0'.")
+    samples = []
+    for piece in own.data.split(","):
+        parts = [v.strip() for v in piece.split(":")]
+        if len(parts) != 2:
+            raise ValueError(f'--data must be pairs such as "1:3/2, -1:-3/2"; got {piece.strip()!r}.')
+        samples.append((parts[0], parts[1]))
+    return Network(_activation(own.activation), tuple(samples), own.neurons, own.bias)
+
+
+def _activation(text: str) -> Activation:
+    """The one place where a string names an activation; other strings are expressions in z."""
+    from sympy import Symbol
+
+    from maxslope.integrability import networks as known
+    from maxslope.integrability.exact import exact
+
+    named = {a.name: a for a in (*known.CHECKED, known.SOFTPLUS, known.ERF, known.ATAN)}
+    if text in named:
+        return named[text]
+    power = text.removeprefix("z^")
+    if text.startswith("z^") and power.isdecimal():
+        return known.monomial(int(power))
+    z = Symbol("z", real=True)
+    body = exact(text, "the activation", {"z": z})
+    if body.free_symbols != {z}:
+        raise ValueError(f"the activation must be an expression in z alone; got {text!r}.")
+    return known.Activation(text, lambda value: body.subs(z, value))
+
+
+def _own_curve(own: _Own) -> IntegralCurve | None:
+    """The curve from the option, "s: sqrt(s), sqrt(3*s), 0, 0", or None for the table's."""
+    from sympy import Symbol
+
+    from maxslope.integrability import IntegralCurve
+    from maxslope.integrability.exact import exact
+
+    if not own.curve:
+        return None
+    name, colon, entries = own.curve.partition(":")
+    if not colon or not name.strip().isidentifier():
+        raise ValueError(f'--curve must be a parameter and entries, such as "s: sqrt(s), s, 0, 0"; got {own.curve!r}.')
+    v = Symbol(name.strip(), positive=True)
+    theta = tuple(exact(e, "an entry of the curve", {name.strip(): v}) for e in entries.split(","))
+    if any(t.free_symbols - {v} for t in theta):
+        raise ValueError(f"the curve must have the parameter {v} alone; got {entries.strip()!r}.")
+    return IntegralCurve(v, theta)
 
 
 def _network(setting: Setting, target: str) -> Network:

@@ -45,6 +45,9 @@ def minimal(
     size: options.Size = None,
     samples: options.Samples = None,
     norm: options.Norm = "linf",
+    goal: options.Goal = None,
+    mask: options.Mask = None,
+    grid: options.Grid = None,
     at: Annotated[
         list[str] | None,
         typer.Option(help="A radius to give robust accuracy at; repeat it.", rich_help_panel="Attack"),
@@ -92,10 +95,13 @@ def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -
     import torch
 
     from maxslope.attacks import minimal as search
+    from maxslope.cli import asked
     from maxslope.cli.progress import progress
     from maxslope.evaluation.data import fitting, jobs
     from maxslope.evaluation.hardware import moved
+    from maxslope.evaluation.part import Threat
 
+    threat = Threat(**asked.threat(s))
     parts: list[dict[str, Tensor]] = []
     done = 0
     try:
@@ -104,11 +110,12 @@ def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -
                 x, ids = moved(job.x, sources.model), job.rows
                 found = search(
                     sources.model, x, job.y, space, box=sources.box, effort=level, ids=ids, seed=s.seed,
-                    batch_size=s.batch_size,
+                    batch_size=s.batch_size, **threat.take(ids, x).words(),
                 )  # fmt: skip
                 columns = {"norm": found.norms, "found": found.found, "margin": found.margin}
                 columns |= {"forward": found.forward, "backward": found.backward}
-                parts.append({"index": ids, "label": job.y} | {name: v.cpu() for name, v in columns.items()})
+                label = job.y if job.y.ndim == 1 else torch.full_like(ids, -1)  # what is no number stands in no table
+                parts.append({"index": ids, "label": label} | {name: v.cpu() for name, v in columns.items()})
                 done += len(x)
                 norms = torch.cat([part["norm"] for part in parts])
                 update(done, f"median {float(norms.median()):.4g} so far")
@@ -125,10 +132,13 @@ def _say(
 ) -> None:
     norms = table["norm"].double()
     count = len(norms)
-    ranked = norms.sort().values  # inf sorts last, and no quantile is interpolated with it
-    quantiles = {q: float(ranked[int(q * (count - 1))]) for q in _QUANTILES}
+    known = norms[~norms.isnan()]
+    ranked = (known if len(known) else norms).sort().values  # inf sorts last, and no quantile is interpolated with it
+    quantiles = {q: float(ranked[int(q * (len(ranked) - 1))]) for q in _QUANTILES}
     robust = {radius: float((norms > radius).double().mean()) for radius in radii}
     clean = float((norms > 0).double().mean())
+    if lost := int(norms.isnan().sum()):
+        said.append(f"{lost} samples met NaN or infinity: neither robust nor errors, and in no quantile.")
     if json_:
         facts: dict[str, Any] = {
             "samples": count,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from maxslope.cli.asked import GOALS
 from maxslope.cli.settings import Settings
 
 NORMS = ["linf", "l2", "l1"]
@@ -87,6 +88,25 @@ Norm = Annotated[
 Eps = Annotated[
     str | None,
     typer.Option(help="Radius, in the units of the inputs: 0.3 or 8/255.", rich_help_panel=_HOW),
+]
+Goal = Annotated[
+    str | None,
+    typer.Option(
+        help="What counts as an error, if not another class: top-3 (the label leaves the 3 largest), target=3, "
+        "reject=10 (wrong, and not put into class 10), any-label, share=0.5 (of the places), beyond=0.1.",
+        autocompletion=lambda: GOALS,
+        rich_help_panel=_HOW,
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(help="A .npy or .npz file of truths: where an input may move.", rich_help_panel=_HOW),
+]
+Grid = Annotated[
+    int | None,
+    typer.Option(
+        min=2, help="Only points in so many equal steps of the box: 256 for 8-bit files.", rich_help_panel=_HOW
+    ),
 ]
 Effort = Annotated[
     str,

@@ -28,6 +28,9 @@ class Settings:
     classes: str | None = None
     norm: str = "linf"
     eps: str | None = None
+    goal: str | None = None
+    mask: str | None = None
+    grid: int | None = None
     effort: str = "standard"
     seed: int = 0
     batch_size: int | None = None
@@ -41,7 +44,7 @@ class Settings:
     def table(self) -> dict[str, dict[str, Any]]:
         """Return the settings as tables of TOML, files by their absolute paths; what is asked each time is left out."""
         values = {key: value for key, value in asdict(self).items() if value is not None and key not in _ASKED}
-        for key in ("model", "weights", "data"):
+        for key in ("model", "weights", "data", "mask"):
             if key in values:
                 values[key] = absolute(values[key])
         return {TABLE: values}

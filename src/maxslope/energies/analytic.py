@@ -57,7 +57,7 @@ class Quadratic(Energy):
     Raises:
         ValueError: if the matrix is not square or not symmetric.
 
-    Source: arXiv:2406.05376, section 2; closed forms by direct integration.
+    Source: arXiv:2406.05376; closed forms by direct integration.
 
     >>> Quadratic(torch.eye(2)).evaluate(torch.tensor([[3.0, 4.0]])).value
     tensor([12.5000])

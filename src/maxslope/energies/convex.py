@@ -23,7 +23,7 @@ class Convex(Set):
     It takes the place of a set, ``energy.within(E_c)``: an indicator is the E_c that is 0 on K. Then the methods of a
     set mean what they mean for E_c: a linear form is minimized together with E_c, the slope is that of E_d + E_c.
 
-    Source: arXiv:2406.05376, section 2 (E = E_d + E_c); Parikh and Boyd, Proximal algorithms (2014).
+    Source: arXiv:2406.05376 (E = E_d + E_c); Parikh and Boyd, Proximal algorithms (2014).
     """
 
     @abstractmethod

@@ -18,7 +18,7 @@ class Potential(Energy):
     Args:
         base: E, row for row with the particles.
 
-    Source: arXiv:2406.05376, section 5 (potential energies on Wasserstein spaces).
+    Source: arXiv:2406.05376 (potential energies on Wasserstein spaces).
 
     >>> import torch
     >>> from maxslope.energies import Quadratic

@@ -48,10 +48,10 @@ class About:
         kinds = {field.name: type(getattr(cls(), field.name)) for field in fields(cls)}
         return cls(**{name: kinds[name](value) for name, value in kept.items() if name in kinds})
 
-    def name(self, label: int) -> str:
-        """Return the name of a class, or its number.
+    def name(self, label: Any) -> str:
+        """Return the name of a class, or its number; what is no class number as it is.
 
         >>> About(classes=("cat",)).name(0), About().name(7)
         ('cat', '7')
         """
-        return self.classes[label] if 0 <= label < len(self.classes) else str(label)
+        return self.classes[label] if isinstance(label, int) and 0 <= label < len(self.classes) else str(label)

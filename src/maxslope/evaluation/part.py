@@ -54,6 +54,10 @@ class Threat:
             mask = mask[rows]
         return Threat(self.goal.take(rows), tuple(t[rows] for t in self.context), mask, self.realize)
 
+    def words(self) -> dict[str, Any]:
+        """Return the keywords of ``attack`` and ``minimal``."""
+        return {"goal": self.goal, "context": self.context, "mask": self.mask, "realize": self.realize}
+
 
 @dataclass(frozen=True, eq=False)
 class Work:
@@ -145,8 +149,8 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     x = _checks.points(ready.move(job.x))
     threat = work.threat.take(rows, x)
     question = ask(
-        ready.model, x, job.y, work.budget.take(rows), goal=threat.goal, context=threat.context, mask=threat.mask,
-        realize=threat.realize, ids=rows, seed=work.seed, batch_size=ready.choice.tile,
+        ready.model, x, job.y, work.budget.take(rows), ids=rows, seed=work.seed, batch_size=ready.choice.tile,
+        **threat.words(),
     )  # fmt: skip
     cleans = clean(question)
     table = _clean(question, cleans)
@@ -165,7 +169,7 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
         result = answer(asked, orders.effort, probe=probe, certify=not fast)
         assert part.points is not None
         part.points[right] = result.points
-        _fill(table, right.tolist(), result)
+        _fill(table, right.tolist(), result, question.votes)
         part = _with(part, result)
         if fast:
             part = _full_precision(part, own, right.tolist(), result)
@@ -179,7 +183,8 @@ def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
     margin, goal, rows = cleans.margin, question.goal, question.rows
     nan = torch.full_like(margin, torch.nan).tolist()
     bad = cleans.non_finite.tolist()
-    return {
+    rates: dict[str, Column] = {"rate": cleans.rate.tolist()} if question.votes > 1 else {}
+    return rates | {
         "index": question.ids.tolist(),
         "label": goal.shown(question.y),
         "prediction": goal.answers(cleans.outputs),
@@ -241,7 +246,7 @@ def _full_precision(part: Part, question: Question, at: list[int], result: Attac
     return replace(part, table=cast(dict[str, Column], table))
 
 
-def _fill(table: dict[str, Column], at: list[int], result: AttackResult) -> None:
+def _fill(table: dict[str, Column], at: list[int], result: AttackResult, votes: int) -> None:
     """Write what the attack found into the rows it was given."""
     verdicts = [
         BROKEN if broken else NON_FINITE if bad else ROBUST
@@ -254,11 +259,13 @@ def _fill(table: dict[str, Column], at: list[int], result: AttackResult) -> None
         "slope": result.slope.tolist(),
         "distance": result.distance.tolist(),
         "chance": result.chance.tolist(),
-        "forward": [int(table["forward"][row]) + n for row, n in zip(at, result.forward.tolist(), strict=True)],
+        "forward": (result.forward + votes).tolist(),
         "backward": result.backward.tolist(),
         "runs": result.runs.tolist(),
         "reason": result.reasons(),
     }
+    if votes > 1:
+        columns["rate"] = result.rate.tolist()
     for name, values in columns.items():
         for row, value in zip(at, values, strict=True):
             table[name][row] = value  # type: ignore[call-overload]

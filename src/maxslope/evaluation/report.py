@@ -114,11 +114,20 @@ class Report:
         """Return why runs ended, and for how many samples."""
         return dict(Counter(map(str, self.table["reason"])).most_common())
 
+    @property
+    def classes(self) -> list[int]:
+        """The label of each sample; empty where labels are no class numbers."""
+        labels = self.table["label"]
+        return [label for label in labels if isinstance(label, int)] if isinstance(labels[0], int) else []
+
     def by_class(self) -> list[dict[str, Any]]:
-        """Return one line per label: class, samples, clean and robust accuracy, its 95 % interval."""
+        """Return one line per label: class, samples, clean and robust accuracy, its 95 % interval.
+
+        None, where labels are no class numbers (regression, several labels a sample).
+        """
         verdicts: dict[int, list[str]] = {}
-        for label, verdict in zip(self.table["label"], self.table["verdict"], strict=True):
-            verdicts.setdefault(int(str(label)), []).append(str(verdict))
+        for label, verdict in zip(self.classes, self.table["verdict"] if self.classes else (), strict=True):
+            verdicts.setdefault(label, []).append(str(verdict))
         found = []
         for label, own in sorted(verdicts.items()):
             n, robust = len(own), own.count(ROBUST)
@@ -142,7 +151,7 @@ class Report:
         frame = pandas.DataFrame(self.table).set_index("index")
         if self.about.classes:
             for column in ("label", "prediction"):
-                frame[f"{column}_name"] = [self.about.name(int(k)) for k in frame[column]]
+                frame[f"{column}_name"] = [self.about.name(k) for k in self.table[column]]
         frame.attrs["warnings"] = [str(found) for found in self.warnings]
         return frame
 
@@ -265,8 +274,15 @@ def warnings_of(table: dict[str, Column], about: About | None = None) -> tuple[F
 
 
 def in_order(table: dict[str, Column], points: Tensor | None) -> tuple[dict[str, Column], Tensor | None]:
-    """Return rows and points in the order of the samples' indices, whatever order they were evaluated in."""
+    """Return rows and points in the order of the samples' indices, whatever order they were evaluated in.
+
+    Raises:
+        ValueError: if a sample is there twice.
+    """
     index = [int(i) for i in table["index"]]
+    if len(set(index)) < len(index):
+        twice = next(i for i, count in Counter(index).items() if count > 1)
+        raise ValueError(f"A sample has one row, but sample {twice} is there {index.count(twice)} times.")
     order = sorted(range(len(index)), key=index.__getitem__)
     if order == list(range(len(index))):
         return table, points

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _checks
+from maxslope._pairs import pair_of
 from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.attack import chosen_effort
 from maxslope.attacks.question import wanted
@@ -111,7 +112,10 @@ def evaluate(
         raise ValueError(f"A part has at least one sample, got part={part}.")
     data = readable(data, model)
     samples = length(data)
-    if samples is not None:
+    pair = pair_of(data)
+    if pair is not None and pair[0].ndim > 1 and pair[0].shape[0]:
+        budget.radius(pair[0])
+    elif samples is not None:
         _checks.eps_rows(budget.eps, samples)
     threat = threatened(goal, targets, context, mask, realize, samples)
     plain = isinstance(threat.goal, Misclassified) and mask is None and realize is None and not threat.context

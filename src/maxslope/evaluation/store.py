@@ -5,15 +5,14 @@ Layout, format 2 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope eval
     DIR/
       run.toml               the configuration in words; `maxslope evaluate --config DIR/run.toml` does it again
       run.json               what the run is: format, maxslope, created, budget, effort (the portfolio, with every
-                             run's start, criterion, scheme, steps), words (budget and effort in words), about (model,
-                             data, date, budget as typed, samples, classes: what a report says of them), seed, part
-                             (most samples of a part), probe, keep_points, samples (null if unknown), choice (how the
-                             model is called), model and data (words and fingerprints), toml (checksum of run.toml),
-                             environment
-      decision.json          what the first part decided for all: effort (null, or how many of its runs are made and
-                             what follows; earlier versions wrote rescued and early), said (findings, each with kind,
-                             severity, seen, meaning, advice, sentence, samples; plain sentences in runs of earlier
-                             versions), probes, head (logits of the first samples, by which the model is known again)
+                             run's start, criterion, scheme, steps), words (budget and effort in words), about (what
+                             the report says of model, data, samples, classes), seed, part (most samples of a part),
+                             probe, keep_points, samples (null if unknown), choice (of calls), model and data (words
+                             and fingerprints), toml (checksum of run.toml), environment
+      decision.json          what the first part decided for all: effort (null, or how many runs of it are made and what
+                             follows; earlier versions wrote rescued and early), said (findings; sentences in runs of
+                             earlier versions), probes,
+                             head (logits of the first samples, by which the model is known again)
       rows/part-00000.parquet, ...     a Parquet data set: one row per sample, see below
       points/part-00000.npy, ...       the returned points [rows, *shape], if kept
       done.json              when everything is there: samples, parts, seconds
@@ -22,11 +21,11 @@ Layout, format 2 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope eval
 Columns of ``rows``: index, label, prediction (int64), verdict (robust, broken, misclassified, non-finite), margin
 (logit margin at the returned point), gap, slope, distance, chance (float64, NaN where they do not apply), forward,
 backward (passes), runs (starts made), reason (why the last run ended), seed. The schema's metadata hold, under
-``maxslope``, a JSON object: number, start, rows, executed (forward and backward passes, padding included), seconds,
-digest and first (fingerprints of the part's samples and of its first one), and checksums (BLAKE2b, 128 bits): run (of
-run.json), decision (of decision.json, in part 0), points (of the part's points), content (of its own columns). They
-find what was damaged, mixed up or edited without care; they are no signature: who edits with care writes new ones.
-Format 1 has no checksums and is read with a warning.
+``maxslope``, a JSON object: number, start, rows, drawn (whether indices are in the order of a draw), executed (passes,
+padding included), seconds, digest and first (fingerprints of the part's samples and of its first one), and checksums
+(BLAKE2b, 128 bits): run (of run.json), decision (of decision.json, in part 0), points (of the part's points), content
+(of its own columns). They find what was damaged, mixed up or edited without care; they are no signature: who edits with
+care writes new ones. Format 1 has no checksums and is read with a warning.
 
 A part's files appear whole or not at all (temporary file, fsync, rename), its points before its rows; parts may appear
 in any order. ``load(DIR)`` returns a :class:`Report` of the parts that are there.
@@ -212,6 +211,7 @@ class Folder:
             "number": part.number,
             "start": part.start,
             "rows": part.rows,
+            "drawn": part.table["index"] != list(range(part.start, part.start + part.rows)),
             "executed": part.executed,
             "seconds": round(part.seconds, 3),
             "digest": digests[0],
@@ -317,8 +317,7 @@ def load(path: str | Path, *, points: bool = True) -> Report:
     said = [*found, *folder.doubts()]
     if not folder.done:
         total = "" if header["samples"] is None else f" of {header['samples']}"
-        seen = f"The run is not finished: these are {len(table['index'])}{total} samples."
-        said.append(Finding(Kind.UNFINISHED, seen))
+        said.append(Finding(Kind.UNFINISHED, f"The run is not finished: {len(table['index'])}{total} samples."))
     try:
         effort = kept.decided(kept.effort_of(header), decision)
         executed = tuple(sum(int(part["executed"][k]) for part in parts.values()) for k in (0, 1))
@@ -327,11 +326,11 @@ def load(path: str | Path, *, points: bool = True) -> Report:
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f"{folder.path / 'run.json'} is damaged: {error!r}.") from error
     return Report(
-        budget=words,
-        effort=effort,
-        seed=seed,
-        table=table,
-        points=returned,
+        words,
+        effort,
+        seed,
+        table,
+        returned,
         executed=(executed[0], executed[1]),
         probes=probes,
         warnings=(*said, *warnings_of(table, about)),

@@ -129,12 +129,16 @@ class Custom(Goal):
         function: from outputs ``[rows, ...]`` and labels ``[rows, ...]`` to margins ``[rows]``, negative where the
             adversary has won, differentiable in the outputs.
 
+    The search lowers the margin itself, whatever its units: with nothing to compete with, every criterion is a rising
+    function of it, and those that saturate would lose its gradient.
+
     >>> far = Custom(lambda outputs, y: 2.0 - (outputs - y).norm(dim=1))
     >>> far.margin(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2))
     tensor([-3.])
     """
 
     function: Callable[[Tensor, Tensor], Tensor]
+    ranked = False
 
     @property
     def name(self) -> str:
@@ -157,6 +161,10 @@ class Custom(Goal):
             got = tuple(m.shape) if isinstance(m, Tensor) else type(m).__name__
             raise ValueError(f"A goal returns one margin per row, shape [{outputs.shape[0]}], got {got}.")
         return torch.stack([m, torch.zeros_like(m)], 1), torch.zeros_like(m, dtype=torch.int64)
+
+    def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
+        """See :class:`Goal`: the margin, for every criterion."""
+        return self.scores(outputs, y)[0][:, 0]
 
 
 def as_goal(goal: Any) -> Goal:

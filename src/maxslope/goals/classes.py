@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _checks
-from maxslope.criteria import Criterion, Margin, against_rival, pick
+from maxslope.criteria import Criterion, Margin, OwnMargin, against_rival, pick
 from maxslope.goals.base import Goal, lowest, whole
 
 
@@ -121,8 +121,8 @@ class Targeted(OfClasses):
 class TopK(OfClasses):
     """The label is not among the k most likely classes: m = z_y - the k-th largest of the others.
 
-    Several classes must win, so that what the search lowers is the mean over the k that are nearest to it; margins
-    themselves are the k-th alone.
+    Several classes must win: the search lowers the mean of what each of the k nearest to it costs as a target; margins
+    are those of the last of them alone.
 
     Args:
         k: at least 1; ``TopK(1)`` is :class:`Misclassified`.
@@ -163,18 +163,22 @@ class TopK(OfClasses):
         return outputs.scatter(1, above, -torch.inf), y
 
     def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
-        """See :class:`Goal`: the mean over the rivals that must win, each alone against the label."""
+        """See :class:`Goal`: the mean over the rivals that must win of what a target costs, each against the label.
+
+        A rival that has won costs next to nothing, one that has not the more the farther it is.
+        """
         if self.k == 1:
             return -criterion(lowest(outputs), y, rivals)
-        others = outputs.detach().scatter(1, y[:, None], -torch.inf)
-        if isinstance(criterion, Margin):
-            return pick(lowest(outputs), y) - pick(lowest(outputs), rivals)
         # The fixed rival, if it is one, is counted among them.
-        must = others.scatter(1, rivals[:, None], torch.inf).topk(self.k, 1).indices
-        gaps = lowest(outputs).gather(1, must), lowest(outputs).gather(1, y[:, None]).expand(-1, self.k)
-        pairs = torch.stack(gaps, 2).flatten(0, 1)
-        zero = torch.zeros_like(pairs[:, 0], dtype=torch.int64)
-        return criterion(pairs, zero, zero + 1).reshape(-1, self.k).mean(1)
+        must = outputs.detach().scatter(1, y[:, None], -torch.inf).scatter(1, rivals[:, None], torch.inf)
+        scores = lowest(outputs)
+        winners = scores.gather(1, must.topk(self.k, 1).indices)
+        label = scores.gather(1, y[:, None])
+        if isinstance(criterion, Margin | OwnMargin):
+            return label[:, 0] - winners.amin(1)
+        pairs = torch.stack([winners, label.expand(-1, self.k)], 2).flatten(0, 1)
+        first = torch.zeros_like(pairs[:, 0], dtype=torch.int64)
+        return (criterion(pairs, first, first + 1) / self.k).reshape(-1, self.k).sum(1)
 
 
 @dataclass(frozen=True)

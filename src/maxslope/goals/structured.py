@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope.criteria import Criterion, CrossEntropy, Margin, against_rival
+from maxslope.criteria import Criterion, CrossEntropy, Margin, OwnMargin, against_rival, pick
 from maxslope.goals.base import Goal, lowest, rows_of
 from maxslope.goals.classes import divergence
 
@@ -133,6 +133,8 @@ class Share(Goal):
 
     def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
         """See :class:`Goal`."""
+        if isinstance(criterion, OwnMargin):
+            return self.scores(outputs, y)[0][:, 0]
         margins, counts, flat, labels, rival = self._places(outputs, y)
         shape = margins.shape
         if isinstance(criterion, Margin):
@@ -221,6 +223,17 @@ class Beyond(Goal):
                 f"Beyond() needs one real number per row, [rows] or [rows, 1], the model returns "
                 f"{tuple(outputs.shape)}; choose one output in a wrapper."
             )
+
+    def outputs(self, out: Tensor) -> Tensor:
+        """See :class:`Goal`; an infinite answer of either sign is no number."""
+        return out.masked_fill(out.isinf(), torch.nan)
+
+    def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
+        """See :class:`Goal`: how far the answer is from wrong on the rival's side, for every criterion.
+
+        Others are rising functions of it, and saturate where the units of the output are small.
+        """
+        return -pick(self.scores(outputs, y)[0], rivals)
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: 0, and how far the answer is too high and too low."""

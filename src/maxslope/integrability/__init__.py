@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from maxslope.integrability.checker import examine as examine
     from maxslope.integrability.checker import parse as parse
     from maxslope.integrability.classic import second_opinion as second_opinion
+    from maxslope.integrability.curve_search import Attempt as Attempt
+    from maxslope.integrability.curve_search import search as search
     from maxslope.integrability.curves import IntegralCurve as IntegralCurve
     from maxslope.integrability.curves import table_curve as table_curve
     from maxslope.integrability.kovacic import Liouvillian as Liouvillian
     from maxslope.integrability.kovacic import liouvillian as liouvillian
+    from maxslope.integrability.lean_text import lean as lean
     from maxslope.integrability.linear_ode import SecondOrder as SecondOrder
     from maxslope.integrability.linear_ode import kovacic_hint as kovacic_hint
     from maxslope.integrability.linear_ode import second_order as second_order
@@ -27,9 +30,12 @@ if TYPE_CHECKING:
     from maxslope.integrability.local import log_obstruction as log_obstruction
     from maxslope.integrability.loops import monodromy as monodromy
     from maxslope.integrability.networks import ALGEBRAIC as ALGEBRAIC
+    from maxslope.integrability.networks import ATAN as ATAN
+    from maxslope.integrability.networks import ERF as ERF
     from maxslope.integrability.networks import LINEAR as LINEAR
     from maxslope.integrability.networks import SIGMOID as SIGMOID
     from maxslope.integrability.networks import SIN as SIN
+    from maxslope.integrability.networks import SOFTPLUS as SOFTPLUS
     from maxslope.integrability.networks import TAN as TAN
     from maxslope.integrability.networks import TANH as TANH
     from maxslope.integrability.networks import Activation as Activation
@@ -54,9 +60,11 @@ _NAMES = {
     "certify": ("certificate",),
     "checker": ("Proof", "check", "examine", "parse"),
     "classic": ("second_opinion",),
+    "curve_search": ("Attempt", "search"),
     "curves": ("IntegralCurve", "table_curve"),
     "ode": ("Equation", "equation"),
     "kovacic": ("Liouvillian", "liouvillian"),
+    "lean_text": ("lean",),
     "local": ("local_data", "log_obstruction"),
     "loops": ("monodromy",),
     "networks": (
@@ -64,7 +72,10 @@ _NAMES = {
         "LINEAR",
         "TAN",
         "TANH",
+        "ATAN",
+        "ERF",
         "SIGMOID",
+        "SOFTPLUS",
         "SIN",
         "Activation",
         "Network",

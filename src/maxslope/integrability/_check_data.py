@@ -261,6 +261,7 @@ def split(eq: Given, found: list[Place], part: Mapping[str, Any], p: int, genera
 
     demand(reduced(eq.den)[-1] != 0, "the prime is not suitable")
     num, den = reduced(eq.num), reduced(eq.den)
+    demand(num[-1] != 0, "at a root of the field's polynomial, or modulo the prime, the numerator has another degree")
     listed = listing(part["roots"], "the list of roots modulo p")
     demand(len(listed) == len(found) - 1, "the list of roots modulo p is incomplete")
     points: list[tuple[Place, int | None]] = []

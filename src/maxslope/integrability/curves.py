@@ -73,6 +73,13 @@ class IntegralCurve:
             return expr.applyfunc(lambda e: _settle(e.subs(values)))
         return _settle(expr.subs(values))
 
+    def matches(self, network: Network) -> None:
+        """Refuse a curve with another number of entries than the network has parameters."""
+        if len(self.theta) != len(network.parameters):
+            raise ValueError(
+                f"the curve must have one entry for each of {network.parameters}; got {len(self.theta)} entries."
+            )
+
     def speed(self, network: Network) -> sp.Expr:
         """v' along the flow, exact; verifies that the curve is an integral curve.
 
@@ -80,10 +87,7 @@ class IntegralCurve:
             ValueError: if the gradient is not parallel to the tangent of the curve, or the
                 curve has another number of coordinates than the network.
         """
-        if len(self.theta) != len(network.parameters):
-            raise ValueError(
-                f"the curve must have one entry for each of {network.parameters}; got {len(self.theta)} entries."
-            )
+        self.matches(network)
         tangent = [sp.diff(t, self.variable) for t in self.theta]
         gradient = self.on(network, network.gradient())
         pivot = next((i for i, t in enumerate(tangent) if t != 0), None)
@@ -107,7 +111,8 @@ def table_curve(network: Network, exponential: bool = False) -> IntegralCurve:
     z^k: w = sqrt(k) a, v = a^2 (odd data symmetry with biases; any data for equal neurons).
     tanh with |x_i| = 1: a = sinh w, v = cosh w (v = e^w for equal neurons).
     tan with |x_i| = 1: a = sin w, v = tan(w/2). z/sqrt(1+z^2) with |x_i| = 1 and y = 0:
-    a^2 = w^2 + w^4/2, v = w. Two linear neurons: the second is dead and a = w.
+    a^2 = w^2 + w^4/2, v = w. With another common |x_i| a and w are divided by it. Two linear neurons: the
+    second is dead and a = w.
 
     Args:
         network: one neuron with biases, or equal neurons without.
@@ -129,17 +134,23 @@ def table_curve(network: Network, exponential: bool = False) -> IntegralCurve:
     if k is not None:
         v = sp.Symbol("s", positive=True)
         return _spread(network, v, sp.sqrt(v), sp.sqrt(k * v), f"w = sqrt({k}) a, s = a^2")
-    unit = all(abs(x) == 1 for x, _ in network.samples)
-    if not unit:
+    sizes = {sp.simplify(sp.Abs(x)) for x, _ in network.samples}
+    if len(sizes) > 1 or 0 in sizes:
         raise ValueError(
-            f"the table needs |x_i| = 1 for {network.activation.name}; "
+            f"the table needs one |x_i| for all samples, not 0, for {network.activation.name}; "
             f"got {[x for x, _ in network.samples]}. Give a curve."
         )
-    return _unit_curve(network, exponential or not network.bias)
+    unit = _unit_curve(network, exponential or not network.bias)
+    size = sizes.pop()
+    scaled = f", both over {size}" if size != 1 else ""
+    return IntegralCurve(unit.variable, tuple(t / size for t in unit.theta), unit.origin + scaled)
 
 
 def _unit_curve(network: Network, exponential: bool) -> IntegralCurve:
-    """Curves a^2/2 = int s/s' dw for inputs +1 and -1."""
+    """Curves a^2/2 = int s/s' dw for inputs +1 and -1.
+
+    For inputs +-x both a and w are divided by x: a and w x obey the same equation up to a factor of time.
+    """
     own = network.activation
     if own == TANH and exponential:
         v = sp.Symbol("V", positive=True)

@@ -87,19 +87,30 @@ def _split_at(locals_: tuple[Local, ...], p: int, generator: int) -> Splitting |
             return None
         roots.append(tuple(found))
     places: list[tuple[Local, int | None]] = [(q, c) for q, cs in zip(locals_, roots, strict=False) for c in cs]
-    for local, c in [*places, (locals_[-1], None)]:
+    places.append((locals_[-1], None))
+    squares = [_square(local, c, p, generator) for local, c in places]
+    if not all(v is None or v == 0 or pow(v, (p - 1) // 2, p) == 1 for v in squares):
+        return None  # before any root is taken: most primes fail here
+    for (local, c), square in zip(places, squares, strict=True):
         gap = local.difference() if not local.irregular else None
         if local.discriminant is None:
             root: int | None = 0
         elif gap is not None:
             root = image_mod(sp.Rational(gap.numerator, gap.denominator), p)
         else:
-            element = local.leading if local.irregular else local.discriminant
-            root = None if element is None else sqrt_mod(_reduce(element, c or 0, p, generator), p)
+            root = None if square is None else sqrt_mod(square, p)
         if root is None:
             return None
         points.append(Point(local, c, root))
     return Splitting(p, tuple(roots), tuple(points), generator)
+
+
+def _square(local: Local, c: int | None, p: int, generator: int) -> int | None:
+    """What must be a square modulo p at a point: the amplitude's square, or the discriminant; None if nothing must."""
+    if local.discriminant is None or (not local.irregular and local.difference() is not None):
+        return None
+    element = local.leading if local.irregular else local.discriminant
+    return None if element is None else _reduce(element, c or 0, p, generator)
 
 
 @dataclass(frozen=True)

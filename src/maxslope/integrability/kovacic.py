@@ -11,8 +11,8 @@ import sympy as sp
 from maxslope.integrability.integrals import polys
 from maxslope.integrability.local import local_data
 from maxslope.integrability.ode import Equation, equation
-from maxslope.integrability.riccati import rational_riccati
-from maxslope.integrability.solutions import solutions
+from maxslope.integrability.riccati import RiccatiSolution, rational_riccati
+from maxslope.integrability.solutions import Found, solutions
 from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial, recursion
 
 W = sp.Symbol("w")
@@ -60,7 +60,13 @@ class Liouvillian:
         >>> liouvillian("x**2/4 - 1/2").solution()
         exp(-x**2/4)
         """
-        return solutions(self)
+        if self.case == 1 and self.theta is not None:
+            return solutions(self.equation, Found(RiccatiSolution(sp.Integer(0), self.theta, self.polynomial)))
+        if self.case == 1 and self.invariant is not None:
+            return solutions(self.equation, Found(product=self.invariant[1]))
+        if self.case == 2:
+            return solutions(self.equation, Found(square=self.square))
+        return solutions(self.equation, Found(invariant=self.invariant))
 
     def latex(self) -> str:
         """The equation, its group and its solutions as LaTeX."""

@@ -81,6 +81,9 @@ ALGEBRAIC = Activation("z/sqrt(1+z^2)", _algebraic, None, "z*u", (State("u", _de
 SIGMOID = Activation("sigmoid", _sigmoid, None, "u", (State("u", _sigmoid, "u - u^2", "1/2"),))
 SIN = Activation("sin", sp.sin, None, "u", (State("u", sp.sin, "t", "0"), State("t", sp.cos, "-u", "1")))
 CHECKED = (TANH, TAN, ALGEBRAIC, SIGMOID, SIN)
+SOFTPLUS = Activation("softplus", lambda z: sp.log(1 + sp.exp(z)))
+ERF = Activation("erf", sp.erf)
+ATAN = Activation("atan", sp.atan)
 LINEAR = monomial(1)
 
 Sample = tuple[Any, Any]
@@ -122,9 +125,10 @@ class Network:
             raise ValueError(f"bias must be True or False; got {self.bias!r}.")
         if not isinstance(self.activation, Activation):
             raise ValueError(f"the activation must be an Activation, such as TANH; got {self.activation!r}.")
-        if isinstance(self.data, str) or not isinstance(self.data, Sequence) or not self.data:
-            raise ValueError(f"the data must be pairs (x, y), such as ((1, 2), (-1, -2)); got {self.data!r}.")
-        for sample in self.data:
+        data: Any = self.data
+        if isinstance(data, str) or not isinstance(data, Sequence) or not data:
+            raise ValueError(f"the data must be pairs (x, y), such as ((1, 2), (-1, -2)); got {data!r}.")
+        for sample in data:
             if isinstance(sample, str) or not isinstance(sample, Sequence) or len(sample) != 2:
                 raise ValueError(f"a sample must be a pair (x, y), such as (1, 2); got {sample!r}.")
             for value in sample:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import sympy as sp
 
@@ -13,29 +13,33 @@ from maxslope.integrability.local import local_data
 from maxslope.integrability.ode import Equation, extend
 from maxslope.integrability.riccati import RiccatiSolution, family_solutions, many_families
 
-if TYPE_CHECKING:
-    from maxslope.integrability.kovacic import Liouvillian
-
 Pair = tuple[sp.Expr, sp.Expr]
 
 
-def solutions(result: Liouvillian) -> Pair | None:
-    """Two independent Liouvillian solutions of y'' = r y, or None in case 4.
+@dataclass(frozen=True)
+class Found:
+    """What there is to write solutions from: `family` and `product` in case 1, `square` in case 2, `invariant` in 3."""
+
+    family: RiccatiSolution | None = None
+    product: sp.Expr | None = None
+    square: sp.Expr | None = None
+    invariant: tuple[int, sp.Expr] | None = None
+
+
+def solutions(eq: Equation, found: Found) -> Pair | None:
+    """Two independent Liouvillian solutions of y'' = r y, or None.
 
     Case 1: P exp(int theta) and a second one of that form, or y int dx/y^2 where there is none. Case 2:
     F^(1/4) exp(+-C/2 int dx/sqrt F) with F = (y1 y2)^2. Case 3: algebraic functions, written by 2F1.
     """
-    eq = result.equation
-    if result.case == 1:
-        if result.theta is None:
-            return None if result.invariant is None else _torus(eq, result.invariant[1])
-        return _triangular(eq, RiccatiSolution(sp.Integer(0), result.theta, result.polynomial))
-    if result.case == 2 and result.square is not None:
-        return _imprimitive(eq, result.square)
-    if result.case == 3 and result.invariant is not None:
-        found = pullback(eq, *result.invariant)
-        return None if found is None else found.solutions()
-    return None
+    if found.family is not None:
+        return _triangular(eq, found.family)
+    if found.product is not None:
+        return _torus(eq, found.product)
+    if found.square is not None:
+        return _imprimitive(eq, found.square)
+    klein = None if found.invariant is None else pullback(eq, *found.invariant)
+    return None if klein is None else klein.solutions()
 
 
 def _triangular(eq: Equation, first: RiccatiSolution) -> Pair:

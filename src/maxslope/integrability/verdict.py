@@ -208,6 +208,7 @@ def decide(network: Network, curve: IntegralCurve | None = None, plane: Plane | 
             "Take biases (bias=True) or more neurons."
         )
     curve = table_curve(network) if curve is None else curve
+    curve.matches(network)
     planes = [p for p in invariant_planes(network) if p.contains(curve.theta)] if plane is None else [plane]
     if not planes:
         raise ValueError(

@@ -207,7 +207,9 @@ def flow(
         ValueError: if ``x`` has no rows or is not floating point, ``until`` is not a finite time >= 0, or step sizes
             that end at 0 might never reach it.
 
-    Source: arXiv:2406.05376, sections 2 and 4; convergence of the schemes as tau -> 0 is proved there.
+    Source: arXiv:2406.05376; proved there is that semi-implicit steps and minimizing movements
+    converge to it as tau -> 0, and so do explicit steps in l_inf within boxes, which are semi-implicit. Where another
+    constraint binds explicit steps follow another curve (:class:`maxslope.schemes.Explicit`).
 
     >>> from maxslope.energies import Quadratic
     >>> from maxslope.schemes import Explicit

@@ -90,7 +90,7 @@ def reference(
         ValueError: if the domain is none of those, or ``until``, ``instants`` or the rate is out of range.
         ImportError: if scipy is not installed (p < inf in either sense).
 
-    Source: arXiv:2406.05376, section 2 (the inclusion u' in d|.|_*(-xi), and its speed); the solvers are the project's
+    Source: arXiv:2406.05376 (the inclusion u' in d|.|_*(-xi), and its speed); the solvers are the project's
     own, with DOP853 of Hairer, Norsett and Wanner (1993) in scipy.
 
     >>> from maxslope.energies import Quadratic

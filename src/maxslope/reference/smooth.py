@@ -17,7 +17,7 @@ from maxslope.reference.base import Array, Row, TooLongError
 from maxslope.sets import BallBox, Set
 from maxslope.spaces import Lp
 
-_ARRIVED = 1e-13  # of the slope at the start: the rest of the way is shorter than rounding, where curvature is not flat
+_ARRIVED = 1e-10  # of the slope at the start: unless the energy is flat, the rest of the way is as short
 _MOST = 10_000  # gradients a curve may take
 
 
@@ -72,7 +72,7 @@ class Smooth(Row):
         while t < until:
             held, on_sphere = self._held(u, self.gradient(u))
             if self._size(u, held, on_sphere) <= _ARRIVED * scale:
-                return self._arrive(t, u, held)
+                return self._arrive(t, u, held, on_sphere)
             field, events = self._field(held, on_sphere), self._events(held, on_sphere, until, _ARRIVED * scale)
             answer = solve_ivp(
                 field,
@@ -82,7 +82,7 @@ class Smooth(Row):
                 dense_output=True,
                 events=events,
                 rtol=max(self.tolerance, 1e-13),
-                atol=self.tolerance * max(1e-3, float(np.abs(u).max())),
+                atol=0.1 * self.tolerance * max(1e-3, float(np.abs(u).max())),
                 first_step=None,
             )
             if answer.status != 1:
@@ -97,13 +97,26 @@ class Smooth(Row):
             u = self._snap(u, held)
             self.here = (t, u)
             self.events += [] if ended else [t]
+            if len(answer.t_events[1]):
+                return self._arrive(t, u, held, on_sphere)
         return None
 
-    def _arrive(self, t: float, u: Array, held: Array) -> None:
+    def _arrive(self, t: float, u: Array, held: Array, on_sphere: bool) -> None:
         """Rest from now on: known to be the only way where the energy is strictly convex there."""
         self.here = (t, u)
-        self.unique &= self.definite(u, np.flatnonzero(~held))
+        self.unique &= self._curved(u) if on_sphere else self.definite(u, np.flatnonzero(~held))
         self.pieces.append((t, math.inf, 0.0, lambda s: np.r_[u, t]))
+
+    def floor(self, x: Array) -> float:
+        """See :class:`Row`; larger, so that the rest of the way at arrival is a millionth at most."""
+        return 1e3 * Row.floor(self, x)
+
+    def _curved(self, u: Array) -> bool:
+        """Whether the energy is strictly convex along the sphere, whose own curvature adds |DE| / radius."""
+        g, way = self.gradient(u), u - self.center
+        basis = np.linalg.svd(way[None])[2][1:]
+        H = basis @ self.block(u, np.arange(len(u))) @ basis.T + np.eye(len(u) - 1) * np.linalg.norm(g) / self.radius
+        return bool(np.linalg.eigvalsh(H)[0] > self.floor(u))
 
     def _held(self, u: Array, g: Array) -> tuple[Array, bool]:
         """Which coordinates a face holds, and whether the sphere does."""
@@ -150,7 +163,7 @@ class Smooth(Row):
             return float(until - state[-1])
 
         def arrival(_: float, state: Array) -> float:
-            return self._size(state[:-1], held, on_sphere) - arrived
+            return self._size(self._onto(state[:-1], on_sphere), held, on_sphere) - arrived
 
         def faces(_: float, state: Array) -> float:
             room = np.minimum(state[:-1] - self.lo, self.hi - state[:-1])

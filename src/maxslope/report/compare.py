@@ -67,6 +67,8 @@ def compare(
         raise ValueError(f"Each run has one name, got {len(named)} names for {len(reports)} runs.")
     _same_samples(reports)
     words = classes or reports[0].about.classes
+    if not all(report.about.plain for report in reports):
+        models = None  # a search of our own would answer another question than the evaluations did
     budgets = [budget] * len(reports) if budget is None or isinstance(budget, Budget) else list(budget)
     rows: Sequence[int] = range(0 if smallest is None else len(smallest[0].norms))
     if smallest is None and data is not None and models is not None:
@@ -104,13 +106,7 @@ def _looked(
     """Smallest perturbations of the same samples in each run, and the reports with what they say against them."""
     norms = {str(b.norm) if b is not None else "" for b in budgets}
     cheapest = min((affordable(report, 0) for report in reports), key=len)
-    if (
-        not all(report.about.plain for report in reports)
-        or len(norms) > 1
-        or "" in norms
-        or not cheapest
-        or any(model is None for model in models)
-    ):
+    if len(norms) > 1 or "" in norms or not cheapest or any(model is None for model in models):
         return tuple(reports), None, ()
     found, after = [], []
     for report, model, own in zip(reports, models, budgets, strict=True):
@@ -164,7 +160,7 @@ def _pairs(stood: Sequence[Sequence[bool]]) -> tuple[Pair, ...]:
 def _difference(reports: Sequence[Report], row: int, classes: Sequence[str]) -> Difference:
     return Difference(
         int(reports[0].table["index"][row]),
-        class_name(int(reports[0].table["label"][row]), classes),
+        class_name(reports[0].table["label"][row], classes),
         tuple(str(r.table["verdict"][row]) for r in reports),
         tuple(float(r.table["margin"][row]) for r in reports),
     )

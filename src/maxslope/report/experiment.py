@@ -18,7 +18,7 @@ from maxslope.report import convergence as picture
 from maxslope.report.canvas import write_csv
 from maxslope.report.moons import SquaredError, data, steps, train
 from maxslope.report.moons_figures import draw_differences, draw_images, draw_trajectories
-from maxslope.report.moons_study import Differences, differences, geometries, orders
+from maxslope.report.moons_study import Differences, constraints, differences, geometries, orders
 from maxslope.schemes import Descent, Explicit, MinimizingMovement
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
@@ -60,6 +60,9 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say) -> None:
     picture.draw(study, out / "convergence", "GELU network: schemes against the event-driven reference")
     write_csv(study.table(), out / "convergence.csv")
     done("orders  " + ", ".join(f"{n} {v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]" for n, v in study.orders.items()))
+    held = constraints()
+    write_csv([{"case": case, **r} for case, s in held.items() for r in s.table()], out / "constraints.csv")
+    done("where a constraint binds, astray: " + "; ".join(f"{c}: {', '.join(s.astray)}" for c, s in held.items()))
     tau = 0.05 if samples >= 10 else 0.1  # fewer samples are a trial run
     write_csv(
         [{"network": n, **r} for n, net in nets.items() for r in geometries(net, min(10, samples), tau)],

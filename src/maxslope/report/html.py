@@ -203,7 +203,8 @@ def _check(report: Report, data: tuple[Tensor, Tensor] | None) -> None:
     if data is None:
         return
     x, y = data
-    if x.shape[0] != report.samples or y.tolist() != report.table["label"]:
+    others = report.about.plain and y.tolist() != report.table["label"]  # other goals show labels in words of their own
+    if x.shape[0] != report.samples or others:
         raise ValueError(
             f"The data must be those of the report, sample by sample, got {x.shape[0]} samples for {report.samples} "
             f"rows{'' if x.shape[0] != report.samples else ' with other labels'}; pass the same (x, y) in the same "

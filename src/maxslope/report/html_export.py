@@ -47,7 +47,7 @@ def table_csv(report: Report) -> str:
     """Return one line per sample, with a header; the name of its class at the end, where classes have names."""
     columns: dict[str, Sequence[Any]] = dict(report.table)
     if report.about.classes:
-        columns["class"] = [report.about.name(int(label)) for label in columns["label"]]
+        columns["class"] = [report.about.name(label) for label in columns["label"]]
     return to_csv(list(columns), zip(*columns.values(), strict=True))
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from torch import Tensor
 
@@ -292,9 +293,9 @@ def _known(verdict: str, distance: float) -> float:
 
 
 def _classes(report: Report, verdicts: Sequence[str], names: Sequence[str]) -> tuple[PerClass, ...]:
-    labels = [int(v) for v in report.table["label"]]
+    labels = report.classes
     found = []
-    for label in sorted(set(labels)):
+    for label in sorted(set(labels)):  # none, where labels are no class numbers
         own = [v for v, k in zip(verdicts, labels, strict=True) if k == label]
         right = sum(v not in (MISCLASSIFIED, NON_FINITE) for v in own)
         found.append(
@@ -305,6 +306,6 @@ def _classes(report: Report, verdicts: Sequence[str], names: Sequence[str]) -> t
     return tuple(found)
 
 
-def class_name(label: int, names: Sequence[str]) -> str:
-    """Return the name of a class, or its number."""
-    return str(names[label]) if 0 <= label < len(names) else str(label)
+def class_name(label: Any, names: Sequence[str]) -> str:
+    """Return the name of a class, or its number; what is no class number as it is."""
+    return str(names[label]) if isinstance(label, int) and 0 <= label < len(names) else str(label)

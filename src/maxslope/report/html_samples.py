@@ -222,13 +222,19 @@ def examples(
     assert report.points is not None
     said: dict[int, tuple[Answer, Answer]] = {}
     if rows and model is not None:
-        network, index = Network(model), list(rows)
+        index = list(rows)
         before, after = (
-            _answers(as_logits(network.all_outputs(points)), classes)
-            for points in (x[index], report.points[index].to(x))
+            _answers(answers_of(model, points), classes) for points in (x[index], report.points[index].to(x))
         )
         said = dict(zip(rows, zip(before, after, strict=True), strict=True))
     return {i: _example(report, x, i, said.get(i), box, classes) for i in rows}
+
+
+def answers_of(model: Any, points: Tensor) -> Tensor:
+    """Return the logits of a model at points, ``[rows, classes]``; of a random one means over its draws."""
+    network = Network(model)
+    out = network.all_outputs(points)
+    return as_logits(out if network.answers == 1 else out.reshape(-1, network.answers, *out.shape[1:]).mean(1))
 
 
 def _answers(logits: Tensor, classes: Sequence[str]) -> list[Answer]:
@@ -250,12 +256,12 @@ def _example(
     delta = moved.double() - clean.double()
     reach = float(delta.abs().max())
     before, after = said or (
-        Answer(class_name(int(table["prediction"][row]), classes), None),
+        Answer(class_name(table["prediction"][row], classes), None),
         Answer("not asked", None),
     )
     return Example(
         index=int(table["index"][row]),
-        label=class_name(int(table["label"][row]), classes),
+        label=class_name(table["label"][row], classes),
         verdict=str(table["verdict"][row]),
         margin=float(table["margin"][row]),
         passes=spent(report, row),

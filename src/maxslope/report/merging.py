@@ -136,7 +136,8 @@ def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> list[int
     passes = [f + b for f, b in zip(*columns, strict=True)]
     left = (sum(passes) + sum(report.probes)) / 2 - 2 * spent - 3 * sum(passes[i] for i in rows)
     count = min(_CURVE, report.samples, int(left / (_PRICE * Effort.quick().passes)))
-    few = order(report.samples, report.seed, torch.tensor(report.table["label"]))[: max(count, 0)]
+    labels = torch.tensor(report.classes) if report.classes else None
+    few = order(report.samples, report.seed, labels)[: max(count, 0)]
     return sorted(few.tolist()) if len(few) >= min(_FEWEST, report.samples) else []
 
 

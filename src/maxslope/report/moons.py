@@ -61,7 +61,7 @@ class SquaredError(Energy):
         model: maps ``[rows, *shape]`` to ``[rows]``.
         labels: ``[rows]``, in the dtype of the model.
 
-    Source: arXiv:2406.05376, section 4.3 (the experiment on two moons).
+    Source: arXiv:2406.05376 (the experiment on two moons).
     """
 
     model: nn.Module

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from maxslope.curve import Curve
-from maxslope.energies import Constrained
+from maxslope.energies import Constrained, Function, Linear
 from maxslope.loop import Record, flow
 from maxslope.reference import Convergence, convergence, reference
 from maxslope.report.moons import EPS, SquaredError, problem, steps
 from maxslope.schemes import Best, Consensus, Descent, Explicit, Inner, MinimizingMovement, Newton, Scheme, SemiImplicit
-from maxslope.sets import Budget, Linf
+from maxslope.sets import L2, Budget, Linf
 from maxslope.spaces import Lp
 
 
@@ -118,6 +118,29 @@ def orders(net: nn.Module, rows: int = 40) -> Convergence:
     }
     taus = [0.02 * 0.6**k for k in range(6)]
     return convergence(energy.take(keep), x[keep], schemes, taus, path, until=0.3)
+
+
+def constraints(taus: Sequence[float] = (0.04, 0.01)) -> dict[str, Convergence]:
+    """Explicit and semi-implicit steps in l_2 where a constraint binds, against reference curves, in the plane.
+
+    A linear energy in a box, on whose face the explicit curve is slower for every tau, and a quadratic one in a ball.
+    """
+    x = torch.zeros(1, 2, dtype=torch.float64)
+    A, b = x.new_tensor([[2.0, 0.4], [0.4, 1.0]]), x.new_tensor([-1.0, 0.6])
+    quadratic = Function(lambda z: (z @ A * z).sum(1) / 2 + z @ b)
+    cases = {
+        "linear, box": (Linear(x.new_tensor([[1.0, 2.0]])).within(Linf(0.3, box=None).around(x)), x, 0.4),
+        "quadratic, ball": (quadratic.within(L2(0.3, box=None).around(x)), x + 0.05, 0.5),
+    }
+    schemes: dict[str, Callable[[float], Scheme]] = {
+        "explicit": lambda tau: Explicit(tau, Lp(2)),
+        "semi-implicit": lambda tau: SemiImplicit(tau, Lp(2)),
+    }
+    found = {}
+    for name, (energy, start, until) in cases.items():
+        exact = reference(energy, start, until, space=Lp(2), instants=24)
+        found[name] = convergence(energy, start, schemes, taus, exact, until=until)
+    return found
 
 
 def geometries(net: nn.Module, rows: int = 10, tau: float = 0.05) -> list[dict[str, float | str]]:

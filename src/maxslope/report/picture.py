@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from maxslope.energies import Network
 from maxslope.evaluation.report import BROKEN, ROBUST, Report
-from maxslope.goals.classes import as_logits
 from maxslope.report.canvas import COLORS, INK, blank
 from maxslope.report.html_figures import signed
+from maxslope.report.html_samples import answers_of
 from maxslope.report.plots import margins
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def _choose(report: Report) -> list[int]:
 def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]) -> None:
     assert report.points is not None
     clean, points = x[shown].cpu(), report.points[shown].cpu()
-    answers = as_logits(Network(model).all_outputs(report.points[shown].to(x.device))).argmax(1).tolist()
+    answers = answers_of(model, report.points[shown].to(x.device)).argmax(1).tolist()
     change = points - clean
     reach = change.abs().amax().clamp_min(1e-12)
     axes = figure.subplots(3, len(shown), squeeze=False)

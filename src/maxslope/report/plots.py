@@ -94,11 +94,11 @@ def margins(axis: Axes, report: Report) -> None:
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("logit margin at the worst point found\n(0 is the decision boundary)", color=INK)
     axis.set_ylabel("samples", color=INK)
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, loc="upper right")
     tidy(axis)
 
 
 def _finish(axis: Axes, runs: Named) -> None:
     if len(runs) > 1:
-        axis.legend(frameon=False)
+        axis.legend(frameon=False, loc="upper right")
     tidy(axis)

@@ -45,7 +45,7 @@ class Scheme(ABC):
         rate: p in (1, inf].
         tau: the step size in time.
 
-    Source: arXiv:2406.05376, sections 2 and 4.
+    Source: arXiv:2406.05376.
     """
 
     space: Space

@@ -45,7 +45,7 @@ def metric_slope(energy: Energy, domain: Set, x: Tensor, gradient: Tensor, radiu
         space: the norm of the motion.
 
     Source: Goldstein, Optimization of Lipschitz continuous functions (1977): the hull of nearby gradients; the metric
-    slope of the sum of a smooth and a convex energy, arXiv:2406.05376, section 2.
+    slope of the sum of a smooth and a convex energy, arXiv:2406.05376.
 
     >>> from maxslope.energies import Function
     >>> from maxslope.sets import Everything

@@ -57,7 +57,7 @@ class MinimizingMovement(Accounting):
     Raises:
         ValueError: if the rate is not in (1, inf], a step size is negative, or ``nodes`` is.
 
-    Source: arXiv:2406.05376, section 4 (minimizing movements; their limit is a p-curve of maximal slope).
+    Source: arXiv:2406.05376 (minimizing movements; their limit is a p-curve of maximal slope).
 
     >>> from maxslope.energies import Quadratic
     >>> from maxslope.loop import flow

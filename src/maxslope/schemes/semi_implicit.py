@@ -23,7 +23,8 @@ class SemiImplicit(Scheme):
     x+ in argmin { <DE(x), z> + |z - x|^p / (p tau^(p-1)) : z in K }  (rate p < inf).
 
     Constraint and step are one problem, solved exactly: where the budget binds, this goes further down than stepping
-    first and projecting afterwards.
+    first and projecting afterwards. As tau tends to 0 its curves converge, along subsequences, to curves of maximal
+    slope, whatever constraint binds; explicit steps do not (:class:`Explicit`).
 
     Args:
         tau: step size in time, a number, one per row, or a :class:`StepSize`.
@@ -33,7 +34,7 @@ class SemiImplicit(Scheme):
     Raises:
         ValueError: if the rate is not in (1, inf] or a step size is negative.
 
-    Source: arXiv:2406.05376, section 4 (semi-implicit scheme; its limit is an inf-curve of maximal slope).
+    Source: arXiv:2406.05376 (semi-implicit scheme; its limit is an inf-curve of maximal slope).
     """  # noqa: D205
 
     tau: StepSize

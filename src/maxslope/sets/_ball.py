@@ -6,13 +6,19 @@ form that a box only clips, and the norm of the answer is monotone in the multip
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad, threshold
 
+from maxslope._rows import select
 from maxslope.sets._roots import Function, root
 from maxslope.spaces import Lp
 from maxslope.spaces.lp import euclidean
+
+Solver = Callable[..., Tensor]
 
 
 def project(
@@ -32,9 +38,29 @@ def project(
         curvature: positive, broadcastable to ``[rows, d]``; one number unless the norm is weighted.
         centered: whether the origin lies in the box.
     """
-    if centered and lp.p == 2 and curvature.numel() == 1:
+
+    def near(v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
         return _pull_back(lp, v, clipped, size, radius, a, b)
-    return shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
+
+    def far(v: Tensor, _: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
+
+    if lp.p != 2 or curvature.numel() > 1:
+        return far(v, clipped, size, radius, a, b)
+    return _by_center(near, far, centered, v, clipped, size, radius, a, b)
+
+
+def _by_center(near: Solver, far: Solver, centered: bool, *rows: Tensor) -> Tensor:
+    """Solve the rows whose box holds the origin by ``near`` and the others by ``far``, whatever is beside them."""
+    if centered:
+        return near(*rows)
+    a, b = rows[-2:]
+    holds = ~((a > 0) | (b < 0)).any(1)
+    if bool(holds.all()):
+        return near(*rows)
+    d = far(*rows)
+    index = holds.nonzero().squeeze(1)
+    return d.index_copy(0, index, near(*(select(t, index) for t in rows))) if index.numel() else d
 
 
 def _pull_back(lp: Lp, v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -72,11 +98,13 @@ def minimize_linear(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *,
     """Return argmin { <xi, d> : |d|_p <= radius, a <= d <= b }, ``[rows, d]``; 0 where xi and the box allow it."""
     if lp.p == 1:
         return _greedy(lp, xi, radius, a, b)
-    if centered:
+
+    def near(xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
         down = -_scaled(xi)
         descent = Lp(lp.q).slope_of_power(down).abs()  # |xi|^(q-1)
         return _fill(lp, descent, _reach(down, a, b), radius).copysign(down)
-    return _linear_by_root(lp, xi, radius, a, b)
+
+    return _by_center(near, partial(_linear_by_root, lp), centered, xi, radius, a, b)
 
 
 def _scaled(xi: Tensor) -> Tensor:
@@ -197,7 +225,7 @@ def _project_by_root(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, cu
         return d * sign * unit
     d, settled = _shell(lp, size.clamp_min(0), least, most, curvature)
     d = d * sign * unit
-    rest = (~settled).nonzero().squeeze(1)
+    rest = (~settled & ~size.sum(1).isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
     if rest.numel():
         curved = curvature if curvature.numel() == 1 else curvature.expand_as(v)[rest]
         d[rest] = _project_by_bracket(lp, v[rest], radius[rest], a[rest], b[rest], curved)

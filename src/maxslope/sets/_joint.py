@@ -65,12 +65,12 @@ def _decided(
 
 
 def _same(lp: Lp, *part: Tensor) -> Tensor:
-    """Both balls bind and have one norm, 1 < p < inf: Newton's method, in float64 where float32 does not settle it."""
+    """Both balls bind and have one norm, 1 < p < inf: Newton's method, at a slower pace in float64 where that does not settle."""
     d, settled = _pair.minimize(lp, *part)
-    rest = (~settled).nonzero().squeeze(1)
+    rest = (~settled & ~(part[0] + part[1]).sum(1).isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
     if rest.numel():
         wide = [select(t, rest).double() for t in part]
-        better, settled = _pair.minimize(lp, *wide)
+        better, settled = _pair.minimize(lp, *wide, pace=0.2)
         left = (~settled).nonzero().squeeze(1)
         if left.numel():
             better[left] = _nested(lp, lp, *(t[left] for t in wide))

@@ -51,12 +51,18 @@ class Place(NamedTuple):
     way: Tensor  # the sign with which the smaller of both grows: t beyond e, minus t before e, d, or minus d
 
 
-def minimize(lp: Lp, g: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return d, ``[rows, d]``, and where it is the minimizer, ``[rows]``; ``a`` and ``b`` bound d."""
+def minimize(
+    lp: Lp, g: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, pace: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Return d, ``[rows, d]``, and where it is the minimizer, ``[rows]``; ``a`` and ``b`` bound d.
+
+    A ``pace`` below 1 changes the multipliers by less at once, in more steps.
+    """
     flip = torch.ones_like(e).copysign(e)
     work = _Pair(lp, g * flip / g.abs().amax(1, keepdim=True), e.abs(), tau[:, None], radius[:, None])
     low, high = (torch.where(flip < 0, -x, y) for x, y in ((b, a), (a, b)))
     work.bound(low, high)
+    work.pace = pace
     row, settled = work.solve()
     # Measured from the nearer of e and the origin, so that no digits are lost.
     moved = torch.where(row.t.abs() * work.tau < row.d.abs() * work.r, row.t * work.tau + work.e, row.d * work.r)
@@ -67,7 +73,7 @@ class _Pair:
     """The equations of one batch; e >= 0, and the largest |g| of a row is 1."""
 
     def __init__(self, lp: Lp, g: Tensor, e: Tensor, tau: Tensor, r: Tensor) -> None:
-        self.lp, self.rho = lp, lp.p - 1
+        self.lp, self.rho, self.pace = lp, lp.p - 1, 1.0
         self.g, self.e, self.tau, self.r, self.scale = g, e, tau, r, tau / r
         kind = torch.finfo(g.dtype)
         self.tiny, self.faint = kind.tiny, kind.tiny**0.5
@@ -110,7 +116,7 @@ class _Pair:
         row, work = self.start(), self
         answer, index = row, torch.arange(self.g.shape[0], device=self.g.device)
         settled = torch.zeros_like(self.dual[:, 0], dtype=torch.bool)
-        for _ in range(_STEPS):
+        for _ in range(round(_STEPS / self.pace)):
             here, row, error = work.step(row)
             done = (error <= self.tolerance) | error.isnan()
             if bool(done.any()):
@@ -191,7 +197,7 @@ class _Pair:
         """The changes of log lam and log mu, so small that powers stay in sight."""
         det = m_aa * m_bb - m_ab * m_ba
         det = torch.where(det.abs() > 0, det, torch.full_like(det, self.tiny))
-        cap = 2 * max(self.rho, min(0.15, 3 * self.rho))
+        cap = self.pace * min(2 * max(self.rho, min(0.15, 3 * self.rho)), 12.0)
         by_a, by_b = (y_a * m_bb - y_b * m_ab) / det, (y_b * m_aa - y_a * m_ba) / det
         return by_a.clamp(-cap, cap), by_b.clamp(-cap, cap)
 

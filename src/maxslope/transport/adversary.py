@@ -74,7 +74,7 @@ def adversary(
     Raises:
         ValueError: if eps is negative or not finite, r or steps is below 1, or the start is outside the budget.
 
-    Source: arXiv:2406.05376, section 5 (distributional adversaries).
+    Source: arXiv:2406.05376 (distributional adversaries).
 
     >>> from maxslope.energies import Linear
     >>> cloud = Cloud(torch.zeros(2, 2), torch.zeros(2))

@@ -59,7 +59,7 @@ def particle_speeds(curve: Curve, space: Space) -> Tensor:
 
     The metric speed of the cloud is their L^r mean: a curve of measures is carried by curves of particles.
 
-    Source: arXiv:2406.05376, section 5 (representation by a measure on curves; Lisini's theorem).
+    Source: arXiv:2406.05376 (representation by a measure on curves; Lisini's theorem).
     """
     way = curve.points[:, 0].diff(dim=0)
     size = space.norm(way.flatten(0, 1)).reshape(way.shape[:2])

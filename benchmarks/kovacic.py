@@ -1,0 +1,149 @@
+"""Verdicts and times beside Maxima's kovacicODE: python benchmarks/kovacic.py [--seconds 100] [--table].
+
+Needs `maxima` with its share packages (Debian: maxima, maxima-share). Each equation y'' = r y is solved in a
+process of its own by both, and the verdicts (solvable or not) must agree. Times are of the solver alone; those of
+Maxima by its own clock, those of maxslope on a first call in a fresh process with sympy imported.
+"""
+
+import argparse
+import json
+import multiprocessing
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+
+from rich.console import Console
+from rich.table import Table
+from sympy import Symbol, sympify
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integrability"))
+
+from _lists import EXPECTED, X, hypergeometric
+
+CLOCK = 0.015  # Maxima counts in hundredths of a second
+MORE = (
+    ("quaternion", hypergeometric("1/2 1/2 1/2"), 2),
+    ("quaternion, shifted", hypergeometric("3/2 1/2 1/2"), 2),
+    ("quaternion, Joukowski", ("1/2 1/2 1/2", "(x**2+1)/(2*x)"), 2),
+    ("quaternion, quadratic", ("1/2 1/2 1/2", "x**2/(x-1)"), 2),
+    ("quaternion, cubic", ("1/2 1/2 1/2", "x**3-3*x"), 2),
+    ("dihedral, pulled back", ("1/2 1/2 1/3", "(x**2+1)/(2*x)"), 2),
+    ("Euler", "5/(16*x**2)", 1),
+    ("Euler, irrational", "1/x**2", 1),
+    ("Coulomb 1", "2/x**2 - 4/x + 1", 1),
+    ("Coulomb 2", "1/4 - 3/x", 1),
+    ("Coulomb 3", "1/4 - 3/(2*x)", 4),
+    ("Weber 1/2", "x**2/4", 4),
+    ("x^2 - 7", "x**2 - 7", 1),
+    ("x^4 + x", "x**4 + x", 4),
+    ("two double poles", "1/x**2 + 1/(x-1)**2", 1),
+    ("three double poles", "1/x**2 + 2/(x-1)**2 - 1/(x+1)**2", 4),
+    ("1/x^3", "1/x**3", 4),
+    ("1/x^4", "1/x**4", 1),
+    ("2/x^3 + 1/x^4", "2/x**3 + 1/x**4", 1),
+    ("simple poles", "1/x + 1/(x-1)", 4),
+)
+
+
+def equations() -> list[tuple[str, str, int]]:
+    """Name, r as a string, case."""
+    from maxslope.integrability import pull_back
+
+    rows = [(r if isinstance(r, str) else f"row {k}", str(sympify(r)), case) for k, (r, case, _) in enumerate(EXPECTED)]
+    t = Symbol("t")
+    for name, given, case in MORE:
+        r = given
+        if not isinstance(given, str):
+            start = sympify(hypergeometric(given[0])).subs(X, t)
+            r = str(pull_back(start, t, sympify(given[1]), X))
+        rows.append((name, r, case))
+    return rows
+
+
+def _solve(r: str, pipe: object) -> None:
+    from maxslope.integrability import liouvillian
+
+    start = perf_counter()
+    found = liouvillian(r, X)
+    decided = perf_counter() - start
+    found.solutions()
+    pipe.send((found.case, decided, perf_counter() - start))
+
+
+def ours(r: str, seconds: float) -> tuple[int | None, float, float]:
+    """Case, seconds to the verdict, seconds with both solutions written out."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=_solve, args=(r, there))
+    process.start()
+    answer = here.recv() if here.poll(seconds) else (None, seconds, seconds)
+    process.kill()
+    process.join()
+    return answer
+
+
+def theirs(r: str, seconds: float) -> tuple[bool | None, float]:
+    """Whether kovacicODE found solutions (None: no answer in time, or an error), and its seconds."""
+    text = r.replace("**", "^")
+    program = (
+        'display2d:false$ load("contrib/maxima-odesolve/kovacicODE.mac")$ t0:elapsed_real_time()$ '
+        f"s:errcatch(kovacicODE('diff(y,x,2)=({text})*y,y,x))$ t1:elapsed_real_time()$ "
+        'print("ANSWER",if s=[] then error_ else (if s[1]=false then none_ else found_),"TIME",t1-t0)$'
+    )
+    command = ["maxima", "--very-quiet", f"--batch-string={program}"]
+    try:
+        quiet = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+        done = subprocess.run(command, timeout=seconds + 10, check=False, **quiet)
+    except subprocess.TimeoutExpired:
+        return None, seconds
+    line = next((row for row in done.stdout.splitlines() if row.startswith("ANSWER")), "")
+    if not line or "error_" in line:
+        return None, seconds
+    return "found_" in line, float(line.split("TIME")[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=100, help="when to give up on one equation")
+    parser.add_argument("--table", action="store_true", help="print every equation")
+    parser.add_argument("--out", type=Path, default=None, help="JSON file for the rows")
+    options = parser.parse_args()
+    import maxslope.integrability.kovacic  # noqa: F401
+
+    rows = []
+    for name, r, case in equations():
+        found, decided, written = ours(r, options.seconds)
+        other, seconds = theirs(r, options.seconds)
+        rows.append((name, case, found, decided, written, other, seconds))
+        mine = f"case {found} {decided:.3f} {written:.3f}"
+        sys.stderr.write(f"{len(rows)} {name[:50]}: {mine}; Maxima {other} {seconds:.3f}\n")
+    if options.out is not None:
+        options.out.write_text(json.dumps(rows))
+    report(rows, options.table)
+
+
+def report(rows: list, every: bool) -> None:
+    """The counts, and the slowest ratios."""
+    console = Console(width=140)
+    both = [row for row in rows if row[2] is not None and row[5] is not None]
+    wrong = [row for row in rows if row[2] != row[1]]
+    apart = [row for row in both if (row[2] != 4) != row[5]]
+    denied = [row for row in apart if row[2] != 4]
+    slower = [row for row in both if row[3] > 2 * row[6]]
+    above = [row for row in slower if row[6] > CLOCK]
+    table = Table("equation", "case", "maxslope [s]", "with solutions [s]", "Maxima", "[s]", "ratio")
+    for name, _, found, decided, written, other, seconds in rows if every else slower + apart + wrong:
+        ratio = "" if other is None else f"{decided / max(seconds, 1e-3):.2f}"
+        table.add_row(name[:60], str(found), f"{decided:.3f}", f"{written:.3f}", str(other), f"{seconds:.3f}", ratio)
+    console.print(table)
+    mine, full, maxima = (sum(row[k] for row in both) for k in (3, 4, 6))
+    console.print(
+        f"{len(rows)} equations, {len(wrong)} wrong cases, {len(both)} answered by both, {len(apart)} disagreements "
+        f"({len(denied)} where Maxima denies solutions that are verified by substitution). Slower by more than 2: "
+        f"{len(above)} (and {len(slower) - len(above)} where Maxima takes at most {CLOCK:g} s, the step of its clock). "
+        f"Sum of times on those answered by both: {mine:.2f} s (with solutions {full:.2f}) against {maxima:.2f} s."
+    )
+
+
+if __name__ == "__main__":
+    main()

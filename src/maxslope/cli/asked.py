@@ -1,0 +1,103 @@
+"""From the words of a command to what is asked: goal, mask and grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from maxslope.cli.settings import Settings
+    from maxslope.goals import Goal
+    from maxslope.realize import Grid
+
+GOALS = ["top-5", "target=0", "reject=10", "any-label", "share=0.5", "beyond=0.1"]
+
+
+def goal(word: str | None) -> Goal:
+    """Return the goal that a word names; None is another class than the label.
+
+    >>> goal("top-3"), goal("beyond=0.25")
+    (TopK(k=3), Beyond(tolerance=0.25))
+    """
+    from maxslope import goals
+
+    if word is None:
+        return goals.Misclassified()
+    name, _, value = (word.replace("top-", "top=", 1) if word.startswith("top-") else word).partition("=")
+    whole: dict[str, Any] = {"top": goals.TopK, "target": goals.Targeted, "reject": goals.Undetected}
+    real: dict[str, Any] = {"share": goals.Share, "beyond": goals.Beyond}
+    try:
+        if word == "any-label":
+            return goals.AnyLabel()
+        if name in whole:
+            made: Goal = whole[name](int(value))
+            return made
+        if name in real:
+            made = real[name](float(value))
+            return made
+    except ValueError as error:
+        raise ValueError(f"--goal {word}: {error}") from error
+    raise ValueError(
+        f"--goal is one of top-K, target=CLASS, reject=CLASS, any-label, share=S, beyond=TOLERANCE, got {word!r}."
+    )
+
+
+def mask(word: str | None, most: int | None = None) -> Tensor | None:
+    """Return the boolean array in an .npy or .npz file; None for no file.
+
+    Args:
+        word: the path; of an .npz file, its only array, or the one that is called mask.
+        most: bytes that it may take; see ``--memory``.
+
+    Raises:
+        ValueError: if there is no such file, or it holds no array of truths.
+    """
+    import zipfile
+
+    import torch
+
+    from maxslope.evaluation._arrays import npy, npz
+
+    if word is None:
+        return None
+    path = Path(word)
+    try:
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                names = [item.filename.removesuffix(".npy") for item in archive.infolist()]
+            name = names[0] if len(names) == 1 else "mask"
+            array = npz(path, {name}, most).get(name)
+        else:
+            with path.open("rb") as file:
+                array = npy(file, path.stat().st_size, path, most)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"--mask {word} cannot be read ({error}); write it with numpy.save or numpy.savez.") from error
+    if array is None or array.dtype != bool:
+        got = "no array called mask" if array is None else f"an array of {array.dtype}"
+        raise ValueError(f"--mask is an array of truths, True where an input may move; {word} holds {got}.")
+    return torch.from_numpy(array)
+
+
+def threat(s: Settings) -> dict[str, Any]:
+    """Return goal, mask and realization, as ``evaluate`` and ``minimal`` take them."""
+    return {"goal": goal(s.goal), "mask": mask(s.mask, s.most), "realize": _grid(s.grid)}
+
+
+def words(s: Settings) -> str:
+    """Return what is asked besides the norm, in words; empty for the usual question.
+
+    >>> from maxslope.cli.settings import Settings
+    >>> words(Settings(goal="top-3", grid=256))
+    'goal top-3, 256 levels'
+    """
+    found = [f"goal {s.goal}"] if s.goal else []
+    found += [f"mask {Path(s.mask).name}"] if s.mask else []
+    return ", ".join([*found, f"{s.grid} levels"] if s.grid else found)
+
+
+def _grid(levels: int | None) -> Grid | None:
+    from maxslope.realize import Grid
+
+    return None if levels is None else Grid(levels)

@@ -1,0 +1,138 @@
+"""A search for explicit integral curves where the table has none; what was tried, and why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import sympy as sp
+
+from maxslope.integrability.curves import IntegralCurve, table_curve
+from maxslope.integrability.networks import Network
+from maxslope.integrability.verdict import Verdict, decide
+
+_HEIGHTS = (sp.Rational(1, 2), sp.Rational(1, 3), sp.Rational(1, 4))
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One kind of curve: its verdict, or the reason why there is none for the network."""
+
+    kind: str
+    verdict: Verdict | None
+    reason: str | None
+
+    def text(self) -> str:
+        """One line."""
+        if self.verdict is None:
+            return f"{self.kind}: none. {self.reason}"
+        theta = ", ".join(str(t) for t in self.verdict.curve.theta)
+        return f"{self.kind}: ({theta}), {self.verdict.group}."
+
+
+def search(network: Network) -> tuple[Attempt, ...]:
+    r"""Try every kind of explicit curve on a network, verify it, and decide along it.
+
+    1. The table: $a^2/2 = \int s/s'\,dw$ where it is algebraic.
+    2. The silent neuron: one odd neuron with biases on data symmetric under $x \to -x$; a = b = 0, w stays and c
+       moves. Along it $y'' = ((A^2/4 - A/2)/v^2 + 1)\,y$ with $A = s(wx)^2$ (Bessel), so that the group is SL2(C)
+       for every odd activation unless A is an even integer.
+    3. The flat neurons: two neurons without biases on such data, $w_1 = w_2 = 0$, $a_1 - a_2$ constant; for
+       activations with s(0) != 0, such as the sigmoid.
+
+    Args:
+        network: the network.
+
+    Returns:
+        The attempts in this order, each with a verdict or a reason.
+
+    >>> from maxslope.integrability.networks import SIN
+    >>> [a.verdict is not None for a in search(Network(SIN, ((1, 0), (-1, 0))))]
+    [False, True, False]
+    """
+    kinds: tuple[tuple[str, Callable[[Network], IntegralCurve]], ...] = (
+        ("table", table_curve),
+        ("silent neuron", silent_neuron),
+        ("flat neurons", flat_neurons),
+    )
+    return tuple(_attempts(network, kinds))
+
+
+def _attempts(network: Network, kinds: tuple[tuple[str, Callable[[Network], IntegralCurve]], ...]) -> Iterator[Attempt]:
+    for kind, make in kinds:
+        try:
+            yield Attempt(kind, decide(network, make(network)), None)
+        except ValueError as error:
+            reason = str(error)
+            if kind == "table":
+                reason += _integral(network)
+            yield Attempt(kind, None, reason)
+
+
+_INTEGRALS = {
+    "sin": "int s/s' = -log cos z",
+    "sigmoid": "int s/s' = z + exp(z)",
+    "softplus": "int s/s' has a dilogarithm",
+    "erf": "int s/s' is not elementary",
+    "atan": "int s/s' has arctan and a logarithm",
+    "sinh": "int s/s' = log cosh z",
+}
+
+
+def _integral(network: Network) -> str:
+    """Why a^2/2 = int s/s' dw is no algebraic curve, for the activations where that is known."""
+    known = _INTEGRALS.get(network.activation.name)
+    return "" if known is None else f" ({known}: no parameter makes a and s(w) algebraic together.)"
+
+
+def silent_neuron(network: Network) -> IntegralCurve:
+    """a = b = 0, w x = z0 with s(z0) rational, c = mean(y) + v/s'(z0).
+
+    Raises:
+        ValueError: unless there is one odd neuron with biases on data +-x with equal targets.
+    """
+    z = sp.Symbol("z", real=True)
+    s = network.activation.function
+    if network.neurons != 1 or not network.bias:
+        raise ValueError("the silent neuron needs one neuron with biases.")
+    if sp.simplify(s(z) + s(-z)) != 0:
+        raise ValueError(f"the silent neuron needs an odd activation; {network.activation.name} is not.")
+    sizes = {sp.simplify(sp.Abs(x)) for x, _ in network.samples}
+    even = {(x, y) for x, y in network.samples} == {(-x, y) for x, y in network.samples}
+    if len(sizes) != 1 or 0 in sizes or not even:
+        raise ValueError("the silent neuron needs data (x, y), (-x, y) with one |x|: targets symmetric under x -> -x.")
+    size = sizes.pop()
+    middle = sum((y for _, y in network.samples), sp.Integer(0)) / len(network.samples)
+    for height in _HEIGHTS:
+        roots = [c for c in sp.solve(s(z) - height, z) if c.is_number and sp.im(sp.N(c)) == 0]
+        if roots:
+            v = sp.Symbol("v", positive=True)
+            slope = sp.diff(s(z), z).subs(z, roots[0])
+            plain = sp.simplify(slope.rewrite(sp.exp))
+            slope = plain if plain.is_algebraic else slope
+            zero = sp.Integer(0)
+            origin = f"silent neuron, s(w x) = {height}, c - {middle} = v/s'(w x)"
+            return IntegralCurve(v, (zero, roots[0] / size, zero, middle + v / slope), origin)
+    raise ValueError(f"{network.activation.name} must take one of the values 1/2, 1/3, 1/4 for the silent neuron.")
+
+
+def flat_neurons(network: Network) -> IntegralCurve:
+    """w1 = w2 = 0, a1 = v + 1, a2 = v - 1.
+
+    Raises:
+        ValueError: unless there are two neurons without biases, on data with targets symmetric under x -> -x, and
+            s(0) is not 0.
+    """
+    if network.neurons != 2 or network.bias:
+        raise ValueError("the flat neurons need two neurons without biases.")
+    even = {(x, y) for x, y in network.samples} == {(-x, y) for x, y in network.samples}
+    if not even:
+        raise ValueError("the flat neurons need targets symmetric under x -> -x.")
+    start = network.activation.function(sp.Integer(0))
+    if start == 0:
+        raise ValueError(f"the flat neurons need s(0) != 0; with {network.activation.name} they stand still.")
+    if not sp.simplify(start).is_algebraic:
+        raise ValueError(f"the flat neurons need an algebraic s(0); {network.activation.name} has {start}.")
+    v = sp.Symbol("v", positive=True)
+    zero = sp.Integer(0)
+    return IntegralCurve(v, (v + 1, zero, v - 1, zero), "flat neurons, a1 - a2 = 2")
