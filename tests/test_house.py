@@ -24,6 +24,7 @@ FUNCTION_P90 = 35
 FUNCTION_MEDIAN = 12
 INIT_ARGUMENTS = 7
 POSITIONAL_ARGUMENTS = 9
+ATTRIBUTES = 15  # of a class of attacks/
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -97,6 +98,29 @@ def test_constructors_take_few_arguments() -> None:
 def test_functions_take_few_positional_arguments() -> None:
     counted = {f"{place(path, f)} {f.name}": len(f.args.posonlyargs + f.args.args) for path, f in functions()}
     assert {name: n for name, n in counted.items() if n > POSITIONAL_ARGUMENTS} == {}
+
+
+def attributes(node: ast.ClassDef) -> int:
+    """What a class has of its own: fields of a record, and all that is assigned to self."""
+    fields = {item.target.id for item in node.body if isinstance(item, ast.AnnAssign)}
+    targets = [
+        target
+        for item in ast.walk(node)
+        for target in ast.walk(item)
+        if isinstance(target, ast.Attribute) and isinstance(target.ctx, ast.Store)
+    ]
+    return len(fields | {t.attr for t in targets if isinstance(t.value, ast.Name) and t.value.id == "self"})
+
+
+def test_no_class_of_an_attack_holds_much() -> None:
+    classes = {
+        f"{place(path, node)} {node.name}": attributes(node)
+        for path in FILES
+        if path.parent.name == "attacks"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef)
+    }
+    assert {name: n for name, n in classes.items() if n > ATTRIBUTES} == {}
 
 
 @pytest.mark.parametrize("name", ["super", "hasattr", "print", "eval", "exec"])

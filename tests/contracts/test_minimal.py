@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from maxslope.attacks._plan import Way, way_of
 from maxslope.attacks.attack import attack
 from maxslope.attacks.effort import Effort
-from maxslope.attacks.minimal import MinimalResult, minimal
+from maxslope.attacks.minimal import Depth, MinimalResult, minimal
 from maxslope.sets import Budget
 from maxslope.spaces import Lp, Mixed, Weighted
 
@@ -315,7 +315,7 @@ def test_misuse() -> None:
         minimal(model, x, y, Lp(2), effort=100)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 4"):
         Effort(passes=3)
-    with pytest.raises(ValueError, match="Exact"):
+    with pytest.raises(ValueError, match="exact projections"):
         minimal(model, x, y, Mixed(Lp(2), Lp(1), axis=1))
     with pytest.raises(ValueError, match="box"):
         minimal(model, x + 5, y, Lp(2))
@@ -323,13 +323,25 @@ def test_misuse() -> None:
         minimal(model, x.long(), y, Lp(2))
     with pytest.raises(ValueError, match="labels"):
         minimal(model, x, y[:2], Lp(2))
-    with pytest.raises(ValueError, match="lo < hi"):
+    with pytest.raises(ValueError, match="lo <= hi"):
         minimal(model, x, y, Lp(2), box=(1.0, 0.0))
     result = minimal(model, x, y, Lp(2), effort=Effort.quick())
     with pytest.raises(ValueError, match="negative"):
         result.security_curve([0.1, -0.1])
     with pytest.raises(ValueError, match="negative"):
         result.robust_accuracy_at(math.nan)
+
+
+def test_depth_is_now_the_passes_of_an_effort() -> None:
+    model = curved()
+    x = samples((3, 4), 3).float()
+    y = model(x).argmax(1)
+    with pytest.warns(DeprecationWarning, match=r"Effort\(passes=12\)"):
+        former = minimal(model, x, y, Lp(2), effort=Depth(12))
+    for effort in (Effort(passes=12), Effort.exhaustive().limited(12)):
+        assert torch.equal(minimal(model, x, y, Lp(2), effort=effort).points, former.points)
+    with pytest.raises(ValueError, match="limited to 3"):
+        minimal(model, x, y, Lp(2), effort=Effort.quick().limited(3))
 
 
 class Gated(nn.Module):

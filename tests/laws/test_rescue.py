@@ -6,8 +6,9 @@ from torch import nn
 
 import maxslope as ms
 from maxslope.attacks._plan import ways
+from maxslope.attacks._probe import PROBES
 from maxslope.attacks.effort import staged
-from maxslope.attacks.stages import Pursuit, RandomSearch, Runs
+from maxslope.attacks.stages import OutsideProbe, Pursuit, RandomSearch, Rescue, Runs
 from maxslope.attacks.starts import Best, Uniform
 from maxslope.data import default_data, default_network
 from maxslope.schemes import SemiImplicit
@@ -127,3 +128,85 @@ def test_no_long_search_where_a_short_one_shows_nothing():
     idle = ms.Recipe("idle", steps=0, first=0.0)
     blind = ms.attack(model, x, y, ms.L2(0.3), effort=ms.Effort((idle, RandomSearch(100))), certify=False)
     assert blind.forward.tolist() == [1 + 21 + 101]
+
+
+def rows_of(model, x, y, budget, effort, batch_size, **options):
+    """The result, and what a model that counts rows of its calls counted: forward, backward."""
+    seen = [0, 0]
+
+    def counting(z):
+        seen[0] += len(z)
+        if z.requires_grad:
+            z.register_hook(lambda g: seen.__setitem__(1, seen[1] + len(g)))
+        return model(z)
+
+    return ms.attack(counting, x, y, budget, effort=effort, batch_size=batch_size, **options), tuple(seen)
+
+
+GATED = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).requires_grad_(False)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+@pytest.mark.parametrize("passes", [0, 3, 25, 90, 200, 1000])
+def test_a_limit_holds_for_all_stages_together(passes, batch_size):
+    """Runs, ranking, probes, pursuit and certificate of every sample; executed is what the model counts."""
+    torch.manual_seed(0)
+    for layer in (GATED[0], GATED[2]):
+        nn.init.normal_(layer.weight)
+    x = torch.rand(9, 6)
+    y = GATED(x).argmax(1)
+    ranked = ms.Recipe("ranked", 7, 1.0, 0.0, Uniform(), rival=2, scheme=SemiImplicit)
+    runs = (ms.Recipe("descent", 10, 1.0, 0.0, scheme=SemiImplicit), ranked, ranked)
+    rescue = Rescue((Pursuit(60), RandomSearch(20)))
+    whole = ms.Effort((*runs, OutsideProbe((Pursuit(80),)), *runs, rescue, Pursuit(60)), candidates=2)
+    for options in ({}, {"probe": True}, {"certify": False}):
+        found, seen = rows_of(GATED, x, y, ms.L2(0.05), whole.limited(passes), batch_size, **options)
+        assert found.executed == seen
+        probes = found.findings.backward if found.findings else 0
+        assert int((found.backward + probes).max()) <= passes
+        if batch_size == 1:
+            assert int((found.backward + probes).sum()) <= seen[1]
+        full = ~found.broken & (found.backward + probes == passes)
+        assert bool(found.gap[full & (found.backward < passes - 80)].isnan().all())
+        again, _ = rows_of(GATED, x, y, ms.L2(0.05), found.effort, batch_size, certify=options.get("certify", True))
+        for name in ("points", "broken", "backward", "forward"):
+            assert torch.equal(getattr(again, name), getattr(found, name)), name
+        assert torch.equal(again.gap.isnan(), found.gap.isnan())
+    assert bool((~found.broken).any())
+
+
+def test_a_spent_limit_leaves_gap_and_slope_unknown():
+    model = nn.Linear(4, 2).eval().requires_grad_(False)
+    with torch.no_grad():
+        model.weight.mul_(0).add_(torch.tensor([[0.01, 0.0, 0.0, 0.0], [0.0, 0.01, 0.0, 0.0]]))
+        model.bias.copy_(torch.tensor([1.0, 0.0]))
+    x, y = torch.full((2, 4), 0.5), torch.zeros(2, dtype=torch.long)
+    run = ms.Recipe("descent", 10, 1.0, 0.0, scheme=SemiImplicit)
+    for passes, known in ((10, False), (11, True)):
+        found = ms.attack(model, x, y, ms.L2(0.1), effort=ms.Effort((run,)).limited(passes))
+        assert found.gap.isfinite().tolist() == found.slope.isfinite().tolist() == [known] * 2
+        assert found.backward.tolist() == [passes] * 2
+
+
+def test_probes_cost_no_more_than_a_limit_sets_aside_for_them():
+    model, (x, y) = default_network(), default_data()
+    found = ms.attack(model, x[:16], y[:16], ms.L2(2.0), effort=ms.Effort((ms.Recipe("idle", 0, 0.0),)), probe=True)
+    assert 60 < int(found.findings.backward.max()) <= PROBES
+
+
+def test_names_of_before_say_the_new_ones():
+    run = ms.Recipe("descent", 5, 1.0, scheme=SemiImplicit)
+    with pytest.warns(DeprecationWarning, match="stages"):
+        former = ms.Effort((run,), queries=9, pursue=20, depth=12)
+    assert former == ms.Effort((run, Pursuit(20), RandomSearch(9)), passes=12)
+    with pytest.warns(DeprecationWarning, match="Rescue"):
+        assert ms.Effort((run,), rescue=50, depth=10) == ms.Effort(staged((run,), 10, 50), passes=10)
+    for name, value in (("queries", 9), ("pursue", 20), ("depth", 12), ("rescue", 0)):
+        with pytest.warns(DeprecationWarning, match=f"Effort.{name}"):
+            assert getattr(former, name) == value
+    with pytest.warns(DeprecationWarning, match="pursued"):
+        assert ms.Effort.quick().rescued(early=True) == ms.Effort.quick().pursued()
+    with pytest.raises(TypeError, match="no argument depht"):
+        ms.Effort((run,), depht=3)
+    with pytest.raises(AttributeError, match="stagse"):
+        _ = former.stagse

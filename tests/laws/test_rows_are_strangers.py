@@ -12,13 +12,17 @@ import torch
 from torch import Tensor
 
 import maxslope as ms
+from maxslope import _random
 from maxslope.attacks import AttackResult, Effort, Recipe, attack, recipes, starts
+from maxslope.attacks._pursuit import Room
+from maxslope.attacks.minimal import _box
+from maxslope.attacks.question import ask
 from maxslope.energies import CrossEntropy, Margin
 from maxslope.evaluation import evaluate
 from maxslope.schemes import Explicit, SemiImplicit
 from maxslope.sets import Budget
 from maxslope.spaces import Lp, Space, Weighted
-from nets import Counting, answers, conv, images
+from nets import Counting, answers, conv, images, mlp
 
 ROWS = 1000
 NET = conv()
@@ -121,6 +125,83 @@ def test_the_exhaustive_effort_too(norm: str) -> None:
     whole = run(everyone, norm, effort)
     for at in ([0], [3], [13, 2, 10, 5, 7, 0, 1]):
         assert_same(run(torch.tensor(at), norm, effort), whole, torch.tensor(at))
+
+
+class Alone(torch.nn.Module):
+    """A model that computes each row by itself, at an address of its own: kernels of matrices round by both."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.model(x[i : i + 1].clone()) for i in range(len(x))])
+
+
+ALONE = [
+    ("l_inf", torch.float32, Effort.quick().limited(60)),
+    ("l_2", torch.float32, Effort.quick().limited(60)),
+    ("l_1", torch.float32, Effort.quick().limited(60)),
+    ("l_inf", torch.float64, recipes.pgd(6)),
+    ("l_2", torch.float64, Effort.quick().limited(45)),
+    ("l_1", torch.float64, recipes.pgd(6)),
+    ("l_1.5", torch.float32, recipes.pgd(3)),
+]
+
+
+@pytest.mark.parametrize(("norm", "dtype", "how"), ALONE, ids=lambda v: str(getattr(v, "name", v)))
+def test_of_a_model_that_computes_rows_alone_nothing_depends_on_company(
+    norm: str, dtype: torch.dtype, how: Recipe | Effort
+) -> None:
+    """Neither on the size of calls, the order of samples or their number: what rounds otherwise is the model alone."""
+    d = 13  # vectors of processors leave a remainder
+    model = Alone(mlp(d, classes=5, dtype=dtype)).eval()
+    x = torch.rand(11, d, generator=torch.Generator().manual_seed(3), dtype=torch.float64).to(dtype)
+    y, largest = answers(model, x), {"l_inf": 0.15, "l_2": 0.4, "l_1": 0.9, "l_1.5": 0.6}[norm]
+    which = {"recipe": how, "restarts": 2} if isinstance(how, Recipe) else {"effort": how}
+
+    def go(at: Tensor, size: int | None) -> AttackResult:
+        limits = Budget(NORMS[norm], largest * SPREAD[at].to(dtype))
+        return attack(model, x[at], y[at], limits, ids=at, seed=5, batch_size=size, **which)
+
+    whole = go(torch.arange(11), 16)
+    assert 0 < int(whole.broken.sum()) < 11
+    for at, size in (([4], 1), ([9, 2, 5], 3), ([10, 3, 8, 0, 6, 7, 1], 8), (list(range(10, -1, -1)), None)):
+        assert_same(go(torch.tensor(at), size), whole, torch.tensor(at))
+
+
+def test_smallest_perturbations_of_a_model_that_computes_rows_alone() -> None:
+    model = Alone(mlp(13, classes=5, dtype=torch.float32)).eval()
+    x = torch.rand(7, 13, generator=torch.Generator().manual_seed(3))
+    y = answers(model, x)
+    for p in (1, 2, math.inf):
+        whole = ms.minimal(model, x, y, Lp(p), effort=Effort(passes=30), batch_size=16)
+        at = torch.tensor([5, 1, 6])
+        part = ms.minimal(model, x[at], y[at], Lp(p), effort=Effort(passes=30), ids=at, batch_size=2)
+        for name in ("points", "norms", "margin", "forward", "backward"):
+            assert torch.equal(getattr(part, name), getattr(whole, name)[at]), (p, name)
+
+
+@pytest.mark.parametrize("d", [1, 3, 5, 13, 70])
+def test_draws_and_powers_round_alike_in_any_company(d: int) -> None:
+    """Normal quantiles and powers of what vectors of a processor leave over would not."""
+    key = torch.arange(33)
+    noise = _random.normal(key, (d,))
+    alone = torch.cat([_random.normal(key[i : i + 1], (d,)) for i in range(33)])
+    assert torch.equal(noise, alone)
+    for values in (noise, noise.float()):
+        for p in (1.0, 1.5, 2.0, 3.0, 7.0):
+            for of in (Lp(p).norm, Lp(p).steepest, Lp(p).dual_norm):
+                assert torch.equal(of(values), torch.cat([of(values[i : i + 1]) for i in range(33)])), (p, of)
+
+
+def test_a_mask_of_one_sample_is_nothing_to_another() -> None:
+    """Steps of a pursuit in l_inf are as long as the widest free range of their own sample, not of any."""
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    mask[0, 2] = False
+    x, box = torch.rand(2, 3), (torch.zeros(3), torch.tensor([1.0, 2.0, 9.0]))
+    question = ask(lambda z: z, x, torch.tensor([0, 1]), Budget(Lp(3), 0.0, box), mask=mask)
+    assert Room(question, _box(question, mask)).width.tolist() == [2.0, 9.0]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 100])

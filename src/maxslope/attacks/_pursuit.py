@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
+from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.attacks._plan import Plan, Way
 from maxslope.attacks.question import Question, calls_for
 from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
 from maxslope.energies import Energy, Evaluation, Margin
-from maxslope.loop import Feed, Rows, Stop, march
+from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.schemes import Momentum, SemiImplicit, StepSize
 from maxslope.schemes.steps import half_wave
 from maxslope.sets import BallBox, Box, Set, near
@@ -51,11 +52,11 @@ class Closing(Set):
 
     def __init__(self, pursuit: Pursuit, job: Tensor) -> None:
         self.pursuit, self.job = pursuit, job
-        self.center, self.box = pursuit.question.x[job], pursuit.box.take(job)
+        self.center, self.box = pursuit.question.x[job], pursuit.room.box.take(job)
 
     def now(self) -> Box | BallBox:
         """The balls of this moment; the clean points are in the box, so they are never empty."""
-        return around(self.pursuit.norm, self.center, self.pursuit.radius[self.job], self.box)
+        return around(self.pursuit.room.norm, self.center, self.pursuit.radius[self.job], self.box)
 
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`."""
@@ -93,7 +94,90 @@ def around(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallB
     return BallBox(norm, center, radius, box, True)
 
 
-class Pursuit(Feed, StepSize):
+class Room:
+    """Where a pursuit takes place; every tensor is ``[n]``.
+
+    Attributes:
+        norm: what is small.
+        box: what the goal of the question is reached in, row for row.
+        own: whether steps are made in the norm itself, or in l_inf.
+        first: the first step, in radii.
+        farthest: how far away the box allows a point to be.
+        width: of the box where it is widest, 1 without a box.
+    """
+
+    def __init__(self, question: Question, box: Box) -> None:
+        self.norm, self.box = question.budget.norm, box
+        lp, _ = separable(self.norm)
+        self.own, self.first = lp.p in _FIRST_STEP, _FIRST_STEP.get(lp.p, _OTHER_STEP)
+        self.farthest = self.norm.norm(torch.maximum(question.x - box.lo, box.hi - question.x))
+        width = flat((box.hi - box.lo).expand_as(question.x)).amax(1)
+        self.width = width.masked_fill(width.isinf(), 1.0)
+
+
+class Nearest:
+    """What a pursuit has found; every tensor is ``[n]``, points are ``[n, *shape]``.
+
+    Attributes:
+        size: the norm of the smallest perturbation, inf where none is known.
+        points: where.
+        non_finite: whether the model answered something that is not finite on the way.
+        spent: gradients.
+        promise: how far the gradient at the first point says that the boundary is.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self.points = question.x.clone()
+        self.size = torch.full_like(question.eps, torch.inf)
+        self.promise = torch.full_like(self.size, torch.nan)
+        self.spent = torch.zeros_like(question.ids)
+        self.non_finite = torch.zeros_like(self.spent, dtype=torch.bool)
+
+    def keep(self, job: Tensor, x: Tensor, size: Tensor, error: Tensor) -> None:
+        """Keep the errors that are nearer than those before them."""
+        nearer = error & (size < self.size[job])
+        index = job[nearer]
+        self.size[index], self.points[index] = size[nearer], x[nearer]
+
+
+class Course:
+    """Which run of its plan each sample is in; every tensor is ``[n]`` int64.
+
+    Args:
+        passes: gradients of each sample.
+        bounded: whether a sample has a box, so that another start is left when the way out leads nowhere.
+
+    Attributes:
+        plans: by passes.
+        run: how many runs have led somewhere.
+        tries: how many have not.
+        parts: runs that are planned after the way out.
+        most: steps of the run under way.
+        lengths: by sample, the steps of the runs after the way out.
+    """
+
+    def __init__(self, passes: Tensor, bounded: Tensor) -> None:
+        self.passes, self.plans = passes, {count: Plan(count) for count in passes.tolist()}
+        self.run, self.tries, self.parts = (torch.zeros_like(passes) for _ in range(3))
+        outward = torch.tensor([self.plans[count].outward() for count in passes.tolist()], device=passes.device)
+        self.most = torch.where(bounded, outward, passes)
+        self.lengths: dict[int, list[int]] = {}
+
+    def exploration(self, job: Tensor) -> Tensor:
+        """Which exploration the run of each sample is, -1 where it is none, ``[rows]``."""
+        run = self.run[job]
+        return torch.where((run > 1) & (run < self.parts[job]), (run - 2).clamp_max(len(_EXPLORE) - 1), -1)
+
+    def last(self, job: Tensor) -> Tensor:
+        """Whether the run of a sample is its last of several, the one that starts at its best point."""
+        return (self.parts[job] > 1) & (self.run[job] == self.parts[job])
+
+    def left(self, clock: Tensor, job: Tensor) -> Tensor:
+        """Half a cosine wave, from 1 at the beginning of a run to 0 at its end."""
+        return half_wave(clock, self.most[job])
+
+
+class Pursuit(Driver, StepSize):
     """Follows each sample out to an error and back towards the clean point, as near as its passes allow.
 
     A row keeps a radius eps and a cut g. With n = |x - x0|, margin m and its gradient xi, the linear model puts the
@@ -121,99 +205,85 @@ class Pursuit(Feed, StepSize):
     def __init__(
         self, question: Question, box: Box, rivals: Tensor, active: Tensor, passes: Tensor, way: Way | None = None
     ) -> None:
-        self.question, self.box, self.rivals, self.way = question, box, rivals, way
-        self.plans = {count: Plan(count) for count in passes.tolist()}
-        self.passes = passes
-        self.norm = question.budget.norm
-        lp, _ = separable(self.norm)
-        self.own, self.first = lp.p in _FIRST_STEP, _FIRST_STEP.get(lp.p, _OTHER_STEP)
-        x, n = question.x, question.x.shape[0]
-        self.best = torch.full((n,), torch.inf, dtype=x.dtype, device=x.device)
-        self.points = x.clone()
-        self.non_finite = torch.zeros(n, dtype=torch.bool, device=x.device)
-        self.radius, self.cut = torch.zeros_like(self.best), torch.full_like(self.best, _FIRST_CUT)
-        self.goal = torch.zeros_like(self.best) if way is None else question.eps.clone()
-        self.farthest = self.norm.norm(torch.maximum(x - box.lo, box.hi - x))
-        width = (box.hi - box.lo).amax()
-        self.width = width.masked_fill(width.isinf(), 1.0)
-        nothing = torch.zeros(n, dtype=torch.int64, device=x.device)
-        self.run, self.tries, self.spent, self.parts = (nothing.clone() for _ in range(4))
-        outward = torch.tensor([self.plans[count].outward() for count in passes.tolist()], device=x.device)
-        self.most = torch.where(self.farthest.isfinite(), outward, passes)
-        self.promise = torch.full_like(self.best, torch.nan)
-        self.lengths: dict[int, list[int]] = {}
+        self.question, self.rivals, self.way = question, rivals, way
+        self.room = Room(question, box)
+        self.nearest = Nearest(question)
+        self.course = Course(passes, self.room.farthest.isfinite())
+        self.radius = torch.zeros_like(self.nearest.size)
+        self.cut = torch.full_like(self.radius, _FIRST_CUT)
+        self.goal = torch.zeros_like(self.radius) if way is None else question.eps.clone()
         self.ready: deque[int] = deque(active.nonzero().squeeze(1).tolist())
 
     def go(self) -> None:
         """Spend the passes of every sample."""
-        scheme = Momentum(SemiImplicit(self, self.norm if self.own else Lp(math.inf)), _DECAY)
+        scheme = Momentum(SemiImplicit(self, self.room.norm if self.room.own else Lp(math.inf)), _DECAY)
         rows = self.question.network.tile or self.question.x.shape[0]
         march(self, scheme, stop=Stop(), room=calls_for(self.question) * rows)
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
-        """See :class:`Feed`."""
+        """See :class:`Driver`."""
         count = min(room, len(self.ready))
         if count <= 0:
             return None
         job = torch.tensor([self.ready.popleft() for _ in range(count)], device=self.question.x.device)
-        found = self.best[job].isfinite()
-        far = self.farthest[job]
+        found = self.nearest.size[job].isfinite()
+        far = self.room.farthest[job]
         most = torch.where(self._from_afar(job), torch.where(far.isfinite(), far, _AFAR * self.goal[job]), 0.0)
-        inward = torch.minimum(self.radius[job], self.best[job] * (1 - _FIRST_CUT / 2))
+        inward = torch.minimum(self.radius[job], self.nearest.size[job] * (1 - _FIRST_CUT / 2))
         self.cut[job], self.radius[job] = _FIRST_CUT, torch.where(found, inward, most)
         return job, Closing(self, job).project(self._starts(job))
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        """See :class:`Feed`."""
-        return self.question.energy(job, Margin(), self._rivals(job), self.box.take(job)), Closing(self, job)
+        """See :class:`Driver`."""
+        return self.question.energy(job, Margin(), self._rivals(job), self.room.box.take(job)), Closing(self, job)
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Feed`."""
-        return self.most[job], torch.full(job.shape, torch.inf, dtype=torch.float64, device=job.device)
+        """See :class:`Driver`."""
+        return self.course.most[job], torch.full(job.shape, torch.inf, dtype=torch.float64, device=job.device)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
         """See :class:`StepSize`: half a cosine wave once something is found; the last run begins with 0.4 of a step."""
-        wave = torch.where(self.run[row] == 0, 1.0, self._left(clock, row))
-        scale = self.radius[row] if self.own else torch.minimum(self.radius[row], self.width)
-        return self.first * torch.where(self._last(row), 0.4, 1.0) * (0.01 + 0.99 * wave) * scale.double()
+        wave = torch.where(self.course.run[row] == 0, 1.0, self.course.left(clock, row))
+        scale = self.radius[row] if self.room.own else torch.minimum(self.radius[row], self.room.width[row])
+        return self.room.first * torch.where(self.course.last(row), 0.4, 1.0) * (0.01 + 0.99 * wave) * scale.double()
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
-        """See :class:`Feed`: keeps what is nearer, sets the next radius, and ends the way out once it succeeds."""
+        """See :class:`Driver`: keeps what is nearer, sets the next radius, and ends the way out once it succeeds."""
         job, error = rows.job, evaluation.reached & ~evaluation.value.isnan()
         x = self.question.x[job]
-        size = self.norm.distance(x, self.question.realized(rows.x, x, self.box.take(job)))
-        self.spent[job] += 1
-        self._keep(job, rows.x, size, error)
-        slope = self.norm.dual_norm(self.box.take(job).movable(evaluation.gradient, rows.x))
+        size = self.room.norm.distance(x, self.question.realized(rows.x, x, self.room.box.take(job)))
+        self.nearest.spent[job] += 1
+        self.nearest.keep(job, rows.x, size, error)
+        slope = self.room.norm.dual_norm(self.room.box.take(job).movable(evaluation.gradient, rows.x))
         gap = evaluation.value.abs() / slope.clamp_min(torch.finfo(size.dtype).tiny)
         # On the boundary itself nobody wins.
         gap = gap * torch.where(error, 1 - _BEYOND, 1 + _BEYOND).to(gap)
-        unknown = self.promise[job].isnan()
-        self.promise[job[unknown]] = gap[unknown]
-        cap = 0.5 * self._left(rows.clock, job).to(size) + 0.005
+        unknown = self.nearest.promise[job].isnan()
+        self.nearest.promise[job[unknown]] = gap[unknown]
+        cap = 0.5 * self.course.left(rows.clock, job).to(size) + 0.005
         self.cut[job] = torch.where(error, torch.minimum(1.5 * self.cut[job], cap), 0.5 * self.cut[job]).clamp_min(1e-3)
         radius = self._next(job, rows.clock == 0, size, gap, error)
         self.radius[job] = torch.where(radius.isfinite(), radius, self.radius[job])
-        over = self.best[job] <= self.goal[job]
-        return over | ((error | (slope == 0)) & (self.run[job] == 0))
+        over = self.nearest.size[job] <= self.goal[job]
+        return over | ((error | (slope == 0)) & (self.course.run[job] == 0))
 
     def report(self, ended: Rows, status: Tensor) -> None:
-        """See :class:`Feed`: the next run of each sample that has passes left."""
-        self.non_finite[ended.job[status == Status.NON_FINITE]] = True
-        job = ended.job[self.best[ended.job] > self.goal[ended.job]]
-        found = self.best[job].isfinite()
-        self.run[job] += found.long()
-        self.tries[job] += (~found).long()
-        columns = (t[job].tolist() for t in (self.run, self.spent, self.passes, self.misled()))
+        """See :class:`Driver`: the next run of each sample that has passes left."""
+        self.nearest.non_finite[ended.job[status == Status.NON_FINITE]] = True
+        job = ended.job[self.nearest.size[ended.job] > self.goal[ended.job]]
+        found = self.nearest.size[job].isfinite()
+        self.course.run[job] += found.long()
+        self.course.tries[job] += (~found).long()
+        columns = (t[job].tolist() for t in (self.course.run, self.nearest.spent, self.course.passes, self.misled()))
         for sample, run, spent, passes, misled in zip(job.tolist(), *columns, strict=True):
             if run <= 1:
-                self.lengths[sample] = self._lengths(self.plans[passes], run, spent)
-                self.parts[sample] = len(self.lengths[sample])
+                self.course.lengths[sample] = self._lengths(self.course.plans[passes], run, spent)
+                self.course.parts[sample] = len(self.course.lengths[sample])
             if run == 2 and misled and self.way is None:
                 continue
-            steps = sum(self.lengths[sample][max(run - 1, 0) :][:1])
+            steps = sum(self.course.lengths[sample][max(run - 1, 0) :][:1])
             if steps > 0:
-                self.most[sample] = steps
+                self.course.most[sample] = steps
                 self.ready.append(sample)
 
     def misled(self) -> Tensor:
@@ -222,11 +292,11 @@ class Pursuit(Feed, StepSize):
         On networks whose gradients are sound the norm found was at least 0.6 times the first estimate m / |xi|_*. In
         l_2 alone: in l_inf and l_1 other ways did not pay.
         """
-        return (self.best < _MISLED * self.promise) & (separable(self.norm)[0].p == 2)
+        return (self.nearest.size < _MISLED * self.nearest.promise) & (separable(self.room.norm)[0].p == 2)
 
     def _next(self, job: Tensor, first: Tensor, size: Tensor, gap: Tensor, error: Tensor) -> Tensor:
         """The radius of the next step, ``[rows]``; see the class."""
-        radius, best, cut = self.radius[job], self.best[job], self.cut[job]
+        radius, best, cut = self.radius[job], self.nearest.size[job], self.cut[job]
         near_best = torch.minimum(size, best)
         closer = torch.minimum(near_best, torch.maximum(size - gap, near_best * (1 - cut)))
         aim = best * (1 - cut / 2)
@@ -235,7 +305,7 @@ class Pursuit(Feed, StepSize):
         outward = torch.where(first & (radius == 0), size + gap, grown)
         found = best.isfinite()
         new = torch.where(error, closer, torch.where(found, back, outward))
-        new = torch.where(found, torch.minimum(new, aim), new).minimum(self.farthest[job])
+        new = torch.where(found, torch.minimum(new, aim), new).minimum(self.room.farthest[job])
         return torch.maximum(new, _INSIDE * self.goal[job])
 
     def _lengths(self, plan: Plan, run: int, spent: int) -> list[int]:
@@ -248,32 +318,15 @@ class Pursuit(Feed, StepSize):
     def _from_afar(self, job: Tensor) -> Tensor:
         """Whether the way out of each sample starts as far away as the box allows, ``[rows]``."""
         if self.way is None:
-            return self.tries[job] > 0
+            return self.course.tries[job] > 0
         return torch.full(job.shape, not isinstance(self.way.start, Clean), device=job.device)
-
-    def _keep(self, job: Tensor, x: Tensor, size: Tensor, error: Tensor) -> None:
-        nearer = error & (size < self.best[job])
-        index = job[nearer]
-        self.best[index], self.points[index] = size[nearer], x[nearer]
-
-    def _left(self, clock: Tensor, job: Tensor) -> Tensor:
-        return half_wave(clock, self.most[job])
-
-    def _last(self, job: Tensor) -> Tensor:
-        """Whether the run of a sample is its last of several, the one that starts at its best point."""
-        return (self.parts[job] > 1) & (self.run[job] == self.parts[job])
-
-    def _exploration(self, job: Tensor) -> Tensor:
-        """Which exploration the run of each sample is, -1 where it is none, ``[rows]``."""
-        run = self.run[job]
-        return torch.where((run > 1) & (run < self.parts[job]), (run - 2).clamp_max(len(_EXPLORE) - 1), -1)
 
     def _rank(self, job: Tensor) -> Tensor:
         """The rank of the class each run raises, by the logits at the clean point; 0 for the strongest anywhere."""
         if self.way is not None:
             ranks = torch.full_like(job, self.way.rank)
         else:
-            ranks = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[self._exploration(job)]
+            ranks = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[self.course.exploration(job)]
         return torch.where(ranks <= self.rivals.shape[1], ranks, 0)
 
     def _rivals(self, job: Tensor) -> Tensor | None:
@@ -289,18 +342,20 @@ class Pursuit(Feed, StepSize):
         Runs that aim at a class the model does not have start at random. The way out starts at the clean point; where
         that fails, at the opposite face of the box, then at random.
         """
-        kind = self._exploration(job)
+        kind = self.course.exploration(job)
         wanted = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[kind]
         kind = torch.where((kind >= 0) & (wanted > 0) & (self._rank(job) == 0), len(_EXPLORE) - 1, kind)
-        outward = torch.tensor(_OUTWARD, device=job.device)[self.tries[job].clamp_max(2)]
-        kind = torch.where(self.run[job] == 0, outward if self.way is None else len(_EXPLORE), kind)
-        out = self.points[job].clone()
+        outward = torch.tensor(_OUTWARD, device=job.device)[self.course.tries[job].clamp_max(2)]
+        kind = torch.where(self.course.run[job] == 0, outward if self.way is None else len(_EXPLORE), kind)
+        out = self.nearest.points[job].clone()
         starts = [start for start, _ in _EXPLORE] + ([] if self.way is None else [self.way.start])
         stream = 0 if self.way is None else self.way.number
         for k in set(kind.tolist()) - {-1}:
             rows = (kind == k).nonzero().squeeze(1)
-            part, points = job[rows], self.points[job[rows]]
-            key = _random.keys(self.question.seed, self.question.ids[part], self.run[part], self.tries[part] + stream)
+            part, points = job[rows], self.nearest.points[job[rows]]
+            key = _random.keys(
+                self.question.seed, self.question.ids[part], self.course.run[part], self.course.tries[part] + stream
+            )
             origin = Origin(self.question.x[part], self.radius[part], self.question.budget, key, points, points)
             out[rows] = starts[k].points(origin)
         return out

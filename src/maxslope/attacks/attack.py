@@ -192,10 +192,10 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
     """Return what an effort finds; see :func:`attack`."""
     search = Search(question, chosen, probe=probe)
     search.go()
-    known, limit = search.known, search.effort.limit
+    known, effort = search.known, search.effort
     gap = slope = torch.full_like(known.best, torch.nan)
     if certify and not chosen.gradient_free:
-        gap, slope = certificate(question, known, limit)
+        gap, slope = certificate(question, known, effort)
     points = settled(question, known.points, question.x, question.domain)
     rate = known.broken.to(question.x.dtype)
     if question.votes > 1:
@@ -214,7 +214,7 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
         status=known.status,
         chance=known.chance,
         counts=known.counts(question),
-        effort=search.effort,
+        effort=effort,
         stages=tuple(search.made),
         findings=search.findings,
     )

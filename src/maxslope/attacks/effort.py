@@ -37,6 +37,8 @@ class Effort:
         passes: gradients a sample of :func:`maxslope.minimal`, at least 4.
         limit: backward passes a sample, at most: runs, ranking of targets, pursuit, certificate and probes together.
             None for no limit. Made by :meth:`limited`.
+        reserve: how many of these passes stages after the runs leave untouched: what probes of some samples took, so
+            that all samples are treated alike.
 
     Raises:
         ValueError: if there are no runs, or their schemes or norms of motion differ; if passes are fewer than 4.
@@ -51,6 +53,7 @@ class Effort:
     candidates: int
     passes: int
     limit: int | None
+    reserve: int
 
     def __init__(
         self,
@@ -61,14 +64,16 @@ class Effort:
         candidates: int = 0,
         passes: int = 100,
         limit: int | None = None,
+        reserve: int = 0,
         **former: Any,
     ) -> None:
         if former:
             stages, passes = _of_former(stages, passes, former)
         if stages is None:
             stages, rule = staged(portfolio(), 100, 1000), rule or Rule(2e-4)
-        values = (_grouped(stages), name, rule or Rule(0.0), candidates, passes, limit)
-        for field, value in zip(("stages", "name", "rule", "candidates", "passes", "limit"), values, strict=True):
+        values = (_grouped(stages), name, rule or Rule(0.0), candidates, passes, limit, reserve)
+        names = ("stages", "name", "rule", "candidates", "passes", "limit", "reserve")
+        for field, value in zip(names, values, strict=True):
             object.__setattr__(self, field, value)
         self._check()
 

@@ -182,23 +182,22 @@ def minimal(
     """
     if not isinstance(norm, Space):
         raise TypeError(f"The norm is a space such as Lp(2), got {norm!r}; minimal finds eps itself: no budget.")
-    passes = _passes(effort)
     budget = Budget(norm, 0.0, box)
     question = ask(
         model, x, y, budget, goal=goal, targets=targets, context=context, mask=mask, realize=realize, ids=ids,
         seed=seed, batch_size=batch_size,
     )  # fmt: skip
-    return _run(replace(question, domain=_box(question, mask)), passes)
+    return _run(replace(question, domain=_box(question, mask)), _passes(effort, question.draws))
 
 
-def _passes(effort: Effort | Depth | None) -> int:
-    """Gradients of a sample."""
+def _passes(effort: Effort | Depth | None, draws: int) -> int:
+    """Gradients of a sample, each of which takes ``draws`` passes."""
     if effort is None:
         return Effort.standard().passes
     if not isinstance(effort, Effort | Depth):
         raise TypeError(f"The effort of minimal is an Effort such as Effort(passes=100), got {effort!r}.")
     limit = effort.limit if isinstance(effort, Effort) else None
-    passes = effort.passes if limit is None else min(effort.passes, limit)
+    passes = effort.passes if limit is None else min(effort.passes, limit // draws)
     if passes < LEAST:
         raise ValueError(f"A smallest perturbation needs at least {LEAST} passes, got an effort limited to {passes}.")
     return passes
@@ -235,12 +234,12 @@ def pursue(question: Question, passes: int | Tensor) -> State:
         way, lengths = way_of(number), lengths[left]
         pursuit = Pursuit(question.take(left), allowed.take(left), rivals[left], finite[left], lengths, way)
         pursuit.go()
-        spent[left] += pursuit.spent
-        known.non_finite[left] |= pursuit.non_finite
-        inside[left] = pursuit.best <= question.eps[left]
-        points[left[inside[left]]] = pursuit.points[inside[left]]
+        spent[left] += pursuit.nearest.spent
+        known.non_finite[left] |= pursuit.nearest.non_finite
+        inside[left] = pursuit.nearest.size <= question.eps[left]
+        points[left[inside[left]]] = pursuit.nearest.points[inside[left]]
     found = inside.nonzero().squeeze(1)
-    known.backward, known.runs = spent * question.draws, torch.ones_like(spent)
+    known.backward, known.runs = question.draws * spent, torch.ones_like(spent)
     known.forward = known.backward + question.votes * (1 + inside.long())
     if found.numel():
         seen = verify(question, found, points[found])
@@ -274,9 +273,10 @@ def _run(question: Question, passes: int) -> MinimalResult:
     pursuit = Pursuit(question, question.domain, _rivals(question, cleans), cleans.right, lengths)
     pursuit.go()
     _elsewhere(pursuit, passes)
-    forward = pursuit.spent * question.draws + question.votes
-    found = pursuit.best.isfinite()
-    points = _halve(question, pursuit.points, found, forward)
+    backward = question.draws * pursuit.nearest.spent
+    forward = backward + question.votes
+    found = pursuit.nearest.size.isfinite()
+    points = _halve(question, pursuit.nearest.points, found, forward)
     margin, size = cleans.margin.clone(), torch.full_like(cleans.margin, torch.inf)
     index = found.nonzero().squeeze(1)
     if index.numel():
@@ -284,7 +284,7 @@ def _run(question: Question, passes: int) -> MinimalResult:
         forward[index] += question.votes
         found[index], size[index], points[index] = seen.broken, seen.distance, seen.points
         margin[index] = torch.where(seen.broken, seen.margin, margin[index])
-    non_finite = (cleans.non_finite | pursuit.non_finite) & ~found
+    non_finite = (cleans.non_finite | pursuit.nearest.non_finite) & ~found
     norms = torch.where(found, size, torch.inf).masked_fill(wrong, 0.0).masked_fill(non_finite, torch.nan)
     return MinimalResult(
         points=held(found, points, question.x),
@@ -293,7 +293,7 @@ def _run(question: Question, passes: int) -> MinimalResult:
         non_finite=non_finite,
         margin=margin,
         forward=forward,
-        backward=pursuit.spent * question.draws,
+        backward=backward,
         executed=(question.network.executed[0], question.network.executed[1]),
         inspected=question.inspected,
     )
@@ -301,20 +301,20 @@ def _run(question: Question, passes: int) -> MinimalResult:
 
 def _elsewhere(pursuit: Pursuit, passes: int) -> None:
     """Spend what is left of the passes of samples whose gradients misled the pursuit on other ways."""
-    question, left = pursuit.question, passes - pursuit.spent
+    question, left = pursuit.question, passes - pursuit.nearest.spent
     left = torch.where(pursuit.misled() & (left >= SHORTEST), left, 0)
     number = 0
     while bool((left > 0).any()):
         rows = (left > 0).nonzero().squeeze(1)
         lengths = torch.tensor([ways(count)[0][1] for count in left[rows].tolist()], device=rows.device)
         other = Pursuit(
-            question.take(rows), pursuit.box.take(rows), pursuit.rivals[rows], rows >= 0, lengths, way_of(number)
+            question.take(rows), pursuit.room.box.take(rows), pursuit.rivals[rows], rows >= 0, lengths, way_of(number)
         )
         other.go()
-        nearer = other.best < pursuit.best[rows]
+        nearer = other.nearest.size < pursuit.nearest.size[rows]
         at = rows[nearer]
-        pursuit.best[at], pursuit.points[at] = other.best[nearer], other.points[nearer]
-        pursuit.spent[rows] += other.spent
+        pursuit.nearest.size[at], pursuit.nearest.points[at] = other.nearest.size[nearer], other.nearest.points[nearer]
+        pursuit.nearest.spent[rows] += other.nearest.spent
         left[rows] -= lengths
         number += 1
 

@@ -69,7 +69,8 @@ class Runner(Driver):
     run counts only if its turn comes, so points, verdicts and passes are those of one run after the other.
 
     Every run ends with a verification: one forward pass at the point it hands back, in a canonical call, so that a
-    run of n steps costs n backward and n + 1 forward passes.
+    run of n steps costs n backward and n + 1 forward passes; of a random model each step costs ``question.draws``
+    of both, and a verification ``question.votes``.
 
     Args:
         question: the samples.

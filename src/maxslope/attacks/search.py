@@ -40,9 +40,9 @@ class Search:
     """
 
     def __init__(self, question: Question, effort: Effort, *, probe: bool) -> None:
-        if effort.limit is not None and question.draws > 1:  # each step takes as many passes as the model has draws
+        if effort.limit is not None:  # each step takes as many passes as the model has draws
             fewer = effort.limited(effort.limit // question.draws)
-            effort = replace(fewer, name=effort.name, limit=effort.limit)
+            effort = replace(fewer, name=effort.name, limit=effort.limit)  # the same, if it was limited so
         self.question, self.effort, self.probe = question, effort, probe
         self.limit = effort.limit
         self.runner = Runner(question, effort.runs, effort.rule, effort.candidates)
@@ -91,13 +91,13 @@ class Search:
     def _leaves(self, passes: int) -> bool:
         """Whether the limit leaves so many passes after all runs."""
         runs = sum(run.steps for run in self.effort.runs) + self.effort.candidates
-        return self.limit is None or runs + passes <= self.limit
+        return self.limit is None or self.question.draws * (runs + passes) <= self.limit
 
     def _ask(self) -> None:
         """Ask the indicators, once."""
         if not self.probe or self.findings is not None:
             return
-        among = None if self.limit is None else self.known.backward + PROBES <= self.limit
+        among = None if self.limit is None else self.known.backward + self.question.draws * PROBES <= self.limit
         self.findings = indicators(
             self.question, self.known, gradients=not self.effort.gradient_free, beyond=self.beyond, among=among
         )
@@ -106,14 +106,14 @@ class Search:
     def _charge(self, probes: Tensor) -> None:
         """Take what probes cost so far, ``[n]``, off the limit of every sample: all are treated alike."""
         if self.limit is not None:
-            self.effort = replace(self.effort, limit=max(self.limit - int(probes.max()), 0))
+            self.effort = replace(self.effort, reserve=int(probes.max()))
 
     def _pursue(self, stage: Pursuit) -> None:
         """Look for errors from outside the budget, with what the limit leaves."""
         standing = (~self.known.broken).nonzero().squeeze(1)
         passes = torch.full_like(standing, stage.passes)
-        if self.effort.limit is not None:
-            left = self.effort.limit - self.known.backward[standing]
+        if self.limit is not None:
+            left = self.limit - self.effort.reserve - self.known.backward[standing]
             passes = passes.minimum(left // self.question.draws)
             standing, passes = standing[passes >= LEAST], passes[passes >= LEAST]
         if standing.numel():
@@ -134,16 +134,16 @@ class Search:
                 standing = standing[~known.broken[standing] & (lowered > gained.nan_to_num().clamp_min(0))]
 
 
-def certificate(question: Question, known: State, limit: int | None = None) -> tuple[Tensor, Tensor]:
+def certificate(question: Question, known: State, effort: Effort) -> tuple[Tensor, Tensor]:
     """Return gap and slope of the margin at the best points of the samples that stand: one more pass each.
 
-    NaN where a sample is broken, or where the limit of backward passes is spent.
+    NaN where a sample is broken, or where the effort's limit of backward passes is spent.
     """
     gap = torch.full_like(known.best, torch.nan)
     slope = gap.clone()
     certified = ~known.broken & known.best.isfinite()
-    if limit is not None:
-        certified &= known.backward + question.draws <= limit
+    if effort.limit is not None:
+        certified &= known.backward + question.draws <= effort.limit - effort.reserve
     standing = certified.nonzero().squeeze(1)
     if not standing.numel():
         return gap, slope

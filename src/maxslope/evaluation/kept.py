@@ -262,14 +262,14 @@ def changed(effort: Effort | None, header: dict[str, Any]) -> dict[str, Any] | N
     if effort is None or encode(effort) == header["effort"]:
         return None
     then = tuple(stage for stage in effort.stages if not isinstance(stage, Runs))
-    return {"runs": len(effort.runs), "then": encode(then), "name": effort.name, "limit": effort.limit}
+    return {"runs": len(effort.runs), "then": encode(then), "name": effort.name, "reserve": effort.reserve}
 
 
 def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
     """Return the effort of every sample after what the first part said, as this version or an earlier one wrote it."""
     if (said := decision.get("effort")) is not None:
         stages = (*effort.runs[: said["runs"]], *decode(said["then"]))
-        return replace(effort, stages=stages, name=said["name"], limit=said["limit"])
+        return replace(effort, stages=stages, name=said["name"], reserve=said["reserve"])
     if decision.get("early"):
         return effort.pursued()
     return effort.rescued() if decision.get("rescued") else effort

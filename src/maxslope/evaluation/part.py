@@ -234,8 +234,8 @@ def _full_precision(part: Part, question: Question, at: list[int], result: Attac
     known = State(question, 1)
     known.points, known.broken, known.backward = result.points, result.broken, result.backward.clone()
     known.best = question.energy(everyone, Margin()).look(result.points).margin
-    known.count(everyone, 1, 0)
-    gap, slope = certificate(question, known, result.effort.limit)
+    known.count(everyone, question.draws, 0)
+    gap, slope = certificate(question, known, result.effort)
     table: dict[str, list[Any]] = {name: list(column) for name, column in part.table.items()}
     columns = {"margin": known.best, "gap": gap, "slope": slope}
     for k, row in enumerate(at):
