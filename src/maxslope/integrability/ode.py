@@ -77,7 +77,7 @@ def equation(r: Any, x: sp.Symbol | None = None) -> Equation:
 
 
 def _reduce(expr: sp.Expr, x: sp.Symbol) -> Equation:
-    field = _field(expr)
+    field = field_of(expr)
     num, den = fraction_of(expr, x, field)
     lead = den.rep.LC()
     num, den = num.mul_ground(field.one / lead), den.monic()
@@ -85,7 +85,7 @@ def _reduce(expr: sp.Expr, x: sp.Symbol) -> Equation:
     return Equation(num, den, tuple(sorted(factors, key=_factor_key)))
 
 
-def _field(expr: sp.Expr) -> Any:
+def field_of(expr: sp.Expr) -> Any:
     """The smallest field with all numbers of an expression."""
     numbers = [n for n in _numbers(expr) if not n.is_Rational]
     if not numbers:
@@ -113,8 +113,8 @@ def fraction_of(expr: sp.Expr, x: sp.Symbol, field: Any) -> tuple[sp.Poly, sp.Po
     one = sp.Poly(1, x, domain=field)
     if not expr.has(x):
         return sp.Poly(expr, x, domain=field), one
-    if expr == x:
-        return sp.Poly(x, x, domain=field), one
+    if expr == x or (expr.is_Add and expr.is_polynomial(x)):
+        return sp.Poly(expr, x, domain=field), one
     if expr.is_Pow and expr.exp.is_Integer:
         num, den = fraction_of(expr.base, x, field)
         power = abs(int(expr.exp))
@@ -123,7 +123,8 @@ def fraction_of(expr: sp.Expr, x: sp.Symbol, field: Any) -> tuple[sp.Poly, sp.Po
     for part in expr.args:
         u, v = fraction_of(part, x, field)
         num, den = (num * u, den * v) if expr.is_Mul else (num * v + u * den, den * v)
-        num, den = num.cancel(den, include=True)
+        if den.degree() > 0:
+            num, den = num.cancel(den, include=True)
     return num, den
 
 

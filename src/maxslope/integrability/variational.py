@@ -8,6 +8,7 @@ import sympy as sp
 
 from maxslope.integrability.curves import IntegralCurve, rational, vanishes
 from maxslope.integrability.networks import Network, Plane
+from maxslope.integrability.ode import field_of, fraction_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,11 @@ def eliminate(matrix: sp.Matrix, v: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
 
 def normal_form(p: sp.Expr, q: sp.Expr, v: sp.Symbol) -> sp.Expr:
     """r = p^2/4 + p'/2 - q, in lowest terms."""
-    return sp.factor(sp.cancel(p**2 / 4 + sp.diff(p, v) / 2 - q))
+    expr = p**2 / 4 + sp.diff(p, v) / 2 - q
+    if expr.free_symbols <= {v} and not field_of(expr).is_QQ:  # factoring over a number field takes seconds
+        num, den = fraction_of(expr, v, field_of(expr))
+        return num.as_expr() / den.as_expr()
+    return sp.factor(sp.cancel(expr))
 
 
 def normal_equation(network: Network, curve: IntegralCurve, plane: Plane) -> NormalEquation:
