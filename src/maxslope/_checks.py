@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Mapping
@@ -31,7 +32,15 @@ class MaxslopeWarning(UserWarning):
 
 def warn(message: str) -> None:
     """Warn the caller of the public function."""
-    warnings.warn(message, MaxslopeWarning, stacklevel=4)
+    warnings.warn(message, MaxslopeWarning, stacklevel=2 + _depth())
+
+
+def _depth() -> int:
+    """How many frames of this package stand between a check and the line of the caller."""
+    frame, depth = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "maxslope":
+        frame, depth = frame.f_back, depth + 1
+    return max(depth - 2, 0)
 
 
 def outputs(out: Any, rows: int) -> None:

@@ -1,4 +1,4 @@
-"""Every goal beside its truth: affine outputs, where it is a union of polyhedra, and nets in two dimensions, on grids."""
+"""What goals mean, against formulas and brute force, in every verb; batches, orders and neighbors change nothing."""
 
 from __future__ import annotations
 

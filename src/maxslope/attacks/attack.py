@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _checks
+from maxslope._rows import choose
 from maxslope._status import Status
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.indicators import Findings
@@ -197,6 +198,8 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
     if certify and not chosen.gradient_free:
         gap, slope = certificate(question, known, effort)
     points = settled(question, known.points, question.x, question.domain)
+    if question.realize is not None:  # where no realized point is allowed, the clean one is what there is
+        points = choose(question.domain.contains(points), points, question.x)
     rate = known.broken.to(question.x.dtype)
     if question.votes > 1:
         rate = verify(question, torch.arange(question.rows, device=points.device), known.points).rate

@@ -110,6 +110,12 @@ class Kind(Enum):
         "The samples are the first of their data, not drawn: intervals hold only if their order is by chance.",
         "Give data that are read by number (files, tensors, a Dataset with a length), or shuffle the stream.",
     )  # fmt: skip
+    NOTHING_ALLOWED = (
+        "nothing allowed", Severity.WARNING,
+        "No point that could be tried has lain in ball and box, so that their verdict says nothing about the model.",
+        "Give a budget that realized points can lie in (one step of the grid, one change of a category), or another "
+        "realization; where a class has no rival (all others have the logit -inf), nothing is wrong.",
+    )  # fmt: skip
     UNVERIFIED = (
         "not verified", Severity.NOTE,
         "What the folder of the run holds cannot be told from what somebody may have written into it since.",

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope.attacks.attack import AttackResult, attack
+from maxslope.attacks.attack import AttackResult, answer
 from maxslope.attacks.effort import Effort
+from maxslope.attacks.question import ask
 from maxslope.attacks.recipes import Recipe
 from maxslope.sets import Budget
 
@@ -42,6 +43,7 @@ def pilot(
     samples: int = 48,
     seed: int = 0,
     batch_size: int | None = None,
+    **asked: Any,
 ) -> Pilot:
     """Try every kind of run of ``effort`` on the samples nearest an error, and put first what breaks most.
 
@@ -59,6 +61,7 @@ def pilot(
         samples: how many near samples every kind is tried on.
         seed: of the draw and the runs.
         batch_size: see :func:`maxslope.attack`.
+        asked: ``goal``, ``targets``, ``context``, ``mask`` and ``realize``, see :func:`maxslope.attack`.
 
     Returns:
         A :class:`Pilot`; the effort as it was where fewer than 8 samples stand after the first run, or where there is
@@ -76,19 +79,11 @@ def pilot(
     if len(kinds) < 2:
         return Pilot(effort, forward, backward)
 
+    question = ask(model, x, y, budget, seed=seed, batch_size=batch_size, **asked)
+
     def run(recipe: Recipe, rows: Tensor) -> AttackResult:
         nonlocal forward, backward
-        found = attack(
-            model,
-            x[rows],
-            y[rows],
-            budget.take(rows),
-            recipe=recipe,
-            ids=rows,
-            seed=seed,
-            batch_size=batch_size,
-            certify=False,
-        )
+        found = answer(question.take(rows), Effort((recipe,), recipe.name), certify=False, probe=False)
         forward, backward = forward + int(found.forward.sum()), backward + int(found.backward.sum())
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -262,6 +263,10 @@ def warnings_of(table: dict[str, Column], about: About | None = None) -> tuple[F
         seen = f"{len(bad)} samples met NaN or infinity and are neither robust nor broken (first: {list(bad[:5])})."
         found.append(Finding(Kind.NON_FINITE, seen, bad))
     standing = set(_samples(table, "verdict", ROBUST))
+    unseen = tuple(i for i, m in zip(table["index"], table["margin"], strict=True) if m == math.inf and i in standing)
+    if unseen:
+        seen = f"{len(unseen)} samples have no allowed point with a finite margin (first: {list(unseen[:5])})."
+        found.append(Finding(Kind.NOTHING_ALLOWED, seen, unseen))
     stuck = tuple(i for i in _samples(table, "reason", Status.STATIONARY.sentence) if i in standing)
     if stuck:
         seen = (

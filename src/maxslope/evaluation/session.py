@@ -220,7 +220,9 @@ class Session:
             before = torch.tensor(self.first.head, dtype=torch.float64)[: len(x)]
             x = moved(x[: len(before)], self.plan.model)
             context = tuple(t[: len(before)].to(x.device) for t in self.plan.threat.context)
-            out = Network(self.plan.model, self.choice.tile).all_outputs(x, context)
+            network = Network(self.plan.model, self.choice.tile, voting=True)
+            out = network.all_outputs(x, context)
+            out = out.reshape(-1, network.answers, *out.shape[1:]).mean(1)
             now = self.plan.threat.goal.outputs(out).flatten(1).double().cpu()
             scale = _CLOSE * float(before.nan_to_num().abs().amax().clamp_min(1e-12))
             if now.shape != before.shape or not torch.allclose(now, before, _CLOSE, scale, equal_nan=True):
