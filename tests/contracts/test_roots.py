@@ -62,3 +62,19 @@ def test_minimum_of_convex_functions() -> None:
     _, smooth = minimum(lambda m: (m - at).square(), hi)
     torch.testing.assert_close(smooth, torch.tensor([0.0, 1.0, 25.0, 0.0], dtype=torch.float64), atol=1e-15, rtol=0)
     assert math.isfinite(float(least.sum()))
+
+
+def test_an_entry_of_nan_rests() -> None:
+    """A function that is NaN, from the start or on the way, does not keep the others busy to the limit."""
+    calls = 0
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        on_the_way = torch.where((x > 0) & (x < 40), math.nan, 1.0)
+        return (x - 3.3) * torch.stack([torch.ones_like(x[0]), x[1] * math.nan, on_the_way[2]])
+
+    lo, hi = torch.zeros(3, dtype=torch.float64), torch.full((3,), 40.0, dtype=torch.float64)
+    found = root(f, lo, hi)
+    assert float(found[0]) == pytest.approx(3.3)
+    assert calls < 20

@@ -112,6 +112,8 @@ def test_a_single_point(p: float, dtype: torch.dtype) -> None:
     for K in (Budget(Lp(p), 0.0).around(x), Budget(Lp(p), 0.5, (0.0, 1.0)).around(x, mask=x != x)):
         for step in (1, 2, p):
             assert torch.equal(K.slope(xi, x, Lp(step)), torch.zeros(3, dtype=dtype)), step
+        if isinstance(K, BallBox) and not bool(K.radius.any()):  # one point, whatever the covector
+            assert torch.equal(K.slope(xi * math.nan, x, Lp(2)), torch.zeros(3, dtype=dtype))
         assert torch.equal(K.project(x + xi), x)
         assert torch.equal(K.minimize_linear(xi), x)
         assert bool((K.gap(xi, x) == 0).all() & K.contains(x).all())

@@ -66,16 +66,17 @@ def _decided(
 
 
 def _same(lp: Lp, *part: Tensor) -> Tensor:
-    """Both balls bind and have one norm, 1 < p < inf: Newton's method, slower in float64 where it does not settle."""
+    """Both balls bind and have one norm, 1 < p < inf: Newton's method, slower in float64 where that does not settle."""
     d, settled = _pair.minimize(lp, *part)
     rest = (~settled & ~(part[0] + part[1]).sum(1).isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
-    if rest.numel():
-        wide = [select(t, rest).double() for t in part]
-        better, settled = _pair.minimize(lp, *wide, pace=0.2)
-        left = (~settled).nonzero().squeeze(1)
-        if left.numel():
-            better[left] = _nested(lp, lp, *(t[left] for t in wide))
+    for pace in (0.2, 0.04):
+        if not rest.numel():
+            break
+        better, settled = _pair.minimize(lp, *(select(t, rest).double() for t in part), pace=pace)
         d[rest] = better.to(d.dtype)
+        rest = rest[~settled]
+    if rest.numel():
+        d[rest] = _nested(lp, lp, *(select(t, rest) for t in part))
     return _ball.shrink(lp, d, part[3], part[4], part[5])
 
 
