@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope._rows import column
+from maxslope._rows import column, flat
 from maxslope.energies.base import Energy, Evaluation
 from maxslope.goals.base import whole
-from maxslope.sets import Set
+from maxslope.sets import BallBox, Box, Set
 
 _HALVINGS = 12
 
@@ -48,8 +48,11 @@ class Realization(ABC):
 class Grid(Realization):
     """The box in equal steps: ``Grid(256)`` for files with 8 bits a channel.
 
-    Each coordinate goes to the nearest level; where that leaves the ball, it goes to the next level away from the clean
-    point only from a larger part of a step on, the same for all coordinates of the row and as small as the ball allows.
+    Each coordinate goes to the nearest level that its bounds allow: those of the box and of the mask, and in l_inf
+    those of the ball. Where the point then leaves the ball of another norm, a coordinate goes to the next level away
+    from the clean point only from a larger part of a step on, the same for all coordinates of the row and as small as
+    the ball allows. What does not move stays as it is, bit for bit: coordinates that the mask holds, and those that are
+    back at the level of the clean point.
 
     Args:
         levels: at least 2, both ends of the box included.
@@ -86,34 +89,59 @@ class Grid(Realization):
 
     def __call__(self, x: Tensor, center: Tensor, domain: Set) -> Tensor:
         """See :class:`Realization`."""
-        z = self._rounded(x, center, x.new_full((x.shape[0],), 0.5))
+        bounds = domain if isinstance(domain, Box) else domain.box if isinstance(domain, BallBox) else None
+        limits = self._limits(x, bounds)
+        z = self._rounded(x, center, limits, x.new_full((x.shape[0],), 0.5))
         out = ~domain.contains(z)
-        if not bool(out.any()):
+        if bounds is domain or not bool(out.any()):
             return z
         # Norms fall as the threshold rises, and at 1 no coordinate passes the level before the point.
         low, high = z.new_full((x.shape[0],), 0.5), z.new_ones(x.shape[0])
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            fits = domain.contains(self._rounded(x, center, middle))
+            fits = domain.contains(self._rounded(x, center, limits, middle))
             low, high = torch.where(fits, low, middle), torch.where(fits, middle, high)
-        return torch.where(column(out, z), self._rounded(x, center, high), z)
+        return torch.where(column(out, z), self._rounded(x, center, limits, high), z)
 
-    def _rounded(self, x: Tensor, center: Tensor, threshold: Tensor) -> Tensor:
-        """Points on the grid; ``threshold`` of a step is how far beyond a level the next one away is taken."""
+    def _scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The two ends of the grid, float64."""
         assert self.box is not None
         lo, hi = (torch.as_tensor(bound, device=x.device).to(torch.float64) for bound in self.box)
-        step = (hi - lo) / (self.levels - 1)
-        at, home = (x.double() - lo) / step, ((center.double() - lo) / step).round()
+        return lo, hi
+
+    def _limits(self, x: Tensor, bounds: Box | None) -> tuple[Tensor, Tensor, Tensor]:
+        """The first and the last level within bounds, up to rounding, and which coordinates cannot move."""
+        lo, hi = self._scale(x)
+        top = torch.full_like(x, self.levels - 1, dtype=torch.float64)
+        if bounds is None:
+            return torch.zeros_like(top), top, torch.zeros_like(top, dtype=torch.bool)
+        slack = 4 * torch.finfo(x.dtype).eps * torch.maximum(lo.abs(), hi.abs()) / (hi - lo) * (self.levels - 1)
+        least = ((bounds.lo.double() - lo) / (hi - lo) * (self.levels - 1) - slack).ceil().clamp_min(0).minimum(top)
+        most = ((bounds.hi.double() - lo) / (hi - lo) * (self.levels - 1) + slack).floor().clamp_min(0).minimum(top)
+        return least, torch.maximum(least, most), bounds.lo == bounds.hi
+
+    def _rounded(self, x: Tensor, center: Tensor, limits: tuple[Tensor, Tensor, Tensor], threshold: Tensor) -> Tensor:
+        """Points on the grid; ``threshold`` of a step is how far beyond a level the next one away is taken."""
+        lo, hi = self._scale(x)
+        steps, (least, most, held) = self.levels - 1, limits
+        at, home = ((t.double() - lo) / (hi - lo) * steps for t in (x, center))
+        home = home.round()
         way = at - home
         whole = way.abs().floor()
         far = (way.abs() - whole) >= column(threshold, x).double() - 1e-9
-        level = home + way.sign() * (whole + far)
-        return (lo + level.clamp(0, self.levels - 1) * step).to(x.dtype)
+        level = (home + way.sign() * (whole + far)).maximum(least).minimum(most)
+        z = (lo + level / steps * (hi - lo)).to(x.dtype)
+        close = 8 * torch.finfo(x.dtype).eps * torch.maximum(lo.abs(), hi.abs())
+        stays = (level == home) & ((z - center).abs() <= close)
+        return torch.where(stays | held, center, z)
 
 
 @dataclass(frozen=True)
 class OneHot(Realization):
     """Categories in columns: in each group the largest becomes 1 and the others 0.
+
+    Where the point then leaves the ball, only those groups change whose new category is farthest ahead of the old one,
+    as many as the ball allows.
 
     Args:
         groups: lists of columns (indices into flat samples) that stand for one category each.
@@ -138,12 +166,40 @@ class OneHot(Realization):
 
     def __call__(self, x: Tensor, center: Tensor, domain: Set) -> Tensor:
         """See :class:`Realization`."""
-        flat = x.reshape(x.shape[0], -1).clone()
+        home, lead = self._chosen(center, x), []
+        wanted = self._chosen(x, x)
         for group in self.groups:
             at = torch.tensor(list(group), device=x.device)
-            own = flat[:, at]
-            flat[:, at] = torch.zeros_like(own).scatter(1, own.argmax(1, keepdim=True), 1.0)
-        return flat.reshape(x.shape)
+            # By how much the new category is ahead of the old one; 0 where it is the same.
+            ahead = (flat(x)[:, at] * (flat(wanted) - flat(home))[:, at]).sum(1)
+            lead.append(torch.where((flat(wanted) == flat(home))[:, at].all(1), -1.0, ahead))
+        leads = torch.stack(lead, 1)
+        order = leads.argsort(dim=1, descending=True, stable=True).argsort(dim=1)  # the place of each group
+        low, high = torch.zeros_like(order[:, 0]), (leads >= 0).sum(1)
+        whole = domain.contains(wanted)
+        low = torch.where(whole, high, low)
+        while bool((low < high).any()):
+            middle = (low + high + 1) // 2
+            fits = domain.contains(self._changed(home, wanted, order < middle[:, None]))
+            low, high = torch.where(fits, middle, low), torch.where(fits, high, middle - 1)
+        return self._changed(home, wanted, order < low[:, None])
+
+    def _chosen(self, x: Tensor, rest: Tensor) -> Tensor:
+        """The points with the largest of each group of ``x`` for 1 and the others for 0; ``rest`` elsewhere."""
+        out = flat(rest).clone()
+        for group in self.groups:
+            at = torch.tensor(list(group), device=x.device)
+            own = flat(x)[:, at]
+            out[:, at] = torch.zeros_like(own).scatter(1, own.argmax(1, keepdim=True), 1.0)
+        return out.reshape(x.shape)
+
+    def _changed(self, home: Tensor, wanted: Tensor, change: Tensor) -> Tensor:
+        """The points ``home`` with the groups of ``wanted`` where ``change`` ``[rows, groups]`` holds."""
+        out = flat(home).clone()
+        for k, group in enumerate(self.groups):
+            at = torch.tensor(list(group), device=home.device)
+            out[:, at] = torch.where(change[:, k : k + 1], flat(wanted)[:, at], out[:, at])
+        return out.reshape(home.shape)
 
     def within(self, box: Any, shape: Sequence[int]) -> OneHot:
         """See :class:`Realization`."""

@@ -28,7 +28,7 @@ NO_BOUNDS = {
 
 def steps(p: float) -> tuple[float, ...]:
     """Step norms with exact solvers that are fast in a ball of l_p."""
-    return tuple({p, INF} | ({1, 2} if p in (1, 2, INF) else set()))
+    return tuple({p, INF} | ({1, 2} if math.isinf(p) else set()))
 
 
 def answers(K: Set, x: Tensor, v: Tensor, xi: Tensor, tau: Tensor, step: Space) -> list[Tensor]:

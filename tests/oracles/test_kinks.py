@@ -111,6 +111,7 @@ def test_in_many_coordinates_a_kink_makes_the_slope_unknown_and_says_so() -> Non
         assert "slope is not known" in curve.reasons()[0]
 
 
+@pytest.mark.slow
 def test_the_defect_is_of_order_one_where_a_budget_begins_to_bind_and_two_elsewhere() -> None:
     """Movements too: the trapezoid rule meets a jump of the constrained slope between two instants."""
     A, x = f64([2.0, 0.5], [0.5, 1.0]), f64([0.9, 0.4])

@@ -15,7 +15,8 @@ from maxslope._rows import choose, column, flat, inner
 from maxslope._status import Status
 from maxslope.attacks.minimal import pursue
 from maxslope.attacks.question import Question
-from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation, Margin
+from maxslope.criteria import OwnMargin
+from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation
 from maxslope.goals import Misclassified
 from maxslope.loop import Record, Steps, Stop, flow
 from maxslope.schemes import Cosine, RandomSearch, SemiImplicit
@@ -111,9 +112,9 @@ class Spot:
 
     def __init__(self, question: Question, tally: Found, rows: Tensor) -> None:
         self.x, self.domain = question.x[rows], question.domain.take(rows)
-        self.margin = question.energy(rows, Margin())
+        self.margin = question.energy(rows, OwnMargin())
         # What a realization rounds has steps, whose derivative is made up on purpose: differences are asked without it.
-        self.smooth = replace(question, realize=None).energy(rows, Margin())
+        self.smooth = replace(question, realize=None).energy(rows, OwnMargin())
         self.least, self.own = tally.best[rows], tally.points[rows]
         self.long = (tally.backward[rows] >= 10) | (tally.status[rows] == Status.STATIONARY)
 

@@ -256,7 +256,8 @@ class Pursuit(Driver, StepSize):
         self.nearest.keep(job, rows.x, size, error)
         slope = self.room.norm.dual_norm(self.room.box.take(job).movable(evaluation.gradient, rows.x))
         gap = evaluation.value.abs() / slope.clamp_min(torch.finfo(size.dtype).tiny)
-        gap = gap * torch.where(error, 1 - _BEYOND, 1 + _BEYOND)  # on the boundary itself nobody wins
+        # On the boundary itself nobody wins.
+        gap = gap * torch.where(error, 1 - _BEYOND, 1 + _BEYOND).to(gap)
         unknown = self.nearest.promise[job].isnan()
         self.nearest.promise[job[unknown]] = gap[unknown]
         cap = 0.5 * self.course.left(rows.clock, job).to(size) + 0.005

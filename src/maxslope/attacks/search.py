@@ -19,7 +19,7 @@ from maxslope.attacks.rule import Rule
 from maxslope.attacks.runs import Runner
 from maxslope.attacks.stages import OutsideProbe, Pursuit, RandomSearch, Rescue, Runs, Stage
 from maxslope.attacks.state import State
-from maxslope.energies import Margin
+from maxslope.criteria import OwnMargin
 
 _TRIAL = 5  # the part of its queries that a random search must show its worth in
 
@@ -149,7 +149,7 @@ def certificate(question: Question, known: State, effort: Effort) -> tuple[Tenso
         return gap, slope
     x, domain = known.points[standing], question.domain.take(standing)
     # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
-    xi = question.energy(standing, Margin()).evaluate(x).gradient
+    xi = question.energy(standing, OwnMargin()).evaluate(x).gradient
     known.count(standing, question.draws, question.draws)
     gap[standing] = domain.gap(xi, x)
     slope[standing] = domain.slope(xi, x, question.budget.norm)

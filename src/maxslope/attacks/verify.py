@@ -71,7 +71,7 @@ def verify(question: Question, rows: Tensor, points: Tensor) -> Verdicts:
 
 
 def settled(question: Question, points: Tensor, x: Tensor, domain: Set) -> Tensor:
-    """Return the points that count: realized, or moved inside where rounding has left them out of ball or box."""
+    """Return the points that count: realized, or moved inside where they lie out of ball or box, if by a rounding."""
     return domain.inside(points) if question.realize is None else question.realized(points, x, domain)
 
 

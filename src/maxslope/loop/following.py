@@ -13,7 +13,7 @@ from maxslope.curve import Curve
 from maxslope.energies import Constrained, Energy, Evaluation
 from maxslope.energies.convex import with_convex
 from maxslope.loop.marching import Feed, Rows, Stop, ended, march
-from maxslope.schemes import Accounting, Here, MinimizingMovement, Scheme
+from maxslope.schemes import Accounting, Here, Memory, MinimizingMovement, Scheme
 from maxslope.schemes.base import length
 from maxslope.schemes.kinks import WIDTH, metric_slope
 from maxslope.schemes.steps import by_row
@@ -81,7 +81,9 @@ class _Curves(Feed):
         self.status = torch.full_like(rows, int(Status.FINISHED))
         self.evaluations, self.clock = torch.zeros_like(rows), torch.zeros_like(rows)
         self.instants: list[tuple[Tensor, dict[str, Tensor]]] = []
-        self.memory = tuple(part.clone() for part in scheme.start(x))  # of each row when it ended
+        self.memory: Memory = ()  # of each row when it ended, where the scheme keeps accounts
+        if isinstance(scheme, Accounting):
+            self.memory = tuple(part.clone() for part in scheme.start(x))
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         waiting, self.waiting = self.waiting, None
@@ -141,7 +143,7 @@ class _Curves(Feed):
     def report(self, ended: Rows, status: Tensor) -> None:
         self.final[ended.job], self.time[ended.job], self.status[ended.job] = ended.x, ended.time, status
         self.clock[ended.job] = ended.clock
-        for whole, part in zip(self.memory, ended.memory, strict=True):
+        for whole, part in zip(self.memory, ended.memory if self.memory else (), strict=True):
             whole[ended.job] = part
 
     def curve(self) -> Curve:

@@ -4,7 +4,8 @@
 
 From the fast to the general: if one ball alone decides, its own minimizer; for l_2 the two multipliers by an active-set
 iteration that solves each active set in closed form; for l_1 a cutting plane in the multiplier of the budget, which
-ends with the exact answer; otherwise nested roots in both multipliers.
+ends with the exact answer; for any other norm that both share, Newton's method (``_pair``); otherwise nested roots in
+both multipliers.
 Source: arXiv:2406.05376, the semi-implicit scheme; the solvers are the project's own.
 """
 
@@ -65,7 +66,7 @@ def _decided(
 
 
 def _same(lp: Lp, *part: Tensor) -> Tensor:
-    """Both balls bind and have one norm, 1 < p < inf: Newton's method, at a slower pace in float64 where that does not settle."""
+    """Both balls bind and have one norm, 1 < p < inf: Newton's method, slower in float64 where it does not settle."""
     d, settled = _pair.minimize(lp, *part)
     rest = (~settled & ~(part[0] + part[1]).sum(1).isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
     if rest.numel():
