@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -96,20 +97,61 @@ def _order(question: Question, rows: Tensor) -> Tensor:
     return _random.keys(question.seed, question.ids[rows], _STREAM + 2).argsort(stable=True)
 
 
-class Probe:
-    """A small part of the samples that stand, measured once; every tensor is ``[m]`` unless said otherwise.
+class Spot:
+    """The probed samples as the attack left them; every tensor is ``[m]``, points are ``[m, *shape]``.
 
     Attributes:
-        rows: the rows of the question that are probed.
-        some: rows of the question, standing or not, ``[k]``, for questions about the model alone.
+        x: clean points.
+        domain: the allowed sets.
+        margin: the energy of the margin.
+        smooth: the same without realization.
+        own: the best points of the attack.
+        least: the margin there.
+        long: whether the attack spent at least 10 gradients, or stopped where there was none.
+    """
+
+    def __init__(self, question: Question, tally: Found, rows: Tensor) -> None:
+        self.x, self.domain = question.x[rows], question.domain.take(rows)
+        self.margin = question.energy(rows, OwnMargin())
+        # What a realization rounds has steps, whose derivative is made up on purpose: differences are asked without it.
+        self.smooth = replace(question, realize=None).energy(rows, OwnMargin())
+        self.least, self.own = tally.best[rows], tally.points[rows]
+        self.long = (tally.backward[rows] >= 10) | (tally.status[rows] == Status.STATIONARY)
+
+
+class Measured(NamedTuple):
+    """What gradients say at the probed samples; every tensor is ``[m]``.
+
+    Attributes:
         clean: the margin at the clean point.
-        least: the best margin the attack found.
-        promise: the linear gap at the clean point: to first order no allowed point lowers the margin by more.
+        gradient: its gradient there, ``[m, *shape]``.
+        promise: the linear gap there: to first order no allowed point lowers the margin by more.
         gap: the linear gap at the best point.
         flat_loss: whether the cross-entropy has a gradient of exactly zero at the clean point.
-        long: whether the attack spent at least 10 gradients, or stopped where there was none.
+    """
+
+    clean: Tensor
+    gradient: Tensor
+    promise: Tensor
+    gap: Tensor
+    flat_loss: Tensor
+
+    @property
+    def rounding(self) -> Tensor:
+        """What differences of margins may be off by."""
+        return 200 * torch.finfo(self.gradient.dtype).eps * (1 + self.clean.abs())
+
+
+class Probe:
+    """A small part of the samples that stand, and what is asked about them.
+
+    Attributes:
+        rows: the rows of the question that are probed, ``[m]``.
+        some: rows of the question, standing or not, ``[k]``, for questions about the model alone.
+        spot: the probed samples as the attack left them.
+        measured: what gradients say there.
         points: the best point the probes met, ``[m, *shape]``.
-        margins: the margin there.
+        margins: the margin there, ``[m]``.
         forward: passes of the probes, ``[n]``, without those of ``beyond``, which counts its own.
         backward: likewise.
     """
@@ -124,23 +166,23 @@ class Probe:
         self.backward = torch.zeros_like(tally.backward)
         self.rows = probed(question, tally, among)
         self.some = _part(question, torch.ones_like(tally.broken), 2 * _MOST)
-        self.x, self.domain = question.x[self.rows], question.domain.take(self.rows)
-        self.least, self.own = tally.best[self.rows], tally.points[self.rows]
-        self.points, self.margins = self.own.clone(), self.least.clone()
-        self.long = (tally.backward[self.rows] >= 10) | (tally.status[self.rows] == Status.STATIONARY)
-        self.margin = question.energy(self.rows, OwnMargin())
-        # What a realization rounds has steps, whose derivative is made up on purpose: differences are asked without it.
-        self.smooth = replace(question, realize=None).energy(self.rows, OwnMargin())
+        self.spot = Spot(question, tally, self.rows)
+        self.points, self.margins = self.spot.own.clone(), self.spot.least.clone()
 
-    def measure(self) -> None:
-        """Evaluate margin and cross-entropy at the clean points, and the margin at the best ones."""
-        here = self._evaluate(self.margin, self.x)
-        self.clean, self.gradient = here.margin, here.gradient
-        self.promise = self.domain.gap(here.gradient, self.x)
-        loss = self._evaluate(self.question.energy(self.rows, CrossEntropy()), self.x)
-        self.flat_loss = (flat(loss.gradient) == 0).all(1)
-        self.gap = self.domain.gap(self._evaluate(self.margin, self.own).gradient, self.own)
-        self.rounding = 200 * torch.finfo(self.x.dtype).eps * (1 + self.clean.abs())
+    @cached_property
+    def measured(self) -> Measured:
+        """Margin and cross-entropy at the clean points, and the margin at the best ones, evaluated once."""
+        spot = self.spot
+        here = self._evaluate(spot.margin, spot.x)
+        loss = self._evaluate(self.question.energy(self.rows, CrossEntropy()), spot.x)
+        best = self._evaluate(spot.margin, spot.own)
+        return Measured(
+            clean=here.margin,
+            gradient=here.gradient,
+            promise=spot.domain.gap(here.gradient, spot.x),
+            gap=spot.domain.gap(best.gradient, spot.own),
+            flat_loss=(flat(loss.gradient) == 0).all(1),
+        )
 
     def ids(self, rows: Tensor) -> tuple[int, ...]:
         """The ids of rows of the question."""
@@ -179,19 +221,21 @@ class Probe:
         once at random. An error counts if it exceeds half of what the steepest one of the two should give. Tiny steps
         are 64 times shorter.
         """
-        size = self.question.eps[self.rows] / self.question.budget.norm.norm(torch.ones_like(self.x)) / 256
+        size = self.question.eps[self.rows] / self.question.budget.norm.norm(torch.ones_like(self.spot.x)) / 256
         key = _random.keys(self.question.seed, self.question.ids[self.rows], _STREAM)
-        ways = (-self.gradient.sign(), _random.sign(key, self.x.shape[1:]).to(self.x))
-        steps = [self.domain.project(self.x + column(size, self.x) * way) for way in ways]
-        said = [inner(self.gradient, z - self.x) for z in steps]
-        clean = self.clean if self.question.realize is None else self._look(self.smooth, self.x).margin
-        seen = [self._look(self.smooth, z).margin - clean for z in steps]
+        ways = (-self.measured.gradient.sign(), _random.sign(key, self.spot.x.shape[1:]).to(self.spot.x))
+        steps = [self.spot.domain.project(self.spot.x + column(size, self.spot.x) * way) for way in ways]
+        said = [inner(self.measured.gradient, z - self.spot.x) for z in steps]
+        clean = (
+            self.measured.clean if self.question.realize is None else self._look(self.spot.smooth, self.spot.x).margin
+        )
+        seen = [self._look(self.spot.smooth, z).margin - clean for z in steps]
         scale = said[0].abs()
         wrong = torch.zeros_like(scale, dtype=torch.bool)
         for expected, found in zip(said, seen, strict=True):
-            wrong |= (found - expected).abs() > 0.5 * scale + self.rounding
-        tiny = self.domain.project(self.x + column(size / 64, self.x) * ways[1])
-        return wrong, self._look(self.smooth, tiny).margin == clean
+            wrong |= (found - expected).abs() > 0.5 * scale + self.measured.rounding
+        tiny = self.spot.domain.project(self.spot.x + column(size / 64, self.spot.x) * ways[1])
+        return wrong, self._look(self.spot.smooth, tiny).margin == clean
 
     def random_search(self) -> tuple[Tensor, Tensor]:
         """Whether a short random search from the clean point beats the attack, and whether it breaks the sample."""
@@ -209,7 +253,7 @@ class Probe:
         """Two answers for every probed sample; the second half is not asked where the first says no to both."""
         order = _order(self.question, self.rows)
         half = max(4, -(-order.numel() // 2))
-        hit, broken = torch.zeros_like(self.long), torch.zeros_like(self.long)
+        hit, broken = torch.zeros_like(self.spot.long), torch.zeros_like(self.spot.long)
         for at in (order[:half].sort().values, order[half:].sort().values):
             if at.numel():
                 hit[at], broken[at] = ask(at)
@@ -221,8 +265,8 @@ class Probe:
         rows = self.rows[at]
         key = _random.keys(self.question.seed, self.question.ids[rows], _STREAM + 1)
         curve = flow(
-            Blind(self.margin.take(at), key).within(self.domain.take(at)),
-            self.x[at],
+            Blind(self.spot.margin.take(at), key).within(self.spot.domain.take(at)),
+            self.spot.x[at],
             scheme=RandomSearch(self.queries),
             until=Steps(self.queries),
             stop=Stop(reached=True),
@@ -232,16 +276,21 @@ class Probe:
         return self._compare(at, curve.end, curve.margin[-1], curve.status == Status.REACHED)
 
     def _carry_over(self, at: Tensor) -> tuple[Tensor, Tensor]:
-        tally, question, domain, margin = self.tally, self.question, self.domain.take(at), self.margin.take(at)
+        tally, question, domain, margin = (
+            self.tally,
+            self.question,
+            self.spot.domain.take(at),
+            self.spot.margin.take(at),
+        )
         donors = _part(question, tally.broken, 6)
         donors = torch.cat([donors, self.rows[: 6 - donors.numel()]])
-        candidates = [domain.project(self.x[at] + tally.points[d] - question.x[d]) for d in donors]
+        candidates = [domain.project(self.spot.x[at] + tally.points[d] - question.x[d]) for d in donors]
         candidates.append(self._smoothed(at))
-        hit = broken = torch.zeros_like(self.long[at])
+        hit = broken = torch.zeros_like(self.spot.long[at])
         for z in candidates:
             self.forward[self.rows[at]] += self.question.draws
             e = margin.look(z)
-            own = (flat(z) == flat(self.own[at])).all(1)
+            own = (flat(z) == flat(self.spot.own[at])).all(1)
             better, through = self._compare(at, z, e.margin, e.reached)
             hit, broken = hit | (better & ~own), broken | (through & ~own)
         return hit, broken
@@ -257,14 +306,16 @@ class Probe:
     def _smoothed(self, at: Tensor) -> Tensor:
         rows = self.rows[at]
         norm, eps = self.question.budget.norm, self.question.eps[rows]
-        width = float((eps / norm.norm(torch.ones_like(self.x[at]))).mean()) / 4
+        width = float((eps / norm.norm(torch.ones_like(self.spot.x[at]))).mean()) / 4
 
         def blur(x: Tensor, key: Tensor) -> Tensor:
             return x + width * _random.normal(key, x.shape[1:]).to(x)
 
         curve = flow(
-            Average(self.margin.take(at), blur, draws=4, seed=self.question.seed).within(self.domain.take(at)),
-            self.x[at],
+            Average(self.spot.margin.take(at), blur, draws=4, seed=self.question.seed).within(
+                self.spot.domain.take(at)
+            ),
+            self.spot.x[at],
             scheme=SemiImplicit(Cosine(eps.double(), 8), norm),
             until=Steps(8),
             record=Record(0),
@@ -282,8 +333,10 @@ class Probe:
         better = fine & (margin < self.margins[at])
         self.points[at] = choose(better, z, self.points[at])
         self.margins[at] = torch.where(better, margin, self.margins[at])
-        clean, least = self.clean[at], self.least[at]
-        clear = (margin < 0.8 * least - self.rounding[at]) & (clean - margin > 1.1 * (clean - least).clamp_min(0))
+        clean, least = self.measured.clean[at], self.spot.least[at]
+        clear = (margin < 0.8 * least - self.measured.rounding[at]) & (
+            clean - margin > 1.1 * (clean - least).clamp_min(0)
+        )
         return fine & clear, fine & reached
 
     def _logits(self, rows: Tensor, x: Tensor) -> Tensor:

@@ -74,7 +74,6 @@ def indicators(
     probe = Probe(question, tally, beyond, among)
     asked: list[Look] = [_randomness, _unseen_class]
     if gradients and probe.rows.numel():
-        probe.measure()
         asked += [_vanishing, _saturated, _disagreement, _open_gap, _random_steps, _transfer, _outside]
     fired = [found for ask in asked if (found := ask(probe)) is not None]
     fired.sort(key=lambda one: -one.severity)
@@ -129,7 +128,9 @@ def _unseen_class(probe: Probe) -> Finding | None:
 
 def _vanishing(probe: Probe) -> Finding | None:
     """The linearized margin falls by less than a thousandth of itself over the whole budget, here and there."""
-    hit = (probe.promise <= 1e-3 * probe.clean.abs()) & (probe.gap <= 1e-3 * probe.clean.abs())
+    hit = (probe.measured.promise <= 1e-3 * probe.measured.clean.abs()) & (
+        probe.measured.gap <= 1e-3 * probe.measured.clean.abs()
+    )
     if not enough(hit, 0.1):
         return None
     return Finding(
@@ -142,7 +143,7 @@ def _vanishing(probe: Probe) -> Finding | None:
 
 def _saturated(probe: Probe) -> Finding | None:
     """Cross-entropy has a gradient of zero in the dtype of the inputs where the margin has not."""
-    hit = probe.flat_loss & (probe.promise > 1e-3 * probe.clean.abs())
+    hit = probe.measured.flat_loss & (probe.measured.promise > 1e-3 * probe.measured.clean.abs())
     if not enough(hit, 0.1):
         return None
     return Finding(
@@ -177,7 +178,11 @@ def _disagreement(probe: Probe) -> Finding | None:
 
 def _open_gap(probe: Probe) -> Finding | None:
     """At the best point the linearized margin still falls by far more than it has to, after many steps."""
-    hit = (probe.gap > 10 * torch.maximum(probe.least, probe.clean - probe.least)) & (probe.least > 0) & probe.long
+    hit = (
+        (probe.measured.gap > 10 * torch.maximum(probe.spot.least, probe.measured.clean - probe.spot.least))
+        & (probe.spot.least > 0)
+        & probe.spot.long
+    )
     if not enough(hit, 0.25):
         return None
     return Finding(
@@ -211,7 +216,7 @@ def _outside(probe: Probe) -> Finding | None:
         f"The attack was too weak, or gradients are masked. {probe.beyond.passes} gradients along the boundary, from "
         f"outside the budget, break {probe.of(broken)}, which stood.",
         probe.ids(probe.rows[broken]),
-        None if int((broken & probe.long).sum()) > most else Severity.NOTE,
+        None if int((broken & probe.spot.long).sum()) > most else Severity.NOTE,
     )
 
 
@@ -219,7 +224,7 @@ def _beaten(probe: Probe, hit: Tensor, broken: Tensor, kind: Kind, what: str) ->
     if not (enough(hit, 0.25) or enough(broken, 0.1)):
         return None
     rows = hit | broken
-    strong = enough(hit, 0.25) and enough(hit & probe.long, 0.1)
+    strong = enough(hit, 0.25) and enough(hit & probe.spot.long, 0.1)
     start = _MASKED if strong else "The attack was too weak, or gradients are masked. "
     return Finding(
         kind,
