@@ -356,7 +356,7 @@ def test_one_neuron_without_bias_is_refused_in_words() -> None:
     assert invariant_planes(Network(TANH, ((1, 1),), bias=False)) == []
 
 
-@pytest.mark.parametrize("size", ["2", "1/3", "sqrt(2)"])
+@pytest.mark.parametrize("size", ["2", "1/3", pytest.param("sqrt(2)", marks=pytest.mark.slow)])
 def test_tanh_with_any_common_input(size: str) -> None:
     """The curve over |x|; r is that of |x| = 1 and other weights of the two normal directions."""
     verdict = decide(Network(TANH, ((size, 1), (f"-{size}", -1))))
