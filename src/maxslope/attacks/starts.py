@@ -35,11 +35,8 @@ class Origin(NamedTuple):
     last: Tensor
 
     def bounds(self) -> tuple[Tensor, Tensor]:
-        """The box, or the widest box of the budget where there is none."""
-        if self.budget.box is None:
-            return self.x - column(self.eps, self.x), self.x + column(self.eps, self.x)
-        lo, hi = (torch.as_tensor(b, dtype=self.x.dtype, device=self.x.device) for b in self.budget.box)
-        return lo.expand_as(self.x), hi.expand_as(self.x)
+        """The box; where it has no bound, as far as the budget reaches."""
+        return self.budget.window(self.x, self.eps)
 
 
 class Start(ABC):
