@@ -231,7 +231,7 @@ class Report:
 
     def _beyond_samples(self) -> str:
         """What was spent beside the samples' own passes, in words that only add to those."""
-        own = sum(map(float, self.table["forward"])) + sum(map(float, self.table["backward"]))
+        own = sum(map(float, self.table["forward"])) + sum(map(float, self.table["backward"])) + sum(self.probes)
         filled = sum(self.executed) / own - 1 if own else 0.0
         words = [f"{sum(self.probes) / self.samples:.1f} of them by indicators"] if sum(self.probes) else []
         words += [f"calls filled up by {100 * filled:.0f} %"] if filled >= 0.005 else []

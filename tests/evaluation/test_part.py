@@ -1,0 +1,160 @@
+"""A part of a data set: every row of its table, by a model whose verdicts are known, and what goes with rows."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from maxslope import Budget, Linf, Lp, Randomized, attack, evaluate, goals, recipes
+from maxslope._status import Status
+from maxslope.attacks import Effort
+from maxslope.attacks.findings import Kind
+from maxslope.evaluation.hardware import Choice, Ready
+from maxslope.evaluation.part import Job, Orders, Threat, Work, evaluate_part
+
+TILE = 4
+EFFORT = Effort((recipes.pgd(4), recipes.pgd(3)))
+# Class 0 while x_0 >= 0.4: distances 0.1, 0.3, wrong, not finite, 0.05, 0.4.
+X = torch.tensor([[0.5, 0.5], [0.7, 0.5], [0.3, 0.5], [0.5, 0.99], [0.45, 0.5], [0.8, 0.5]])
+Y = torch.zeros(6, dtype=torch.int64)
+
+
+class Counted:
+    """The model, and the rows it was shown."""
+
+    def __init__(self) -> None:
+        self.rows = self.backward = 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.rows += len(x)
+        if x.requires_grad:
+            x.register_hook(self.count)
+        z = torch.stack([x[:, 0] - 0.4, 0 * x[:, 0]], 1)
+        return torch.where(x[:, 1:] > 0.95, math.nan, z)
+
+    def count(self, gradient: Tensor) -> None:
+        self.backward += len(gradient)
+
+
+def done(budget: Budget, threat: Threat | None = None, job: Job | None = None, model=None, **orders: object):
+    model = model or Counted()
+    choice = Choice(TILE)
+    work = Work(model, choice, budget, threat or Threat(), 3, True)
+    plan = Orders(**({"effort": EFFORT, "probe": False} | orders))
+    return evaluate_part(work, Ready(model, model, choice), plan, job or Job(0, 0, X, Y)), model
+
+
+def test_every_row_of_the_table() -> None:
+    part, model = done(Linf(0.2))
+    table = part.table
+    assert table["index"] == list(range(6))
+    assert table["label"] == [0] * 6
+    assert table["prediction"][:3] == [0, 0, 1]
+    assert table["verdict"] == ["broken", "robust", "misclassified", "non-finite", "broken", "robust"]
+    alone = attack(Counted(), X[[0, 1, 4, 5]], Y[:4], Linf(0.2), effort=EFFORT, seed=3, batch_size=TILE,
+                   ids=torch.tensor([0, 1, 4, 5]))  # fmt: skip
+    for k, row in enumerate((0, 1, 4, 5)):
+        assert table["margin"][row] == float(alone.margin[k])
+        assert table["distance"][row] == float(alone.distance[k])
+        assert table["chance"][row] == float(alone.chance[k])
+        assert table["forward"][row] == int(alone.forward[k]) + 1
+        assert table["backward"][row] == int(alone.backward[k])
+        assert table["runs"][row] == int(alone.runs[k])
+        assert table["reason"][row] == Status(int(alone.status[k])).sentence
+        for name in ("gap", "slope"):
+            own = float(getattr(alone, name)[k])
+            assert table[name][row] == own or (math.isnan(own) and math.isnan(table[name][row]))
+        assert torch.equal(part.points[row], alone.points[k])
+    for row in (2, 3):
+        assert (table["forward"][row], table["backward"][row], table["runs"][row]) == (1, 0, 0)
+        assert table["distance"][row] == 0.0
+        assert math.isnan(table["gap"][row])
+        assert math.isnan(table["slope"][row])
+        assert math.isnan(table["chance"][row])
+        assert torch.equal(part.points[row], X[row])
+    assert table["margin"][2] == pytest.approx(-0.1)
+    assert math.isnan(table["margin"][3])
+    assert "clean point" in table["reason"][2]
+    assert "misclassifies" in table["reason"][2]
+    assert "NaN or infinite" in table["reason"][3]
+    assert part.executed == (model.rows, model.backward)
+    assert (part.number, part.start, part.rows, part.probes, part.said) == (0, 0, 6, (0, 0), ())
+    assert part.head[0] == pytest.approx((0.1, 0.0))
+    assert len(part.head) == 6
+    assert part.seconds > 0
+    assert part.effort == EFFORT
+
+
+def test_what_belongs_to_samples_goes_with_them() -> None:
+    """Second part: samples 10 to 15 of a data set with an eps, a mask, a context and a target for each."""
+    n = 16
+    eps = torch.zeros(n)
+    eps[10:] = torch.tensor([0.11, 0.29, 0.2, 0.2, 0.04, 0.41])
+    job = Job(1, 10, X, Y)
+    part, _ = done(Linf(eps), job=job)
+    assert part.table["index"] == list(range(10, 16))
+    assert part.table["verdict"] == ["broken", "robust", "misclassified", "non-finite", "robust", "broken"]
+    assert part.head == ()
+    mask = torch.zeros(n, 2, dtype=torch.bool)
+    mask[10] = True
+    part, _ = done(Linf(0.5), Threat(mask=mask), job)
+    assert part.table["verdict"] == ["broken", "robust", "misclassified", "non-finite", "robust", "robust"]
+    one = torch.tensor([False, True])
+    part, _ = done(Linf(0.5), Threat(mask=one), job)
+    assert part.table["verdict"].count("broken") == 0
+    number = torch.full((n,), 9.0)
+    number[10:] = torch.tensor([0.4, 0.4, 0.4, 0.4, 0.0, 0.9])
+    moved, _ = done(
+        Linf(0.2), Threat(context=(number,)), job, lambda x, t: torch.stack([x[:, 0] - t, 0 * t], 1)
+    )  # fmt: skip
+    assert moved.table["verdict"] == ["broken", "robust", "misclassified", "broken", "robust", "misclassified"]
+    targets = torch.zeros(n, dtype=torch.int64)
+    targets[10:12] = 1
+    part, _ = done(Linf(0.2), Threat(goals.Targeted(targets)), job)
+    assert part.table["verdict"] == ["broken", "robust", "broken", "non-finite", "misclassified", "misclassified"]
+    drawn = Job(0, 0, X[:2], Y[:2], torch.tensor([11, 10]))
+    part, _ = done(Linf(eps), job=drawn)
+    assert part.table["index"] == [11, 10]
+    assert part.table["verdict"] == ["broken", "robust"]  # 0.1 away within 0.29, 0.3 away within 0.11
+
+
+def test_probes_and_points_are_as_ordered() -> None:
+    x = X[[0, 1, 5]].repeat(8, 1)
+    job = Job(0, 0, x, torch.zeros(24, dtype=torch.int64))
+    part, model = done(Linf(0.2), job=job, probe=True)
+    assert part.probes[0] > 0
+    assert part.executed == (model.rows, model.backward)
+    few, _ = done(Linf(0.2), job=Job(0, 0, x[:12], torch.zeros(12, dtype=torch.int64)), probe=True)
+    assert few.probes == (0, 0)  # too few to be judged by
+    work = Work(model, Choice(TILE), Linf(0.2), Threat(), 3, False)
+    assert evaluate_part(work, Ready(model, model, Choice(TILE)), Orders(EFFORT, False), job).points is None
+
+
+def test_a_report_counts_and_names() -> None:
+    model = Counted()
+    report = evaluate(model, (X, Y), Linf(0.2), effort=EFFORT, batch_size=TILE, probe=False, seed=3)
+    assert (report.clean_accuracy, report.robust_accuracy) == (pytest.approx(4 / 6), pytest.approx(2 / 6))
+    assert report.executed == (model.rows, model.backward)
+    assert [f.kind for f in report.warnings] == [Kind.NON_FINITE]
+    assert report.warnings[0].samples == (3,)
+    halves = evaluate(Counted(), (X, Y), Linf(0.2), effort=EFFORT, batch_size=TILE, probe=False, seed=3, part=2)
+    assert halves.table == report.table or str(halves.table) == str(report.table)
+
+
+def test_rates_of_a_random_model() -> None:
+    def noisy(x: Tensor) -> Tensor:
+        return torch.stack([x[:, 0] - 0.4 + 0.02 * torch.randn(len(x)), 0 * x[:, 0]], 1)
+
+    random = Randomized(noisy, draws=2, votes=16)
+    report = evaluate(random, (X, Y), Budget(Lp(2), 0.2), effort=Effort((recipes.pgd(3),)), probe=False)
+    rate = report.table["rate"]
+    assert rate[2] == 1.0
+    assert report.table["verdict"][2] == "misclassified"
+    for verdict, share in zip(report.table["verdict"], rate, strict=True):
+        if verdict == "broken":
+            assert share >= 12 / 16
+    wrong = report.table["forward"][2]
+    assert wrong == 16
