@@ -63,7 +63,9 @@ CLEAN = [
 
 
 @pytest.mark.parametrize(("goal", "outputs", "y", "right"), CLEAN)
-def test_clean_samples_are_right_where_their_margin_is_not_negative(goal: Any, outputs: Any, y: Any, right: Any) -> None:
+def test_clean_samples_are_right_where_their_margin_is_not_negative(
+    goal: Any, outputs: Any, y: Any, right: Any
+) -> None:
     x = torch.arange(float(len(right)))[:, None].expand(-1, 3).contiguous()
     model, y = affine(torch.tensor(outputs)), torch.tensor(y)
     budget = ms.Linf(0.0, box=None)
