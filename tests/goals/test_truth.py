@@ -1,4 +1,4 @@
-"""Every goal beside its truth: affine outputs, where it is a union of polyhedra, and nets in two dimensions, on grids."""
+"""Every goal beside its truth: affine outputs, where it is a union of polyhedra, and nets in the plane, on grids."""
 
 from __future__ import annotations
 
