@@ -210,3 +210,16 @@ def test_names_of_before_say_the_new_ones():
         ms.Effort((run,), depht=3)
     with pytest.raises(AttributeError, match="stagse"):
         _ = former.stagse
+
+
+def test_probing_stages_that_are_not_made_cost_no_padding():
+    """Without a probe between them the first runs and the others are one: samples do not wait for each other."""
+    runs = ms.Effort.quick().runs
+    x = torch.rand(40, 6, generator=torch.Generator().manual_seed(1))
+    whole, parted = (
+        ms.attack(GATED, x, GATED(x).argmax(1), ms.L2(0.05), effort=ms.Effort(stages, passes=33), batch_size=8)
+        for stages in (runs, staged(runs, 33, 200))
+    )
+    assert whole.executed == parted.executed
+    assert whole.stages == parted.stages == (Runs(runs),)
+    assert int(whole.runs.max()) == len(runs)

@@ -71,7 +71,7 @@ class Effort:
             stages, passes = _of_former(stages, passes, former)
         if stages is None:
             stages, rule = staged(portfolio(), 100, 1000), rule or Rule(2e-4)
-        values = (_grouped(stages), name, rule or Rule(0.0), candidates, passes, limit, reserve)
+        values = (grouped(stages), name, rule or Rule(0.0), candidates, passes, limit, reserve)
         names = ("stages", "name", "rule", "candidates", "passes", "limit", "reserve")
         for field, value in zip(names, values, strict=True):
             object.__setattr__(self, field, value)
@@ -215,16 +215,16 @@ def _fitting(runs: Sequence[Recipe], passes: int, candidates: int) -> list[Recip
     return kept
 
 
-def _grouped(stages: Sequence[Stage | Recipe]) -> tuple[Stage, ...]:
-    """The stages, neighboring runs put together."""
-    grouped: list[Stage] = []
+def grouped(stages: Sequence[Stage | Recipe]) -> tuple[Stage, ...]:
+    """Return the stages with neighboring runs put together."""
+    made: list[Stage] = []
     for stage in stages:
         recipes = (stage,) if isinstance(stage, Recipe) else stage.recipes if isinstance(stage, Runs) else ()
-        if recipes and grouped and isinstance(grouped[-1], Runs):
-            grouped[-1] = Runs((*grouped[-1].recipes, *recipes))
+        if recipes and made and isinstance(made[-1], Runs):
+            made[-1] = Runs((*made[-1].recipes, *recipes))
         else:
-            grouped.append(Runs(recipes) if isinstance(stage, Recipe) else stage)
-    return tuple(grouped)
+            made.append(Runs(recipes) if isinstance(stage, Recipe) else stage)
+    return tuple(made)
 
 
 def staged(runs: tuple[Recipe, ...], passes: int, queries: int) -> tuple[Stage, ...]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maxslope.attacks._plan import LEAST
 from maxslope.attacks._probe import PROBES, Beyond
-from maxslope.attacks.effort import Effort
+from maxslope.attacks.effort import Effort, grouped
 from maxslope.attacks.indicators import Findings, indicators, misled
 from maxslope.attacks.minimal import pursue
 from maxslope.attacks.question import Question
@@ -53,7 +53,7 @@ class Search:
 
     def go(self) -> None:
         """Make all stages."""
-        stages = deque(self.effort.stages)
+        stages = deque(self._planned())
         while stages:
             stage = stages.popleft()
             if isinstance(stage, Runs):
@@ -73,18 +73,25 @@ class Search:
         if int(self.known.runs.sum()) > before:
             self.made.append(stage)
 
+    def _planned(self) -> tuple[Stage, ...]:
+        """The stages without probing ones that are not made; runs on either side of one are then made in one go."""
+        asks = self.probe and not self.effort.gradient_free
+        beyond = asks and self._leaves(Beyond.passes)
+        return grouped(
+            [
+                stage
+                for stage in self.effort.stages
+                if (beyond if isinstance(stage, OutsideProbe) else asks if isinstance(stage, Rescue) else True)
+            ]
+        )
+
     def _says_so(self, stage: OutsideProbe | Rescue) -> bool:
-        """Whether a probing stage, if it is made, says that gradients are not to be trusted."""
-        if not self.probe or self.effort.gradient_free:
-            return False
+        """Whether a probing stage says that gradients are not to be trusted."""
+        self.made.append(stage)
         if isinstance(stage, OutsideProbe):
-            if not self._leaves(Beyond.passes):
-                return False
-            self.made.append(stage)
             said = misled(self.question, self.known, self.beyond)
             self._charge(self.beyond.backward)
             return said
-        self.made.append(stage)
         self._ask()
         return self.findings is not None and self.findings.masked
 
