@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -170,20 +171,25 @@ class Probe:
 
         The steps are 1/256 of the budget long, spread over all coordinates that can move: once down the gradient and
         once at random. An error counts if it exceeds half of what the steepest one of the two should give. Tiny steps
-        are 64 times shorter.
+        are 64 times shorter. The points are not realized: that a grid has steps was asked for, and is no masking.
         """
+        clean, gradient, margin = self.clean, self.gradient, self.margin
+        if self.question.realize is not None:
+            margin = replace(self.question, realize=None).energy(self.rows, OwnMargin())
+            here = self._evaluate(margin, self.x)
+            clean, gradient = here.margin, here.gradient
         size = self.question.eps[self.rows] / self.question.budget.norm.norm(torch.ones_like(self.x)) / 256
         key = _random.keys(self.question.seed, self.question.ids[self.rows], _STREAM)
-        ways = (-self.gradient.sign(), _random.sign(key, self.x.shape[1:]).to(self.x))
+        ways = (-gradient.sign(), _random.sign(key, self.x.shape[1:]).to(self.x))
         steps = [self.domain.project(self.x + column(size, self.x) * way) for way in ways]
-        said = [inner(self.gradient, z - self.x) for z in steps]
-        seen = [self._look(self.margin, z).margin - self.clean for z in steps]
+        said = [inner(gradient, z - self.x) for z in steps]
+        seen = [self._look(margin, z).margin - clean for z in steps]
         scale = said[0].abs()
         wrong = torch.zeros_like(scale, dtype=torch.bool)
         for expected, found in zip(said, seen, strict=True):
             wrong |= (found - expected).abs() > 0.5 * scale + self.rounding
         tiny = self.domain.project(self.x + column(size / 64, self.x) * ways[1])
-        return wrong, self._look(self.margin, tiny).margin == self.clean
+        return wrong, self._look(margin, tiny).margin == clean
 
     def random_search(self) -> tuple[Tensor, Tensor]:
         """Whether a short random search from the clean point beats the attack, and whether it breaks the sample."""
