@@ -32,6 +32,7 @@ from maxslope.evaluation import Folder, Report, _files, evaluate, kept, load, re
 from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.crew import Here
 from maxslope.evaluation.data import fitting, jobs, sizes
+from maxslope.evaluation.kept import decided
 from maxslope.evaluation.session import default_crew
 from maxslope.schemes import SemiImplicit
 from nets import answers, conv, images
@@ -457,6 +458,18 @@ def test_pyarrow_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         run(tmp_path)
 
 
+@pytest.mark.parametrize(("rescued", "early"), [(False, False), (True, False), (True, True)])
+def test_decisions_of_earlier_versions_are_read(rescued: bool, early: bool) -> None:
+    """They named what followed the runs by two flags, and the effort by its numbers of passes and queries."""
+    run_ = encode(recipes.ifgsm(5))
+    fields = {"runs": [run_], "name": "weak", "queries": 0, "pursue": 0, "rescue": 20, "depth": 8, "candidates": 0}
+    stored = {"record": "maxslope.attacks.effort:Effort", "fields": fields}
+    began = Effort(staged((recipes.ifgsm(5),), 8, 20), "weak", passes=8)
+    assert decode(json.loads(json.dumps(stored))) == began
+    then = {(False, False): began, (True, False): began.rescued(), (True, True): began.pursued()}
+    assert decided(began, {"rescued": rescued, "early": early}) == then[rescued, early]
+
+
 # --- stored objects --------------------------------------------------------------------------------------------------
 
 
@@ -588,7 +601,7 @@ ALTERED: dict[str, tuple[Any, str]] = {
         "carries no checksums, and those of this run do",
     ),
     "the decision is altered": (
-        lambda f: (f / "decision.json").write_text((f / "decision.json").read_text().replace("false", "true")),
+        lambda f: (f / "decision.json").write_text((f / "decision.json").read_text().replace("null", "0")),
         "decision.json was edited",
     ),
     "the budget is altered": (

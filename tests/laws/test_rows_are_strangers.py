@@ -483,7 +483,7 @@ def test_counts_are_those_of_the_model(how: str, norm: str, certify: bool) -> No
     options = {"restarts": 3} if how in RECIPES else {"rows": 7}
     result, counting = counted(norm, what, certify=certify, batch_size=1, **options)
     assert {i: int(n) for i, n in enumerate(result.forward)} == counting.after_the_look(
-        Counting.number(X[: len(result.forward)]), 1
+        Counting.number(X[: len(result.forward)].double()), 1
     )
     assert {i: int(n) for i, n in enumerate(result.backward) if n} == dict(counting.backward)
     assert counting.sizes == {1}

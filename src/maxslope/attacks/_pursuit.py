@@ -317,9 +317,8 @@ class Pursuit(Driver, StepSize):
 
     def _from_afar(self, job: Tensor) -> Tensor:
         """Whether the way out of each sample starts as far away as the box allows, ``[rows]``."""
-        if self.way is None:
-            return self.course.tries[job] > 0
-        return torch.full(job.shape, not isinstance(self.way.start, Clean), device=job.device)
+        out = self.way is not None and not isinstance(self.way.start, Clean)
+        return self.course.tries[job] > 0 if self.way is None else torch.full(job.shape, out, device=job.device)
 
     def _rank(self, job: Tensor) -> Tensor:
         """The rank of the class each run raises, by the logits at the clean point; 0 for the strongest anywhere."""

@@ -219,9 +219,8 @@ class Folder:
             "run": digest_of_file(self.path / "run.json"),
         }
         if part.number == 0:
-            names = ("probes", "head")
-            said = [found.data() for found in part.said]
-            self._write("decision.json", {name: getattr(part, name) for name in names} | {"said": said})
+            said, effort = [found.data() for found in part.said], kept.changed(part.effort, self.header)
+            self._write("decision.json", {"effort": effort, "said": said, "probes": part.probes, "head": part.head})
             known["decision"] = digest_of_file(self.path / "decision.json")
         if part.points is not None:
             buffer = io.BytesIO()
