@@ -105,8 +105,8 @@ class Targeted(OfClasses):
 class TopK(OfClasses):
     """The label is not among the k most likely classes: m = z_y - the k-th largest of the others.
 
-    Several classes must win: the search lowers the mean of what each of the k nearest to it costs as a target, or by how
-    much each of them is behind.
+    Several classes must win: the search lowers the mean of what each of the k nearest to it costs as a target, or by
+    how much each of them is behind.
 
     Args:
         k: at least 1; ``TopK(1)`` is :class:`Misclassified`.
