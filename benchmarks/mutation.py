@@ -50,9 +50,7 @@ def silent(path: Path) -> list[tuple[int, int]]:
             found += [node.returns] if node.returns else []
         elif isinstance(node, ast.AnnAssign):
             found.append(node.annotation)
-        elif isinstance(node, ast.Raise):
-            found.append(node)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        elif isinstance(node, ast.Raise) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
             found.append(node)
     return [(n.lineno * 10000 + n.col_offset, n.end_lineno * 10000 + n.end_col_offset) for n in found]  # type: ignore
 
@@ -60,7 +58,10 @@ def silent(path: Path) -> list[tuple[int, int]]:
 def copied(to: Path) -> None:
     """The repository as git sees it, without what it ignores."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     for name in listed.stdout.decode().split("\0"):
         if name and (ROOT / name).is_file():
@@ -81,11 +82,13 @@ def tried(room: str, sample: int, seed: int, timeout: float) -> dict[str, Any]:
         paths = ", ".join(f'"src/maxslope/{module}"' for module in modules)
         command = f"{sys.executable} -m pytest -n 0 -x -q -p no:cacheprovider {' '.join(there)}"
         (place / "cosmic.toml").write_text(
-            f'[cosmic-ray]\nmodule-path = [{paths}]\ntimeout = {timeout}\nexcluded-modules = []\n'
+            f"[cosmic-ray]\nmodule-path = [{paths}]\ntimeout = {timeout}\nexcluded-modules = []\n"
             f'test-command = "{command}"\n[cosmic-ray.distributor]\nname = "local"\n'
         )
         env = os.environ | {"PYTHONPATH": str(place / "src"), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-        subprocess.run(command.split(), cwd=place, env=env, check=True, capture_output=True)  # all is well to begin with
+        subprocess.run(
+            command.split(), cwd=place, env=env, check=True, capture_output=True
+        )  # all is well to begin with
         cosmic = [str(Path(sys.executable).parent / "cosmic-ray")]
         subprocess.run([*cosmic, "init", "cosmic.toml", "session.sqlite"], cwd=place, env=env, check=True)
         quiet = {module: silent(place / "src/maxslope" / module) for module in modules}
@@ -105,7 +108,13 @@ def tried(room: str, sample: int, seed: int, timeout: float) -> dict[str, Any]:
         with use_db(place / "session.sqlite", WorkDB.Mode.open) as db:
             results = [result for _, result in db.results if result.worker_outcome != WorkerOutcome.SKIPPED]
     alive = [result.diff for result in results if not result.is_killed]
-    return {"room": room, "mutants": len(loud), "tried": len(results), "killed": len(results) - len(alive), "alive": alive}
+    return {
+        "room": room,
+        "mutants": len(loud),
+        "tried": len(results),
+        "killed": len(results) - len(alive),
+        "alive": alive,
+    }
 
 
 def main() -> None:

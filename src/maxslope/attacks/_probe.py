@@ -219,7 +219,7 @@ class Probe:
 
         The steps are 1/256 of the budget long, spread over all coordinates that can move: once down the gradient and
         once at random. An error counts if it exceeds half of what the steepest one of the two should give. Tiny steps
-        are 64 times shorter.
+        are 64 times shorter. The points are not realized: that a grid has steps was asked for, and is no masking.
         """
         size = self.question.eps[self.rows] / self.question.budget.norm.norm(torch.ones_like(self.spot.x)) / 256
         key = _random.keys(self.question.seed, self.question.ids[self.rows], _STREAM)

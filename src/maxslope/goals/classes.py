@@ -121,8 +121,8 @@ class Targeted(OfClasses):
 class TopK(OfClasses):
     """The label is not among the k most likely classes: m = z_y - the k-th largest of the others.
 
-    Several classes must win: the search lowers the mean of what each of the k nearest to it costs as a target; margins
-    are those of the last of them alone.
+    Several classes must win: the search lowers the mean of what each of the k nearest to it costs as a target, or by
+    how much each of them is behind.
 
     Args:
         k: at least 1; ``TopK(1)`` is :class:`Misclassified`.
@@ -174,8 +174,10 @@ class TopK(OfClasses):
         scores = lowest(outputs)
         winners = scores.gather(1, must.topk(self.k, 1).indices)
         label = scores.gather(1, y[:, None])
-        if isinstance(criterion, Margin | OwnMargin):
+        if isinstance(criterion, OwnMargin):
             return label[:, 0] - winners.amin(1)
+        if isinstance(criterion, Margin):
+            return ((label - winners).clamp_min(0) / self.k).sum(1)
         pairs = torch.stack([winners, label.expand(-1, self.k)], 2).flatten(0, 1)
         first = torch.zeros_like(pairs[:, 0], dtype=torch.int64)
         return (criterion(pairs, first, first + 1) / self.k).reshape(-1, self.k).sum(1)
