@@ -12,6 +12,7 @@ from maxslope.attacks.stages import OutsideProbe, Pursuit, RandomSearch, Rescue,
 from maxslope.attacks.starts import Best, Uniform
 from maxslope.data import default_data, default_network
 from maxslope.schemes import SemiImplicit
+from nets import mlp
 
 
 @pytest.mark.slow
@@ -214,10 +215,10 @@ def test_names_of_before_say_the_new_ones():
 
 def test_probing_stages_that_are_not_made_cost_no_padding():
     """Without a probe between them the first runs and the others are one: samples do not wait for each other."""
-    runs = ms.Effort.quick().runs
-    x = torch.rand(40, 6, generator=torch.Generator().manual_seed(1))
+    model, runs = mlp(), ms.Effort.quick().runs[:12]
+    x = torch.rand(40, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     whole, parted = (
-        ms.attack(GATED, x, GATED(x).argmax(1), ms.L2(0.05), effort=ms.Effort(stages, passes=33), batch_size=8)
+        ms.attack(model, x, model(x).argmax(1), ms.L2(0.1), effort=ms.Effort(stages), batch_size=8)
         for stages in (runs, staged(runs, 33, 200))
     )
     assert whole.executed == parted.executed
