@@ -139,7 +139,7 @@ def rows_of(model, x, y, budget, effort, batch_size, **options):
         seen[0] += len(z)
         if z.requires_grad:
             z.register_hook(lambda g: seen.__setitem__(1, seen[1] + len(g)))
-        return model(z)
+        return torch.cat([model(row[None].clone()) for row in z])  # kernels may round by the place of a row
 
     return ms.attack(counting, x, y, budget, effort=effort, batch_size=batch_size, **options), tuple(seen)
 
@@ -154,7 +154,8 @@ def test_a_limit_holds_for_all_stages_together(passes, batch_size):
     torch.manual_seed(0)
     for layer in (GATED[0], GATED[2]):
         nn.init.normal_(layer.weight)
-    x = torch.rand(9, 6)
+        nn.init.zeros_(layer.bias)
+    x = torch.rand(6, 6)
     y = GATED(x).argmax(1)
     ranked = ms.Recipe("ranked", 7, 1.0, 0.0, Uniform(), rival=2, scheme=SemiImplicit)
     runs = (ms.Recipe("descent", 10, 1.0, 0.0, scheme=SemiImplicit), ranked, ranked)
