@@ -216,8 +216,8 @@ def test_names_of_before_say_the_new_ones():
 
 def test_probing_stages_that_are_not_made_cost_no_padding():
     """Without a probe between them the first runs and the others are one: samples do not wait for each other."""
-    model, runs = mlp(), ms.Effort.quick().runs[:12]
-    x = torch.rand(40, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    model, runs = mlp(), ms.Effort.quick().runs[:9]
+    x = torch.rand(20, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     whole, parted = (
         ms.attack(model, x, model(x).argmax(1), ms.L2(0.1), effort=ms.Effort(stages), batch_size=8)
         for stages in (runs, staged(runs, 33, 200))
