@@ -31,6 +31,12 @@ class Groups(Set):
     cells: BallBox
     box: Box
 
+    @property
+    def radius(self) -> Tensor:
+        """The radius of every group of a row, ``[rows]``."""
+        rows = self.cells.radius.shape[0] // self._count()
+        return self.cells.radius.reshape(rows, -1)[:, 0]
+
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`."""
         return self._each(x, self.cells.project)
@@ -41,7 +47,8 @@ class Groups(Set):
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
         """See :class:`Set`; a step in the same norm, or in l_inf, is one step of every group."""
-        step = self._inner(space)
+        base, factor = plain(space)
+        step = self._inner(base)
         if step is None:
             raise ValueError(
                 f"A step in a set of groups is measured in the norm of the set, {self.norm!r}, or in Lp(math.inf), got "
@@ -49,19 +56,20 @@ class Groups(Set):
             )
         grouped, back = self.norm._split(xi)
         covectors, points = grouped.flatten(0, 1), self._cells(x)
-        far = tau.repeat_interleave(grouped.shape[1])
+        far = (tau / factor).repeat_interleave(grouped.shape[1])
         return back(self.cells.minimize_linear_near(covectors, points, far, step).reshape(grouped.shape))
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
         """See :class:`Set`; normal cones of a product are products, so the slopes of the groups make a dual norm."""
-        outer, inner = (space, space) if isinstance(space, Lp) else (None, None)
-        if isinstance(space, Mixed) and self._aligned(space):
-            outer, inner = space.outer, space.inner
+        base, factor = plain(space)
+        outer, inner = (base, base) if isinstance(base, Lp) else (None, None)
+        if isinstance(base, Mixed) and self._aligned(base):
+            outer, inner = base.outer, base.inner
         if outer is None or inner is None:
             raise ValueError(f"Slopes in a set of groups are known in Lp(p) and in norms of its groups, got {space!r}.")
         grouped, _ = self.norm._split(xi)
         parts = self.cells.slope(grouped.flatten(0, 1), self._cells(x), inner)
-        return outer.dual_norm(parts.reshape(grouped.shape[:2]))
+        return outer.dual_norm(parts.reshape(grouped.shape[:2])) / factor
 
     def violation(self, x: Tensor) -> Tensor:
         """See :class:`Set`."""
@@ -78,9 +86,12 @@ class Groups(Set):
     def take(self, index: Tensor) -> Groups:
         """See :class:`Set`."""
         rows = index.nonzero().squeeze(1) if index.dtype == torch.bool else index
-        count = self.norm._split(self.box.lo[:1])[0].shape[1]
+        count = self._count()
         cells = (rows[:, None] * count + torch.arange(count, device=rows.device)).reshape(-1)
         return Groups(self.norm, self.cells.take(cells), self.box.take(index))
+
+    def _count(self) -> int:
+        return self.norm._split(self.box.lo[:1])[0].shape[1]
 
     def _cells(self, x: Tensor) -> Tensor:
         return self.norm._split(x)[0].flatten(0, 1)
@@ -154,3 +165,10 @@ def within(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallB
     cells = ball(norm.inner, grouped.flatten(0, 1), far, _unchecked(lo, hi))
     assert isinstance(cells, BallBox)
     return Groups(norm, cells, box)
+
+
+def box_of(domain: Set) -> Box | None:
+    """Return the bounds of the coordinates that a set of this package is given with; None for other sets."""
+    if isinstance(domain, Box):
+        return domain
+    return domain.box if isinstance(domain, BallBox | Groups) else None
