@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 from torch import Tensor, nn
 
 import maxslope as ms
@@ -84,3 +86,90 @@ def test_attacks_take_a_radius_of_every_group(inner: float, eps: float, box: tup
 
 def test_attacks_take_a_radius_in_units() -> None:
     check_attacks(Weighted(Mixed(Lp(INF), Lp(2), axis=1), torch.tensor(4.0)), 0.24, (0.0, 1.0))
+
+
+# --- groups that share a radius --------------------------------------------------------------------------------------
+
+SHARED = [(r, p) for r in (1, 1.5, 2, 3) for p in (1, 1.5, 2, 3, INF) if r != p]
+
+
+def draw(seed: int, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def solved(norm: Mixed, x: Tensor, radius: float, goal: str, v: Tensor, bounds: tuple[Tensor, Tensor]) -> float:
+    """The least value over the ball in the box, by a conic or sequential solver that knows nothing of multipliers."""
+    shape = x.shape
+
+    def value(z: np.ndarray) -> float:
+        z = torch.as_tensor(z).reshape(shape)
+        return float((v * z).sum() if goal == "linear" else ((z - v) ** 2).sum() / 2)
+
+    def slope(z: np.ndarray) -> np.ndarray:
+        z = torch.as_tensor(z).reshape(shape)
+        return (v if goal == "linear" else z - v).flatten().numpy()
+
+    n = x.numel()
+    groups = x.shape[1:].numel() // x.shape[1]
+    # slack variables: sizes of coordinates u >= |z - x| and of groups t, so that corners of norms are smooth
+    r, p = norm.outer.p, norm.inner.p
+
+    def parts(w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return w[:n], w[n : 2 * n].reshape(shape[1], groups), w[2 * n :]
+
+    def room(w: np.ndarray) -> np.ndarray:
+        z, u, t = parts(w)
+        d = z - x.flatten().numpy()
+        inside = (t - u).ravel() if math.isinf(p) else t**p - (np.abs(u) ** p).sum(0)
+        return np.concatenate([u.ravel() - d, u.ravel() + d, inside, [radius**r - (np.abs(t) ** r).sum()]])
+
+    start = np.concatenate([x.flatten().numpy(), np.full(n, 0.01 * radius), np.full(groups, 0.1 * radius)])
+    ends = [(float(a), float(b)) for a, b in zip(*(e.flatten().tolist() for e in bounds), strict=True)]
+    found = minimize(
+        lambda w: value(w[:n]), start, jac=lambda w: np.concatenate([slope(w[:n]), np.zeros(n + groups)]),
+        bounds=ends + [(0, None)] * (n + groups), constraints={"type": "ineq", "fun": room}, method="SLSQP",
+        options={"maxiter": 300, "ftol": 1e-12},
+    )  # fmt: skip
+    return float(found.fun)
+
+
+@pytest.mark.parametrize(("r", "p"), SHARED)
+def test_a_shared_radius_is_used_best(r: float, p: float) -> None:
+    """Projection, linear minimizer and step in l_inf: no value of a general solver is lower, and all are inside."""
+    x = 0.1 + 0.8 * torch.rand(2, 2, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    norm = Mixed(Lp(r), Lp(p), axis=1)
+    v, xi, tau = x + 0.7 * draw(1, 2, 2, 3), draw(2, 2, 2, 3), torch.tensor([0.1, 0.2], dtype=torch.float64)
+    K = Budget(norm, 0.5).around(x)
+    y = K.project(x + 0.4 * draw(3, 2, 2, 3))
+    answers = (K.project(v), K.minimize_linear(xi), K.minimize_linear_near(xi, y, tau, Lp(INF)))
+    for k in range(2):
+        lo, hi = torch.zeros_like(x[k]), torch.ones_like(x[k])
+        near = ((y[k] - tau[k]).clamp(0, 1), (y[k] + tau[k]).clamp(0, 1))
+        for z, goal, w, ends in zip(
+            answers, ("project", "linear", "linear"), (v, xi, xi), ((lo, hi), (lo, hi), near), strict=True
+        ):
+            one = z[k]
+            mine = float((w[k] * one).sum() if goal == "linear" else ((one - w[k]) ** 2).sum() / 2)
+            assert mine <= solved(norm, x[k : k + 1], 0.5, goal, w[k : k + 1], ends) + 2e-6  # one may stop too early
+            assert float(norm.norm((one - x[k])[None])) <= 0.5 * (1 + 1e-12)
+            assert bool(((one >= ends[0] - 1e-12) & (one <= ends[1] + 1e-12)).all())
+
+
+@pytest.mark.parametrize(("r", "p"), SHARED)
+def test_the_slope_is_the_limit_of_short_steps(r: float, p: float) -> None:
+    """In l_inf and in the norm of the set, at random points of the sphere, some with a group at the center."""
+    norm = Mixed(Lp(r), Lp(p), axis=1)
+    x = 0.1 + 0.8 * torch.rand(4, 2, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    K, xi = Budget(norm, 0.3).around(x), draw(5, 4, 2, 3)
+    y = K.project(x + 2 * draw(6, 4, 2, 3))
+    y[2:] = K.project(torch.where(torch.tensor([True, False, True]), x + draw(7, 4, 2, 3), x))[2:]
+    assert bool((norm.norm(y - x) > 0.3 * (1 - 1e-9)).all())
+    tau = torch.full((4,), 1e-6, dtype=torch.float64)
+    short = (xi * (y - K.minimize_linear_near(xi, y, tau, Lp(INF)))).flatten(1).sum(1) / 1e-6
+    torch.testing.assert_close(K.slope(xi, y, Lp(INF)), short, rtol=1e-3, atol=2e-4)
+    for space in (norm, *([Lp(2)] if 1 < p < INF else [])):
+        bound = K.slope(xi, y, space)
+        for k in range(12):  # no direction inside does better
+            z = K.project(y + 10 ** -(1 + k % 4) * draw(100 + k, 4, 2, 3) * (1 if k % 2 else xi.abs()))
+            rate = (xi * (y - z)).flatten(1).sum(1) / space.norm(z - y).clamp_min(1e-300)
+            assert bool((rate <= bound * (1 + 1e-6) + 1e-9).all())

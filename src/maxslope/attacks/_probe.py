@@ -265,7 +265,7 @@ class Probe:
         curve = flow(
             Average(self.margin.take(at), blur, draws=4, seed=self.question.seed).within(self.domain.take(at)),
             self.x[at],
-            scheme=SemiImplicit(Cosine(eps.double(), 8), norm),
+            scheme=SemiImplicit(Cosine(eps.double(), 8), self.question.budget.motion),
             until=Steps(8),
             record=Record(0),
         )

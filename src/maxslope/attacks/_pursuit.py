@@ -18,7 +18,7 @@ from maxslope.energies import Energy, Evaluation, Margin
 from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.schemes import Momentum, SemiImplicit, StepSize
 from maxslope.schemes.steps import half_wave
-from maxslope.sets import BallBox, Box, Groups, Set, near
+from maxslope.sets import BallBox, Box, Groups, Set, Shared, near
 from maxslope.sets.groups import plain, within
 from maxslope.spaces import Lp, Mixed, Space, Weighted
 
@@ -54,7 +54,7 @@ class Closing(Set):
         self.pursuit, self.job = pursuit, job
         self.center, self.box = pursuit.question.x[job], pursuit.room.box.take(job)
 
-    def now(self) -> Box | BallBox | Groups:
+    def now(self) -> Box | BallBox | Groups | Shared:
         """The balls of this moment; the clean points are in the box, so they are never empty."""
         return around(self.pursuit.room.norm, self.center, self.pursuit.radius[self.job], self.box)
 
@@ -84,7 +84,7 @@ class Closing(Set):
         return Closing(self.pursuit, self.job[index])
 
 
-def around(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallBox | Groups:
+def around(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallBox | Groups | Shared:
     """Return the balls of finite or infinite radius around points of the box; of l_p, p < inf, no device is asked."""
     base, factor = plain(norm)
     if isinstance(base, Mixed):

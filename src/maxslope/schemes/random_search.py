@@ -13,7 +13,7 @@ from maxslope._rows import choose, column, flat
 from maxslope.energies import Blind, Energy
 from maxslope.schemes.base import Here, Memory, Scheme
 from maxslope.schemes.steps import Constant, StepSize
-from maxslope.sets import BallBox, Box, Groups, Set
+from maxslope.sets import BallBox, Box, Groups, Set, Shared
 from maxslope.spaces import Lp, Space
 
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # of the run, where the windows' area halves
@@ -112,7 +112,7 @@ class RandomSearch(Search):
         share = share_at(first, clock, self.queries)
         if isinstance(domain, Box):
             return _to_bounds(best, share, key, domain)
-        if isinstance(domain, BallBox | Groups):
+        if isinstance(domain, BallBox | Groups | Shared):
             return _add(best, share, key, domain)
         raise ValueError(f"Random search moves in boxes and in balls with boxes, got {type(domain).__name__}.")
 
@@ -141,7 +141,7 @@ def _to_bounds(best: Tensor, share: Tensor, key: Tensor, domain: Box) -> Tensor:
     return choose(idle, torch.where(window, domain.minimize_linear(way), best), z)
 
 
-def _add(best: Tensor, share: Tensor, key: Tensor, domain: BallBox | Groups) -> Tensor:
+def _add(best: Tensor, share: Tensor, key: Tensor, domain: BallBox | Groups | Shared) -> Tensor:
     """Add a pattern to the window and project: what the budget lacks is taken from everywhere."""
     window = _window(key, share, best, least=3)
     pattern = torch.where(window, _pattern(key, window).to(best), 0.0)

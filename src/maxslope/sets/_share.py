@@ -8,17 +8,16 @@ a group of l_p the same holds for coordinates: with theta = lambda t^(1-p) each 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from maxslope.sets._roots import root
+from maxslope.sets._roots import Function, root
 from maxslope.spaces import Lp
 
-_SPAN = 90.0  # of logarithms, on both sides: exp(90) is 1e39
-_CLOSE = 1e-13  # relative: what is a jump rather than a slope of t
+_LOW, _TINY = -90.0, 41.0  # logarithms: of the least multiplier, and of how small a radius is beside the whole
+_CLOSE = 1e-12  # relative: what is a jump rather than a slope of t
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,10 @@ class Cells:
         return self.lp.norm(d.flatten(0, 1)).reshape(d.shape[:2])
 
     def priced(self, theta: Tensor) -> Tensor:
-        """The norms of the groups where |d|^p / p costs theta, p < inf, for theta > 0, ``[rows, groups]``."""
+        """The norms of the groups where |d|^p / p costs theta > 0, for p < inf and not for linear l_1, ``[rows, groups]``."""
         weight, v = theta[:, :, None], self.towards
         if not self.linear:
             d = self.lp.prox(v, weight.expand_as(v))
-        elif self.lp.p == 1:
-            d = torch.where(v.abs() > weight, -v.sign() * math.inf, 0.0)
         else:
             d = self.lp.response(v, weight)
         return self.size(d.clamp(self.a, self.b))
@@ -76,52 +73,101 @@ def radii(cells: Cells, r: float, radius: Tensor) -> Tensor:
         r: the exponent across groups, 1 <= r < inf.
         radius: ``[rows]``.
     """
-    outer = Lp(r)
-    least = cells.size(torch.zeros_like(cells.a).clamp(cells.a, cells.b))
-    most = torch.maximum(torch.minimum(cells.size(cells.free()), radius[:, None]), least)
-    todo = (outer.norm(most) > radius).nonzero().squeeze(1)
-    if not todo.numel():
-        return most
-    part = Cells(cells.lp, cells.towards[todo], cells.a[todo], cells.b[todo], cells.linear)
-    low, high, wanted = least[todo], most[todo], radius[todo]
-    center = part.towards.abs().flatten(1).amax(1).clamp_min(1e-300).log() - (r - 1) * wanted.clamp_min(1e-300).log()
+    unit = torch.where(radius > 0, radius, 1.0)[:, None, None]
+    part = replace(
+        cells, a=cells.a / unit, b=cells.b / unit, towards=cells.towards if cells.linear else cells.towards / unit
+    )
+    one = (radius > 0).double()
+    outer, low = Lp(r), part.size(torch.zeros_like(part.a).clamp(part.a, part.b))
+    high = torch.maximum(torch.minimum(part.size(part.free()), one[:, None]), low)
+    todo = (outer.norm(high) > one).nonzero().squeeze(1)
+    if todo.numel():
+        rows = replace(part, towards=part.towards[todo], a=part.a[todo], b=part.b[todo])
+        high = high.index_copy(0, todo, _shared(rows, outer, low[todo], high[todo]))
+    return high * unit[:, :, 0]
 
-    def at(log_mu: Tensor) -> Tensor:
-        return _by_group(part, r, (log_mu + center).exp(), low, high)
 
-    found = root(lambda m: outer.norm(at(m)) - wanted, torch.full_like(center, -_SPAN), torch.full_like(center, _SPAN))
+def _shared(cells: Cells, outer: Lp, low: Tensor, high: Tensor) -> Tensor:
+    """The radii whose norm is 1: where they jump at the multiplier, all of the segment is best."""
+    answer = _Answer(cells, outer, low, high)
+    top = cells.towards.abs().flatten(1).amax(1).clamp_min(1e-300).log()
+    most = 10.0 + (outer.p - 1) * math.log(low.shape[1])
+    found = root(lambda m: answer.excess(m + top), torch.full_like(top, _LOW), torch.full_like(top, most))
     step = _CLOSE * found.abs().clamp_min(1.0)
-    best = _between(outer, wanted, at(found + step), at(found - step))
-    return most.index_copy(0, todo, best)
+    less, more = answer.radii(found + step + top), answer.radii(found - step + top)
+    ends = torch.zeros_like(found), torch.ones_like(found)
+    share = root(lambda s: outer.norm(torch.lerp(less, more, s[:, None])) - 1, *ends)
+    return torch.lerp(less, more, share[:, None])
 
 
-def _between(outer: Lp, wanted: Tensor, less: Tensor, more: Tensor) -> Tensor:
-    """The point of the segment whose norm is as wanted: where t jumps at the multiplier, all of it is best."""
-    low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
-    share = root(lambda s: outer.norm(torch.lerp(less, more, s[:, None])) - wanted, low, high)
-    t = torch.lerp(less, more, share[:, None])
-    return torch.where((outer.norm(less) > wanted)[:, None], less, t)
+class _Answer:
+    """How the radii answer to a multiplier; every answer narrows where the next ones are looked for.
+
+    The unknown s of a group rises with the multiplier: the logarithm of theta, or -t in l_inf.
+
+    Args:
+        cells: the groups.
+        outer: the norm across groups.
+        low: the least radii.
+        high: the largest radii.
+    """
+
+    def __init__(self, cells: Cells, outer: Lp, low: Tensor, high: Tensor) -> None:
+        self.cells, self.outer, self.low, self.high = cells, outer, low, high
+        self.p, self.greedy = cells.lp.p, cells.linear and cells.lp.p == 1
+        self.top = cells.towards.abs().amax(2).clamp_min(1e-300).log()
+        if math.isinf(self.p):
+            self.first, self.last = -high, -low
+        else:
+            self.first, self.last = (torch.full_like(low, at) for at in (_LOW, 5.0 + _TINY * (self.p - 1)))
+        if self.greedy:
+            anchor = torch.zeros_like(cells.a).clamp(cells.a, cells.b)
+            rate, order = cells.towards.abs().sort(2, descending=True)
+            rooms = (cells.free() - anchor).abs().clamp_max(2.0).gather(2, order)  # all of the radius is 1
+            self.steps = rate, rooms, low[:, :, None] + rooms.cumsum(2)
+        self.under = torch.full_like(low[:, 0], -math.inf), self.first  # multipliers below the best, and s there
+        self.over = torch.full_like(low[:, 0], math.inf), self.last
+
+    def excess(self, log_mu: Tensor) -> Tensor:
+        """The norm of the radii less 1, ``[rows]``."""
+        if self.greedy:
+            return self.outer.norm(self._greedy(log_mu)) - 1
+        s = self._solve(log_mu)
+        excess = self.outer.norm(self._norms(s)) - 1
+        below = (excess > 0) & (log_mu >= self.under[0])
+        above = (excess <= 0) & (log_mu <= self.over[0])
+        self.under = torch.where(below, log_mu, self.under[0]), torch.where(below[:, None], s, self.under[1])
+        self.over = torch.where(above, log_mu, self.over[0]), torch.where(above[:, None], s, self.over[1])
+        return excess
+
+    def radii(self, log_mu: Tensor) -> Tensor:
+        """The radii for a multiplier, ``[rows, groups]``."""
+        return self._greedy(log_mu) if self.greedy else self._norms(self._solve(log_mu))
+
+    def _greedy(self, log_mu: Tensor) -> Tensor:
+        """Linear l_1: coordinates in the order of |xi|, each as long as its rate pays, mu t^(r-1) <= |xi|."""
+        rate, rooms, total = self.steps
+        wanted = ((rate.log() - log_mu[:, None, None]) / (self.outer.p - 1)).exp()
+        spent = torch.minimum((wanted - (total - rooms)).clamp_min(0), rooms).sum(2)
+        return (self.low + torch.where(spent.isnan(), 0.0, spent)).clamp(self.low, self.high)
+
+    def _norms(self, s: Tensor) -> Tensor:
+        return (-s if math.isinf(self.p) else self.cells.priced((s + self.top).exp())).clamp(self.low, self.high)
+
+    def _solve(self, log_mu: Tensor) -> Tensor:
+        price = log_mu.exp()[:, None].expand_as(self.low)
+
+        def f(s: Tensor) -> Tensor:
+            t = self._norms(s)
+            rate = self.cells.rate(t) if math.isinf(self.p) else (s + self.top).exp() * t ** (self.p - 1)
+            return rate - price * t ** (self.outer.p - 1)
+
+        lo = torch.where((log_mu >= self.under[0])[:, None], self.under[1], self.first)
+        hi = torch.where((log_mu <= self.over[0])[:, None], self.over[1], self.last)
+        return _crossing(f, lo, hi)
 
 
-def _by_group(cells: Cells, r: float, mu: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """The radii for a multiplier, ``[rows, groups]``, between ``low`` and ``high``."""
-    price = mu[:, None].expand_as(low)
-    if math.isinf(cells.lp.p):
-        t = root(lambda t: price * t ** (r - 1) - cells.rate(t), low, high)
-        return t.clamp(low, high)
-    p = cells.lp.p
-    if r == p:
-        return cells.priced(price).clamp(low, high)
-    top = cells.towards.abs().amax(2).clamp_min(1e-300).log()
-
-    def excess(log_theta: Tensor) -> Tensor:
-        theta = (log_theta + top).exp()
-        t = cells.priced(theta).clamp(low, high)
-        return theta * t ** (p - 1) - price * t ** (r - 1)
-
-    found = root(excess, torch.full_like(top, -_SPAN), torch.full_like(top, _SPAN))
-    if p > 1 or not cells.linear:
-        return cells.priced((found + top).exp()).clamp(low, high)
-    step = _CLOSE * found.abs().clamp_min(1.0)
-    less, more = (cells.priced((found + s + top).exp()).clamp(low, high) for s in (step, -step))
-    return ((found + top).exp() / price).pow(1 / (r - 1)).clamp(less, more)
+def _crossing(f: Function, lo: Tensor, hi: Tensor) -> Tensor:
+    """Where an increasing function is 0, the end nearest to that where it has one sign."""
+    found = root(f, lo, hi)
+    return torch.where(f(lo) >= 0, lo, torch.where(f(hi) <= 0, hi, found))
