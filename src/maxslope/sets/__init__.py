@@ -7,4 +7,18 @@ from maxslope.sets.budget import L1, L2, Budget, Linf
 from maxslope.sets.groups import Groups, Shared
 from maxslope.sets.near import Meet, near
 
-__all__ = ["L1", "L2", "BallBox", "Box", "Budget", "Everything", "Groups", "Linf", "Meet", "Set", "Shared", "ball", "near"]
+__all__ = [
+    "L1",
+    "L2",
+    "BallBox",
+    "Box",
+    "Budget",
+    "Everything",
+    "Groups",
+    "Linf",
+    "Meet",
+    "Set",
+    "Shared",
+    "ball",
+    "near",
+]
