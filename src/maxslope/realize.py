@@ -13,7 +13,8 @@ from torch import Tensor
 from maxslope._rows import column, flat
 from maxslope.energies.base import Energy, Evaluation
 from maxslope.goals.base import whole
-from maxslope.sets import BallBox, Box, Set
+from maxslope.sets import Box, Set
+from maxslope.sets.groups import box_of
 
 _HALVINGS = 12
 
@@ -89,7 +90,7 @@ class Grid(Realization):
 
     def __call__(self, x: Tensor, center: Tensor, domain: Set) -> Tensor:
         """See :class:`Realization`."""
-        bounds = domain if isinstance(domain, Box) else domain.box if isinstance(domain, BallBox) else None
+        bounds = box_of(domain)
         limits = self._limits(x, bounds)
         z = self._rounded(x, center, limits, x.new_full((x.shape[0],), 0.5))
         out = ~domain.contains(z)

@@ -316,7 +316,7 @@ def test_misuse() -> None:
     with pytest.raises(ValueError, match="at least 4"):
         Effort(passes=3)
     with pytest.raises(ValueError, match="exact projections"):
-        minimal(model, x, y, Mixed(Lp(2), Lp(1), axis=1))
+        minimal(model, x, y, Weighted(Mixed(Lp(2), Lp(1), axis=1), torch.rand(4) + 1))
     with pytest.raises(ValueError, match="box"):
         minimal(model, x + 5, y, Lp(2))
     with pytest.raises(TypeError, match="floating"):

@@ -428,8 +428,6 @@ def test_norms_of_groups_that_are_known_and_others() -> None:
     halved = Budget(Weighted(pixels, torch.tensor(2.0)), 0.5, None).around(x).project(x + v)
     torch.testing.assert_close(halved, Budget(pixels, 0.25, None).around(x).project(x + v))
     for norm in (
-        Mixed(Lp(1), Lp(2), axis=1),
-        Mixed(Lp(2), Lp(1), axis=1),
         Weighted(pixels, torch.ones(3, 1) * 2),
         Weighted(Weighted(Lp(2), torch.ones(1)), torch.ones(1)),
     ):

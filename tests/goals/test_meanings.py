@@ -72,7 +72,7 @@ def test_clean_samples_are_right_where_their_margin_is_not_negative(
     report = ms.evaluate(model, (x, y), budget, goal=goal, effort=ms.Effort.quick())
     assert [verdict == "robust" for verdict in report.table["verdict"]] == right
     assert report.clean_accuracy == pytest.approx(sum(right) / len(right))
-    norms = ms.minimal(model, x, y, ms.Lp(2), box=None, goal=goal, effort=ms.Depth(4)).norms
+    norms = ms.minimal(model, x, y, ms.Lp(2), box=None, goal=goal, effort=ms.Effort(passes=4)).norms
     assert (norms == 0).tolist() == [not one for one in right]
 
 
@@ -100,7 +100,7 @@ def test_no_number_is_the_third_state(goal: Any, outputs: Any, y: Any) -> None:
     found = ms.attack(model, x, y, ms.Linf(0.1, box=None), goal=goal, recipe=ms.recipes.fgsm())
     assert found.non_finite.tolist() == [True]
     assert found.broken.tolist() == [False]
-    smallest = ms.minimal(model, x, y, ms.Lp(2), box=None, goal=goal, effort=ms.Depth(4))
+    smallest = ms.minimal(model, x, y, ms.Lp(2), box=None, goal=goal, effort=ms.Effort(passes=4))
     assert smallest.non_finite.tolist() == [True]
     assert bool(smallest.norms.isnan().all())
 

@@ -80,7 +80,7 @@ def test_a_clean_sample_is_wrong_where_most_answers_are() -> None:
     x = torch.tensor([[0.9, 0.1], [0.1, 0.9]])
     report = ms.evaluate(model, (x, Y[:2]), ms.Linf(0.01), effort=ms.Effort.quick())
     assert report.table["verdict"] == ["robust", "misclassified"]
-    small = ms.minimal(model, X[3:4], Y[3:4], ms.Lp(math.inf), effort=ms.Depth(30))
+    small = ms.minimal(model, X[3:4], Y[3:4], ms.Lp(math.inf), effort=ms.Effort(passes=30))
     # Half of all answers are errors where the logits meet, at (z_0 - z_1) / 2; what votes do not confirm is not found.
     assert float(small.norms) >= 0.9 * 0.15
 

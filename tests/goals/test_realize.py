@@ -53,7 +53,7 @@ def test_files_keep_what_was_found(budget: ms.Budget, on_grid: bool) -> None:
 def test_smallest_perturbations_and_tables_are_of_files() -> None:
     net, x = conv(), eight_bits(images(8))
     y = answers(net, x)
-    small = ms.minimal(net, x, y, ms.Lp(math.inf), realize=Grid(256), effort=ms.Depth(30))
+    small = ms.minimal(net, x, y, ms.Lp(math.inf), realize=Grid(256), effort=ms.Effort(passes=30))
     levels = small.norms / STEP
     torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-3)
     assert torch.equal(through_png(small.points), small.points)

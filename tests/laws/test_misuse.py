@@ -196,8 +196,9 @@ def test_not_tensors(call: Call) -> None:
     refuses(TypeError, lambda: call(model=lambda x: {"logits": NET(x)}), "tensor of logits", "dict", "wrap it")
     refuses(ValueError, lambda: call(model=lambda x: NET(x)[None]), "[rows, classes]", "for 16 rows", "wrapper")
     refuses(TypeError, lambda: call(budget=0.1), "Budget", "0.1", "Linf")
-    with pytest.raises(TypeError, match=r"torch tensor|\(x, y\) tensors"):
-        call(x=X.numpy())
+    if call is by_attack:  # evaluate takes arrays
+        with pytest.raises(TypeError, match="torch tensor"):
+            call(x=X.numpy())
     with pytest.raises(TypeError, match=r"torch tensor|\(x, y\) tensors"):
         call(y=Y.tolist())
 
@@ -248,7 +249,7 @@ def test_ids_and_masks() -> None:
     for ids, got in (([0, 1], "list"), (torch.arange(5), "torch.int64 (5,)"), (torch.rand(6), "torch.float32 (6,)")):
         refuses(ValueError, lambda ids=ids: attack(NET, X, Y, BUDGET, ids=ids), "[6] of integers", got)
     refuses(TypeError, lambda: attack(NET, X, Y, BUDGET, mask=X), "boolean", "torch.float32", "mask.bool()")
-    refuses(TypeError, lambda: attack(NET, X, Y, BUDGET, mask=True), "boolean", "bool")
+    refuses(ValueError, lambda: attack(NET, X, Y, BUDGET, mask=True), "The mask has the shape of a sample")
 
 
 @BOTH
@@ -277,7 +278,7 @@ def test_bad_radii() -> None:
 
 
 def test_bad_boxes_and_norms() -> None:
-    refuses(ValueError, lambda: ms.Linf(0.1, box=(1, 0)), "lo < hi", "(1, 0)", "box=None")
+    refuses(ValueError, lambda: ms.Linf(0.1, box=(1, 0)), "lo <= hi", "(1, 0)", "box=None")
     refuses(TypeError, lambda: Budget(2, 0.1), "space such as Lp(2)", "got 2")
     refuses(ValueError, lambda: ms.Lp(0.5), "[1, inf]", "0.5")
 

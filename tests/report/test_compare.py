@@ -280,7 +280,7 @@ def test_misuse_of_a_comparison() -> None:
 @pytest.mark.parametrize("without", [0, 1])
 def test_a_run_without_a_curve_against_the_radius_leaves_colors_alone(without: int) -> None:
     model, x, y, report = picture_run()
-    near = ms.minimal(model, x[:8], y[:8], BUDGET.norm, effort=ms.Depth(8))
+    near = ms.minimal(model, x[:8], y[:8], BUDGET.norm, effort=ms.Effort(passes=8))
     found = compare(report, report, budget=BUDGET, smallest=(near, near))
     bare = [replace(f, security=()) if k == without else f for k, f in enumerate(found.facts)]
     svg = security_figure(list(zip("ab", bare, strict=True))).svg

@@ -316,7 +316,7 @@ class Probe:
                 self.spot.domain.take(at)
             ),
             self.spot.x[at],
-            scheme=SemiImplicit(Cosine(eps.double(), 8), norm),
+            scheme=SemiImplicit(Cosine(eps.double(), 8), self.question.budget.motion),
             until=Steps(8),
             record=Record(0),
         )

@@ -18,9 +18,9 @@ from maxslope.energies import Energy, Evaluation, Margin
 from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.schemes import Momentum, SemiImplicit, StepSize
 from maxslope.schemes.steps import half_wave
-from maxslope.sets import BallBox, Box, Set, near
-from maxslope.sets.box import separable
-from maxslope.spaces import Lp, Space
+from maxslope.sets import BallBox, Box, Groups, Set, Shared, near
+from maxslope.sets.groups import plain, within
+from maxslope.spaces import Lp, Mixed, Space, Weighted
 
 _FIRST_CUT = 0.1  # the share of the radius that a run first tries to save
 _PUSH = 1.6  # how fast the radius grows while nothing is found
@@ -54,7 +54,7 @@ class Closing(Set):
         self.pursuit, self.job = pursuit, job
         self.center, self.box = pursuit.question.x[job], pursuit.room.box.take(job)
 
-    def now(self) -> Box | BallBox:
+    def now(self) -> Box | BallBox | Groups | Shared:
         """The balls of this moment; the clean points are in the box, so they are never empty."""
         return around(self.pursuit.room.norm, self.center, self.pursuit.radius[self.job], self.box)
 
@@ -84,14 +84,26 @@ class Closing(Set):
         return Closing(self.pursuit, self.job[index])
 
 
-def around(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallBox:
-    """Return the balls of finite or infinite radius around points of the box; for p < inf no check asks the device."""
-    lp, _ = separable(norm)
-    if math.isinf(lp.p):
-        ball = near(box, center, radius, norm)
+def around(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallBox | Groups | Shared:
+    """Return the balls of finite or infinite radius around points of the box; of l_p, p < inf, no device is asked."""
+    base, factor = plain(norm)
+    if isinstance(base, Mixed):
+        return within(norm, center, radius.double(), box)
+    if math.isinf(_exponent(base)):
+        ball = near(box, center, radius / factor, base)
         assert isinstance(ball, Box)
         return ball
-    return BallBox(norm, center, radius, box, True)
+    return BallBox(base, center, radius / factor, box, True)
+
+
+def _exponent(norm: Space) -> float:
+    """Of an l_p norm, or of the norm within the groups that share no radius; NaN where steps cannot be in the norm."""
+    base, _ = plain(norm)
+    if isinstance(base, Mixed):
+        return base.inner.p if math.isinf(base.outer.p) else math.nan
+    base = base.base if isinstance(base, Weighted) else base
+    assert isinstance(base, Lp)
+    return base.p
 
 
 class Room:
@@ -108,8 +120,9 @@ class Room:
 
     def __init__(self, question: Question, box: Box) -> None:
         self.norm, self.box = question.budget.norm, box
-        lp, _ = separable(self.norm)
-        self.own, self.first = lp.p in _FIRST_STEP, _FIRST_STEP.get(lp.p, _OTHER_STEP)
+        p = _exponent(self.norm)
+        self.own, self.first = p in _FIRST_STEP, _FIRST_STEP.get(p, _OTHER_STEP)
+        self.euclidean = p == 2 and not isinstance(plain(self.norm)[0], Mixed)
         self.farthest = self.norm.norm(torch.maximum(question.x - box.lo, box.hi - question.x))
         width = flat((box.hi - box.lo).expand_as(question.x)).amax(1)
         self.width = width.masked_fill(width.isinf(), 1.0)
@@ -292,7 +305,7 @@ class Pursuit(Driver, StepSize):
         On networks whose gradients are sound the norm found was at least 0.6 times the first estimate m / |xi|_*. In
         l_2 alone: in l_inf and l_1 other ways did not pay.
         """
-        return (self.nearest.size < _MISLED * self.nearest.promise) & (separable(self.room.norm)[0].p == 2)
+        return (self.nearest.size < _MISLED * self.nearest.promise) & self.room.euclidean
 
     def _next(self, job: Tensor, first: Tensor, size: Tensor, gap: Tensor, error: Tensor) -> Tensor:
         """The radius of the next step, ``[rows]``; see the class."""

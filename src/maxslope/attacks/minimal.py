@@ -21,8 +21,9 @@ from maxslope.energies import Margin
 from maxslope.energies.network import Context
 from maxslope.goals import Goal
 from maxslope.realize import Realization
-from maxslope.sets import BallBox, Box, Budget
+from maxslope.sets import Box, Budget
 from maxslope.sets.budget import Bounds
+from maxslope.sets.groups import box_of
 from maxslope.spaces import Lp, Space
 
 _HALVINGS = 4
@@ -147,7 +148,8 @@ def minimal(
             in evaluation mode. Preprocessing belongs inside.
         x: clean inputs, ``[rows, *shape]``, in the box.
         y: labels, ``[rows]``.
-        norm: what is small: any ``Lp(p)``, p in [1, inf], or ``Weighted(Lp(p), w)``.
+        norm: what is small: any that a :class:`Budget` takes, such as ``Lp(p)`` with p in [1, inf], ``Weighted(Lp(p), w)``
+            or ``Mixed(Lp(math.inf), Lp(p), axis)``.
         box: the range of valid inputs, numbers or tensors of the shape of a sample; None for no box.
         effort: its ``passes`` are spent on each sample, and at most its ``limit``; by default those of
             ``Effort.standard()``, 100. ``Effort(passes=n)`` says another number.
@@ -217,8 +219,8 @@ def pursue(question: Question, passes: int | Tensor) -> State:
     Returns:
         What is known of each sample, as of one run.
     """
-    bounds = question.domain.box if isinstance(question.domain, BallBox) else question.domain
-    assert isinstance(bounds, Box)
+    bounds = box_of(question.domain)
+    assert bounds is not None, "the sets of budgets have bounds"
     # What a mask holds fast has equal bounds.
     allowed = _box(question, bounds.lo < bounds.hi)
     cleans = clean(question)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from maxslope.attacks.starts import Clean, Start, Uniform
 from maxslope.energies import Criterion, CrossEntropy, Margin
 from maxslope.schemes import Explicit, Momentum, RandomSearch, Scheme, SemiImplicit, StepSize, Swarm
+from maxslope.sets import Budget
 from maxslope.spaces import Lp, Space
 
 MakeScheme = Callable[[StepSize, Space], Scheme]
@@ -28,7 +29,7 @@ class Recipe:
         start: where the run starts.
         criterion: what is raised.
         scheme: makes the scheme from step sizes and the norm of the motion.
-        space: the norm of the motion; None for the norm of the budget.
+        space: the norm of the motion; None for the norm of the budget, or of its exact steps.
         rival: 0 raises the strongest wrong class at each point; k >= 1 fixes the k-th strongest at the clean point.
         blind: whether only values are looked at; no backward pass is made.
 
@@ -46,6 +47,10 @@ class Recipe:
     space: Space | None = None
     rival: int = 0
     blind: bool = False
+
+    def moves(self, budget: Budget) -> Space:
+        """Return the norm of the motion in a budget; exact steps where its groups share a radius are made in l_inf."""
+        return self.space or (budget.motion if self.scheme is SemiImplicit else budget.norm)
 
     def __post_init__(self) -> None:
         if self.steps < 0 or not self.first >= 0 or not (self.last is None or self.last >= 0) or self.rival < 0:

@@ -117,7 +117,7 @@ class Runner(Driver):
         more = (known.runs == before) & (known.runs < most)
         on = more & ~known.broken & ((known.runs == 0) | self.rule.goes_on(known.chance))
         self.scheduler.begin(on.nonzero().squeeze(1).tolist(), most)
-        maker, space = recipes[0].scheme, recipes[0].space or self.question.budget.norm
+        maker, space = recipes[0].scheme, recipes[0].moves(self.question.budget)
         march(self, maker(self.watch, space), stop=Stop(reached=True, stationary=True), room=self.room)
         return known
 

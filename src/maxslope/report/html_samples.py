@@ -316,7 +316,7 @@ def tracks(
     own, labels = budget.take(index), y[index].long()
     eps = per_row(own.eps, x[index])
     energy = Loss(Network(model), labels, Margin()).within(own.around(x[index]))
-    scheme = SemiImplicit(tau=eps.double() / _STEPS, space=budget.norm)
+    scheme = SemiImplicit(tau=eps.double() / _STEPS, space=budget.motion)
     curve = flow(energy, x[index], scheme=scheme, until=Steps(_STEPS))
     least = curve.margin.nan_to_num(torch.inf).argmin(0)
     points = curve.points[least, torch.arange(len(rows), device=least.device)]

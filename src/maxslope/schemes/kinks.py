@@ -9,7 +9,8 @@ from torch import Tensor
 
 from maxslope._rows import column, flat
 from maxslope.energies import Energy
-from maxslope.sets import BallBox, Box, Set, ball
+from maxslope.sets import Box, Set, ball
+from maxslope.sets.groups import box_of
 from maxslope.spaces import Space
 
 WIDTH = 0.05  # of a step: how near the gradients are gathered that count as those at the point
@@ -114,7 +115,7 @@ def simplex(w: Tensor) -> Tensor:
 
 def _directions(domain: Set, x: Tensor, space: Space) -> Set:
     """The unit ball, less the directions that leave the box of the domain."""
-    box = domain if isinstance(domain, Box) else domain.box if isinstance(domain, BallBox) else None
+    box = box_of(domain)
     zero = torch.zeros_like(x)
     if box is None:
         return ball(space, zero, zero.new_ones(len(x)))

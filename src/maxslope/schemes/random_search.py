@@ -13,7 +13,7 @@ from maxslope._rows import choose, column, flat
 from maxslope.energies import Blind, Energy
 from maxslope.schemes.base import Here, Memory, Scheme
 from maxslope.schemes.steps import Constant, StepSize
-from maxslope.sets import BallBox, Box, Set
+from maxslope.sets import BallBox, Box, Groups, Set, Shared
 from maxslope.spaces import Lp, Space
 
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # of the run, where the windows' area halves
@@ -58,7 +58,7 @@ class RandomSearch(Search):
     coordinates halves as the run goes on, from ``share`` down to single pixels. What changes depends on the set:
 
         l_inf box      each channel of the window to one of its two bounds at random, never a change of nothing
-        l_p ball, box  z = P_K(best + s h), h two hills of opposite signs in the window, |s h| uniform in 0.3 to 2
+        l_p ball, box  (or a ball of an l_p norm in each group of coordinates) z = P_K(best + s h), h two hills of opposite signs in the window, |s h| uniform in 0.3 to 2
                        radii, P_K the exact projection: what the ball lacks is taken from everywhere
 
     Each step evaluates the last proposal and makes one; the last step returns to the best point. A curve of this
@@ -72,7 +72,7 @@ class RandomSearch(Search):
 
     Raises:
         ValueError: if there are no queries or the share is not in (0, 1]; in ``step``, if the set is neither a box nor
-            a ball in a box.
+            a ball, of one norm or of a norm of groups, in a box.
 
     Source: Andriushchenko, Croce, Flammarion and Hein, Square Attack (arXiv:1912.00049), for windows, schedule
     and hills; adding and projecting instead of moving norm from window to window is the project's own, for any p.
@@ -112,7 +112,7 @@ class RandomSearch(Search):
         share = share_at(first, clock, self.queries)
         if isinstance(domain, Box):
             return _to_bounds(best, share, key, domain)
-        if isinstance(domain, BallBox):
+        if isinstance(domain, BallBox | Groups | Shared):
             return _add(best, share, key, domain)
         raise ValueError(f"Random search moves in boxes and in balls with boxes, got {type(domain).__name__}.")
 
@@ -141,7 +141,7 @@ def _to_bounds(best: Tensor, share: Tensor, key: Tensor, domain: Box) -> Tensor:
     return choose(idle, torch.where(window, domain.minimize_linear(way), best), z)
 
 
-def _add(best: Tensor, share: Tensor, key: Tensor, domain: BallBox) -> Tensor:
+def _add(best: Tensor, share: Tensor, key: Tensor, domain: BallBox | Groups | Shared) -> Tensor:
     """Add a pattern to the window and project: what the budget lacks is taken from everywhere."""
     window = _window(key, share, best, least=3)
     pattern = torch.where(window, _pattern(key, window).to(best), 0.0)

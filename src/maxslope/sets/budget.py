@@ -12,8 +12,8 @@ from maxslope._rows import column
 from maxslope.sets import _shapes
 from maxslope.sets.ball_box import BallBox
 from maxslope.sets.box import Box, _unchecked
-from maxslope.sets.groups import Groups, plain, within
-from maxslope.spaces import Lp, Space, Weighted
+from maxslope.sets.groups import Groups, Shared, plain, within
+from maxslope.spaces import Lp, Mixed, Space, Weighted
 
 Bounds = tuple[float | Tensor, float | Tensor]
 
@@ -25,8 +25,9 @@ class Budget:
     Arrays and lists become tensors.
 
     Args:
-        norm: the norm of the perturbation: Lp(p), Weighted(Lp(p), w), or Mixed(Lp(math.inf), Lp(p), axis), by which
-            every group of coordinates may move by eps.
+        norm: the norm of the perturbation: Lp(p), Weighted(Lp(p), w), Mixed(Lp(math.inf), Lp(p), axis), by which
+            every group of coordinates may move by eps, or Mixed(Lp(r), Lp(p), axis), by which groups share eps: all
+            exactly. A norm of groups may have a single weight, Weighted(Mixed(...), w).
         eps: the radius, a number or one per sample, ``[rows]`` or ``[rows, 1, ..., 1]``. 0 allows the clean point only.
             One per channel is ``Weighted(Lp(p), w)``. The second form says that rows are meant where there are as many
             as channels.
@@ -97,7 +98,7 @@ class Budget:
         lo, hi = self.bounds(x)
         return torch.where(lo.isinf(), x - reach, lo), torch.where(hi.isinf(), x + reach, hi)
 
-    def around(self, x: Tensor, *, mask: Tensor | None = None) -> Box | BallBox | Groups:
+    def around(self, x: Tensor, *, mask: Tensor | None = None) -> Box | BallBox | Groups | Shared:
         """Return the set of allowed points around ``x``, ``[rows, *shape]``.
 
         Args:
@@ -115,6 +116,12 @@ class Budget:
             free = _shapes.mask(mask, x)
             bounds = (torch.where(free, bounds[0], x), torch.where(free, bounds[1], x))
         return within(self.norm, x, self.radius(x), _unchecked(*bounds))
+
+    @property
+    def motion(self) -> Space:
+        """The norm in which exact steps are made: that of the budget, or l_inf where groups share a radius."""
+        base, _ = plain(self.norm)
+        return Lp(math.inf) if isinstance(base, Mixed) and not math.isinf(base.outer.p) else self.norm
 
     def take(self, index: Tensor) -> Budget:
         """Return the budget of the samples ``index`` (the same one, unless eps differs by sample)."""

@@ -142,7 +142,7 @@ class Pointwise(Adversary):
             inner = replace(inner, steps=inner.steps + problem.more)
         start, scale = self._start(problem, budget, eps)
         climb = Ascent(problem.energy, domain, domain.project(start), eps, scale, inner).go(
-            lambda tau: SemiImplicit(tau, budget.norm)
+            lambda tau: SemiImplicit(tau, budget.motion)
         )
         if problem.ids is not None and self.inner.warm and not problem.cold:
             problem.memory.keep(problem.slot, problem.ids, climb.points - x, climb.scale, eps)
