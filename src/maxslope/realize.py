@@ -142,7 +142,7 @@ class OneHot(Realization):
     """Categories in columns: in each group the largest becomes 1 and the others 0.
 
     Where the point then leaves the ball, only those groups change whose new category is farthest ahead of the old one,
-    as many as the ball allows.
+    as many as the ball allows, and the other columns move as far as the rest of it lasts.
 
     Args:
         groups: lists of columns (indices into flat samples) that stand for one category each.
@@ -167,23 +167,45 @@ class OneHot(Realization):
 
     def __call__(self, x: Tensor, center: Tensor, domain: Set) -> Tensor:
         """See :class:`Realization`."""
-        home, lead = self._chosen(center, x), []
-        wanted = self._chosen(x, x)
+        whole = self._chosen(x, x)
+        fits = domain.contains(whole)
+        if bool(fits.all()):
+            return whole
+        home, wanted, order = self._chosen(center, center), self._chosen(x, center), self._order(x, center)
+        low, high = torch.zeros_like(order[:, 0]), (order < order.shape[1]).sum(1)
+        while bool((low < high).any()):
+            middle = (low + high + 1) // 2
+            inside = domain.contains(self._changed(home, wanted, order < middle[:, None]))
+            low, high = torch.where(inside, middle, low), torch.where(inside, high, middle - 1)
+        changed = self._changed(home, wanted, order < low[:, None])
+        # What the categories leave of the ball goes to the other columns, as far along their way as it lasts.
+        way = torch.where(self._grouped(x), torch.zeros_like(x), x - center)
+        near, far = x.new_zeros(x.shape[0]), x.new_ones(x.shape[0])
+        for _ in range(_HALVINGS):
+            part = (near + far) / 2
+            inside = domain.contains(changed + column(part, x) * way)
+            near, far = torch.where(inside, part, near), torch.where(inside, far, part)
+        return torch.where(column(fits, x), whole, changed + column(near, x) * way)
+
+    def _order(self, x: Tensor, center: Tensor) -> Tensor:
+        """The place of each group among those that change, by how far the new category is ahead of the old one.
+
+        ``[rows, groups]``; groups that do not change come after all, with the number of groups.
+        """
+        home, wanted, lead = self._chosen(center, center), self._chosen(x, center), []
         for group in self.groups:
             at = torch.tensor(list(group), device=x.device)
-            # By how much the new category is ahead of the old one; 0 where it is the same.
             ahead = (flat(x)[:, at] * (flat(wanted) - flat(home))[:, at]).sum(1)
             lead.append(torch.where((flat(wanted) == flat(home))[:, at].all(1), -1.0, ahead))
         leads = torch.stack(lead, 1)
-        order = leads.argsort(dim=1, descending=True, stable=True).argsort(dim=1)  # the place of each group
-        low, high = torch.zeros_like(order[:, 0]), (leads >= 0).sum(1)
-        whole = domain.contains(wanted)
-        low = torch.where(whole, high, low)
-        while bool((low < high).any()):
-            middle = (low + high + 1) // 2
-            fits = domain.contains(self._changed(home, wanted, order < middle[:, None]))
-            low, high = torch.where(fits, middle, low), torch.where(fits, high, middle - 1)
-        return self._changed(home, wanted, order < low[:, None])
+        order = leads.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+        return torch.where(leads >= 0, order, leads.shape[1])
+
+    def _grouped(self, x: Tensor) -> Tensor:
+        """Which columns belong to a category, the shape of ``x``."""
+        mask = torch.zeros_like(flat(x), dtype=torch.bool)
+        mask[:, [k for group in self.groups for k in group]] = True
+        return mask.reshape(x.shape)
 
     def _chosen(self, x: Tensor, rest: Tensor) -> Tensor:
         """The points with the largest of each group of ``x`` for 1 and the others for 0; ``rest`` elsewhere."""

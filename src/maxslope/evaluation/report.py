@@ -263,7 +263,9 @@ def warnings_of(table: dict[str, Column], about: About | None = None) -> tuple[F
         seen = f"{len(bad)} samples met NaN or infinity and are neither robust nor broken (first: {list(bad[:5])})."
         found.append(Finding(Kind.NON_FINITE, seen, bad))
     standing = set(_samples(table, "verdict", ROBUST))
-    unseen = tuple(i for i, m in zip(table["index"], table.get("margin", ()), strict=False) if m == math.inf and i in standing)
+    unseen = tuple(
+        i for i, m in zip(table["index"], table.get("margin", ()), strict=False) if m == math.inf and i in standing
+    )
     if unseen:
         seen = f"{len(unseen)} samples have no allowed point with a finite margin (first: {list(unseen[:5])})."
         found.append(Finding(Kind.NOTHING_ALLOWED, seen, unseen))

@@ -58,6 +58,14 @@ def half_unit(z: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.ldexp(torch.full_like(exponent, kind.eps, dtype=torch.float64), exponent - 2)
 
 
+def tolerance(rounding: Tensor, radius: Tensor, dtype: torch.dtype) -> Tensor:
+    """How far outside a point still counts as inside: by a rounding, in half precision by no more than 1e-6 radius.
+
+    In half precision a rounding may be a fifth of the radius, which would be another ball.
+    """
+    return torch.minimum(rounding, 1e-6 * radius) if is_half(dtype) else rounding
+
+
 def _sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """a + b and what rounding left out (Knuth's two-sum)."""
     s = a + b

@@ -52,10 +52,7 @@ class Cells:
     def priced(self, theta: Tensor) -> Tensor:
         """The norms of the groups where |d|^p / p costs theta > 0, for p < inf and not for linear l_1, ``[rows, groups]``."""
         weight, v = theta[:, :, None], self.towards
-        if not self.linear:
-            d = self.lp.prox(v, weight.expand_as(v))
-        else:
-            d = self.lp.response(v, weight)
+        d = self.lp.prox(v, weight.expand_as(v)) if not self.linear else self.lp.response(v, weight)
         return self.size(d.clamp(self.a, self.b))
 
     def rate(self, t: Tensor) -> Tensor:

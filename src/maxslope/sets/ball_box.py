@@ -11,7 +11,7 @@ from torch import Tensor
 from maxslope._rows import choose, column, flat, select
 from maxslope.sets import _ball, _joint
 from maxslope.sets._roots import minimum
-from maxslope.sets._rounding import down, half_unit, interval, is_half, on_grid, quotient
+from maxslope.sets._rounding import down, half_unit, interval, is_half, on_grid, quotient, tolerance
 from maxslope.sets.base import Set
 from maxslope.sets.box import Box, _unchecked, separable, stopped
 from maxslope.spaces import Lp, Space
@@ -130,8 +130,9 @@ class BallBox(Set):
 
     def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """See :class:`Set`."""
-        one = self.norm.norm(half_unit(x, dtype or x.dtype))
-        return (self._size(x) - self.radius <= torch.minimum(one, 1e-6 * self.radius)) & self.box.contains(x, dtype)
+        kind = dtype or x.dtype
+        slack = tolerance(self.norm.norm(half_unit(x, kind)), self.radius, kind)
+        return (self._size(x) - self.radius <= slack) & self.box.contains(x, dtype)
 
     def inside(self, x: Tensor) -> Tensor:
         """See :class:`Set`; along the segment to the point of the box nearest the center, rounded to the dtype.

@@ -76,7 +76,8 @@ class Set(ABC):
         """Return which rows count as points of K, ``[rows]`` bool: the one tolerance of every verdict.
 
         A point may be outside by one rounding of its coordinates, half a unit in their last place, measured in the norm
-        of the ball, and by no more than a millionth of the radius. Points of :meth:`inside` need neither.
+        of the ball (a unit beyond bounds, which are rounded inwards themselves); in half precision by no more than a
+        millionth of the radius. Points of :meth:`inside` need neither.
 
         Args:
             x: points, ``[rows, *shape]``.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maxslope._rows import column, flat, take
 from maxslope.sets import _ball
-from maxslope.sets._rounding import half_unit, is_half
+from maxslope.sets._rounding import half_unit, is_half, tolerance
 from maxslope.sets.base import Set
 from maxslope.spaces import Lp, Mixed, Space, Weighted
 
@@ -85,7 +85,9 @@ class Box(Set):
         """See :class:`Set`; the radius is half the width of a coordinate."""
         if not bool((self.violation(x) > 0).any()):
             return self.violation(x) <= 0
-        slack = torch.minimum(half_unit(x, dtype or x.dtype), 0.5e-6 * (self.hi.double() - self.lo.double()))
+        kind = dtype or x.dtype
+        # The bounds of a ball are rounded inwards themselves, by up to a unit.
+        slack = tolerance(2 * half_unit(x, kind), (self.hi.double() - self.lo.double()) / 2, kind)
         excess = torch.maximum(self.lo.double() - x.double(), x.double() - self.hi.double())
         return flat(excess <= slack).all(1)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from maxslope._rows import choose, column, flat, select
 from maxslope.sets import _share
 from maxslope.sets._roots import minimum
-from maxslope.sets._rounding import down, half_unit, on_grid
+from maxslope.sets._rounding import down, half_unit, on_grid, tolerance
 from maxslope.sets.ball_box import BallBox, ball
 from maxslope.sets.base import Set
 from maxslope.sets.box import Box, _unchecked, stopped
@@ -189,8 +189,9 @@ class Shared(Set):
 
     def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """See :class:`Set`."""
-        one = self.norm.norm(half_unit(x, dtype or x.dtype))
-        return (self._size(x) - self.radius <= torch.minimum(one, 1e-6 * self.radius)) & self.box.contains(x, dtype)
+        kind = dtype or x.dtype
+        slack = tolerance(self.norm.norm(half_unit(x, kind)), self.radius, kind)
+        return (self._size(x) - self.radius <= slack) & self.box.contains(x, dtype)
 
     def inside(self, x: Tensor) -> Tensor:
         """See :class:`Set`; along the segment to the center."""
