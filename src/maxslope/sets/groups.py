@@ -236,9 +236,9 @@ class Shared(Set):
     def _measured(self, base: Space, space: Space) -> tuple[Lp, Lp]:
         """The norms across and within groups in which a slope is measured."""
         ndim = self.center.ndim
-        if isinstance(base, Mixed) and base.outer == self.norm.outer and base.inner == self.norm.inner:
-            if base._axes(ndim) == self.norm._axes(ndim):
-                return base.outer, base.inner
+        same = isinstance(base, Mixed) and base._axes(ndim) == self.norm._axes(ndim)
+        if isinstance(base, Mixed) and base.outer == self.norm.outer and base.inner == self.norm.inner and same:
+            return base.outer, base.inner
         if isinstance(base, Lp) and (math.isinf(base.p) or (base.p == 2 and 1 < self.norm.inner.p < math.inf)):
             return base, base
         raise ValueError(
