@@ -19,7 +19,7 @@ MODULES = [path for path in FILES if path.name != "__init__.py"]
 
 FILE_LINES = 360
 FILE_MEDIAN = 150
-FUNCTION_LINES = 60
+FUNCTION_LINES = 64  # a command has a line for each of its options
 FUNCTION_P90 = 35
 FUNCTION_MEDIAN = 12
 INIT_ARGUMENTS = 7

@@ -60,7 +60,7 @@ def test_the_smallest_change_in_units() -> None:
     check_minimal(Weighted(Mixed(Lp(INF), Lp(2), axis=1), torch.tensor(4.0)), 2e-3)
 
 
-def check_attacks(norm: ms.Space, eps: float, box: tuple[float, float] | None) -> None:
+def check_attacks(norm: ms.Space, eps: float, box: tuple[float, float] | None, passes: int = 300) -> None:
     """Every stage of a probing attack, searches by values and named attacks; what they find is inside."""
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Flatten(), nn.Linear(12, 16), nn.GELU(), nn.Linear(16, 3))
@@ -69,7 +69,7 @@ def check_attacks(norm: ms.Space, eps: float, box: tuple[float, float] | None) -
     layers[3].bias.data -= model(x).mean(0)  # no class is ahead
     y, budget = model(x).argmax(1), Budget(norm, eps, box)
     named = ({"recipe": recipe} for recipe in (ms.recipes.square(40), ms.recipes.pgd(8)))
-    for given in ({"effort": ms.Effort.quick(), "probe": True}, *named):
+    for given in ({"effort": ms.Effort.quick().limited(passes), "probe": True}, *named):
         found = ms.attack(model, x, y, budget, **given)
         assert 0 < int(found.broken.sum()) < 20
         assert bool((norm.norm((found.points - x).double()) <= eps * (1 + 1e-5)).all())
@@ -178,9 +178,44 @@ def test_the_slope_is_the_limit_of_short_steps(r: float, p: float) -> None:
 
 @pytest.mark.parametrize(("r", "p", "eps"), [(1, 2, 0.2), (2, INF, 0.06)])
 def test_attacks_take_a_shared_radius(r: float, p: float, eps: float) -> None:
-    check_attacks(Mixed(Lp(r), Lp(p), axis=1), eps, (0.0, 1.0))
+    check_attacks(Mixed(Lp(r), Lp(p), axis=1), eps, (0.0, 1.0), passes=40)
 
 
 @pytest.mark.parametrize(("r", "p"), [(1, 2), (2, 1)])
 def test_the_smallest_shared_change(r: float, p: float) -> None:
     check_minimal(Mixed(Lp(r), Lp(p), axis=1), 5e-3)
+
+
+@pytest.mark.parametrize("norm", [Mixed(Lp(1), Lp(2), axis=1), Mixed(Lp(INF), Lp(2), axis=1)])
+def test_training_against_budgets_of_groups(norm: Mixed) -> None:
+    """The risk within the budget is more than at the samples, and has gradients."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    x, y = torch.rand(6, *SHAPE), torch.arange(6) % 3
+    found = ms.AdversarialRisk(ms.training.Pointwise(Budget(norm, 0.2)))(model, x, y)
+    found.backward()
+    assert float(found.detach()) > float(nn.functional.cross_entropy(model(x), y).detach()) + 0.01
+    assert model[1].weight.grad is not None
+    assert bool(model[1].weight.grad.abs().sum() > 0)
+
+
+def test_half_precision_one_sided_bounds_and_steps_that_are_not_exact() -> None:
+    """Points in few digits are inside, exactly; a bound may lack; a step in the norm of the set is refused."""
+    norm = Mixed(Lp(1), Lp(2), axis=1)
+    x, xi = torch.rand(2, 3, 4), draw(1, 2, 3, 4).float()
+    for dtype in (torch.bfloat16, torch.float32):
+        K = Budget(norm, 0.5, (0.0, INF)).around(x.to(dtype), mask=torch.tensor([True, False, True])[:, None])
+        for z in (K.project((x + xi).to(dtype)), K.minimize_linear(xi.to(dtype))):
+            assert z.dtype == dtype
+            assert float(K.violation(z).max()) == 0.0
+            assert torch.equal(z[:, 1], x.to(dtype)[:, 1])
+            assert float(norm.norm((z - x.to(dtype)).double()).max()) > 0.49
+    rows = torch.tensor([1])
+    torch.testing.assert_close(K.take(rows).minimize_linear(xi[rows]), K.minimize_linear(xi)[rows])
+    with pytest.raises(ValueError, match="measured in"):
+        K.minimize_linear_near(xi, x, torch.ones(2), norm)
+    with pytest.raises(ValueError, match="Slopes"):
+        K.slope(xi, x, Lp(3))
+    none = Budget(norm, 0.0).around(x)
+    torch.testing.assert_close(none.project(x + xi), x)
+    assert float(none.slope(xi, x, norm).max()) == 0.0

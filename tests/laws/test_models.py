@@ -118,7 +118,7 @@ def by_minimal(model: Any, x: Tensor, y: Tensor) -> Said:
 
 def by_assert_robust(model: Any, x: Tensor, y: Tensor) -> Said:
     try:
-        found = ms.assert_robust(model, (x, y), BUDGET, at_least=0.01, confidence=0.1, effort=SHORT)
+        found = ms.assert_robust(model, (x, y), BUDGET, at_least=0.01, confidence=0.1, effort=SHORT, strict=False)
     except AssertionError:
         return Said(robust=0)
     return Said(robust=found.robust)
@@ -659,7 +659,7 @@ def test_notes_reach_the_report(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ms.MaxslopeWarning)
         report = ms.evaluate(KINDS[name].make(), (X, Y), BUDGET, effort=SHORT, probe=False)
-    assert any(KINDS[name].hint in sentence for sentence in report.warnings)
+    assert any(KINDS[name].hint in str(found) for found in report.warnings), report.warnings
 
 
 def test_a_copy_made_outside_of_inference_mode_works() -> None:

@@ -65,7 +65,8 @@ def test_a_step_makes_few_operations_more_than_one_by_hand_and_has_its_loss() ->
     objective = AdversarialRisk(Pointwise(ms.Linf(EPS), Inner(steps=STEPS, warm=False, start=Clean())))
     torch.testing.assert_close(objective(model, X, Y), by_hand(model))
     own, hand = operations(lambda: objective(model, X, Y)), operations(lambda: by_hand(model))
-    assert own - hand <= 105  # the former loop: 264
+    # The former loop: 264. Bounds that are exact in the dtype and copies for the model take 45 of them.
+    assert own - hand <= 150
 
 
 @pytest.mark.parametrize("criterion", [CrossEntropy(), Margin()])

@@ -11,6 +11,7 @@ from torch import Tensor
 from maxslope import _random
 from maxslope._rows import flat
 from maxslope._status import Status
+from maxslope.attacks._balls import around, exponent
 from maxslope.attacks._plan import Plan, Way
 from maxslope.attacks.question import Question, calls_for
 from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
@@ -18,9 +19,9 @@ from maxslope.energies import Energy, Evaluation, Margin
 from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.schemes import Momentum, SemiImplicit, StepSize
 from maxslope.schemes.steps import half_wave
-from maxslope.sets import BallBox, Box, Groups, Set, Shared, near
-from maxslope.sets.groups import plain, within
-from maxslope.spaces import Lp, Mixed, Space, Weighted
+from maxslope.sets import BallBox, Box, Groups, Set, Shared
+from maxslope.sets.box import plain
+from maxslope.spaces import Lp, Mixed, Space
 
 _FIRST_CUT = 0.1  # the share of the radius that a run first tries to save
 _PUSH = 1.6  # how fast the radius grows while nothing is found
@@ -84,28 +85,6 @@ class Closing(Set):
         return Closing(self.pursuit, self.job[index])
 
 
-def around(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallBox | Groups | Shared:
-    """Return the balls of finite or infinite radius around points of the box; of l_p, p < inf, no device is asked."""
-    base, factor = plain(norm)
-    if isinstance(base, Mixed):
-        return within(norm, center, radius.double(), box)
-    if math.isinf(_exponent(base)):
-        ball = near(box, center, radius / factor, base)
-        assert isinstance(ball, Box)
-        return ball
-    return BallBox(base, center, radius / factor, box, True)
-
-
-def _exponent(norm: Space) -> float:
-    """Of an l_p norm, or of the norm within the groups that share no radius; NaN where steps cannot be in the norm."""
-    base, _ = plain(norm)
-    if isinstance(base, Mixed):
-        return base.inner.p if math.isinf(base.outer.p) else math.nan
-    base = base.base if isinstance(base, Weighted) else base
-    assert isinstance(base, Lp)
-    return base.p
-
-
 class Room:
     """Where a pursuit takes place; every tensor is ``[n]``.
 
@@ -120,7 +99,7 @@ class Room:
 
     def __init__(self, question: Question, box: Box) -> None:
         self.norm, self.box = question.budget.norm, box
-        p = _exponent(self.norm)
+        p = exponent(self.norm)
         self.own, self.first = p in _FIRST_STEP, _FIRST_STEP.get(p, _OTHER_STEP)
         self.euclidean = p == 2 and not isinstance(plain(self.norm)[0], Mixed)
         self.farthest = self.norm.norm(torch.maximum(question.x - box.lo, box.hi - question.x))

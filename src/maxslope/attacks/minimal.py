@@ -149,7 +149,7 @@ def minimal(
         x: clean inputs, ``[rows, *shape]``, in the box.
         y: labels, ``[rows]``.
         norm: what is small: any that a :class:`Budget` takes, such as ``Lp(p)`` with p in [1, inf],
-            ``Weighted(Lp(p), w)`` or ``Mixed(Lp(math.inf), Lp(p), axis)``.
+            ``Weighted(Lp(p), w)`` or ``Mixed(Lp(r), Lp(p), axis)``.
         box: the range of valid inputs, numbers or tensors of the shape of a sample; None for no box.
         effort: its ``passes`` are spent on each sample, and at most its ``limit``; by default those of
             ``Effort.standard()``, 100. ``Effort(passes=n)`` says another number.

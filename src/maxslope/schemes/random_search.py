@@ -58,8 +58,10 @@ class RandomSearch(Search):
     coordinates halves as the run goes on, from ``share`` down to single pixels. What changes depends on the set:
 
         l_inf box      each channel of the window to one of its two bounds at random, never a change of nothing
-        l_p ball, box  (or a ball of an l_p norm in each group of coordinates) z = P_K(best + s h), h two hills of opposite signs in the window, |s h| uniform in 0.3 to 2
+        l_p ball, box  z = P_K(best + s h), h two hills of opposite signs in the window, |s h| uniform in 0.3 to 2
                        radii, P_K the exact projection: what the ball lacks is taken from everywhere
+
+    Balls of norms of groups are treated as those of l_p.
 
     Each step evaluates the last proposal and makes one; the last step returns to the best point. A curve of this
     scheme shows its proposals, so its energy goes up and down.

@@ -4,8 +4,9 @@ from maxslope.sets.ball_box import BallBox, ball
 from maxslope.sets.base import Everything, Set
 from maxslope.sets.box import Box
 from maxslope.sets.budget import L1, L2, Budget, Linf
-from maxslope.sets.groups import Groups, Shared
+from maxslope.sets.groups import Groups
 from maxslope.sets.near import Meet, near
+from maxslope.sets.shared import Shared
 
 __all__ = [
     "L1",

@@ -17,6 +17,7 @@ from maxslope.sets._roots import Function, root
 from maxslope.spaces import Lp
 
 _LOW, _TINY = -90.0, 41.0  # logarithms: of the least multiplier, and of how small a radius is beside the whole
+_SAFE = 5.0  # the largest dual exponent whose powers of small numbers do not vanish
 _CLOSE = 1e-12  # relative: what is a jump rather than a slope of t
 
 
@@ -50,9 +51,9 @@ class Cells:
         return self.lp.norm(d.flatten(0, 1)).reshape(d.shape[:2])
 
     def priced(self, theta: Tensor) -> Tensor:
-        """The norms of the groups where |d|^p / p costs theta > 0, for p < inf and not for linear l_1, ``[rows, groups]``."""
+        """The norms of the groups where |d|^p / p costs theta > 0, p < inf and p > 1 if linear, ``[rows, groups]``."""
         weight, v = theta[:, :, None], self.towards
-        d = self.lp.prox(v, weight.expand_as(v)) if not self.linear else self.lp.response(v, weight)
+        d = self.lp.response(v, weight) if self.linear else self.lp.prox(v, weight.expand_as(v))
         return self.size(d.clamp(self.a, self.b))
 
     def rate(self, t: Tensor) -> Tensor:
@@ -111,24 +112,19 @@ class _Answer:
 
     def __init__(self, cells: Cells, outer: Lp, low: Tensor, high: Tensor) -> None:
         self.cells, self.outer, self.low, self.high = cells, outer, low, high
-        self.p, self.greedy = cells.lp.p, cells.linear and cells.lp.p == 1
+        self.p, self.line = cells.lp.p, _line(cells, outer.p, low, high)
         self.top = cells.towards.abs().amax(2).clamp_min(1e-300).log()
         if math.isinf(self.p):
             self.first, self.last = -high, -low
         else:
             self.first, self.last = (torch.full_like(low, at) for at in (_LOW, 5.0 + _TINY * (self.p - 1)))
-        if self.greedy:
-            anchor = torch.zeros_like(cells.a).clamp(cells.a, cells.b)
-            rate, order = cells.towards.abs().sort(2, descending=True)
-            rooms = (cells.free() - anchor).abs().clamp_max(2.0).gather(2, order)  # all of the radius is 1
-            self.steps = rate, rooms, low[:, :, None] + rooms.cumsum(2)
         self.under = torch.full_like(low[:, 0], -math.inf), self.first  # multipliers below the best, and s there
         self.over = torch.full_like(low[:, 0], math.inf), self.last
 
     def excess(self, log_mu: Tensor) -> Tensor:
         """The norm of the radii less 1, ``[rows]``."""
-        if self.greedy:
-            return self.outer.norm(self._greedy(log_mu)) - 1
+        if self.line is not None:
+            return self.outer.norm(self.line(log_mu)) - 1
         s = self._solve(log_mu)
         excess = self.outer.norm(self._norms(s)) - 1
         below = (excess > 0) & (log_mu >= self.under[0])
@@ -139,14 +135,7 @@ class _Answer:
 
     def radii(self, log_mu: Tensor) -> Tensor:
         """The radii for a multiplier, ``[rows, groups]``."""
-        return self._greedy(log_mu) if self.greedy else self._norms(self._solve(log_mu))
-
-    def _greedy(self, log_mu: Tensor) -> Tensor:
-        """Linear l_1: coordinates in the order of |xi|, each as long as its rate pays, mu t^(r-1) <= |xi|."""
-        rate, rooms, total = self.steps
-        wanted = ((rate.log() - log_mu[:, None, None]) / (self.outer.p - 1)).exp()
-        spent = torch.minimum((wanted - (total - rooms)).clamp_min(0), rooms).sum(2)
-        return (self.low + torch.where(spent.isnan(), 0.0, spent)).clamp(self.low, self.high)
+        return self._norms(self._solve(log_mu)) if self.line is None else self.line(log_mu)
 
     def _norms(self, s: Tensor) -> Tensor:
         return (-s if math.isinf(self.p) else self.cells.priced((s + self.top).exp())).clamp(self.low, self.high)
@@ -162,6 +151,70 @@ class _Answer:
         lo = torch.where((log_mu >= self.under[0])[:, None], self.under[1], self.first)
         hi = torch.where((log_mu <= self.over[0])[:, None], self.over[1], self.last)
         return _crossing(f, lo, hi)
+
+
+def _line(cells: Cells, r: float, low: Tensor, high: Tensor) -> _Steps | _Corners | None:
+    """What answers in closed form, for linear forms alone."""
+    if not cells.linear:
+        return None
+    if cells.lp.p == 1 or math.isinf(cells.lp.p):
+        return _Steps(cells, r, low, high)
+    return _Corners(cells, low, high) if r == 1 and cells.lp.q <= _SAFE else None
+
+
+class _Steps:
+    """Linear forms in l_1 and l_inf: a rate that falls in steps, each lasting as long as mu t^(r-1) is below it."""
+
+    def __init__(self, cells: Cells, r: float, low: Tensor, high: Tensor) -> None:
+        self.r, self.low, self.high = r, low, high
+        size = cells.free().abs().clamp_max(2.0)  # all of the radius is 1
+        if cells.lp.p == 1:
+            rate, order = cells.towards.abs().sort(2, descending=True)
+            rooms = (size - torch.zeros_like(size).clamp(cells.a, cells.b).abs()).clamp_min(0).gather(2, order)
+        else:
+            ends, order = torch.maximum(size, low[:, :, None]).sort(2)
+            rooms = torch.diff(ends, dim=2, prepend=low[:, :, None])
+            rate = cells.towards.abs().gather(2, order).flip(2).cumsum(2).flip(2)
+        self.rate, self.rooms, self.before = rate.log(), rooms, low[:, :, None] + rooms.cumsum(2) - rooms
+
+    def __call__(self, log_mu: Tensor) -> Tensor:
+        more = self.rate - log_mu[:, None, None]
+        wanted = (more / (self.r - 1)).exp() if self.r > 1 else torch.where(more > 0, math.inf, 0.0)
+        spent = torch.minimum((wanted - self.before).clamp_min(0), self.rooms).sum(2)
+        return (self.low + spent).clamp(self.low, self.high)
+
+
+class _Corners:
+    r"""Linear forms in l_p, 1 < p < inf, for r = 1, where the rate is mu: in w = theta^q it is piecewise linear.
+
+    mu^q = sum_i clip(\|xi_i\|^q, least_i^p w, most_i^p w), and t^p = mu^q / w.
+    """
+
+    def __init__(self, cells: Cells, low: Tensor, high: Tensor) -> None:
+        self.p, self.q, self.low, self.high = cells.lp.p, cells.lp.q, low, high
+        size = cells.towards.abs()
+        top = size.flatten(1).amax(1).clamp_min(1e-300)
+        self.top = top.log()
+        x = (size / top[:, None, None]) ** self.q
+        most = cells.free().abs().clamp_max(2.0) ** self.p
+        least = torch.zeros_like(most).clamp(cells.a, cells.b).abs() ** self.p
+        at, order = torch.cat([x / most, x / least], 2).nan_to_num(0.0, posinf=math.inf).sort(2)
+        zero = torch.zeros_like(most)
+        falls = torch.cat([most, zero], 2).gather(2, order)  # sums of one sign each: what is 0 is exactly 0
+        rises = torch.cat([zero, least], 2).gather(2, order)
+        gone = falls.flip(2).cumsum(2).flip(2)
+        slope = gone + rises.cumsum(2) - rises  # before each corner
+        self.slope = torch.cat([slope, rises.sum(2, keepdim=True)], 2)
+        self.at = torch.nn.functional.pad(at, (1, 0))
+        grown = (slope * torch.diff(self.at, dim=2)).nan_to_num(0.0, posinf=math.inf).cumsum(2)
+        self.value = torch.nn.functional.pad(grown, (1, 0))
+
+    def __call__(self, log_mu: Tensor) -> Tensor:
+        level = (self.q * (log_mu - self.top)).exp()[:, None, None].expand(*self.low.shape, 1).contiguous()
+        k = torch.searchsorted(self.value[:, :, 1:].contiguous(), level)
+        at, value, slope = (t.gather(2, k) for t in (self.at, self.value, self.slope))
+        w = at + (level - value) / slope
+        return (level / w).nan_to_num(0.0).pow(1 / self.p).squeeze(2).clamp(self.low, self.high)
 
 
 def _crossing(f: Function, lo: Tensor, hi: Tensor) -> Tensor:

@@ -148,3 +148,25 @@ def separable(space: Space) -> tuple[Lp, Tensor | None]:
         f"Exact projections and linear minimizers exist here for Lp and Weighted(Lp), got {space!r}. Use one of those "
         "for the budget, or add the solver as CONTRIBUTING.md describes."
     )
+
+
+def plain(norm: Space) -> tuple[Space, float]:
+    r"""Return a norm in the form in which there are sets of it, and a factor: \|v\| = factor times that norm.
+
+    A single weight is the factor, and l_p of l_p is l_p.
+
+    Raises:
+        ValueError: if there are no exact sets of this norm.
+    """
+    if isinstance(norm, Weighted) and isinstance(norm.base, Mixed) and norm.weights.numel() == 1:
+        base, factor = plain(norm.base)
+        return base, factor * float(norm.weights)
+    if isinstance(norm, Mixed) and norm.outer == norm.inner:
+        return norm.inner, 1.0
+    if isinstance(norm, Lp | Mixed) or (isinstance(norm, Weighted) and isinstance(norm.base, Lp)):
+        return norm, 1.0
+    raise ValueError(
+        f"A budget needs a norm with exact projections and linear minimizers, got {norm!r}. There are Lp(p), "
+        "Weighted(Lp(p), w), Mixed(Lp(r), Lp(p), axis), and Weighted(Mixed(Lp(r), Lp(p), axis), w) with a single w; "
+        "other weights on a norm of groups have none here."
+    )

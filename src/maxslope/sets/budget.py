@@ -11,8 +11,9 @@ from torch import Tensor
 from maxslope._rows import column
 from maxslope.sets import _shapes
 from maxslope.sets.ball_box import BallBox
-from maxslope.sets.box import Box, _unchecked
-from maxslope.sets.groups import Groups, Shared, plain, within
+from maxslope.sets.box import Box, _unchecked, plain
+from maxslope.sets.groups import Groups, within
+from maxslope.sets.shared import Shared
 from maxslope.spaces import Lp, Mixed, Space, Weighted
 
 Bounds = tuple[float | Tensor, float | Tensor]

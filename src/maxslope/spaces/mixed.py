@@ -22,6 +22,10 @@ class Mixed(Space):
     the layer-wise norm on weights. The dual is the outer dual of the inner duals; the steepest direction is
     v_g = s_g steepest_inner(xi_g) with s the outer steepest ascent of the inner dual norms.
 
+    As a budget, outer l_inf gives every group the same radius, any other outer norm lets the groups share one: both
+    exactly, for every inner l_p, in boxes that may lack bounds. Steps inside are made in the same norm or in l_inf
+    where the outer norm is l_inf, in l_inf alone elsewhere. There are no weights but a single one for all coordinates.
+
     Args:
         outer: the norm across groups.
         inner: the norm within a group.
