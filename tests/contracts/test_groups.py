@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 import maxslope as ms
+from maxslope.attacks import stages
 from maxslope.sets import Budget
 from maxslope.spaces import Lp, Mixed, Weighted
 
@@ -42,9 +43,9 @@ def check_minimal(norm: ms.Space, rtol: float) -> None:
     x = 0.1 + 0.8 * torch.rand(4, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     margin = (w * x).flatten(1).sum(1) + b
     y, xi = (margin < 0).long(), w * margin.sign().reshape(-1, 1, 1, 1)
-    found = ms.minimal(model, x, y, norm, box=None, effort=ms.Effort(passes=40))
+    found = ms.minimal(model, x, y, norm, box=None, effort=ms.Effort(passes=30))
     torch.testing.assert_close(found.norms, margin.abs() / norm.dual_norm(w), rtol=rtol, atol=0.0)
-    boxed = ms.minimal(model, x, y, norm, box=(0.0, 1.0), effort=ms.Effort(passes=100))
+    boxed = ms.minimal(model, x, y, norm, box=(0.0, 1.0), effort=ms.Effort(passes=80))
     exact = least_radius(norm, x, xi, margin.abs(), (0.0, 1.0))
     torch.testing.assert_close(boxed.norms, exact, rtol=rtol, atol=0.0)
     assert bool((boxed.norms >= exact * (1 - 1e-9)).all())
@@ -60,7 +61,7 @@ def test_the_smallest_change_in_units() -> None:
     check_minimal(Weighted(Mixed(Lp(INF), Lp(2), axis=1), torch.tensor(4.0)), 2e-3)
 
 
-def check_attacks(norm: ms.Space, eps: float, box: tuple[float, float] | None, passes: int = 300) -> None:
+def check_attacks(norm: ms.Space, eps: float, box: tuple[float, float] | None) -> None:
     """Every stage of a probing attack, searches by values and named attacks; what they find is inside."""
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Flatten(), nn.Linear(12, 16), nn.GELU(), nn.Linear(16, 3))
@@ -68,18 +69,21 @@ def check_attacks(norm: ms.Space, eps: float, box: tuple[float, float] | None, p
     x = torch.rand(20, *SHAPE)
     layers[3].bias.data -= model(x).mean(0)  # no class is ahead
     y, budget = model(x).argmax(1), Budget(norm, eps, box)
+    after = (stages.Pursuit(8), stages.RandomSearch(10))
+    probing = ms.Effort([*ms.Effort.quick().runs[:2], stages.OutsideProbe(after[:1]), stages.Rescue(after)])
     named = ({"recipe": recipe} for recipe in (ms.recipes.square(40), ms.recipes.pgd(8)))
-    for given in ({"effort": ms.Effort.quick().limited(passes), "probe": True}, *named):
+    for given in ({"effort": probing, "probe": True}, *named):
         found = ms.attack(model, x, y, budget, **given)
         assert 0 < int(found.broken.sum()) < 20
         assert bool((norm.norm((found.points - x).double()) <= eps * (1 + 1e-5)).all())
         assert bool(budget.around(x).contains(found.points).all())
-    pursuit = ms.Effort([ms.recipes.square(5), ms.attacks.stages.Pursuit(12), ms.attacks.stages.RandomSearch(10)])
+    pursuit = ms.Effort([ms.recipes.square(5), *after])
     ms.attack(model, x, y, budget, effort=pursuit, realize=None if box is None else ms.realize.Grid(256))
 
 
-@pytest.mark.parametrize(("inner", "eps"), [(1, 0.08), (2, 0.06), (INF, 0.04)])
-@pytest.mark.parametrize("box", [(0.0, 1.0), None])
+@pytest.mark.parametrize(
+    ("inner", "eps", "box"), [(1, 0.08, (0.0, 1.0)), (1.5, 0.07, None), (2, 0.06, None), (INF, 0.04, (0.0, 1.0))]
+)
 def test_attacks_take_a_radius_of_every_group(inner: float, eps: float, box: tuple[float, float] | None) -> None:
     check_attacks(Mixed(Lp(INF), Lp(inner), axis=1), eps, box)
 
@@ -176,9 +180,10 @@ def test_the_slope_is_the_limit_of_short_steps(r: float, p: float) -> None:
             assert bool((rate <= bound * (1 + 1e-6) + 1e-9).all())
 
 
+@pytest.mark.slow  # projections take a hundred evaluations of every group
 @pytest.mark.parametrize(("r", "p", "eps"), [(1, 2, 0.2), (2, INF, 0.06)])
 def test_attacks_take_a_shared_radius(r: float, p: float, eps: float) -> None:
-    check_attacks(Mixed(Lp(r), Lp(p), axis=1), eps, (0.0, 1.0), passes=40)
+    check_attacks(Mixed(Lp(r), Lp(p), axis=1), eps, (0.0, 1.0))
 
 
 @pytest.mark.parametrize(("r", "p"), [(1, 2), (2, 1)])
