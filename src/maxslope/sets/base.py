@@ -90,7 +90,7 @@ class Set(ABC):
 
         No point of K improves the linearized energy by more than this.
         """
-        return inner(xi, x - self.minimize_linear(xi))
+        return inner(xi, x - self.minimize_linear(xi)).clamp_min(0)  # of a point of K it is negative by rounding alone
 
 
 @dataclass(frozen=True)
