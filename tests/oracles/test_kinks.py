@@ -104,11 +104,14 @@ def test_the_nearest_point_of_the_simplex() -> None:
 
 def test_in_many_coordinates_a_kink_makes_the_slope_unknown_and_says_so() -> None:
     x = 0.03 * torch.ones(1, 20, dtype=torch.float64)
-    curve = flow(ABS, x, scheme=MinimizingMovement(0.1, inner=Newton() if x.shape[1] < 7 else Descent()), until=0.2)
-    assert bool(curve.slope[-1].isnan()) == bool(curve.kinked[-1])  # type: ignore[index]
-    if bool(curve.kinked[-1]):  # type: ignore[index]
-        assert bool(curve.defect().isnan())
-        assert "slope is not known" in curve.reasons()[0]
+    curve = flow(ABS, x, scheme=MinimizingMovement(0.1), until=0.2)
+    assert curve.kinked is not None
+    assert curve.kinked[:, 0].tolist() == [False, True, True]
+    assert curve.slope[:, 0].isnan().tolist() == [False, True, True]
+    assert bool(curve.defect().isnan())
+    assert "At 2 of 3 instants the slope is not known" in curve.reasons()[0]
+    with pytest.raises(ValueError, match="got kinks=-1"):
+        Record(kinks=-1)
 
 
 @pytest.mark.slow
