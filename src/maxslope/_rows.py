@@ -76,7 +76,7 @@ def entrywise(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """
     if x.device.type != "cpu" or not x.numel():
         return function(x)
-    entries = x.reshape(-1)
+    entries = x.reshape(-1).contiguous()  # entries that lie apart are computed one by one, and round otherwise
     missing = -len(entries) % _VECTORS
     if missing:
         entries = torch.cat([entries, entries[-1:].expand(missing)])

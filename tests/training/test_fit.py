@@ -422,7 +422,7 @@ def test_layerwise_descent_moves_every_layer_equally_far() -> None:
     [
         (lambda: fit(net(), (X, Y), "risk"), TypeError, "an Objective such as"),
         (lambda: fit(len, (X, Y), AdversarialRisk(BUDGET)), TypeError, "builtin"),
-        (lambda: fit(net(), [X], AdversarialRisk(BUDGET)), TypeError, "tensors or a map-style"),
+        (lambda: fit(net(), [X], AdversarialRisk(BUDGET)), TypeError, "or a map-style"),
         (lambda: fit(net(), (X, Y[:3]), AdversarialRisk(BUDGET)), ValueError, "100 and 3 rows"),
         (lambda: fit(net(), (X, Y), AdversarialRisk(BUDGET), Plan(batch_size=101)), ValueError, "batch_size=101"),
         (lambda: Source((X, Y), 10, 0, 0, 0, 3), ValueError, "3 processes"),

@@ -195,9 +195,14 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
     search.go()
     known, effort = search.known, search.effort
     gap = slope = torch.full_like(known.best, torch.nan)
-    if certify and not chosen.gradient_free:
-        gap, slope = certificate(question, known, effort)
     points = settled(question, known.points, question.x, question.domain)
+    if question.realize is None:
+        moved = (points != known.points).flatten(1).any(1)
+        known.points = points
+    else:
+        moved = torch.zeros_like(known.broken)
+    if certify and not chosen.gradient_free:
+        gap, slope = certificate(question, known, effort, moved)
     if question.realize is not None:  # where no realized point is allowed, the clean one is what there is
         points = choose(question.domain.contains(points), points, question.x)
     rate = known.broken.to(question.x.dtype)

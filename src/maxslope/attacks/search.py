@@ -141,13 +141,16 @@ class Search:
                 standing = standing[~known.broken[standing] & (lowered > gained.nan_to_num().clamp_min(0))]
 
 
-def certificate(question: Question, known: State, effort: Effort) -> tuple[Tensor, Tensor]:
+def certificate(question: Question, known: State, effort: Effort, moved: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return gap and slope of the margin at the best points of the samples that stand: one more pass each.
+
+    The margin of points that were ``moved``, ``[rows]`` bool, is looked at again.
 
     NaN where a sample is broken, or where the effort's limit of backward passes is spent.
     """
     gap = torch.full_like(known.best, torch.nan)
     slope = gap.clone()
+    moved = torch.zeros_like(known.broken) if moved is None else moved
     certified = ~known.broken & known.best.isfinite()
     if effort.limit is not None:
         certified &= known.backward + question.draws <= effort.limit - effort.reserve
@@ -156,8 +159,11 @@ def certificate(question: Question, known: State, effort: Effort) -> tuple[Tenso
         return gap, slope
     x, domain = known.points[standing], question.domain.take(standing)
     # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
-    xi = question.energy(standing, OwnMargin()).evaluate(x).gradient
+    e = question.energy(standing, OwnMargin()).evaluate(x)
+    xi = e.gradient
     known.count(standing, question.draws, question.draws)
+    again = moved[standing]  # where rounding took a point out of its set, and it was moved, its margin is another one
+    known.best[standing[again]] = e.margin[again]
     gap[standing] = domain.gap(xi, x)
     slope[standing] = domain.slope(xi, x, question.budget.norm)
     return gap, slope

@@ -69,7 +69,11 @@ class SemiImplicit(Scheme):
             return convex.prox(x - column(tau, x) * xi, tau)
         power = self.rate - 2
         if self.space == Lp(2):
-            return convex.at_length(xi, x, tau, lambda s, size: s * size**power - tau ** (power + 1))
+
+            def excess(s: Tensor, size: Tensor) -> Tensor:  # s |z - x|^(p-2) tends to 0 with s
+                return torch.where(size > 0, s * size**power, 0.0) - tau ** (power + 1)
+
+            return convex.at_length(xi, x, tau, excess)
         longest = tau * convex.slope(xi, x, self.space) ** (1 / (self.rate - 1))
         return convex.minimize_linear_near(xi, x, self._penalized(here, longest), self.space)
 
