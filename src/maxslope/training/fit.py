@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -96,8 +97,10 @@ class _Weights(Feed):
         self.status = int(status)
 
     def advance(self) -> Tensor:
-        """Make a step of the optimizer, unless training has stopped."""
-        return self.run.layout.row(self.run.model) if self.run.stopped else self.run.advance(self.last)
+        """Make a step of the optimizer, unless training has stopped or its loss is not finite."""
+        if self.run.stopped or not math.isfinite(self.last):
+            return self.run.layout.row(self.run.model)
+        return self.run.advance(self.last)
 
 
 def fit(
