@@ -64,8 +64,8 @@ class AutoAttack:
             raise ValueError(f"norm is one of {', '.join(_NORMS)}, got {self.norm!r}.")
         if self.version not in _EFFORTS:
             raise ValueError(
-                f"version is one of {', '.join(_EFFORTS)}, got {self.version!r}; for random models attack "
-                "energies.Average, for single attacks use maxslope.attack(..., recipe=...)."
+                f"version is one of {', '.join(_EFFORTS)}, got {self.version!r}; for random models evaluate "
+                "ms.Randomized(model, draws=8, votes=64), for single attacks use maxslope.attack(..., recipe=...)."
             )
 
     @property
