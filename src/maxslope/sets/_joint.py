@@ -19,6 +19,8 @@ from maxslope.sets import _ball, _pair
 from maxslope.sets._roots import root
 from maxslope.spaces import Lp
 
+_FEW = 25  # of nested roots, where Newton's method does not settle: each takes a bracket of 50 to 1e-6 or less
+
 
 def minimize(
     step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, centered: bool
@@ -69,14 +71,13 @@ def _same(lp: Lp, *part: Tensor) -> Tensor:
     """Both balls bind and have one norm, 1 < p < inf: Newton's method, slower in float64 where that does not settle."""
     d, settled = _pair.minimize(lp, *part)
     rest = (~settled & ~(part[0] + part[1]).sum(1).isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
-    for pace in (0.2, 0.04):
-        if not rest.numel():
-            break
-        better, settled = _pair.minimize(lp, *(select(t, rest).double() for t in part), pace=pace)
+    if rest.numel():
+        better, settled = _pair.minimize(lp, *(select(t, rest).double() for t in part), pace=0.2)
         d[rest] = better.to(d.dtype)
         rest = rest[~settled]
     if rest.numel():
-        d[rest] = _nested(lp, lp, *(select(t, rest) for t in part))
+        xi, e, tau, radius, a, b = (select(t, rest) for t in part)
+        d[rest] = _nested(lp, lp, xi, e, tau, radius, a, b, iterations=_FEW)
     return _ball.shrink(lp, d, part[3], part[4], part[5])
 
 
@@ -201,7 +202,18 @@ def _priced(xi: Tensor, e: Tensor, tau: Tensor, a: Tensor, b: Tensor, mu: Tensor
     return e + inward * moved[:, :n] + down * moved[:, n:]
 
 
-def _nested(step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def _nested(
+    step: Lp,
+    ball: Lp,
+    xi: Tensor,
+    e: Tensor,
+    tau: Tensor,
+    radius: Tensor,
+    a: Tensor,
+    b: Tensor,
+    *,
+    iterations: int = 100,
+) -> Tensor:
     """Any two finite exponents (not both 1): nested roots in the logarithms of both multipliers, in float64.
 
     The outer multiplier belongs to a strictly convex norm; what it multiplies then has one minimizer, continuous in
@@ -209,7 +221,7 @@ def _nested(step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tens
     |xi|_inf radius.
     """
     if ball.p == 1:  # the two balls trade places: seen from e, the step's is centered and the other one is not
-        return e + _nested(ball, step, xi, -e, radius, tau, a - e, b - e)
+        return e + _nested(ball, step, xi, -e, radius, tau, a - e, b - e, iterations=iterations)
     unit = radius.double().clamp_min(torch.finfo(torch.float64).tiny)[:, None]
     top = xi.double().abs().amax(1, keepdim=True)
     g = xi.double() / torch.where(top > 0, top, torch.ones_like(top))
@@ -222,9 +234,10 @@ def _nested(step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tens
             return _coordinates(step, ball, g, e1, t1[:, None], lam.exp()[:, None], mu.exp()[:, None], lo, hi)
 
         wide = torch.full_like(mu, 40.0)
-        return point(root(lambda s: step.norm(point(s) - e1) - t1, -wide, wide))
+        return point(root(lambda s: step.norm(point(s) - e1) - t1, -wide, wide, iterations=iterations))
 
-    mu = root(lambda s: ball.norm(best(s)) - 1, torch.full_like(t1, -15.0), torch.full_like(t1, 36.0))
+    low, high = torch.full_like(t1, -15.0), torch.full_like(t1, 36.0)
+    mu = root(lambda s: ball.norm(best(s)) - 1, low, high, iterations=iterations)
     return (best(mu) * unit).to(xi.dtype)
 
 
