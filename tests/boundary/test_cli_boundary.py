@@ -149,6 +149,7 @@ def test_points_of_ones_own_with_words_for_labels(tmp_path: Path) -> None:
     assert said["robust_risk"][1] < said["robust_risk"][0]
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own(tmp_path: Path) -> None:
     code = table(tmp_path / "nets.py", [FACTORY])
     points = scattered(tmp_path / "points.csv")

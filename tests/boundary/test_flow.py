@@ -71,6 +71,7 @@ def shrink(solver, n, tau_in_h, until=0.1, r=0.6):
     return c, abs(mean - euler_radius(r, until / steps, steps)) / grid.h, float(end.max() - end.min()) / mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "low", "high", "euler", "round_to"),
     [
@@ -216,6 +217,7 @@ def test_two_gaussians_converge_to_the_limit_law_of_order_one():
     assert math.log2(mean / fine) >= 0.9
 
 
+@pytest.mark.slow
 def test_equal_classes_take_the_error_of_first_order_away():
     assert gaussian_error(64, symmetric=True)[1] <= 0.004
     assert gaussian_error(64, symmetric=True, solver=Isotropic())[1] <= 0.004

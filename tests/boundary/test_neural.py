@@ -361,6 +361,7 @@ def test_the_network_follows_the_law_and_its_control_stands_still() -> None:
     assert drift < 0.4 * moved
 
 
+@pytest.mark.slow
 def test_the_record_is_a_curve_of_weights() -> None:
     nf = followed(1.0)
     _, samples, net = wavy()

@@ -14,6 +14,8 @@ from maxslope.attacks.findings import Finding, Kind
 from maxslope.report import compare, page
 from report._runs import BUDGET, FAST, picture_run, tabular_run
 
+pytestmark = pytest.mark.slow  # a browser for each
+
 SCREENS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
 PAGES = ["page", "table", "compare"]
 

@@ -312,6 +312,7 @@ def test_penalized_steps_agree_with_scipy(rate: float) -> None:
         assert float(got[i]) == pytest.approx(want, rel=2e-6, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_penalized_steps_in_l_inf_agree_with_a_linear_program() -> None:
     """Rate 2, l_inf in a box: min over r of (min <c, z - x> over |z - x| <= r) + r^2 / (2 tau), each a program."""
     x, c = draw(6, 3, seed=1).sigmoid(), draw(6, 3, seed=2)

@@ -67,6 +67,7 @@ def test_defect_and_residual_tend_to_zero_and_speed_stays_at_most_one() -> None:
         assert float(study.speeds[name].max()) <= 1 + 1e-6
 
 
+@pytest.mark.slow
 def test_first_order_on_a_quadratic_with_sliding() -> None:
     g = torch.Generator().manual_seed(3)
     a = torch.randn(3, 3, generator=g, dtype=torch.float64)

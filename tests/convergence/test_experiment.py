@@ -73,6 +73,7 @@ def test_other_norms_and_rates() -> None:
     assert all(float(r["max_speed"]) <= 1 + 1e-6 for r in records if r["rate"] == float("inf"))
 
 
+@pytest.mark.slow
 def test_risks() -> None:
     risk = {r["adversary"]: float(r["risk"]) for r in clouds_of_moons(network("GELU"))}
     assert min(risk["W_2"], risk["W_1"]) >= risk["W_inf"]

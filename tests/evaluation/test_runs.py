@@ -183,6 +183,7 @@ def test_the_rescue_is_decided_once_for_all(tmp_path: Path) -> None:
     same(run(None, model=net, effort=effort, part=24), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hops", [0, 9])
 def test_an_early_rescue_is_decided_once_for_all(hops: int, tmp_path: Path) -> None:
     """The first part makes the first runs alone, and so do the others, also after an interruption.

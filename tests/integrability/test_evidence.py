@@ -169,6 +169,7 @@ def test_linear_control_in_closed_form() -> None:
         assert max(abs(p - q) for p, q in zip(flow.theta, exact, strict=True)) < mpmath.mpf(10) ** -42
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(
     st.lists(st.tuples(st.integers(-3, 3).filter(bool), st.integers(-3, 3)), min_size=1, max_size=3),
@@ -182,6 +183,7 @@ def test_linear_control_on_any_data(data: list, start: list) -> None:
         assert max(abs(p - q) for p, q in zip(flow.theta, exact, strict=True)) < mpmath.mpf(10) ** -30
 
 
+@pytest.mark.slow
 def test_whole_flow_against_the_normal_equation() -> None:
     """b/eps and c/eps of the four-dimensional flow from (sinh .5, .5, 1e-18, 0) at t = 1."""
     eps = "1/1000000000000000000"

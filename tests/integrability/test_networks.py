@@ -84,6 +84,7 @@ def test_tanh_equations_as_derived_by_hand() -> None:
     assert cancel(verdict.normal.r - sympify(partial, rational=True).subs(X, c)) == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=3)
 @given(TARGETS)
 def test_tanh_normal_form_for_any_target(y: object) -> None:

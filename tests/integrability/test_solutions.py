@@ -50,6 +50,7 @@ def test_no_solutions_in_case_4() -> None:
     assert liouvillian("x").solution() is None
 
 
+@pytest.mark.slow
 def test_eight_simple_poles_are_integrated_term_by_term() -> None:
     """The fault found from outside: `solution()` hung here."""
     omega = sum(Rational(k + 1, 7 + k) / (X - k) for k in range(8))

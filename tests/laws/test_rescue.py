@@ -38,6 +38,7 @@ def test_a_rescued_effort_finds_what_gradients_inside_the_budget_miss():
     assert torch.equal(alone.forward, rescued.forward[part])
 
 
+@pytest.mark.slow
 def test_an_early_rescue_wastes_no_runs_and_replays():
     """Where the first look from outside sees errors, the runs that look back are not made; the effort says so."""
     model, (x, y) = default_network(), default_data()
@@ -147,6 +148,7 @@ def rows_of(model, x, y, budget, effort, batch_size, **options):
 GATED = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).requires_grad_(False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 8])
 @pytest.mark.parametrize("passes", [0, 3, 25, 90, 200, 1000])
 def test_a_limit_holds_for_all_stages_together(passes, batch_size):

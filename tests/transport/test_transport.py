@@ -108,6 +108,7 @@ def test_dissipation_equality_of_the_potential(r: float) -> None:
     assert defects[1] < 0.5 * defects[0] + 1e-6
 
 
+@pytest.mark.slow
 def test_risk_of_the_everyone_for_himself_adversary_is_the_mean_of_pointwise_ones() -> None:
     energy, cloud = moons()
     whole = adversary(energy, cloud, r=math.inf, norm=Lp(2), eps=0.2)
@@ -154,6 +155,7 @@ def test_choices_under_a_shared_budget_against_all_choices() -> None:
     assert affordable(torch.zeros(1, 2).double(), torch.full((1, 2), 3.0).double()).tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_dual_bounds_the_shared_budget_from_above() -> None:
     energy, cloud = moons()
     shared = adversary(energy, cloud, r=2, norm=Lp(2), eps=0.15, steps=40)
