@@ -28,6 +28,7 @@ from torch import Tensor
 from maxslope.spaces import Lp
 
 _STEPS = 40
+_GROW = 1.3  # of the share of a step after one that did not swing; 2 leaves cycles
 
 
 class Row(NamedTuple):
@@ -174,7 +175,7 @@ class _Pair:
             loose = (own_a.abs() > 0.1 * size_a) | (own_b.abs() > 0.1 * size_b) | (wrong > 0.01)
             by_a, by_b = by_a.masked_fill(loose, 0.0), by_b.masked_fill(loose, 0.0)
         swings = (by_b * row.last < 0) & (by_b.abs() > 0.3 * row.last.abs())
-        share = torch.where(swings, 0.5 * row.share, (2 * row.share).clamp_max(1))
+        share = torch.where(swings, 0.5 * row.share, (_GROW * row.share).clamp_max(1)).where(by_b != 0, row.share)
         by_a, by_b = share * by_a, share * by_b
         moved = own - by_a * follow_a - by_b * follow_b
         log_lam, log_mu = (row.log_lam + by_a).clamp(-60, 60), (row.log_mu + by_b).clamp(-60, 60)
