@@ -18,7 +18,7 @@ from maxslope.attacks.question import Question, ask
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.search import Search, certificate
 from maxslope.attacks.stages import Stage
-from maxslope.attacks.state import Counts
+from maxslope.attacks.state import Counts, State
 from maxslope.attacks.verify import settled, verify
 from maxslope.energies.network import Context
 from maxslope.goals import Goal
@@ -189,6 +189,16 @@ def chosen_effort(effort: Effort | None, recipe: Recipe | None, restarts: int) -
     return Effort((recipe,) * restarts, recipe.name) if recipe is not None else effort or Effort.standard()
 
 
+def _look_again(question: Question, known: State, moved: Tensor) -> None:
+    """Where rounding took a point out of its set, and it was moved inside, its margin is another one."""
+    rows = (moved & known.best.isfinite()).nonzero().squeeze(1)
+    if rows.numel():
+        found = verify(question, rows, known.points[rows])
+        known.best[rows], known.broken[rows] = found.margin, found.broken
+        known.status[rows[found.broken]] = int(Status.REACHED)
+        known.count(rows, question.votes, 0)
+
+
 def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) -> AttackResult:
     """Return what an effort finds; see :func:`attack`."""
     search = Search(question, chosen, probe=probe)
@@ -203,6 +213,8 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
         moved = torch.zeros_like(known.broken)
     if certify and not chosen.gradient_free:
         gap, slope = certificate(question, known, effort, moved)
+    elif certify:
+        _look_again(question, known, moved & ~known.broken)
     if question.realize is not None:  # where no realized point is allowed, the clean one is what there is
         points = choose(question.domain.contains(points), points, question.x)
     rate = known.broken.to(question.x.dtype)
