@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from maxslope.evaluation import Report, evaluate, load, resume
     from maxslope.loop import Record, Steps, Stop, flow
     from maxslope.reference import convergence
-    from maxslope.report.compare import compare
+    from maxslope.report.comparing import compare
     from maxslope.report.comparison import Comparison
     from maxslope.report.html import Page, page
     from maxslope.schemes import Explicit, MinimizingMovement, Momentum, SemiImplicit

@@ -1,6 +1,6 @@
 """Figures, and one self-contained HTML page on an evaluation."""
 
-from maxslope.report.compare import compare
+from maxslope.report.comparing import compare
 from maxslope.report.comparison import Comparison
 from maxslope.report.html import Page, page
 
