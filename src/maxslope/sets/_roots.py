@@ -70,3 +70,13 @@ def minimum(f: Function, hi: Tensor, *, iterations: int = 80) -> tuple[Tensor, T
         fl, fr = torch.where(go_left, f_new, fr), torch.where(go_left, fl, f_new)
         inner_l, inner_r = new_l, new_r
     return (left + right) / 2, best
+
+
+def least(f: Function, reach: Tensor) -> Tensor:
+    """Return the least value of a convex ``f`` over [0, inf), row by row; ``reach`` > 0 is where to look first."""
+    for _ in range(60):
+        growing = f(2 * reach) < f(reach)
+        if not bool(growing.any()):
+            break
+        reach = torch.where(growing, 2 * reach, reach)
+    return minimum(f, 2 * reach)[1]

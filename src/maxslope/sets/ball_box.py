@@ -10,15 +10,15 @@ from torch import Tensor
 
 from maxslope._rows import choose, column, flat, select
 from maxslope.sets import _ball, _joint
-from maxslope.sets._roots import minimum
-from maxslope.sets._rounding import down, half_unit, interval, is_half, on_grid, quotient, tolerance
-from maxslope.sets.base import Set
+from maxslope.sets._roots import least
+from maxslope.sets._round import Round
+from maxslope.sets._rounding import down, interval, is_half, quotient
 from maxslope.sets.box import Box, _unchecked, separable, stopped
 from maxslope.spaces import Lp, Space
 
 
 @dataclass(frozen=True, eq=False)
-class BallBox(Set):
+class BallBox(Round):
     """The set { |z - center| <= radius, lo <= z <= hi } for l_p with p < inf (for p = inf it is a :class:`Box`).
 
     Make one with :func:`ball`, which checks it. Every operation is exact for the intersection: nothing is projected
@@ -115,53 +115,13 @@ class BallBox(Set):
 
         steep = space.dual_norm(normal)
         reach = torch.where(steep > 0, space.dual_norm(xi) / steep, 0.0)  # at the center there is no normal
-        for _ in range(60):
-            growing = with_multiplier(2 * reach) < with_multiplier(reach)
-            if not bool(growing.any()):
-                break
-            reach = torch.where(growing, 2 * reach, reach)
-        _, held = minimum(with_multiplier, 2 * reach)
-        least = torch.where(on_sphere & (size > 0), torch.minimum(held, free), free)
-        return torch.where(self.radius > 0, least, 0.0)
-
-    def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
-        return torch.maximum(self._size(x) - self.radius, self.box.violation(x)).clamp_min(0)
-
-    def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """See :class:`Set`."""
-        kind = dtype or x.dtype
-        slack = tolerance(self.norm.norm(half_unit(x, kind)), self.radius, kind)
-        return (self._size(x) - self.radius <= slack) & self.box.contains(x, dtype)
-
-    def inside(self, x: Tensor) -> Tensor:
-        """See :class:`Set`; along the segment to the point of the box nearest the center, rounded to the dtype.
-
-        Rounding keeps the order of numbers, so the norm of the rounded point falls along the segment.
-        """
-        z = self.box.project(x)
-        size = self._size(z)
-        over = (size > self.radius).nonzero().squeeze(1)
-        if not over.numel():
-            return z
-        part, y = self.take(over), select(z, over)
-        anchor = part.box.project(part.center)
-        high = torch.ones_like(size[over])
-        low = part.radius / size[over] * (1 - 64 * torch.finfo(x.dtype).eps)
-        low = torch.where(part._size(on_grid(anchor, y, low)) <= part.radius, low, 0.0)
-        for _ in range(16):
-            mid = (low + high) / 2
-            fits = part._size(on_grid(anchor, y, mid)) <= part.radius
-            low, high = torch.where(fits, mid, low), torch.where(fits, high, mid)
-        return z.index_copy(0, over, on_grid(anchor, y, low))
+        held = least(with_multiplier, reach)
+        best = torch.where(on_sphere & (size > 0), torch.minimum(held, free), free)
+        return torch.where(self.radius > 0, best, 0.0)
 
     def take(self, index: Tensor) -> BallBox:
         """See :class:`Set`."""
         return BallBox(self.norm, select(self.center, index), self.radius[index], self.box.take(index), self.centered)
-
-    def _size(self, x: Tensor) -> Tensor:
-        """The distance from the center in float64, ``[rows]``."""
-        return self.norm.norm(x.double() - self.center.double())
 
     def _wide(self) -> BallBox:
         """The same set in float32, for samples whose dtype has too few digits for sums."""

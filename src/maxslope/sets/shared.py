@@ -10,16 +10,15 @@ from torch import Tensor
 
 from maxslope._rows import choose, column, flat, select
 from maxslope.sets import _share
-from maxslope.sets._roots import minimum
-from maxslope.sets._rounding import half_unit, on_grid, tolerance
+from maxslope.sets._roots import least
+from maxslope.sets._round import Round
 from maxslope.sets.ball_box import BallBox, ball
-from maxslope.sets.base import Set
 from maxslope.sets.box import Box, _unchecked, plain, stopped
 from maxslope.spaces import Lp, Mixed, Space
 
 
 @dataclass(frozen=True, eq=False)
-class Shared(Set):
+class Shared(Round):
     """The set { | (|z_g - c_g|_p)_g |_r <= radius, lo <= z <= hi }, r < inf: groups that share one radius.
 
     Make one with :func:`within`. Projections and linear minimizers find the radius of every group by one multiplier and
@@ -75,48 +74,13 @@ class Shared(Set):
             return outer.dual_norm(spread(mu))
 
         reach = self.norm.dual_norm(xi.double())  # beyond it nothing is left to cancel in any smooth group
-        for _ in range(60):
-            growing = with_multiplier(2 * reach) < with_multiplier(reach)
-            if not bool(growing.any()):
-                break
-            reach = torch.where(growing, 2 * reach, reach)
-        _, held = minimum(with_multiplier, 2 * reach)
-        least = torch.where(on_sphere, torch.minimum(held, free), free)
-        return (torch.where(self.radius > 0, least, 0.0) / factor).to(xi.dtype)
-
-    def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
-        return torch.maximum(self._size(x) - self.radius, self.box.violation(x)).clamp_min(0)
-
-    def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """See :class:`Set`."""
-        kind = dtype or x.dtype
-        slack = tolerance(self.norm.norm(half_unit(x, kind)), self.radius, kind)
-        return (self._size(x) - self.radius <= slack) & self.box.contains(x, dtype)
-
-    def inside(self, x: Tensor) -> Tensor:
-        """See :class:`Set`; along the segment to the center."""
-        z = self.box.project(x)
-        size = self._size(z)
-        over = size > self.radius
-        if not bool(over.any()):
-            return z
-        share = self.radius.double() / size
-        fine = torch.finfo(x.dtype).eps
-        y = z
-        for k in range(60):
-            y = choose(over, on_grid(self.center, z, share * max(0.0, 1 - fine * 2.0 ** (k - 2))), y)
-            over = over & (self._size(y) > self.radius)
-            if not bool(over.any()):
-                break
-        return y
+        held = least(with_multiplier, reach)
+        best = torch.where(on_sphere, torch.minimum(held, free), free)
+        return (torch.where(self.radius > 0, best, 0.0) / factor).to(xi.dtype)
 
     def take(self, index: Tensor) -> Shared:
         """See :class:`Set`."""
         return Shared(self.norm, select(self.center, index), self.radius[index], self.box.take(index))
-
-    def _size(self, x: Tensor) -> Tensor:
-        return self.norm.norm(x.double() - self.center.double())
 
     def _best(self, towards: Tensor, *, linear: bool) -> Tensor:
         """The projection of points, or the minimizer of covectors, group by group with the radii they are given."""
