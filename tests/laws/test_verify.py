@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from maxslope import L2, Budget, Linf, Lp, Randomized, attack, goals, realize, recipes
+from maxslope import L2, Budget, Effort, Linf, Lp, Randomized, attack, goals, realize, recipes
 from maxslope.attacks.question import ask, calls_for, tile_for
 from maxslope.attacks.verify import clean, held, settled, verify
 from maxslope.criteria import Margin
@@ -196,12 +196,18 @@ def test_the_size_of_calls(shape: tuple[int, ...], tile: int) -> None:
     assert calls_for(question) == max(4, min(256, (1 << 20) // size) // 16)
 
 
-def test_a_margin_is_that_of_the_point_returned_also_without_gradients() -> None:
+@pytest.mark.parametrize(
+    "effort",
+    [Effort((recipes.square(20),), "no gradients"), Effort((recipes.pgd(5),), "spent").limited(5)],
+    ids=lambda e: e.name,
+)
+def test_a_margin_is_that_of_the_point_returned_also_where_none_is_certified(effort: Effort) -> None:
     torch.manual_seed(0)
     net, x = nn.Linear(3, 2).double().eval(), torch.rand(40, 3).double()
     y = net(x).argmax(1)
-    found = attack(net, x, y, Budget(Lp(1.5), 2e-4), recipe=recipes.square(20))
+    found = attack(net, x, y, Budget(Lp(1.5), 2e-4), effort=effort)
     with torch.no_grad():
         out = torch.cat([net(point[None]) for point in found.points])
     margin = out.gather(1, y[:, None])[:, 0] - out.gather(1, 1 - y[:, None])[:, 0]
+    assert bool(found.gap.isnan().all())
     assert (margin - found.margin).abs().max() < 1e-14

@@ -211,10 +211,10 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
         known.points = points
     else:
         moved = torch.zeros_like(known.broken)
-    if certify and not chosen.gradient_free:
-        gap, slope = certificate(question, known, effort, moved)
-    elif certify:
-        _look_again(question, known, moved & ~known.broken)
+    if certify:
+        if not chosen.gradient_free:
+            gap, slope = certificate(question, known, effort, moved)
+        _look_again(question, known, moved & ~known.broken & gap.isnan())
     if question.realize is not None:  # where no realized point is allowed, the clean one is what there is
         points = choose(question.domain.contains(points), points, question.x)
     rate = known.broken.to(question.x.dtype)
