@@ -228,9 +228,9 @@ def networks(lab: Lab, part: Part) -> None:
             name, size, steps, taken, 100 * float((said == truth).double().mean()), 255 * EPS * lab.calibrate(name)
         )
     part.note(
-        "Labels below are what the network says itself, so that every sample is right to begin with. The radius leaves a "
-        "fifth standing; those of 8/255 go with 0.5 in l_2 and 8 in l_1, smaller ones with the same part of them. Where "
-        "nothing ends radii are 1e-4, 1e-3 and 1e-2."
+        "Labels below are what the network says itself, so that every sample is right to begin with. The radius is the "
+        "first of 8, 4, 2, 1 at which a fifth stands, or 1; with 8/255 go 0.5 in l_2 and 8 in l_1, with less as much "
+        "less. Where nothing ends radii are 1e-4, 1e-3 and 1e-2."
     )
 
 
