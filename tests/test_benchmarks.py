@@ -23,7 +23,10 @@ def results():
 def test_the_whole_path_on_a_processor(tmp_path):
     out = tmp_path / "gpu.json"
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--dry", "--out", str(out)], capture_output=True, text=True, check=False
+        [sys.executable, str(SCRIPT), "--dry", "--minutes", "30", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     data = json.loads(out.read_text(encoding="utf-8"))
