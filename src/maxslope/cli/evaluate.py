@@ -141,7 +141,7 @@ def _run(
     resume, out, picture = places
     s = settings
     crew = _crew(*cluster)
-    budget, level = _budget(s), _level(s)
+    budget, level = asked.budget(s), _level(s)
     asked.goal(s.goal)
     sources = open_sources(s, quiet=quiet or json_)
     session = _session(s, sources, budget(sources.box), level, resume, out, crew, picture is not None)
@@ -152,16 +152,6 @@ def _run(
     if picture is not None:
         _draw(report, sources.model, shown, picture, json_ or quiet)
     return report
-
-
-def _budget(s: Settings) -> Any:
-    """From a box to the budget; words are checked before anything is loaded."""
-    from maxslope.cli import names
-
-    if s.eps is None and DEFAULT not in (s.model, s.data):
-        raise ValueError("--eps is needed for a model of yours: the radius in the units of the inputs, such as 8/255.")
-    checked = names.budget(s.norm, s.eps)
-    return lambda box: names.inside(checked, box)
 
 
 def _level(s: Settings) -> Any:

@@ -93,7 +93,7 @@ def report(
     seen = format_ in (Format.html, Format.svg, Format.pdf)
     names = [name.strip() for name in classes.split(",")] if classes else []
     steps = _STEPS if len(runs) == 1 else len(runs) + 1
-    with progress(steps, quiet or not seen, doing="reading", unit="steps") as update:
+    with progress(steps, quiet or not seen, doing="reading", unit="steps", even=False) as update:
         told = itertools.count()
         found = []
         for folder in runs:

@@ -169,9 +169,11 @@ class Run:
         stands = (~result.broken & ~result.non_finite).sum()
         counts = summed(torch.stack([clean, stands, torch.tensor(ids.numel(), device=self.device)]).double())
         clean_accuracy, robust = (counts[:2] / counts[2]).tolist()
+        before = [(record["robust"], record["clean"]) for record in self.history if "robust" in record]
+        if not before or (robust, clean_accuracy) > max(before):  # of equally robust weights the more accurate
+            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         if robust > self.best_robust:
             self.best_robust, self.waited = robust, 0
-            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         else:
             self.waited += 1
             self.stopped = check.patience is not None and self.waited >= check.patience
