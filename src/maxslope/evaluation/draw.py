@@ -140,6 +140,17 @@ def divided(data: Any, counts: Sequence[int], seed: int) -> list[Any]:
     return [Drawn(data, part, said, f"{said} {digest_of(part)}") for part, said in zip(parts, words, strict=True)]
 
 
+def by_class(labels: Tensor) -> bool:
+    """Whether samples come in the order of their classes, more or less: labels change half as often as by chance.
+
+    >>> by_class(torch.arange(100) // 50), by_class(torch.arange(100) % 2)
+    (True, False)
+    """
+    shares = torch.unique(labels, return_counts=True)[1].double() / max(len(labels), 1)
+    chance = float(1 - shares.square().sum()) * max(len(labels) - 1, 0)
+    return int((labels[1:] != labels[:-1]).sum()) < chance / 2
+
+
 def labels_of(data: Any) -> Tensor | None:
     """Return the labels ``[n]`` of data, where they are known without reading all inputs."""
     if isinstance(data, tuple | list):
