@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from maxslope._escape import visible
-from maxslope.cli import options
+from maxslope.cli import document, options
 from maxslope.cli.settings import DEFAULT, Settings, taken
 from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
 
@@ -252,7 +251,7 @@ def _say(report: Report, folder: Path | None, json_: bool, quiet: bool) -> None:
     from rich.console import Console
 
     if json_:
-        typer.echo(json.dumps(as_data(report, folder)))
+        document.say(as_data(report, folder))
     elif quiet:
         low, high = (100 * bound for bound in report.interval)
         typer.echo(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maxslope.cli import options
+from maxslope.cli import document, options
 from maxslope.cli.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
@@ -181,7 +180,7 @@ def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple
     json_, quiet = how
     accuracy = f"clean {100 * best['clean']:.1f} %, robust {100 * best['robust']:.1f} %"
     if json_:
-        typer.echo(json.dumps(facts))
+        document.say(facts)
     elif quiet:
         typer.echo(
             f"{accuracy} after epoch {best['epoch']} on the {len(given.check[0])} samples that chose the weights"
