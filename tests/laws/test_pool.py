@@ -70,6 +70,7 @@ NAMES = (
     "status",
     "history",
     "chance",
+    "foreseen",
     "unconfirmed",
 )
 
@@ -79,7 +80,7 @@ def test_one_slot_of_calls_equals_sixty_four(risk):
     model = net()
     x, y = data()
     several = [pool(calls, 8, model, x, y, ms.L2(0.4), risk=risk).go() for calls in (1, 3, 64)]
-    for name in ("points", "broken", "best", "forward", "backward", "runs", "status", "history", "chance"):
+    for name in ("points", "broken", "best", "forward", "backward", "runs", "status", "history", "chance", "foreseen"):
         one, three, many = (getattr(t, name) for t in several)
         assert torch.equal(one, three), name
         assert torch.equal(one, many), name
