@@ -49,6 +49,10 @@ def test_train_on_ones_own_images(own: Path, tmp_path: Path) -> None:
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert {"conv" in k or k.endswith(("weight", "bias")) for k in load_file(out / "network.safetensors")} == {True}
     assert (out / "history.png").read_bytes().startswith(PNG)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    best = max(rows, key=lambda row: float(row["robust"]))
+    assert f"is right on {100 * float(best['robust']):.1f} % of 30 held-out samples" in page
+    assert "maxslope train --eps 8/255 --objective trades --steps 2 --epochs 3 --batch-size 20" in page
     again = RUN.invoke(app, [*words, "--average", "0.5", "--objective", "trades", "--steps", "2"])
     assert again.exit_code == 0, again.output  # finished before: the checkpoint says so
     assert "epoch   1" not in again.output

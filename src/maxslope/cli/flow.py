@@ -17,6 +17,7 @@ def flow() -> None:
 
 @app.command()
 def moons(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for figures (SVG, PNG) and numbers (CSV).")] = Path("maxslope-flow"),
     samples: Annotated[int, typer.Option(min=2, help="Initial values of the difference against tau.")] = 200,
     taus: Annotated[int, typer.Option(min=2, help="Step sizes eps 2^-i, i = 0, 1, ...")] = 8,
@@ -30,6 +31,7 @@ def moons(
     """
     from rich.console import Console
 
+    from maxslope.cli.again import typed
     from maxslope.report.experiment import run
 
     console = Console()
@@ -37,4 +39,4 @@ def moons(
     def say(text: str) -> None:
         console.print(text, highlight=False)
 
-    run(out, samples=samples, taus=taus, images=images, say=say)
+    run(out, samples=samples, taus=taus, images=images, say=say, command=typed(context))

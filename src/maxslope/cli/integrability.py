@@ -12,10 +12,13 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from maxslope.integrability.checker import Proof
     from maxslope.integrability.curves import IntegralCurve
+    from maxslope.integrability.loops import Monodromy
     from maxslope.integrability.networks import Activation, Network
     from maxslope.integrability.ode import Equation
     from maxslope.integrability.verdict import Verdict
+    from maxslope.report.sheet import Sheet
 
 
 class Setting(StrEnum):
@@ -60,6 +63,7 @@ class _Linear:
 
 
 def integrability(
+    context: typer.Context,
     setting: Annotated[Setting, typer.Argument(help="Which network.")] = Setting.tanh,
     target: Annotated[str, typer.Option(help="Target y (tanh, linear) or lambda squared (zero), exact.")] = "",
     *,
@@ -77,6 +81,9 @@ def integrability(
     latex: Annotated[bool, typer.Option("--latex", help="Print the answer on an equation as LaTeX.")] = False,
     certificate: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("integrability.json"),
     picture: Annotated[Path, typer.Option(help="Picture to write (svg, png, pdf).")] = Path("integrability.svg"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for a page (report.html); certificate and picture go there too.")
+    ] = None,
     digits: Annotated[int, typer.Option(help="Digits of the numerical monodromy.")] = 40,
 ) -> None:
     """Decide whether a narrow network's gradient flow meets an obstruction to closed form.
@@ -87,6 +94,7 @@ def integrability(
 
     from rich.console import Console
 
+    from maxslope.cli.again import typed
     from maxslope.integrability.checker import examine
 
     console = Console(highlight=False)
@@ -95,22 +103,45 @@ def integrability(
     if parameter:
         _family(linear, console)
         return
-    found, r, title = _solve(setting, target, own, linear, console)
+    if out is not None:  # a path that was given stays where it is
+        out.mkdir(parents=True, exist_ok=True)
+        certificate, picture = (path if path.is_absolute() else out / path for path in (certificate, picture))
+    found, r, title, verdict = _solve(setting, target, own, linear, console)
     certificate.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     proof = examine(found)
     console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True)
     console.print(f"The checker: {proof.scope}.", soft_wrap=True, markup=False)
-    _evidence(r, digits, picture, title, console)
+    monodromy = _evidence(r, digits, picture, title, console)
+    if out is not None:
+        page = _page(title, verdict, proof, monodromy, typed(context), [certificate.name, picture.name])
+        console.print(f"Page: {page.save(out / 'report.html')}")
+
+
+def _page(
+    title: str, verdict: Verdict | None, proof: Proof, monodromy: Monodromy, command: str, files: list[str]
+) -> Sheet:
+    """The page on a decision."""
+    from mpmath import nstr
+
+    from maxslope.integrability.picture import figure_of
+    from maxslope.report.sheets import integrability as sheet
+
+    traces = {pole: str(nstr(trace, 12)) for pole, trace in monodromy.traces().items()}
+    answer = f"{proof.claim}." if verdict is None else " ".join(verdict.follows())
+    return sheet(
+        title, answer, proof, figure_of(monodromy), sketch="" if verdict is None else verdict.sketch(), traces=traces,
+        remains=() if verdict is None else verdict.does_not_follow(), command=command, files=files,
+    )  # fmt: skip
 
 
 def _solve(
     setting: Setting, target: str, own: _Own, linear: _Linear, console: Console
-) -> tuple[dict[str, object], Equation, str]:
-    """The certificate, the equation and a title; prints the sketch."""
+) -> tuple[dict[str, object], Equation, str, Verdict | None]:
+    """The certificate, the equation, a title, and the verdict on a network; prints the sketch."""
     from rich.markup import escape
 
     if linear.r or linear.p or linear.q:
-        return _equation(linear, console)
+        return *_equation(linear, console), None
     from maxslope.integrability import decide
 
     network, title = (_own_network(own), "own network") if own.given else (_network(setting, target), setting.value)
@@ -120,7 +151,7 @@ def _solve(
         console.print(escape(f"The certificate holds the equation alone: {verdict.written_out}."))
     if verdict.result is None:
         raise ValueError("the normal system is triangular; there is no equation to certify.")
-    return verdict.certificate(), verdict.result.equation, f"{title}: {verdict.group}"
+    return verdict.certificate(), verdict.result.equation, f"{title}: {verdict.group}", verdict
 
 
 def _equation(linear: _Linear, console: Console) -> tuple[dict[str, object], Equation, str]:
@@ -248,7 +279,7 @@ def _network(setting: Setting, target: str) -> Network:
     return ready.cubic_teacher(origin=setting is Setting.cubic_origin)
 
 
-def _evidence(r: Equation, digits: int, picture: Path, title: str, console: Console) -> None:
+def _evidence(r: Equation, digits: int, picture: Path, title: str, console: Console) -> Monodromy:
     """Numerical monodromy: traces, density witness and the picture."""
     from mpmath import nstr
     from rich.table import Table
@@ -270,3 +301,4 @@ def _evidence(r: Equation, digits: int, picture: Path, title: str, console: Cons
             f"margin {witness.margin:.3g}, error {found.error:.1g}."
         )
     console.print(f"Picture: {draw(found, picture, title)}")
+    return found

@@ -9,9 +9,11 @@ import typer
 
 
 def odenet(
+    context: typer.Context,
     data: Annotated[
         str, typer.Argument(help="moons, digits, or a CSV file with the target last; both sets by default.")
     ] = "",
+    *,
     out: Annotated[Path, typer.Option(help="Folder for figures and numbers.")] = Path("maxslope-odenet"),
     layers: Annotated[int, typer.Option(min=1, help="Layers L.")] = 6,
     particles: Annotated[int, typer.Option(min=1, help="Particles m per layer.")] = 24,
@@ -31,6 +33,7 @@ def odenet(
     import torch
     from rich.console import Console
 
+    from maxslope.cli.again import typed
     from maxslope.report import odenet as report
     from maxslope.report import odenet_study as known
 
@@ -47,4 +50,4 @@ def odenet(
     names = [data] if data in ready else list(ready)
     tables = [known.table(path)] if data and data not in ready else [ready[name]() for name in names]
     settings = known.Settings(layers, particles, penalty, eps, slope, gradients, seed)
-    report.run(out, tables, settings, say=say)
+    report.run(out, tables, settings, say=say, command=typed(context))

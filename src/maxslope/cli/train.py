@@ -30,6 +30,7 @@ Two processes:  [cyan]torchrun --no-python --nproc-per-node 2 maxslope train[/]
 
 
 def train(
+    context: typer.Context,
     norm: Annotated[str, typer.Option(help="Norm of the budget: linf, l2, l1, l1.5, ...")] = "linf",
     *,
     eps: Annotated[str | None, typer.Option(help="Radius, in the units of the inputs: 0.3 or 8/255.")] = None,
@@ -58,14 +59,16 @@ def train(
     out for verified robust accuracy after each epoch.
     """
     from maxslope.cli import names
+    from maxslope.cli.again import typed
     from maxslope.report.canvas import write_csv
+    from maxslope.report.sheets import training as page
     from maxslope.report.training import draw_history
     from maxslope.training import Check, Checkpoint, Plan, fit, processes
 
-    asked = names.budget(norm, eps)
+    given = names.budget(norm, eps)
     settings = Settings(data=data, box=box, no_box=no_box, size=size, trust=trust, memory=memory)
     (x, y, held_x, held_y), bounds = _data(settings, seed)
-    budget = names.inside(asked, bounds)
+    budget = names.inside(given, bounds)
     network = _network(x, int(y.max()) + 1, seed)
     warmup = int(0.3 * epochs * (len(x) // batch_size))
     plan = Plan(epochs, batch_size, _adam(rate), average=average or None)
@@ -84,8 +87,21 @@ def train(
         about = {"budget": str(budget), "seed": str(seed), "robust": f"{best['robust']:.4f}", "epochs": str(epochs)}
         _write(fitted.network, out / "network.safetensors", about)
         write_csv(fitted.history, out / "history.csv")
-        draw_history(fitted.history, out / "history", f"{objective} within {budget}")
-        say(f"written: {out / 'network.safetensors'}, history.csv, history.png, checkpoint.pt")
+        drawing = draw_history(fitted.history, out / "history", f"{objective} within {budget}")
+        asked = _asked(objective, budget, data, len(x), epochs, seed)
+        files = ("network.safetensors", "history.csv", "history.svg", "checkpoint.pt")
+        sheet = page(fitted.history, drawing, asked, held=len(held_x), command=typed(context), files=files)
+        sheet.save(out / "report.html")
+        say(f"written: {out / 'network.safetensors'}, report.html, history.csv, history.png, checkpoint.pt")
+
+
+def _asked(objective: str, budget: Any, data: str, samples: int, epochs: int, seed: int) -> list[tuple[str, str]]:
+    """What the page says that was asked."""
+    return [
+        ("Objective", {"risk": "adversarial risk", "trades": "TRADES"}[objective]), ("Budget", str(budget)),
+        ("Data", f"{samples} samples to train on, of {'MNIST, as shipped' if data == DEFAULT else data}"),
+        ("Epochs", f"{epochs}"), ("Seed", f"{seed}"),
+    ]  # fmt: skip
 
 
 def _nothing(text: str) -> None:

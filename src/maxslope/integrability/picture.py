@@ -24,6 +24,17 @@ def draw(monodromy: Monodromy, path: str | Path, title: str = "") -> Path:
     Raises:
         ImportError: if matplotlib is not installed.
     """
+    target = Path(path)
+    figure_of(monodromy, title).savefig(target)
+    return target
+
+
+def figure_of(monodromy: Monodromy, title: str = "") -> Any:
+    """Return the picture as a figure of matplotlib.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -45,9 +56,7 @@ def draw(monodromy: Monodromy, path: str | Path, title: str = "") -> Path:
     axes.set_ylabel("imaginary part")
     axes.set_title(title, fontsize=9)
     axes.legend(fontsize=7, loc="best")
-    target = Path(path)
-    figure.savefig(target)
-    return target
+    return figure
 
 
 def _short(value: Any) -> str:

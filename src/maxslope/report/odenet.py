@@ -6,30 +6,35 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from maxslope.odenet import Descent, Squared
 from maxslope.report.canvas import write_csv
 from maxslope.report.odenet_figures import draw
-from maxslope.report.odenet_study import Data, Settings, numbers, study
+from maxslope.report.odenet_study import Data, Settings, Study, numbers, study
+from maxslope.report.sheets import odenet
 
 Say = Callable[[str], None]
 
 
-def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
-    """Study every table; write figures (SVG, PNG), the trajectory (CSV) and the numbers (JSON).
+def run(out: Path, tables: list[Data], settings: Settings, *, say: Say, command: str = "") -> None:
+    """Study every table; write figures (SVG, PNG), the trajectory (CSV), the numbers (JSON) and a page on all (HTML).
 
     Args:
         out: the folder.
         tables: the data.
         settings: how to train.
         say: told what was found.
+        command: how to do it again, for the page.
 
     Raises:
         ImportError: if matplotlib is not installed.
     """
     begin = time.perf_counter()
+    drawn: list[tuple[Study, Any]] = []
+    files: list[str] = []
     for data in tables:
         found = study(data, settings)
         seconds = time.perf_counter() - begin
@@ -47,8 +52,10 @@ def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
         write_csv(_trajectory(found.run), folder.with_suffix(".csv"))
-        draw(found, folder)
+        drawn.append((found, draw(found, folder)))
+        files += [folder.with_suffix(ending).name for ending in (".svg", ".png", ".csv", ".json")]
         say(f"          figure {folder.with_suffix('.svg')}")
+    say(f"page      {odenet(drawn, command=command, files=files).save(out / 'report.html')}")
 
 
 def _trajectory(run: Descent) -> list[dict[str, float]]:
