@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from maxslope._digest import digest_of_text
+from maxslope._optional import optional
 from maxslope.evaluation._files import bounded, needed, safetensors_header, unpacked, without_pickles
 from maxslope.evaluation.exported import load_exported
 from maxslope.evaluation.onnx_file import load_onnx
@@ -215,15 +216,14 @@ def _within(found: Any) -> Iterator[Tensor]:
 
 def _weights(path: Path, most: int | None = None) -> dict[str, Tensor]:
     needed(path)
+    if path.suffix == ".safetensors":
+        with optional("Weights in safetensors need safetensors", "[data]"):
+            from safetensors.torch import load_file
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             safetensors_header(path)
             return load_file(path)
         state = tensors_of(path, most)
-    except ImportError as error:
-        raise ImportError('Weights in safetensors need safetensors: pip install "maxslope[data]".') from error
     except Exception as error:
         raise ValueError(
             f"{path} holds no weights that can be read without running code ({type(error).__name__}: "
@@ -271,10 +271,8 @@ def _pickled(path: Path, trust: bool) -> nn.Module:
 
 
 def _transformers(name: str, trust: bool) -> nn.Module:
-    try:
+    with optional("Hf:// names need transformers", "transformers"):
         from transformers import AutoModelForImageClassification
-    except ImportError as error:
-        raise ImportError("hf:// names need transformers: pip install transformers.") from error
     try:
         with nullcontext() if trust else without_pickles():
             return Logits(
@@ -285,10 +283,8 @@ def _transformers(name: str, trust: bool) -> nn.Module:
 
 
 def _timm(name: str, weights: str | Path | None, trust: bool, most: int | None) -> nn.Module:
-    try:
+    with optional("Timm:// names need timm", "timm"):
         import timm
-    except ImportError as error:
-        raise ImportError("timm:// names need timm: pip install timm.") from error
     try:
         if weights is None:
             os.environ.setdefault("HF_HUB_OFFLINE", "1")  # local files alone: nothing is fetched behind one's back

@@ -13,6 +13,7 @@ from rich.table import Table
 from torch import Tensor
 
 from maxslope._escape import markup, visible
+from maxslope._optional import optional
 from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding, Kind, Severity
@@ -145,10 +146,8 @@ class Report:
         Raises:
             ImportError: if pandas is not installed.
         """
-        try:
+        with optional("A table of pandas needs pandas", "pandas"):
             pandas = import_module("pandas")
-        except ImportError as error:
-            raise ImportError("A table of pandas needs pandas: pip install pandas.") from error
         frame = pandas.DataFrame(self.table).set_index("index")
         if self.about.classes:
             for column in ("label", "prediction"):
