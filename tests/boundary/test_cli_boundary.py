@@ -103,7 +103,7 @@ def test_gaussians_end_to_end(tmp_path: Path) -> None:
     assert max(b - a for a, b in itertools.pairwise(energy)) < 0
     assert said["gap_to_reference_in_cells"] < 0.5
     assert [Path(name).name for name in said["files"]] == [
-        "boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv", "boundary.gif",
+        "report.html", "boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv", "boundary.gif",
     ]  # fmt: skip
     assert all(Path(name).is_file() for name in said["files"])
     for name in ("boundary.png", "numbers.png"):
@@ -125,6 +125,9 @@ def test_the_disk_ends_at_its_closed_form(tmp_path: Path) -> None:
     assert said["expected_stop"] is None
     assert said["adversarial_training"] is None
     assert not (tmp_path / "boundary.gif").exists()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "maxslope boundary disk --eps 0.1 --until 0.08 --cells 32 --no-animation" in page
+    assert page.count('class="frame" data-frame="24"') == 2  # this flow and the limit law, at the last of 25 times
 
 
 def test_a_dumbbell_becomes_one_round_set(tmp_path: Path) -> None:

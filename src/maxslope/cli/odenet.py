@@ -23,9 +23,11 @@ Your table, the target in its last column, trained robustly:  [cyan]maxslope ode
 
 
 def odenet(
+    context: typer.Context,
     data: Annotated[
         str, typer.Argument(help="moons, digits, or a CSV file with the target last; both sets by default.")
     ] = "",
+    *,
     out: Annotated[Path, typer.Option(help="Folder for figures and numbers.", rich_help_panel="Output")] = Path(
         "maxslope-odenet"
     ),
@@ -49,6 +51,7 @@ def odenet(
     import torch
 
     from maxslope.cli import names
+    from maxslope.cli.again import typed
     from maxslope.cli.progress import progress
     from maxslope.report import odenet as report
     from maxslope.report.odenet_study import Settings
@@ -66,10 +69,7 @@ def odenet(
             interruptible(out),
             progress(len(tables), json_ or quiet, doing="training", unit="data sets", even=False) as update,
         ):
-            found = []
-            for done, table in enumerate(tables):
-                update(done, table.name)
-                found += report.run(out, [table], settings, say=lines.append)
+            found = report.run(out, tables, settings, say=lines.append, begun=update, command=typed(context))
             update(len(tables))
     finally:
         torch.set_num_threads(threads)
