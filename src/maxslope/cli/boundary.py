@@ -164,6 +164,9 @@ def read_points(path: Path) -> tuple[Tensor, Tensor]:
     """
     import torch
 
+    from maxslope.evaluation._files import needed
+
+    needed(path)
     with path.open(newline="", encoding="utf-8") as file:
         try:
             rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]

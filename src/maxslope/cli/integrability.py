@@ -27,8 +27,8 @@ EXAMPLES = """
 
 A network with tanh and a bias, target 3/2:  [cyan]maxslope integrability tanh --target 3/2[/]
 
-Your activation, samples and curve:  [cyan]maxslope integrability --activation z^5 --data "1:0, -1:0" --curve "s: sqrt(s),
-sqrt(5*s), 0, 0"[/]
+Your activation, samples and curve:  [cyan]maxslope integrability --activation z^5 --data "1:0, -1:0" --curve
+"s: sqrt(s), sqrt(5*s), 0, 0"[/]
 
 An equation, with its solutions:  [cyan]maxslope integrability --r "x^2 + 1"[/]
 """

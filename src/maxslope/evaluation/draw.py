@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from maxslope import _random
 from maxslope._digest import digest_of
-from maxslope.evaluation.data import Batch, Stored, by_number, fingerprint
+from maxslope.evaluation.data import EMPTY, Batch, Stored, by_number, fingerprint
 
 _STREAM = 0xD4A3  # keeps these draws apart from those of attacks
 
@@ -101,6 +101,8 @@ def drawn(data: Any, samples: int | None, seed: int) -> Drawn | None:
     if found is None:
         return None
     count = found[1]
+    if not count:
+        raise ValueError(EMPTY)
     labels = labels_of(data)
     if labels is not None and labels.shape != (count,):
         labels = None
