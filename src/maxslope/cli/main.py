@@ -29,7 +29,8 @@ app = typer.Typer(
     name="maxslope",
     help="Curves of maximal slope: how robust is a classifier, with evidence.",
     epilog="Results go to the standard output, what is going on to the error stream. Exit codes: 0 done, 1 failed "
-    "(disk, worker, a model's own error), 2 misuse, 130 interrupted (Ctrl-C or SIGTERM); 3, 4, 5: see evaluate --fail-under.",
+    "(disk, worker, a model's own error), 2 misuse, 130 interrupted (Ctrl-C or SIGTERM). 3, 4, 5 are those of "
+    "evaluate --fail-under.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
