@@ -257,6 +257,7 @@ def _say(report: Report, folder: Path | None, json_: bool, quiet: bool) -> None:
         typer.echo(
             f"robust {100 * report.robust_accuracy:.2f} % ({low:.2f} to {high:.2f}) within {report.asked}, clean "
             f"{100 * report.clean_accuracy:.2f} %, {report.samples} samples"
+            + ("" if report.remains is None else f", would fall by about {report.remains.points} points")
             + ("" if report.trusted else " (not to be trusted)")
         )
         for found in report.warnings:
@@ -276,6 +277,7 @@ def as_data(report: Report, folder: Path | None) -> dict[str, Any]:
         "clean_interval": report.clean_interval,
         "robust_accuracy": report.robust_accuracy,
         "interval": report.interval,
+        "remains": None if report.remains is None else report.remains.data(),
         "budget": report.budget,
         "about": report.about.stored(),
         "effort": report.effort.name,
