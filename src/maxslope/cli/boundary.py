@@ -72,7 +72,6 @@ def boundary(
     stopping rule, and an animation; writes the numbers as CSV. Source: arXiv:2404.14402.
     """
     from maxslope.cli import names
-    from maxslope.report.boundary import study
 
     radius = None if eps is None else names.number(eps)
     for name, value in (("--eps", radius), ("--until", until), ("--tau", tau)):
@@ -80,11 +79,31 @@ def boundary(
             raise ValueError(f"{name} is positive and finite, got {value}.")
     options.folder(out)
     problem, model = _problem(source, data, cells, radius)
+    said = _followed((problem, model), (until, tau), (animation, neural), out, json_ or quiet)
+    if json_:
+        document.say(said)
+    elif quiet:
+        typer.echo(_line(said))
+    else:
+        _say(said)
+
+
+def _followed(
+    given: tuple[Problem, Any],
+    times: tuple[float | None, float | None],
+    more: tuple[bool, int],
+    out: Path,
+    silent: bool,
+) -> dict[str, Any]:
+    """Follow the boundary, draw and write what was found; tell how far it is."""
+    from maxslope.report.boundary import study
+
+    (problem, model), (until, tau), (animation, neural) = given, times, more
     parts = itertools.count()
     total = 2 + animation + bool(neural)
     with (
         interruptible(out),
-        progress(total, quiet or json_, doing="following", unit="parts", even=False) as update,
+        progress(total, silent, doing="following", unit="parts", even=False) as update,
     ):
         update(next(parts), "the boundary and its laws")
         found = study(problem, until=until, tau=tau)
@@ -95,12 +114,7 @@ def boundary(
             update(next(parts), "the neural flow and its control")
             said |= {"neural": _neural(found, model, neural, out)}
         update(total, "written")
-    if json_:
-        document.say(said)
-    elif quiet:
-        typer.echo(_line(said))
-    else:
-        _say(said)
+    return said
 
 
 def _problem(source: str, data: Path | None, cells: int, eps: float | None) -> tuple[Problem, Any]:

@@ -26,6 +26,7 @@ def odenet(
     data: Annotated[
         str, typer.Argument(help="moons, digits, or a CSV file with the target last; both sets by default.")
     ] = "",
+    *,
     out: Annotated[Path, typer.Option(help="Folder for figures and numbers.", rich_help_panel="Output")] = Path(
         "maxslope-odenet"
     ),
