@@ -74,7 +74,6 @@ def boundary(
     """
     from maxslope.cli import names
     from maxslope.cli.again import typed
-    from maxslope.report.boundary import study
 
     radius = None if eps is None else names.number(eps)
     for name, value in (("--eps", radius), ("--until", until), ("--tau", tau)):
@@ -82,11 +81,33 @@ def boundary(
             raise ValueError(f"{name} is positive and finite, got {value}.")
     options.folder(out)
     problem, model = _problem(source, data, cells, radius)
+    said = _followed((problem, model), (until, tau), (animation, neural), out, typed(context), silent=json_ or quiet)
+    if json_:
+        document.say(said)
+    elif quiet:
+        typer.echo(_line(said))
+    else:
+        _say(said)
+
+
+def _followed(
+    given: tuple[Problem, Any],
+    times: tuple[float | None, float | None],
+    drawn: tuple[bool, int],
+    out: Path,
+    command: str,
+    *,
+    silent: bool,
+) -> dict[str, Any]:
+    """Follow the boundary, draw and write what was found; tell how far it is."""
+    from maxslope.report.boundary import study
+
+    (problem, model), (until, tau), (animation, neural) = given, times, drawn
     parts = itertools.count()
     total = 2 + animation + bool(neural)
     with (
         interruptible(out),
-        progress(total, quiet or json_, doing="following", unit="parts", even=False) as update,
+        progress(total, silent, doing="following", unit="parts", even=False) as update,
     ):
         update(next(parts), "the boundary and its laws")
         found = study(problem, until=until, tau=tau)
@@ -97,15 +118,10 @@ def boundary(
             update(next(parts), "the neural flow and its control")
             more = {"neural": _neural(found, model, neural, out, drawings)}
             written += [out / "network.svg", out / "network.png"]
-        written.insert(0, _page(found, drawings, more.get("neural"), out, written, typed(context)))
+        written.insert(0, _page(found, drawings, more.get("neural"), out, written, command))
         said = found.summary() | {"files": [str(path) for path in written]} | more
         update(total, "written")
-    if json_:
-        document.say(said)
-    elif quiet:
-        typer.echo(_line(said))
-    else:
-        _say(said)
+    return said
 
 
 def _problem(source: str, data: Path | None, cells: int, eps: float | None) -> tuple[Problem, Any]:
@@ -169,6 +185,9 @@ def read_points(path: Path) -> tuple[Tensor, Tensor]:
     """
     import torch
 
+    from maxslope.evaluation._files import needed
+
+    needed(path)
     with path.open(newline="", encoding="utf-8") as file:
         try:
             rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]

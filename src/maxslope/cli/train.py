@@ -125,7 +125,9 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, silent: bool) -
     from maxslope.training import Check, Checkpoint, Plan, fit
 
     batch = s.batch_size or min(100, given.count)
-    batches = given.count // batch if batch <= given.count else 1
+    if batch > given.count:
+        raise ValueError(f"--batch-size is between 1 and all {given.count} samples to train on, got {batch}.")
+    batches = given.count // batch
     ramp = warmup(asked.out, s, int(0.3 * asked.epochs * batches))
     plan = Plan(asked.epochs, batch, adam, average=asked.average or None)
     check = Check(*given.check, given.budget, patience=asked.patience)
