@@ -6,19 +6,21 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from maxslope.odenet import Descent, Squared
+from maxslope._status import Status
+from maxslope.odenet import Descent, Squared, save
 from maxslope.report.canvas import write_csv
 from maxslope.report.odenet_figures import draw
-from maxslope.report.odenet_study import Data, Settings, numbers, study
+from maxslope.report.odenet_study import Data, Settings, Study, numbers, study
 
 Say = Callable[[str], None]
 
 
-def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
-    """Study every table; write figures (SVG, PNG), the trajectory (CSV) and the numbers (JSON).
+def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> list[dict[str, Any]]:
+    """Study every table; write figures (SVG, PNG), the trajectory (CSV), the numbers (JSON) and the network.
 
     Args:
         out: the folder.
@@ -26,10 +28,13 @@ def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
         settings: how to train.
         say: told what was found.
 
+    Returns:
+        The numbers of every table.
+
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    begin = time.perf_counter()
+    begin, all_numbers = time.perf_counter(), []
     for data in tables:
         found = study(data, settings)
         seconds = time.perf_counter() - begin
@@ -37,9 +42,10 @@ def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
         kind = "R^2" if isinstance(found.risk.misfit, Squared) else "accuracy"
         say(
             f"{seconds:6.1f} s  {data.name}: J {measured['energy']:.6g}, slope {measured['slope']:.2g}, {kind} "
-            f"{100 * found.score:.1f} % on the training data, {measured['gradients']} gradients, length "
-            f"{measured['length']:.4g}"
+            f"{100 * found.score:.1f} % on the {measured['samples']} rows learned from{_held(found)}, "
+            f"{measured['gradients']} gradients, length {measured['length']:.4g}"
         )
+        say(f"          {_end(found.run, settings.slope)}")
         say(f"          energy dissipation equality: relative defect {measured['relative_defect']:.1g}")
         for reason in [found.verdict.fate.value, *found.verdict.reasons]:
             say(f"          {reason}")
@@ -47,8 +53,21 @@ def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
         write_csv(_trajectory(found.run), folder.with_suffix(".csv"))
+        save(found.network, folder.with_suffix(".safetensors"))
         draw(found, folder)
+        all_numbers.append(measured)
         say(f"          figure {folder.with_suffix('.svg')}")
+    return all_numbers
+
+
+def _end(run: Descent, slope: float) -> str:
+    return f"The slope came down to {slope:g}." if run.status == Status.REACHED else run.status.sentence
+
+
+def _held(found: Study) -> str:
+    if found.held_out is None:
+        return ""
+    return f", {100 * found.held_out:.1f} % on {len(found.rest)} held out"
 
 
 def _trajectory(run: Descent) -> list[dict[str, float]]:
