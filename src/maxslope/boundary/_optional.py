@@ -25,6 +25,11 @@ def ndimage() -> Any:
     return load("scipy.ndimage", "scipy")
 
 
+def spatial() -> Any:
+    """Return ``scipy.spatial``."""
+    return load("scipy.spatial", "scipy")
+
+
 def measure() -> Any:
     """Return ``skimage.measure``."""
     return load("skimage.measure", "scikit-image")
