@@ -241,7 +241,12 @@ def test_distances_of_rough_fields_are_those_to_the_nearest_branch(seed: int) ->
     zeros = grid.to_points(torch.cat([line[:-1] * (1 - s) + line[1:] * s for line in lines for s in (0, 0.5)]) / 8)
     truth = torch.cdist(grid.points().reshape(-1, 2), zeros).amin(1).reshape(48, 48)
     near = truth < 4 * grid.h
-    near[:5], near[-5:], near[:, :5], near[:, -5:] = False, False, False, False  # beyond the edge the spline is mirrored
+    near[:5], near[-5:], near[:, :5], near[:, -5:] = (
+        False,
+        False,
+        False,
+        False,
+    )  # beyond the edge the spline is mirrored
     error = (signed_distance(u, grid).abs() - truth)[near].abs() / grid.h
     assert float(error.max()) < 0.15
     assert float((error > 0.05).double().mean()) < 0.03

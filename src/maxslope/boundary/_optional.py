@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 
@@ -40,6 +41,14 @@ def skfmm() -> Any:
     return load("skfmm", "scikit-fmm")
 
 
+def found(module: str) -> bool:
+    """Whether a package is installed."""
+    return importlib.util.find_spec(module) is not None
+
+
 def maxflow() -> Any:
-    """Return ``maxflow``."""
-    return load("maxflow", "PyMaxflow")
+    """Return ``maxflow``, which serves where OR-Tools is not installed."""
+    try:
+        return importlib.import_module("maxflow")
+    except ImportError:
+        return load("ortools", "ortools")
