@@ -24,7 +24,7 @@ FUNCTION_P90 = 35
 FUNCTION_MEDIAN = 12
 INIT_ARGUMENTS = 7
 POSITIONAL_ARGUMENTS = 9
-ATTRIBUTES = 15  # of a class of attacks/
+ATTRIBUTES = 16  # of a class of attacks/; a result has one for each column of a report
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -43,10 +43,10 @@ class AttackResult:
             order, no allowed point lowers the margin by more. NaN where broken or not certified.
         slope: ``[rows]``, the constrained slope of the margin at ``points``, in logits per unit of the norm: 0 exactly
             at first-order stationary points. NaN where broken or not certified.
-        local_gap: ``[rows]``, by how much the margin may be lowered from ``points`` within a tenth of eps (the share of
-            the stage ``Bundle``), to first order and kinks included: min over mixtures xi of the gradients seen there
-            of max { <xi, x - z> }. NaN where broken or where it was not looked for: only samples that nearly fell have
-            gradients gathered, and only by efforts with that stage.
+        local_gap: ``[rows]``, by how much allowed steps from ``points`` within a tenth of eps (the share of the stage
+            ``Bundle``) may lower the margin, to first order and kinks included: by how much they lower the largest of
+            the linear forms of all gradients seen there. NaN where broken or where it was not looked for: only samples
+            that nearly fell have gradients gathered, and only by efforts with that stage.
         distance: ``[rows]``, the norm of ``points - x``.
         non_finite: ``[rows]`` bool, some run met NaN or infinity and the sample is not broken.
         unconfirmed: ``[rows]``, runs that met an error which the verification did not confirm (a model that is random).

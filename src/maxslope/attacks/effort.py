@@ -112,7 +112,7 @@ class Effort:
     @classmethod
     def quick(cls) -> Effort:
         """Return a first answer: about 10 to 40 gradients a sample, 680 where it nearly falls; risk 0.003."""
-        return cls(staged(portfolio(more=0), 33, 200), "quick", Rule(3e-3), passes=33)
+        return cls(staged(portfolio(more=0), 33, 200, 40), "quick", Rule(3e-3), passes=33)
 
     @classmethod
     def standard(cls) -> Effort:

@@ -30,10 +30,11 @@ class Nearby(NamedTuple):
     Attributes:
         points: ``[rows, *shape]``, where the descent ended: the point of least energy seen.
         value: ``[rows]``, the energy there.
-        bound: ``[rows]``, min over mixtures xi of the gradients seen within the radius of max { <xi, x - z> : z in K,
-            |z - x| <= radius }, from above: to first order no such step lowers the energy by more. NaN where the energy
-            or a gradient was not finite.
-        slope: ``[rows]``, min over the same mixtures of the constrained slope, from above.
+        bound: ``[rows]``, by how much a step within K and the radius can lower max_i E(y_i) + <g_i, z - y_i>, the
+            linear forms of the gradients g_i seen at points y_i within the radius, from above: for convex energies no
+            step there lowers E by more, for others none does to first order. NaN where E or its gradient was not
+            finite.
+        slope: ``[rows]``, min over the same mixtures of the constrained slope, from above; NaN where points move.
         attained: ``[rows]``, the largest decrease that a step from the point was seen to make, per length.
         spent: ``[rows]`` int64, evaluations.
     """
@@ -60,10 +61,11 @@ def descend(
 ) -> Nearby:
     """Take steps that all gradients seen nearby say go down, or find that there are none.
 
-    A step d minimizes max_i <g_i, d> over K - x within the radius. If the energy is lower there, that is the new point;
-    if not, the gradient there joins the bundle (or that of half the step, where it repeats a promise that was not
-    kept), until the promise is ``enough`` or the passes are spent. In sets of groups the steps are those of the best
-    mixture without regard to the radii of groups; the bounds regard them.
+    A step d minimizes max_i <g_i, d> - lag_i over K - x within the radius, where the linear form of the energy at y_i
+    lies lag_i >= 0 below E(x); forms that lie above count as if they met it. If the energy is lower there, that is the
+    new point; if not, the gradient there joins the bundle (or that of half the step, where it repeats a promise that
+    was not kept), until the promise is ``enough`` or the passes are spent. In sets of groups steps are chosen without
+    regard to the radii of groups; the bounds regard them.
 
     Args:
         energy: row for row with ``x``.
@@ -74,8 +76,8 @@ def descend(
         passes: ``[rows]`` int64, evaluations at most, that at ``x`` included; at least 1.
         enough: ``[rows]``, the bound at which a row rests.
         share: of the energy at the point: likewise.
-        moves: whether lower points are moved to; otherwise all is about ``x``, and a row rests once a step attains
-            four fifths of what is promised.
+        moves: whether lower points are moved to. Otherwise all is about ``x``, gradients count as if they were those
+            at ``x``, lags 0, and a row rests once a step attains four fifths of what is promised.
 
     Returns:
         :class:`Nearby`. A row's is the same in any company.
@@ -132,7 +134,7 @@ class _Row:
     attained: float = 0.0
     spent: int = 0
     target: Tensor | None = None
-    forms: list[tuple[Tensor, Array]] = field(default_factory=list)  # gradients, and where
+    forms: list[tuple[Tensor, float, Array]] = field(default_factory=list)  # where, values, gradients
     step: Tensor | None = None
     promise: float = 0.0
     halved: int = 0
@@ -149,48 +151,55 @@ class _Row:
         if self.step is None:
             self.value = value
             if finite:
-                self._plan(z, gradient)
+                self._plan(z, value, gradient)
             return
         lower = self.value - value
         self.attained = max(self.attained, lower / max(float(self.space.distance(self.x, z)), 1e-300))
         if finite and lower > 0 and self.moves:
             self.x, self.value, self.attained, self.bound, self.slope = z, value, 0.0, math.nan, math.nan
             self.forms = [one for one in self.forms if float(self.space.distance(z, one[0])) <= self.radius]
-            self._plan(z, gradient)
+            self._plan(z, value, gradient)
         elif not self.moves and lower >= CONFIRMED * self.promise * 0.5**self.halved:
             return
         elif finite and float(inner(gradient, z - self.x)) > -_DENIED * self.promise * 0.5**self.halved:
-            self._plan(z, gradient)
+            self._plan(z, value, gradient)
         elif self.halved < _HALVINGS:
             self.halved += 1
             self._ask(self.step / 2)
         elif finite:
-            self._plan(z, gradient)
+            self._plan(z, value, gradient)
 
     def _ask(self, step: Tensor) -> None:
         z = self.domain.project(self.x + step)
         if self.spent < self.passes and not torch.equal(z, self.x):
             self.step, self.target = step, z
 
-    def _plan(self, z: Tensor, gradient: Tensor) -> None:
+    def _plan(self, z: Tensor, value: float, gradient: Tensor) -> None:
         """Add a gradient, bound what mixtures leave, and ask at the end of the step that lowers all forms most."""
-        self.forms.append((z, flat(gradient)[0].double().cpu().numpy()))
-        G = np.stack([g for _, g in self.forms])
-        d, weights = mixture(G, *_region(self.domain, self.x, self.radius, self.space))
+        self.forms.append((z, value, flat(gradient)[0].double().cpu().numpy()))
+        G = np.stack([g for _, _, g in self.forms])
+        lags = self._lags(G) if self.moves else np.zeros(len(G))
+        d, weights = mixture(G, *_region(self.domain, self.x, self.radius, self.space), lags)
+        xi = torch.from_numpy(weights @ G).to(self.x).reshape(self.x.shape)
         tau = torch.full_like(self.x.flatten()[:1], self.radius)
-        steps = [torch.from_numpy(d).to(self.x).reshape(self.x.shape)]
-        mixtures = [weights @ G] if len(G) == 1 else [weights @ G, G[-1]]
-        for mixed in mixtures:
-            xi = torch.from_numpy(mixed).to(self.x).reshape(self.x.shape)
-            far = self.domain.minimize_linear_near(xi, self.x, tau, self.space) - self.x
-            steps.append(far)
-            self.bound = _least(self.bound, max(-float(inner(xi, far)), 0.0))
+        far = self.domain.minimize_linear_near(xi, self.x, tau, self.space) - self.x
+        self.bound = _least(self.bound, max(-float(inner(xi, far)), 0.0) + float(weights @ lags))
+        if not self.moves:
             self.slope = _least(self.slope, float(self.domain.slope(xi, self.x, self.space)))
-        best = min(steps, key=lambda step: float((G @ flat(step)[0].double().cpu().numpy()).max()))
-        self.promise = -float((G @ flat(best)[0].double().cpu().numpy()).max())
-        self.halved = 0
+        steps = [torch.from_numpy(d).to(self.x).reshape(self.x.shape), far]
+        promises = [-float((G @ flat(step)[0].double().cpu().numpy() - lags).max()) for step in steps]
+        best = int(np.argmax(promises))
+        self.promise, self.halved = promises[best], 0
         if self.bound > max(self.enough, self.share * self.value) and self.promise > 0:
-            self._ask(best)
+            self._ask(steps[best])
+
+    def _lags(self, G: Array) -> Array:
+        """By how much the linear forms of the energy around other points lie below its value at the point."""
+        x = flat(self.x)[0].double().cpu().numpy()
+        there = [
+            value + g @ (x - flat(z)[0].double().cpu().numpy()) for (z, value, _), g in zip(self.forms, G, strict=True)
+        ]
+        return np.maximum(self.value - np.array(there), 0.0)
 
 
 def _least(known: float, new: float) -> float:
@@ -199,7 +208,8 @@ def _least(known: float, new: float) -> float:
 
 def _region(domain: Set, x: Tensor, radius: float, space: Space) -> tuple[Array, Array, list[Cap]]:
     """The steps that K and the radius allow, as bounds and caps."""
-    box, caps = box_of(domain), []
+    caps: list[Cap] = []
+    box = box_of(domain)
     low, high = np.full(x.numel(), -np.inf), np.full(x.numel(), np.inf)
     if radius <= 0:
         return np.zeros(x.numel()), np.zeros(x.numel()), caps

@@ -79,9 +79,7 @@ def _gathered(energy: Energy, domain: Set, x: Tensor, gradient: Tensor, radius: 
     except ValueError:  # no exact step exists for this pair of set and norm
         return Slopes(torch.full_like(radius, torch.nan), spent)
     tiny = SUSPECT * space.dual_norm(gradient)
-    found = descend(
-        energy, domain, x, radius, space, passes=spent + 2 * MOST, enough=0.1 * tiny * radius, moves=False
-    )
+    found = descend(energy, domain, x, radius, space, passes=spent + 2 * MOST, enough=0.1 * tiny * radius, moves=False)
     known = (found.slope <= tiny) | (found.attained >= CONFIRMED * found.slope)
     return Slopes(torch.where(known, found.slope, torch.nan), found.spent)
 
