@@ -25,6 +25,18 @@ def pair_of(data: Any) -> tuple[Tensor, Tensor] | None:
     return _tensor(data[0]), _tensor(data[1])
 
 
+def alike(data: Any, kind: torch.dtype | None) -> Any:
+    """Return a pair of tensors with inputs of floating-point numbers in a model's precision; other data as they are.
+
+    >>> alike((torch.zeros(1, 2, dtype=torch.float64), torch.zeros(1)), torch.float32)[0].dtype
+    torch.float32
+    """
+    pair = pair_of(data)
+    if pair is None or kind is None or not pair[0].is_floating_point():
+        return data
+    return pair[0].to(kind), pair[1]
+
+
 def _tensor(item: Any) -> Tensor:
     if isinstance(item, Tensor):
         return item

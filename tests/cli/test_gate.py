@@ -142,7 +142,7 @@ def test_a_long_part_is_no_silence(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("searching, 0 s so far")
     assert any(line.startswith("40 of 100 samples, fine") and line.endswith("so far") for line in lines)
-    with told.progress(3, False, doing="reading", unit="steps") as update:
+    with told.progress(3, False, doing="reading", unit="steps", even=False) as update:
         update(1, "reading a")
     assert capsys.readouterr().err == "1 of 3 steps, reading a\n"
 

@@ -51,7 +51,10 @@ class AttackResult:
         non_finite: ``[rows]`` bool, some run met NaN or infinity and the sample is not broken.
         unconfirmed: ``[rows]``, runs that met an error which the verification did not confirm (a model that is random).
         status: ``[rows]`` of :class:`Status`, why the last run ended.
-        chance: ``[rows]``, what the stopping rule last thought of another run; the stated risk where it gave up.
+        chance: ``[rows]``, what the stopping rule last thought of another run; at most the rule's threshold where it
+            gave up.
+        foreseen: ``[rows]``, how many finds it foresaw from all runs of a sample but the first two, made or broken off
+            by an error: the sum of its chances before each. What was found beside it says how far to believe it.
         counts: what it cost: passes and runs of each sample, and passes of whole calls; see :class:`Counts`.
         effort: what was done; pass it again to replay it without probes.
         stages: which of its stages were made of some sample, the probes among them; see ``maxslope.attacks.stages``.
@@ -70,6 +73,7 @@ class AttackResult:
     unconfirmed: Tensor
     status: Tensor
     chance: Tensor
+    foreseen: Tensor
     counts: Counts
     effort: Effort
     stages: tuple[Stage, ...]
@@ -245,6 +249,7 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
         unconfirmed=known.unconfirmed,
         status=known.status,
         chance=known.chance,
+        foreseen=known.foreseen,
         counts=known.counts(question),
         effort=effort,
         stages=tuple(search.made),

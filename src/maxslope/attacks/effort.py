@@ -111,17 +111,17 @@ class Effort:
 
     @classmethod
     def quick(cls) -> Effort:
-        """Return a first answer: about 10 to 40 gradients a sample, 680 where it nearly falls; risk 0.003."""
+        """Return a first answer: about 10 to 40 gradients a sample, 680 where it nearly falls."""
         return cls(staged(portfolio(more=0), 33, 200, 40), "quick", Rule(3e-3), passes=33)
 
     @classmethod
     def standard(cls) -> Effort:
-        """Return the default: about 50 to 170 gradients a sample, risk 0.0002."""
+        """Return the default: about 50 to 170 gradients a sample."""
         return cls(staged(portfolio(), 100, 1000, 40), "standard", Rule(2e-4))
 
     @classmethod
     def exhaustive(cls) -> Effort:
-        """Return a last answer: hundreds of gradients a sample, up to 40,680 where it nearly falls; risk 0.00001."""
+        """Return a last answer: hundreds of gradients a sample, up to 40,680 where it nearly falls."""
         stages = staged(portfolio(more=200), 400, 3000, 100)
         return cls(stages, "exhaustive", Rule(1e-5), candidates=9, passes=400)
 

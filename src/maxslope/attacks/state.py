@@ -12,6 +12,8 @@ from maxslope._rows import select
 from maxslope._status import Status
 from maxslope.attacks.question import Question
 
+EARLY = 2  # runs of a sample that break what is easy: what they find says little about what later ones will
+
 
 class Outcome(NamedTuple):
     """The outcome of one run of one sample."""
@@ -55,6 +57,7 @@ class State:
         last: where the last run ended.
         local: by how much steps near ``points`` may lower the margin, to first order and over kinks; NaN where unknown.
         chance: what the stopping rule last thought of another run.
+        foreseen: what it thought of each run before it was made, summed over the runs after the first ``EARLY``.
     """
 
     def __init__(self, question: Question, runs: int) -> None:
@@ -65,6 +68,7 @@ class State:
         self.points = question.x.clone()
         self.last = self.points.clone()
         self.chance = torch.ones(n, dtype=torch.float64, device=device)
+        self.foreseen = torch.zeros_like(self.chance)
         self.broken = torch.zeros(n, dtype=torch.bool, device=device)
         self.non_finite = torch.zeros_like(self.broken)
         self.local = torch.full_like(self.best, torch.nan)
@@ -83,6 +87,7 @@ class State:
         self.forward[samples] += forward
         self.backward[samples] += backward
         self.history[samples, self.runs[samples]] = margin
+        self.foreseen[samples] += torch.where(self.runs[samples] < EARLY, 0.0, self.chance[samples])
         self.runs[samples] += 1
         self.last.index_copy_(0, samples, torch.stack(ends))  # copies rows whole, as an assignment by index does not
         self.status[samples] = status

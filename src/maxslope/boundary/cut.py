@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maxslope.boundary import _optional as optional
 from maxslope.boundary.risk import Lattice
-from maxslope.boundary.window import Offset, Offsets
+from maxslope.boundary.window import Level, overlap
 
 FREE = -1
 
@@ -18,14 +18,14 @@ FREE = -1
 def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, factorized: bool = True) -> Tensor:
     """Return argmin over sets A of Per_eps(A) + sum_{i in A} h^d cost_i, the largest minimizer.
 
-    The supremum of a layer is a chain of nodes, one level for each factor of the window; cells decided beforehand, and
-    layers they decide, take no part. The cut is exact: the energy is submodular.
+    The supremum of a layer is a node above others, by the levels of the window; cells decided beforehand, and
+    suprema they decide, take no part. The cut is exact: the energy is submodular.
 
     Args:
         problem: grid, densities, window.
         cost: of a cell in A, ``[*shape]``, in units of density.
         fixed: int8 ``[*shape]``: 1 in A, 0 not in A, -1 free (all by default).
-        factorized: whether to use the factors of the window; the naive graph is there to be compared with.
+        factorized: whether to use the levels of the window; the naive graph is there to be compared with.
 
     Returns:
         Bool ``[*shape]``.
@@ -46,12 +46,14 @@ def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, fac
     free = state == FREE
     if not free.any():
         return torch.from_numpy(state == 1)
-    graph = _Graph(state, problem.window.factors if factorized else (problem.window.offsets,))
+    window = problem.window
+    levels = window.levels if factorized else (tuple((0, o) for o in sorted(window.offsets)),)
+    graph = _Graph(state, levels, window.reach)
     scale = problem.grid.cell / problem.eps
     rho0, rho1 = (t.cpu().numpy() * scale for t in (problem.densities.rho0, problem.densities.rho1))
     graph.cells(problem.grid.function(cost, "A cost").cpu().numpy() * problem.grid.cell - rho0 + rho1)
-    graph.chain(rho0, rising=True)
-    graph.chain(rho1, rising=False)
+    graph.suprema(rho0, rising=True)
+    graph.suprema(rho1, rising=False)
     state[free] = graph.solve()
     return torch.from_numpy(state == 1)
 
@@ -59,10 +61,9 @@ def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, fac
 class _Graph:
     """A flow network over the free cells; the source's side is A."""
 
-    def __init__(self, state: np.ndarray, factors: tuple[Offsets, ...]) -> None:
+    def __init__(self, state: np.ndarray, levels: tuple[Level, ...], reach: int) -> None:
         self.state, self.free = state, state == FREE
-        self.factors = [sorted(f) for f in factors]
-        self.reaches = [max(max(abs(k) for k in o) for o in f) for f in self.factors]
+        self.levels, self.reach = levels, reach
         self.count = int(self.free.sum())
         self.edges: list[tuple[np.ndarray, np.ndarray]] = []
         self.ends: list[tuple[np.ndarray, np.ndarray]] = []  # nodes and the cost of their being in A
@@ -71,43 +72,41 @@ class _Graph:
         """Every free cell pays its cost in A."""
         self.ends.append((np.arange(self.count), cost[self.free]))
 
-    def chain(self, price: np.ndarray, rising: bool) -> None:
+    def suprema(self, price: np.ndarray, rising: bool) -> None:
         """Add sum price max_W u (rising), or - sum price min_W u.
 
-        A node of a level is the supremum of its children in the level below; 0: none can be one, 1: open, 2: one is.
-        For the infimum the same is done with 1 - u.
+        A node is the supremum of its children in levels below; 0: none can be one, 1: open, 2: one is. For the infimum
+        the same is done with 1 - u.
         """
-        pad = sum(self.reaches)
         one = self.state == (1 if rising else 0)
-        level = np.pad(np.where(self.free, 1, np.where(one, 2, 0)).astype(np.uint8), pad)
-        states = [level]
-        for factor, reach in zip(self.factors, self.reaches, strict=True):
-            level = np.zeros(tuple(n - 2 * reach for n in states[-1].shape), dtype=np.uint8)
-            for o in factor:
-                np.maximum(level, states[-1][_shifted(o, reach, level.shape)], out=level)
+        states = [np.pad(np.where(self.free, 1, np.where(one, 2, 0)).astype(np.uint8), self.reach)]
+        for children in self.levels:
+            level = np.zeros_like(states[0])
+            for k, o in children:
+                here, there = overlap(o, level.shape)
+                np.maximum(level[here], states[k][there], out=level[here])
             states.append(level)
-        wanted = (states[-1] == 1) & (price > 0)
-        parents = self._number(wanted)
-        self.ends.append((parents[wanted], price[wanted] if rising else -price[wanted]))
-        for k in range(len(self.factors) - 1, -1, -1):
-            children = self._children(states[k], wanted, k, pad)
-            for o in self.factors[k]:
-                where = _shifted(o, self.reaches[k], wanted.shape)
-                both = wanted & (states[k][where] == 1)
-                up, down = parents[both], children[where][both]
+        priced = np.pad(price, self.reach)
+        used = [np.zeros(level.shape, dtype=bool) for level in states]
+        used[-1] = (states[-1] == 1) & (priced > 0)
+        for t in range(len(self.levels), 0, -1):
+            for k, o in self.levels[t - 1]:
+                here, there = overlap(o, used[t].shape)
+                used[k][there] |= used[t][here] & (states[k][there] == 1)
+        numbers = [np.pad(self._cells(), self.reach, constant_values=-1), *map(self._number, used[1:])]
+        cost = priced[used[-1]]
+        self.ends.append((numbers[-1][used[-1]], cost if rising else -cost))
+        for t, children in enumerate(self.levels, 1):
+            for k, o in children:
+                here, there = overlap(o, used[t].shape)
+                both = used[t][here] & (states[k][there] == 1)
+                up, down = numbers[t][here][both], numbers[k][there][both]
                 self.edges.append((down, up) if rising else (up, down))
-            wanted, parents = children >= 0, children
 
-    def _children(self, below: np.ndarray, wanted: np.ndarray, k: int, pad: int) -> np.ndarray:
-        """Numbers of the open nodes under the wanted ones of level k + 1; the lowest level is the cells."""
-        if k == 0:
-            numbers = np.full(self.state.shape, -1)
-            numbers[self.free] = np.arange(self.count)[: int(self.free.sum())]
-            return np.pad(numbers, pad, constant_values=-1)
-        used = np.zeros(below.shape, dtype=bool)
-        for o in self.factors[k]:
-            used[_shifted(o, self.reaches[k], wanted.shape)] |= wanted
-        return self._number(used & (below == 1))
+    def _cells(self) -> np.ndarray:
+        numbers = np.full(self.state.shape, -1)
+        numbers[self.free] = np.arange(int(self.free.sum()))
+        return numbers
 
     def _number(self, mask: np.ndarray) -> np.ndarray:
         numbers = np.full(mask.shape, -1)
@@ -128,10 +127,6 @@ class _Graph:
         graph.maxflow()
         outside: np.ndarray = graph.get_grid_segments(np.arange(int(self.free.sum())))
         return ~outside
-
-
-def _shifted(o: Offset, reach: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    return tuple(slice(reach + k, reach + k + n) for k, n in zip(o, shape, strict=True))
 
 
 def nested_cuts(problem: Lattice, g: Tensor, tau: float, levels: Tensor, band: float) -> Tensor:

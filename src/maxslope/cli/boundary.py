@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maxslope.cli import options
+from maxslope.cli import document, options
+from maxslope.cli.ending import interruptible
+from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,8 +64,9 @@ def boundary(
         Path, typer.Option(help="Folder for pictures (SVG, PNG, GIF) and numbers (CSV).", rich_help_panel="Output")
     ] = Path("maxslope-boundary"),
     json_: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Follow a decision boundary along the mean curvature flow of adversarial training.
+    """Follow decision boundaries: adversarial training as mean curvature flow.
 
     Draws the boundary over time beside level-set solutions of its law, perimeter and robust risk against time with the
     stopping rule, and an animation; writes the numbers as CSV. Source: arXiv:2404.14402.
@@ -75,13 +78,29 @@ def boundary(
     for name, value in (("--eps", radius), ("--until", until), ("--tau", tau)):
         if value is not None and not 0 < value < float("inf"):
             raise ValueError(f"{name} is positive and finite, got {value}.")
+    options.folder(out)
     problem, model = _problem(source, data, cells, radius)
-    found = study(problem, until=until, tau=tau)
-    written = _draw(found, out, animation)
-    said = found.summary() | {"files": [str(path) for path in written]}
-    if neural:
-        said |= {"neural": _neural(found, model, neural, out)}
-    typer.echo(json.dumps(said)) if json_ else _say(said)
+    parts = itertools.count()
+    total = 2 + animation + bool(neural)
+    with (
+        interruptible(out),
+        progress(total, quiet or json_, doing="following", unit="parts", even=False) as update,
+    ):
+        update(next(parts), "the boundary and its laws")
+        found = study(problem, until=until, tau=tau)
+        update(next(parts), "drawing")
+        written = _draw(found, out, animation)
+        said = found.summary() | {"files": [str(path) for path in written]}
+        if neural:
+            update(next(parts), "the neural flow and its control")
+            said |= {"neural": _neural(found, model, neural, out)}
+        update(total, "written")
+    if json_:
+        document.say(said)
+    elif quiet:
+        typer.echo(_line(said))
+    else:
+        _say(said)
 
 
 def _problem(source: str, data: Path | None, cells: int, eps: float | None) -> tuple[Problem, Any]:
@@ -190,6 +209,13 @@ def _neural(found: Study, model: Any, steps: int, out: Path) -> dict[str, Any]:
 
     summary: dict[str, Any] = follow(found, model, steps, out / "network")
     return summary
+
+
+def _line(said: dict[str, Any]) -> str:
+    before, after = said["robust_risk"]
+    return (
+        f"robust risk {before:.4f} -> {after:.4f} at t = {said['until']:.4g}, eps = {said['eps']:.4g}: {said['status']}"
+    )
 
 
 def _say(said: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,15 @@ Model = Annotated[
     typer.Option(
         help="file.py:factory, package.module:factory, a .pt2 or .onnx file, hf://name or timm://name; by default the "
         "network that ships with maxslope.",
+        show_default=False,
+        rich_help_panel=_WHAT,
+    ),
+]
+Trained = Annotated[
+    str,
+    typer.Option(
+        help="file.py:factory, package.module:factory, hf://name or timm://name; by default a small network for the "
+        "data.",
         show_default=False,
         rich_help_panel=_WHAT,
     ),
@@ -52,6 +62,15 @@ Data = Annotated[
     typer.Option(
         help="A .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a data set saved by Hugging "
         "Face's datasets, or file.py:factory; by default 1,000 MNIST images.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
+TrainingData = Annotated[
+    str,
+    typer.Option(
+        help="A .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a data set saved by Hugging "
+        "Face's datasets, or file.py:factory; by default 4,000 MNIST images.",
         show_default=False,
         rich_help_panel=_DATA,
     ),
@@ -124,3 +143,41 @@ def given(context: typer.Context) -> dict[str, Any]:
     sources = {name: context.get_parameter_source(name) for name in context.params if name in names}
     found = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
+
+
+def typed(context: typer.Context) -> str:
+    """Return the command as it was typed, with what was given alone."""
+    words = context.command_path.split()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        value = context.params[name]
+        items = value if isinstance(value, list) else [value]
+        for item in items:
+            flags = [*parameter.opts, *parameter.secondary_opts]
+            if isinstance(item, bool):
+                words.append(parameter.opts[-1] if item else flags[-1])
+                continue
+            words += [] if parameter.param_type_name == "argument" else [max(parameter.opts, key=len)]
+            words += [str(part) for part in item] if isinstance(item, tuple) else [str(item)]
+    return shlex.join(words)
+
+
+def folder(path: Path | None, option: str = "--out") -> None:
+    """Raise ValueError where something else lies in the place of a folder that is to be written."""
+    if path is None:
+        return
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"{option} {path}: {place} is a file, where a folder is wanted; give another {option}.")
+
+
+def file(path: Path | None, option: str = "--out") -> None:
+    """Raise ValueError where a file that is to be written cannot be."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise ValueError(f"{option} {path} is a folder, where a file is wanted; give {option} {path / 'name'} or so.")
+    folder(path.parent if str(path.parent) != "." else None, option)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from maxslope._optional import optional
 from maxslope.evaluation._arrays import npz
 from maxslope.evaluation._files import digest_of_file, safetensors_header
 from maxslope.evaluation.data import Batch, Stored
@@ -175,10 +176,8 @@ class Safetensors(Stored):
     """
 
     def __init__(self, path: Path) -> None:
-        try:
+        with optional("Data in safetensors need safetensors", "[data]"):
             from safetensors import safe_open
-        except ImportError as error:
-            raise ImportError('Data in safetensors need safetensors: pip install "maxslope[data]".') from error
         self.path, self.handle = path, None
         try:
             safetensors_header(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -107,6 +109,46 @@ def drawn(data: Any, samples: int | None, seed: int) -> Drawn | None:
     few = f"{len(chosen)} of {count} samples, drawn {how}" if len(chosen) < count else f"all {count} samples"
     words = f"{few} with seed {seed}" if len(chosen) < count else few
     return Drawn(data, chosen, words, f"{len(chosen)} drawn {digest_of(chosen)}")
+
+
+def divided(data: Any, counts: Sequence[int], seed: int) -> list[Any]:
+    """Return disjoint parts of data, of so many samples each, and the rest: seeded draws, in proportion to labels.
+
+    Args:
+        data: tensors ``(x, y)``, or what is read by number.
+        counts: samples of the first parts.
+        seed: of the draw.
+
+    Raises:
+        ValueError: if no sample is left.
+
+    >>> x, y = torch.arange(8.0)[:, None], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    >>> [part[1].bincount().tolist() for part in divided((x, y), [2, 4], 0)]
+    [[1, 1], [2, 2], [1, 1]]
+    """
+    found = by_number(data)
+    if found is None:
+        raise ValueError(f"Data are divided that are read by number, got {type(data).__name__}.")
+    labels, ends = labels_of(data), [0, *itertools.accumulate(counts), found[1]]
+    if ends[-1] <= ends[-2]:
+        raise ValueError(f"{ends[-2]} of {ends[-1]} samples are to be held out, and none is left; give more samples.")
+    drawn_order = order(found[1], seed, labels)
+    parts = [drawn_order[start:stop] for start, stop in itertools.pairwise(ends)]
+    if isinstance(data, tuple | list):
+        return [(data[0][part], data[1][part]) for part in parts]
+    words = [f"{len(part)} of {found[1]} samples, a draw with seed {seed}" for part in parts]
+    return [Drawn(data, part, said, f"{said} {digest_of(part)}") for part, said in zip(parts, words, strict=True)]
+
+
+def by_class(labels: Tensor) -> bool:
+    """Whether samples come in the order of their classes, more or less: labels change half as often as by chance.
+
+    >>> by_class(torch.arange(100) // 50), by_class(torch.arange(100) % 2)
+    (True, False)
+    """
+    shares = torch.unique(labels, return_counts=True)[1].double() / max(len(labels), 1)
+    chance = float(1 - shares.square().sum()) * max(len(labels) - 1, 0)
+    return int((labels[1:] != labels[:-1]).sum()) < chance / 2
 
 
 def labels_of(data: Any) -> Tensor | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import mpmath
 
+from maxslope._optional import optional
 from maxslope.integrability.loops import Monodromy
 
 
@@ -24,10 +25,8 @@ def draw(monodromy: Monodromy, path: str | Path, title: str = "") -> Path:
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    try:
+    with optional("Pictures need matplotlib", "[report]"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('Pictures need matplotlib: pip install "maxslope[report]".') from error
     figure = Figure(figsize=(7.0, 5.0), layout="constrained")
     axes: Any = figure.add_subplot()
     marks = zip(monodromy.poles, monodromy.matrices, monodromy.loops, strict=True)

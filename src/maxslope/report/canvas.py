@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maxslope._escape import cell
+from maxslope._optional import optional
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,11 +24,9 @@ def blank(width: float, height: float) -> Figure:
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    try:
+    with optional("Figures need matplotlib", "[report]"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('Figures need matplotlib: pip install "maxslope[report]".') from error
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +27,10 @@ from maxslope.transport import Adversary, Cloud, adversary, distance, dual
 
 Say = Callable[[str], None]
 Record = dict[str, float | str]
+PARTS = 9  # what is said to be done, with MNIST
 
 
-def run(out: Path, *, samples: int, taus: int, images: int, say: Say) -> None:
+def run(out: Path, *, samples: int, taus: int, images: int, say: Say) -> dict[str, Any]:
     """Train, measure, draw; every part says how long it took.
 
     Args:
@@ -37,6 +39,10 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say) -> None:
         taus: step sizes.
         images: MNIST images; 0 leaves MNIST out.
         say: told what was done.
+
+    Returns:
+        ``differences`` of explicit scheme and movements by network and tau (mean over initial values of the largest),
+        ``orders`` in tau by scheme (slope, lower, upper), ``astray``, schemes by case that leave the reference.
 
     Raises:
         ImportError: if matplotlib, scikit-learn, scipy or POT is not installed.
@@ -74,6 +80,11 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say) -> None:
     if images:
         _mnist(out, images)
         done(f"MNIST  {out / 'mnist.svg'}")
+    return {
+        "differences": {name: d.largest.mean(1).tolist() for name, d in found.items()},
+        "orders": {name: list(order) for name, order in study.orders.items()},
+        "astray": {case: list(s.astray) for case, s in held.items()},
+    }
 
 
 def clouds_of_moons(net: nn.Module, eps: float = 0.15) -> list[Record]:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,8 +18,8 @@ from maxslope.report.odenet_study import Data, Settings, numbers, study
 Say = Callable[[str], None]
 
 
-def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
-    """Study every table; write figures (SVG, PNG), the trajectory (CSV) and the numbers (JSON).
+def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> list[dict[str, Any]]:
+    """Study every table; write figures (SVG, PNG), the trajectory (CSV) and the numbers (JSON), and return the numbers.
 
     Args:
         out: the folder.
@@ -29,7 +30,7 @@ def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    begin = time.perf_counter()
+    begin, all_measured = time.perf_counter(), []
     for data in tables:
         found = study(data, settings)
         seconds = time.perf_counter() - begin
@@ -49,6 +50,8 @@ def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> None:
         write_csv(_trajectory(found.run), folder.with_suffix(".csv"))
         draw(found, folder)
         say(f"          figure {folder.with_suffix('.svg')}")
+        all_measured.append(measured)
+    return all_measured
 
 
 def _trajectory(run: Descent) -> list[dict[str, float]]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
 from maxslope.odenet import (
     Design,
     Lift,
@@ -101,10 +102,8 @@ def digits() -> Data:
     Raises:
         ImportError: if scikit-learn is not installed.
     """
-    try:
+    with optional("The digits need scikit-learn", "[flows]"):
         from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError('The digits need scikit-learn: pip install "maxslope[flows]".') from error
     x, y = load_digits(return_X_y=True)
     return Data("digits", torch.as_tensor(x[:300]).double(), torch.as_tensor(y[:300]).long())
 
