@@ -113,8 +113,8 @@ def main() -> None:
                 say(seed, name, found.model(options.steps), net.rows[0], time.process_time() - began)
         adversary = Pointwise(budget, Inner(steps=3, tolerance=0.0))
         methods: dict[str, Callable[[], Objective]] = {
-            "adversarial training, 3 steps": lambda: AdversarialRisk(adversary),
-            "TRADES, beta 6, 3 steps": lambda: Trades(adversary),
+            "adversarial training, 3 steps": partial(AdversarialRisk, adversary),
+            "TRADES, beta 6, 3 steps": partial(Trades, adversary),
         }
         for name, objective in methods.items():
             began = time.process_time()

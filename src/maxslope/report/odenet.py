@@ -29,7 +29,7 @@ def run(
     begun: Callable[[int, str], None] | None = None,
     command: str = "",
 ) -> list[dict[str, Any]]:
-    """Study every table; write figures (SVG, PNG), the trajectory (CSV), the numbers (JSON), networks and a page (HTML).
+    """Study every table; write figures (SVG, PNG), the trajectory (CSV), the numbers (JSON), networks, a page (HTML).
 
     Args:
         out: the folder.
