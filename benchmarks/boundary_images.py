@@ -14,6 +14,7 @@ import argparse
 import copy
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
