@@ -51,16 +51,17 @@ def evaluate() -> None:
     light = (OUT / "evaluate.svg").read_text(encoding="utf-8")
     dark = re.sub("#[0-9a-f]{6}", lambda color: DARK.get(color[0], color[0]), light)
     (OUT / "evaluate-dark.svg").write_text(dark, encoding="utf-8")
-    few = picture_of(report, model, x, 4, 1.0)
+    few = picture_of(report, model, x, 3, 1.3)
     few.suptitle("")
-    words = "Four images, what was changed, and what the network then says; below, how far all 1,000 are from an error."
+    words = "Three images, what was changed, and what the network then says; below, how far all 1,000 are from one."
     (drawn,) = panels(few, "evaluate", (words,), whole=True)
     write("evaluate", [("", drawn.svg, words)])
 
 
 def write(name: str, drawings: list[Drawing]) -> None:
     """Write a fragment; each of its drawings has a caption."""
-    parts = ['<div class="drawings" data-search-exclude>']
+    wide = " wide" if name == "mnist" else ""  # rows of images, which scroll on a phone
+    parts = [f'<div class="drawings{wide}" data-search-exclude>']
     for title, svg, caption in drawings:
         lead = f"<b>{title[:1].upper()}{title[1:]}.</b> " if title else ""
         parts.append(f"<figure>{svg}<figcaption>{lead}{caption}</figcaption></figure>")
