@@ -38,7 +38,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
         ["attacks/verify.py", "attacks/question.py"],
         ["tests/laws/test_one_answer.py", "tests/laws/test_verify.py", "tests/goals/test_truth.py"],
     ),
-    "table": (["evaluation/part.py"], ["tests/evaluation/test_part.py", "tests/laws/test_one_answer.py"]),
+    "table": (
+        ["evaluation/part.py"],
+        ["tests/evaluation/test_part.py", "tests/evaluation/test_findings.py", "tests/laws/test_one_answer.py"],
+    ),
     "sets": (
         ["sets/base.py", "sets/box.py", "sets/ball_box.py", "sets/budget.py", "sets/_rounding.py", "sets/_shapes.py"],
         ["tests/contracts/test_set_edges.py", "tests/contracts/test_sets.py"],

@@ -14,7 +14,7 @@ _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "p
 settings.register_profile("fixed", derandomize=True, **_common)  # the default: the same examples in every run
 settings.register_profile("search", max_examples=1000, **_common)  # HYPOTHESIS_PROFILE=search looks for new ones
 _found = set(Phase) - {Phase.shrink, Phase.explain}  # benchmarks/mutation.py: the first failing example is enough
-settings.register_profile("mutation", derandomize=True, phases=_found, **_common)
+settings.register_profile("mutation", derandomize=True, phases=_found, max_examples=30, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 # Plots are drawn without a screen.

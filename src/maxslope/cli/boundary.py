@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maxslope.cli import options
+from maxslope.cli import document, options
+from maxslope.cli.ending import interruptible
+from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,30 +65,63 @@ def boundary(
         Path, typer.Option(help="Folder for pictures (SVG, PNG, GIF) and numbers (CSV).", rich_help_panel="Output")
     ] = Path("maxslope-boundary"),
     json_: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Follow a decision boundary along the mean curvature flow of adversarial training.
+    """Follow decision boundaries: adversarial training as mean curvature flow.
 
     Draws the boundary over time beside level-set solutions of its law, perimeter and robust risk against time with the
     stopping rule, and an animation; writes the numbers as CSV. Source: arXiv:2404.14402.
     """
     from maxslope.cli import names
     from maxslope.cli.again import typed
-    from maxslope.report.boundary import study
 
     radius = None if eps is None else names.number(eps)
     for name, value in (("--eps", radius), ("--until", until), ("--tau", tau)):
         if value is not None and not 0 < value < float("inf"):
             raise ValueError(f"{name} is positive and finite, got {value}.")
+    options.folder(out)
     problem, model = _problem(source, data, cells, radius)
-    found = study(problem, until=until, tau=tau)
-    drawings, written = _draw(found, out, animation)
-    more: dict[str, Any] = {}
-    if neural:
-        more = {"neural": _neural(found, model, neural, out, drawings)}
-        written += [out / "network.svg", out / "network.png"]
-    written.insert(0, _page(found, drawings, more.get("neural"), out, written, typed(context)))
-    said = found.summary() | {"files": [str(path) for path in written]} | more
-    typer.echo(json.dumps(said)) if json_ else _say(said)
+    said = _followed((problem, model), (until, tau), (animation, neural), out, typed(context), silent=json_ or quiet)
+    if json_:
+        document.say(said)
+    elif quiet:
+        typer.echo(_line(said))
+    else:
+        _say(said)
+
+
+def _followed(
+    given: tuple[Problem, Any],
+    times: tuple[float | None, float | None],
+    drawn: tuple[bool, int],
+    out: Path,
+    command: str,
+    *,
+    silent: bool,
+) -> dict[str, Any]:
+    """Follow the boundary, draw and write what was found; tell how far it is."""
+    from maxslope.report.boundary import study
+
+    (problem, model), (until, tau), (animation, neural) = given, times, drawn
+    parts = itertools.count()
+    total = 2 + animation + bool(neural)
+    with (
+        interruptible(out),
+        progress(total, silent, doing="following", unit="parts", even=False) as update,
+    ):
+        update(next(parts), "the boundary and its laws")
+        found = study(problem, until=until, tau=tau)
+        update(next(parts), "drawing")
+        drawings, written = _draw(found, out, animation)
+        more: dict[str, Any] = {}
+        if neural:
+            update(next(parts), "the neural flow and its control")
+            more = {"neural": _neural(found, model, neural, out, drawings)}
+            written += [out / "network.svg", out / "network.png"]
+        written.insert(0, _page(found, drawings, more.get("neural"), out, written, command))
+        said = found.summary() | {"files": [str(path) for path in written]} | more
+        update(total, "written")
+    return said
 
 
 def _problem(source: str, data: Path | None, cells: int, eps: float | None) -> tuple[Problem, Any]:
@@ -150,6 +185,9 @@ def read_points(path: Path) -> tuple[Tensor, Tensor]:
     """
     import torch
 
+    from maxslope.evaluation._files import needed
+
+    needed(path)
     with path.open(newline="", encoding="utf-8") as file:
         try:
             rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
@@ -194,6 +232,13 @@ def _neural(found: Study, model: Any, steps: int, out: Path, drawings: dict[str,
 
     summary: dict[str, Any] = follow(found, model, steps, out / "network", drawings=drawings)
     return summary
+
+
+def _line(said: dict[str, Any]) -> str:
+    before, after = said["robust_risk"]
+    return (
+        f"robust risk {before:.4f} -> {after:.4f} at t = {said['until']:.4g}, eps = {said['eps']:.4g}: {said['status']}"
+    )
 
 
 def _page(found: Study, drawings: dict[str, Any], neural: Any, out: Path, written: list[Path], command: str) -> Path:

@@ -17,6 +17,7 @@ from maxslope.report.boundary import Study, apart
 from maxslope.report.boundary_figures import draw_network
 
 _WIDTH = 64
+_JUDGED = 4096  # samples that the attack is asked about
 
 
 class Scaled(nn.Module):
@@ -78,12 +79,15 @@ def follow(
         net: nn.Module = Scaled(model, problem.grid)
     else:
         net = fresh(signed_distance(problem.start, grid), grid, drawn, training.first)
+    eps = problem.eps / side
+    reach = max(0.25, 2 * eps)
+    judged = Samples(drawn.x[:_JUDGED], drawn.labels[:_JUDGED])
     flows = [
-        neural_flow(net, drawn, Regression(tau, problem.eps / side, variation=v), steps=steps, training=training)
+        neural_flow(net, drawn, Regression(tau, eps, reach, variation=v), steps=steps, training=training, judged=judged)
         for v in (1.0, 0.0)
     ]
     networks, control = ([_distance(f, k, grid) for k in range(steps + 1)] for f in flows)
-    law = LimitLaw(grid, problem.densities, problem.eps / side)
+    law = LimitLaw(grid, problem.densities, eps)
     references = [networks[0]]
     for _ in range(steps):
         references.append(limit_flow(law, references[-1], tau).end[0])
@@ -101,6 +105,7 @@ def follow(
         "control_moved": gap(control[-1], control[0]),
         "robust_risk": flows[0].robust_risk.tolist(),
         "risk": flows[0].risk.tolist(),
+        "passes_of_risks": flows[0].passes.sum(0).tolist(),
     }
 
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 Record = dict[str, float | str]
+PARTS = 9  # what is said to be done, with MNIST
 
 
-def run(out: Path, *, samples: int, taus: int, images: int, say: Say, command: str = "") -> None:
+def run(out: Path, *, samples: int, taus: int, images: int, say: Say, command: str = "") -> dict[str, Any]:
     """Train, measure, draw; every part says how long it took.
 
     Args:
@@ -43,6 +44,10 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say, command: s
         images: MNIST images; 0 leaves MNIST out.
         say: told what was done.
         command: how to do it again, for the page.
+
+    Returns:
+        ``differences`` of explicit scheme and movements by network and tau (mean over initial values of the largest),
+        ``orders`` in tau by scheme (slope, lower, upper), ``astray``, schemes by case that leave the reference.
 
     Raises:
         ImportError: if matplotlib, scikit-learn, scipy or POT is not installed.
@@ -85,6 +90,11 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say, command: s
     files = sorted(path.name for path in out.iterdir() if path.suffix in (".csv", ".svg", ".png"))
     page = moons(study, found, held, drawings, command=command, files=files)
     done(f"page  {page.save(out / 'report.html')}")
+    return {
+        "differences": {name: d.largest.mean(1).tolist() for name, d in found.items()},
+        "orders": {name: list(order) for name, order in study.orders.items()},
+        "astray": {case: list(s.astray) for case, s in held.items()},
+    }
 
 
 def clouds_of_moons(net: nn.Module, eps: float = 0.15) -> list[Record]:
