@@ -18,7 +18,8 @@ def signed_distance(u: Tensor, grid: Grid, width: float | None = None) -> Tensor
     """Return the signed distance to the boundary of {u > 0}, positive inside.
 
     sd(x) = min { |x - y| : U(y) = 0 } sign u(x), U the interpolating cubic spline of u. Within ``width`` the closest
-    point is found by Newton's method with a tangential correction, from near ones among known zeros; farther away the distance is continued by the fast marching method of second order.
+    point is found by Newton's method with a tangential correction, from near ones among known zeros; farther away the
+    distance is continued by the fast marching method of second order.
 
     Args:
         u: ``[*shape]``; what is zero counts as outside.
