@@ -1,10 +1,15 @@
-"""The mean-field residual network and the flow of its risk."""
+"""The mean-field residual network and the flow of its risk.
+
+The estimators load on first use: they alone need scikit-learn.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from maxslope.odenet.control import Controlled, Uniform
 from maxslope.odenet.descent import Descent, Until, descend
 from maxslope.odenet.design import Depth, Design, Lift
 from maxslope.odenet.escape import Escape, escape
-from maxslope.odenet.estimator import OdeNetClassifier, OdeNetRegressor
 from maxslope.odenet.exponent import Exponent, exponent
 from maxslope.odenet.fields import BoundedTanh, Custom, Field, Tanh
 from maxslope.odenet.interpolant import Affine, Hermite, Interpolant, dissipation
@@ -17,8 +22,15 @@ from maxslope.odenet.risk import Risk
 from maxslope.odenet.robust import RobustRisk
 from maxslope.odenet.spectrum import Curvature, smallest_curvature
 from maxslope.odenet.starts import iid, sobol
+from maxslope.odenet.store import load, save
 from maxslope.odenet.tableau import Tableau
 from maxslope.odenet.verdict import Fate, Verdict, verdict
+
+if TYPE_CHECKING:
+    from maxslope.odenet.estimator import OdeNetClassifier, OdeNetRegressor
+    from maxslope.odenet.search import OdeNetCV
+
+_HOME = {"OdeNetCV": "search", "OdeNetClassifier": "estimator", "OdeNetRegressor": "estimator"}
 
 __all__ = [
     "Affine",
@@ -42,6 +54,7 @@ __all__ = [
     "Movement",
     "Mover",
     "OdeNet",
+    "OdeNetCV",
     "OdeNetClassifier",
     "OdeNetRegressor",
     "Risk",
@@ -62,7 +75,21 @@ __all__ = [
     "exponent",
     "iid",
     "layered",
+    "load",
+    "save",
     "smallest_curvature",
     "sobol",
     "verdict",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'maxslope.odenet' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"maxslope.odenet.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

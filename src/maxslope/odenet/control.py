@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from maxslope.spaces import Space
 
 _LONG = 1e30  # a longest step that never binds
 _TRIES = 80
+_SHORTEST = sys.float_info.min**0.5  # of shorter steps not even the square is a number
 _CALM = 5  # steps without growth after a rejection
 _FRESH = 8  # steps between looks at the largest eigenvalue
 
@@ -208,6 +210,8 @@ class Controlled(Adaptive):
         for _ in range(0 if n.failed else _TRIES):
             cut = min(most, self.mover.longest(n.stiffness))
             tau = cut if tau * (1 + 1e-9) >= cut else tau  # no last step that is only rounding
+            if tau < _SHORTEST:
+                break
             move = self.mover.move(probe, spot, tau, n.stiffness)
             drop, falls = _drop(spot, move), _falls(spot, move)
             e = self.mover.safety * move.defect / drop if drop > 0 else math.inf

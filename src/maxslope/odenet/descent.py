@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from maxslope.odenet.control import Controlled, Notes, Uniform, notes
 from maxslope.odenet.metric import Hilbert
 from maxslope.odenet.movers import Stabilized
 from maxslope.odenet.probe import Probe, Remembering
+from maxslope.odenet.settings import whole
 from maxslope.sets import Everything, Set
 from maxslope.spaces import Lp
 
@@ -45,6 +47,8 @@ class Until:
     gradients: int = _MOST
 
     def __post_init__(self) -> None:
+        if not (whole(self.steps) and whole(self.gradients)):
+            raise ValueError(f"Steps and gradients are whole numbers, got {self!r}.")
         if not (self.slope >= 0 and self.time >= 0 and self.steps >= 0 and self.gradients >= 0):
             raise ValueError(f"Bounds of a flow must not be negative, got {self!r}.")
 
@@ -63,7 +67,9 @@ class Descent:
         way: the length of each step, ``[K]``.
         start: the first point, ``[*shape]``.
         end: the last point, ``[*shape]``.
-        status: a :class:`maxslope.Status`.
+        status: a :class:`maxslope.Status`: REACHED where the slope fell to its bound, FINISHED where steps, time or
+            gradients were spent, STOPPED by ``watch``, STATIONARY at a zero gradient, UNSOLVED where no step
+            dissipates as it should.
         gradients: computed in all.
         rejected: attempts at steps.
         safety: what the defects are multiplied by to bound the true ones.
@@ -107,6 +113,7 @@ def descend(
     until: Until,
     scheme: Controlled | Uniform | None = None,
     rates: bool = True,
+    watch: Callable[[Tensor], bool] | None = None,
 ) -> list[Descent]:
     """Follow the gradient flow of ``energy`` from every row of ``start``, one row after the other.
 
@@ -120,6 +127,7 @@ def descend(
         scheme: :class:`Controlled` or :class:`Uniform`.
         rates: compute the rate -d log |dJ| / dt at every instant (two gradients unless the scheme gives it), which
             exponents need.
+        watch: told every point, ``[*shape]``, after its numbers are written down; it ends the flow by returning True.
 
     Returns:
         A :class:`Descent` per row.
@@ -139,6 +147,7 @@ def descend(
     if scheme is None:
         scheme = Controlled(Stabilized(), 1e-3, metric.of(start) if start.ndim == 4 else Lp(2))
     log = _Log(energy, start.detach(), scheme, until, rates)
+    log.watch = watch
     march(log, scheme, stop=Stop(stationary=True), room=1)
     return log.found
 
@@ -150,6 +159,7 @@ class _Log(Feed):
         self.energy, self.x, self.scheme, self.until, self.rates = energy, x, scheme, until, rates
         self.hilbert = Hilbert(scheme.space)
         self.row = -1
+        self.watch: Callable[[Tensor], bool] | None = None
         self.found: list[Descent] = []
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
@@ -173,8 +183,10 @@ class _Log(Feed):
         now = notes(rows.memory)
         rests = self._rests(now)
         slope = math.nan if rests else self._write(rows, evaluation, now)
-        spent = self.seen.count >= self.until.gradients
-        if slope <= self.until.slope or rests or spent or self.until.steps == 0 or self.until.time == 0:
+        spent = self.seen.count >= self.until.gradients or self.until.steps == 0 or self.until.time == 0
+        told = self.watch is not None and not rests and self.watch(rows.x[0])
+        self.why = _why(slope <= self.until.slope, rests, spent, told)
+        if self.why != Status.RUNNING:
             return torch.ones(1, dtype=torch.bool, device=rows.x.device)
         return None
 
@@ -201,6 +213,8 @@ class _Log(Feed):
             self._write(ended, self.seen.evaluate(ended.x), notes(ended.memory))
         time, energy, slope, rate = torch.tensor(self.knots, dtype=torch.float64).T.contiguous()
         defect, drop, way = torch.tensor(self.steps, dtype=torch.float64).reshape(-1, 3).T.contiguous()
+        if why == Status.STOPPED:
+            why = self.why
         if self.last.failed > 0 and why in (Status.FINISHED, Status.STOPPED):
             why = Status.UNSOLVED
         self.found.append(
@@ -210,3 +224,14 @@ class _Log(Feed):
                 rejected=int(self.last.rejected), safety=self.scheme.mover.safety,
             )
         )  # fmt: skip
+
+
+def _why(low: bool, rests: bool, spent: bool, told: bool) -> Status:
+    """Why a flow ends at an instant, or RUNNING."""
+    if low:
+        return Status.REACHED
+    if rests:
+        return Status.UNSOLVED
+    if spent:
+        return Status.FINISHED
+    return Status.STOPPED if told else Status.RUNNING

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from maxslope.odenet.fields import Field, Tanh
+from maxslope.odenet.settings import whole
 from maxslope.odenet.tableau import Tableau
 
 
@@ -34,8 +35,8 @@ class Depth:
     substeps: int = 1
 
     def __post_init__(self) -> None:
-        if self.substeps < 1:
-            raise ValueError(f"A cell takes at least one step, got substeps={self.substeps}.")
+        if not whole(self.substeps, 1):
+            raise ValueError(f"A cell takes at least one step, got substeps={self.substeps!r}.")
 
     @staticmethod
     def euler(substeps: int = 1) -> Depth:
@@ -108,10 +109,11 @@ class Design:
     lift: Lift | None = None
 
     def __post_init__(self) -> None:
-        if not (1 <= self.inputs <= self.channels and 1 <= self.outputs <= self.channels):
+        counts = (self.channels, self.inputs, self.outputs)
+        if not all(whole(n, 1) and n <= self.channels for n in counts):
             raise ValueError(
-                f"Inputs and outputs are between 1 and the number of channels, got channels={self.channels}, "
-                f"inputs={self.inputs}, outputs={self.outputs}."
+                f"Inputs and outputs are whole numbers between 1 and the number of channels, got "
+                f"channels={self.channels!r}, inputs={self.inputs!r}, outputs={self.outputs!r}."
             )
         if self.lift is not None and self.lift.matrix.shape[1] != self.inputs:
             raise ValueError(

@@ -1,224 +1,184 @@
-"""Estimators with ``fit``, ``predict`` and ``score``, in the manners of scikit-learn but without it."""
+"""Estimators for scikit-learn: ``fit``, ``predict`` and ``score`` by the flow of the risk."""
 
 from __future__ import annotations
 
-import inspect
-from abc import ABC, abstractmethod
-from typing import Any, Self
+import math
+import warnings
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope.odenet.control import Controlled
-from maxslope.odenet.descent import Until, descend
-from maxslope.odenet.design import Design, Lift
-from maxslope.odenet.metric import layered
-from maxslope.odenet.misfit import Logistic, Misfit, Softmax, Squared
-from maxslope.odenet.movers import Stabilized
-from maxslope.odenet.network import OdeNet
-from maxslope.odenet.risk import Risk
-from maxslope.odenet.robust import RobustRisk
-from maxslope.odenet.starts import sobol
+from maxslope.odenet import kept
+from maxslope.odenet.fitting import Array, Base, Encoded, moments
+from maxslope.odenet.misfit import Logistic, Softmax, Squared
+from maxslope.odenet.settings import real
 from maxslope.sets import Budget
 
-
-class _Estimator(ABC):
-    """What classifier and regressor share. Inputs are standardized by a lift that belongs to the network."""
-
-    def __init__(
-        self,
-        layers: int = 5,
-        particles: int = 32,
-        penalty: float = 1e-3,
-        slope: float = 1e-4,
-        gradients: int = 500,
-        seed: int = 0,
-        budget: Budget | None = None,
-    ) -> None:
-        self.layers, self.particles, self.penalty = layers, particles, penalty
-        self.slope, self.gradients, self.seed, self.budget = slope, gradients, seed, budget
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set arguments of the constructor.
-
-        Raises:
-            ValueError: if there is no such argument.
-        """
-        known = self.get_params()
-        for name, value in params.items():
-            if name not in known:
-                raise ValueError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}.")
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
-
-    @abstractmethod
-    def _targets(self, y: np.ndarray) -> tuple[Tensor, int, Misfit]:
-        """Return targets, the number of outputs and the loss."""
-
-    @abstractmethod
-    def predict(self, X: Any) -> np.ndarray:
-        """Return predictions, ``[n]``."""
-
-    def fit(self, X: Any, y: Any) -> Self:
-        """Follow the flow of the (robust) risk from a Sobol start until the slope or the gradients are reached.
-
-        Args:
-            X: inputs, ``[n, features]``.
-            y: targets, ``[n]``.
-
-        Returns:
-            The estimator, with ``network_`` (a module), ``run_`` (a :class:`Descent`) and ``n_features_in_``.
-
-        Raises:
-            ValueError: if shapes do not match or inputs are not finite.
-        """
-        points = _points(X)
-        answers = np.asarray(y)
-        if answers.shape[:1] != points.shape[:1]:
-            raise ValueError(f"fit needs one target per row, got {tuple(points.shape)} and {answers.shape}.")
-        targets, outputs, misfit = self._targets(answers)
-        scale = points.std(0, correction=0)
-        lift = Lift(points.mean(0), torch.diag(1 / torch.where(scale > 0, scale, 1.0)))
-        features = points.shape[1]
-        design = Design(features + outputs, features, outputs, lift=lift)
-        risk = Risk(design, points, targets, misfit, self.penalty)
-        energy = risk if self.budget is None else RobustRisk(risk, self.budget)
-        theta = sobol(design, self.layers, self.particles, seed=self.seed)
-        scheme = Controlled(Stabilized(), 1e-2, layered(self.layers, self.particles))
-        until = Until(slope=self.slope, gradients=self.gradients)
-        (self.run_,) = descend(energy, theta, until=until, scheme=scheme, rates=False)
-        self.network_ = OdeNet(design, self.run_.end).eval().requires_grad_(False)
-        self.n_features_in_ = features
-        return self
-
-    def _outputs(self, X: Any) -> Tensor:
-        if "network_" not in vars(self):
-            raise ValueError(f"This {type(self).__name__} is not fitted; call fit(X, y) first.")
-        points = _points(X)
-        if points.shape[1] != self.n_features_in_:
-            raise ValueError(f"It was fitted to {self.n_features_in_} features, got {points.shape[1]}.")
-        found: Tensor = self.network_(points)
-        return found
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "network_" in vars(self)
+try:
+    from sklearn.base import ClassifierMixin, RegressorMixin
+    from sklearn.exceptions import DataConversionWarning
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import column_or_1d
+except ImportError as error:
+    raise ImportError('The estimators need scikit-learn, from 1.6 on: pip install "maxslope[flows]".') from error
 
 
-class OdeNetClassifier(_Estimator):
+class OdeNetClassifier(ClassifierMixin, Base):  # type: ignore[misc]
     """A mean-field residual network trained by the flow of its risk; the logistic loss for two classes, else softmax.
 
     Args:
         layers: L.
         particles: m per layer.
-        penalty: lambda.
+        penalty: lambda; :class:`OdeNetCV` chooses it.
         slope: stop where |dJ| is this small.
         gradients: stop after this many.
-        seed: of the start.
+        seed: of the start, and of the rows held out.
         budget: train the robust risk for it, in the units of the inputs, such as ``L2(0.1, box=None)``.
+        class_weight: a weight for each class, ``"balanced"`` for classes that count alike, or None.
+        warm_start: go on from the network of the last ``fit``.
+        early_stopping: hold out data, and stop when the loss on them falls no more.
+        validation_fraction: the share held out.
+        patience: steps of the flow without a better loss.
 
     >>> x = np.array([[0.0], [1.0], [2.0], [3.0]])
-    >>> OdeNetClassifier(layers=2, particles=4, gradients=100).fit(x, ["a", "a", "b", "b"]).predict(x).tolist()
+    >>> OdeNetClassifier(layers=2, particles=4).fit(x, ["a", "a", "b", "b"]).predict(x).tolist()
     ['a', 'a', 'b', 'b']
     """
 
-    _estimator_type = "classifier"
+    _numeric = False
+    classes_: Array
 
-    def _targets(self, y: np.ndarray) -> tuple[Tensor, int, Misfit]:
-        self.classes_, numbers = np.unique(y, return_inverse=True)
-        if y.ndim != 1 or len(self.classes_) < 2:
-            raise ValueError(f"Classes are [n] with at least two kinds, got {y.shape} with {len(self.classes_)}.")
-        labels = torch.as_tensor(numbers)
-        return (labels, 1, Logistic()) if len(self.classes_) == 2 else (labels, len(self.classes_), Softmax())
+    def __init__(
+        self,
+        layers: int = 3,
+        particles: int = 32,
+        penalty: float = 2e-2,
+        slope: float = 1e-2,
+        gradients: int = 300,
+        seed: int = 0,
+        budget: Budget | None = None,
+        *,
+        class_weight: dict[Any, float] | str | None = None,
+        warm_start: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+    ) -> None:
+        Base.__init__(
+            self, layers, particles, penalty, slope, gradients, seed, budget, warm_start=warm_start,
+            early_stopping=early_stopping, validation_fraction=validation_fraction, patience=patience,
+        )  # fmt: skip
+        self.class_weight = class_weight
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def _answers(self, y: Any) -> Array:
+        check_classification_targets(y)
+        found: Array = column_or_1d(y, warn=True)
+        return found
+
+    def _encode(self, answers: Array, weights: Array, train: Array, goes_on: bool) -> Encoded:
+        classes, numbers = np.unique(answers, return_inverse=True)
+        if goes_on and not np.array_equal(classes, self.classes_):
+            raise ValueError(f"warm_start goes on with classes {self.classes_!r}, got {classes!r}.")
+        if len(classes) < 2:
+            raise ValueError(f"A classifier learns from at least two classes with a weight, got 1 class, {classes!r}.")
+        self.classes_ = classes
+        weights = weights * _class_weights(self.class_weight, classes, numbers, weights)[numbers]
+        outputs, misfit = (1, Logistic()) if len(classes) == 2 else (len(classes), Softmax())
+        return Encoded(torch.from_numpy(numbers), torch.from_numpy(weights), outputs, misfit)
+
+    def _facts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return {"classes": kept.labels(self.classes_)}, {}
+
+    def _recall(self, said: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        self.classes_ = np.array(said["classes"]["values"], dtype=said["classes"]["dtype"])
+
+    def decision_function(self, X: Any) -> Array:
         """Return logits, ``[n]`` for two classes and ``[n, classes]`` for more."""
         z = self._outputs(X).numpy()
         return z[:, 0] if z.shape[1] == 1 else z
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any) -> Array:
         """Return probabilities, ``[n, classes]``."""
         z = self._outputs(X)
         return (torch.cat([-z, z], 1).sigmoid() if z.shape[1] == 1 else z.softmax(1)).numpy()
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Array:
         """Return classes, ``[n]``."""
         chosen = self.predict_proba(X).argmax(1)
-        found: np.ndarray = self.classes_[chosen]
+        found: Array = self.classes_[chosen]
         return found
 
-    def score(self, X: Any, y: Any) -> float:
-        """Return the share of correct predictions."""
-        return float((self.predict(X) == np.asarray(y)).mean())
 
-    def __sklearn_tags__(self) -> Any:
-        return _tags("classifier")
-
-
-class OdeNetRegressor(_Estimator):
-    """A mean-field residual network trained by the flow of its squared loss.
+class OdeNetRegressor(RegressorMixin, Base):  # type: ignore[misc]
+    """A mean-field residual network trained by the flow of its squared loss, of standardized targets.
 
     Args:
         layers: L.
         particles: m per layer.
-        penalty: lambda.
+        penalty: lambda; :class:`OdeNetCV` chooses it.
         slope: stop where |dJ| is this small.
         gradients: stop after this many.
-        seed: of the start.
+        seed: of the start, and of the rows held out.
         budget: train the robust risk for it, in the units of the inputs.
+        warm_start: go on from the network of the last ``fit``.
+        early_stopping: hold out data, and stop when the loss on them falls no more.
+        validation_fraction: the share held out.
+        patience: steps of the flow without a better loss.
 
     >>> x = np.linspace(-1, 1, 20)[:, None]
     >>> OdeNetRegressor(layers=2, particles=8).fit(x, x[:, 0]).score(x, x[:, 0]) > 0.98
     True
     """
 
-    _estimator_type = "regressor"
+    _numeric = True
+    _mean: Array
+    _scale: Array
 
-    def _targets(self, y: np.ndarray) -> tuple[Tensor, int, Misfit]:
-        values = torch.as_tensor(np.asarray(y, dtype=np.float64))
-        if values.ndim != 1:
-            raise ValueError(f"Targets are numbers [n], got shape {y.shape}.")
-        self._mean, spread = float(values.mean()), float(values.std(correction=0))
-        self._scale = spread if spread > 0 else 1.0
-        return (values - self._mean) / self._scale, 1, Squared()
+    def _answers(self, y: Any) -> Array:
+        if y.ndim == 2 and y.shape[1] == 1:
+            warnings.warn(
+                "A column of targets [n, 1] is taken as [n]; pass y.ravel().", DataConversionWarning, stacklevel=3
+            )
+        return np.asarray(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, dtype=np.float64)
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return predictions, ``[n]``."""
-        return self._outputs(X)[:, 0].numpy() * self._scale + self._mean
+    def _encode(self, answers: Array, weights: Array, train: Array, goes_on: bool) -> Encoded:
+        if goes_on and answers.shape[1:] != self._mean.shape:
+            raise ValueError(f"warm_start goes on with targets [n, {self._mean.shape}], got {answers.shape}.")
+        if not goes_on:
+            mean, scale = moments(answers[train], weights[train])
+            self._mean, self._scale = mean, scale
+        targets = torch.from_numpy((answers - self._mean) / self._scale)
+        return Encoded(targets, torch.from_numpy(weights), int(np.prod(answers.shape[1:])), Squared())
 
-    def score(self, X: Any, y: Any) -> float:
-        """Return R^2 = 1 - sum (y - prediction)^2 / sum (y - mean)^2."""
-        truth = np.asarray(y, dtype=np.float64)
-        total = float(((truth - truth.mean()) ** 2).sum())
-        return 1 - float(((truth - self.predict(X)) ** 2).sum()) / total if total > 0 else 0.0
+    def _facts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return {}, {"target.mean": torch.as_tensor(self._mean), "target.scale": torch.as_tensor(self._scale)}
+
+    def _recall(self, said: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        self._mean, self._scale = tensors["target.mean"].numpy(), tensors["target.scale"].numpy()
+
+    def predict(self, X: Any) -> Array:
+        """Return predictions, ``[n]`` or ``[n, outputs]`` as the targets were."""
+        z = self._outputs(X).numpy()
+        return np.asarray((z if self._mean.ndim else z[:, 0]) * self._scale + self._mean)
 
     def __sklearn_tags__(self) -> Any:
-        return _tags("regressor")
+        tags = RegressorMixin.__sklearn_tags__(self)
+        tags.target_tags.multi_output = True
+        return tags
 
 
-def _points(X: Any) -> Tensor:
-    points = torch.as_tensor(np.asarray(X, dtype=np.float64))
-    if points.ndim != 2 or points.numel() == 0 or not bool(points.isfinite().all()):
-        raise ValueError(f"Inputs are finite numbers [n, features], got shape {tuple(points.shape)}.")
-    return points
-
-
-def _tags(kind: str) -> Any:
-    """What scikit-learn asks of an estimator; called by it alone."""
-    from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
-
-    return Tags(
-        estimator_type=kind,
-        target_tags=TargetTags(required=True),
-        transformer_tags=None,
-        classifier_tags=ClassifierTags() if kind == "classifier" else None,
-        regressor_tags=RegressorTags() if kind == "regressor" else None,
-        input_tags=InputTags(),
-    )
+def _class_weights(asked: Any, classes: Array, numbers: Array, weights: Array) -> Array:
+    """A weight for each class; "balanced" gives every class the same total."""
+    if asked is None:
+        return np.ones(len(classes))
+    if isinstance(asked, str) and asked == "balanced":
+        totals: Array = np.bincount(numbers, weights, len(classes))
+        return np.asarray(totals.sum() / (len(classes) * totals))
+    if not isinstance(asked, dict) or not all(0 < real(w) < math.inf for w in asked.values()):
+        raise ValueError(f"class_weight holds a positive number for classes, or is 'balanced' or None, got {asked!r}.")
+    unknown = [label for label in asked if label not in classes.tolist()]
+    if unknown:
+        raise ValueError(f"class_weight names classes of y, {classes.tolist()!r}, got {unknown[0]!r}.")
+    return np.array([asked.get(label, 1.0) for label in classes.tolist()], dtype=np.float64)

@@ -16,6 +16,7 @@ Array = np.ndarray
 _POINTS = 240
 _DRAWS = 200
 _BLOCK = 24
+_SHORTEST = 1.0  # decades: less of J - J* shows no power law
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +81,11 @@ def exponent(run: Descent, *, decades: float = 4.0, seed: int = 0) -> Exponent |
         seed: of the bootstrap.
 
     Returns:
-        An :class:`Exponent`, or None where the rate is not positive at the end or fewer than five instants remain: the
-        flow has not come to a power law.
+        An :class:`Exponent`, or None where the rate is not positive at the end, or fewer than five instants or less
+        than one decade of J - J* remain: the flow has not come to a power law.
 
     Raises:
-        ValueError: if ``decades`` is not positive.
+        ValueError: if ``decades`` is less than 1.
 
     Source: arXiv:2311.15365 (Lojasiewicz-Simon inequality of the risk); arXiv:1707.03129 (lengths and decay rates).
 
@@ -95,8 +96,8 @@ def exponent(run: Descent, *, decades: float = 4.0, seed: int = 0) -> Exponent |
     >>> round(exponent(run).theta, 3)
     0.5
     """
-    if not decades > 0:
-        raise ValueError(f"The window of a fit has a positive number of decades, got {decades!r}.")
+    if not decades >= _SHORTEST:
+        raise ValueError(f"The window of a fit has {_SHORTEST:g} decades or more, got decades={decades!r}.")
     s, r = (v.numpy() for v in (run.slope, run.rate))
     drop = run.drop.numpy()
     last = len(s) - 1
@@ -111,6 +112,9 @@ def exponent(run: Descent, *, decades: float = 4.0, seed: int = 0) -> Exponent |
     log_s, log_r = np.log(s), np.log(r)
     theta, rest = _fixed_point(log_s, log_r, after, s[-1] ** 2 / r[-1], decades)
     if not math.isfinite(theta):
+        return None
+    gap = np.log(after + theta * rest)
+    if gap[0] - gap[-1] < _SHORTEST * math.log(10):
         return None
     return _gather(run, log_s, log_r, after + theta * rest, theta, decades, seed, last)
 

@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor
 
 from maxslope.odenet.probe import Probe, Spot
+from maxslope.odenet.settings import whole
 from maxslope.odenet.tableau import Tableau
 
 
@@ -129,7 +130,7 @@ class Stabilized(Mover):
     most: int = 81
 
     def __post_init__(self) -> None:
-        if self.most < 3:
+        if not whole(self.most, 3):
             raise ValueError(f"The stabilized scheme takes at least 3 stages, got most={self.most}.")
 
     order: ClassVar[int] = 4

@@ -16,8 +16,9 @@ from maxslope.odenet.sweep import sweep
 
 @dataclass(frozen=True, eq=False)
 class Risk(Energy):
-    """J(theta) = (1/N) sum_n l(z(x_n; theta), y_n) + lambda / (2 L m) sum_lj |theta_lj|^2, of rows of networks.
+    """J(theta) = sum_n c_n l(z(x_n; theta), y_n) + lambda / (2 L m) sum_lj |theta_lj|^2, of rows of networks.
 
+    c_n = 1 / N, or the weight of a datum over the sum of the weights: a datum of weight 2 counts as one given twice.
     The gradient is the exact adjoint of the discrete network. The flow of J in the metric of
     :func:`maxslope.odenet.layered` is theta' = -L m dJ/dtheta, and |dJ|^2 = L m |dJ/dtheta|^2.
 
@@ -27,9 +28,11 @@ class Risk(Energy):
         y: targets, see the misfit.
         misfit: l.
         penalty: lambda, at least 0.
+        weights: of the data, ``[N]``, not negative and not all zero; None weighs all alike.
 
     Raises:
-        ValueError: if targets do not fit, numbers of inputs and targets differ, or the penalty is negative.
+        ValueError: if targets do not fit, numbers of inputs, targets and weights differ, a weight is negative or not
+            finite or all are zero, or the penalty is negative.
 
     Source: arXiv:2311.15365 (existence of a minimizer for lambda > 0, of the curve of maximal slope, its convergence).
 
@@ -44,6 +47,7 @@ class Risk(Energy):
     y: Tensor
     misfit: Misfit
     penalty: float = 0.0
+    weights: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not self.penalty >= 0:
@@ -53,6 +57,8 @@ class Risk(Energy):
                 f"A risk needs one target per input and an input, got {self.x.shape[0]} inputs and {self.y.shape[0]} "
                 "targets."
             )
+        if self.weights is not None:
+            object.__setattr__(self, "weights", _shares(self.weights, self.x.shape[0]))
         object.__setattr__(self, "y", self.misfit.targets(self.y, self.design.outputs))
         self.design.enter(self.x)
 
@@ -90,8 +96,11 @@ class Risk(Energy):
         return *self.misfit.both(self.design.leave(features), y), trace
 
     def _value(self, theta: Tensor) -> Tensor:
-        value = self._fit(theta)[0].mean()
+        value = self._mean(self._fit(theta)[0])
         return value + self._share(theta) / 2 * torch.dot(theta.reshape(-1), theta.reshape(-1))
+
+    def _mean(self, losses: Tensor) -> Tensor:
+        return losses.mean() if self.weights is None else torch.dot(self.weights.to(losses), losses)
 
     def _share(self, theta: Tensor) -> float:
         return self.penalty / (theta.shape[0] * theta.shape[1])
@@ -99,6 +108,18 @@ class Risk(Energy):
     def _both(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         losses, slope, trace = self._fit(theta)
         gradient = theta * self._share(theta)
-        value = losses.mean() + torch.dot(theta.reshape(-1), gradient.reshape(-1)) / 2
-        sweep(self.design).backward(theta, trace, self.design.leave_back(slope / len(losses)), gradient)
+        value = self._mean(losses) + torch.dot(theta.reshape(-1), gradient.reshape(-1)) / 2
+        slope = slope / len(losses) if self.weights is None else slope * self.weights.to(slope)[:, None]
+        sweep(self.design).backward(theta, trace, self.design.leave_back(slope), gradient)
         return value, gradient
+
+
+def _shares(weights: Tensor, count: int) -> Tensor:
+    """Weights that sum to 1."""
+    total = weights.double().sum()
+    if weights.shape != (count,) or not bool((weights >= 0).all() & weights.isfinite().all() & (total > 0)):
+        raise ValueError(
+            f"Weights of a risk are [{count}] finite numbers, not negative and not all zero, got "
+            f"{tuple(weights.shape)}, {int((weights < 0).sum())} of them negative, with sum {float(total):g}."
+        )
+    return weights.double() / total

@@ -14,6 +14,7 @@ from maxslope.loop import Feed, Rows, Stop, march
 from maxslope.odenet.design import Design
 from maxslope.odenet.misfit import Misfit
 from maxslope.odenet.risk import Risk
+from maxslope.odenet.settings import whole
 from maxslope.odenet.sweep import sweep
 from maxslope.schemes import Constant, Cosine, Explicit, StepSize
 from maxslope.sets import Budget, Set
@@ -131,7 +132,7 @@ class RobustRisk(Energy):
     steps: int = 12
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
+        if not whole(self.steps, 1):
             raise ValueError(f"The inner flow takes at least one step, got steps={self.steps}.")
 
     def evaluate(self, x: Tensor) -> Evaluation:

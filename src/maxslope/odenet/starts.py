@@ -7,6 +7,7 @@ from torch import Tensor
 
 from maxslope import _random
 from maxslope.odenet.design import Design
+from maxslope.odenet.settings import whole
 
 
 def iid(design: Design, layers: int, particles: int, *, seed: int = 0, rows: int = 1) -> Tensor:
@@ -25,12 +26,12 @@ def iid(design: Design, layers: int, particles: int, *, seed: int = 0, rows: int
         ``[rows, L, m, p]``, float64.
 
     Raises:
-        ValueError: if a number is below 1.
+        ValueError: if a number is not whole, or below 1 where it counts something.
 
     >>> iid(Design(3, 2, 1), 4, 8).shape
     torch.Size([1, 4, 8, 7])
     """
-    _check(layers, particles, rows)
+    _check(layers, particles, rows, seed)
     return _random.normal(_random.keys(seed, torch.arange(rows)), (layers, particles, design.size))
 
 
@@ -51,13 +52,13 @@ def sobol(design: Design, layers: int, particles: int, *, seed: int = 0, rows: i
         ``[rows, L, m, p]``, float64.
 
     Raises:
-        ValueError: if a number is below 1.
+        ValueError: if a number is not whole, or below 1 where it counts something.
 
     >>> theta = sobol(Design(3, 2, 1), 4, 32)
     >>> bool(theta.mean().abs() < 0.01)
     True
     """
-    _check(layers, particles, rows)
+    _check(layers, particles, rows, seed)
     keys = _random.keys(seed, torch.arange(rows), 1).tolist()
     return torch.stack([_sobol(layers, particles, design.size, key % 2**31) for key in keys])
 
@@ -69,8 +70,11 @@ def _sobol(layers: int, particles: int, size: int, seed: int) -> Tensor:
     return theta[points[:, 0].argsort()].reshape(layers, particles, size)
 
 
-def _check(layers: int, particles: int, rows: int) -> None:
-    if min(layers, particles, rows) < 1:
+def _check(layers: int, particles: int, rows: int, seed: int) -> None:
+    if not all(whole(n, 1) for n in (layers, particles, rows)):
         raise ValueError(
-            f"Layers, particles and rows are at least 1, got layers={layers}, particles={particles}, rows={rows}."
+            f"Layers, particles and rows are whole numbers from 1 on, got layers={layers!r}, particles={particles!r}, "
+            f"rows={rows!r}."
         )
+    if not whole(seed):
+        raise ValueError(f"A seed is a whole number, and the same seed gives the same start; got seed={seed!r}.")

@@ -89,7 +89,7 @@ def _fate(run: Descent, fit: Exponent | None, slope: float, curvature: Curvature
     end, length = float(run.slope[-1]), float(run.length[-1])
     certified = curvature is not None and curvature.certifies
     why.append(
-        "The slope does not decay at the end of the run, so there is no power law to fit."
+        "The slope does not decay over a decade of J - J* at the end of the run, so there is no power law to fit."
         if fit is None
         else f"theta = {fit.theta:.4f}, interval [{fit.low:.3f}, {fit.high:.3f}], J*-free {fit.free:.4f}, over "
         f"{fit.decades:.1f} decades."
