@@ -125,7 +125,7 @@ class Search:
             standing, passes = standing[passes >= LEAST], passes[passes >= LEAST]
         if standing.numel():
             self.made.append(stage)
-            self.known.absorb(standing, pursue(self.question.take(standing), passes))
+            self.known.absorb(standing, pursue(self.question.take(standing), passes, stage.risk))
 
     def _search(self, stage: RandomSearch) -> None:
         """Search by values, at length where a short search lowers the margin by more than everything before it did."""
