@@ -10,6 +10,7 @@ from torch import Tensor
 
 _SCALE = 0.04  # fitted on recorded runs of eight networks and budgets, see benchmarks/RESULTS.md
 _LEAST, _MOST = 0.05, 4.0  # how far the spread of the runs may change the chance
+_FAR = 2.0  # ways made, beyond which the way that is left says no more
 _SURE, _TIMES = 0.4, 3.0  # the part of a run made before it may be given up; how far runs may differ from the first
 
 
@@ -18,16 +19,17 @@ class Rule:
     """Gives a sample up when the estimated chance that another run would break it falls to ``risk``.
 
     After k runs and g gradients without success, with m_0 the margin at the clean point and m the least margin seen,
-    the way that is left in units of the way made is r = m / (m_0 - m). The chance that one more run succeeds is taken
-    to be
+    the way that is left in units of the way made is r = m / (m_0 - m), 2 at most. The chance that one more run succeeds
+    is taken to be
 
         P = min( 1 / (k + 1), 0.04 f / (r g)^(3/2) ),   f = 10 z between 0.05 and 4,
 
     Laplace's rule of succession where the margins say nothing (no run gained anything, or r is tiny), and a power law
-    in r g: the nearer a sample is to an error, the later it may still fall, in proportion. The sum over all later runs is
-    of order g^(-1/2). z is the spread of the better half of the independent runs, (median - least) / m: runs
-    from different starts that end at one margin have most likely found the least one, runs that scatter have not
-    (f = 1 before three of them are made). It uses this sample's numbers alone, never its rank among others.
+    in r g: the nearer a sample is to an error, the later it may still fall, in proportion. The sum over all later runs
+    is of order g^(-1/2). z is the spread of the better half of the independent runs, (median - least) / m: runs from
+    different starts that end at one margin have most likely found the least one, runs that scatter have not. Before
+    three of them are made nothing is known of it, and f = 4. It uses this sample's numbers alone, never its rank among
+    others.
 
     A run itself, other than the first, is given up where what is left of it cannot lead to an error: after t of T
     steps, 0.4 T at least, with least margin m so far, when
@@ -48,7 +50,7 @@ class Rule:
 
     >>> clean, history = torch.tensor([10.0]), torch.tensor([[8.0, 5.0]])
     >>> Rule(0.001).chance(clean, history, torch.tensor([2]), torch.tensor([25]), torch.ones(2, dtype=torch.bool))
-    tensor([0.0003], dtype=torch.float64)
+    tensor([0.0013], dtype=torch.float64)
     """
 
     risk: float
@@ -148,7 +150,7 @@ class Rule:
 def _law(clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
     """The power law of :class:`Rule`; NaN where nothing was gained, or the clean margin is unknown."""
     clean, best = clean.double(), history.double().amin(1)
-    left = best.clamp_min(0) / (clean - best)
+    left = (best.clamp_min(0) / (clean - best)).clamp_max(_FAR)
     made = gradients.clamp_min(1).double()
     # Square roots are rounded correctly; a vectorized power may round by how many rows stand beside a row.
     made = left * made
@@ -160,8 +162,8 @@ def _scatter(history: Tensor, best: Tensor) -> Tensor:
     """The factor f of :class:`Rule`, ``[rows]``."""
     ordered, made = history.sort(1).values, history.isfinite().sum(1)
     if not ordered.shape[1]:
-        return torch.ones_like(best)
+        return torch.full_like(best, _MOST)
     middle = ((made + 1) // 2).clamp_min(2) - 1
     middle = ordered.gather(1, middle.clamp_max(ordered.shape[1] - 1)[:, None]).squeeze(1)
     spread = (middle - ordered[:, 0]) / best.clamp_min(torch.finfo(best.dtype).tiny)
-    return torch.where(made < 3, 1.0, (10 * spread).clamp(_LEAST, _MOST))
+    return torch.where(made < 3, _MOST, (10 * spread).clamp(_LEAST, _MOST))
