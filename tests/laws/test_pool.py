@@ -205,9 +205,9 @@ def test_rule_is_the_documented_formula_and_gives_up_by_it():
     assert chance[0] == pytest.approx(4 * 0.04 / (1.0 * 25) ** 1.5)
     assert chance[1] == pytest.approx(1 / 3)  # as good as broken: Laplace's rule of succession
     assert chance[2] == pytest.approx(1 / 3)  # nothing was gained: the margins say nothing
-    little = torch.tensor([[9.0, 9.5], [9.99, 10.0], [10.0, 9.0]])  # beyond twice the way made, less says no more
+    little = torch.tensor([[9.0, 9.5], [9.99, 10.0], [10.0, 9.0]])  # beyond 1.75 ways made, less says no more
     far = Rule(0.1).chance(clean, little, torch.tensor([2, 2, 2]), torch.tensor([25, 25, 25]), BOTH)
-    assert far.tolist() == pytest.approx([4 * 0.04 / (2.0 * 25) ** 1.5] * 3)
+    assert far.tolist() == pytest.approx([4 * 0.04 / (1.75 * 25) ** 1.5] * 3)
     with pytest.raises(ValueError, match=r"risk=1\.5"):
         Rule(1.5)
 

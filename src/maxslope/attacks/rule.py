@@ -10,7 +10,7 @@ from torch import Tensor
 
 _SCALE = 0.04  # fitted on recorded runs of eight networks and budgets, see benchmarks/RESULTS.md
 _LEAST, _MOST = 0.05, 4.0  # how far the spread of the runs may change the chance
-_FAR = 2.0  # ways made, beyond which the way that is left says no more
+_FAR = 1.75  # ways made, beyond which the way that is left says no more
 _SURE, _TIMES = 0.4, 3.0  # the part of a run made before it may be given up; how far runs may differ from the first
 
 
@@ -19,7 +19,7 @@ class Rule:
     """Gives a sample up when the estimated chance that another run would break it falls to ``risk``.
 
     After k runs and g gradients without success, with m_0 the margin at the clean point and m the least margin seen,
-    the way that is left in units of the way made is r = m / (m_0 - m), 2 at most. The chance that one more run succeeds
+    the way that is left in units of the way made is r = m / (m_0 - m), 1.75 at most. The chance that one more run succeeds
     is taken to be
 
         P = min( 1 / (k + 1), 0.04 f / (r g)^(3/2) ),   f = 10 z between 0.05 and 4,
