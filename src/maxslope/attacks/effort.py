@@ -21,6 +21,7 @@ _FORMER = {  # attributes and arguments until 0.3, and what says it now
     "rescue": "stage Rescue",
     "depth": "passes",
 }
+_BETWEEN = 28  # late runs between two descents by gradients gathered nearby: four rounds of the portfolio
 _CE, _M, _PM = CrossEntropy(), Margin(), ProbabilityMargin()
 
 
@@ -122,8 +123,11 @@ class Effort:
     @classmethod
     def exhaustive(cls) -> Effort:
         """Return a last answer: hundreds of gradients a sample, up to 40,680 where it nearly falls."""
-        stages = staged(portfolio(more=200), 400, 3000, 100)
-        return cls(stages, "exhaustive", Rule(1e-5), candidates=9, passes=400)
+        *stages, rescue = staged(portfolio(), 400, 3000, 100)
+        later = portfolio(more=200)[len(portfolio()) :]
+        for at in range(0, len(later), _BETWEEN):
+            stages += [Runs(later[at : at + _BETWEEN]), Bundle(100)]
+        return cls((*stages, rescue), "exhaustive", Rule(1e-5), candidates=9, passes=400)
 
     def __getattr__(self, name: str) -> Any:
         """Return what was an attribute until 0.3."""

@@ -136,7 +136,8 @@ class Search:
         known, question = self.known, self.question
         if question.realize is not None or question.draws > 1 or self.effort.gradient_free:
             return
-        near = (~known.broken & (known.best <= _NEAR * known.clean)).nonzero().squeeze(1)
+        near = ~known.broken & known.local.isnan() & (known.best <= _NEAR * known.clean)  # NaN: not asked at this point
+        near = near.nonzero().squeeze(1)
         passes = torch.full_like(near, stage.passes)
         if self.limit is not None:
             passes = passes.minimum(self.limit - self.effort.reserve - known.backward[near] - 1)
