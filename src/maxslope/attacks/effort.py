@@ -10,7 +10,7 @@ from typing import Any
 
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.stages import Bundle, OutsideProbe, Probing, Pursuit, RandomSearch, Rescue, Runs, Stage
+from maxslope.attacks.stages import Bundle, OutsideProbe, Patterns, Probing, Pursuit, RandomSearch, Rescue, Runs, Stage
 from maxslope.attacks.starts import Best, Clean, Middle, Mixed, Opposite, Start, Uniform
 from maxslope.energies import Criterion, CrossEntropy, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
@@ -127,7 +127,7 @@ class Effort:
         later = portfolio(more=200)[len(portfolio()) :]
         for at in range(0, len(later), _BETWEEN):
             stages += [Runs(later[at : at + _BETWEEN]), Bundle(100)]
-        return cls((*stages, rescue), "exhaustive", Rule(1e-5), candidates=9, passes=400)
+        return cls((*stages, Patterns(), rescue), "exhaustive", Rule(1e-5), candidates=9, passes=400)
 
     def __getattr__(self, name: str) -> Any:
         """Return what was an attribute until 0.3."""
