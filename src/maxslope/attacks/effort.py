@@ -10,7 +10,7 @@ from typing import Any
 
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.stages import Bundle, OutsideProbe, Probing, Pursuit, RandomSearch, Rescue, Runs, Stage
+from maxslope.attacks.stages import Bundle, OutsideProbe, Patterns, Probing, Pursuit, RandomSearch, Rescue, Runs, Stage
 from maxslope.attacks.starts import Best, Clean, Middle, Mixed, Opposite, Start, Uniform
 from maxslope.energies import Criterion, CrossEntropy, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
@@ -23,6 +23,7 @@ _FORMER = {  # attributes and arguments until 0.3, and what says it now
 }
 _DESCENT = 0.2  # runs that broke a sample of six networks with sound gradients never needed more than 0.11 of it
 _STANDARD, _PURSUED = Rule(5e-4, _DESCENT), 2.5e-4  # runs; the risk of pursuits
+_BETWEEN = 28  # late runs between two descents by gradients gathered nearby: four rounds of the portfolio
 _CE, _M, _PM = CrossEntropy(), Margin(), ProbabilityMargin()
 
 
@@ -124,8 +125,11 @@ class Effort:
     @classmethod
     def exhaustive(cls) -> Effort:
         """Return a last answer: hundreds of gradients a sample, up to 40,680 where it nearly falls."""
-        stages = staged(portfolio(more=200), 400, 3000, 100)
-        return cls(stages, "exhaustive", Rule(3e-6), candidates=9, passes=400)
+        *stages, rescue = staged(portfolio(), 400, 3000, 100)
+        later = portfolio(more=200)[len(portfolio()) :]
+        for at in range(0, len(later), _BETWEEN):
+            stages += [Runs(later[at : at + _BETWEEN]), Bundle(100)]
+        return cls((*stages, Patterns(), rescue), "exhaustive", Rule(3e-6), candidates=9, passes=400)
 
     def __getattr__(self, name: str) -> Any:
         """Return what was an attribute until 0.3."""
