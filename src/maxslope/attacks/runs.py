@@ -22,6 +22,7 @@ from maxslope.attacks.state import Outcome, State
 from maxslope.attacks.verify import verify
 from maxslope.energies import Blind, Energy, Evaluation, PerRow
 from maxslope.loop import Driver, Rows, Stop, march
+from maxslope.schemes import Accounting
 from maxslope.sets import Box, Set
 
 _SHORT = 16  # steps below which looking for cycles does not pay
@@ -120,7 +121,14 @@ class Runner(Driver):
         on = more & ~known.broken & ((known.runs == 0) | self.rule.goes_on(known.chance))
         self.scheduler.begin(on.nonzero().squeeze(1).tolist(), most)
         maker, space = recipes[0].scheme, recipes[0].moves(self.question.budget)
-        march(self, maker(self.watch, space), stop=Stop(reached=True, stationary=True), room=self.room)
+        scheme = maker(self.watch, space)
+        if isinstance(scheme, Accounting):
+            raise ValueError(
+                f"A run of an attack spends one gradient a step, and {type(scheme).__name__} spends what it alone "
+                "knows, so that passes would go uncounted. Use a scheme such as Explicit or SemiImplicit, or follow "
+                "this one with maxslope.flow."
+            )
+        march(self, scheme, stop=Stop(reached=True, stationary=True), room=self.room)
         return known
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
