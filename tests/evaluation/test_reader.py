@@ -150,3 +150,27 @@ def test_other_data_are_refused_as_before() -> None:
     for data in (3, [X], (X, [1, 2]), {"x": X}):
         with pytest.raises(TypeError, match="Data are"):
             report(data)
+
+
+def test_data_sets_of_hugging_face(tmp_path: Path) -> None:
+    """In memory with a choice of rows, from a factory, and saved to disk with names of classes."""
+    hub = pytest.importorskip("datasets")
+    features = hub.Features({"x": hub.Sequence(hub.Value("float32")), "label": hub.ClassLabel(names=["a", "b", "c"])})
+    data = hub.Dataset.from_dict({"x": X.tolist(), "label": Y.tolist()}, features=features)
+    some = data.select([5, 3, 8])
+    x, y = collected(some)
+    assert torch.equal(x, X[[5, 3, 8]])
+    assert torch.equal(y, Y[[5, 3, 8]])
+    assert str(report(data).table) == str(report((X, Y)).table)
+    data.save_to_disk(str(tmp_path / "saved"))
+    (tmp_path / "hub.py").write_text(
+        f"import datasets\ndef rows(): return datasets.load_from_disk({str(tmp_path / 'saved')!r})\n"
+    )
+    for word in (str(tmp_path / "saved"), f"{tmp_path / 'hub.py'}:rows"):
+        found = readable(word, NET)
+        assert torch.equal(collected(found)[0], X)
+        assert found.classes == ("a", "b", "c")
+    with pytest.raises(ValueError, match="name a split: train"):
+        readable(hub.DatasetDict({"train": data}))
+    with pytest.raises(TypeError, match=r"reader\.readable"):
+        ms.training.fit(mlp(6, 3), data, ms.AdversarialRisk(ms.Linf(0.05)))
