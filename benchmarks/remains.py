@@ -130,6 +130,13 @@ def tiny() -> nn.Module:
     )  # fmt: skip
 
 
+def deeper() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 16, 3, 1, 1),
+        nn.ReLU(), nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10),
+    )  # fmt: skip
+
+
 NETWORKS: dict[str, Callable[[Path], Data]] = {
     "gelu-mlp": trained(mlp),
     "relu-conv": trained(conv),
@@ -137,6 +144,7 @@ NETWORKS: dict[str, Callable[[Path], Data]] = {
     "cnn-a": cnn_a,
     "small-adv": small_adv,
     "pgd-l2": hardened(halves, small, ms.L2(2.0), 5),
+    "deeper": hardened(halves, deeper, ms.Linf(0.0), 0, 8),
     "digits-pgd": hardened(squares, layers(64, 64, 64, 10), ms.Linf(0.15), 7, 40),
     "digits-conv": hardened(squares, tiny, ms.L2(0.0), 0, 30),
     "digits-one": hardened(squares, tiny, ms.Linf(0.2), 1, 40),
@@ -147,22 +155,26 @@ NETWORKS: dict[str, Callable[[Path], Data]] = {
 WIDE = (0.0, 16.0)
 PAIRS = {
     "small-adv linf .3": Pair("small-adv", math.inf, 0.3),
-    "digits-l2 l2 .8": Pair("digits-l2", 2, 0.8),
     "digits-pgd linf .15": Pair("digits-pgd", math.inf, 0.15),
     "digits-one linf .2": Pair("digits-one", math.inf, 0.2),
-    "digits-conv l2 .45": Pair("digits-conv", 2, 0.45),
-    "digits linf 2": Pair("digits", math.inf, 2.0, WIDE),
     "mlp-pgd linf .1": Pair("mlp-pgd", math.inf, 0.1),
-    "mlp-l2 l2 1.5": Pair("mlp-l2", 2, 1.5),
+    "digits-l2 linf .1": Pair("digits-l2", math.inf, 0.1),
     "gelu-mlp linf .06": Pair("gelu-mlp", math.inf, 0.06),
+    "digits linf 2": Pair("digits", math.inf, 2.0, WIDE),
     "digits-conv linf .1": Pair("digits-conv", math.inf, 0.1),
+    "mlp-l2 linf .05": Pair("mlp-l2", math.inf, 0.05),
+    "digits-one linf .15": Pair("digits-one", math.inf, 0.15),
+    "digits-pgd linf .1": Pair("digits-pgd", math.inf, 0.1),
+    "digits-conv linf .06": Pair("digits-conv", math.inf, 0.06),
+    "digits linf 1": Pair("digits", math.inf, 1.0, WIDE),
+    "mlp-pgd linf .13": Pair("mlp-pgd", math.inf, 0.13),
+    "gelu-mlp linf .04": Pair("gelu-mlp", math.inf, 0.04),
+    "deeper linf .1": Pair("deeper", math.inf, 0.1),
+    "deeper linf .07": Pair("deeper", math.inf, 0.07),
     "digits-pgd l2 .5": Pair("digits-pgd", 2, 0.5),
-    "digits-one l2 .6": Pair("digits-one", 2, 0.6),
-    "digits-l2 linf .12": Pair("digits-l2", math.inf, 0.12),
     "digits l2 8": Pair("digits", 2, 8.0, WIDE),
-    "mlp-pgd l2 1.5": Pair("mlp-pgd", 2, 1.5),
-    "mlp-l2 linf .1": Pair("mlp-l2", math.inf, 0.1),
-    "gelu-mlp l2 .8": Pair("gelu-mlp", 2, 0.8),
+    "digits-l2 l2 .8": Pair("digits-l2", 2, 0.8),
+    "mlp-l2 l2 1.5": Pair("mlp-l2", 2, 1.5),
     "pgd-l2 l2 2": Pair("pgd-l2", 2, 2.0),
     "relu-conv linf .1": Pair("relu-conv", math.inf, 0.1),
     "cnn-a linf 4/255": Pair("cnn-a", math.inf, 4 / 255),

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NEEDS = {  # what an example needs besides the required packages, and what it promises to write
     "audio": (("scipy", "silero_vad"), ("clean.wav", "silenced.wav")),
-    "boundary": (("skfmm", "maxflow", "skimage", "matplotlib"), ("boundary.png",)),
+    "boundary": (("skfmm", "skimage", "matplotlib"), ("boundary.png",)),
     "certificate": (("sympy", "mpmath"), ("certificate.json",)),
     "images": (("safetensors", "jinja2"), ("report.html",)),
     "loops": (("sklearn", "safetensors"), ("robust.safetensors",)),  # and Lightning and Accelerate, where they are

@@ -65,7 +65,7 @@ def test_every_row_of_the_table() -> None:
         assert table["backward"][row] == int(alone.backward[k])
         assert table["runs"][row] == int(alone.runs[k])
         assert table["reason"][row] == Status(int(alone.status[k])).sentence
-        for name in ("gap", "slope"):
+        for name in ("gap", "slope", "local_gap"):
             own = float(getattr(alone, name)[k])
             assert table[name][row] == own or (math.isnan(own) and math.isnan(table[name][row]))
         assert torch.equal(part.points[row], alone.points[k])

@@ -55,6 +55,7 @@ class State:
         best: the least margin seen, at ``points``.
         history: the least margin of each run, inf where it was not made.
         last: where the last run ended.
+        local: by how much steps near ``points`` may lower the margin, to first order and over kinks; NaN where unknown.
         chance: what the stopping rule last thought of another run.
         foreseen: what it thought of each run before it was made, summed over the runs after the first ``EARLY``.
     """
@@ -70,6 +71,7 @@ class State:
         self.foreseen = torch.zeros_like(self.chance)
         self.broken = torch.zeros(n, dtype=torch.bool, device=device)
         self.non_finite = torch.zeros_like(self.broken)
+        self.local = torch.full_like(self.best, torch.nan)
         self.unconfirmed = torch.zeros(n, dtype=torch.int64, device=device)
         self.status = torch.full((n,), int(Status.RUNNING), dtype=torch.int64, device=device)
         self.forward = torch.zeros_like(self.status)
@@ -92,7 +94,7 @@ class State:
         self.non_finite[samples] |= status == Status.NON_FINITE
         self.unconfirmed[samples] += doubtful
         better = broken | (margin < self.best[samples])
-        self.best[samples[better]] = margin[better]
+        self.best[samples[better]], self.local[samples[better]] = margin[better], torch.nan
         self.points.index_copy_(0, samples[better], select(torch.stack(points), better))
         self.broken[samples] = broken
 
@@ -102,6 +104,7 @@ class State:
             getattr(self, name)[index] += getattr(other, name)
         better = other.broken | (other.best < self.best[index])
         self.best[index[better]], self.points[index[better]] = other.best[better], other.points[better]
+        self.local[index] = torch.where(better | other.local.isfinite(), other.local, self.local[index])
         self.status[index[other.broken]] = int(Status.REACHED)
         self.broken[index] = other.broken
         self.non_finite[index] |= other.non_finite

@@ -196,12 +196,15 @@ def warmup(out: Path, s: Settings, calls: int) -> int:
     return calls
 
 
-def written(fitted: Fitted, best: dict[str, Any], given: Lesson, out: Path, title: str) -> list[Path]:
-    """Write weights, history, a figure and the samples that are left; return the files."""
+def written(
+    fitted: Fitted, best: dict[str, Any], given: Lesson, out: Path, asked: list[tuple[str, str]], again: str
+) -> list[Path]:
+    """Write weights, history, a figure, a page and the samples that are left; return the files."""
     import numpy as np
     from safetensors.torch import save
 
     from maxslope.report.canvas import write_csv
+    from maxslope.report.sheets import training
     from maxslope.report.training import draw_history
 
     about = {"budget": str(given.budget), "robust": f"{best['robust']:.4f}", "epochs": str(len(fitted.history))}
@@ -210,12 +213,18 @@ def written(fitted: Fitted, best: dict[str, Any], given: Lesson, out: Path, titl
     (out / _WEIGHTS).write_bytes(save(state, metadata=about))
     write_csv(fitted.history, out / "history.csv")
     files = [out / _WEIGHTS, out / "history.csv", out / "checkpoint.pt"]
+    drawing = None
     if importlib.util.find_spec("matplotlib") is not None:
-        draw_history(fitted.history, out / "history", title)
+        said = dict(asked)
+        drawing = draw_history(fitted.history, out / "history", f"{said['Objective']} within {said['Budget']}")
         files.append(out / "history.png")
     if given.left is not None:
         x, y = collected(given.left)
         arrays = {"x": x.numpy(), "y": y.numpy()} | ({} if given.box is None else {"box": np.array(given.box)})
         np.savez(out / _TEST_FILE, **arrays)  # type: ignore[arg-type]
         files.append(out / _TEST_FILE)
+    if drawing is not None and importlib.util.find_spec("jinja2") is not None:
+        held, names = len(given.check[0]), [file.name for file in files]
+        page = training(fitted.history, drawing, asked, held=held, command=again, files=names)
+        files.append(page.save(out / "report.html"))
     return files

@@ -97,6 +97,7 @@ def train(
     A tenth of the data (at most 1,000) chooses the weights by verified robust accuracy after each epoch, and another
     tenth is left for the evaluation: test.npz in the folder, or the 1,000 MNIST images of `maxslope evaluate`.
     """
+    from maxslope.cli.again import typed
     from maxslope.cli.learning import lesson
     from maxslope.cli.sources import say_warnings_plainly
     from maxslope.training import processes
@@ -119,9 +120,9 @@ def train(
                 f"--out {out} holds another training ({error.differences}); give another --out, or remove that folder."
             ) from error
         except KeyboardInterrupt:
-            _interrupted(out, options.typed(context))
+            _interrupted(out, typed(context))
         if here.rank == 0:
-            _finish(fitted, given, asked, s, (json_, quiet))
+            _finish(fitted, given, asked, s, (json_, quiet), typed(context))
 
 
 def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, silent: bool) -> Fitted:
@@ -167,7 +168,7 @@ def _telling(update: Update, epochs: int) -> Callback:
     return Callback(step=step, epoch=epoch)
 
 
-def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple[bool, bool]) -> None:
+def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple[bool, bool], again: str) -> None:
     """Write what was trained and say what it is; the exit code is 1 where it broke off."""
     from maxslope._status import Status
     from maxslope.cli.learning import written
@@ -178,7 +179,7 @@ def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple
             f"The loss was not finite in the first epoch, after {fitted.step} steps; try a lower --rate."
         )
     best = max(fitted.history, key=lambda record: (record["robust"], record["clean"]))
-    files = written(fitted, best, given, asked.out, f"{asked.objective} within {given.budget}")
+    files = written(fitted, best, given, asked.out, _facts(given, asked, s), again)
     command = shlex.join(given.evaluation(s, asked.out))
     facts = {
         "samples": given.count, "checked": len(given.check[0]), "budget": str(given.budget), "seed": s.seed,
@@ -207,6 +208,17 @@ def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple
             err=True,
         )
         raise typer.Exit(1)
+
+
+def _facts(given: Lesson, asked: Asked, s: Settings) -> list[tuple[str, str]]:
+    """What the page says that was asked."""
+    return [
+        ("Objective", {"risk": "adversarial risk", "trades": "TRADES"}[asked.objective]),
+        ("Budget", str(given.budget)),
+        ("Data", f"{given.count} samples to train on, of {'MNIST, as shipped' if s.data == DEFAULT else s.data}"),
+        ("Epochs", f"{asked.epochs}"),
+        ("Seed", f"{s.seed}"),
+    ]
 
 
 def _interrupted(out: Path, command: str) -> None:

@@ -17,6 +17,7 @@ from maxslope._optional import optional
 from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding, Kind, Severity
+from maxslope.attacks.finish import LEFT
 from maxslope.evaluation.about import About
 from maxslope.evaluation.remains import Remains, remains
 from maxslope.evaluation.statistics import wilson
@@ -41,9 +42,10 @@ class Report:
         effort: what was run; pass it to ``evaluate`` again to replay it.
         seed: of all random numbers.
         table: one entry per sample in each column: index, label, prediction, verdict, margin (logit margin at the
-            returned point), gap, slope, distance, chance (that another run would have succeeded, as the stopping rule
-            estimates it), foreseen (finds it had expected of the sample's runs after the second), forward, backward,
-            runs, reason.
+            returned point), gap, slope, local_gap (by how much steps nearby may still lower the margin, kinks included;
+            NaN where that was not looked for), distance, chance (that another run would have succeeded, as the stopping
+            rule estimates it), foreseen (finds it had expected of the sample's runs after the second), forward,
+            backward, runs, reason.
         points: ``[n, *shape]``, the returned points (the clean ones where misclassified), if kept.
         executed: forward and backward passes of whole calls of the model, in rows, padding included.
         probes: forward and backward passes of the indicators' probes, on a few samples, not in the table.
@@ -123,6 +125,21 @@ class Report:
 
     def _count(self, verdict: str) -> int:
         return sum(v == verdict for v in self.table["verdict"])
+
+    @property
+    def local_minima(self) -> tuple[int, int]:
+        """How many standing samples are known to be local minima to first order, and of how many that was asked.
+
+        Where no step nearby, within the share of eps that the effort's stage ``Bundle`` names, may lower the margin by
+        more than 1 % of it, kinks included. (0, 0) where the effort has no such stage.
+        """
+        columns = (self.table.get(name, []) for name in ("verdict", "local_gap", "margin"))
+        known = [
+            (float(gap), float(margin))
+            for verdict, gap, margin in zip(*columns, strict=False)
+            if verdict == ROBUST and not math.isnan(float(gap))
+        ]
+        return sum(gap <= LEFT * margin for gap, margin in known), len(known)
 
     def reasons(self) -> dict[str, int]:
         """Return why runs ended, and for how many samples."""

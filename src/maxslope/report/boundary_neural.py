@@ -40,7 +40,14 @@ def half_side(grid: Grid) -> float:
 
 
 def follow(
-    study: Study, model: Any, steps: int, path: Path, *, training: Training | None = None, samples: int = 16384
+    study: Study,
+    model: Any,
+    steps: int,
+    path: Path,
+    *,
+    training: Training | None = None,
+    samples: int = 16384,
+    drawings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Run the neural flow of a study's problem with its control, draw it beside the law, and return the numbers.
 
@@ -54,6 +61,7 @@ def follow(
         path: of the picture, without its ending.
         training: of each step.
         samples: how many.
+        drawings: gets the figure, under ``network``.
 
     Raises:
         TypeError: if the model is no module: there are no weights to train.
@@ -83,7 +91,9 @@ def follow(
     references = [networks[0]]
     for _ in range(steps):
         references.append(limit_flow(law, references[-1], tau).end[0])
-    draw_network(problem, networks, control[-1], references, tau * side**2, path)
+    figure = draw_network(problem, networks, control[-1], references, tau * side**2, path)
+    if drawings is not None:
+        drawings["network"] = figure
 
     def gap(a: Tensor, b: Tensor) -> float:  # where there are no samples, a network is bound by nothing
         return apart(a, b, grid, problem.densities.rho) * side

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from maxslope.attacks.findings import Finding, Severity
+from maxslope.attacks.stages import Bundle
 from maxslope.evaluation import Report, wilson
 from maxslope.evaluation.about import About
 from maxslope.evaluation.remains import Remains
@@ -96,6 +97,8 @@ class Facts:
         doubts: what may be wrong with the numbers, warnings first.
         remains: how far the robust accuracy would still fall with more effort; None where nothing tells.
         closed: (standing samples whose linear gap is below their margin, standing samples with a known gap).
+        local: (standing samples that are local minima to first order, kinks included, those with gradients gathered
+            nearby, within which share of the budget).
         passes: mean backward and forward passes of a sample.
         security: robust accuracy against the radius; empty where no distance is known.
         security_source: where that curve comes from, in a sentence.
@@ -120,6 +123,7 @@ class Facts:
     doubts: tuple[Finding, ...]
     remains: Remains | None
     closed: tuple[int, int]
+    local: tuple[int, int, float]
     passes: tuple[float, float]
     security: tuple[Radius, ...]
     security_source: str
@@ -198,6 +202,7 @@ def facts(
         doubts=tuple(sorted(report.warnings, key=lambda found: -found.severity)),
         remains=report.remains,
         closed=_closed(report, verdicts),
+        local=(*report.local_minima, next((s.share for s in report.effort.stages if isinstance(s, Bundle)), 0.0)),
         passes=(report.backward_per_sample, report.forward_per_sample),
         security=radii,
         security_source=source,
