@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import json
 import os
@@ -82,8 +83,9 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("maxslope.report.training.draw_history", lambda history, path, title: None)
-    for drawing in ("draw_flow", "draw_numbers"):
-        monkeypatch.setattr(f"maxslope.report.boundary_figures.{drawing}", lambda found, path: None)
+    boundary = importlib.import_module("maxslope.cli.boundary")  # its figures and its page have tests of their own
+    monkeypatch.setattr(boundary, "_draw", lambda found, out, animation: ({}, []))
+    monkeypatch.setattr(boundary, "_page", lambda *words: words[3] / "report.html")
     for left in (folder / "maxslope-train").glob("*"):
         left.unlink()
     for name, place in HEAVY.items():

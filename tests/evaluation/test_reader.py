@@ -22,7 +22,7 @@ from maxslope.attacks import Effort, recipes
 from maxslope.cli.learning import lesson
 from maxslope.cli.main import app
 from maxslope.cli.settings import Settings
-from maxslope.evaluation import evaluate, resume
+from maxslope.evaluation import Interrupted, evaluate, resume
 from maxslope.evaluation.reader import collected, readable
 from nets import answers, mlp
 
@@ -150,3 +150,73 @@ def test_other_data_are_refused_as_before() -> None:
     for data in (3, [X], (X, [1, 2]), {"x": X}):
         with pytest.raises(TypeError, match="Data are"):
             report(data)
+
+
+def test_names_of_classes_of_a_saved_data_set(tmp_path: Path) -> None:
+    word = saved(tmp_path / "a")
+    assert readable(word, NET).classes == ()
+    for description, names in (
+        ({"features": {"label": {"names": ["a", "b"]}}}, ("a", "b")),
+        ({"features": {"label": {}}}, ()),
+        ({"features": {}}, ()),
+        ([], ()),
+        ({"features": {"label": {"names": "ab"}}}, ()),
+    ):
+        (tmp_path / "a" / "dataset_info.json").write_text(json.dumps(description))
+        assert readable(word, NET).classes == names
+
+
+def test_a_table_that_is_sorted_by_class_is_drawn(tmp_path: Path) -> None:
+    """What is said of "robust so far" is said of all classes."""
+    labels = {"sorted": [k // 8 for k in range(24)], "mixed": [k % 3 for k in range(24)]}
+    tables = {name: pa.table({"x": X.tolist(), "label": values}) for name, values in labels.items()}
+    (tmp_path / "nets.py").write_text(
+        "import torch\nfrom nets import mlp\ndef make(): return mlp(6, 3, dtype=torch.float32)\n"
+    )
+    words = ["evaluate", "--model", f"{tmp_path}/nets.py:make", "--box", "0", "1", "--eps", "0.01", "--effort", "quick"]
+    for name, table in tables.items():
+        pyarrow.parquet.write_table(table, tmp_path / f"{name}.parquet")
+        done = CliRunner().invoke(app, [*words, "--data", str(tmp_path / f"{name}.parquet")])
+        assert done.exit_code == 0, done.exception
+        assert ("in the order of the data" in done.stderr) == (name == "mixed")
+
+
+def test_an_interruption_carries_what_is_known(tmp_path: Path) -> None:
+    def stop(done: int, robust: int) -> None:
+        if done > 10:
+            raise KeyboardInterrupt
+
+    for out in (None, tmp_path / "run"):
+        with pytest.raises(KeyboardInterrupt) as caught:
+            report((X, Y), progress=stop, part=8, out=out)
+        assert isinstance(caught.value, Interrupted)
+        assert caught.value.done == 16
+        assert caught.value.begun == (out is not None)
+        assert (caught.value.report is None) == (out is not None)
+        if out is None:
+            assert caught.value.report.table["index"] == list(range(16))
+    assert str(resume(tmp_path / "run", NET, (X, Y)).table) == str(report((X, Y), part=8).table)
+
+
+def test_data_sets_of_hugging_face(tmp_path: Path) -> None:
+    """In memory with a choice of rows, from a factory, and saved to disk with names of classes."""
+    hub = pytest.importorskip("datasets")
+    features = hub.Features({"x": hub.Sequence(hub.Value("float32")), "label": hub.ClassLabel(names=["a", "b", "c"])})
+    data = hub.Dataset.from_dict({"x": X.tolist(), "label": Y.tolist()}, features=features)
+    some = data.select([5, 3, 8])
+    x, y = collected(some)
+    assert torch.equal(x, X[[5, 3, 8]])
+    assert torch.equal(y, Y[[5, 3, 8]])
+    assert str(report(data).table) == str(report((X, Y)).table)
+    data.save_to_disk(str(tmp_path / "saved"))
+    (tmp_path / "hub.py").write_text(
+        f"import datasets\ndef rows(): return datasets.load_from_disk({str(tmp_path / 'saved')!r})\n"
+    )
+    for word in (str(tmp_path / "saved"), f"{tmp_path / 'hub.py'}:rows"):
+        found = readable(word, NET)
+        assert torch.equal(collected(found)[0], X)
+        assert found.classes == ("a", "b", "c")
+    with pytest.raises(ValueError, match="name a split: train"):
+        readable(hub.DatasetDict({"train": data}))
+    with pytest.raises(TypeError, match=r"reader\.readable"):
+        ms.training.fit(mlp(6, 3), data, ms.AdversarialRisk(ms.Linf(0.05)))

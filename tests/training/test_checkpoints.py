@@ -146,6 +146,13 @@ def test_more_epochs_go_on_and_are_resumed_bit_for_bit(how: str, tmp_path: Path)
     assert last.step == 10
 
 
+def test_short_trainings_go_on_though_the_first_rate_depends_on_their_length(tmp_path: Path) -> None:
+    """One cycle of a step or two begins on its way down."""
+    for epochs in (1, 2, 9):
+        fitted = once(tmp_path / "c.pt", plan=replace(FIRST, epochs=epochs, batch_size=100))
+        assert fitted.step == epochs
+
+
 def test_schedules_differ_by_their_functions(tmp_path: Path) -> None:
     once(tmp_path / "c.pt", plan=replace(FIRST, schedule=constant))
     with pytest.raises(ValueError, match="schedule"):

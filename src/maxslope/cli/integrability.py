@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maxslope.cli import document, options
+from maxslope.cli import document, names, options
 from maxslope.cli.ending import interruptible
 from maxslope.cli.progress import progress
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from maxslope.integrability.checker import Proof
     from maxslope.integrability.curves import IntegralCurve
     from maxslope.integrability.loops import Monodromy
-    from maxslope.integrability.networks import Activation, Network
+    from maxslope.integrability.networks import Network
     from maxslope.integrability.ode import Equation
     from maxslope.integrability.verdict import Verdict
     from maxslope.report.sheet import Sheet
@@ -97,8 +97,7 @@ def integrability(
     latex: Annotated[bool, typer.Option("--latex", help="Print the answer on an equation as LaTeX.")] = False,
     digits: Annotated[int, typer.Option(min=5, max=200, help="Digits of the numerical monodromy.")] = 40,
     out: Annotated[
-        Path,
-        typer.Option(help="Folder for a page (HTML), certificate (JSON) and picture (SVG).", rich_help_panel="Output"),
+        Path, typer.Option(help="Folder for page (HTML), certificate (JSON), picture (SVG).", rich_help_panel="Output")
     ] = Path("maxslope-integrability"),
     certificate: Annotated[Path | None, typer.Option(help="Deprecated: see --out.", hidden=True)] = None,
     picture: Annotated[Path | None, typer.Option(help="Deprecated: see --out.", hidden=True)] = None,
@@ -271,27 +270,7 @@ def _own_network(own: _Own) -> Network:
         if len(parts) != 2:
             raise ValueError(f'--data must be pairs such as "1:3/2, -1:-3/2"; got {piece.strip()!r}.')
         samples.append((parts[0], parts[1]))
-    return Network(_activation(own.activation), tuple(samples), own.neurons, own.bias)
-
-
-def _activation(text: str) -> Activation:
-    """The one place where a string names an activation; other strings are expressions in z."""
-    from sympy import Symbol
-
-    from maxslope.integrability import networks as known
-    from maxslope.integrability.exact import exact
-
-    named = {a.name: a for a in (*known.CHECKED, known.SOFTPLUS, known.ERF, known.ATAN)}
-    if text in named:
-        return named[text]
-    power = text.removeprefix("z^")
-    if text.startswith("z^") and power.isdecimal():
-        return known.monomial(int(power))
-    z = Symbol("z", real=True)
-    body = exact(text, "the activation", {"z": z})
-    if body.free_symbols != {z}:
-        raise ValueError(f"the activation must be an expression in z alone; got {text!r}.")
-    return known.Activation(text, lambda value: body.subs(z, value))
+    return Network(names.activation(own.activation), tuple(samples), own.neurons, own.bias)
 
 
 def _own_curve(own: _Own) -> IntegralCurve | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from maxslope.attacks import Effort
+    from maxslope.integrability.networks import Activation
     from maxslope.sets import Budget
     from maxslope.spaces import Lp
 
@@ -92,3 +93,23 @@ def effort(word: str) -> Effort:
     if word not in levels:
         raise ValueError(f"--effort is one of {', '.join(levels)}, got {word!r}.")
     return levels[word]()
+
+
+def activation(text: str) -> Activation:
+    """Return the activation of a name; other words are expressions in z."""
+    from sympy import Symbol
+
+    from maxslope.integrability import networks as known
+    from maxslope.integrability.exact import exact
+
+    named = {a.name: a for a in (*known.CHECKED, known.SOFTPLUS, known.ERF, known.ATAN)}
+    if text in named:
+        return named[text]
+    power = text.removeprefix("z^")
+    if text.startswith("z^") and power.isdecimal():
+        return known.monomial(int(power))
+    z = Symbol("z", real=True)
+    body = exact(text, "the activation", {"z": z})
+    if body.free_symbols != {z}:
+        raise ValueError(f"the activation must be an expression in z alone; got {text!r}.")
+    return known.Activation(text, lambda value: body.subs(z, value))

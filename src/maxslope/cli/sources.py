@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from maxslope._escape import visible
+from maxslope.cli.ending import interruptible
 from maxslope.cli.settings import DEFAULT, Settings
 
 
@@ -66,7 +67,10 @@ def loading(quiet: bool) -> Iterator[None]:
     """Say that models and data are being loaded, where that takes long."""
     from maxslope.cli.progress import progress
 
-    with progress(None, quiet, doing="loading the model and the data", unit="files", even=False, stays=False):
+    with (
+        interruptible("Nothing was begun: the model and the data were being loaded."),
+        progress(None, quiet, doing="loading the model and the data", unit="files", even=False, stays=False),
+    ):
         yield
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -101,7 +101,6 @@ def train(
     from maxslope.cli.learning import lesson
     from maxslope.cli.sources import say_warnings_plainly
     from maxslope.training import processes
-    from maxslope.training.checkpoint import OtherTrainingError
     from maxslope.training.distributed import first_before_others
 
     say_warnings_plainly()
@@ -113,24 +112,19 @@ def train(
         silent = quiet or json_ or here.rank > 0
         with first_before_others():
             given = lesson(s, out, first=here.rank == 0, quiet=silent)
-        try:
-            fitted = _fitted(given, asked, s, plan, silent)
-        except OtherTrainingError as error:
-            raise ValueError(
-                f"--out {out} holds another training ({error.differences}); give another --out, or remove that folder."
-            ) from error
-        except KeyboardInterrupt:
-            _interrupted(out, typed(context))
+        fitted = _fitted(given, asked, s, plan, (silent, typed(context)))
         if here.rank == 0:
             _finish(fitted, given, asked, s, (json_, quiet), typed(context))
 
 
-def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, silent: bool) -> Fitted:
-    """Train, and tell how far it is."""
+def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool, str]) -> Fitted:
+    """Train, and tell how far it is; an interruption says how to go on."""
     from maxslope.cli.learning import warmup
     from maxslope.cli.progress import progress
     from maxslope.training import Check, Checkpoint, Plan, fit
+    from maxslope.training.checkpoint import OtherTrainingError
 
+    silent, command = how
     batch = s.batch_size or min(100, given.count)
     if batch > given.count:
         raise ValueError(f"--batch-size is between 1 and all {given.count} samples to train on, got {batch}.")
@@ -140,15 +134,22 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, silent: bool) -
     check = Check(*given.check, given.budget, patience=asked.patience)
     kept = Checkpoint(asked.out / "checkpoint.pt")
     steps = asked.epochs * batches
-    with progress(steps, silent, resumed=kept.path.exists(), doing="training", unit="steps") as update:
-        update.note(
-            f"{given.count} samples to train on, {len(given.check[0])} to choose the weights, {given.left_words}; "
-            f"{given.budget}" + (f"; going on from {kept.path}" if kept.path.exists() else "")
-        )
-        return fit(
-            given.model, given.data, _objective(asked, given.budget, ramp, s.seed), plan, check=check, checkpoint=kept,
-            callbacks=[_telling(update, asked.epochs)], seed=s.seed,
-        )  # fmt: skip
+    try:
+        with progress(steps, silent, resumed=kept.path.exists(), doing="training", unit="steps") as update:
+            update.note(
+                f"{given.count} samples to train on, {len(given.check[0])} to choose the weights, {given.left_words}; "
+                f"{given.budget}" + (f"; going on from {kept.path}" if kept.path.exists() else "")
+            )
+            return fit(
+                given.model, given.data, _objective(asked, given.budget, ramp, s.seed), plan, check=check,
+                checkpoint=kept, callbacks=[_telling(update, asked.epochs)], seed=s.seed,
+            )  # fmt: skip
+    except OtherTrainingError as error:
+        raise ValueError(
+            f"--out {asked.out} holds another training ({error.differences}); give another --out, or remove the folder."
+        ) from error
+    except KeyboardInterrupt:
+        _interrupted(asked.out, command)
 
 
 def _telling(update: Update, epochs: int) -> Callback:
@@ -221,7 +222,7 @@ def _facts(given: Lesson, asked: Asked, s: Settings) -> list[tuple[str, str]]:
     ]
 
 
-def _interrupted(out: Path, command: str) -> None:
+def _interrupted(out: Path, command: str) -> NoReturn:
     """Say what is kept; exit code 130."""
     kept = out / "checkpoint.pt"
     said = (

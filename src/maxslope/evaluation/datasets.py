@@ -19,7 +19,7 @@ from maxslope.evaluation._files import digest_of_file, needed, safetensors_heade
 from maxslope.evaluation.data import Batch, Stored
 from maxslope.evaluation.images import ImageFolder
 from maxslope.evaluation.models import PICKLES, call, tensors_of
-from maxslope.evaluation.tables import INPUTS, LABELS, Arrow, Parquet, Table, saved
+from maxslope.evaluation.tables import INPUTS, LABELS, Arrow, Parquet, Table, adopted, names_of, saved
 
 Bounds = tuple[float, float]
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -89,7 +89,7 @@ def _read(
         return _folder(path, size, most)
     if path.suffix not in {".npz", ".safetensors", ".parquet", ".arrow", *PICKLES}:
         if ":" in word:
-            return _made(word)
+            return _made(word, size, most)
         raise ValueError(
             f"Data are a .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a saved data set, "
             f"or file.py:factory, got {word!r}" + ("." if path.exists() else ", and there is no such folder.")
@@ -107,7 +107,9 @@ def _read(
 def _folder(path: Path, size: tuple[int, int] | None, most: int | None) -> tuple[Any, Any, tuple[str, ...]]:
     files = saved(path)
     if files is not None:
-        return _table(Arrow(files, size, most))
+        table = Arrow(files, size, most)
+        table.classes = names_of(path, table.label)
+        return _table(table)
     for ending, kind in ((".parquet", Parquet), (".arrow", Arrow)):
         if found := sorted(p for p in path.iterdir() if p.suffix == ending):
             return _table(kind(found, size, most))
@@ -127,8 +129,12 @@ def _scaled(size: tuple[int, int] | None) -> tuple[str, ...]:
     return ("8-bit values divided by 255", *cut)
 
 
-def _made(word: str) -> tuple[Any, Any, tuple[str, ...]]:
-    made = call(word, "data set")
+def _made(
+    word: str, size: tuple[int, int] | None, most: int | None
+) -> tuple[Any, Any, tuple[str, ...]]:  # fmt: skip
+    made = adopted(call(word, "data set"), size, most)
+    if isinstance(made, Table):
+        return _table(made)
     pair = isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(t, Tensor) for t in made)
     if not pair and not isinstance(made, Dataset | DataLoader):
         raise ValueError(f"{word} makes (x, y) tensors, a Dataset or a DataLoader, got {type(made).__name__}.")

@@ -12,14 +12,16 @@ from torch import nn
 from maxslope._pairs import alike, pair_of
 from maxslope.evaluation.data import Batch, jobs
 from maxslope.evaluation.datasets import load_data
+from maxslope.evaluation.tables import adopted
 
 
 def readable(data: Any, model: Any = None) -> Any:
     """Return data as tensors, a ``Dataset`` or a ``DataLoader``.
 
     Args:
-        data: these; numpy arrays ``(x, y)``; or a word that ``--data`` takes: an .npz, .safetensors, .parquet or .arrow
-            file, a folder of images or of a saved data set, ``file.py:factory``. Their box is the budget's.
+        data: these; numpy arrays ``(x, y)``; a ``Dataset`` of Hugging Face's datasets; or a word that ``--data`` takes:
+            an .npz, .safetensors, .parquet or .arrow file, a folder of images or of a saved data set,
+            ``file.py:factory``. Their box is the budget's.
         model: whose precision arrays of floating-point numbers take, as those of files do.
 
     Raises:
@@ -27,6 +29,7 @@ def readable(data: Any, model: Any = None) -> Any:
     """
     if isinstance(data, str | Path):
         return _alike(load_data(str(data), unbounded=True).data, model)
+    data = adopted(data)
     pair = pair_of(data)
     if pair is None or not any(isinstance(item, np.ndarray) for item in data):
         return data
@@ -39,6 +42,7 @@ def collected(data: Any) -> Batch:
     >>> collected((np.zeros((2, 3)), np.array([0, 1])))[0].shape
     torch.Size([2, 3])
     """
+    data = adopted(data)
     pair = pair_of(data)
     if pair is not None:
         return pair

@@ -50,6 +50,7 @@ class Table(Stored):
         names = list(self.schema.names)
         self.input, self.label = _found(names, INPUTS, files[0], "inputs"), _found(names, LABELS, files[0], "labels")
         self.cache: tuple[int, Any] = (-1, None)
+        self.classes: tuple[str, ...] = ()
 
     @abstractmethod
     def blocks_of(self, file: Path) -> list[tuple[Path, int, int]]:
@@ -205,6 +206,71 @@ class Arrow(Table):
         return pyarrow.ipc.open_stream(source).read_all()
 
 
+class Adopted(Table):
+    """A data set of Hugging Face's datasets in memory, with its own choice and order of rows.
+
+    Args:
+        data: a ``datasets.Dataset``.
+        size: for images; see :class:`ImageFolder`.
+        most: see :class:`Table`.
+    """
+
+    def __init__(self, data: Any, size: tuple[int, int] | None = None, most: int | None = None) -> None:
+        self.data, self.files, self.size, self.most = data.with_format("arrow"), [Path("datasets.Dataset")], size, most
+        self.schema, self.blocks, self.ends = data.features.arrow_schema, [], [len(data)]
+        names = list(data.column_names)
+        self.input, self.label = (
+            _found(names, w, self.files[0], t) for w, t in ((INPUTS, "inputs"), (LABELS, "labels"))
+        )
+        self.classes = tuple(getattr(data.features[self.label], "names", ()))
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """See :class:`Stored`."""
+        part = self.data[start:stop]
+        return self._inputs(part.column(self.input).to_pylist()), self._labels(part.column(self.label).to_pylist())
+
+    def labels(self) -> Tensor:
+        """See :class:`Stored`."""
+        return self._labels(self.column(self.files[0], self.label))
+
+    def digest(self) -> str:
+        """See :class:`Stored`."""
+        return f"table {digest_of_text(f'{self.size} {self.schema} {len(self)} {self.labels().tolist()}')}"
+
+    def blocks_of(self, file: Path) -> list[tuple[Path, int, int]]:
+        """See :class:`Table`; there are no files."""
+        return []
+
+    def schema_of(self, file: Path) -> Any:
+        """See :class:`Table`."""
+        return self.schema
+
+    def block(self, file: Path, number: int) -> Any:
+        """See :class:`Table`."""
+        return self.data[:]
+
+    def column(self, file: Path, name: str) -> list[Any]:
+        """See :class:`Table`."""
+        return list(self.data.select_columns([name])[:].column(name).to_pylist())
+
+
+def adopted(data: Any, size: tuple[int, int] | None = None, most: int | None = None) -> Any:
+    """Return a data set of Hugging Face's datasets as a table, other data as they are.
+
+    Raises:
+        ValueError: for several splits, or a stream of that package.
+    """
+    kind = type(data)
+    if kind.__module__.partition(".")[0] != "datasets":
+        return data
+    if kind.__name__ == "Dataset":
+        return Adopted(data, size, most)
+    raise ValueError(
+        f"Of Hugging Face's datasets a Dataset is read, one split with a length, got {kind.__name__}"
+        + (f"; name a split: {', '.join(map(str, data))}." if isinstance(data, dict) else ".")
+    )
+
+
 def saved(folder: Path) -> list[Path] | None:
     """Return the Arrow files of a data set that ``save_to_disk`` wrote, None if the folder is none.
 
@@ -227,6 +293,19 @@ def saved(folder: Path) -> list[Path] | None:
     if missing or not files:
         raise ValueError(f"{folder} names data files that are not there: {', '.join(missing[:3]) or 'none at all'}.")
     return files
+
+
+def names_of(folder: Path, label: str) -> tuple[str, ...]:
+    """Return the names of classes that a saved data set's description has; none where it has none."""
+    path = folder / "dataset_info.json"
+    if not path.is_file():
+        return ()
+    try:
+        features = read_json(path)["features"]
+        names = features[label].get("names") or ()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ()  # names are a courtesy: numbers serve too
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def _found(names: list[str], wanted: tuple[str, ...], file: Path, what: str) -> str:

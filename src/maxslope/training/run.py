@@ -208,14 +208,18 @@ class Run:
             "samples": self.source.samples,
             "weights": {n: list(s) for n, s in zip(self.layout.names, self.layout.shapes, strict=True)},
             "objective": described(self.objective),
-            "optimizer": optimizer_words(self.optimizer),
-            "schedule": self.stepping.words(self.plan.epochs, self.source.batches),
+            **self._movement(self.plan.epochs),
             "data": data_words(self.source.data),
             "average": self.plan.average,
             "precision": str(self.plan.precision),
             "transform": described(self.transform),
             "check": described(self.check),
         }
+
+    def _movement(self, epochs: int) -> dict[str, str]:
+        """Schedule and optimizer at the beginning of so many epochs, of which the first rate may depend."""
+        schedule = self.stepping.words(epochs, self.source.batches)
+        return {"optimizer": optimizer_words(self.optimizer), "schedule": schedule}
 
     def _save(self, checkpoint: Checkpoint) -> None:
         if world().rank:
@@ -236,7 +240,7 @@ class Run:
         told = state["fingerprint"].get("epochs")
         longer = type(told) is int and 0 < told < self.plan.epochs
         if longer:
-            wanted = wanted | {"epochs": told, "schedule": self.stepping.words(told, self.source.batches)}
+            wanted = wanted | {"epochs": told, **self._movement(told)}
         checkpoint.compare(state, wanted)
         try:
             kept = {name: state[name] for name in _KEPT}

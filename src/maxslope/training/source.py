@@ -115,8 +115,8 @@ class Source:
 
 def _wanted(data: Any) -> str:
     """What is said of data of another kind."""
-    if isinstance(data, str | Path):
-        way = "; of a file give maxslope.evaluation.reader.readable(path)"
+    if isinstance(data, str | Path) or type(data).__module__.partition(".")[0] == "datasets":
+        way = "; of files and of Hugging Face's datasets give maxslope.evaluation.reader.readable(...)"
     elif isinstance(data, IterableDataset):
         way = "; a stream has no order to be keyed by the seed: collect it, or write the loop yourself"
     else:
