@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from maxslope.goals.classes import as_logits
 from maxslope.loop import Steps, flow
 from maxslope.report.html_facts import class_name
 from maxslope.report.html_png import change, data_uri, picture
+from maxslope.report.html_svg import Axis, Chart
 from maxslope.report.merging import Candidates
 from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
@@ -27,6 +29,7 @@ _EACH = 4  # samples of a group
 _STEPS = 24
 _LEAST_SIDE = 4  # pixels, below which a sample is shown as numbers
 _FEATURES = 12
+_LONG, _POINTS = 200, 300  # numbers that make a series; stretches of it that are drawn
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Example:
         pictures: addresses of clean image, perturbation and returned image; empty where it is no image.
         reach: the largest change of a coordinate: full color in the picture of the perturbation.
         features: the coordinates that move most, of a sample that is no image.
+        signal: drawings of the clean sample and of the change, of a long series of numbers.
     """
 
     index: int
@@ -75,6 +79,7 @@ class Example:
     pictures: tuple[str, ...]
     reach: float
     features: tuple[Feature, ...]
+    signal: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,12 +276,40 @@ def _example(
         pictures=_pictures(clean, moved, delta, reach, box) if is_image(x) else (),
         reach=reach,
         features=() if is_image(x) else _features(clean, moved, delta),
+        signal=_signal(int(table["index"][row]), clean, delta) if _is_signal(x) else (),
     )
 
 
 def is_image(x: Tensor) -> bool:
     """Whether samples ``[rows, *shape]`` look like images with 1 or 3 channels."""
     return x.ndim == 4 and x.shape[1] in (1, 3) and min(x.shape[2:]) >= _LEAST_SIDE
+
+
+def _is_signal(x: Tensor) -> bool:
+    """Whether samples ``[rows, *shape]`` look like one long series each; so many columns has no table."""
+    return x.ndim <= 3 and x.shape[-1] >= _LONG and x[0].numel() == x.shape[-1]
+
+
+def _signal(index: int, clean: Tensor, delta: Tensor) -> tuple[str, ...]:
+    """The series, and what is added to it, in time; of many numbers, the least and the largest of each stretch."""
+    found = []
+    for name, values in (("clean", clean), ("change", delta)):
+        y = values.flatten().double()
+        stride = max(1, len(y) // _POINTS)
+        stretches = y[: len(y) // stride * stride].reshape(-1, stride)
+        ends = torch.stack([stretches.amin(1), stretches.amax(1)], 1)
+        low, high = float(y.min()), float(y.max())
+        wide = max(high - low, 1e-12)
+        x, side = Axis(0, len(y), "number in the series"), Axis(low - 0.05 * wide, high + 0.05 * wide, "")
+        words = f"From {low:.3g} to {high:.3g}."
+        chart = Chart(x, side, f"{name}-{index}", f"Sample {index}, {name}", words)
+        pairs = [
+            (k * stride, value) for k, pair in enumerate(ends.tolist()) for value in pair[: 1 if stride == 1 else 2]
+        ]
+        svg = chart.line(pairs, 1 if name == "clean" else 2).text()
+        said = f'aria-label="Sample {index}, {name}"'  # a sample may be shown twice on a page, so it has no ids
+        found.append(re.sub(r' id="[^"]*"', "", re.sub(r'aria-labelledby="[^"]*"', said, svg)))
+    return tuple(found)
 
 
 def _pictures(
