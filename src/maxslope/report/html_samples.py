@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +19,7 @@ from maxslope.goals.classes import as_logits
 from maxslope.loop import Steps, flow
 from maxslope.report.html_facts import class_name
 from maxslope.report.html_png import change, data_uri, picture
-from maxslope.report.html_svg import Axis, Chart
+from maxslope.report.html_svg import series
 from maxslope.report.merging import Candidates
 from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
@@ -29,7 +28,7 @@ _EACH = 4  # samples of a group
 _STEPS = 24
 _LEAST_SIDE = 4  # pixels, below which a sample is shown as numbers
 _FEATURES = 12
-_LONG, _POINTS = 200, 300  # numbers that make a series; stretches of it that are drawn
+_LONG = 200  # numbers that make a series
 
 
 @dataclass(frozen=True)
@@ -291,25 +290,9 @@ def _is_signal(x: Tensor) -> bool:
 
 
 def _signal(index: int, clean: Tensor, delta: Tensor) -> tuple[str, ...]:
-    """The series, and what is added to it, in time; of many numbers, the least and the largest of each stretch."""
-    found = []
-    for name, values in (("clean", clean), ("change", delta)):
-        y = values.flatten().double()
-        stride = max(1, len(y) // _POINTS)
-        stretches = y[: len(y) // stride * stride].reshape(-1, stride)
-        ends = torch.stack([stretches.amin(1), stretches.amax(1)], 1)
-        low, high = float(y.min()), float(y.max())
-        wide = max(high - low, 1e-12)
-        x, side = Axis(0, len(y), "number in the series"), Axis(low - 0.05 * wide, high + 0.05 * wide, "")
-        words = f"From {low:.3g} to {high:.3g}."
-        chart = Chart(x, side, f"{name}-{index}", f"Sample {index}, {name}", words)
-        pairs = [
-            (k * stride, value) for k, pair in enumerate(ends.tolist()) for value in pair[: 1 if stride == 1 else 2]
-        ]
-        svg = chart.line(pairs, 1 if name == "clean" else 2).text()
-        said = f'aria-label="Sample {index}, {name}"'  # a sample may be shown twice on a page, so it has no ids
-        found.append(re.sub(r' id="[^"]*"', "", re.sub(r'aria-labelledby="[^"]*"', said, svg)))
-    return tuple(found)
+    """The series, and what is added to it."""
+    named = (("clean", clean), ("change", delta))
+    return tuple(series(t.flatten().tolist(), f"Sample {index}, {n}", k) for k, (n, t) in enumerate(named, 1))
 
 
 def _pictures(
