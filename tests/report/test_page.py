@@ -458,3 +458,19 @@ def test_a_page_costs_less_than_its_evaluation(kept: bool) -> None:
     page(report).html()
     assert model.rows == 0
     assert found.facts.security
+
+
+def test_long_series_are_drawn_with_what_is_added_to_them() -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(640, 2)).eval()
+    x = torch.rand(3, 1, 640, generator=torch.Generator().manual_seed(0))
+    y = model(x).argmax(1)
+    report = ms.evaluate(model, (x, y), ms.Linf(0.05), effort=FAST)
+    found = page(report, model=model, data=(x, y), budget=ms.Linf(0.05))
+    for one in (e for g in found.groups for e in g.examples):
+        clean, change = one.signal
+        assert f"From {float(x[one.index].min()):.3g} to {float(x[one.index].max()):.3g}." in clean
+        delta = report.points[one.index].double() - x[one.index].double()
+        assert f"From {float(delta.min()):.3g} to {float(delta.max()):.3g}." in change
+        assert clean.count("L") == 2 * 320 - 1  # the least and the largest of each two
+    assert "becomes brighter" not in found.html()
+    assert found.html().count('class="signal"') == 3

@@ -17,13 +17,11 @@ from maxslope.cli.progress import progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from maxslope.integrability.checker import Proof
     from maxslope.integrability.curves import IntegralCurve
     from maxslope.integrability.loops import Monodromy
     from maxslope.integrability.networks import Network
     from maxslope.integrability.ode import Equation
     from maxslope.integrability.verdict import Verdict
-    from maxslope.report.sheet import Sheet
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -155,6 +153,7 @@ def _certified(
 ) -> dict[str, Any]:
     """Write the certificate, have it checked, draw the evidence and write the page; what came out."""
     from maxslope.integrability.checker import examine
+    from maxslope.report.sheets import integrability as sheet
 
     (found, r, title, verdict), (certificate, picture) = solved, places
     for place in places:
@@ -164,28 +163,11 @@ def _certified(
     console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True, markup=False)
     console.print(f"The checker: {proof.scope}.", soft_wrap=True, markup=False)
     monodromy, evidence = _evidence(r, digits, picture, title, console)
-    page = _page(title, verdict, proof, monodromy, command, [certificate.name, picture.name])
+    page = sheet(title, verdict, proof, monodromy, command=command, files=[certificate.name, picture.name])
     written = page.save(certificate.parent / "report.html")
     console.print(f"Page: {written}", soft_wrap=True, markup=False)
     facts = {"title": title, "claim": proof.claim, "scope": proof.scope, "certificate": str(certificate)}
     return facts | evidence | {"page": str(written)}
-
-
-def _page(
-    title: str, verdict: Verdict | None, proof: Proof, monodromy: Monodromy, command: str, files: list[str]
-) -> Sheet:
-    """The page on a decision."""
-    from mpmath import nstr
-
-    from maxslope.integrability.picture import figure_of
-    from maxslope.report.sheets import integrability as sheet
-
-    traces = {pole: str(nstr(trace, 12)) for pole, trace in monodromy.traces().items()}
-    answer = f"{proof.claim}." if verdict is None else " ".join(verdict.follows())
-    return sheet(
-        title, answer, proof, figure_of(monodromy), sketch="" if verdict is None else verdict.sketch(), traces=traces,
-        remains=() if verdict is None else verdict.does_not_follow(), command=command, files=files,
-    )  # fmt: skip
 
 
 def _solve(

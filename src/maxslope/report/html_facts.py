@@ -151,6 +151,10 @@ class Facts:
         ]
         return [(name, words) for name, words in rows if words]
 
+    def weakest(self, count: int) -> list[PerClass]:
+        """Return the classes whose robust accuracy is shown to be least: by the upper ends of their intervals."""
+        return sorted(self.classes, key=lambda c: c.robust.high)[:count]
+
     @property
     def trusted(self) -> bool:
         """Whether no warning says that the numbers are not to be trusted."""

@@ -19,6 +19,7 @@ from maxslope.goals.classes import as_logits
 from maxslope.loop import Steps, flow
 from maxslope.report.html_facts import class_name
 from maxslope.report.html_png import change, data_uri, picture
+from maxslope.report.html_svg import series
 from maxslope.report.merging import Candidates
 from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
@@ -27,6 +28,7 @@ _EACH = 4  # samples of a group
 _STEPS = 24
 _LEAST_SIDE = 4  # pixels, below which a sample is shown as numbers
 _FEATURES = 12
+_LONG = 200  # numbers that make a series
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Example:
         pictures: addresses of clean image, perturbation and returned image; empty where it is no image.
         reach: the largest change of a coordinate: full color in the picture of the perturbation.
         features: the coordinates that move most, of a sample that is no image.
+        signal: drawings of the clean sample and of the change, of a long series of numbers.
     """
 
     index: int
@@ -75,6 +78,7 @@ class Example:
     pictures: tuple[str, ...]
     reach: float
     features: tuple[Feature, ...]
+    signal: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,12 +275,24 @@ def _example(
         pictures=_pictures(clean, moved, delta, reach, box) if is_image(x) else (),
         reach=reach,
         features=() if is_image(x) else _features(clean, moved, delta),
+        signal=_signal(int(table["index"][row]), clean, delta) if _is_signal(x) else (),
     )
 
 
 def is_image(x: Tensor) -> bool:
     """Whether samples ``[rows, *shape]`` look like images with 1 or 3 channels."""
     return x.ndim == 4 and x.shape[1] in (1, 3) and min(x.shape[2:]) >= _LEAST_SIDE
+
+
+def _is_signal(x: Tensor) -> bool:
+    """Whether samples ``[rows, *shape]`` look like one long series each; so many columns has no table."""
+    return x.ndim <= 3 and x.shape[-1] >= _LONG and x[0].numel() == x.shape[-1]
+
+
+def _signal(index: int, clean: Tensor, delta: Tensor) -> tuple[str, ...]:
+    """The series, and what is added to it."""
+    named = (("clean", clean), ("change", delta))
+    return tuple(series(t.flatten().tolist(), f"Sample {index}, {n}", k) for k, (n, t) in enumerate(named, 1))
 
 
 def _pictures(

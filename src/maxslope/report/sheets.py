@@ -14,7 +14,8 @@ from maxslope.report.sheet import Part, Rows, Sheet, number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
-    from maxslope.integrability import Proof
+    from maxslope.integrability import Proof, Verdict
+    from maxslope.integrability.loops import Monodromy
     from maxslope.reference import Convergence
     from maxslope.report.moons_study import Differences
     from maxslope.report.odenet_study import Study as NetworkStudy
@@ -177,13 +178,10 @@ _MNIST = ("Clean images, and the worst found where each moves by at most the rad
 
 def integrability(
     title: str,
-    verdict: str,
+    verdict: Verdict | None,
     proof: Proof,
-    drawing: MatplotlibFigure,
+    monodromy: Monodromy,
     *,
-    sketch: str = "",
-    traces: Mapping[str, str] | None = None,
-    remains: Sequence[str] = (),
     command: str = "",
     files: Sequence[str] = (),
 ) -> Sheet:
@@ -191,27 +189,31 @@ def integrability(
 
     Args:
         title: the network or equation.
-        verdict: the answer, in a sentence.
+        verdict: on the network; None where an equation alone was decided.
         proof: what the independent checker says of the certificate.
-        drawing: poles, loops and traces.
-        sketch: of the proof.
-        traces: of the numerical monodromy, by pole.
-        remains: what does not follow.
+        monodromy: numerical, of the equation.
         command: how to do it again.
         files: what else was written.
     """
-    parts = [Part("The proof, in short", text=sketch)] if sketch else []
-    rows = [{"pole": pole, "trace of its monodromy": trace} for pole, trace in (traces or {}).items()]
-    loops = panels(
-        drawing, "loops", ("Loops around the poles of the equation, and the trace of what a turn does to solutions.",)
-    )
-    evidence = (
-        "Computed in floating point along loops in the complex plane: it agrees with a proof, and proves nothing."
-    )
-    parts.append(Part("Numerical evidence", evidence, loops, [table("Traces", rows, open_=True)] if rows else []))
+    from mpmath import nstr
+
+    from maxslope.integrability.picture import figure_of
+
+    parts = [] if verdict is None else [Part("The proof, in short", text=verdict.sketch())]
+    rows = [{"pole": pole, "trace of its monodromy": str(nstr(t, 12))} for pole, t in monodromy.traces().items()]
+    tables = [table("Traces", rows, open_=True)] if rows else []
+    parts.append(Part("Numerical evidence", _EVIDENCE, panels(figure_of(monodromy), "loops", _LOOPS), tables))
     asked = [("Question", "has this gradient flow, or equation, solutions in closed form"), ("Of", title)]
     numbers = [("The independent checker confirms", proof.claim, proof.scope)]
-    return Sheet(f"Closed forms: {title}", asked, verdict, numbers, (), remains, parts, command, files)
+    answer = f"{proof.claim}." if verdict is None else " ".join(verdict.follows())
+    remains = () if verdict is None else verdict.does_not_follow()
+    return Sheet(f"Closed forms: {title}", asked, answer, numbers, (), remains, parts, command, files)
+
+
+_EVIDENCE = (
+    "Computed in floating point along loops in the complex plane, beside the proof: it proves nothing by itself."
+)
+_LOOPS = ("Loops around the poles of the equation, and the trace of what a turn does to solutions.",)
 
 
 def training(
