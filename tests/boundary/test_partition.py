@@ -1,4 +1,4 @@
-"""Several classes: the law of von Neumann and Mullins, balanced junctions, every boundary by its own pair, two classes."""
+"""Several classes: the law of von Neumann and Mullins, every boundary by its own pair, two classes."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class Junctions(Scheme):
         rival = torch.where(order[0] == k, order[1], order[0])
         gradient, hessian = derivatives(u[k][None], self.grid.h)
         drift = torch.zeros_like(gradient[0])
-        for j in rival.unique().tolist():
+        for j in sorted(set(rival.flatten().tolist())):
             drift = torch.where(rival == j, self.drifts[k][j], drift)
         return hessian[0].diagonal(dim1=0, dim2=1).sum(-1) + (drift * gradient[0]).sum(0)
 
