@@ -63,8 +63,8 @@ class Junctions(Scheme):
     r"""The distances d_k of all classes diffuse; now and then the largest takes all, and they become distances anew.
 
     du_k/dt = div(rho_kj grad u_k) / rho_kj, rho_kj = rho_k + rho_j, with j the strongest rival of k there: for a
-    distance this is -(kappa + d_nu log rho_kj), the law of the pair. After ``redistance`` explicit steps of it the class
-    k is where u_k is largest. Diffusion does not mind the kinks where three classes meet, and there makes the angles of
+    distance this is -(kappa + d_nu log rho_kj), the law of the pair. After ``redistance`` explicit steps of it class k
+    is where u_k is largest. Diffusion does not mind the kinks where three classes meet, and there makes the angles of
     120 degrees that balance equal tensions.
 
     Args:
@@ -155,7 +155,7 @@ def partition_flow(
 
     Adversarial training of a classifier of several classes adds to its risk eps sum_k int rho_k over the boundary of
     A_k, as eps -> 0: the boundary of i and j has tension rho_i + rho_j, and moves by V = -kappa - d_nu log (rho_i +
-    rho_j). In constant equal densities a class with n neighbors, in the plane, changes its area by (pi / 3) (n - 6), the
+    rho_j). In constant equal densities a class with n neighbors in the plane changes its area by (pi / 3) (n - 6), the
     law of von Neumann and Mullins. Reflection at the edge; classes may vanish. Angles where three classes of different
     tensions meet are not balanced to them, but of 120 degrees.
 

@@ -183,7 +183,8 @@ def read_points(path: Path) -> tuple[Tensor, Tensor]:
     """Read a table with the columns x, y, label or x, y, z, label; a first line without numbers is a header.
 
     Returns:
-        Points ``[n, 2]`` or ``[n, 3]`` and labels 0 and 1, ``[n]``; the smaller of two labels (as numbers, else as words) is 0.
+        Points ``[n, 2]`` or ``[n, 3]`` and labels 0 and 1, ``[n]``; the smaller of two labels (as numbers,
+        else as words) is 0.
 
     Raises:
         ValueError: if the file is no such table, with the line at fault.

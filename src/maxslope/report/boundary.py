@@ -46,8 +46,8 @@ from maxslope.spaces import Lp
 
 _STEPS = 24  # at least so many steps
 __all__ = [
-    "Problem", "Study", "apart", "ball", "disk", "dumbbell", "gaussians", "level_sets", "moons", "neck", "network", "own",
-    "samples", "study",
+    "Problem", "Study", "apart", "ball", "disk", "dumbbell", "gaussians", "level_sets", "moons", "neck", "network",
+    "own", "samples", "study",
 ]  # fmt: skip
 
 _FINEST = 192  # cells a side on which level sets are solved

@@ -17,7 +17,8 @@ def write_boundaries(study: Study, path: Path) -> None:
     """Write the boundary at every instant, and the signed distance where the flow is to be stopped, as .npz.
 
     ``time`` ``[K+1]``; ``points`` ``[n, d]`` in length units; ``first`` ``[m+1]``: line or surface j has the points
-    ``first[j]`` to ``first[j+1]``; ``instant`` ``[m]``: when. ``triangles`` ``[t, 3]``, numbers of points: none in the plane.
+    ``first[j]`` to ``first[j+1]``; ``instant`` ``[m]``: when. ``triangles`` ``[t, 3]``, numbers of points: none in
+    the plane.
     ``stopped``, its instant; ``distance`` ``[*shape]`` there; ``low``, ``high``: the corners of the grid.
 
     Args:
