@@ -79,6 +79,7 @@ def main() -> None:
     torch.set_num_threads(1)
     train, test = chosen(training_data()), chosen(default_data())
     budget = ms.L2(options.eps)
+    adversary = Pointwise(budget, Inner(steps=3, tolerance=0.0))
     print(
         "| seed | method | forward passes (thousands) | CPU s | clean | robust |\n|---|---|---|---|---|---|", flush=True
     )
@@ -112,7 +113,6 @@ def main() -> None:
                 rows = max(rows, net.rows[0])
                 name = f"boundary flow, tau = {tau:g}" + ("" if variation else ", control without the perimeter")
                 say(seed, name, found.model(options.steps), net.rows[0], time.process_time() - began)
-        adversary = Pointwise(budget, Inner(steps=3, tolerance=0.0))
         methods: dict[str, Callable[[], Objective]] = {
             "adversarial training, 3 steps": partial(AdversarialRisk, adversary),
             "TRADES, beta 6, 3 steps": partial(Trades, adversary),

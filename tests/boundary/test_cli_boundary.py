@@ -8,9 +8,11 @@ import itertools
 import json
 import math
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
@@ -18,12 +20,15 @@ from PIL import Image
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from maxslope.boundary import Densities, contour
+from maxslope.boundary import Densities, Grid, Perimeter, contour, signed_distance, stopping_time
+from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.neural_flow import Training
 from maxslope.cli import boundary as cli
 from maxslope.cli import main
 from maxslope.cli.boundary import read_points
 from maxslope.cli.main import app
+from maxslope.evaluation.models import call
+from maxslope.loop import Record
 from maxslope.report import boundary as ready
 from maxslope.report.boundary_neural import follow
 
@@ -103,7 +108,8 @@ def test_gaussians_end_to_end(tmp_path: Path) -> None:
     assert max(b - a for a, b in itertools.pairwise(energy)) < 0
     assert said["gap_to_reference_in_cells"] < 0.5
     assert [Path(name).name for name in said["files"]] == [
-        "report.html", "boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv", "boundary.gif",
+        "report.html", "boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv", "boundary.npz",
+        "boundary.gif",
     ]  # fmt: skip
     assert all(Path(name).is_file() for name in said["files"])
     for name in ("boundary.png", "numbers.png"):
@@ -160,11 +166,97 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
     said = run(tmp_path, f"{code}:bare", "--data", str(points), *words)
     assert said["problem"] == "bare"
     assert said["robust_risk"][1] < said["robust_risk"][0]
-    model, x, y = cli._model(f"{code}:whole", None)  # it brings its own points, which --data replaces
+    made = call(f"{code}:whole", "model")
+    model, x, y = cli._model(made, f"{code}:whole", None)  # it brings its own points, which --data replaces
     assert (len(x), sorted(set(y.tolist()))) == (80, [0, 1])
-    assert len(cli._model(f"{code}:whole", points)[1]) == 120
-    assert cli._model(f"{code}:module", points)[0].training is False
+    assert len(cli._model(made, f"{code}:whole", points)[1]) == 120
+    assert cli._model(call(f"{code}:module", "model"), f"{code}:module", points)[0].training is False
     assert model(x).shape == (80,)
+
+
+def test_the_boundaries_are_written_for_other_programs(tmp_path: Path) -> None:
+    run(tmp_path, "disk", "--cells", "24", "--until", "0.04", "--no-animation", "--tau", "0.01")
+    with np.load(tmp_path / "boundary.npz") as stored:
+        assert stored["time"].tolist() == pytest.approx([0, 0.01, 0.02, 0.03, 0.04])
+        assert stored["instant"].tolist() == [0, 1, 2, 3, 4]  # a line each
+        for k in range(5):
+            line = stored["points"][stored["first"][k] : stored["first"][k + 1]]
+            r = (line**2).sum(1) ** 0.5
+            assert float(abs(r - math.sqrt(0.36 - 2 * stored["time"][k])).max()) < 0.03
+        assert stored["distance"].shape == (24, 24)
+        assert stored["stopped"] == 4
+        assert (stored["low"].tolist(), stored["high"].tolist()) == ([-1, -1], [1, 1])
+
+
+@pytest.mark.slow
+def test_sets_in_space_and_densities_of_ones_own(tmp_path: Path) -> None:
+    said = run(tmp_path / "ball", "ball", "--cells", "24", "--until", "0.03")
+    assert said["cells"] == [24, 24, 24]
+    r = [math.sqrt(p / (4 * math.pi * 0.125)) for p in said["weighted_perimeter"]]
+    assert r[0] == pytest.approx(0.6, abs=0.01)
+    assert r[1] == pytest.approx(math.sqrt(0.36 - 0.12), abs=0.03)
+    assert_drawn(tmp_path / "ball" / "boundary.png")
+    with np.load(tmp_path / "ball" / "boundary.npz") as stored:
+        assert int(stored["triangles"].max()) == len(stored["points"]) - 1
+    code = table(tmp_path / "mine.py", ["import torch", "def two():", "    def f(side):",
+        "        return lambda x: torch.exp(-((x - side * 0.4) ** 2).sum(-1) / 0.3)",
+        "    return f(-1), f(1), (-1, -1), (1, 0.5)"])  # fmt: skip
+    said = run(tmp_path / "own", f"{code}:two", "--cells", "32", "--no-animation")
+    assert said["cells"] == [32, 24]
+    assert said["robust_risk"][1] <= said["robust_risk"][0] + 1e-3
+
+
+def test_a_point_of_each_class_is_enough(tmp_path: Path) -> None:
+    """It ended with "until=nan": a class of one point has no spread, and no mass was at the boundary."""
+    x, y = torch.tensor([[0.0, 0.0], [1.0, 0.8]]), torch.tensor([0, 1])
+    problem = ready.samples(x, y, 24)
+    assert math.isfinite(stopping_time(problem.grid, problem.densities, problem.eps))
+    bandwidth = float(x.double().std(0, correction=0).mean())
+    both = Densities.from_samples(problem.grid, x, y, bandwidth)
+    torch.testing.assert_close(problem.densities.rho, both.rho)
+    side = problem.grid.points()[..., 0] - 0.5
+    far = Densities((side < -0.3).double(), (side > 0.3).double())
+    with pytest.raises(ValueError, match="no mass at the boundary"):
+        stopping_time(problem.grid, far, problem.eps, side)
+
+
+def test_a_network_is_stopped_where_its_own_robust_risk_is_least() -> None:
+    """A classifier with more waves than the Bayes classifier has a longer way; the time told was that of the latter."""
+    grid = Grid((48, 48), -1, 1)
+    x, y = grid.points().unbind(-1)
+    s = x + 0.2 * (4 * y).sin()
+    densities = Densities((-3 * s).sigmoid(), (3 * s).sigmoid())
+    start = s + 0.1 * (6 * y).cos()
+    bayes, own = stopping_time(grid, densities, 0.05), stopping_time(grid, densities, 0.05, start)
+    assert stopping_time(grid, densities, 0.05, densities.bayes) == pytest.approx(bayes, rel=0.05)
+    curve = limit_flow(LimitLaw(grid, densities), start, 0.08, record=Record(4))
+    measured = float(curve.time[Perimeter(grid, densities, 0.05).robust_risk(curve.points[:, 0]).argmin(), 0])
+    assert own == pytest.approx(measured, rel=0.15)
+    assert abs(own - measured) < abs(bayes - measured) / 2
+    problem = ready.Problem("A network", grid, densities, start, 0.09, given=True)
+    assert ready.study(problem, until=0.002, tau=0.001).expected == pytest.approx(
+        stopping_time(grid, densities, 0.09, start)
+    )
+
+
+def test_large_grids_have_references_on_fewer_cells() -> None:
+    problem = ready.disk(200)
+    law = LimitLaw(problem.grid, problem.densities)
+    curve = ready.level_sets(law, signed_distance(problem.start, problem.grid), 0.002)
+    assert curve.points.shape[-2:] == (200, 200)
+    assert len(curve.time) <= 66
+    r = torch.cat(contour(curve.end[0], problem.grid)).norm(dim=1)
+    assert float((r - math.sqrt(0.36 - 0.004)).abs().max()) < 2e-3
+
+
+def test_an_adversary_as_large_as_the_box_is_quick(tmp_path: Path) -> None:
+    """Its window was factored for hours."""
+    began = time.process_time()
+    try:
+        ready.study(ready.disk(32, 1.5), until=0.01, tau=0.005)
+    except ValueError as error:
+        assert "too long" in str(error)  # noqa: PT017
+    assert time.process_time() - began < 20
 
 
 def test_moons_need_scikit_learn_alone() -> None:
@@ -180,7 +272,10 @@ def test_moons_need_scikit_learn_alone() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["sun"], "The source is one of moons, gaussians, disk, dumbbell, a .csv file or file.py:factory, got 'sun'"),
+        (
+            ["sun"],
+            "one of moons, gaussians, disk, dumbbell, ball, neck, a .csv file or file.py:factory, got 'sun'",
+        ),
         (["moons", "--data", "x.csv"], "--data belongs to a model"),
         (["gaussians", "--eps", "0"], "--eps is positive and finite, got 0.0"),
         (["gaussians", "--eps", "wide"], "got 'wide'"),
@@ -196,7 +291,7 @@ def test_moons_need_scikit_learn_alone() -> None:
         (["bytes.csv"], "is not a table in UTF-8"),
         (["nets.py:bare"], "made a model alone; its points come by --data FILE.csv"),
         (["nets.py:missing"], "has no missing"),
-        (["nets.py:nothing", "--data", "points.csv"], "a callable from points [n, 2] to logits, got int"),
+        (["nets.py:nothing", "--data", "points.csv"], "a callable from points [n, 2] or [n, 3] to logits, got int"),
         (["nets.py:constant", "--data", "points.csv"], "gives the whole box of the samples one label"),
         (["nets.py:whole", "--neural", "1", "--cells", "24", "--no-animation", "--until", "0.001"], "a torch module"),
     ],
@@ -235,8 +330,8 @@ def test_tables_of_points(tmp_path: Path) -> None:
 
 
 def test_misuse_of_the_experiments_is_explained() -> None:
-    with pytest.raises(ValueError, match=r"samples \[n, 2\], got \(4, 3\)"):
-        ready.samples(torch.zeros(4, 3), torch.arange(4) % 2)
+    with pytest.raises(ValueError, match=r"samples \[n, 2\] or \[n, 3\], got \(4, 4\)"):
+        ready.samples(torch.zeros(4, 4), torch.arange(4) % 2)
     with pytest.raises(ValueError, match=r"0 and 1, got labels \[0, 1, 2, 3\]"):
         ready.samples(torch.rand(4, 2), torch.arange(4))
     one = ready.gaussians(24)

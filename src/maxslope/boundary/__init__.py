@@ -10,6 +10,7 @@ from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.movement import Movement, evolve
 from maxslope.boundary.neural import Regression, Relaxation, distances
 from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, neural_flow
+from maxslope.boundary.partition import PartitionPerimeter, partition_flow
 from maxslope.boundary.risk import Lattice
 from maxslope.boundary.soft import Isotropic, Soft
 from maxslope.boundary.solver import Cut, Solver, Step
@@ -26,6 +27,7 @@ __all__ = [
     "Motion",
     "Movement",
     "NeuralFlow",
+    "PartitionPerimeter",
     "Perimeter",
     "Samples",
     "Regression",
@@ -42,6 +44,7 @@ __all__ = [
     "first_rise",
     "limit_flow",
     "neural_flow",
+    "partition_flow",
     "robust_classifier",
     "signed_distance",
     "stopping_time",

@@ -75,7 +75,7 @@ class LimitLaw:
 
     def velocity(self, u: Tensor) -> Tensor:
         """Return V at every cell, of the level set through it, ``[rows, *shape]``; outward, in length per time."""
-        gradient, _ = _derivatives(u, self.grid.h)
+        gradient, _ = derivatives(u, self.grid.h)
         return self.change(u) / _norm(gradient)
 
     def change(self, u: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class LimitLaw:
         Args:
             u: positive inside the sets, ``[rows, *shape]``.
         """
-        gradient, hessian = _derivatives(u, self.grid.h)
+        gradient, hessian = derivatives(u, self.grid.h)
         rho = self._rho.to(u)
         if not self.eps:
             drift = (_gradient(rho.log()[None], self.grid.h) * gradient).sum(1)
@@ -269,7 +269,7 @@ def limit_flow(law: LimitLaw, u: Tensor, until: float, *, record: Record | None 
     return replace(curve, points=torch.cat([curve.points[:-1], end[None]]), status=status)
 
 
-def _derivatives(u: Tensor, h: float) -> tuple[Tensor, Tensor]:
+def derivatives(u: Tensor, h: float) -> tuple[Tensor, Tensor]:
     """Gradient ``[rows, d, *shape]`` and Hessian ``[rows, d, d, *shape]`` by central differences."""
     gradient = _gradient(u, h)
     axes = range(1, u.ndim)

@@ -33,16 +33,32 @@ Two steps of the neural flow as well:  [cyan]maxslope boundary gaussians --neura
 """
 
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="moons, gaussians, disk, dumbbell, in space ball, neck; a .csv file with the columns x, y, label or "
+        "x, y, z, label; or file.py:factory that makes a model of such points, (model, points, labels), or two "
+        "densities and a box, (rho0, rho1, low, high)."
+    ),
+]
+Cells = Annotated[
+    int | None,
+    typer.Option(
+        min=24, max=1024, help="Cells of the grid along its longer side; 96, in space 32.", rich_help_panel="Flow"
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        help="Folder for pictures (SVG, PNG, GIF), numbers (CSV), boundaries and networks (NPZ, safetensors).",
+        rich_help_panel="Output",
+    ),
+]
+
+
 def boundary(
     context: typer.Context,
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="moons, gaussians, disk, dumbbell, in space ball, neck; a .csv file with the columns x, y, label or "
-            "x, y, z, label; or file.py:factory that makes a model of such points, (model, points, labels), or two "
-            "densities and a box, (rho0, rho1, low, high)."
-        ),
-    ] = "moons",
+    source: Source = "moons",
     *,
     data: Annotated[
         Path | None, typer.Option(help="A .csv file with the columns x, y, label, for a model.", rich_help_panel="Data")
@@ -55,25 +71,14 @@ def boundary(
         float | None, typer.Option(help="Time, in length squared; twice the stopping time.", rich_help_panel="Flow")
     ] = None,
     tau: Annotated[float | None, typer.Option(help="Time step.", rich_help_panel="Flow")] = None,
-    cells: Annotated[
-        int | None,
-        typer.Option(
-            min=24, max=1024, help="Cells of the grid along its longer side; 96, in space 32.", rich_help_panel="Flow"
-        ),
-    ] = None,
+    cells: Cells = None,
     neural: Annotated[
         int, typer.Option(min=0, help="Steps of the neural flow, with its control; slow.", rich_help_panel="Flow")
     ] = 0,
     animation: Annotated[
         bool, typer.Option("--animation/--no-animation", help="Write a GIF.", rich_help_panel="Output")
     ] = True,
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Folder for pictures (SVG, PNG, GIF), numbers (CSV), boundaries and networks (NPZ, safetensors).",
-            rich_help_panel="Output",
-        ),
-    ] = Path("maxslope-boundary"),
+    out: Out = Path("maxslope-boundary"),
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -198,8 +203,8 @@ def read_points(path: Path) -> tuple[Tensor, Tensor]:
     """Read a table with the columns x, y, label or x, y, z, label; a first line without numbers is a header.
 
     Returns:
-        Points ``[n, 2]`` or ``[n, 3]`` and labels 0 and 1, ``[n]``; the smaller of two labels (as numbers, else as
-        words) is 0.
+        Points ``[n, 2]`` or ``[n, 3]`` and labels 0 and 1, ``[n]``; the smaller of two labels (as numbers,
+        else as words) is 0.
 
     Raises:
         ValueError: if the file is no such table, with the line at fault.

@@ -17,8 +17,8 @@ def write_boundaries(study: Study, path: Path) -> None:
     """Write the boundary at every instant, and the signed distance where the flow is to be stopped, as .npz.
 
     ``time`` ``[K+1]``; ``points`` ``[n, d]`` in length units; ``first`` ``[m+1]``: line or surface j has the points
-    ``first[j]`` to ``first[j+1]``; ``instant`` ``[m]``: when. In space also ``triangles`` ``[t, 3]``,
-    numbers of points.
+    ``first[j]`` to ``first[j+1]``; ``instant`` ``[m]``: when. ``triangles`` ``[t, 3]``, numbers of points: none in
+    the plane.
     ``stopped``, its instant; ``distance`` ``[*shape]`` there; ``low``, ``high``: the corners of the grid.
 
     Args:
@@ -37,7 +37,6 @@ def write_boundaries(study: Study, path: Path) -> None:
             instants.append(k)
             count += len(points)
     lengths = torch.tensor([0, *(len(part) for part in parts)])
-    space = {"triangles": torch.cat(triangles).numpy()} if grid.dim == 3 and triangles else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
         path,
@@ -49,7 +48,7 @@ def write_boundaries(study: Study, path: Path) -> None:
         distance=study.stop.sd.numpy(),
         low=np.array(grid.low),
         high=np.array(grid.high),
-        **space,  # type: ignore[arg-type]
+        triangles=torch.cat([*triangles, torch.zeros(0, 3, dtype=torch.int64)]).numpy(),
     )
 
 

@@ -1,0 +1,83 @@
+"""Several classes: the law of von Neumann and Mullins, every boundary by its own pair, two classes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from maxslope._status import Status
+from maxslope.boundary import Densities, Grid, LimitLaw, contour, limit_flow, partition_flow
+from maxslope.loop import Record
+
+
+def bubble(grid: Grid, sides: int, r: float) -> Tensor:
+    """A disk among sectors: a cell with so many neighbors."""
+    p = grid.points()
+    angle = torch.atan2(p[..., 1], p[..., 0])
+    around = torch.stack([torch.cos(angle - 2 * math.pi * (k + 0.5) / sides) for k in range(sides)])
+    return torch.cat([(r - p.norm(dim=-1))[None] + 1, around - around.amax(0) + 1])
+
+
+@pytest.mark.parametrize(
+    ("sides", "r"),
+    [pytest.param(2, 0.5, marks=pytest.mark.slow), (3, 0.5), pytest.param(4, 0.5, marks=pytest.mark.slow)],
+)
+def test_areas_change_by_the_law_of_von_neumann_and_mullins(sides: int, r: float) -> None:
+    """dA/dt = (pi / 3) (n - 6), whatever the shape, once the angles are there."""
+    grid = Grid((48, 48), -1, 1)
+    u = bubble(grid, sides, r)
+    curve = partition_flow(grid, torch.ones_like(u), u, 0.05, record=Record(10))
+    time = curve.time[:, 0]
+    area = torch.tensor([enclosed(v, grid) for v in curve.points[:, 0, 0]])
+    late = time > 0.012
+    slope = (area[late][-1] - area[late][0]) / (time[late][-1] - time[late][0])
+    assert float(slope) == pytest.approx(math.pi / 3 * (sides - 6), abs=0.25)
+    assert float(curve.energy.diff(dim=0).max()) < 0
+
+
+def enclosed(u: Tensor, grid: Grid) -> float:
+    """The area inside the boundary, of polygons."""
+    return sum(abs(float((a[:-1, 0] * a[1:, 1] - a[1:, 0] * a[:-1, 1]).sum())) / 2 for a in contour(u, grid))
+
+
+def test_every_boundary_moves_by_its_own_pair() -> None:
+    """Between planes in exponential densities: V = -d log (rho_i + rho_j), here -1 and -tanh x."""
+    grid = Grid((40, 10), (-1, -0.25), (1, 0.25))
+    x = grid.points()[..., 0]
+    rho = torch.stack([x.exp(), x.exp(), (-x).exp()])
+    u = torch.stack([-0.3 - x, 0.3 - (x).abs(), x - 0.3])
+    until = 0.1
+    curve = partition_flow(grid, rho, u, until)
+    first, _, last = (grid.measure(v) / 0.5 for v in curve.end[0])
+    assert first - 1 == pytest.approx(-0.3 - until, abs=0.004)
+    # x' = -tanh x, so that sinh x = sinh x0 e^-t
+    assert 1 - last == pytest.approx(math.asinh(math.sinh(0.3) * math.exp(-until)), abs=0.004)
+
+
+def test_two_classes_are_the_limit_flow() -> None:
+    grid = Grid((32, 32), -1, 1)
+    x, y = grid.points().unbind(-1)
+    d = Densities((-x).exp(), (x + 0.3 * y).exp())
+    u = 0.5 - torch.hypot(x, 1.3 * y)
+    one = limit_flow(LimitLaw(grid, d), u, 0.03)
+    two = partition_flow(grid, torch.stack([d.rho0, d.rho1]), torch.stack([-u, u]), 0.03, redistance=5)
+    near = one.end[0].abs() < 2 * grid.h
+    assert float((one.end[0] - two.end[0, 1])[near].abs().max()) < 0.15 * grid.h
+    assert float(two.energy[-1]) == pytest.approx(float(one.energy[-1]), rel=5e-3)
+
+
+def test_a_class_that_has_all_ends_the_flow_and_misuse_is_explained() -> None:
+    grid = Grid((16, 16), -1, 1)
+    p = grid.points()
+    small = torch.stack([0.2 - p.norm(dim=-1), p.norm(dim=-1) - 0.2])
+    gone = partition_flow(grid, torch.ones(2, 16, 16), small, 0.1)
+    assert gone.status.tolist() == [Status.VANISHED]
+    with pytest.raises(ValueError, match=r"are \[classes, 16, 16\], got"):
+        partition_flow(grid, torch.ones(1, 16, 16), small[:1], 0.1)
+    with pytest.raises(ValueError, match="got one that has all"):
+        partition_flow(grid, torch.ones(2, 16, 16), torch.stack([torch.ones(16, 16), torch.zeros(16, 16)]), 0.1)
+    with pytest.raises(ValueError, match="until=-1"):
+        partition_flow(grid, torch.ones(2, 16, 16), small, -1)
