@@ -15,6 +15,7 @@ def odenet(
         str, typer.Argument(help="moons, digits, or a CSV file with the target last; both sets by default.")
     ] = "",
     out: Annotated[Path, typer.Option(help="Folder for figures and numbers.")] = Path("maxslope-odenet"),
+    *,
     layers: Annotated[int, typer.Option(min=1, help="Layers L.")] = 6,
     particles: Annotated[int, typer.Option(min=1, help="Particles m per layer.")] = 24,
     penalty: Annotated[float, typer.Option(min=0, help="Regularization lambda.")] = 1e-2,
