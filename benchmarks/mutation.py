@@ -5,22 +5,32 @@
     python benchmarks/mutation.py sets --sample 200 --seed 1
 
 A copy of the repository is altered, never the working tree. A mutant in an annotation, a docstring or a message changes
-nothing that runs, and is left out; of the others a sample is drawn by the seed. Survivors are listed, to be read one by
-one.
+nothing that runs, and is left out; of the others a sample is drawn by the seed. Survivors go to the error output, to be
+read one by one.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
+import time
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
+
+import pytest
+import scipy.optimize  # noqa: F401  # here so that each fork has them at hand
+import torch  # noqa: F401
+from cosmic_ray.ast import ast_nodes, get_ast_from_path
+from cosmic_ray.mutating import use_mutation
+from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).parents[1]
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
@@ -28,7 +38,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
         ["attacks/verify.py", "attacks/question.py"],
         ["tests/laws/test_one_answer.py", "tests/laws/test_verify.py", "tests/goals/test_truth.py"],
     ),
-    "table": (["evaluation/part.py"], ["tests/evaluation/test_part.py", "tests/laws/test_one_answer.py"]),
+    "table": (
+        ["evaluation/part.py"],
+        ["tests/evaluation/test_part.py", "tests/evaluation/test_findings.py", "tests/laws/test_one_answer.py"],
+    ),
     "sets": (
         ["sets/base.py", "sets/box.py", "sets/ball_box.py", "sets/budget.py", "sets/_rounding.py", "sets/_shapes.py"],
         ["tests/contracts/test_set_edges.py", "tests/contracts/test_sets.py"],
@@ -38,6 +51,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
         ["src/maxslope/goals", "tests/goals", "tests/training/test_goals.py"],
     ),
 }
+SAME = ("_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")  # one thing for None, enums and small numbers
 
 
 def silent(path: Path) -> list[tuple[int, int]]:
@@ -56,84 +70,104 @@ def silent(path: Path) -> list[tuple[int, int]]:
 
 
 def copied(to: Path) -> None:
-    """The repository as git sees it, without what it ignores."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    for name in listed.stdout.decode().split("\0"):
-        if name and (ROOT / name).is_file():
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, to / name)
+    """What the tests of the rooms need of the repository."""
+    for name in ("src", "tests", "pyproject.toml"):
+        whole = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        to.mkdir(exist_ok=True)
+        whole(ROOT / name, to / name)
 
 
-def tried(room: str, sample: int, seed: int, timeout: float) -> dict[str, Any]:
-    """Kill the mutants of a room; counts, and the diffs of those that survived."""
-    from cosmic_ray.work_db import WorkDB, use_db
-    from cosmic_ray.work_item import WorkerOutcome, WorkResult
+def mutants(place: Path, modules: list[str]) -> list[tuple[str, str, int]]:
+    """Each mutant of the modules that changes what runs: its module, the operator, and which of its places."""
+    found = []
+    for module in modules:
+        path = place / "src/maxslope" / module
+        quiet, tree = silent(path), get_ast_from_path(path)
+        for name in sorted(operator_names()):
+            if get_operator(name).arguments() or name.endswith(SAME):
+                continue
+            operator = get_operator(name)()
+            places = (start for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node))
+            for occurrence, (line, column) in enumerate(places):
+                if not any(begin <= line * 10000 + column < end for begin, end in quiet):
+                    found.append((module, name, occurrence))
+    return found
 
+
+def run(place: Path, tests: list[str]) -> NoReturn:
+    """The tests, in a process of their own, which ends with them."""
+    status = 1
+    try:
+        os.setsid()
+        os.chdir(place)
+        log = os.open("tests.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sys.path.insert(0, str(place / "src"))
+        sys.dont_write_bytecode = True
+        status = int(pytest.main(["-n", "0", "-x", "-q", "-p", "no:cacheprovider", "-m", "", *tests]))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def passes(place: Path, tests: list[str], timeout: float) -> bool:
+    """Run the tests in a fork of this process, which has the heavy packages at hand; too slow counts as failing."""
+    child = os.fork()
+    if child == 0:
+        run(place, tests)
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def tried(room: str, sample: int, seed: int, timeout: float, part: slice) -> dict[str, int]:
+    """Try a sample of the mutants of a room; counts, and those that no test noticed on the error output."""
     modules, tests = ROOMS[room]
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "copy"
         copied(place)
-        there = [test for test in tests if (place / test).exists()]
-        paths = ", ".join(f'"src/maxslope/{module}"' for module in modules)
-        command = f"{sys.executable} -m pytest -n 0 -x -q -p no:cacheprovider {' '.join(there)}"
-        (place / "cosmic.toml").write_text(
-            f"[cosmic-ray]\nmodule-path = [{paths}]\ntimeout = {timeout}\nexcluded-modules = []\n"
-            f'test-command = "{command}"\n[cosmic-ray.distributor]\nname = "local"\n'
-        )
-        env = os.environ | {"PYTHONPATH": str(place / "src"), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-        subprocess.run(
-            command.split(), cwd=place, env=env, check=True, capture_output=True
-        )  # all is well to begin with
-        cosmic = [str(Path(sys.executable).parent / "cosmic-ray")]
-        subprocess.run([*cosmic, "init", "cosmic.toml", "session.sqlite"], cwd=place, env=env, check=True)
-        quiet = {module: silent(place / "src/maxslope" / module) for module in modules}
-        with use_db(place / "session.sqlite", WorkDB.Mode.open) as db:
-            items = sorted(db.work_items, key=lambda item: str(item.mutations))
-            loud = []
-            for item in items:
-                spec = item.mutations[0]
-                at = spec.start_pos[0] * 10000 + spec.start_pos[1]
-                module = str(spec.module_path).split("src/maxslope/")[1]
-                if not any(begin <= at < end for begin, end in quiet[module]):
-                    loud.append(item.job_id)
-            kept = set(random.Random(seed).sample(loud, min(sample, len(loud))))
-            skipped = WorkResult(worker_outcome=WorkerOutcome.SKIPPED)
-            db.set_multiple_results([item.job_id for item in items if item.job_id not in kept], skipped)
-        subprocess.run([*cosmic, "exec", "cosmic.toml", "session.sqlite"], cwd=place, env=env, check=True)
-        with use_db(place / "session.sqlite", WorkDB.Mode.open) as db:
-            results = [result for _, result in db.results if result.worker_outcome != WorkerOutcome.SKIPPED]
-    alive = [result.diff for result in results if not result.is_killed]
-    return {
-        "room": room,
-        "mutants": len(loud),
-        "tried": len(results),
-        "killed": len(results) - len(alive),
-        "alive": alive,
-    }
+        started = time.monotonic()
+        if not passes(place, tests, 10 * timeout):
+            raise SystemExit(f"tests of {room} fail before anything is altered:\n{(place / 'tests.log').read_text()}")
+        limit = max(timeout, 3 * (time.monotonic() - started))
+        every = mutants(place, modules)
+        alive = 0
+        drawn = random.Random(seed).sample(every, min(sample, len(every)))[part]
+        for module, name, occurrence in drawn:
+            with use_mutation(place / "src/maxslope" / module, get_operator(name)(), occurrence) as (before, after):
+                if after is not None and passes(place, tests, limit):
+                    alive += 1
+                    texts = (before.splitlines(), after.splitlines())
+                    print(*difflib.unified_diff(*texts, module, name, n=1, lineterm=""), sep="\n", file=sys.stderr)
+    return {"mutants": len(every), "tried": len(drawn), "killed": len(drawn) - alive}
 
 
 def main() -> None:
-    """Print a line for each room, and the survivors."""
+    """Print a line for each room."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rooms", nargs="*", default=list(ROOMS), choices=[*ROOMS, []])
     parser.add_argument("--sample", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--timeout", type=float, default=240.0)
+    parser.add_argument("--timeout", type=float, default=60.0)
+    parser.add_argument("--part", default="1/1", help="2/4: the second of four parts of the sample, for four processes")
     given = parser.parse_args()
+    which, of = map(int, given.part.split("/"))
+    os.environ["HYPOTHESIS_PROFILE"] = "mutation"
     print("| room | mutants | tried | killed | share |\n|---|---|---|---|---|")
-    alive = []
     for room in given.rooms:
-        found = tried(room, given.sample, given.seed, given.timeout)
+        found = tried(room, given.sample, given.seed, given.timeout, slice(which - 1, None, of))
         share = 100 * found["killed"] / max(found["tried"], 1)
         print(f"| {room} | {found['mutants']} | {found['tried']} | {found['killed']} | {share:.0f} % |", flush=True)
-        alive += found["alive"]
-    for diff in alive:
-        print(f"\n{diff}")
 
 
 if __name__ == "__main__":

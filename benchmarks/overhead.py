@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import _stand_ins
 import torch
+from _networks import resnet18
 from torch import Tensor, nn
 
 import maxslope as ms
@@ -24,34 +25,6 @@ from maxslope.attacks.starts import Clean
 from maxslope.data import default_data, default_network
 
 Run = Callable[[], object]
-
-
-class Block(nn.Module):
-    """A basic residual block."""
-
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(),
-            nn.Conv2d(outside, outside, 3, 1, 1, bias=False), nn.BatchNorm2d(outside),
-        )  # fmt: skip
-        self.skip = nn.Identity() if stride == 1 and inside == outside else nn.Conv2d(inside, outside, 1, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.skip(x))
-
-
-def resnet18() -> nn.Module:
-    """ResNet-18 for 32 x 32 images, 11 million parameters, random weights."""
-    torch.manual_seed(0)
-    layers: list[nn.Module] = [nn.Conv2d(3, 64, 3, 1, 1), nn.ReLU()]
-    width = 64
-    for outside, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        layers += [Block(width, outside, stride), Block(outside, outside, 1)]
-        width = outside
-    return (
-        nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)).eval().requires_grad_(False)
-    )
 
 
 def bare(model: nn.Module, x: Tensor, y: Tensor, steps: int, forward: int) -> Run:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 
 def pair_of(data: Any) -> tuple[Tensor, Tensor] | None:
@@ -23,6 +25,31 @@ def pair_of(data: Any) -> tuple[Tensor, Tensor] | None:
     if not all(isinstance(item, Tensor | np.ndarray) for item in data):
         return None
     return _tensor(data[0]), _tensor(data[1])
+
+
+def whole_sampler(loader: DataLoader[Any]) -> bool:
+    """Whether a loader of a map-style data set yields each sample once, in whatever order."""
+    sampler, count = loader.sampler, length_of(loader.dataset)
+    if isinstance(sampler, RandomSampler):
+        return not sampler.replacement and len(sampler) == count
+    return isinstance(sampler, SequentialSampler) and len(sampler) == count
+
+
+def length_of(data: Any) -> int | None:
+    """Return the number of samples where it is known."""
+    return len(data) if isinstance(data, Sized) else None
+
+
+def alike(data: Any, kind: torch.dtype | None) -> Any:
+    """Return a pair of tensors with inputs of floating-point numbers in a model's precision; other data as they are.
+
+    >>> alike((torch.zeros(1, 2, dtype=torch.float64), torch.zeros(1)), torch.float32)[0].dtype
+    torch.float32
+    """
+    pair = pair_of(data)
+    if pair is None or kind is None or not pair[0].is_floating_point():
+        return data
+    return pair[0].to(kind), pair[1]
 
 
 def _tensor(item: Any) -> Tensor:

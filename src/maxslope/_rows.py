@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+_FREE = ("cpu",)  # kinds of devices whose tensors are asked what the rows are up to, to spare work
 _VECTORS = 64  # entries that are whole vectors of any processor
 _AT_ONCE = 1 << 14  # entries below which torch does not share work among threads
 
@@ -62,6 +63,15 @@ def select(value: Tensor, index: Tensor) -> Tensor:
 def take(value: Tensor, index: Tensor) -> Tensor:
     """Rows ``index`` of a per-row tensor; a tensor with a single row stands for every row and is returned as it is."""
     return value if value.shape[0] == 1 else select(value, index)
+
+
+def asks_freely(x: Tensor) -> bool:
+    """Whether a question to a tensor costs no more than a look: on a processor, while a GPU makes its processor wait.
+
+    >>> asks_freely(torch.zeros(1))
+    True
+    """
+    return x.device.type in _FREE
 
 
 def entrywise(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

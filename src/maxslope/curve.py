@@ -13,8 +13,8 @@ from maxslope._status import Status
 from maxslope.spaces import Space
 
 _UNKNOWN = (
-    " At {} of {} instants the slope is not known, and so the defect: a kink (or an unsolved step) in more coordinates "
-    "than gradients nearby can tell apart."
+    " At {} of {} instants the slope is not known, and so the defect: a kink (or an unsolved step) with more pieces "
+    "than the gradients seen nearby can tell apart."
 )
 
 

@@ -343,7 +343,7 @@ def test_an_interruption_without_a_folder(place: Path, monkeypatch: pytest.Monke
         (["evaluate", *OWN, "--eps", "0.1", "--size", "big"], 2, "--size is a number of pixels"),
         (["evaluate", *OWN[2:], "--model", "evil.pt", "--eps", "0.1"], 2, "is a pickle"),
         (["evaluate", *OWN[2:], "--model", "nets.py:crashes", "--eps", "0.1"], 1, "RuntimeError"),
-        (["evaluate", *OWN, "--eps", "0.1", "--out", "nets.py/run"], 1, "Cannot write to the folder"),
+        (["evaluate", *OWN, "--eps", "0.1", "--out", "nets.py/run"], 2, "nets.py is a file, where a folder is wanted"),
         (["evaluate", *OWN, "--eps", "0.1", "--picture", "p.png"], 0, ""),
         (["minimal", *OWN, "--out", "x.txt"], 2, ".csv or .parquet"),
         (["minimal", *OWN, "--at", "-1"], 2, "not negative"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from maxslope.cli import progress as told
 from maxslope.cli import threshold
 from maxslope.cli.main import app
 from maxslope.evaluation import load
+from maxslope.evaluation.about import About
 from maxslope.evaluation.report import Report
 
 RUN = CliRunner()
@@ -87,6 +89,12 @@ def test_the_gate_is_strict_about_warnings() -> None:
     assert threshold.verdict(made_up(4, 100, trusted=False), 0.6, strict=True)[0] == threshold.BELOW  # masked or not
 
 
+def test_the_gate_doubts_the_first_of_a_stream() -> None:
+    first = replace(made_up(95, 100), about=About(first=True))
+    assert threshold.verdict(first, 0.6, strict=True)[0] == threshold.DOUBTFUL
+    assert threshold.verdict(first, 0.6, strict=False)[0] == 0
+
+
 @pytest.mark.parametrize(("percent", "ok"), [(60.0, True), (1.0, True), (0.6, False), (100.0, False), (-3.0, False)])
 def test_a_threshold_is_a_percentage(percent: float, ok: bool) -> None:
     if ok:
@@ -142,7 +150,7 @@ def test_a_long_part_is_no_silence(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("searching, 0 s so far")
     assert any(line.startswith("40 of 100 samples, fine") and line.endswith("so far") for line in lines)
-    with told.progress(3, False, doing="reading", unit="steps") as update:
+    with told.progress(3, False, doing="reading", unit="steps", even=False) as update:
         update(1, "reading a")
     assert capsys.readouterr().err == "1 of 3 steps, reading a\n"
 

@@ -60,11 +60,12 @@ def test_every_row_of_the_table() -> None:
         assert table["margin"][row] == float(alone.margin[k])
         assert table["distance"][row] == float(alone.distance[k])
         assert table["chance"][row] == float(alone.chance[k])
+        assert table["foreseen"][row] == float(alone.foreseen[k])
         assert table["forward"][row] == int(alone.forward[k]) + 1
         assert table["backward"][row] == int(alone.backward[k])
         assert table["runs"][row] == int(alone.runs[k])
         assert table["reason"][row] == Status(int(alone.status[k])).sentence
-        for name in ("gap", "slope"):
+        for name in ("gap", "slope", "local_gap"):
             own = float(getattr(alone, name)[k])
             assert table[name][row] == own or (math.isnan(own) and math.isnan(table[name][row]))
         assert torch.equal(part.points[row], alone.points[k])
@@ -74,6 +75,7 @@ def test_every_row_of_the_table() -> None:
         assert math.isnan(table["gap"][row])
         assert math.isnan(table["slope"][row])
         assert math.isnan(table["chance"][row])
+        assert math.isnan(table["foreseen"][row])
         assert torch.equal(part.points[row], X[row])
     assert table["margin"][2] == pytest.approx(-0.1)
     assert math.isnan(table["margin"][3])

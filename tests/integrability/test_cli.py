@@ -19,32 +19,37 @@ from maxslope.integrability.checker import main as check_files
 def run(tmp_path: Path, *arguments: str) -> tuple[int, str]:
     app = typer.Typer()
     app.command()(integrability)
-    files = ["--certificate", str(tmp_path / "c.json"), "--picture", str(tmp_path / "p.svg")]
-    done = CliRunner().invoke(app, [*arguments, *files, "--digits", "15"], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path), "--digits", "15"], env={"COLUMNS": "200"})
     return done.exit_code, done.output
 
 
 @pytest.mark.parametrize("setting", list(Setting))
 def test_every_setting(setting: Setting, tmp_path: Path) -> None:
     code, output = run(tmp_path, setting.value)
-    data = json.loads((tmp_path / "c.json").read_text())
+    data = json.loads((tmp_path / "integrability.json").read_text())
     assert code == 0, output
     assert check(data) == data["claim"]
     assert ("Dense in SL2(C)" in output) <= (data["claim"] == "SL2")
     assert "Does not follow" in output
-    assert "<svg" in (tmp_path / "p.svg").read_text()
+    assert "<svg" in (tmp_path / "integrability.svg").read_text()
 
 
 def test_target_switches_the_verdict(tmp_path: Path) -> None:
     assert "SL2(C) (case 4)" in run(tmp_path, "zero", "--target", "1/3")[1]
-    assert "case 1" in run(tmp_path, "zero", "--target", "1/2")[1]
+    output = run(tmp_path / "out", "zero", "--target", "1/2")[1]
+    assert "case 1" in output
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "There is no obstruction in the first normal variation along this curve." in page
+    assert "--target 1/2" in page
+    assert "It does not follow that the flow is integrable" in page
+    assert page.count('<svg class="drawn"') == 1
 
 
 def test_any_equation(tmp_path: Path) -> None:
     code, output = run(tmp_path, "--r", TETRA)
     assert code == 0
     assert "case 3" in output
-    assert check(json.loads((tmp_path / "c.json").read_text())) == "solvable"
+    assert check(json.loads((tmp_path / "integrability.json").read_text())) == "solvable"
 
 
 @pytest.mark.parametrize("arguments", [("--r", "sin(x)"), ("cubic", "--target", "2"), ("tanh", "--target", "0.5")])
@@ -52,10 +57,10 @@ def test_misuse_is_explained(arguments: tuple[str, ...], tmp_path: Path) -> None
     """A ValueError, which the command line turns into one line and exit code 2."""
     app = typer.Typer()
     app.command()(integrability)
-    done = CliRunner().invoke(app, [*arguments, "--certificate", str(tmp_path / "c.json")])
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
     assert isinstance(done.exception, ValueError)
     assert "must" in str(done.exception) or "belongs" in str(done.exception)
-    assert not (tmp_path / "c.json").exists()
+    assert not (tmp_path / "integrability.json").exists()
 
 
 def run_plain(tmp_path: Path, *arguments: str) -> str:
@@ -118,7 +123,7 @@ def test_irrational_target(tmp_path: Path) -> None:
     output = run_plain(tmp_path, "linear", "--target", "sqrt(2)")
     assert "sqrt(2)" in output
     assert "proved are the derivation of r" in output
-    assert check(json.loads((tmp_path / "c.json").read_text())) == "SL2"
+    assert check(json.loads((tmp_path / "integrability.json").read_text())) == "SL2"
 
 
 def test_linear_equations(tmp_path: Path) -> None:
@@ -155,10 +160,10 @@ def test_parameter(tmp_path: Path) -> None:
 def test_misuse_of_own_networks(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(integrability)
-    done = CliRunner().invoke(app, [*arguments, "--certificate", str(tmp_path / "c.json")])
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
     assert isinstance(done.exception, ValueError)
     assert re.search(message, str(done.exception)), done.exception
-    assert not (tmp_path / "c.json").exists()
+    assert not (tmp_path / "integrability.json").exists()
 
 
 def test_picture_formats(tmp_path: Path) -> None:

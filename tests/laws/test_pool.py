@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import maxslope as ms
+from maxslope import _rows
 from maxslope.attacks.pilot import pilot
 from maxslope.attacks.question import ask
 from maxslope.attacks.recipes import Recipe
@@ -69,6 +70,7 @@ NAMES = (
     "status",
     "history",
     "chance",
+    "foreseen",
     "unconfirmed",
 )
 
@@ -78,7 +80,7 @@ def test_one_slot_of_calls_equals_sixty_four(risk):
     model = net()
     x, y = data()
     several = [pool(calls, 8, model, x, y, ms.L2(0.4), risk=risk).go() for calls in (1, 3, 64)]
-    for name in ("points", "broken", "best", "forward", "backward", "runs", "status", "history", "chance"):
+    for name in ("points", "broken", "best", "forward", "backward", "runs", "status", "history", "chance", "foreseen"):
         one, three, many = (getattr(t, name) for t in several)
         assert torch.equal(one, three), name
         assert torch.equal(one, many), name
@@ -137,6 +139,77 @@ def test_steps_between_looks_ask_the_device_nothing():
     # 40 steps, of which every fourth ends with a look, and what begins and ends the runs.
     assert between.count(0) >= 28
     assert between.count(0) + between.count(1) >= 36
+
+
+@pytest.mark.parametrize("budget", [ms.Linf(0.15), ms.L2(0.4), ms.L1(0.8)])
+def test_what_a_gpu_is_spared_changes_nothing(budget, monkeypatch):
+    """On a device that is not asked what the rows are up to, every bit is that of one that is asked at every step."""
+    model = net()
+    x, y = data(32)
+    runs = (*RUNS, Recipe("constant", 40, 0.2, start=Clean(), criterion=Margin(), scheme=SemiImplicit))
+    steep = tuple(Recipe("explicit", 40, first, start=start) for first, start in ((0.2, Clean()), (0.3, Uniform())))
+    for recipes in (runs, steep):
+        asked = pool(3, 8, model, x, y, budget, recipes).go()
+        monkeypatch.setattr(_rows, "_FREE", ())
+        seldom = pool(3, 8, model, x, y, budget, recipes)
+        assert seldom.patience == 4
+        spared = seldom.go()
+        monkeypatch.undo()
+        for name in NAMES:
+            torch.testing.assert_close(
+                getattr(spared, name), getattr(asked, name), rtol=0, atol=0, equal_nan=True, msg=name
+            )
+        assert 0 < int(asked.broken.sum()) < len(x)
+
+
+def test_runs_with_other_clocks_ask_the_device_nothing_between_looks(monkeypatch):
+    """Cycles are looked for by clocks that the processor knows; rows that entered apart have different ones."""
+    monkeypatch.setattr(_rows, "_FREE", ())
+    model = nn.Linear(6, 3).eval()
+    with torch.no_grad():
+        model.weight.mul_(1e-4)
+        model.bias.copy_(torch.tensor([5.0, 0.0, 0.0]))
+    asked, at_calls = Asked(), []
+
+    def watched(x):
+        at_calls.append(asked.count)
+        return model(x)
+
+    runs = tuple(Recipe("constant", steps, 1e-3, start=start) for steps, start in ((40, Clean()), (60, Uniform())))
+    x, y = torch.rand(12, 6), torch.zeros(12, dtype=torch.long)
+    with asked:
+        pool(1, 8, watched, x, y, ms.Linf(0.1), runs).go()
+    between = [b - a for a, b in pairwise(at_calls)]
+    assert between.count(0) > 0.6 * len(between)  # every fourth step ends with a look, and rows end and enter
+
+
+class Captured(torch.autograd.Function):
+    """A linear model as a captured graph: outputs and gradients are the same buffers at every call."""
+
+    out, slope, weight = (
+        torch.zeros(8, 4),
+        torch.zeros(8, 8),
+        torch.rand(8, 4, generator=torch.Generator().manual_seed(3)),
+    )
+
+    @staticmethod
+    def forward(ctx, x):
+        return Captured.out.copy_(x @ Captured.weight).detach()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return Captured.slope.copy_(grad @ Captured.weight.T)
+
+
+def test_a_captured_graph_is_done_with_before_the_next_call(monkeypatch):
+    monkeypatch.setattr(_rows, "_FREE", ())
+    x = data(20)[0]
+    y = (x @ Captured.weight).argmax(1)
+    budget = ms.L2(0.2)
+    plain, graph = (pool(3, 8, model, x, y, budget).go() for model in (lambda z: z @ Captured.weight, Captured.apply))
+    for name in NAMES:
+        torch.testing.assert_close(getattr(graph, name), getattr(plain, name), rtol=0, atol=0, equal_nan=True, msg=name)
+    assert 0 < int(plain.broken.sum()) < len(x)
 
 
 @pytest.mark.parametrize("risk", [0.0, 0.02])

@@ -71,7 +71,7 @@ def assert_same(part: AttackResult, whole: AttackResult, at: Tensor) -> None:
     for name in ("broken", "forward", "backward", "runs", "status", "non_finite", "unconfirmed"):
         assert getattr(part, name).tolist() == getattr(whole, name)[at].tolist(), name
     assert torch.equal(part.points, whole.points[at]), float((part.points - whole.points[at]).abs().amax())
-    for name in ("margin", "distance", "gap", "slope"):
+    for name in ("margin", "distance", "gap", "slope", "local_gap"):
         assert torch.equal(getattr(part, name).nan_to_num(-7.0), getattr(whole, name)[at].nan_to_num(-7.0)), name
 
 

@@ -67,6 +67,10 @@ def test_a_class_per_line(tmp_path: Path) -> None:
     path = tmp_path / "line.csv"
     path.write_text("\n".join(f"{k / 10},{k // 10}" for k in range(30)))
     assert "accuracy" in invoke(str(path), "--out", str(tmp_path / "out"), *QUICK)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Mean-field networks: line" in page
+    assert f"maxslope odenet {path} --out {tmp_path / 'out'} --layers 2 --particles 6 --gradients 60" in page
+    assert page.count('<svg class="drawn"') >= 4
 
 
 def test_a_converged_study_draws_its_exponent(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Samples(torch.utils.data.Dataset[Any]):
         return len(self.x)
 
 
-FIRST = Plan(epochs=1, batch_size=20)
+FIRST = Plan(epochs=2, batch_size=50)
 OTHER: dict[str, tuple[str, dict[str, Any]]] = {
     "another objective": ("objective", {"objective": ms.Trades(BUDGET)}),
     "another eps": ("objective", {"objective": AdversarialRisk(ms.Linf(0.01))}),
@@ -68,7 +69,9 @@ OTHER: dict[str, tuple[str, dict[str, Any]]] = {
     "another precision": ("precision", {"plan": replace(FIRST, precision=torch.bfloat16)}),
     "an augmentation": ("transform", {"transform": lambda x, key: x}),
     "a check": ("check", {"check": ms.training.Check(X[:4], Y[:4], BUDGET)}),
-    "more epochs": ("epochs", {"plan": replace(FIRST, epochs=2)}),
+    "fewer epochs": ("epochs", {"plan": replace(FIRST, epochs=1)}),
+    "more epochs, by another optimizer": ("optimizer", {"plan": replace(FIRST, epochs=3, optimizer=sgd)}),
+    "more epochs, on another schedule": ("schedule", {"plan": replace(FIRST, epochs=3, schedule=constant)}),
     "another seed": ("seed", {"seed": 1}),
 }
 
@@ -94,6 +97,53 @@ def test_a_checkpoint_goes_on_with_its_own_training_alone(how: str, made: Path) 
         once(made, **options)
     assert made.read_bytes() == before
     once(made)  # the same one is still taken
+
+
+class KilledError(Exception):
+    """Raised in place of a signal."""
+
+
+@pytest.mark.parametrize("how", ["a function", "instances", "per epoch"])
+def test_more_epochs_go_on_and_are_resumed_bit_for_bit(how: str, tmp_path: Path) -> None:
+    """Two epochs, then four: the weights go on, the schedule begins anew, and a kill changes nothing."""
+
+    def plan(model: Any, epochs: int) -> Plan:
+        if how == "instances":
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.5)
+            schedule: Any = torch.optim.lr_scheduler.StepLR(optimizer, 3)
+            return Plan(epochs, 50, optimizer, schedule)
+        if how == "per epoch":
+            return Plan(epochs, 50, schedule=partial(torch.optim.lr_scheduler.StepLR, step_size=1), per_epoch=True)
+        return Plan(epochs, 50)
+
+    def go(path: Path, epochs: int, stop: int = -1) -> ms.training.Fitted:
+        def die(moment: Any) -> None:
+            if moment.step == stop:
+                raise KilledError
+
+        model = net()
+        keep = Checkpoint(path, every=1)
+        return fit(model, (X, Y), AdversarialRisk(BUDGET), plan(model, epochs), checkpoint=keep, progress=die)
+
+    first = go(tmp_path / "a.pt", 2)
+    (tmp_path / "b.pt").write_bytes((tmp_path / "a.pt").read_bytes())
+    before = [t.clone() for t in first.network.state_dict().values()]
+    more = go(tmp_path / "a.pt", 4)
+    assert [record["epoch"] for record in more.history] == [1, 2, 3, 4]
+    assert more.step == 8
+    assert not all(map(torch.equal, before, more.network.state_dict().values()))
+    rates = [record["rate"] for record in more.history]
+    if how == "a function":  # one cycle up to 0.004 over all four steps, then over the four that are left
+        assert rates[2:] == pytest.approx(rates[:2])
+    if how == "instances":  # whoever gives a scheduler has it go on
+        assert rates == pytest.approx([0.2, 0.02, 0.002, 0.002])
+    with pytest.raises(KilledError):
+        go(tmp_path / "b.pt", 4, stop=6)
+    again = go(tmp_path / "b.pt", 4)
+    assert all(map(torch.equal, again.network.state_dict().values(), more.network.state_dict().values()))
+    assert [r["rate"] for r in again.history] == rates
+    last = go(tmp_path / "a.pt", 5)  # and once more
+    assert last.step == 10
 
 
 def test_schedules_differ_by_their_functions(tmp_path: Path) -> None:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import csv
+import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner
 
 import maxslope as ms
 from maxslope.cli.main import app
-from maxslope.cli.train import _network, _objective
+from maxslope.cli.settings import Settings
+from maxslope.cli.train import Asked, _objective
 from maxslope.data import default_data, training_data
+from maxslope.evaluation.models import load_model
 from maxslope.report.training import draw_boundaries, draw_geometry, draw_history, draw_weights
 from maxslope.spaces import Lp
 from maxslope.training import AdversarialRisk, Check, Plan, Trace, Trades, fit, geometry
@@ -35,60 +41,201 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
-def test_train_on_ones_own_images(own: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    words = ["train", "--data", str(own), "--eps", "8/255", "--epochs", "3", "--batch-size", "20", "--out", str(out)]
-    done = RUN.invoke(app, [*words, "--average", "0.5", "--objective", "trades", "--steps", "2"])
+NETS = """
+import torch
+from torch import nn
+def make():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3))
+def half():
+    net = make()
+    net[1].requires_grad_(False)
+    return net
+def frozen(): return make().requires_grad_(False)
+def number(): return 3
+X = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+def table(): return (X, torch.arange(40) % 3)
+class Pairs(torch.utils.data.Dataset):
+    def __init__(self): self.x, self.targets = X, torch.arange(40) % 3
+    def __len__(self): return 40
+    def __getitem__(self, i): return self.x[i], int(self.targets[i])
+def loader(): return torch.utils.data.DataLoader(Pairs(), batch_size=7)
+"""
+
+
+@pytest.fixture
+def here(own: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to stand in, with a network and data."""
+    (own.parent / "nets.py").write_text(NETS)
+    monkeypatch.setattr("maxslope.report.training.draw_history", lambda history, path, title: None)  # a second a figure
+    monkeypatch.chdir(own.parent)
+    return own.parent
+
+
+def call(*words: str) -> Any:
+    done = RUN.invoke(app, list(words), catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    assert "120 samples to train on, 30 held out, l_inf 0.03137" in done.output
-    for epoch in (1, 2, 3):
-        assert f"epoch {epoch:>3}" in done.output.replace("epoch   ", "epoch   ")
-    with (out / "history.csv").open() as file:
+    return done
+
+
+OWN = ["train", "--data", "own.npz", "--eps", "8/255", "--batch-size", "20"]
+
+
+def test_train_on_ones_own_images_and_evaluate_the_result(here: Path) -> None:
+    words = [*OWN, "--average", "0.5", "--objective", "trades", "--steps", "2", "--out", "out"]
+    done = call(*words, "--epochs", "2")
+    assert "120 samples to train on, 15 to choose the weights, 15 left for the evaluation; l_inf 0.03137" in done.stderr
+    for epoch in (1, 2):
+        assert f"epoch   {epoch}  loss" in done.stderr
+    assert "epoch" not in done.stdout.replace("after epoch", "")
+    with open("out/history.csv") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [row["epoch"] for row in rows] == ["1", "2"]
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
-    assert {"conv" in k or k.endswith(("weight", "bias")) for k in load_file(out / "network.safetensors")} == {True}
-    assert (out / "history.png").read_bytes().startswith(PNG)
-    again = RUN.invoke(app, [*words, "--average", "0.5", "--objective", "trades", "--steps", "2"])
-    assert again.exit_code == 0, again.output  # finished before: the checkpoint says so
-    assert "epoch   1" not in again.output
-    other = RUN.invoke(app, [*words, "--average", "0.5", "--seed", "1"])
-    assert isinstance(other.exception, ValueError)
+    again = call(*words, "--epochs", "2")
+    assert "going on from out/checkpoint.pt" in again.stderr
+    assert "epoch   1" not in again.stderr  # finished before: the checkpoint says so
+    assert again.stdout == done.stdout
+    command = shlex.split(done.stdout.splitlines()[-1].removeprefix("evaluate   "))
+    assert command[:2] == ["maxslope", "evaluate"]
+    facts = json.loads(call(*command[1:], "--effort", "quick", "--json").stdout)
+    assert facts["samples"] == 15
+    assert facts["about"]["budget"] == "l_inf 8/255 (0.03137)"
+    with np.load("out/test.npz") as left:
+        model = load_model("out/network.py:make", weights="out/network.safetensors")
+        right = (model(torch.from_numpy(left["x"])).argmax(1) == torch.from_numpy(left["y"])).float().mean()
+        assert left["box"].tolist() == [0, 1]
+        assert sorted(left["y"].tolist()) == sorted(5 * [0, 1, 2])  # in proportion to the labels
+    assert facts["clean_accuracy"] == pytest.approx(float(right))
+    other = RUN.invoke(app, [*words, "--epochs", "2", "--seed", "1"])
     assert "belongs to another training" in str(other.exception)
 
 
+def test_more_epochs_go_on_with_the_same_command(here: Path) -> None:
+    words = [*OWN, "--model", "nets.py:make", "--rate", "0.03", "--out", "out"]
+    first = json.loads(call(*words, "--epochs", "1", "--json").stdout)
+    before = torch.load("out/checkpoint.pt", weights_only=True)
+    more = call(*words, "--epochs", "3", "--json")
+    facts = json.loads(more.stdout)
+    assert (first["epochs"], facts["epochs"]) == (1, 3)
+    assert more.stderr == ""
+    after = torch.load("out/checkpoint.pt", weights_only=True)
+    assert (before["step"], after["step"]) == (6, 18)
+    assert not all(torch.equal(before["model"][name], after["model"][name]) for name in before["model"])
+    with open("out/history.csv") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    fewer = RUN.invoke(app, [*words, "--epochs", "2"])
+    assert "epochs 3 there, 2 here" in str(fewer.exception)
+
+
 @pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--objective", "hope"], "--objective is risk or trades"),
-        (["--rate", "0"], "--rate is a positive"),
-        (["--norm", "l3"], "--eps is needed"),
-    ],
+    "data", ["own.npz", "nets.py:table", "nets.py:Pairs", "nets.py:loader", "folder", "own.parquet"]
 )
-def test_misuse_of_the_command(own: Path, tmp_path: Path, words: list[str], said: str) -> None:
-    done = RUN.invoke(app, ["train", "--data", str(own), "--out", str(tmp_path / "o"), *words])
-    assert isinstance(done.exception, ValueError)
-    assert said in str(done.exception)
+def test_every_form_of_data_and_any_model(data: str, here: Path) -> None:
+    """What ``evaluate`` reads, ``train`` reads, with the same words; and the printed command evaluates it."""
+    if data == "folder":
+        image = pytest.importorskip("PIL.Image")
+        for k in range(30):
+            (here / "folder" / "abc"[k % 3]).mkdir(parents=True, exist_ok=True)
+            image.new("L", (8, 8), 8 * k).save(here / "folder" / "abc"[k % 3] / f"{k}.png")
+    if data == "own.parquet":
+        arrow = pytest.importorskip("pyarrow")
+        x = torch.rand(30, 64).tolist()
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(arrow.table({"x": x, "y": [k % 3 for k in range(30)]}), "own.parquet")
+    box = ["--box", "0", "1"] if data not in ("own.npz", "folder") else []
+    model = [] if data == "folder" else ["--model", "nets:make"]
+    done = call("train", *model, "--data", data, *box, "--eps", "0.01", "--epochs", "1", "--out", "out", "-q")
+    assert done.stdout.startswith("clean ")
+    assert done.stdout.count("\n") == 1
+    facts = json.loads(
+        call("train", *model, "--data", data, *box, "--eps", "0.01", "--epochs", "1", "--out", "out", "--json").stdout
+    )
+    assert "--trust" not in facts["evaluate"]
+    result = call(*shlex.split(facts["evaluate"])[1:], "--effort", "quick", "--json")
+    assert json.loads(result.stdout)["samples"] == (15 if data == "own.npz" else facts["checked"])
 
 
-def test_arrays_must_have_their_names(tmp_path: Path) -> None:
-    np.savez(tmp_path / "bad.npz", x=np.zeros(3), labels=np.zeros(3))
-    done = RUN.invoke(app, ["train", "--data", str(tmp_path / "bad.npz")])
-    assert "inputs are numbers and labels integers" in str(done.exception)
-    np.savez(tmp_path / "bad.npz", a=np.zeros(3), labels=np.zeros(3, int))
-    done = RUN.invoke(app, ["train", "--data", str(tmp_path / "bad.npz")])
-    assert "exactly one array of inputs" in str(done.exception)
-    np.savez(tmp_path / "bad.npz", x=np.zeros((3, 2)), labels=np.zeros(3, int))
-    done = RUN.invoke(app, ["train", "--data", str(tmp_path / "bad.npz")])
-    assert "give --box 0 1" in str(done.exception)
+def test_weights_to_start_from_no_box_and_frozen_layers(here: Path) -> None:
+    start = make_net()
+    save_file({k: v for k, v in start.state_dict().items()}, "start.safetensors")
+    words = ["--model", "nets.py:half", "--weights", "start.safetensors", "--epochs", "1", "--rate", "1e-6", "--no-box"]
+    facts = json.loads(call(*OWN, *words, "--norm", "l2", "--out", "out", "--json").stdout)
+    end = load_file("out/network.safetensors")
+    assert torch.equal(end["1.weight"], start.state_dict()["1.weight"])  # frozen by the factory
+    assert not torch.equal(end["3.weight"], start.state_dict()["3.weight"])
+    assert float((end["3.weight"] - start.state_dict()["3.weight"]).abs().max()) < 1e-4
+    assert "--no-box --norm l2 --eps 8/255" in facts["evaluate"]
+    call(*shlex.split(facts["evaluate"])[1:], "--effort", "quick", "-q")
 
 
-def test_networks_and_objectives_of_the_command() -> None:
-    assert _network(torch.zeros(2, 1, 28, 28), 10, 0)(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
-    assert _network(torch.zeros(2, 3, 16, 16), 4, 0)(torch.zeros(2, 3, 16, 16)).shape == (2, 4)
-    assert _network(torch.zeros(2, 7), 3, 0)(torch.zeros(2, 7)).shape == (2, 3)
-    assert isinstance(_objective("risk", ms.Linf(0.1), 1, 0, 0), AdversarialRisk)
-    assert isinstance(_objective("trades", ms.Linf(0.1), 3, 0, 0), Trades)
+def make_net() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def test_an_interruption_says_how_to_go_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the second epoch: exit code 130, the command that goes on, and the weights of no interruption."""
+    from maxslope.training.run import Run
+
+    words = [*OWN, "--model", "nets.py:make", "--epochs", "2"]
+    call(*words, "--out", "whole", "-q")
+    real, calls = Run.advance, []
+
+    def stop(self: Run, loss: float) -> Any:
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return real(self, loss)
+
+    monkeypatch.setattr(Run, "advance", stop)
+    done = RUN.invoke(app, [*words, "--out", "out"])
+    assert done.exit_code == 130, done.output
+    command = done.stderr.splitlines()[-1].partition("go on with: ")[2]
+    assert sorted(shlex.split(command)) == sorted(["maxslope", *words, "--out", "out"])
+    call(*shlex.split(command)[1:], "-q")
+    whole, again = (load_file(f"{name}/network.safetensors") for name in ("whole", "out"))
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    calls.clear()
+    early = RUN.invoke(app, [*words, "--epochs", "9", "--batch-size", "2", "--out", "early"])
+    assert early.exit_code == 130
+    assert "No epoch was finished, and nothing is kept in early" in early.stderr
+
+
+def test_a_loss_that_is_not_finite_fails_the_command(here: Path) -> None:
+    done = RUN.invoke(app, [*OWN, "--model", "nets.py:make", "--rate", "1e30", "--epochs", "2", "--out", "o"])
+    assert done.exit_code == 1 or isinstance(done.exception, RuntimeError)
+    assert "not finite" in done.stderr + str(done.exception)
+
+
+def test_the_parts_share_no_sample(here: Path) -> None:
+    from maxslope.cli.learning import lesson
+
+    x, y = torch.arange(200.0)[:, None] / 200, torch.arange(200) // 50
+    np.savez("table.npz", x=x.numpy(), y=y.numpy(), box=[0, 1])
+    found = lesson(Settings(data="table.npz", eps="0.1"), Path("out"), first=True, quiet=True)
+    sizes = [len(part[0]) for part in (found.check, found.left, found.data)]
+    assert sizes == [20, 20, 160]
+    together = torch.cat([part[0] for part in (found.check, found.left, found.data)])
+    assert together.sort(0).values.equal(x)
+    for part in (found.check, found.left, found.data):
+        assert part[1].bincount().float().std() == 0  # sorted by class in the file
+    assert found.model(x[:2]).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes"), [((1, 28, 28), 10), ((3, 16, 12), 4), ((8, 9), 2), ((7,), 3), ((1, 2, 2), 2)]
+)
+def test_networks_of_the_command(shape: tuple[int, ...], classes: int, tmp_path: Path) -> None:
+    from maxslope.cli.learning import _described
+
+    x = torch.zeros(2, *shape)
+    assert load_model(_described(x, classes, tmp_path, first=True))(x).shape == (2, classes)
+
+
+def test_objectives_of_the_command() -> None:
+    asked = Asked("risk", 1, 1, 0.1, 0.0, None, Path("o"))
+    assert isinstance(_objective(asked, ms.Linf(0.1), 0, 0), AdversarialRisk)
+    assert isinstance(_objective(replace(asked, objective="trades", steps=3), ms.Linf(0.1), 0, 0), Trades)
 
 
 @pytest.mark.slow

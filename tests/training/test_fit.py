@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    TensorDataset,
+    WeightedRandomSampler,
+    default_collate,
+)
 
 import maxslope as ms
 from maxslope import _random
@@ -23,6 +31,7 @@ from maxslope.spaces import Lp
 from maxslope.spaces.parameters import Layered, Layout
 from maxslope.training import (
     AdversarialRisk,
+    Callback,
     Check,
     Checkpoint,
     Inner,
@@ -319,6 +328,160 @@ def test_mixed_precision(precision: torch.dtype) -> None:
     assert fitted.step == 10
     assert model[0].weight.dtype == torch.float32
     assert float((flat(model) - flat(full)).abs().max()) < 0.05
+
+
+# --- what a user has: loaders, arrays, optimizers, schedules, callbacks ---------------------------------------------
+
+
+class Pairs(Dataset[Any]):
+    """Samples as numpy has them."""
+
+    def __getitem__(self, i: int) -> Any:
+        return X[i].numpy(), int(Y[i])
+
+    def __len__(self) -> int:
+        return 100
+
+
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter(zip(X, Y, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "plan"),
+    [
+        ((X.numpy(), Y.numpy()), TINY),
+        ((X.float().double().numpy().astype("f4"), Y.numpy()), TINY),  # in the model's precision
+        (TensorDataset(X, Y), TINY),
+        (Pairs(), TINY),
+        (DataLoader(TensorDataset(X, Y), batch_size=20, shuffle=True), Plan(epochs=2)),
+        (DataLoader(Pairs(), batch_size=20, num_workers=0), TINY),
+        (DataLoader(Pairs(), batch_size=20, collate_fn=default_collate), Plan(epochs=2)),
+    ],
+    ids=["arrays", "single precision", "TensorDataset", "Dataset", "shuffled loader", "loader", "collate"],
+)
+def test_data_in_any_form_train_the_same_weights(given: Any, plan: Plan) -> None:
+    reference, model = net(), net()
+    x = torch.as_tensor(given[0]).double() if isinstance(given, tuple) else X
+    fit(reference, (x, Y), AdversarialRisk(BUDGET), TINY)
+    fit(model, given, AdversarialRisk(BUDGET), plan)
+    assert torch.equal(flat(reference), flat(model))
+
+
+@pytest.mark.parametrize(
+    ("given", "plan", "error", "said"),
+    [
+        (DataLoader(Stream(), batch_size=5), TINY, TypeError, "a stream has no order to be keyed by the seed"),
+        ("mine.npz", TINY, TypeError, "maxslope.evaluation.reader.readable"),
+        (DataLoader(Pairs(), batch_size=10), TINY, ValueError, "loader's batch size is 10 and the plan's 20"),
+        (
+            DataLoader(Pairs(), sampler=WeightedRandomSampler([1.0] * 100, 9)),
+            Plan(epochs=1),
+            ValueError,
+            "draws by its",
+        ),
+        (DataLoader(Pairs(), batch_sampler=[[1, 2]]), Plan(epochs=1), ValueError, "says no batch size"),
+    ],
+)
+def test_data_that_cannot_be_trained_on(given: Any, plan: Plan, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        fit(net(), given, AdversarialRisk(BUDGET), plan)
+
+
+def rates(plan: Plan, model: nn.Module, **more: Any) -> list[float]:
+    return [record["rate"] for record in fit(model, (X, Y), AdversarialRisk(BUDGET), plan, **more).history]
+
+
+LR = torch.optim.lr_scheduler
+
+
+@pytest.mark.parametrize(
+    "kind", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adamax", "Adadelta", "ASGD", "Rprop"]
+)
+def test_any_optimizer_as_class_function_or_instance(kind: str) -> None:
+    made = getattr(torch.optim, kind)
+    models = [net() for _ in range(3)]
+    forms = [made, partial(made, lr=made(models[0].parameters()).defaults["lr"]), made(models[2].parameters())]
+    for model, optimizer in zip(models, forms, strict=True):
+        fit(model, (X, Y), AdversarialRisk(BUDGET), Plan(epochs=1, batch_size=50, optimizer=optimizer))
+    assert torch.equal(flat(models[0]), flat(models[1]))
+    assert torch.equal(flat(models[0]), flat(models[2]))
+    assert not torch.equal(flat(models[0]), flat(net()))
+
+
+def test_any_schedule() -> None:
+    step = partial(LR.StepLR, step_size=2, gamma=0.1)
+    assert rates(Plan(2, 50, sgd(0.1), step), net()) == pytest.approx([0.01, 0.001])  # after each step
+    assert rates(Plan(2, 50, sgd(0.1), step, per_epoch=True), net()) == pytest.approx([0.1, 0.1])
+    assert rates(Plan(2, 50, sgd(0.1), None), net()) == [0.1, 0.1]
+    cosine = rates(Plan(2, 50, sgd(0.1), LR.CosineAnnealingLR), net())  # its length is that of the training
+    assert cosine == pytest.approx([0.05, 0.0])
+    flat_loss = partial(LR.ReduceLROnPlateau, patience=0, threshold=1e9)
+    assert rates(Plan(4, 50, sgd(0.1), flat_loss), net())[-1] < 0.1
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    assert rates(Plan(2, 50, optimizer, LR.ExponentialLR(optimizer, 0.5)), model) == pytest.approx([0.025, 0.00625])
+    robust = partial(LR.ReduceLROnPlateau, mode="max", patience=0, threshold=1e9)
+    with pytest.raises(ValueError, match="needs check="):
+        rates(Plan(2, 50, sgd(0.1), robust), net())
+    check = Check(X[:5], Y[:5], BUDGET, effort=ms.Effort((ms.recipes.ifgsm(1),)))
+    assert rates(Plan(3, 50, sgd(0.1), robust), net(), check=check)[-1] < 0.1
+    momenta = [g["momentum"] for g in optimizer.param_groups]
+    assert momenta == [0]
+
+
+def test_one_cycle_leaves_an_optimizer_without_momentum_without() -> None:
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fit(model, (X, Y), AdversarialRisk(BUDGET), Plan(1, 50, optimizer))
+    assert optimizer.param_groups[0]["momentum"] == 0
+
+
+def foreign() -> Plan:
+    return Plan(1, 50, torch.optim.SGD(net().parameters(), lr=0.1))
+
+
+@pytest.mark.parametrize(
+    ("plan", "error", "said"),
+    [
+        (foreign, ValueError, "got 4 parameters of something else; make it of model.parameters"),
+        (lambda: Plan(1, 50, 0.1), TypeError, "one of torch.optim, such as SGD"),
+        (lambda: Plan(1, 50, lambda parameters: 3), TypeError, "got int from <lambda>"),
+        (lambda: Plan(1, 50, torch.optim.LBFGS), ValueError, "LBFGS"),
+        (lambda: Plan(1, 50, schedule=3), TypeError, "A schedule is a scheduler of torch"),
+        (lambda: Plan(1, 50, schedule=lambda optimizer: 3), TypeError, "got int"),
+        (
+            lambda: Plan(1, 50, schedule=LR.StepLR(torch.optim.SGD(net().parameters(), lr=0.1), 2)),
+            ValueError,
+            "got one of another optimizer; give both",
+        ),
+    ],
+)
+def test_optimizers_and_schedules_that_do_not_fit(plan: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        fit(net(), (X, Y), AdversarialRisk(BUDGET), plan())
+
+
+def test_callbacks_hear_all_and_may_end_it() -> None:
+    heard: list[str] = []
+    listen = Callback(
+        step=lambda moment: heard.append(f"step {moment.step}"),
+        epoch=lambda moment: heard.append(f"epoch {moment.epoch} {'loss' in moment.last}"),
+        end=lambda fitted: heard.append(f"end {fitted.step}"),
+    )
+    model = net()
+    fitted = fit(model, (X, Y), AdversarialRisk(BUDGET), Plan(2, 50), callbacks=[listen])
+    wanted = ["step 1", "step 2", "epoch 1 True", "step 3", "step 4", "epoch 2 True", "end 4"]
+    assert heard == wanted
+    assert fitted.network is model
+    stop = Callback(epoch=lambda moment: moment.network is not None and moment.epoch == 1)
+    ended = fit(net(), (X, Y), AdversarialRisk(BUDGET), Plan(9, 50), callbacks=[stop])
+    assert (ended.status, ended.step, len(ended.history)) == (ms.Status.STOPPED, 2, 1)
+    early = fit(net(), (X, Y), AdversarialRisk(BUDGET), Plan(9, 50), callbacks=[Callback(step=lambda m: m.step == 3)])
+    assert (early.status, early.step) == (ms.Status.STOPPED, 3)
+    with pytest.raises(TypeError, match="got function among them"):
+        fit(net(), (X, Y), AdversarialRisk(BUDGET), TINY, callbacks=[rates])
 
 
 # --- the geometric view ---------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from maxslope._optional import optional
 from maxslope.sets.budget import Bounds
 
 
@@ -97,16 +99,6 @@ def need(module: str, extra: str) -> Any:
     Raises:
         ImportError: naming what to install.
     """
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise ImportError(
-            f"This needs {package}: {_INSTALL.format(extra) if extra else _ALONE.format(package)}"
-        ) from error
-
-
-_INSTALL = 'pip install "maxslope[{}]".'
-_ALONE = "pip install {}."
+    package = module.partition(".")[0]
+    with optional(f"This needs {package}", f"[{extra}]" if extra else package):
+        return import_module(module)

@@ -260,7 +260,8 @@ def _merge(table: dict[str, list[Any]], points: Tensor, rows: Sequence[int], see
             continue
         table["verdict"][row] = BROKEN
         table["margin"][row], table["distance"][row] = float(seen.margin[k]), float(seen.distance[k])
-        table["gap"][row] = table["slope"][row] = float("nan")
+        for column in {"gap", "slope", "local_gap"} & table.keys():
+            table[column][row] = float("nan")
         table["runs"][row] += 1
         table["reason"][row] = f"A point of {name} breaks it; verified here."
         points[row] = seen.points[k].to(points)

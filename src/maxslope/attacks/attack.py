@@ -13,6 +13,7 @@ from maxslope import _checks
 from maxslope._rows import choose
 from maxslope._status import Status
 from maxslope.attacks.effort import Effort
+from maxslope.attacks.finish import LEFT
 from maxslope.attacks.indicators import Findings
 from maxslope.attacks.question import Question, ask
 from maxslope.attacks.recipes import Recipe
@@ -42,11 +43,18 @@ class AttackResult:
             order, no allowed point lowers the margin by more. NaN where broken or not certified.
         slope: ``[rows]``, the constrained slope of the margin at ``points``, in logits per unit of the norm: 0 exactly
             at first-order stationary points. NaN where broken or not certified.
+        local_gap: ``[rows]``, by how much allowed steps from ``points`` within a tenth of eps (the share of the stage
+            ``Bundle``) may lower the margin, to first order and kinks included: by how much they lower the largest of
+            the linear forms of all gradients seen there. NaN where broken or where it was not looked for: only samples
+            that nearly fell have gradients gathered, and only by efforts with that stage.
         distance: ``[rows]``, the norm of ``points - x``.
         non_finite: ``[rows]`` bool, some run met NaN or infinity and the sample is not broken.
         unconfirmed: ``[rows]``, runs that met an error which the verification did not confirm (a model that is random).
         status: ``[rows]`` of :class:`Status`, why the last run ended.
-        chance: ``[rows]``, what the stopping rule last thought of another run; the stated risk where it gave up.
+        chance: ``[rows]``, what the stopping rule last thought of another run; at most the rule's threshold where it
+            gave up.
+        foreseen: ``[rows]``, how many finds it foresaw from all runs of a sample but the first two, made or broken off
+            by an error: the sum of its chances before each. What was found beside it says how far to believe it.
         counts: what it cost: passes and runs of each sample, and passes of whole calls; see :class:`Counts`.
         effort: what was done; pass it again to replay it without probes.
         stages: which of its stages were made of some sample, the probes among them; see ``maxslope.attacks.stages``.
@@ -59,15 +67,22 @@ class AttackResult:
     rate: Tensor
     gap: Tensor
     slope: Tensor
+    local_gap: Tensor
     distance: Tensor
     non_finite: Tensor
     unconfirmed: Tensor
     status: Tensor
     chance: Tensor
+    foreseen: Tensor
     counts: Counts
     effort: Effort
     stages: tuple[Stage, ...]
     findings: Findings | None
+
+    @property
+    def local_minimum(self) -> Tensor:
+        """Where ``points`` are local minima to first order, kinks included: ``local_gap`` below 1 % of the margin."""
+        return self.local_gap <= LEFT * self.margin
 
     @property
     def forward(self) -> Tensor:
@@ -228,11 +243,13 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
         rate=rate,
         gap=gap,
         slope=slope,
+        local_gap=known.local.masked_fill(known.broken, torch.nan),
         distance=question.budget.norm.distance(question.x, points),
         non_finite=known.non_finite & ~known.broken,
         unconfirmed=known.unconfirmed,
         status=known.status,
         chance=known.chance,
+        foreseen=known.foreseen,
         counts=known.counts(question),
         effort=effort,
         stages=tuple(search.made),

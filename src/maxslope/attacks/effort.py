@@ -10,7 +10,7 @@ from typing import Any
 
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.stages import OutsideProbe, Probing, Pursuit, RandomSearch, Rescue, Runs, Stage
+from maxslope.attacks.stages import Bundle, OutsideProbe, Probing, Pursuit, RandomSearch, Rescue, Runs, Stage
 from maxslope.attacks.starts import Best, Clean, Middle, Mixed, Opposite, Start, Uniform
 from maxslope.energies import Criterion, CrossEntropy, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
@@ -70,7 +70,7 @@ class Effort:
         if former:
             stages, passes = _of_former(stages, passes, former)
         if stages is None:
-            stages, rule = staged(portfolio(), 100, 1000), rule or Rule(2e-4)
+            stages, rule = staged(portfolio(), 100, 1000, 40), rule or Rule(2e-4)
         values = (grouped(stages), name, rule or Rule(0.0), candidates, passes, limit, reserve)
         names = ("stages", "name", "rule", "candidates", "passes", "limit", "reserve")
         for field, value in zip(names, values, strict=True):
@@ -111,18 +111,18 @@ class Effort:
 
     @classmethod
     def quick(cls) -> Effort:
-        """Return a first answer: about 10 to 40 gradients a sample, 680 where it nearly falls; risk 0.003."""
-        return cls(staged(portfolio(more=0), 33, 200), "quick", Rule(3e-3), passes=33)
+        """Return a first answer: about 10 to 40 gradients a sample, 680 where it nearly falls."""
+        return cls(staged(portfolio(more=0), 33, 200, 40), "quick", Rule(3e-3), passes=33)
 
     @classmethod
     def standard(cls) -> Effort:
-        """Return the default: about 50 to 170 gradients a sample, risk 0.0002."""
-        return cls(staged(portfolio(), 100, 1000), "standard", Rule(2e-4))
+        """Return the default: about 50 to 170 gradients a sample."""
+        return cls(staged(portfolio(), 100, 1000, 40), "standard", Rule(2e-4))
 
     @classmethod
     def exhaustive(cls) -> Effort:
-        """Return a last answer: hundreds of gradients a sample, up to 40,680 where it nearly falls; risk 0.00001."""
-        stages = staged(portfolio(more=200), 400, 3000)
+        """Return a last answer: hundreds of gradients a sample, up to 40,680 where it nearly falls."""
+        stages = staged(portfolio(more=200), 400, 3000, 100)
         return cls(stages, "exhaustive", Rule(1e-5), candidates=9, passes=400)
 
     def __getattr__(self, name: str) -> Any:
@@ -227,15 +227,18 @@ def grouped(stages: Sequence[Stage | Recipe]) -> tuple[Stage, ...]:
     return tuple(made)
 
 
-def staged(runs: tuple[Recipe, ...], passes: int, queries: int) -> tuple[Stage, ...]:
+def staged(runs: tuple[Recipe, ...], passes: int, queries: int, bundle: int = 0) -> tuple[Stage, ...]:
     """Return runs with a probe after the first of them and one after all; ``passes`` are those of ``minimal``.
+
+    After all runs, and before the last probe, comes a :class:`Bundle` of so many passes, if it is given any.
 
     The first runs are those before the first that starts from what earlier ones found.
     """
     first = next((k for k, run in enumerate(runs) if run.start.looks_back), len(runs))
     rescue = Rescue((Pursuit(2 * passes), RandomSearch(queries)))
     rest = (Runs(runs[first:]),) if first < len(runs) else ()
-    return (Runs(runs[:first]), OutsideProbe((Pursuit(4 * passes),)), *rest, rescue)
+    last = (Bundle(bundle),) if bundle else ()
+    return (Runs(runs[:first]), OutsideProbe((Pursuit(4 * passes),)), *rest, *last, rescue)
 
 
 def _of_former(stages: Sequence[Any] | None, passes: int, former: dict[str, Any]) -> tuple[tuple[Stage, ...], int]:

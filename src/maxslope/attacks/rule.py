@@ -13,7 +13,10 @@ _LEAST, _MOST = 0.05, 4.0  # how far the spread of the runs may change the chanc
 
 @dataclass(frozen=True)
 class Rule:
-    """Gives a sample up when the estimated chance that another run would break it falls to ``risk``.
+    """Gives a sample up when the estimated chance that one more run would break it falls to ``risk``.
+
+    That is a threshold, not the chance that the verdict is wrong: many more runs, each with a small chance, break more.
+    What they may break of a data set is estimated by :class:`maxslope.evaluation.remains.Remains`.
 
     After k runs and g gradients without success, with m_0 the margin at the clean point and m the least margin seen,
     the way that is left in units of the way made is r = m / (m_0 - m). The chance that one more run succeeds is taken

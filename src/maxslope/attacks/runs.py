@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import choose, select
+from maxslope._rows import asks_freely, choose, select
 from maxslope._status import Status
 from maxslope.attacks._targets import Targets
 from maxslope.attacks.question import Question, calls_for
@@ -92,7 +92,7 @@ class Runner(Driver):
         self.question, self.rule = question, rule
         device = question.x.device
         self.table = Table(recipes, device)
-        self.patience = patience or (1 if device.type == "cpu" else 4)
+        self.patience = patience or (1 if asks_freely(question.x) else 4)
         tile = question.network.tile or question.rows
         self.room = (calls or calls_for(question)) * tile
         self.known = State(question, len(recipes))

@@ -11,16 +11,18 @@ from torch import Tensor
 from maxslope.attacks._plan import LEAST
 from maxslope.attacks._probe import PROBES, Beyond
 from maxslope.attacks.effort import Effort, grouped
+from maxslope.attacks.finish import gathered
 from maxslope.attacks.indicators import Findings, indicators, misled
 from maxslope.attacks.minimal import pursue
 from maxslope.attacks.question import Question
 from maxslope.attacks.recipes import square
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.runs import Runner
-from maxslope.attacks.stages import OutsideProbe, Pursuit, RandomSearch, Rescue, Runs, Stage
+from maxslope.attacks.stages import Bundle, OutsideProbe, Pursuit, RandomSearch, Rescue, Runs, Stage
 from maxslope.attacks.state import State
 from maxslope.criteria import OwnMargin
 
+_NEAR = 0.2  # of the margin at the first point: samples that nearly fell
 _TRIAL = 5  # the part of its queries that a random search must show its worth in
 
 
@@ -61,6 +63,8 @@ class Search:
             elif isinstance(stage, OutsideProbe | Rescue):
                 if self._says_so(stage):
                     self.effort, stages = self.effort.decided(stage), deque(stage.then)
+            elif isinstance(stage, Bundle):
+                self._gather(stage)
             else:
                 self._ask()
                 self._pursue(stage) if isinstance(stage, Pursuit) else self._search(stage)
@@ -126,6 +130,20 @@ class Search:
         if standing.numel():
             self.made.append(stage)
             self.known.absorb(standing, pursue(self.question.take(standing), passes))
+
+    def _gather(self, stage: Bundle) -> None:
+        """Descend from points that nearly fell, over kinks, with what the limit leaves beside the certificate."""
+        known, question = self.known, self.question
+        if question.realize is not None or question.draws > 1 or self.effort.gradient_free:
+            return
+        near = (~known.broken & (known.best <= _NEAR * known.clean)).nonzero().squeeze(1)
+        passes = torch.full_like(near, stage.passes)
+        if self.limit is not None:
+            passes = passes.minimum(self.limit - self.effort.reserve - known.backward[near] - 1)
+            near, passes = near[passes > 0], passes[passes > 0]
+        if near.numel():
+            self.made.append(stage)
+            known.absorb(near, gathered(question.take(near), known.points[near], known.best[near], passes, stage.share))
 
     def _search(self, stage: RandomSearch) -> None:
         """Search by values, at length where a short search lowers the margin by more than everything before it did."""

@@ -73,6 +73,8 @@ class Watch(StepSize):
         self.cyclic, self.asks = cyclic, asks
         self.job = torch.zeros(0, dtype=torch.int64, device=like.device)
         self.position = torch.zeros(slots, dtype=torch.int64, device=like.device)
+        self.clocks: set[int] = set()  # of the rows when they were taken note of, and the steps since then: the device
+        self.since = 0  # need not be asked; rows that ended stand still, but nobody looks at them
         self.margin, self.level = like.new_zeros(0), like.new_zeros(0)
         self.point = self.reference = like[:0]
 
@@ -95,6 +97,8 @@ class Watch(StepSize):
                 old = torch.where(new, 0, self.position[rows.job])
                 self.margin, self.level, self.point = self.margin[old], self.level[old], select(self.point, old)
                 self.reference = select(self.reference, old) if self.cyclic else self.reference
+        if self.cyclic:
+            self.clocks, self.since = set(rows.clock.tolist()), 0
         self.margin = torch.where(new, torch.inf, self.margin)
         self.level = torch.where(new, torch.nan, self.level)
         self.job, self.wait = rows.job, 0
@@ -139,18 +143,18 @@ class Watch(StepSize):
         if self.wait == 0:
             clock = rows.clock
             keep = (clock & (clock - 1)) == 0
-            self.reference = rows.x if bool(keep.all()) else choose(keep, rows.x, self.reference)
+            all_keep = self.asks and bool(keep.all())
+            self.reference = rows.x if all_keep else choose(keep, rows.x, self.reference)
             self.level = torch.where(keep & self.constant, evaluation.value, self.level)
-            self.wait = _until_a_power_of_two(clock)
-        self.wait -= 1
+            self.wait = _until_a_power_of_two({c + self.since for c in self.clocks})
+        self.wait, self.since = self.wait - 1, self.since + 1
         return back
 
 
-def _until_a_power_of_two(clock: Tensor) -> int:
+def _until_a_power_of_two(clocks: set[int]) -> int:
     """Steps until the clock of the first row is a power of two again.
 
-    >>> _until_a_power_of_two(torch.tensor([0])), _until_a_power_of_two(torch.tensor([5, 9]))
+    >>> _until_a_power_of_two({0}), _until_a_power_of_two({5, 9})
     (1, 3)
     """
-    clocks: set[int] = set(clock.tolist())
     return min((1 << c.bit_length()) - c for c in clocks)

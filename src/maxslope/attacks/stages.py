@@ -76,6 +76,35 @@ class RandomSearch:
 
 
 @dataclass(frozen=True)
+class Bundle:
+    """From the best point of samples that nearly fell: steps that every gradient seen nearby says go down.
+
+    Made of samples whose least margin is at most a fifth of that at their first point. Either such a step lowers the
+    margin and is taken, or the gradients leave none: the point is a local minimum to first order, kinks included.
+    Not made where a point is realized or the model is random: gradients nearby then say nothing of values there.
+
+    Args:
+        passes: gradients a sample, at most; at least 1.
+        share: of eps, within which gradients count and steps are made.
+
+    Raises:
+        ValueError: if there are fewer, or the share is not in (0, 1].
+    """
+
+    passes: int
+    share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.passes < 1:
+            raise ValueError(f"A bundle needs at least one pass, got {self.passes!r}.")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"A bundle gathers gradients within a share of eps in (0, 1], got {self.share!r}.")
+
+    def __str__(self) -> str:
+        return f"bundle {self.passes}"
+
+
+@dataclass(frozen=True)
 class OutsideProbe:
     """A look from outside the budget at a few samples that stand, made where an attack is asked to probe.
 
@@ -103,4 +132,4 @@ class Rescue:
 
 
 Probing = OutsideProbe | Rescue
-Stage = Runs | Pursuit | RandomSearch | Probing
+Stage = Runs | Pursuit | RandomSearch | Bundle | Probing

@@ -12,6 +12,8 @@ from maxslope._rows import select
 from maxslope._status import Status
 from maxslope.attacks.question import Question
 
+EARLY = 2  # runs of a sample that break what is easy: what they find says little about what later ones will
+
 
 class Outcome(NamedTuple):
     """The outcome of one run of one sample."""
@@ -53,7 +55,9 @@ class State:
         best: the least margin seen, at ``points``.
         history: the least margin of each run, inf where it was not made.
         last: where the last run ended.
+        local: by how much steps near ``points`` may lower the margin, to first order and over kinks; NaN where unknown.
         chance: what the stopping rule last thought of another run.
+        foreseen: what it thought of each run before it was made, summed over the runs after the first ``EARLY``.
     """
 
     def __init__(self, question: Question, runs: int) -> None:
@@ -64,8 +68,10 @@ class State:
         self.points = question.x.clone()
         self.last = self.points.clone()
         self.chance = torch.ones(n, dtype=torch.float64, device=device)
+        self.foreseen = torch.zeros_like(self.chance)
         self.broken = torch.zeros(n, dtype=torch.bool, device=device)
         self.non_finite = torch.zeros_like(self.broken)
+        self.local = torch.full_like(self.best, torch.nan)
         self.unconfirmed = torch.zeros(n, dtype=torch.int64, device=device)
         self.status = torch.full((n,), int(Status.RUNNING), dtype=torch.int64, device=device)
         self.forward = torch.zeros_like(self.status)
@@ -81,13 +87,14 @@ class State:
         self.forward[samples] += forward
         self.backward[samples] += backward
         self.history[samples, self.runs[samples]] = margin
+        self.foreseen[samples] += torch.where(self.runs[samples] < EARLY, 0.0, self.chance[samples])
         self.runs[samples] += 1
         self.last.index_copy_(0, samples, torch.stack(ends))  # copies rows whole, as an assignment by index does not
         self.status[samples] = status
         self.non_finite[samples] |= status == Status.NON_FINITE
         self.unconfirmed[samples] += doubtful
         better = broken | (margin < self.best[samples])
-        self.best[samples[better]] = margin[better]
+        self.best[samples[better]], self.local[samples[better]] = margin[better], torch.nan
         self.points.index_copy_(0, samples[better], select(torch.stack(points), better))
         self.broken[samples] = broken
 
@@ -97,6 +104,7 @@ class State:
             getattr(self, name)[index] += getattr(other, name)
         better = other.broken | (other.best < self.best[index])
         self.best[index[better]], self.points[index[better]] = other.best[better], other.points[better]
+        self.local[index] = torch.where(better | other.local.isfinite(), other.local, self.local[index])
         self.status[index[other.broken]] = int(Status.REACHED)
         self.broken[index] = other.broken
         self.non_finite[index] |= other.non_finite

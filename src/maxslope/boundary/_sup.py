@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from maxslope.boundary.window import Offset, Window, directions, mean_width, spiral
+from maxslope.boundary.window import Offset, Window, directions, lines, mean_width, spiral
 from maxslope.spaces import Lp
 
 _CHUNK = 1024
@@ -55,14 +55,12 @@ class LatticeVariation(Variation):
 
     def __init__(self, cells: Cells, window: Window, beta: float, weights: Tensor) -> None:
         self.beta, self.weights = beta, weights
-        ends: dict[Offset, int] = {}
-        for o in window.offsets:
-            ends[o[:-1]] = max(ends.get(o[:-1], 0), o[-1])
+        ends = lines(window.offsets)
         home = (0,) * (window.dim - 1)
         self.along = [
             (cells.neighbors((*home, k)), cells.neighbors((*home, -k))) for k in range(1, max(ends.values()) + 1)
         ]
-        self.lines = [(None if o == home else cells.neighbors((*o, 0)), end) for o, end in sorted(ends.items())]
+        self.lines = [(None if o == home else cells.neighbors((*o, 0)), end) for o, end in ends.items()]
 
     def total(self, v: Tensor) -> Tensor:
         """Return the sums of ``v``, ``[k, size]``, over the window of every cell."""

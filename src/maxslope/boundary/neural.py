@@ -192,6 +192,7 @@ class StepLoss(ABC):
         eps: the radius of the adversary.
         reach: where distances are cut off.
         variation: 1, or 0 for the control without the nonlocal perimeter, which should stand still.
+        steps: of the search for the worst point.
 
     Source: arXiv:2404.14402 (the modified scheme); its neural form is this project's.
     """
@@ -200,6 +201,12 @@ class StepLoss(ABC):
     eps: float
     reach: float
     variation: float
+    steps: int
+
+    @property
+    def passes(self) -> int:
+        """Forward passes a sample of one call, backward passes likewise: the search's, and the loss itself."""
+        return self.steps + 3 if self.variation else 1
 
     @abstractmethod
     def __call__(self, model: Model, x: Tensor, labels: Tensor, signed: Tensor) -> Tensor:
@@ -225,7 +232,7 @@ class Regression(StepLoss):
     Args:
         tau: step size in time; the boundary moves by tau times its velocity.
         eps: radius of the adversary.
-        reach: B, some eps.
+        reach: B, some eps, and eps at least.
         steps: of the search for x*.
         variation: weight of the second term.
 
@@ -234,7 +241,7 @@ class Regression(StepLoss):
 
     Source: arXiv:2404.14402; the regression form is derived on the page on boundaries.
 
-    >>> loss = Regression(tau=0.1, eps=0.5)
+    >>> loss = Regression(tau=0.1, eps=0.5, reach=1.0)
     >>> x = torch.tensor([[0.0, 0.0], [0.2, 0.0]])
     >>> loss(lambda z: z[:, 0], x, torch.tensor([0, 1]), x[:, 0]) > 0.99  # the variation of a unit slope is 1
     tensor(True)
@@ -269,7 +276,7 @@ class Relaxation(StepLoss):
     Args:
         tau: step size in time.
         eps: radius of the adversary.
-        reach: where sd is clipped.
+        reach: where sd is clipped, some eps, and eps at least.
         steps: of the search for x*.
         variation: weight of the second term.
 
@@ -278,7 +285,7 @@ class Relaxation(StepLoss):
 
     Source: arXiv:2404.14402; coarea formula for the nonlocal total variation.
 
-    >>> loss = Relaxation(tau=0.1, eps=0.5, variation=0)
+    >>> loss = Relaxation(tau=0.1, eps=0.25, variation=0)
     >>> x = torch.tensor([[0.2, 0.0]])
     >>> loss(lambda z: 0 * z[:, 0], x, torch.tensor([0]), x[:, 0])  # -0.2 / 2 / 0.1
     tensor(-1.)
@@ -309,6 +316,11 @@ def _check(step: Regression | Relaxation) -> None:
         value = getattr(step, name)
         if not 0 < value < math.inf:
             raise ValueError(f"A step of the boundary flow needs a positive, finite {name}, got {name}={value!r}.")
+    if step.reach < step.eps:
+        raise ValueError(
+            f"Distances are cut off no nearer than the adversary reaches, or scores are flat where it looks: got "
+            f"reach={step.reach!r} below eps={step.eps!r}; take reach={2 * step.eps:.3g}."
+        )
     if step.steps < 1 or not 0 <= step.variation < math.inf:
         raise ValueError(
             f"steps is at least 1 and variation at least 0, got steps={step.steps!r}, variation={step.variation!r}."

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from maxslope import _checks, _random
+from maxslope.attacks.attack import attack
+from maxslope.attacks.effort import Effort
 from maxslope.boundary.densities import Densities
 from maxslope.boundary.grid import Grid
-from maxslope.boundary.neural import Against, Regression, StepLoss, distances, evaluating, worst
+from maxslope.boundary.neural import Against, Regression, StepLoss, distances, evaluating, score
 from maxslope.curve import Curve
 from maxslope.energies import Energy, Evaluation
 from maxslope.energies.base import plain
 from maxslope.loop import Steps, flow
 from maxslope.schemes import Constant, Here, Memory, Scheme, StepSize
+from maxslope.sets import Budget
 from maxslope.spaces import Lp, Space
 
 
@@ -93,23 +97,41 @@ def draw(densities: Densities, grid: Grid, count: int, seed: int = 0) -> Samples
     return Samples(x.float(), (uniform[:, 1] < densities.eta.flatten()[cell]).long())
 
 
+class Judgment(NamedTuple):
+    """What an attack says of a network; shares of the samples, and passes a sample.
+
+    Attributes:
+        risk: misclassified as they are.
+        robust_risk: misclassified somewhere within eps, each at a point that was found and looked at again.
+        forward: forward passes of the attack.
+        backward: likewise.
+    """
+
+    risk: float
+    robust_risk: float
+    forward: float
+    backward: float
+
+
 @dataclass(frozen=True, eq=False)
 class Variation(Energy):
     """Per_eps of the boundary of a network as a function of its weights: (robust risk - risk) / eps on the samples.
 
-    Only values are known. The adversary is the flow of :func:`worst`, so this is a lower bound.
+    Only values are known. The adversary is :func:`maxslope.attack`, so this is a lower bound. Weights that were judged
+    before are not judged again.
 
     Args:
         model: whose weights are the points, ``[rows, weights]``.
         samples: the measure of the flow.
         eps: radius of the adversary.
-        steps: of the adversary.
+        effort: of the attack; by default ``Effort.quick()``.
     """
 
     model: nn.Module
     samples: Samples
     eps: float
-    steps: int = 5
+    effort: Effort = field(default_factory=Effort.quick)
+    _known: dict[bytes, Judgment] = field(default_factory=dict, init=False, repr=False)
 
     def evaluate(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`; the gradient has size zero."""
@@ -117,16 +139,25 @@ class Variation(Energy):
 
     def look(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
-        risks = [self.risks(with_weights(self.model, row)) for row in x]
-        return plain(x.new_tensor([(robust - clean) / self.eps for clean, robust in risks]))
+        said = [self.of(row) for row in x]
+        return plain(torch.tensor([(j.robust_risk - j.risk) / self.eps for j in said], dtype=torch.float64))
 
-    def risks(self, model: nn.Module) -> tuple[float, float]:
-        """Return the risk and the robust risk of a network, shares of the samples."""
-        energy = Against(model, self.samples.labels)
-        wrong = energy.look(self.samples.x).reached
-        moved = worst(model, self.samples.x, self.samples.labels, self.eps, self.steps)
-        broken = wrong | energy.look(moved).reached
-        return float(wrong.double().mean()), float(broken.double().mean())
+    def of(self, weights: Tensor) -> Judgment:
+        """Return the judgment of one network by its weights."""
+        key = weights.detach().cpu().numpy().tobytes()
+        if key not in self._known:
+            self._known[key] = self.judge(with_weights(self.model, weights))
+        return self._known[key]
+
+    def judge(self, model: nn.Module) -> Judgment:
+        """Return the risk and the robust risk of a network by an attack on every sample, and what it cost."""
+        x, labels = self.samples.x, self.samples.labels
+        with evaluating(model):
+            wrong = Against(model, labels).look(x).reached
+            budget = Budget(Lp(2), self.eps, box=None)
+            found = attack(lambda z: score(model, z), x, labels, budget, effort=self.effort, certify=False)
+        shares = wrong, wrong | found.broken, found.forward, found.backward
+        return Judgment(*(float(share.double().mean()) for share in shares))
 
     def take(self, index: Tensor) -> Variation:
         """See :class:`Energy`."""
@@ -134,8 +165,9 @@ class Variation(Energy):
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
-        return self.steps + 3
+        """See :class:`Energy`; the mean over what was judged so far, rounded up: an attack ends where it succeeds."""
+        known = self._known.values()
+        return math.ceil(sum(j.forward for j in known) / max(len(known), 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +219,10 @@ class Retrain(Scheme):
 def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Training, number: int = 1) -> nn.Module:
     """Return a network trained from ``model`` on its own frozen distances: one step of the flow by a plain loop.
 
+    Step 0 is no step of the flow: it fits the network to its distances where it stands. To the samples come points
+    between each and its nearest zero p, where the distance is known too, sd(x + s (p - x)) = (1 - s) sd(x): samples
+    alone bind a network at the samples alone, and where none is near its boundary the boundary would go where it likes.
+
     Args:
         model: left as it is.
         samples: the measure of the flow.
@@ -194,7 +230,9 @@ def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Traini
         training: how it is minimized; ``iterations``, or ``first`` for step 0.
         number: of the step; keys the batches.
     """
-    signed = distances(model, samples.x, reach=movement.reach).signed
+    found = distances(model, samples.x, reach=movement.reach)
+    way = torch.where(found.found[:, None], found.point - samples.x, 0.0)
+    far = torch.linalg.vector_norm(way, dim=1).where(found.found, found.signed.abs()) * found.signed.sign()
     net = copy.deepcopy(model)
     parameters = [p.requires_grad_(True) for p in net.parameters()]
     count = training.iterations if number else training.first
@@ -203,7 +241,13 @@ def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Traini
     with evaluating(net), torch.enable_grad():
         for k in range(count):
             index = samples.batch(_random.keys(training.seed, number, k), training.batch)
-            loss = movement(net, samples.x[index], samples.labels[index], signed[index])
+            x, labels, signed = samples.x[index], samples.labels[index], found.signed[index]
+            if not number:
+                share = _random.uniform(_random.keys(training.seed, number, k, 1), (training.batch,))[0].to(x)
+                x = torch.cat([x, x + share[:, None] * way[index]])
+                between = ((1 - share) * far[index]).clamp(-movement.reach, movement.reach)
+                labels, signed = labels.repeat(2), torch.cat([signed, between])
+            loss = movement(net, x, labels, signed)
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
@@ -219,13 +263,17 @@ class NeuralFlow:
         curve: of weights, one row; its energy is the nonlocal perimeter on the samples.
         architecture: the module the weights belong to.
         risk: of the network at every instant, ``[K+1]``.
-        robust_risk: likewise, under the adversary of radius eps.
+        robust_risk: likewise, under :func:`maxslope.attack` with radius eps, no box: a lower bound, at points verified.
+        passes: what it took to know that, forward and backward passes a judged sample at every instant, ``[K+1, 2]``.
+        trained: forward passes of all training, its adversary's among them, in samples; backward passes are as many.
     """
 
     curve: Curve
     architecture: nn.Module
     risk: Tensor
     robust_risk: Tensor
+    passes: Tensor
+    trained: int
 
     def model(self, instant: int) -> nn.Module:
         """Return the network at an instant, 0 being the start; frozen, in eval mode."""
@@ -239,6 +287,8 @@ def neural_flow(
     *,
     steps: int = 3,
     training: Training | None = None,
+    judged: Samples | None = None,
+    effort: Effort | None = None,
 ) -> NeuralFlow:
     """Follow the boundary flow from a trained network, in any dimension.
 
@@ -253,6 +303,8 @@ def neural_flow(
         movement: such as ``Regression(tau, eps)``.
         steps: outer steps of time tau.
         training: how each is minimized.
+        judged: samples on which risks and the energy are measured; by default those of the flow.
+        effort: of the attack that measures them; by default ``Effort.quick()``.
 
     Returns:
         A :class:`NeuralFlow`.
@@ -265,7 +317,7 @@ def neural_flow(
     if steps < 1:
         raise ValueError(f"A neural flow takes at least 1 step, got steps={steps!r}.")
     training = training or Training()
-    energy = Variation(model, samples, movement.eps)
+    energy = Variation(model, judged or samples, movement.eps, effort or Effort.quick())
     answers = Against(model, torch.ones_like(samples.labels)).look(samples.x).reached
     if bool(answers.all()) or not bool(answers.any()):
         raise ValueError(
@@ -276,9 +328,9 @@ def neural_flow(
     start = fit(model, samples, calm, training, 0) if isinstance(movement, Regression) else model
     scheme = Retrain(model, samples, movement, training)
     curve = flow(energy, weights_of(start)[None], scheme=scheme, until=Steps(steps))
-    risks = [energy.risks(with_weights(model, row[0])) for row in curve.points]
-    clean, robust = (torch.tensor(column, dtype=torch.float64) for column in zip(*risks, strict=True))
-    return NeuralFlow(curve, copy.deepcopy(model), clean, robust)
+    said = torch.tensor([energy.of(row[0]) for row in curve.points], dtype=torch.float64)
+    batches = steps * training.iterations * movement.passes + (training.first if start is not model else 0) * 2
+    return NeuralFlow(curve, copy.deepcopy(model), said[:, 0], said[:, 1], said[:, 2:], batches * training.batch)
 
 
 def weights_of(model: nn.Module) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -14,6 +15,7 @@ from maxslope.spaces import Lp, Space
 
 Offset = tuple[int, ...]
 Offsets = frozenset[Offset]
+Level = tuple[tuple[int, Offset], ...]
 
 _EDGE = 1e-9
 
@@ -22,7 +24,9 @@ _EDGE = 1e-9
 class Window:
     """The lattice ball W = { o in Z^d : |o|_p <= R }, what an adversary reaches from a cell.
 
-    Suprema over W are taken factor by factor, W = F_1 + ... + F_m (Minkowski sums), which changes nothing but the cost.
+    Suprema over W are taken level by level, a level being the maximum of a few shifts of levels before: runs of 2^k
+    cells along the last axis from two of half the length, lines from two runs that overlap, the ball from its lines;
+    boxes axis by axis, and diamonds of the plane by doubling. This changes nothing but the cost.
 
     Args:
         radius: R, in cells.
@@ -33,8 +37,8 @@ class Window:
         ValueError: if the radius is not finite and at least 1.
 
     >>> w = Window(5.1, Lp(2), 2)
-    >>> len(w.offsets), sum(len(f) for f in w.factors)
-    (89, 24)
+    >>> len(w.offsets), sum(len(level) for level in w.levels)
+    (89, 28)
     """
 
     radius: float
@@ -55,8 +59,20 @@ class Window:
 
     @cached_property
     def factors(self) -> tuple[Offsets, ...]:
-        """Sets whose Minkowski sum is the window, few points in all."""
-        return _factors(self.offsets, self.radius, self.dim)
+        """Sets whose Minkowski sum is the window: lines of a box, doublings of a diamond, else the window itself."""
+        r = math.floor(self.radius + _EDGE)
+        if self.space.p == math.inf:
+            return tuple(f for axis in range(self.dim) for f in _line(r, axis, self.dim))
+        if self.space.p == 1 and self.dim == 2:
+            return _diamonds(r)
+        return (self.offsets,)
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """How suprema are taken: pairs (level, offset) of which each level is the maximum; level 0 is the function."""
+        if len(self.factors) == 1:
+            return _runs(self.offsets)
+        return tuple(tuple((k, o) for o in sorted(f)) for k, f in enumerate(self.factors))
 
     @property
     def reach(self) -> int:
@@ -71,8 +87,10 @@ class Window:
         function says, and for any convex body the decrease of area depends on its mean alone (Cauchy, Crofton).
         """
         nu = directions(self.dim)
-        points = torch.tensor(sorted(self.offsets), dtype=torch.float64)
-        return float((nu @ points.T).amax(1).mean()) / mean_width(self.space, self.dim)
+        ends = [(*line, end) for line, end in lines(self.offsets).items()]  # W is symmetric, and so are its lines
+        points = torch.tensor(ends, dtype=torch.float64)
+        thickness = nu[:, :-1] @ points[:, :-1].T + nu[:, -1:].abs() * points[:, -1]
+        return float(thickness.amax(1).mean()) / mean_width(self.space, self.dim)
 
     def maximum(self, u: Tensor) -> Tensor:
         """Return max_{o in W} u(i + o) at every cell; windows end at the edge of the grid.
@@ -81,18 +99,15 @@ class Window:
         tensor([[1., 1., 0., 0.],
                 [1., 1., 1., 0.]])
         """
-        reaches = [max(max(abs(k) for k in o) for o in f) for f in self.factors]
-        pad = sum(reaches)
-        out = torch.nn.functional.pad(u, (pad, pad) * u.ndim, value=-math.inf)
-        for factor, reach in zip(self.factors, reaches, strict=True):
-            sizes = [n - 2 * reach for n in out.shape]
-            best: Tensor | None = None
-            for o in factor:
-                part = out[tuple(slice(reach + k, reach + k + n) for k, n in zip(o, sizes, strict=True))]
-                best = part if best is None else torch.maximum(best, part)
-            assert best is not None  # no factor is empty
-            out = best
-        return out
+        pad = self.reach
+        levels = [torch.nn.functional.pad(u, (pad, pad) * u.ndim, value=-math.inf)]
+        for children in self.levels:
+            level = torch.full_like(levels[0], -math.inf)
+            for k, o in children:
+                here, there = overlap(o, level.shape)
+                level[here] = torch.maximum(level[here], levels[k][there])
+            levels.append(level)
+        return levels[-1][tuple(slice(pad, pad + n) for n in u.shape)]
 
     def minimum(self, u: Tensor) -> Tensor:
         """Return min_{o in W} u(i + o) at every cell."""
@@ -138,23 +153,44 @@ def _ball(radius: float, p: float, dim: int) -> Offsets:
     return frozenset(tuple(o) for o in kept.tolist())
 
 
-@lru_cache(maxsize=64)
-def _factors(window: Offsets, radius: float, dim: int) -> tuple[Offsets, ...]:
-    """The cheapest of several decompositions into a smaller ball, itself factored, and shifts that cover the rest."""
-    r = math.floor(radius + _EDGE)
-    if window == _ball(r, math.inf, dim):
-        return tuple(f for axis in range(dim) for f in _line(r, axis, dim))
-    best: tuple[Offsets, ...] = (window,)
-    small = [(s, p) for s in range(1, r) for p in (1.0, math.inf)] + [(math.sqrt(s), 2.0) for s in range(1, r * r)]
-    for size, p in small:
-        part = _ball(size, p, dim)
-        cover = _cover(window, part)
-        if cover is None:
-            continue
-        inner = (part,) if len(part) <= 2 * dim + 1 or p == 2 else _factors(part, size, dim)
-        if sum(map(len, inner)) + len(cover) < sum(map(len, best)):
-            best = (*inner, cover)
-    return best
+def lines(window: Offsets) -> dict[Offset, int]:
+    """Return how far a ball goes to both sides along the last axis, by the other coordinates."""
+    ends: dict[Offset, int] = {}
+    for o in window:
+        ends[o[:-1]] = max(ends.get(o[:-1], 0), o[-1])
+    return dict(sorted(ends.items()))
+
+
+def overlap(offset: Offset, shape: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return the cells i of an array for which i + offset is one of its cells, and these, as slices."""
+    here = tuple(slice(max(-k, 0), n - max(k, 0)) for k, n in zip(offset, shape, strict=True))
+    there = tuple(slice(max(k, 0), n - max(-k, 0)) for k, n in zip(offset, shape, strict=True))
+    return here, there
+
+
+def _runs(window: Offsets) -> tuple[Level, ...]:
+    """Level k is the maximum over 2^k cells from a cell on, along the last axis; the last level, over all lines."""
+    ends = lines(window)
+    home = (0,) * len(next(iter(ends)))
+    levels: list[Level] = [
+        ((k, (*home, 0)), (k, (*home, 2**k))) for k in range((2 * max(ends.values()) + 1).bit_length() - 1)
+    ]
+    top: list[tuple[int, Offset]] = []
+    for line, end in ends.items():
+        k = (2 * end + 1).bit_length() - 1
+        top += [(k, (*line, start)) for start in sorted({-end, end + 1 - 2**k})]
+    return (*levels, tuple(top))
+
+
+def _diamonds(r: int) -> tuple[Offsets, ...]:
+    """The l_1 ball of the plane, |x| + |y| <= r + s, as that of r and four shifts by s <= r, from that of 1."""
+    sets: list[Offsets] = [_ball(1, 1.0, 2)]
+    size = 1
+    while size < r:
+        s = min(size, r - size)
+        sets.append(frozenset({(s, 0), (-s, 0), (0, s), (0, -s)}))
+        size += s
+    return tuple(sets)
 
 
 def _line(r: int, axis: int, dim: int) -> list[Offsets]:
@@ -170,24 +206,3 @@ def _line(r: int, axis: int, dim: int) -> list[Offsets]:
     left = -sum(a for a, _ in sets) - r
     sets[-1] = (sets[-1][0] + left, sets[-1][1] + left)
     return [frozenset(tuple(k if a == axis else 0 for a in range(dim)) for k in pair) for pair in sets]
-
-
-def _cover(window: Offsets, part: Offsets) -> Offsets | None:
-    """Few shifts of ``part`` that lie in the window and cover it, greedily; None if all such shifts do not."""
-    shifts = [c for c in sorted(window) if all(tuple(i + j for i, j in zip(c, o, strict=True)) in window for o in part)]
-    number = {o: k for k, o in enumerate(sorted(window))}
-    if not shifts:
-        return None
-    covers = torch.zeros(len(shifts), len(window), dtype=torch.bool)
-    for k, c in enumerate(shifts):
-        covers[k, [number[tuple(i + j for i, j in zip(c, o, strict=True))] for o in part]] = True
-    left = torch.ones(len(window), dtype=torch.bool)
-    chosen = []
-    while bool(left.any()):
-        gain = (covers & left).sum(1)
-        k = int(gain.argmax())
-        if not int(gain[k]):
-            return None
-        chosen.append(shifts[k])
-        left &= ~covers[k]
-    return frozenset(chosen)

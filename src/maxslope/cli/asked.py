@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from maxslope.cli.settings import DEFAULT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
     from maxslope.cli.settings import Settings
     from maxslope.goals import Goal
     from maxslope.realize import Grid
+    from maxslope.sets import Budget
 
 GOALS = ["top-5", "target=0", "reject=10", "any-label", "share=0.5", "beyond=0.1"]
 
@@ -78,6 +82,23 @@ def mask(word: str | None, most: int | None = None) -> Tensor | None:
         got = "no array called mask" if array is None else f"an array of {array.dtype}"
         raise ValueError(f"--mask is an array of truths, True where an input may move; {word} holds {got}.")
     return torch.from_numpy(array)
+
+
+def budget(s: Settings) -> Callable[[tuple[float, float] | None], Budget]:
+    """Return what makes the budget of settings in a box; its words are checked here, before anything is loaded."""
+    from maxslope.cli import names
+
+    names.norm(s.norm)
+    checked = None if s.eps is None else names.budget(s.norm, s.eps)
+
+    def inside(box: tuple[float, float] | None) -> Budget:
+        if checked is None and DEFAULT not in (s.model, s.data):
+            raise ValueError(
+                "--eps is needed for a model of yours: the radius in the units of the inputs, such as 8/255."
+            )
+        return names.inside(names.budget(s.norm, None) if checked is None else checked, box)
+
+    return inside
 
 
 def threat(s: Settings) -> dict[str, Any]:

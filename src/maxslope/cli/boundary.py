@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maxslope.cli import options
+from maxslope.cli import document, options
+from maxslope.cli.ending import interruptible
+from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +32,7 @@ Two steps of the neural flow as well:  [cyan]maxslope boundary gaussians --neura
 
 
 def boundary(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -62,26 +65,63 @@ def boundary(
         Path, typer.Option(help="Folder for pictures (SVG, PNG, GIF) and numbers (CSV).", rich_help_panel="Output")
     ] = Path("maxslope-boundary"),
     json_: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Follow a decision boundary along the mean curvature flow of adversarial training.
+    """Follow decision boundaries: adversarial training as mean curvature flow.
 
     Draws the boundary over time beside level-set solutions of its law, perimeter and robust risk against time with the
     stopping rule, and an animation; writes the numbers as CSV. Source: arXiv:2404.14402.
     """
     from maxslope.cli import names
-    from maxslope.report.boundary import study
+    from maxslope.cli.again import typed
 
     radius = None if eps is None else names.number(eps)
     for name, value in (("--eps", radius), ("--until", until), ("--tau", tau)):
         if value is not None and not 0 < value < float("inf"):
             raise ValueError(f"{name} is positive and finite, got {value}.")
+    options.folder(out)
     problem, model = _problem(source, data, cells, radius)
-    found = study(problem, until=until, tau=tau)
-    written = _draw(found, out, animation)
-    said = found.summary() | {"files": [str(path) for path in written]}
-    if neural:
-        said |= {"neural": _neural(found, model, neural, out)}
-    typer.echo(json.dumps(said)) if json_ else _say(said)
+    said = _followed((problem, model), (until, tau), (animation, neural), out, typed(context), silent=json_ or quiet)
+    if json_:
+        document.say(said)
+    elif quiet:
+        typer.echo(_line(said))
+    else:
+        _say(said)
+
+
+def _followed(
+    given: tuple[Problem, Any],
+    times: tuple[float | None, float | None],
+    drawn: tuple[bool, int],
+    out: Path,
+    command: str,
+    *,
+    silent: bool,
+) -> dict[str, Any]:
+    """Follow the boundary, draw and write what was found; tell how far it is."""
+    from maxslope.report.boundary import study
+
+    (problem, model), (until, tau), (animation, neural) = given, times, drawn
+    parts = itertools.count()
+    total = 2 + animation + bool(neural)
+    with (
+        interruptible(out),
+        progress(total, silent, doing="following", unit="parts", even=False) as update,
+    ):
+        update(next(parts), "the boundary and its laws")
+        found = study(problem, until=until, tau=tau)
+        update(next(parts), "drawing")
+        drawings, written = _draw(found, out, animation)
+        more: dict[str, Any] = {}
+        if neural:
+            update(next(parts), "the neural flow and its control")
+            more = {"neural": _neural(found, model, neural, out, drawings)}
+            written += [out / "network.svg", out / "network.png"]
+        written.insert(0, _page(found, drawings, more.get("neural"), out, written, command))
+        said = found.summary() | {"files": [str(path) for path in written]} | more
+        update(total, "written")
+    return said
 
 
 def _problem(source: str, data: Path | None, cells: int, eps: float | None) -> tuple[Problem, Any]:
@@ -145,6 +185,9 @@ def read_points(path: Path) -> tuple[Tensor, Tensor]:
     """
     import torch
 
+    from maxslope.evaluation._files import needed
+
+    needed(path)
     with path.open(newline="", encoding="utf-8") as file:
         try:
             rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
@@ -171,25 +214,40 @@ def _numeric(words: list[str]) -> bool:
         return False
 
 
-def _draw(found: Study, out: Path, animation: bool) -> list[Path]:
+def _draw(found: Study, out: Path, animation: bool) -> tuple[dict[str, Any], list[Path]]:
     from maxslope.report.boundary_figures import animate, draw_flow, draw_numbers
     from maxslope.report.canvas import write_csv
 
-    draw_flow(found, out / "boundary")
-    draw_numbers(found, out / "numbers")
+    drawings = {"boundary": draw_flow(found, out / "boundary"), "numbers": draw_numbers(found, out / "numbers")}
     write_csv(found.records(), out / "numbers.csv")
     written = [out / name for name in ("boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv")]
     if animation:
         animate(found, out / "boundary.gif")
         written.append(out / "boundary.gif")
-    return written
+    return drawings, written
 
 
-def _neural(found: Study, model: Any, steps: int, out: Path) -> dict[str, Any]:
+def _neural(found: Study, model: Any, steps: int, out: Path, drawings: dict[str, Any]) -> dict[str, Any]:
     from maxslope.report.boundary_neural import follow
 
-    summary: dict[str, Any] = follow(found, model, steps, out / "network")
+    summary: dict[str, Any] = follow(found, model, steps, out / "network", drawings=drawings)
     return summary
+
+
+def _line(said: dict[str, Any]) -> str:
+    before, after = said["robust_risk"]
+    return (
+        f"robust risk {before:.4f} -> {after:.4f} at t = {said['until']:.4g}, eps = {said['eps']:.4g}: {said['status']}"
+    )
+
+
+def _page(found: Study, drawings: dict[str, Any], neural: Any, out: Path, written: list[Path], command: str) -> Path:
+    from maxslope.report.boundary_figures import film
+    from maxslope.report.boundary_sheet import sheet
+
+    files = [path.name for path in written]
+    page = sheet(found, drawings, film(found), neural=neural, command=command, files=files)
+    return page.save(out / "report.html")
 
 
 def _say(said: dict[str, Any]) -> None:

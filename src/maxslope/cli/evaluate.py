@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from maxslope._escape import visible
-from maxslope.cli import options
+from maxslope.cli import document, options
 from maxslope.cli.settings import DEFAULT, Settings, taken
 from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from maxslope.cli.sources import Sources
     from maxslope.evaluation import Report
     from maxslope.evaluation.about import About
-    from maxslope.evaluation.session import Session
+    from maxslope.evaluation.run import Interrupted
 
 _PICTURE = Path("maxslope-evaluate.png")
 _MOST = 10_000  # samples that are held in memory for a picture
@@ -134,34 +133,74 @@ def _run(
     settings: Settings, places: tuple[Path | None, ...], cluster: tuple[int | None, float, str | None], json_: bool,
     quiet: bool,
 ) -> Report:  # fmt: skip
+    """Load, check, evaluate, and say what came out; an interruption says what is kept and how to go on."""
     from maxslope.cli import asked
     from maxslope.cli.sources import open_sources, say_warnings_plainly
+    from maxslope.evaluation import Folder
+    from maxslope.evaluation.run import Interrupted
 
     say_warnings_plainly()
     resume, out, picture = places
     s = settings
     crew = _crew(*cluster)
-    budget, level = _budget(s), _level(s)
+    budget, level = asked.budget(s), _level(s)
     asked.goal(s.goal)
+    options.folder(out)
+    options.file(picture, "--picture")
     sources = open_sources(s, quiet=quiet or json_)
-    session = _session(s, sources, budget(sources.box), level, resume, out, crew, picture is not None)
-    shown = _inputs(sources.data, session, picture) if picture is not None else None
-    _go(session, sources.total, resume or out, again(resume or out, s), json_, quiet)
-    report = session.report()
+    chosen, shown = budget(sources.box), None
+    if picture is not None:
+        kept = bool(Folder(resume).header["keep_points"]) if resume is not None else True
+        shown = _inputs(sources.data, kept, picture)
+    try:
+        report = _evaluated(s, sources, (chosen, level, crew), (resume, out, picture), json_ or quiet)
+    except Interrupted as stop:
+        _interrupted(stop, resume or out, again(resume or out, s), json_, quiet)
     _say(report, resume or out, json_, quiet)
     if picture is not None:
         _draw(report, sources.model, shown, picture, json_ or quiet)
     return report
 
 
-def _budget(s: Settings) -> Any:
-    """From a box to the budget; words are checked before anything is loaded."""
-    from maxslope.cli import names
+def _evaluated(
+    s: Settings, sources: Sources, how: tuple[Any, Any, Any], places: tuple[Path | None, ...], silent: bool
+) -> Report:
+    """Call ``evaluate`` or ``resume`` with what was asked for, and tell how far it is."""
+    from maxslope.cli import asked
+    from maxslope.cli.progress import progress
+    from maxslope.evaluation import Hardware, evaluate, resume, wilson
 
-    if s.eps is None and DEFAULT not in (s.model, s.data):
-        raise ValueError("--eps is needed for a model of yours: the radius in the units of the inputs, such as 8/255.")
-    checked = names.budget(s.norm, s.eps)
-    return lambda box: names.inside(checked, box)
+    (budget, level, crew), (folder, out, picture) = how, places
+    threat = asked.threat(s)
+    with progress(sources.total, silent, resumed=folder is not None) as update:
+
+        def tell(done: int, robust: int) -> None:
+            low, high = (100 * bound for bound in wilson(robust, done))
+            share = f"{100 * robust / max(done, 1):.2f} % robust so far ({low:.1f} to {high:.1f})"
+            update(done, share + (", in the order of the data" if sources.ordered else ""))
+
+        if folder is not None:
+            return resume(folder, sources.model, sources.data, progress=tell, crew=crew, **threat)
+        return evaluate(
+            sources.model, sources.data, budget, effort=level, seed=s.seed, batch_size=s.batch_size,
+            keep_points=s.points or picture is not None, progress=tell, out=out, part=s.part, crew=crew,
+            hardware=Hardware.measured() if s.fast else None, about=_about(s, sources), configuration=s.table(),
+            **threat,
+        )  # fmt: skip
+
+
+def _interrupted(stop: Interrupted, folder: Path | None, command: str, json_: bool, quiet: bool) -> NoReturn:
+    """Say what is known, what is kept and how to go on; exit code 130."""
+    if stop.report is not None:
+        _say(stop.report, None, json_, quiet)
+    if folder is None:
+        kept = "They are not kept: --out FOLDER keeps a run, so that it can go on."
+    elif not stop.begun:
+        kept = f"The run in {folder} was not begun yet."
+    else:
+        kept = f"They are kept; go on with: {command}"
+    typer.echo(f"maxslope: interrupted after {stop.done} samples. {kept}", err=True)
+    raise typer.Exit(130) from None
 
 
 def _level(s: Settings) -> Any:
@@ -178,27 +217,6 @@ def _crew(workers: int | None, gpus: float, ray: str | None) -> Any:
     from maxslope.evaluation.cluster import RayCrew
 
     return RayCrew(workers, gpus=gpus, address=ray)
-
-
-def _session(
-    s: Settings, sources: Sources, budget: Any, level: Any, resume: Path | None, out: Path | None, crew: Any,
-    draws: bool,
-) -> Session:  # fmt: skip
-    from maxslope.cli import asked
-    from maxslope.evaluation.hardware import Hardware
-    from maxslope.evaluation.part import Threat
-    from maxslope.evaluation.session import Plan, Session, reopened
-
-    threat = Threat(**asked.threat(s))
-
-    if resume is not None:
-        return reopened(resume, sources.model, sources.data, None, None, threat, crew)
-    hardware = Hardware.measured() if s.fast else Hardware()
-    plan = Plan(
-        sources.model, sources.data, budget, level, s.seed, s.batch_size, True, s.points or draws, s.part, hardware,
-        words=s.table(), about=_about(s, sources), threat=threat,
-    )  # fmt: skip
-    return Session(plan, out, crew)
 
 
 def again(folder: Path | None, s: Settings) -> str:
@@ -229,41 +247,17 @@ def _short(word: str) -> str:
     return word if "://" in word or len(parts) < 3 else "/".join(parts[-2:])
 
 
-def _go(
-    session: Session, total: int | None, folder: Path | None, command: str, json_: bool, quiet: bool
-) -> None:  # fmt: skip
-    """Run to the end; an interruption says what is kept and how to go on."""
-    from maxslope.cli.progress import progress
-    from maxslope.evaluation import wilson
-
-    try:
-        with progress(total, json_ or quiet, resumed=session.header is not None) as update:
-            for done, robust in session.go():
-                low, high = (100 * bound for bound in wilson(robust, done))
-                update(done, f"{100 * robust / max(done, 1):.2f} % robust so far ({low:.1f} to {high:.1f})")
-    except KeyboardInterrupt:
-        if session.first is not None and folder is None:
-            _say(session.report(), None, json_, quiet)
-        if folder is None:
-            kept = "They are not kept: --out FOLDER keeps a run, so that it can go on."
-        elif session.header is None:
-            kept = f"The run in {folder} was not begun yet."
-        else:
-            kept = f"They are kept; go on with: {command}"
-        typer.echo(f"maxslope: interrupted after {session.done} samples. {kept}", err=True)
-        raise typer.Exit(130) from None
-
-
 def _say(report: Report, folder: Path | None, json_: bool, quiet: bool) -> None:
     from rich.console import Console
 
     if json_:
-        typer.echo(json.dumps(as_data(report, folder)))
+        document.say(as_data(report, folder))
     elif quiet:
         low, high = (100 * bound for bound in report.interval)
         typer.echo(
             f"robust {100 * report.robust_accuracy:.2f} % ({low:.2f} to {high:.2f}) within {report.asked}, clean "
             f"{100 * report.clean_accuracy:.2f} %, {report.samples} samples"
+            + ("" if report.remains is None else f", would fall by about {report.remains.points} points")
             + ("" if report.trusted else " (not to be trusted)")
         )
         for found in report.warnings:
@@ -283,6 +277,7 @@ def as_data(report: Report, folder: Path | None) -> dict[str, Any]:
         "clean_interval": report.clean_interval,
         "robust_accuracy": report.robust_accuracy,
         "interval": report.interval,
+        "remains": None if report.remains is None else report.remains.data(),
         "budget": report.budget,
         "about": report.about.stored(),
         "effort": report.effort.name,
@@ -296,12 +291,12 @@ def as_data(report: Report, folder: Path | None) -> dict[str, Any]:
     }
 
 
-def _inputs(data: Any, session: Session, picture: Path) -> Any:
+def _inputs(data: Any, kept: bool, picture: Path) -> Any:
     """The clean inputs that a picture shows beside the points; what cannot be drawn is refused before the run."""
     from maxslope.evaluation.data import Stored, by_number
     from maxslope.report.picture import drawable
 
-    if not session.plan.keep_points:
+    if not kept:
         raise ValueError("A picture needs the points of the run, which were not kept (--points).")
     found = by_number(data)
     if found is None or found[1] > _MOST:

@@ -7,34 +7,69 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Curves of maximal slope, drawn and measured.", no_args_is_help=True, add_completion=False)
+from maxslope.cli import document, options
+from maxslope.cli.ending import interruptible
+from maxslope.cli.progress import progress
+
+EXAMPLES = """
+[bold]Examples[/]
+
+All figures and numbers, in maxslope-flow/ (minutes):  [cyan]maxslope flow moons[/]
+
+A trial run without MNIST:  [cyan]maxslope flow moons --samples 6 --taus 3 --images 0[/]
+"""
+
+app = typer.Typer(help="Follow points: the experiment of the paper, with reference curves.", no_args_is_help=True)
 
 
 @app.callback()
 def flow() -> None:
-    """Curves of maximal slope, drawn and measured."""
+    """Follow points: the experiment of the paper, with reference curves."""
 
 
-@app.command()
+@app.command(epilog=EXAMPLES)
 def moons(
-    out: Annotated[Path, typer.Option(help="Folder for figures (SVG, PNG) and numbers (CSV).")] = Path("maxslope-flow"),
+    context: typer.Context,
+    out: Annotated[
+        Path, typer.Option(help="Folder for figures (SVG, PNG) and numbers (CSV).", rich_help_panel="Output")
+    ] = Path("maxslope-flow"),
     samples: Annotated[int, typer.Option(min=2, help="Initial values of the difference against tau.")] = 200,
     taus: Annotated[int, typer.Option(min=2, help="Step sizes eps 2^-i, i = 0, 1, ...")] = 8,
     images: Annotated[int, typer.Option(min=0, help="MNIST images to follow; 0 leaves MNIST out.")] = 32,
+    json_: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run the main paper's experiment on two moons and extend it: norms, rates, schemes, a reference, MNIST.
 
     Trains a ReLU and a GELU network, draws trajectories over level sets with step boxes, measures explicit scheme
     against minimizing movements over many initial values and step sizes, orders against the event-driven reference,
-    other norms and rates, and distributional adversaries on two moons and MNIST.
+    other norms and rates, and distributional adversaries on two moons and MNIST. Everything random has seed 0.
     """
-    from rich.console import Console
+    from maxslope.cli.again import typed
+    from maxslope.report.experiment import PARTS, run
 
-    from maxslope.report.experiment import run
+    options.folder(out)
+    told = 0
+    with (
+        interruptible(out),
+        progress(PARTS, json_ or quiet, doing="following curves", unit="parts", even=False) as update,
+    ):
 
-    console = Console()
+        def say(text: str) -> None:
+            nonlocal told
+            told = min(told + 1, PARTS - 1)
+            update.note(text)
+            update(told)
 
-    def say(text: str) -> None:
-        console.print(text, highlight=False)
-
-    run(out, samples=samples, taus=taus, images=images, say=say)
+        found = run(out, samples=samples, taus=taus, images=images, say=say, command=typed(context))
+        update(PARTS, "all parts")
+    files = sorted(str(path) for path in out.iterdir() if path.suffix in (".html", ".svg", ".png", ".csv"))
+    orders = ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (_, low, high) in found["orders"].items())
+    if json_:
+        document.say(found | {"files": files})
+        return
+    typer.echo(f"orders in tau against the reference (95 %): {orders}")
+    if not quiet:
+        for name, values in found["differences"].items():
+            typer.echo(f"{name}: explicit scheme to movements, by tau: {', '.join(f'{v:.4f}' for v in values)}")
+        typer.echo(f"files      {', '.join(files)}")

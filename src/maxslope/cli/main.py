@@ -10,13 +10,15 @@ from typing import Annotated
 import typer
 
 from maxslope._escape import visible
-from maxslope.cli import flow
+from maxslope.cli import document, flow, options
 from maxslope.cli.boundary import EXAMPLES as BOUNDARY_EXAMPLES
 from maxslope.cli.boundary import boundary
 from maxslope.cli.evaluate import EXAMPLES, evaluate
+from maxslope.cli.integrability import EXAMPLES as INTEGRABILITY_EXAMPLES
 from maxslope.cli.integrability import integrability
 from maxslope.cli.minimal import EXAMPLES as MINIMAL_EXAMPLES
 from maxslope.cli.minimal import minimal
+from maxslope.cli.odenet import EXAMPLES as ODENET_EXAMPLES
 from maxslope.cli.odenet import odenet
 from maxslope.cli.report import EXAMPLES as REPORT_EXAMPLES
 from maxslope.cli.report import report
@@ -26,6 +28,9 @@ from maxslope.cli.train import train
 app = typer.Typer(
     name="maxslope",
     help="Curves of maximal slope: how robust is a classifier, with evidence.",
+    epilog="Results go to the standard output, what is going on to the error stream. Exit codes: 0 done, 1 failed "
+    "(disk, worker, a model's own error), 2 misuse, 130 interrupted (Ctrl-C or SIGTERM). 3, 4, 5 are those of "
+    "evaluate --fail-under.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -34,8 +39,8 @@ app.command(epilog=EXAMPLES)(evaluate)
 app.command(epilog=MINIMAL_EXAMPLES)(minimal)
 app.command(epilog=REPORT_EXAMPLES)(report)
 app.command(epilog=TRAIN_EXAMPLES)(train)
-app.command()(integrability)
-app.command()(odenet)
+app.command(epilog=INTEGRABILITY_EXAMPLES)(integrability)
+app.command(epilog=ODENET_EXAMPLES)(odenet)
 app.command(epilog=BOUNDARY_EXAMPLES)(boundary)
 app.add_typer(flow.app, name="flow")
 
@@ -64,13 +69,17 @@ def common(
 
 
 @app.command()
-def version() -> None:
+def version(*, json_: options.Json = False) -> None:
     """Print the versions of maxslope, torch and Python."""
     import torch
 
     import maxslope
 
-    typer.echo(f"maxslope {maxslope.__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}")
+    found = {"maxslope": maxslope.__version__, "torch": torch.__version__, "Python": sys.version.split()[0]}
+    if json_:
+        document.say(found)
+    else:
+        typer.echo(", ".join(f"{name} {number}" for name, number in found.items()))
 
 
 def main() -> None:

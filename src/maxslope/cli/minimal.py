@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maxslope.cli import options
+from maxslope.cli import document, options
 from maxslope.cli.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ def minimal(
         list[str] | None,
         typer.Option(help="A radius to give robust accuracy at; repeat it.", rich_help_panel="Attack"),
     ] = None,
+    eps: Annotated[str | None, typer.Option(hidden=True)] = None,
     effort: options.Effort = "standard",
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
@@ -70,6 +70,8 @@ def minimal(
     from maxslope.cli.sources import open_sources, say_warnings_plainly
 
     say_warnings_plainly()
+    if eps is not None:
+        raise ValueError(f"--eps is what minimal finds; --at {eps} gives the robust accuracy at a radius.")
     s = replace(Settings(), **options.given(context))
     space, level, radii = names.norm(s.norm), names.effort(s.effort), [names.number(word) for word in at or []]
     if out is not None:
@@ -79,19 +81,26 @@ def minimal(
     sources = open_sources(s, quiet=quiet or json_)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always", MaxslopeWarning)
-        table = _table(sources, s, space, level, quiet or json_)
+        table, whole = _table(sources, s, space, level, quiet or json_)
     said = list(dict.fromkeys(str(one.message) for one in seen))
     if sources.first:
         said.append(f"The samples are {sources.samples}: quantiles mean something only if that order is by chance.")
-    if out is not None:
+    if out is not None and table:
         _write(table, out)
+    if not whole:
+        done = len(table["index"]) if table else 0
+        kept = (
+            f"their rows are in {out}" if out is not None and table else "nothing is kept; --out FILE keeps their rows"
+        )
+        typer.echo(f"maxslope: interrupted after {done} samples; {kept}.", err=True)
+        raise typer.Exit(130)
     _say(table, s.norm, radii, said, json_, quiet, out)
     for sentence in said:  # beside the numbers, also in quiet mode
         typer.echo(f"maxslope: warning: {sentence}", err=True)
 
 
-def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -> dict[str, Tensor]:
-    """The nearest errors, part by part: index, label, norm, found, margin, forward, backward."""
+def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -> tuple[dict[str, Tensor], bool]:
+    """The nearest errors, part by part: index, label, norm, found, margin, forward, backward; whether it is all."""
     import torch
 
     from maxslope.attacks import minimal as search
@@ -103,7 +112,7 @@ def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -
 
     threat = Threat(**asked.threat(s))
     parts: list[dict[str, Tensor]] = []
-    done = 0
+    done, whole = 0, True
     try:
         with progress(sources.total, quiet, doing="searching") as update:
             for job in jobs(sources.data, fitting):
@@ -112,19 +121,20 @@ def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -
                     sources.model, x, job.y, space, box=sources.box, effort=level, ids=ids, seed=s.seed,
                     batch_size=s.batch_size, **threat.take(ids, x).words(),
                 )  # fmt: skip
-                columns = {"norm": found.norms, "found": found.found, "margin": found.margin}
-                columns |= {"forward": found.forward, "backward": found.backward}
+                held = {"norm": found.norms, "found": found.found, "margin": found.margin}
+                held |= {"forward": found.forward, "backward": found.backward}
                 label = job.y if job.y.ndim == 1 else torch.full_like(ids, -1)  # what is no number stands in no table
-                parts.append({"index": ids, "label": label} | {name: v.cpu() for name, v in columns.items()})
+                parts.append({"index": ids, "label": label} | {name: v.cpu() for name, v in held.items()})
                 done += len(x)
                 norms = torch.cat([part["norm"] for part in parts])
                 update(done, f"median {float(norms.median()):.4g} so far")
     except KeyboardInterrupt:
-        typer.echo(f"maxslope: interrupted after {done} samples; nothing is kept.", err=True)
-        raise typer.Exit(130) from None
-    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    order = whole["index"].argsort()  # as the data have them, in whatever order they were drawn
-    return {name: column[order] for name, column in whole.items()}
+        whole = False
+    if not parts:
+        return {}, whole
+    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    order = columns["index"].argsort()  # as the data have them, in whatever order they were drawn
+    return {name: column[order] for name, column in columns.items()}, whole
 
 
 def _say(
@@ -145,13 +155,13 @@ def _say(
             "norm": norm,
             "clean_accuracy": clean,
             "found": float(table["found"].double().mean()),
-            "quantiles": {f"{q:g}": _finite(value) for q, value in quantiles.items()},
+            "quantiles": {f"{q:g}": value for q, value in quantiles.items()},
             "robust_accuracy": {f"{radius:.6g}": share for radius, share in robust.items()},
             "forward_per_sample": float(table["forward"].double().mean()),
             "backward_per_sample": float(table["backward"].double().mean()),
             "warnings": said,
         }
-        typer.echo(json.dumps(facts))
+        document.say(facts)
         return
     if quiet:
         typer.echo(f"median {norm} norm {quantiles[0.5]:.4g}, clean {100 * clean:.2f} %, {count} samples")
@@ -166,11 +176,6 @@ def _say(
     typer.echo(f"cost             {cost[0]:.1f} backward, {cost[1]:.1f} forward passes a sample")
     if out is not None:
         typer.echo(f"table            {out}")
-
-
-def _finite(value: float) -> float | None:
-    """JSON knows no infinity."""
-    return value if value < float("inf") else None
 
 
 def _writable(out: Path) -> None:

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maxslope.cli import options
+from maxslope.cli import document, options
+from maxslope.cli.ending import interruptible
+
+if TYPE_CHECKING:
+    from maxslope.report.odenet_study import Data
+
+EXAMPLES = """
+[bold]Examples[/]
+
+Two moons and digits, results in maxslope-odenet/:  [cyan]maxslope odenet[/]
+
+Your table, the target in its last column, trained robustly:  [cyan]maxslope odenet mine.csv --eps 0.1 --out mine[/]
+"""
 
 
 def odenet(
+    context: typer.Context,
     data: Annotated[
         str, typer.Argument(help="moons, digits, or a CSV file with the target last; both sets by default.")
     ] = "",
-    out: Annotated[Path, typer.Option(help="Folder for figures and numbers.")] = Path("maxslope-odenet"),
     *,
+    out: Annotated[Path, typer.Option(help="Folder for figures and numbers.", rich_help_panel="Output")] = Path(
+        "maxslope-odenet"
+    ),
     layers: Annotated[int, typer.Option(min=1, help="Layers L.")] = 6,
     particles: Annotated[int, typer.Option(min=1, help="Particles m per layer.")] = 24,
     penalty: Annotated[float, typer.Option(min=0, help="Regularization lambda.")] = 1e-2,
     eps: Annotated[
-        float, typer.Option(min=0, help="l_2 radius of the robust risk, units of the inputs; 0: none.")
-    ] = 0.0,
+        str, typer.Option(help="l_2 radius of the robust risk, in the units of the inputs: 0.3 or 8/255; 0: none.")
+    ] = "0",
     slope: Annotated[float, typer.Option(min=0, help="Stop at this slope.")] = 1e-7,
     gradients: Annotated[int, typer.Option(min=1, help="Stop after this many gradients.")] = 8000,
     seed: Annotated[int, typer.Option(help="Seed of the start, and of the rows held out.")] = 0,
@@ -29,35 +44,56 @@ def odenet(
         float, typer.Option(min=0, max=0.9, help="Share of the rows to score on and not to learn from; 0: none.")
     ] = 0.2,
     json_: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Train a mean-field residual network by its flow, and say whether, how fast and why it converges.
+    """Follow particles: train a mean-field residual network by its flow, and say whether and how fast it converges.
 
     Prints loss, scores on rows learned from and held out, dissipation defect, exponent of Lojasiewicz with its
     interval, smallest eigenvalue and a verdict; writes a figure, the trajectory as CSV, the numbers as JSON and the
     network (safetensors, for maxslope.odenet.load) for each data set.
     """
-    import json
-
     import torch
-    from rich.console import Console
 
+    from maxslope.cli import names
+    from maxslope.cli.again import typed
+    from maxslope.cli.progress import progress
     from maxslope.report import odenet as report
+    from maxslope.report.odenet_study import Settings
+
+    options.folder(out)
+    radius = names.number(eps)
+    if not 0 <= radius < float("inf"):
+        raise ValueError(f"--eps is a radius that is not negative, got {eps}; 0 trains the plain risk.")
+    settings, tables = Settings(layers, particles, penalty, radius, slope, gradients, seed, held_out), _tables(data)
+    lines: list[str] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small products: a second thread only waits
+    try:
+        with (
+            interruptible(out),
+            progress(len(tables), json_ or quiet, doing="training", unit="data sets", even=False) as update,
+        ):
+            found = report.run(out, tables, settings, say=lines.append, begun=update, command=typed(context))
+            update(len(tables))
+    finally:
+        torch.set_num_threads(threads)
+    if json_:
+        document.say({"folder": str(out), "data": found})
+    elif quiet:
+        typer.echo("; ".join(f"{facts['data']}: {facts['fate']}" for facts in found))
+    else:
+        typer.echo("\n".join(lines))
+
+
+def _tables(word: str) -> list[Data]:
+    """The one place where a string names data of the mean-field network."""
     from maxslope.report import odenet_study as known
 
-    console = Console()
-    torch.set_num_threads(1)  # small products: a second thread only waits
-
-    def say(text: str) -> None:
-        if not json_:
-            console.print(text, highlight=False, markup=False)
-
     ready = {"moons": known.moons, "digits": known.digits}
-    path = Path(data)
-    if data and data not in ready and not path.is_file():
-        raise ValueError(f"Data are moons, digits or a CSV file that exists, got {data!r}.")
-    names = [data] if data in ready else list(ready)
-    tables = [known.table(path)] if data and data not in ready else [ready[name]() for name in names]
-    settings = known.Settings(layers, particles, penalty, eps, slope, gradients, seed, held_out)
-    found = report.run(out, tables, settings, say=say)
-    if json_:
-        typer.echo(json.dumps({"folder": str(out), "data": found}))
+    if not word:
+        return [make() for make in ready.values()]
+    if word in ready:
+        return [ready[word]()]
+    if not Path(word).is_file():
+        raise ValueError(f"Data are moons, digits or a CSV file that exists, got {word!r}.")
+    return [known.table(Path(word))]

@@ -25,6 +25,15 @@ Model = Annotated[
         rich_help_panel=_WHAT,
     ),
 ]
+Trained = Annotated[
+    str,
+    typer.Option(
+        help="file.py:factory, package.module:factory, hf://name or timm://name; by default a small network for the "
+        "data.",
+        show_default=False,
+        rich_help_panel=_WHAT,
+    ),
+]
 Weights = Annotated[
     Path | None,
     typer.Option(help="A safetensors file (or .pt with tensors alone) for the factory's model.", rich_help_panel=_WHAT),
@@ -52,6 +61,15 @@ Data = Annotated[
     typer.Option(
         help="A .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a data set saved by Hugging "
         "Face's datasets, or file.py:factory; by default 1,000 MNIST images.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
+TrainingData = Annotated[
+    str,
+    typer.Option(
+        help="A .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a data set saved by Hugging "
+        "Face's datasets, or file.py:factory; by default 4,000 MNIST images.",
         show_default=False,
         rich_help_panel=_DATA,
     ),
@@ -124,3 +142,21 @@ def given(context: typer.Context) -> dict[str, Any]:
     sources = {name: context.get_parameter_source(name) for name in context.params if name in names}
     found = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
+
+
+def folder(path: Path | None, option: str = "--out") -> None:
+    """Raise ValueError where something else lies in the place of a folder that is to be written."""
+    if path is None:
+        return
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"{option} {path}: {place} is a file, where a folder is wanted; give another {option}.")
+
+
+def file(path: Path | None, option: str = "--out") -> None:
+    """Raise ValueError where a file that is to be written cannot be."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise ValueError(f"{option} {path} is a folder, where a file is wanted; give {option} {path / 'name'} or so.")
+    folder(path.parent if str(path.parent) != "." else None, option)

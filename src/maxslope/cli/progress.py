@@ -6,17 +6,45 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import contextmanager
-
-Update = Callable[[int, str], None]
+from typing import Any
 
 _EVERY = 10.0  # seconds between lines of a log
 
 
+class Update(ABC):
+    """Is called with (units done, what is known so far); all of it goes to the error stream."""
+
+    @abstractmethod
+    def __call__(self, done: int, so_far: str = "") -> None:
+        """Tell how many units are done, and what is known."""
+
+    @abstractmethod
+    def note(self, line: str) -> None:
+        """Say a line that stays."""
+
+
+class _Silent(Update):
+    """Says nothing."""
+
+    def __call__(self, done: int, so_far: str = "") -> None:
+        """See :class:`Update`."""
+
+    def note(self, line: str) -> None:
+        """See :class:`Update`."""
+
+
 @contextmanager
 def progress(
-    total: int | None, quiet: bool, *, resumed: bool = False, doing: str = "evaluating", unit: str = "samples"
+    total: int | None,
+    quiet: bool,
+    *,
+    resumed: bool = False,
+    doing: str = "evaluating",
+    unit: str = "samples",
+    even: bool = True,
 ) -> Iterator[Update]:
     """Yield what is told (units done, what is known so far), on the error stream.
 
@@ -26,50 +54,67 @@ def progress(
         resumed: the units that are told first were there before, and no rate counts them.
         doing: what is going on, a word.
         unit: what is counted.
+        even: whether units take equally long, so that a rate and a time left mean something.
     """
     if quiet:
-        yield lambda done, so_far: None
+        yield _Silent()
     elif sys.stderr.isatty():
-        with _bar(total, resumed, doing, unit) as update:
-            yield update
+        with _bar(doing, _Speed(total, resumed, unit, even)) as bar:
+            yield bar
     else:
-        lines = _Lines(total, resumed, doing, unit)
+        lines = _Lines(doing, _Speed(total, resumed, unit, even))
         with lines.beating():
-            yield lines.update
+            yield lines
+
+
+class _Bar(Update):
+    """A bar with its time left."""
+
+    def __init__(self, bar: Any, speed: _Speed) -> None:
+        self.bar, self.speed = bar, speed
+        self.task = bar.add_task("", total=speed.total, so_far="")
+
+    def __call__(self, done: int, so_far: str = "") -> None:
+        """See :class:`Update`."""
+        said = ", ".join(filter(None, (so_far, self.speed.of(done, time.monotonic()))))
+        self.bar.update(self.task, completed=done, so_far=said)
+
+    def note(self, line: str) -> None:
+        """See :class:`Update`."""
+        self.bar.console.print(line, markup=False, highlight=False)
 
 
 @contextmanager
-def _bar(total: int | None, resumed: bool, doing: str, unit: str) -> Iterator[Update]:
+def _bar(doing: str, speed: _Speed) -> Iterator[Update]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[so_far]}"))
-    speed = _Speed(total, resumed, unit)
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=total, so_far="")
-
-        def update(done: int, so_far: str) -> None:
-            bar.update(task, completed=done, so_far=", ".join(filter(None, (so_far, speed.of(done, time.monotonic())))))
-
-        yield update
+    console = Console(stderr=True)
+    with Progress(*columns, TimeElapsedColumn(), console=console, redirect_stdout=False) as bar:
+        yield _Bar(bar, speed)
 
 
-class _Lines:
+class _Lines(Update):
     """Plain lines: the first news at once, then a line every ten seconds, news or not, and the last."""
 
-    def __init__(self, total: int | None, resumed: bool, doing: str, unit: str) -> None:
-        self.total, self.doing, self.unit, self.last = total, doing, unit, -math.inf
-        self.speed, self.news = _Speed(total, resumed, unit), ""
+    def __init__(self, doing: str, speed: _Speed) -> None:
+        self.doing, self.speed, self.last, self.news = doing, speed, -math.inf, ""
         self.lock, self.over = threading.Lock(), threading.Event()
 
-    def update(self, done: int, so_far: str) -> None:
-        """See :func:`progress`."""
-        now = time.monotonic()
-        of = "" if self.total is None else f" of {self.total}"
+    def __call__(self, done: int, so_far: str = "") -> None:
+        """See :class:`Update`."""
+        now, total = time.monotonic(), self.speed.total
+        of = "" if total is None else f" of {total}"
         with self.lock:
-            self.news = ", ".join(filter(None, (f"{done}{of} {self.unit}", so_far, self.speed.of(done, now))))
-            if now - self.last >= _EVERY or done == self.total:
+            self.news = ", ".join(filter(None, (f"{done}{of} {self.speed.unit}", so_far, self.speed.of(done, now))))
+            if now - self.last >= _EVERY or done == total:
                 self._write(self.news, now)
+
+    def note(self, line: str) -> None:
+        """See :class:`Update`."""
+        with self.lock:
+            self._write(line, time.monotonic())
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -98,21 +143,21 @@ class _Lines:
 class _Speed:
     """Units a second since the start, and the time that is left at that rate."""
 
-    def __init__(self, total: int | None, resumed: bool, unit: str = "samples") -> None:
-        self.total, self.start, self.unit = total, -1 if resumed else 0, unit
+    def __init__(self, total: int | None, resumed: bool, unit: str = "samples", even: bool = True) -> None:
+        self.total, self.start, self.unit, self.even = total, -1 if resumed else 0, unit, even
         self.began = time.monotonic()
 
     def of(self, done: int, now: float) -> str:
-        """Return rate and time left in words; nothing of units that are no samples: each takes its own time."""
+        """Return rate and time left in words; nothing of units that each take their own time."""
         if self.start < 0:
             self.start = done
             return "taken over"
-        if self.unit != "samples":
+        if not self.even:
             return ""
         rate = (done - self.start) / max(now - self.began, 1e-9)
         if self.total is None or done >= self.total or not rate:
-            return f"{rate:.3g} samples/s"
-        return f"{rate:.3g} samples/s, {duration((self.total - done) / rate)} left"
+            return f"{rate:.3g} {self.unit}/s"
+        return f"{rate:.3g} {self.unit}/s, {duration((self.total - done) / rate)} left"
 
 
 def duration(seconds: float) -> str:

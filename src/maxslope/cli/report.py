@@ -15,6 +15,7 @@ import typer
 
 from maxslope._escape import visible
 from maxslope.cli import options
+from maxslope.cli.ending import interruptible
 from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def report(
     ] = True,
     trust: options.Trust = False,
     memory: options.Memory = None,
+    json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Write a page on a run: the answer with its interval, then the evidence; of several runs, a comparison.
@@ -90,10 +92,16 @@ def report(
     from maxslope.cli.sources import say_warnings_plainly
 
     say_warnings_plainly()
+    if json_ and out is None:
+        format_ = Format.json  # the numbers alone; with --out the file as well
+    options.file(out)
     seen = format_ in (Format.html, Format.svg, Format.pdf)
     names = [name.strip() for name in classes.split(",")] if classes else []
     steps = _STEPS if len(runs) == 1 else len(runs) + 1
-    with progress(steps, quiet or not seen, doing="reading", unit="steps") as update:
+    with (
+        interruptible("No page is written."),
+        progress(steps, quiet or json_ or not seen, doing="reading", unit="steps", even=False) as update,
+    ):
         told = itertools.count()
         found = []
         for folder in runs:
@@ -107,6 +115,8 @@ def report(
         update(steps, "written")
     if format_ in (Format.svg, Format.pdf):
         _figures(content, out or Path(f"maxslope.{format_.value}"), format_)
+        if json_:
+            typer.echo(content.json(), nl=False)
         return
     writers = {Format.html: content.html, Format.json: content.json, Format.csv: content.csv}
     text = writers.get(format_, content.latex if format_ is Format.latex else content.markdown)()
@@ -118,6 +128,8 @@ def report(
     from maxslope.report.html import write
 
     write(out, text)
+    if json_:
+        typer.echo(content.json(), nl=False)
     typer.echo(f"{out} ({len(text.encode()) / 1e6:.2f} MB)", err=True)
 
 

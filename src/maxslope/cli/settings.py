@@ -93,8 +93,9 @@ def absolute(word: str) -> str:
     'torchvision.models:resnet18'
     """
     place, colon, name = word.rpartition(":")
-    if colon and place.endswith(".py") and Path(place).exists():
-        return f"{Path(place).resolve()}:{name}"
+    for file in (place, f"{place}.py"):
+        if colon and file.endswith(".py") and Path(file).is_file():
+            return f"{Path(file).resolve()}:{name}"
     return str(Path(word).resolve()) if word != DEFAULT and Path(word).exists() else word
 
 

@@ -13,7 +13,10 @@ from maxslope.cli.settings import DEFAULT, Settings
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """A model, data and the box of their inputs; how samples were chosen, and what their classes are called."""
+    """A model, data and the box of their inputs; how samples were chosen, and what their classes are called.
+
+    ``ordered`` says that samples come in the order of the data, which may be sorted by class.
+    """
 
     model: Any
     data: Any
@@ -22,6 +25,7 @@ class Sources:
     samples: str = ""
     first: bool = False
     classes: tuple[str, ...] = ()
+    ordered: bool = False
 
 
 def open_sources(settings: Settings, *, quiet: bool) -> Sources:
@@ -31,7 +35,7 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
         ValueError: if one cannot be loaded, or options do not go together.
     """
     from maxslope.evaluation.data import length, limited
-    from maxslope.evaluation.draw import classes_of, drawn
+    from maxslope.evaluation.draw import by_class, classes_of, drawn
     from maxslope.evaluation.tables import Table
 
     model, (data, box, notes) = _model(settings), open_data(settings)
@@ -43,14 +47,15 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
         for note in notes:
             sys.stderr.write(f"data: {visible(note)}\n")
     classes = tuple(settings.classes.split(",")) if settings.classes else classes_of(data)
-    few = None if settings.samples is None and isinstance(data, Table) else drawn(data, settings.samples, settings.seed)
+    as_is = settings.samples is None and isinstance(data, Table) and not by_class(data.labels())  # read at one stretch
+    few = None if as_is else drawn(data, settings.samples, settings.seed)
     if few is not None:
         return Sources(model, few, box, len(few), few.words, classes=classes)
     if settings.samples is None:
-        return Sources(model, data, box, length(data), classes=classes)
+        return Sources(model, data, box, length(data), classes=classes, ordered=True)
     data = limited(data, settings.samples)
     words = f"the first {settings.samples}, in the order of the data"
-    return Sources(model, data, box, length(data), words, True, classes)
+    return Sources(model, data, box, length(data), words, True, classes, ordered=True)
 
 
 def _model(s: Settings) -> Any:

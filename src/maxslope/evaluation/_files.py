@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
+import itertools
 import json
 import os
 import zipfile
@@ -72,7 +74,22 @@ def without_pickles() -> Iterator[None]:
 def needed(path: Path) -> None:
     """Raise ValueError unless a file is there."""
     if not path.is_file():
-        raise ValueError(f"There is no file {path}.")
+        raise ValueError(absent(path))
+
+
+def absent(path: Path) -> str:
+    """Say that there is no file, and which names are alike.
+
+    >>> absent(Path("nowhere/net.pt"))
+    'There is no file nowhere/net.pt: there is no folder nowhere.'
+    """
+    if path.is_dir():
+        return f"{path} is a folder, where a file is wanted."
+    if not path.parent.is_dir():
+        return f"There is no file {path}: there is no folder {path.parent}."
+    alike = difflib.get_close_matches(path.name, [p.name for p in itertools.islice(path.parent.iterdir(), 10_000)], 2)
+    where = f"; its folder has {' and '.join(alike)}" if alike else f" in {path.parent.resolve()}"
+    return f"There is no file {path.name if not alike else path}{where}."
 
 
 def beside(path: Path, place: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from maxslope._optional import optional
 from maxslope.evaluation.crew import Crew, Team
 from maxslope.evaluation.hardware import Ready
 from maxslope.evaluation.models import OWN
@@ -188,11 +189,9 @@ def _movable(model: Any) -> Any:
 def _ray() -> Any:
     """Ray, told to report to nobody, and to send along the code of modules that were loaded from a file."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
+    with optional("Workers of Ray need ray", "[ray]"):
         import ray
         from ray import cloudpickle
-    except ImportError as error:
-        raise ImportError('Workers of Ray need ray: pip install "maxslope[ray]".') from error
     for module in [module for name, module in sys.modules.items() if name.startswith(OWN)]:
         cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
     return ray

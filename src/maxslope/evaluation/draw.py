@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
 
 from maxslope import _random
 from maxslope._digest import digest_of
-from maxslope.evaluation.data import Batch, Stored, by_number, fingerprint
+from maxslope._pairs import whole_sampler
+from maxslope.evaluation.data import EMPTY, Batch, Stored, by_number, fingerprint
 
 _STREAM = 0xD4A3  # keeps these draws apart from those of attacks
 
@@ -88,17 +91,20 @@ class Drawn(Stored):
 def drawn(data: Any, samples: int | None, seed: int) -> Drawn | None:
     """Return ``samples`` of data drawn by a seed (all by default), stratified where labels are known beforehand.
 
-    None where data are a stream or a loader, which are read in their own order alone.
+    None where data are a stream, or a loader that chooses or collates in its own way: they are read in their own order.
 
     >>> x, y = torch.arange(6.0)[:, None], torch.tensor([0, 0, 0, 1, 1, 1])
     >>> few = drawn((x, y), 2, 0)
     >>> sorted(few.rows(0, 2)[1].tolist()), few.words
     ([0, 1], '2 of 6 samples, drawn by label with seed 0')
     """
+    data = whole_of(data)
     found = None if isinstance(data, DataLoader) else by_number(data)
     if found is None:
         return None
     count = found[1]
+    if not count:
+        raise ValueError(EMPTY)
     labels = labels_of(data)
     if labels is not None and labels.shape != (count,):
         labels = None
@@ -107,6 +113,54 @@ def drawn(data: Any, samples: int | None, seed: int) -> Drawn | None:
     few = f"{len(chosen)} of {count} samples, drawn {how}" if len(chosen) < count else f"all {count} samples"
     words = f"{few} with seed {seed}" if len(chosen) < count else few
     return Drawn(data, chosen, words, f"{len(chosen)} drawn {digest_of(chosen)}")
+
+
+def whole_of(data: Any) -> Any:
+    """Return the data set of a loader that yields all of it, in whatever order, collated as usual; other data as is."""
+    if not isinstance(data, DataLoader) or isinstance(data.dataset, IterableDataset) or not whole_sampler(data):
+        return data
+    plain = data.collate_fn is default_collate and data.batch_size is not None and not data.drop_last
+    return data.dataset if plain else data
+
+
+def divided(data: Any, counts: Sequence[int], seed: int) -> list[Any]:
+    """Return disjoint parts of data, of so many samples each, and the rest: seeded draws, in proportion to labels.
+
+    Args:
+        data: tensors ``(x, y)``, or what is read by number.
+        counts: samples of the first parts.
+        seed: of the draw.
+
+    Raises:
+        ValueError: if no sample is left.
+
+    >>> x, y = torch.arange(8.0)[:, None], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    >>> [part[1].bincount().tolist() for part in divided((x, y), [2, 4], 0)]
+    [[1, 1], [2, 2], [1, 1]]
+    """
+    found = by_number(data)
+    if found is None:
+        raise ValueError(f"Data are divided that are read by number, got {type(data).__name__}.")
+    labels, ends = labels_of(data), [0, *itertools.accumulate(counts), found[1]]
+    if ends[-1] <= ends[-2]:
+        raise ValueError(f"{ends[-2]} of {ends[-1]} samples are to be held out, and none is left; give more samples.")
+    drawn_order = order(found[1], seed, labels)
+    parts = [drawn_order[start:stop] for start, stop in itertools.pairwise(ends)]
+    if isinstance(data, tuple | list):
+        return [(data[0][part], data[1][part]) for part in parts]
+    words = [f"{len(part)} of {found[1]} samples, a draw with seed {seed}" for part in parts]
+    return [Drawn(data, part, said, f"{said} {digest_of(part)}") for part, said in zip(parts, words, strict=True)]
+
+
+def by_class(labels: Tensor) -> bool:
+    """Whether samples come in the order of their classes, more or less: labels change half as often as by chance.
+
+    >>> by_class(torch.arange(100) // 50), by_class(torch.arange(100) % 2)
+    (True, False)
+    """
+    shares = torch.unique(labels, return_counts=True)[1].double() / max(len(labels), 1)
+    chance = float(1 - shares.square().sum()) * max(len(labels) - 1, 0)
+    return int((labels[1:] != labels[:-1]).sum()) < chance / 2
 
 
 def labels_of(data: Any) -> Tensor | None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from maxslope._digest import digest_of_text
+from maxslope._optional import optional
 from maxslope.evaluation._files import UNPACKED
 from maxslope.evaluation.data import Batch, Stored
 
@@ -88,10 +89,8 @@ def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None, most
         ImportError: if Pillow is not installed.
         ValueError: if it cannot be decoded.
     """
-    try:
+    with optional("Images need Pillow", "[data]"):
         from PIL import Image
-    except ImportError as error:
-        raise ImportError('Images need Pillow: pip install "maxslope[data]".') from error
     limit = (UNPACKED if most is None else most) // _PIXEL
     try:
         with (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 from dataclasses import replace
@@ -30,6 +31,7 @@ _INTEGERS = ("index", "forward", "backward", "runs")
 _ANSWERS = ("label", "prediction")  # class numbers, or what else a goal knows: numbers, words
 _WORDS = ("verdict", "reason")
 _NUMBERS = ("margin", "gap", "slope", "distance", "chance")
+_SINCE = {"foreseen"}  # numbers that runs of earlier versions lack
 _VERDICTS = {ROBUST, BROKEN, MISCLASSIFIED, NON_FINITE}
 
 
@@ -127,6 +129,8 @@ def table_of(path: Path, known: dict[str, Any]) -> dict[str, Column]:
         _check_rows(table, int(known["start"]), int(known["rows"]), drawn="content" in known)
     except (OSError, ValueError, TypeError) as error:
         raise damaged(path, error) from error
+    for name in _SINCE:
+        table.setdefault(name, [math.nan] * len(table["index"]))
     return {name: values for name, values in table.items() if name != "seed"}
 
 
@@ -146,7 +150,7 @@ def _check_rows(table: dict[str, Any], start: int, rows: int, *, drawn: bool) ->
         raise ValueError(f"its rows are not the samples {start} to {start + rows - 1}")
     if len(index) != rows or len(set(index)) != rows or min(index) < 0:
         raise ValueError(f"its rows are not {rows} samples")
-    for name in _NUMBERS:
+    for name in (*_NUMBERS, *(table.keys() & _SINCE)):
         if any(type(value) is not float for value in table[name]):
             raise ValueError(f"its column {name} holds other things than numbers")
     strange = {str(v) for v in table["verdict"]} - _VERDICTS

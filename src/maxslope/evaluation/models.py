@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import os
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from maxslope._digest import digest_of_text
-from maxslope.evaluation._files import bounded, needed, safetensors_header, unpacked, without_pickles
+from maxslope._optional import optional
+from maxslope.evaluation._files import absent, bounded, needed, safetensors_header, unpacked, without_pickles
 from maxslope.evaluation.exported import load_exported
 from maxslope.evaluation.onnx_file import load_onnx
 
@@ -31,8 +33,9 @@ def load_model(
     trust: bool = False,
     device: str | None = None,
     most: int | None = None,
+    trained: bool = False,
 ) -> nn.Module:
-    """Load a model and put it into evaluation mode.
+    """Load a model and put it into evaluation mode, or leave it as it was made, to be trained.
 
     Args:
         word: ``file.py:factory`` or ``package.module:factory`` (called without arguments; a module serves too),
@@ -43,6 +46,7 @@ def load_model(
             more than tensors inside.
         device: such as ``"cuda"``; by default where the model is.
         most: bytes that a packed file may take in memory; by default 1 GiB, or 64 times its size if that is more.
+        trained: whether it is to be trained: modes and what requires a gradient stay as the factory left them.
 
     Returns:
         The module. A function that the factory returned is wrapped into one.
@@ -53,10 +57,15 @@ def load_model(
         ImportError: naming the package that is missing.
     """
     path = Path(word)
+    if trained and path.suffix in (".pt2", ".onnx"):
+        raise ValueError(
+            f"{word} is an exported program, whose weights cannot be trained; give what makes the module: "
+            "file.py:factory, with its weights as --weights."
+        )
     if word.startswith("hf://"):
         model = _transformers(word.removeprefix("hf://"), trust)
     elif word.startswith("timm://"):
-        return placed(_timm(word.removeprefix("timm://"), weights, trust, most), device)
+        return placed(_timm(word.removeprefix("timm://"), weights, trust, most), device, trained=trained)
     elif path.suffix == ".pt2":
         model = load_exported(path, trust=trust, most=most)
     elif path.suffix == ".onnx":
@@ -72,7 +81,7 @@ def load_model(
         )
     if weights is not None:
         model.load_state_dict(_fitting(model, _weights(Path(weights), most), weights))
-    return placed(model, device)
+    return placed(model, device, trained=trained)
 
 
 def runs_code(word: str) -> bool:
@@ -98,15 +107,17 @@ def call(word: str, what: str) -> Any:
     if not place or not name.isidentifier():
         raise ValueError(f"A {what} from code is file.py:factory or package.module:factory, got {word!r}.")
     try:
-        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        module = _from_file(Path(place)) if place.endswith(".py") else _imported(place)
     except FileNotFoundError as error:
-        raise ValueError(f"There is no file {place}.") from error
+        raise ValueError(absent(Path(place))) from error
     except (Exception, SystemExit) as error:
         raise ValueError(f"Importing {place} failed with {type(error).__name__}: {error}.") from error
     found = getattr(module, name, None)
     if found is None:
-        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")][:8]
-        raise ValueError(f"{place} has no {name}; it has {', '.join(known) or 'nothing to call'}.")
+        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        alike = difflib.get_close_matches(name, known, 1)
+        has = f"did you mean {alike[0]}?" if alike else f"it has {', '.join(known[:8]) or 'nothing to call'}."
+        raise ValueError(f"{place} has no {name}; {has}")
     if isinstance(found, nn.Module) or not callable(found):
         return found
     try:
@@ -140,6 +151,27 @@ class Logits(nn.Module):
         return logits
 
 
+def _imported(place: str) -> Any:
+    """Import a module: a file of that name in the folder where one stands, else as Python does, there at last."""
+    if Path(f"{place}.py").is_file():
+        return _from_file(Path(f"{place}.py"))
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        top = place.partition(".")[0]
+        if error.name != top or not Path(top).is_dir():
+            raise
+    _findable(Path.cwd())
+    importlib.invalidate_caches()
+    return importlib.import_module(place)
+
+
+def _findable(folder: Path) -> None:
+    """Let modules of a folder be imported, after all others; they may be asked for later, so it stays."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
 def _from_file(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(path)
@@ -151,6 +183,7 @@ def _from_file(path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    _findable(path.resolve().parent)  # what lies beside it, as for a script
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -167,8 +200,10 @@ def _module(found: Any, word: str) -> nn.Module:
     raise ValueError(f"{word} makes a torch.nn.Module or a function from inputs to logits, got {type(found).__name__}.")
 
 
-def placed(model: nn.Module, device: str | None) -> nn.Module:
+def placed(model: nn.Module, device: str | None, *, trained: bool = False) -> nn.Module:
     """Return a module on a device (None leaves it where it is), in evaluation mode and with nothing to train.
+
+    If it is to be trained, modes and what requires a gradient stay as they are.
 
     Raises:
         ValueError: for a device that is not there.
@@ -178,6 +213,8 @@ def placed(model: nn.Module, device: str | None) -> nn.Module:
             model = model.to(device)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise ValueError(f"The device {device!r} cannot be used: {str(error).splitlines()[0]}.") from error
+    if trained:
+        return model
     for module in model.modules():  # as eval() does, which exported programs refuse
         module.training = False
     return model.requires_grad_(False)
@@ -215,15 +252,14 @@ def _within(found: Any) -> Iterator[Tensor]:
 
 def _weights(path: Path, most: int | None = None) -> dict[str, Tensor]:
     needed(path)
+    if path.suffix == ".safetensors":
+        with optional("Weights in safetensors need safetensors", "[data]"):
+            from safetensors.torch import load_file
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             safetensors_header(path)
             return load_file(path)
         state = tensors_of(path, most)
-    except ImportError as error:
-        raise ImportError('Weights in safetensors need safetensors: pip install "maxslope[data]".') from error
     except Exception as error:
         raise ValueError(
             f"{path} holds no weights that can be read without running code ({type(error).__name__}: "
@@ -271,10 +307,8 @@ def _pickled(path: Path, trust: bool) -> nn.Module:
 
 
 def _transformers(name: str, trust: bool) -> nn.Module:
-    try:
+    with optional("Names with hf:// need transformers", "transformers"):
         from transformers import AutoModelForImageClassification
-    except ImportError as error:
-        raise ImportError("hf:// names need transformers: pip install transformers.") from error
     try:
         with nullcontext() if trust else without_pickles():
             return Logits(
@@ -285,10 +319,8 @@ def _transformers(name: str, trust: bool) -> nn.Module:
 
 
 def _timm(name: str, weights: str | Path | None, trust: bool, most: int | None) -> nn.Module:
-    try:
+    with optional("Names with timm:// need timm", "timm"):
         import timm
-    except ImportError as error:
-        raise ImportError("timm:// names need timm: pip install timm.") from error
     try:
         if weights is None:
             os.environ.setdefault("HF_HUB_OFFLINE", "1")  # local files alone: nothing is fetched behind one's back

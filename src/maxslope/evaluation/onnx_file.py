@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from maxslope._optional import optional
 from maxslope.evaluation._files import beside, needed, without_pickles
 
 
@@ -22,11 +23,9 @@ def load_onnx(path: Path) -> nn.Module:
         ValueError: if the file cannot be converted, or names a file elsewhere.
     """
     needed(path)
-    try:
+    with optional("Models in ONNX need onnx2torch", "[onnx]"):
         import onnx
         from onnx2torch import convert
-    except ImportError as error:
-        raise ImportError('Models in ONNX need onnx2torch: pip install "maxslope[onnx]".') from error
     try:
         found = onnx.load(str(path), load_external_data=False)
         for k, item in enumerate(_messages(found)):

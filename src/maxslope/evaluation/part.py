@@ -192,8 +192,10 @@ def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
         "margin": margin.tolist(),
         "gap": nan,
         "slope": list(nan),
+        "local_gap": list(nan),
         "distance": torch.zeros_like(margin).tolist(),
         "chance": list(nan),
+        "foreseen": list(nan),
         "forward": [question.votes] * rows,
         "backward": [0] * rows,
         "runs": [0] * rows,
@@ -237,7 +239,7 @@ def _full_precision(part: Part, question: Question, at: list[int], result: Attac
     known.count(everyone, question.draws, 0)
     gap, slope = certificate(question, known, result.effort)
     table: dict[str, list[Any]] = {name: list(column) for name, column in part.table.items()}
-    columns = {"margin": known.best, "gap": gap, "slope": slope}
+    columns = {"margin": known.best, "gap": gap, "slope": slope, "local_gap": torch.full_like(gap, torch.nan)}
     for k, row in enumerate(at):
         for name, values in columns.items():
             table[name][row] = float(values[k])
@@ -257,8 +259,10 @@ def _fill(table: dict[str, Column], at: list[int], result: AttackResult, votes: 
         "margin": result.margin.tolist(),
         "gap": result.gap.tolist(),
         "slope": result.slope.tolist(),
+        "local_gap": result.local_gap.tolist(),
         "distance": result.distance.tolist(),
         "chance": result.chance.tolist(),
+        "foreseen": result.foreseen.tolist(),
         "forward": (result.forward + votes).tolist(),
         "backward": result.backward.tolist(),
         "runs": result.runs.tolist(),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from maxslope._pairs import pair_of
+from maxslope._pairs import alike, pair_of
 from maxslope.evaluation.data import Batch, jobs
 from maxslope.evaluation.datasets import load_data
 
@@ -48,9 +48,7 @@ def collected(data: Any) -> Batch:
 
 def _alike(data: Any, model: Any) -> Any:
     """Tensors of floating-point numbers in the precision that a module computes with."""
-    pair, kind = pair_of(data), None
+    kind = None
     if isinstance(model, nn.Module):
         kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-    if pair is None or kind is None or not pair[0].is_floating_point():
-        return data
-    return pair[0].to(kind), pair[1]
+    return alike(data, kind)

@@ -13,10 +13,13 @@ from rich.table import Table
 from torch import Tensor
 
 from maxslope._escape import markup, visible
+from maxslope._optional import optional
 from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding, Kind, Severity
+from maxslope.attacks.finish import LEFT
 from maxslope.evaluation.about import About
+from maxslope.evaluation.remains import Remains, remains
 from maxslope.evaluation.statistics import wilson
 
 ROBUST, BROKEN, MISCLASSIFIED, NON_FINITE = "robust", "broken", "misclassified", "non-finite"
@@ -39,8 +42,10 @@ class Report:
         effort: what was run; pass it to ``evaluate`` again to replay it.
         seed: of all random numbers.
         table: one entry per sample in each column: index, label, prediction, verdict, margin (logit margin at the
-            returned point), gap, slope, distance, chance (that another run would have succeeded, as the stopping rule
-            estimates it), forward, backward, runs, reason.
+            returned point), gap, slope, local_gap (by how much steps nearby may still lower the margin, kinks included;
+            NaN where that was not looked for), distance, chance (that another run would have succeeded, as the stopping
+            rule estimates it), foreseen (finds it had expected of the sample's runs after the second), forward,
+            backward, runs, reason.
         points: ``[n, *shape]``, the returned points (the clean ones where misclassified), if kept.
         executed: forward and backward passes of whole calls of the model, in rows, padding included.
         probes: forward and backward passes of the indicators' probes, on a few samples, not in the table.
@@ -84,6 +89,16 @@ class Report:
         return wilson(self._count(ROBUST), self.samples)
 
     @property
+    def remains(self) -> Remains | None:
+        """How far ``robust_accuracy`` would still fall with more effort: an estimate from this run, not a bound.
+
+        None where there is nothing to tell it from: see :func:`maxslope.evaluation.remains.remains`; also where the
+        numbers are not to be trusted for another reason than a lack of effort.
+        """
+        doubted = any(f.severity == Severity.WARNING and f.kind is not Kind.MISSED for f in self.warnings)
+        return None if doubted else remains(self.table, self.effort)
+
+    @property
     def clean_interval(self) -> tuple[float, float]:
         """95 % Wilson interval of ``clean_accuracy``."""
         return wilson(round(self.clean_accuracy * self.samples), self.samples)
@@ -110,6 +125,21 @@ class Report:
 
     def _count(self, verdict: str) -> int:
         return sum(v == verdict for v in self.table["verdict"])
+
+    @property
+    def local_minima(self) -> tuple[int, int]:
+        """How many standing samples are known to be local minima to first order, and of how many that was asked.
+
+        Where no step nearby, within the share of eps that the effort's stage ``Bundle`` names, may lower the margin by
+        more than 1 % of it, kinks included. (0, 0) where the effort has no such stage.
+        """
+        columns = (self.table.get(name, []) for name in ("verdict", "local_gap", "margin"))
+        known = [
+            (float(gap), float(margin))
+            for verdict, gap, margin in zip(*columns, strict=False)
+            if verdict == ROBUST and not math.isnan(float(gap))
+        ]
+        return sum(gap <= LEFT * margin for gap, margin in known), len(known)
 
     def reasons(self) -> dict[str, int]:
         """Return why runs ended, and for how many samples."""
@@ -145,10 +175,8 @@ class Report:
         Raises:
             ImportError: if pandas is not installed.
         """
-        try:
+        with optional("A table of pandas needs pandas", "pandas"):
             pandas = import_module("pandas")
-        except ImportError as error:
-            raise ImportError("A table of pandas needs pandas: pip install pandas.") from error
         frame = pandas.DataFrame(self.table).set_index("index")
         if self.about.classes:
             for column in ("label", "prediction"):
@@ -195,6 +223,9 @@ class Report:
             ("cost", f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"),
             ("effort", self.effort.name),
         ]
+        if (left := self.remains) is not None:
+            rows[3:3] = [("would fall", left.words)]
+            rows.insert(5, ("late finds", left.place))
         rows = [
             (name, words) for name, words in (("model", self.about.model), ("data", self.about.data), *rows) if words
         ]
@@ -215,11 +246,16 @@ class Report:
         table.add_row("samples", markup(self.about.samples) or f"{self.samples}")
         table.add_row("clean accuracy", f"{100 * self.clean_accuracy:.2f} %  (95 % interval {_span(*clean)})")
         table.add_row("robust accuracy", f"{100 * self.robust_accuracy:.2f} %  (95 % interval {_span(low, high)})")
+        left = self.remains
+        if left is not None:
+            table.add_row("would fall", f"{left.words}")
         if not self.trusted:
             table.add_row("", "[yellow]not to be trusted: see the warnings[/]")
         cost = f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"
         table.add_row("cost", cost + self._beyond_samples())
-        table.add_row("effort", f"{markup(self.effort.name)}, risk {self.effort.rule.risk:g}, seed {self.seed}")
+        if left is not None:
+            table.add_row("late finds", left.place)
+        table.add_row("effort", f"{markup(self.effort.name)}, seed {self.seed}")
         yield table
         yield ""
         yield "Why each sample's evaluation ended"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,23 @@ from maxslope.goals import Goal, Misclassified
 from maxslope.realize import Realization, as_realization
 from maxslope.sets import Budget
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], object]
+
+
+class Interrupted(KeyboardInterrupt):
+    """An evaluation was interrupted; what was done until then is at hand.
+
+    Attributes:
+        report: of the samples that are done; None where none is, or where a folder keeps them.
+        done: samples.
+        begun: whether the run's folder holds it, so that it can be resumed.
+    """
+
+    def __init__(self, session: Session) -> None:
+        KeyboardInterrupt.__init__(self, f"interrupted after {session.done} samples")
+        self.done, self.begun = session.done, session.folder is not None and session.header is not None
+        held = session.folder is None and session.first is not None
+        self.report: Report | None = session.report() if held else None
 
 
 @torch.inference_mode(False)
@@ -54,6 +71,8 @@ def evaluate(
     part: int = LARGEST,
     crew: Crew | None = None,
     hardware: Hardware | None = None,
+    about: About | None = None,
+    configuration: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Report:
     """Evaluate how robust a model is: clean accuracy, robust accuracy, and a verdict with evidence per sample.
 
@@ -88,9 +107,11 @@ def evaluate(
             at most, the others 1,024, fewer where samples are large (16 MB a part, but four calls of the model).
         crew: who does the work; by default this process, or Ray on all GPUs where there are several.
         hardware: what may be tried to be faster; by default nothing, so that results are the same everywhere.
+        about: names of model, data and classes, for the report; what is left empty is filled in here.
+        configuration: tables of TOML that are kept in the folder as ``run.toml``: how this was asked for, in words.
 
     Returns:
-        A :class:`Report`.
+        A :class:`Report`. Ctrl-C raises :class:`Interrupted`, a ``KeyboardInterrupt`` with a report of what is done.
 
     Raises:
         TypeError: for data or inputs of the wrong kind.
@@ -119,12 +140,14 @@ def evaluate(
         _checks.eps_rows(budget.eps, samples)
     threat = threatened(goal, targets, context, mask, realize, samples)
     plain = isinstance(threat.goal, Misclassified) and mask is None and realize is None and not threat.context
-    about = About(
-        type(model).__name__, date=datetime.now(UTC).isoformat(timespec="seconds"), goal=threat.goal.name, plain=plain
-    )
+    given = about or About()
+    told = replace(
+        given, model=given.model or type(model).__name__, goal=threat.goal.name, plain=plain,
+        date=given.date or datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
     plan = Plan(
         model, data, budget, chosen, seed, batch_size, probe, keep_points, part, hardware or Hardware(), threat,
-        about=about,
+        words=configuration or {}, about=told,
     )  # fmt: skip
     return _finish(Session(plan, out, crew), progress)
 
@@ -200,7 +223,10 @@ def threatened(
 
 
 def _finish(session: Session, progress: Progress | None) -> Report:
-    for done, robust in session.go():
-        if progress is not None:
-            progress(done, robust)
+    try:
+        for done, robust in session.go():
+            if progress is not None:
+                progress(done, robust)
+    except KeyboardInterrupt:
+        raise Interrupted(session) from None
     return session.report()

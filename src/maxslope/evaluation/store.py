@@ -19,8 +19,9 @@ Layout, format 2 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope eval
       lock                   held by the process that writes, and released by its death
 
 Columns of ``rows``: index, label, prediction (int64), verdict (robust, broken, misclassified, non-finite), margin
-(logit margin at the returned point), gap, slope, distance, chance (float64, NaN where they do not apply), forward,
-backward (passes), runs (starts made), reason (why the last run ended), seed. The schema's metadata hold, under
+(logit margin at the returned point), gap, slope, distance, chance, foreseen (float64, NaN where they do not apply;
+runs of earlier versions lack foreseen), forward, backward (passes), runs (starts made), reason (why the last run
+ended), seed. The schema's metadata hold, under
 ``maxslope``, a JSON object: number, start, rows, drawn (whether indices are in the order of a draw), executed (passes,
 padding included), seconds, digest and first (fingerprints of the part's samples and of its first one), and checksums
 (BLAKE2b, 128 bits): run (of run.json), decision (of decision.json, in part 0), points (of the part's points), content

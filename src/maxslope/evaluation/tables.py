@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from abc import abstractmethod
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from maxslope._digest import digest_of_text
+from maxslope._optional import optional
 from maxslope.evaluation._arrays import batches, ipc_size
 from maxslope.evaluation._files import beside, bounded, read_json
 from maxslope.evaluation.data import Batch, Stored
@@ -37,11 +39,11 @@ class Table(Stored):
 
     def __init__(self, files: list[Path], size: tuple[int, int] | None, most: int | None = None) -> None:
         self.files, self.size, self.most = files, size, most
+        with optional("Parquet and Arrow files need pyarrow", "[data]"):
+            import_module("pyarrow")
         try:
             self.blocks = [block for file in files for block in self.blocks_of(file)]
             self.schema: Any = self.schema_of(files[0])
-        except ImportError as error:
-            raise ImportError('Parquet and Arrow files need pyarrow: pip install "maxslope[data]".') from error
         except Exception as error:
             raise ValueError(f"{files[0]} and its like cannot be read ({type(error).__name__}: {error}).") from error
         self.ends = list(itertools.accumulate(count for _, _, count in self.blocks))

@@ -7,6 +7,7 @@ from typing import Any
 
 import mpmath
 
+from maxslope._optional import optional
 from maxslope.integrability.loops import Monodromy
 
 
@@ -24,10 +25,19 @@ def draw(monodromy: Monodromy, path: str | Path, title: str = "") -> Path:
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    try:
+    target = Path(path)
+    figure_of(monodromy, title).savefig(target)
+    return target
+
+
+def figure_of(monodromy: Monodromy, title: str = "") -> Any:
+    """Return the picture as a figure of matplotlib.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    with optional("Pictures need matplotlib", "[report]"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('Pictures need matplotlib: pip install "maxslope[report]".') from error
     figure = Figure(figsize=(7.0, 5.0), layout="constrained")
     axes: Any = figure.add_subplot()
     marks = zip(monodromy.poles, monodromy.matrices, monodromy.loops, strict=True)
@@ -45,9 +55,7 @@ def draw(monodromy: Monodromy, path: str | Path, title: str = "") -> Path:
     axes.set_ylabel("imaginary part")
     axes.set_title(title, fontsize=9)
     axes.legend(fontsize=7, loc="best")
-    target = Path(path)
-    figure.savefig(target)
-    return target
+    return figure
 
 
 def _short(value: Any) -> str:

@@ -48,9 +48,9 @@ class Record:
     Args:
         every: at least 0.
         kinks: the slope is the least over gradients within ``kinks`` times the length of a step, at every instant, for
-            2 d more evaluations in d <= 16 coordinates (NaN in more). 0 takes the gradient at the point for its word.
-            By default minimizing movements look, a twentieth of a step to every side, where that gradient denies that
-            a step ended at a minimizer, and no other scheme does.
+            2 d more evaluations in d <= 16 coordinates, and up to 32 in more (NaN where they do not settle it). 0 takes
+            the gradient at the point for its word. By default minimizing movements look, a twentieth of a step to every
+            side, where that gradient denies that a step ended at a minimizer, and no other scheme does.
 
     Raises:
         ValueError: if one of them is negative.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
 from maxslope._rows import inner
 from maxslope.spaces import Lp, Space, Weighted
 
@@ -117,14 +118,10 @@ def _square_distance(x: Tensor, y: Tensor) -> float:
     """W_2^2 of two clouds."""
     cost = np.asarray((x[:, None] - y[None]).square().sum(2))
     if x.shape == y.shape:
-        try:
+        with optional("Distances between networks need scipy", "[flows]"):
             from scipy.optimize import linear_sum_assignment
-        except ImportError as error:
-            raise ImportError('Distances between networks need scipy: pip install "maxslope[flows]".') from error
         return float(cost[linear_sum_assignment(cost)].mean())
-    try:
+    with optional("Layers of unequal size need POT", "[flows]"):
         import ot
-    except ImportError as error:
-        raise ImportError('Layers of unequal size need POT: pip install "maxslope[flows]".') from error
     weights = [np.full(n, 1 / n) for n in cost.shape]
     return float(ot.emd2(*weights, cost, numItermax=10_000_000))

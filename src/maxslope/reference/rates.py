@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from maxslope._optional import optional
 from maxslope._status import Status
 from maxslope.reference.base import Array, Row
 from maxslope.spaces import Lp
@@ -49,10 +50,8 @@ class Rated(Row):
 
     def run(self, grid: Array) -> None:
         """See :class:`Row`."""
-        try:
+        with optional("Reference curves of finite rate need scipy", "[flows]"):
             from scipy.integrate import solve_ivp
-        except ImportError as error:
-            raise ImportError('Reference curves of finite rate need scipy: pip install "maxslope[flows]".') from error
         until, t, s = float(grid[-1]), 0.0, 0.0
         start = self.slope(0.0)
         length = 1.5 * until * start**self.power

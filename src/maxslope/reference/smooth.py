@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
 from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.energies import Energy
@@ -64,10 +65,8 @@ class Smooth(Row):
 
     def run(self, grid: Array) -> None:
         """See :class:`Row`."""
-        try:
+        with optional("Reference curves in l_p need scipy", "[flows]"):
             from scipy.integrate import solve_ivp
-        except ImportError as error:
-            raise ImportError('Reference curves in l_p need scipy: pip install "maxslope[flows]".') from error
         scale, until, t, u = self.begin(), float(grid[-1]), 0.0, self.x
         while t < until:
             held, on_sphere = self._held(u, self.gradient(u))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
 from maxslope._rows import flat
 from maxslope.energies import Constrained, Energy
 from maxslope.sets import Everything
@@ -54,10 +55,8 @@ def smoothed(energy: Energy, x: Tensor, times: Sequence[float], delta: float, *,
 def _integrate(
     energy: Energy, start: np.ndarray, shape: torch.Size, times: Sequence[float], delta: float, tolerance: float
 ) -> np.ndarray:
-    try:
+    with optional("The stiff solver needs scipy", "[flows]"):
         from scipy.integrate import solve_ivp
-    except ImportError as error:
-        raise ImportError('The stiff solver needs scipy: pip install "maxslope[flows]".') from error
 
     def velocity(_: float, u: np.ndarray) -> np.ndarray:
         gradient = flat(energy.evaluate(torch.from_numpy(u).reshape(shape)).gradient)[0].numpy()

@@ -17,6 +17,7 @@ from maxslope.report.boundary import Study, apart
 from maxslope.report.boundary_figures import draw_network
 
 _WIDTH = 64
+_JUDGED = 4096  # samples that the attack is asked about
 
 
 class Scaled(nn.Module):
@@ -39,7 +40,14 @@ def half_side(grid: Grid) -> float:
 
 
 def follow(
-    study: Study, model: Any, steps: int, path: Path, *, training: Training | None = None, samples: int = 16384
+    study: Study,
+    model: Any,
+    steps: int,
+    path: Path,
+    *,
+    training: Training | None = None,
+    samples: int = 16384,
+    drawings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Run the neural flow of a study's problem with its control, draw it beside the law, and return the numbers.
 
@@ -53,6 +61,7 @@ def follow(
         path: of the picture, without its ending.
         training: of each step.
         samples: how many.
+        drawings: gets the figure, under ``network``.
 
     Raises:
         TypeError: if the model is no module: there are no weights to train.
@@ -70,16 +79,21 @@ def follow(
         net: nn.Module = Scaled(model, problem.grid)
     else:
         net = fresh(signed_distance(problem.start, grid), grid, drawn, training.first)
+    eps = problem.eps / side
+    reach = max(0.25, 2 * eps)
+    judged = Samples(drawn.x[:_JUDGED], drawn.labels[:_JUDGED])
     flows = [
-        neural_flow(net, drawn, Regression(tau, problem.eps / side, variation=v), steps=steps, training=training)
+        neural_flow(net, drawn, Regression(tau, eps, reach, variation=v), steps=steps, training=training, judged=judged)
         for v in (1.0, 0.0)
     ]
     networks, control = ([_distance(f, k, grid) for k in range(steps + 1)] for f in flows)
-    law = LimitLaw(grid, problem.densities, problem.eps / side)
+    law = LimitLaw(grid, problem.densities, eps)
     references = [networks[0]]
     for _ in range(steps):
         references.append(limit_flow(law, references[-1], tau).end[0])
-    draw_network(problem, networks, control[-1], references, tau * side**2, path)
+    figure = draw_network(problem, networks, control[-1], references, tau * side**2, path)
+    if drawings is not None:
+        drawings["network"] = figure
 
     def gap(a: Tensor, b: Tensor) -> float:  # where there are no samples, a network is bound by nothing
         return apart(a, b, grid, problem.densities.rho) * side
@@ -91,6 +105,7 @@ def follow(
         "control_moved": gap(control[-1], control[0]),
         "robust_risk": flows[0].robust_risk.tolist(),
         "risk": flows[0].risk.tolist(),
+        "passes_of_risks": flows[0].passes.sum(0).tolist(),
     }
 
 

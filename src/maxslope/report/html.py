@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
 from maxslope.attacks import MinimalResult
 from maxslope.evaluation import Report
 from maxslope.report import html_export
@@ -241,11 +242,9 @@ def render(template: str, **content: Any) -> str:
     Raises:
         ImportError: if jinja2 is not installed.
     """
-    try:
+    with optional("HTML pages need jinja2", "[report]"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
         from markupsafe import Markup
-    except ImportError as error:
-        raise ImportError('HTML pages need jinja2: pip install "maxslope[report]".') from error
     folder = resources.files("maxslope.report") / "templates"
     script = (folder / "script.js").read_text(encoding="utf-8")
     environment = Environment(

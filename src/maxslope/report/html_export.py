@@ -14,6 +14,7 @@ from typing import Any
 from maxslope._escape import cell, markdown, visible
 from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report
+from maxslope.evaluation.remains import Remains
 from maxslope.report.html_facts import Facts, Share
 from maxslope.report.html_samples import Track
 
@@ -24,7 +25,7 @@ def plain(value: Any) -> Any:
     >>> plain({"gap": float("nan"), "eps": (0.1, 1)})
     {'gap': None, 'eps': [0.1, 1]}
     """
-    if isinstance(value, Finding):
+    if isinstance(value, Finding | Remains):
         return value.data()
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
@@ -114,6 +115,7 @@ def to_latex(facts: Facts) -> str:
         (c.name, f"{c.robust.total}", c.clean.words, c.robust.words) for c in facts.classes if len(facts.classes) > 1
     ]
     said = [f"{found}" for found in facts.doubts]
+    said += [] if facts.remains is None else [f"Would fall {facts.remains.words}."]
     said.append(f"Within {facts.budget}, effort {facts.effort_name}, seed {facts.seed}; 95 % intervals.")
     said = [f"% {visible(' '.join(words.split()))}" for words in said]  # one line each, whatever is in them
     return "\n".join([*said, latex_table(("class", "samples", "clean", "robust"), rows)])
@@ -130,9 +132,8 @@ def to_markdown(facts: Facts, command: str = "") -> str:
     if len(facts.classes) > 1:
         cells = [(c.name, f"{c.robust.total}", c.clean.words, c.robust.words) for c in facts.classes]
         parts += ["\n", markdown_table(("class", "samples", "clean", "robust"), cells)]
-    parts.append(
-        f"\nEffort {markdown(facts.effort_name)}, risk {facts.risk:g}, seed {facts.seed}; {cost_words(facts)}.\n"
-    )
+    late = "" if facts.remains is None else f"; {facts.remains.place}"
+    parts.append(f"\nEffort {markdown(facts.effort_name)}, seed {facts.seed}; {cost_words(facts)}{late}.\n")
     if command:
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
         parts.append(f"\n{fence}bash\n{visible(' '.join(command.split()))}\n{fence}\n")
@@ -142,9 +143,11 @@ def to_markdown(facts: Facts, command: str = "") -> str:
 def headline(facts: Facts) -> str:
     """Return the answer in a sentence or two."""
     doubtful = "Not to be trusted: see below. " if not facts.trusted else ""
+    left = "" if facts.remains is None else f" It would fall {facts.remains.words}."
     return doubtful + (
         f"Robust accuracy within {markdown(facts.budget)}: **{percents(facts.robust)}** of {facts.samples} samples; "
         f"clean accuracy {percents(facts.clean)}. An upper bound, as from every attack: a stronger one may find more."
+        f"{left}"
     )
 
 

@@ -11,8 +11,10 @@ from typing import Any
 from torch import Tensor
 
 from maxslope.attacks.findings import Finding, Severity
+from maxslope.attacks.stages import Bundle
 from maxslope.evaluation import Report, wilson
 from maxslope.evaluation.about import About
+from maxslope.evaluation.remains import Remains
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST
 
 _RADII = 32
@@ -93,8 +95,10 @@ class Facts:
         robust: correct and standing.
         verdicts: (verdict, meaning, share) of those that occur.
         doubts: what may be wrong with the numbers, warnings first.
-        expected: how many standing samples the stopping rule expects to fall in one more run each.
+        remains: how far the robust accuracy would still fall with more effort; None where nothing tells.
         closed: (standing samples whose linear gap is below their margin, standing samples with a known gap).
+        local: (standing samples that are local minima to first order, kinks included, those with gradients gathered
+            nearby, within which share of the budget).
         passes: mean backward and forward passes of a sample.
         security: robust accuracy against the radius; empty where no distance is known.
         security_source: where that curve comes from, in a sentence.
@@ -104,7 +108,6 @@ class Facts:
         classes: by label.
         effort: (run, steps, longest step in units of eps) of each run of the portfolio.
         effort_name: what was run.
-        risk: of the stopping rule.
         seed: of all random numbers.
         about: model, data, date and so on.
     """
@@ -118,8 +121,9 @@ class Facts:
     robust: Share
     verdicts: tuple[tuple[str, str, Share], ...]
     doubts: tuple[Finding, ...]
-    expected: float
+    remains: Remains | None
     closed: tuple[int, int]
+    local: tuple[int, int, float]
     passes: tuple[float, float]
     security: tuple[Radius, ...]
     security_source: str
@@ -129,7 +133,6 @@ class Facts:
     classes: tuple[PerClass, ...]
     effort: tuple[tuple[str, int, float], ...]
     effort_name: str
-    risk: float
     seed: int
     about: About
 
@@ -197,8 +200,9 @@ def facts(
         robust=Share.of(counts[ROBUST], n),
         verdicts=tuple((v, MEANINGS[v], Share.of(c, n)) for v, c in counts.items() if c),
         doubts=tuple(sorted(report.warnings, key=lambda found: -found.severity)),
-        expected=sum(_numbers(report, "chance", verdicts)),
+        remains=report.remains,
         closed=_closed(report, verdicts),
+        local=(*report.local_minima, next((s.share for s in report.effort.stages if isinstance(s, Bundle)), 0.0)),
         passes=(report.backward_per_sample, report.forward_per_sample),
         security=radii,
         security_source=source,
@@ -208,16 +212,9 @@ def facts(
         classes=_classes(report, verdicts, names),
         effort=tuple((r.name, r.steps, r.first) for r in report.effort.runs),
         effort_name=report.effort.name,
-        risk=report.effort.rule.risk,
         seed=report.seed,
         about=report.about,
     )
-
-
-def _numbers(report: Report, column: str, verdicts: Sequence[str]) -> list[float]:
-    """The finite numbers of a column at the samples that stand."""
-    values = [float(v) for v in report.table[column]]
-    return [v for v, verdict in zip(values, verdicts, strict=True) if verdict == ROBUST and math.isfinite(v)]
 
 
 def _closed(report: Report, verdicts: Sequence[str]) -> tuple[int, int]:

@@ -21,6 +21,8 @@ class Figure:
         caption: how to read it; true without the drawing.
         header: of the table.
         rows: of the table, as text.
+        frames: names of the instants, of a film.
+        wide: whether it scrolls where there is little room, instead of becoming too small to read.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Figure:
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    frames: tuple[str, ...] = ()
+    wide: bool = False
 
 
 def percent(value: float) -> str:

@@ -66,7 +66,8 @@ def merged(
             table["verdict"][row] = BROKEN
             table["reason"][row] = f"{one.how.capitalize()} broke it after the evaluation; verified."
             table["margin"][row], table["distance"][row] = margin, distance
-            table["gap"][row] = table["slope"][row] = float("nan")
+            for name in {"gap", "slope", "local_gap"} & table.keys():
+                table[name][row] = float("nan")
             broken[row] = point
         ways += [one.how] if fell else []
     if not broken:

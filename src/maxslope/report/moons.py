@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from maxslope._optional import optional
 from maxslope.energies import Energy, Evaluation
 from maxslope.energies.base import plain
 
@@ -21,10 +22,8 @@ def data(samples: int = 1000) -> tuple[Tensor, Tensor]:
     Raises:
         ImportError: if scikit-learn is not installed.
     """
-    try:
+    with optional("The two moons need scikit-learn", "[flows]"):
         from sklearn.datasets import make_moons
-    except ImportError as error:
-        raise ImportError('The two moons need scikit-learn: pip install "maxslope[flows]".') from error
     x, y = make_moons(samples, noise=0.1, random_state=0)
     return torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(y, dtype=torch.float32)
 

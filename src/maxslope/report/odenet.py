@@ -15,27 +15,42 @@ from maxslope.odenet import Descent, Squared, save
 from maxslope.report.canvas import write_csv
 from maxslope.report.odenet_figures import draw
 from maxslope.report.odenet_study import Data, Settings, Study, numbers, study
+from maxslope.report.sheets import odenet
 
 Say = Callable[[str], None]
 
 
-def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> list[dict[str, Any]]:
-    """Study every table; write figures (SVG, PNG), the trajectory (CSV), the numbers (JSON) and the network.
+def run(
+    out: Path,
+    tables: list[Data],
+    settings: Settings,
+    *,
+    say: Say,
+    begun: Callable[[int, str], None] | None = None,
+    command: str = "",
+) -> list[dict[str, Any]]:
+    """Study every table; write figures (SVG, PNG), the trajectory (CSV), the numbers (JSON), networks, a page (HTML).
 
     Args:
         out: the folder.
         tables: the data.
         settings: how to train.
         say: told what was found.
+        begun: told the number and the name of a table before it is studied.
+        command: how to do it again, for the page.
 
     Returns:
-        The numbers of every table.
+        The numbers, a mapping for each table.
 
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    begin, all_numbers = time.perf_counter(), []
-    for data in tables:
+    begin, all_measured = time.perf_counter(), []
+    drawn: list[tuple[Study, Any]] = []
+    files: list[str] = []
+    for done, data in enumerate(tables):
+        if begun is not None:
+            begun(done, data.name)
         found = study(data, settings)
         seconds = time.perf_counter() - begin
         measured = numbers(found)
@@ -54,10 +69,13 @@ def run(out: Path, tables: list[Data], settings: Settings, *, say: Say) -> list[
         folder.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
         write_csv(_trajectory(found.run), folder.with_suffix(".csv"))
         save(found.network, folder.with_suffix(".safetensors"))
-        draw(found, folder)
-        all_numbers.append(measured)
+        drawn.append((found, draw(found, folder)))
+        files += [folder.with_suffix(ending).name for ending in (".svg", ".png", ".csv", ".json", ".safetensors")]
         say(f"          figure {folder.with_suffix('.svg')}")
-    return all_numbers
+        all_measured.append(measured)
+    page = odenet(drawn, command=command, files=files)
+    say(f"page      {page.save(out / 'report.html')}")
+    return all_measured
 
 
 def _end(run: Descent, slope: float) -> str:

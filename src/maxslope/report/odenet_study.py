@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
+from maxslope._optional import optional
 from maxslope.odenet import (
     Design,
     Lift,
@@ -113,10 +114,8 @@ def digits() -> Data:
     Raises:
         ImportError: if scikit-learn is not installed.
     """
-    try:
+    with optional("The digits need scikit-learn", "[flows]"):
         from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError('The digits need scikit-learn: pip install "maxslope[flows]".') from error
     x, y = load_digits(return_X_y=True)
     return Data("digits", torch.as_tensor(x[:300]).double(), torch.as_tensor(y[:300]).long())
 

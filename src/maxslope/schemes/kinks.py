@@ -9,12 +9,13 @@ from torch import Tensor
 
 from maxslope._rows import column, flat
 from maxslope.energies import Energy
+from maxslope.schemes.bundle import CONFIRMED, descend
 from maxslope.sets import Box, Set, ball
 from maxslope.sets.groups import box_of
 from maxslope.spaces import Space
 
 WIDTH = 0.05  # of a step: how near the gradients are gathered that count as those at the point
-MOST = 16  # coordinates up to which gradients a little to every side tell the pieces of a kink apart
+MOST = 16  # coordinates up to which gradients are taken a little to every side; in more a bundle chooses them
 SUSPECT = 0.02  # of the linear gap a step starts with: more of it left at a minimizer means that a kink holds it
 
 
@@ -35,7 +36,9 @@ def metric_slope(energy: Energy, domain: Set, x: Tensor, gradient: Tensor, radiu
 
     For a Lipschitz energy this tends to the least dual norm over Clarke's subdifferential as the radius tends to 0. The
     points are x and x +- radius e_i, projected onto K: 2 d evaluations, which see both sides of a kink that passes
-    within the radius. In more than 16 coordinates they would not tell the pieces apart, and the slope is NaN.
+    within the radius. In more than 16 coordinates they are those of a bundle, up to 32 evaluations, each at the end of
+    a step that all gradients seen before say goes down: the slope is known if it all but vanishes, or if such a step
+    attains four fifths of it, and NaN otherwise.
 
     Args:
         energy: row for row with ``x``.
@@ -57,7 +60,7 @@ def metric_slope(energy: Energy, domain: Set, x: Tensor, gradient: Tensor, radiu
     """
     rows, d = flat(x).shape
     if d > MOST:
-        return Slopes(torch.full_like(radius, torch.nan), torch.zeros(rows, dtype=torch.int64, device=x.device))
+        return _gathered(energy, domain, x, gradient, radius, space)
     ways = torch.cat([torch.eye(d), -torch.eye(d)]).to(x)
     owner = torch.arange(rows, device=x.device).repeat_interleave(2 * d)
     moved = flat(x)[:, None] + radius[:, None, None] * ways
@@ -66,6 +69,19 @@ def metric_slope(energy: Energy, domain: Set, x: Tensor, gradient: Tensor, radiu
     hull = torch.where(around.isfinite().all(2, keepdim=True), around, flat(gradient)[:, None])
     value = least_slope(domain, x, torch.cat([flat(gradient)[:, None], hull], 1), space)
     return Slopes(value, torch.full((rows,), 2 * d, dtype=torch.int64, device=x.device))
+
+
+def _gathered(energy: Energy, domain: Set, x: Tensor, gradient: Tensor, radius: Tensor, space: Space) -> Slopes:
+    """The metric slope by a bundle; see :func:`metric_slope`."""
+    spent = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    try:
+        domain.minimize_linear_near(gradient, x, radius, space)
+    except ValueError:  # no exact step exists for this pair of set and norm
+        return Slopes(torch.full_like(radius, torch.nan), spent)
+    tiny = SUSPECT * space.dual_norm(gradient)
+    found = descend(energy, domain, x, radius, space, passes=spent + 2 * MOST, enough=0.1 * tiny * radius, moves=False)
+    known = (found.slope <= tiny) | (found.attained >= CONFIRMED * found.slope)
+    return Slopes(torch.where(known, found.slope, torch.nan), found.spent)
 
 
 def least_slope(domain: Set, x: Tensor, gradients: Tensor, space: Space, *, rounds: int = 300) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, threshold
 
-from maxslope._rows import select
+from maxslope._rows import asks_freely, select
 from maxslope.sets._roots import Function, root
 from maxslope.spaces import Lp
 from maxslope.spaces.lp import euclidean
@@ -114,7 +114,7 @@ def _scaled(xi: Tensor) -> Tensor:
 
 def _reach(direction: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """How far each coordinate can go from 0 along the sign of ``direction``."""
-    return direction.new_tensor(torch.inf).copysign(direction).clamp(a, b).abs()
+    return direction.new_full((), torch.inf).copysign(direction).clamp(a, b).abs()
 
 
 def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ def _level(base: Tensor, weight: Tensor, least: Tensor, most: Tensor, wanted: Te
     rising = (weight > 0).any(1)
     tight = 4 * torch.finfo(t.dtype).eps
     done = torch.zeros_like(rising)
-    for _ in range(200):
+    for turn in range(1, 201):
         raw = torch.addcmul(base, weight, t[:, None])
         level = torch.maximum(least, torch.minimum(raw, most))
         miss = wanted - level.sum(1)
@@ -205,7 +205,8 @@ def _level(base: Tensor, weight: Tensor, least: Tensor, most: Tensor, wanted: Te
         middle = torch.where(high.isinf(), 8 * t, torch.where(low == 0, high / 8, (low * high).sqrt()))
         new = torch.where((new > low) & (new < high), new, middle)
         done = done | (miss.abs() <= tight * wanted) | ((new - t).abs() <= tight * t) | miss.isnan() | (new > 1e30)
-        if bool(done.all()):
+        # A row that is done rests, so that a GPU can be asked seldom: its processor waits for every answer.
+        if (turn % 4 == 0 or asks_freely(t)) and bool(done.all()):
             break
         t = torch.where(done, t, new)
     return t

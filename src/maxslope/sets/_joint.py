@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maxslope._rows import select
+from maxslope._rows import asks_freely, select
 from maxslope.sets import _ball, _pair
 from maxslope.sets._roots import root
 from maxslope.spaces import Lp
@@ -32,9 +32,11 @@ def minimize(
     lo, hi = a - e, b - e
     d = e + _ball.minimize_linear(step, xi, tau, lo, hi, centered=True)
     over = ball.norm(d) > radius
-    if not bool(over.any()):
+    if asks_freely(d) and not bool(over.any()):
         return d
     index = (over & (xi.abs().amax(1) > 0)).nonzero().squeeze(1)
+    if not index.numel():
+        return d
     everyone = index.numel() == xi.shape[0]
 
     def of_open(*rows: Tensor) -> tuple[Tensor, ...]:

@@ -9,14 +9,16 @@ from maxslope.training.geometry import Geometry, geometry
 from maxslope.training.guard import Guard
 from maxslope.training.inner import Inner
 from maxslope.training.objective import AdversarialRisk, Objective, Trades
-from maxslope.training.plan import Check, Fitted, Moment, Plan, Trace, adam, one_cycle
+from maxslope.training.plan import Callback, Check, Fitted, Moment, Plan, Trace, adam
 from maxslope.training.shared import Lagrangian, Shared
+from maxslope.training.stepping import one_cycle
 from maxslope.training.weights import Optimizer, Risk
 
 __all__ = [
     "AdversarialRisk",
     "Adversary",
     "ByRecipe",
+    "Callback",
     "Check",
     "Checkpoint",
     "Drawn",

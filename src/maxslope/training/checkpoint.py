@@ -52,10 +52,21 @@ class Checkpoint:
     def load(self, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
         """Return what was saved, or None where nothing was.
 
+        Raises:
+            ValueError: if it belongs to another training, is damaged, or is no checkpoint.
+        """
+        state = self.read()
+        if state is not None:
+            self.compare(state, fingerprint)
+        return state
+
+    def read(self) -> dict[str, Any] | None:
+        """Return what was saved, of whatever training, or None where nothing was.
+
         Reads tensors and plain data alone; no code of the file is run.
 
         Raises:
-            ValueError: if it belongs to another training, is damaged, or is no checkpoint.
+            ValueError: if it is damaged, or is no checkpoint.
         """
         path = Path(self.path)
         if not path.exists():
@@ -69,9 +80,13 @@ class Checkpoint:
                 f"The checkpoint {path} cannot be read ({type(error).__name__}: {said}); was it cut off, or written by "
                 "something else? Remove it, and training starts again."
             ) from error
-        stored = state.get("fingerprint") if isinstance(state, dict) else None
-        if not isinstance(stored, dict):
+        if not isinstance(state, dict) or not isinstance(state.get("fingerprint"), dict):
             raise ValueError(f"{path} is no checkpoint of a training; give another path or remove it.")
+        return dict(state)
+
+    def compare(self, state: dict[str, Any], fingerprint: dict[str, Any]) -> None:
+        """Raise ValueError if what was saved belongs to another training than the one with this fingerprint."""
+        stored, path = state["fingerprint"], self.path
         differing = [k for k, mine in fingerprint.items() if k in stored and stored[k] != mine]
         if differing:
             words = "; ".join(f"{k} {_apart(stored[k], fingerprint[k])}" for k in differing)
@@ -82,9 +97,8 @@ class Checkpoint:
             warnings.warn(
                 f"The checkpoint {path} does not say with which {', '.join(unknown)} it was made (an earlier version "
                 "wrote it): training goes on with those given now.",
-                stacklevel=2,
+                stacklevel=3,
             )
-        return dict(state)
 
 
 def _check_size(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from maxslope.sets import Everything, Set
 from maxslope.training.checkpoint import Checkpoint
 from maxslope.training.distributed import world
 from maxslope.training.objective import Objective
-from maxslope.training.plan import Check, Fitted, Moment, Plan, Trace
+from maxslope.training.plan import Callback, Check, Fitted, Moment, Plan, Trace
 from maxslope.training.run import Run
 from maxslope.training.source import Source, Transform
 from maxslope.training.weights import Optimizer
@@ -113,7 +113,8 @@ def fit(
     checkpoint: Checkpoint | None = None,
     transform: Transform | None = None,
     trace: Trace | None = None,
-    progress: Callable[[Moment], None] | None = None,
+    progress: Callable[[Moment], object] | None = None,
+    callbacks: Sequence[Callback] = (),
     seed: int = 0,
 ) -> Fitted:
     """Train a model in place: a flow of weights, w' = -grad of the objective, with a flow of inputs inside.
@@ -126,14 +127,18 @@ def fit(
 
     Args:
         model: a module, on its device; trained in place, and left in evaluation mode.
-        data: ``(x, y)`` tensors or a map-style ``Dataset`` of pairs.
+        data: ``(x, y)`` tensors or numpy arrays (of numbers with a point: in the model's precision), a map-style
+            ``Dataset`` of pairs, or a ``DataLoader`` of one, whose batch size, ``collate_fn`` and number of workers are
+            taken over; the order is keyed by the seed.
         objective: such as ``AdversarialRisk(Linf(0.3))``.
         plan: epochs, batches, optimizer, schedule, averaging, precision.
         check: verified robust accuracy on held-out samples, for the record and for early stopping.
-        checkpoint: where to save, and to go on from.
+        checkpoint: where to save, and to go on from. With more epochs in the plan than it was begun with, training goes
+            on for those, and the schedule begins anew over them.
         transform: augmentation, ``transform(x, key)`` with an int64 key for each row, keyed by (seed, id, epoch).
         trace: records the curve of weights on a frozen batch.
         progress: told after every step and after every epoch.
+        callbacks: called after steps and epochs, where they may end the training, and at the end.
         seed: of everything random.
 
     Returns:
@@ -161,8 +166,11 @@ def fit(
         raise TypeError(f"fit trains a torch module, got {type(model).__name__}.")
     plan = plan or Plan()
     rank, size = world()
-    run = Run(model, objective, plan, Source(data, plan.batch_size, seed, plan.workers, rank, size), seed)
-    run.check, run.checkpoint, run.transform, run.trace, run.progress = check, checkpoint, transform, trace, progress
+    kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    source = Source(data, plan.batch_size, seed, plan.workers, rank, size, kind=kind)
+    run = Run(model, objective, plan, source, seed)
+    run.check, run.checkpoint, run.transform, run.trace = check, checkpoint, transform, trace
+    run.callbacks = _callbacks(callbacks) + _quiet(progress)
     if checkpoint is not None:
         run.resume(checkpoint)
     if not model.training:  # inside a model in training mode, a submodule in evaluation mode is frozen, and stays so
@@ -176,4 +184,30 @@ def fit(
     if run.best is not None:
         network.load_state_dict(run.best)
     status = int(Status.STOPPED) if run.stopped else weights.status
-    return Fitted(network.eval(), run.history, status, run.step, objective.spent, run.curve(status))
+    fitted = Fitted(network.eval(), run.history, status, run.step, objective.spent, run.curve(status))
+    for callback in run.callbacks:
+        if callback.end is not None:
+            callback.end(fitted)
+    return fitted
+
+
+def _callbacks(given: Any) -> tuple[Callback, ...]:
+    found = tuple(given) if isinstance(given, list | tuple) else (given,)
+    for one in found:
+        if not isinstance(one, Callback):
+            raise TypeError(
+                f"Callbacks are a list of Callback(step=..., epoch=..., end=...), got {type(one).__name__} among them; "
+                "a function that is told everything is progress=."
+            )
+    return found
+
+
+def _quiet(progress: Callable[[Moment], object] | None) -> tuple[Callback, ...]:
+    """What is told everything and decides nothing, as a callback."""
+    if progress is None:
+        return ()
+
+    def tell(moment: Moment) -> None:
+        progress(moment)
+
+    return (Callback(step=tell, epoch=tell),)

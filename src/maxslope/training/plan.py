@@ -9,22 +9,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler
 
 from maxslope.attacks import Effort
 from maxslope.curve import Curve
 from maxslope.sets import Budget
 from maxslope.training.objective import Objective
+from maxslope.training.stepping import one_cycle
 
 
 def adam(parameters: Iterable[nn.Parameter]) -> Optimizer:
     """Return Adam at the rate 0.004, the peak of the one-cycle schedule, whose mean is half of it."""
     return torch.optim.Adam(parameters, lr=4e-3)
-
-
-def one_cycle(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """Return torch's one-cycle schedule over the whole training, up to the optimizer's own rate."""
-    return OneCycleLR(optimizer, [float(g["lr"]) for g in optimizer.param_groups], total_steps=max(steps, 2))
 
 
 @dataclass(frozen=True)
@@ -33,28 +29,34 @@ class Plan:
 
     Args:
         epochs: passes through the data, at least 1.
-        batch_size: samples of a step, over all processes.
-        optimizer: makes an optimizer of parameters; :func:`adam` by default.
-        schedule: makes a scheduler of an optimizer and the number of steps, stepped after each; :func:`one_cycle` by
-            default.
+        batch_size: samples of a step, over all processes; by default the loader's, else 100 or all where there are
+            fewer.
+        optimizer: any of ``torch.optim`` that needs one gradient a step: the optimizer of the model's weights, or what
+            makes one of parameters (a class, a function); :func:`adam` by default.
+        schedule: any of ``torch.optim.lr_scheduler``: the scheduler of that optimizer, or what makes one of an
+            optimizer and the number of steps, or of an optimizer alone; None keeps the rate; by default
+            :func:`one_cycle`.
         average: decay of the running mean of weights and buffers (``torch.optim.swa_utils``); None keeps none.
         precision: dtype of autocast, such as ``torch.bfloat16``; None for full precision. float16 scales the loss.
         workers: of the DataLoader, for a ``Dataset``.
+        per_epoch: whether the schedule is stepped after each epoch instead of each step, and counts epochs. A
+            ``ReduceLROnPlateau`` always is: it watches the epoch's mean loss, or the robust accuracy (``mode="max"``).
 
     Raises:
         ValueError: if ``epochs`` is less than 1 or the decay is not in [0, 1).
 
-    >>> Plan(epochs=5).batch_size
-    100
+    >>> Plan(epochs=5, optimizer=torch.optim.SGD, schedule=None).epochs
+    5
     """
 
     epochs: int = 20
-    batch_size: int = 100
-    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = adam
-    schedule: Callable[[Optimizer, int], LRScheduler] = one_cycle
+    batch_size: int | None = None
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | Optimizer = adam
+    schedule: Callable[..., LRScheduler] | LRScheduler | None = one_cycle
     average: float | None = None
     precision: torch.dtype | None = None
     workers: int = 0
+    per_epoch: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or (self.average is not None and not 0 <= self.average < 1):
@@ -128,6 +130,7 @@ class Moment(NamedTuple):
         epoch: epochs completed.
         loss: of the last batch, or the mean of an epoch that was just completed.
         last: the record of the last completed epoch; empty before.
+        network: the model as it is now (the running mean, where there is one).
     """
 
     step: int
@@ -135,6 +138,24 @@ class Moment(NamedTuple):
     epoch: int
     loss: float
     last: dict[str, Any]
+    network: nn.Module
+
+
+@dataclass(frozen=True)
+class Callback:
+    """What is to be called during a training; ``step`` and ``epoch`` end it by returning True.
+
+    Args:
+        step: called with the :class:`Moment` after every step.
+        epoch: called with the :class:`Moment` after every epoch, its record and checks included.
+        end: called with the :class:`Fitted` at the end.
+
+    >>> enough = Callback(epoch=lambda moment: moment.last["loss"] < 0.1)
+    """
+
+    step: Callable[[Moment], bool | None] | None = None
+    epoch: Callable[[Moment], bool | None] | None = None
+    end: Callable[[Fitted], None] | None = None
 
 
 @dataclass(frozen=True, eq=False)

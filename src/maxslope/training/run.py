@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
@@ -22,10 +22,11 @@ from maxslope.spaces.parameters import Layout
 from maxslope.training._modes import inference
 from maxslope.training.checkpoint import Checkpoint
 from maxslope.training.distributed import summed, world
-from maxslope.training.identity import data_words, described, optimizer_words, schedule_words
+from maxslope.training.identity import data_words, described, optimizer_words
 from maxslope.training.objective import Objective
-from maxslope.training.plan import Check, Moment, Plan, Trace
+from maxslope.training.plan import Callback, Check, Moment, Plan, Trace
 from maxslope.training.source import Batch, Source, Transform
+from maxslope.training.stepping import Stepping
 from maxslope.training.weights import Risk
 
 _LOG = logging.getLogger("maxslope.training")
@@ -40,8 +41,9 @@ class Run:
         self.layout = Layout.of(model)
         self.steps = plan.epochs * source.batches
         self.device = next(p.device for p in model.parameters())
-        self.optimizer = plan.optimizer([p for p in model.parameters() if p.requires_grad])
-        self.scheduler = plan.schedule(self.optimizer, self.steps)
+        self.stepping = Stepping(model, plan.optimizer, plan.schedule, plan.per_epoch)
+        self.optimizer, self.since = self.stepping.optimizer, 0
+        self.stepping.begin(plan.epochs, source.batches)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=plan.precision == torch.float16)
         self.mean: AveragedModel | None = None
         if plan.average is not None:
@@ -51,7 +53,7 @@ class Run:
         self.check: Check | None = None
         self.checkpoint: Checkpoint | None = None
         self.trace: Trace | None = None
-        self.progress: Callable[[Moment], None] | None = None
+        self.callbacks: tuple[Callback, ...] = ()
         self.step, self.total, self.clock = 0, 0.0, 0.0
         self.spent_before: dict[str, int] = dict(objective.spent)
         self.history: list[dict[str, Any]] = []
@@ -99,12 +101,12 @@ class Run:
         self.clock += float(self.optimizer.param_groups[0]["lr"])
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.scheduler.step()
+        self.stepping.advance(epoch=False)
         if self.mean is not None:
             self.mean.update_parameters(self.model)
         self.step += 1
         self.total += loss
-        self._tell(loss)
+        self._tell(loss, epoch=False)
         return self.layout.row(self.model)
 
     def settle(self) -> None:
@@ -139,15 +141,20 @@ class Run:
         if self.check is not None and (epoch % self.check.every == 0 or self.step == self.steps):
             record |= self._checked(self.check)
         self.history.append(record)
-        self._tell(loss / size / self.source.batches)
+        self.stepping.advance(epoch=True, loss=record["loss"], robust=record.get("robust"))
+        self._tell(record["loss"], epoch=True)
         _LOG.info(
             "epoch %d: %s", epoch, ", ".join(f"{k} {v:.4g}" for k, v in record.items() if k not in ("epoch", "step"))
         )
 
-    def _tell(self, loss: float) -> None:
-        if self.progress is not None:
-            last = self.history[-1] if self.history else {}
-            self.progress(Moment(self.step, self.steps, len(self.history), loss, last))
+    def _tell(self, loss: float, *, epoch: bool) -> None:
+        """Call back; who answers True ends the training here."""
+        last = self.history[-1] if self.history else {}
+        moment = Moment(self.step, self.steps, len(self.history), loss, last, self.network)
+        for callback in self.callbacks:
+            call = callback.epoch if epoch else callback.step
+            if call is not None and call(moment) is True:
+                self.stopped = True
 
     def _checked(self, check: Check) -> dict[str, float]:
         """Clean and verified robust accuracy; the best weights are kept, and patience is lost."""
@@ -162,9 +169,11 @@ class Run:
         stands = (~result.broken & ~result.non_finite).sum()
         counts = summed(torch.stack([clean, stands, torch.tensor(ids.numel(), device=self.device)]).double())
         clean_accuracy, robust = (counts[:2] / counts[2]).tolist()
+        before = [(record["robust"], record["clean"]) for record in self.history if "robust" in record]
+        if not before or (robust, clean_accuracy) > max(before):  # of equally robust weights the more accurate
+            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         if robust > self.best_robust:
             self.best_robust, self.waited = robust, 0
-            self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         else:
             self.waited += 1
             self.stopped = check.patience is not None and self.waited >= check.patience
@@ -195,12 +204,12 @@ class Run:
         return {
             "seed": self.seed,
             "epochs": self.plan.epochs,
-            "batch size": self.plan.batch_size,
+            "batch size": self.source.batch_size,
             "samples": self.source.samples,
             "weights": {n: list(s) for n, s in zip(self.layout.names, self.layout.shapes, strict=True)},
             "objective": described(self.objective),
             "optimizer": optimizer_words(self.optimizer),
-            "schedule": schedule_words(self.scheduler),
+            "schedule": self.stepping.words(self.plan.epochs, self.source.batches),
             "data": data_words(self.source.data),
             "average": self.plan.average,
             "precision": str(self.plan.precision),
@@ -213,22 +222,28 @@ class Run:
             return
         state = {name: getattr(self, name) for name in _KEPT}
         state |= {name: part.state_dict() for name, part in self._parts().items()}
-        state |= {"objective": self.objective.state(), "spent before": self.spent_before}
+        state |= {"objective": self.objective.state(), "spent before": self.spent_before, "since": self.since}
         checkpoint.save(state | {"fingerprint": self.fingerprint})
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on where the checkpoint was written, if there is one."""
-        state = checkpoint.load(self.fingerprint)
+        """Go on where the checkpoint was written, if there is one; where it was for fewer epochs, with more of them.
+
+        Then the schedule begins anew, over the steps that are left, and so does patience.
+        """
+        wanted, state = self.fingerprint, checkpoint.read()
         if state is None:
             return
+        told = state["fingerprint"].get("epochs")
+        longer = type(told) is int and 0 < told < self.plan.epochs
+        if longer:
+            wanted = wanted | {"epochs": told, "schedule": self.stepping.words(told, self.source.batches)}
+        checkpoint.compare(state, wanted)
         try:
             kept = {name: state[name] for name in _KEPT}
             if not (type(kept["step"]) is int and 0 <= kept["step"] <= self.steps and type(kept["history"]) is list):
                 raise ValueError(f"step {kept['step']!r} of {self.steps}")
-            for name, part in self._parts().items():
-                part.load_state_dict(state[name])
-            self.objective.restore(state["objective"], self.device)
-            self.spent_before = dict(state["spent before"])
+            self.since = kept["step"] if longer else int(state.get("since", 0))
+            self._restore(state, anew=longer and self.stepping.made)
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
             said = str(error).splitlines()[0] if str(error) else "no reason given"
             raise ValueError(
@@ -237,10 +252,24 @@ class Run:
             ) from error
         for name, value in kept.items():
             setattr(self, name, value)
+        if longer:
+            self.stopped, self.waited = False, 0
+
+    def _restore(self, state: dict[str, Any], *, anew: bool) -> None:
+        """Take over the states of a checkpoint; of the schedule only if it does not begin anew."""
+        left = self.plan.epochs - self.since // self.source.batches
+        self.stepping.begin(left, self.source.batches)
+        self.stepping.resume(state["optimizer"], None if anew else state["scheduler"])
+        for name, part in self._parts().items():
+            if name not in ("optimizer", "scheduler"):
+                part.load_state_dict(state[name])
+        self.objective.restore(state["objective"], self.device)
+        self.spent_before = dict(state["spent before"])
 
     def _parts(self) -> dict[str, Any]:
         """Everything of torch that has a state."""
-        parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler}
+        parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.stepping.scheduler}
+        parts |= {"scaler": self.scaler}
         return parts if self.mean is None else parts | {"mean": self.mean}
 
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sized
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+    Sampler,
+    default_collate,
+)
 
 from maxslope import _random
-from maxslope._pairs import pair_of
+from maxslope._pairs import alike, pair_of, whole_sampler
 
 Transform = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]
+_BATCH = 100
 
 
 def order(seed: int, epoch: int, samples: int) -> Tensor:
@@ -30,37 +42,45 @@ class Source:
     The last, incomplete batch of an epoch is left out; the next epoch has another order.
 
     Args:
-        data: ``(x, y)`` tensors or numpy arrays, or a map-style ``Dataset`` of (input, label) pairs.
-        batch_size: samples of a step, over all processes.
+        data: ``(x, y)`` tensors or numpy arrays, a map-style ``Dataset`` of (input, label) pairs, or a ``DataLoader``
+            of one.
+        batch_size: samples of a step, over all processes; None takes the loader's, else 100, or all if there are fewer.
         seed: of the order.
         workers: of the DataLoader, for a ``Dataset``.
         rank: of this process.
         size: number of processes.
+        kind: dtype of inputs with a point, where numpy arrays are given.
 
     Raises:
         TypeError: for other data.
-        ValueError: if there are fewer samples than a batch, or processes do not divide it.
+        ValueError: if there are fewer samples than a batch, processes do not divide it, or a loader draws otherwise.
     """
 
-    def __init__(self, data: Any, batch_size: int, seed: int, workers: int, rank: int, size: int) -> None:
+    def __init__(
+        self, data: Any, batch_size: int | None, seed: int, workers: int, rank: int, size: int,
+        *, kind: torch.dtype | None = None,
+    ) -> None:  # fmt: skip
+        collate: Any = default_collate
+        if isinstance(data, DataLoader):
+            data, batch_size, workers, collate = _loaded(data, batch_size, workers)
         found = pair_of(data)
+        if found is not None and any(isinstance(item, np.ndarray) for item in data):
+            found = alike(found, kind)
         pair, data = found is not None, data if found is None else found
         if not pair and not (isinstance(data, Dataset) and isinstance(data, Sized)):
-            raise TypeError(
-                f"Training data are (x, y) tensors or arrays, or a map-style Dataset of pairs, got "
-                f"{type(data).__name__}; of a DataLoader give its dataset: batches are made here, keyed by the seed."
-            )
+            raise TypeError(_wanted(data))
         self.samples = int(data[0].shape[0]) if pair else len(data)
         if pair and data[1].shape[0] != self.samples:
             raise ValueError(
                 f"Inputs and labels have one row per sample, got {self.samples} and {data[1].shape[0]} rows."
             )
+        batch_size = min(_BATCH, self.samples) if batch_size is None else batch_size
         if not 1 <= batch_size <= self.samples or batch_size % size:
             raise ValueError(
                 f"A batch has between 1 and all {self.samples} samples, equally many for each of {size} processes, got "
                 f"batch_size={batch_size}."
             )
-        self.data, self.pair, self.workers = data, pair, workers
+        self.data, self.pair, self.workers, self.collate = data, pair, workers, collate
         self.batch_size, self.seed, self.rank, self.size = batch_size, seed, rank, size
         self._epoch, self._order = 0, order(seed, 0, self.samples)
 
@@ -86,20 +106,64 @@ class Source:
                 where = ids.to(x.device)
                 yield ids, x[where], y[where.to(y.device)]
             return
-        loader = DataLoader(_Indexed(self.data), batch_sampler=_Ids(self, first, last), num_workers=self.workers)
-        for ids, x, y in loader:
-            yield ids, x, y
+        loader: Any = DataLoader(
+            _Indexed(self.data), batch_sampler=_Ids(self, first, last), num_workers=self.workers,
+            collate_fn=partial(_collated, self.collate),
+        )  # fmt: skip
+        yield from loader
 
 
-class _Indexed(Dataset[tuple[int, Any, Any]]):
+def _wanted(data: Any) -> str:
+    """What is said of data of another kind."""
+    if isinstance(data, str | Path):
+        way = "; of a file give maxslope.evaluation.reader.readable(path)"
+    elif isinstance(data, IterableDataset):
+        way = "; a stream has no order to be keyed by the seed: collect it, or write the loop yourself"
+    else:
+        way = ""
+    return (
+        f"Training data are (x, y) tensors or arrays, or a map-style Dataset of pairs or a DataLoader of one, got "
+        f"{type(data).__name__}{way}."
+    )
+
+
+def _loaded(loader: DataLoader[Any], batch_size: int | None, workers: int) -> tuple[Any, int | None, int, Any]:
+    """Data set, batch size, workers and collation of a loader; the order is made here, keyed by the seed."""
+    data: Any = loader.dataset
+    if not isinstance(data, Sized):
+        raise TypeError(_wanted(data))
+    if not whole_sampler(loader) and not isinstance(loader.sampler, DistributedSampler):
+        raise ValueError(
+            f"A loader brings its data set, and the order is keyed by the seed; got one that draws by its own "
+            f"{type(loader.sampler).__name__}, which would be lost. Give its dataset, or write the loop yourself, "
+            "with the objective as loss."
+        )
+    if loader.batch_size is None and batch_size is None:
+        raise ValueError("A loader with a batch sampler of its own says no batch size: give Plan(batch_size=...).")
+    if None not in (loader.batch_size, batch_size) and loader.batch_size != batch_size:
+        raise ValueError(
+            f"The loader's batch size is {loader.batch_size} and the plan's {batch_size}; leave one of them away."
+        )
+    return data, batch_size or loader.batch_size, workers or loader.num_workers, loader.collate_fn
+
+
+def _collated(collate: Any, items: list[tuple[int, Any]]) -> Batch:
+    """Numbers, inputs and labels of a batch."""
+    found = collate([item for _, item in items])
+    if not (isinstance(found, tuple | list) and len(found) == 2):
+        raise TypeError(f"A data set yields (input, label) pairs, got {type(found).__name__}; wrap it to yield pairs.")
+    x, y = (torch.as_tensor(part) for part in found)
+    return torch.tensor([number for number, _ in items]), x, y
+
+
+class _Indexed(Dataset[tuple[int, Any]]):
     """A data set that tells which sample it gives."""
 
     def __init__(self, base: Any) -> None:
         self.base = base
 
-    def __getitem__(self, index: int) -> tuple[int, Any, Any]:
-        x, y = self.base[index]
-        return index, x, y
+    def __getitem__(self, index: int) -> tuple[int, Any]:
+        return index, self.base[index]
 
 
 class _Ids(Sampler[list[int]]):

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from maxslope._optional import optional
 from maxslope.spaces import Space
 from maxslope.transport.clouds import Cloud
 
@@ -65,10 +66,8 @@ def optimal_plan(cost: np.ndarray, r: float) -> np.ndarray:
     Raises:
         ImportError: if POT is not installed.
     """
-    try:
+    with optional("Exact transport distances need POT", "[transport]"):
         import ot
-    except ImportError as error:
-        raise ImportError('Exact transport distances need POT: pip install "maxslope[transport]".') from error
     n, top = len(cost), max(float(cost.max()), 1e-300)
     weight = np.full(n, 1.0 / n)
     return np.asarray(ot.emd(weight, weight, (cost / top) ** r, numItermax=10_000_000))
@@ -84,12 +83,10 @@ def bottleneck(cost: np.ndarray, *, match: bool = True) -> tuple[float, np.ndarr
     Raises:
         ImportError: if scipy is not installed.
     """
-    try:
+    with optional("The distance W_inf needs scipy", "[transport]"):
         from scipy.optimize import linear_sum_assignment
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import maximum_bipartite_matching
-    except ImportError as error:
-        raise ImportError('The distance W_inf needs scipy: pip install "maxslope[transport]".') from error
     levels = np.unique(cost)
     low, high = 0, len(levels) - 1
     while low < high:

@@ -1,0 +1,48 @@
+"""The last descent from points that nearly are errors: over kinks, until no step nearby goes down."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from maxslope.attacks.question import Question
+from maxslope.attacks.state import State
+from maxslope.attacks.verify import verify
+from maxslope.criteria import OwnMargin
+from maxslope.schemes.bundle import descend
+
+LEFT = 0.01  # of the margin: what steps nearby may still promise at a point that counts as a local minimum
+
+
+def gathered(question: Question, points: Tensor, margins: Tensor, passes: Tensor, share: float) -> State:
+    """Descend from points of samples, by gradients of the margin gathered nearby.
+
+    Args:
+        question: about samples that are all right to begin with, and stand.
+        points: ``[n, *shape]``, allowed points.
+        margins: ``[n]``, there.
+        passes: ``[n]`` int64, gradients at most.
+        share: of eps: how far gradients count.
+
+    Returns:
+        What is known of each sample: a lower point, verified, or none; and by how much steps within that share of eps
+        may lower the margin to first order at the point that is kept, in ``local``.
+    """
+    everyone, space = torch.arange(question.rows, device=points.device), question.budget.motion
+    radius = share * question.eps
+    found = descend(
+        question.energy(everyone, OwnMargin()), question.domain, points, radius, space,
+        passes=passes, enough=torch.zeros_like(margins), share=LEFT,
+    )  # fmt: skip
+    known = State(question, 0)
+    known.backward, known.forward = found.spent.clone(), found.spent.clone()
+    known.local = found.bound
+    lower = (found.value < margins).nonzero().squeeze(1)
+    if lower.numel():
+        seen = verify(question, lower, found.points[lower])
+        known.broken[lower], known.points[lower] = seen.broken, seen.points
+        known.unconfirmed[lower] = ((found.value[lower] < 0) & ~seen.broken).long()
+        known.best[lower] = torch.where(seen.inside, seen.margin, torch.inf).nan_to_num(torch.inf, torch.inf)
+        known.forward[lower] += 1
+        known.local[lower[~(known.best[lower] < margins[lower])]] = torch.nan  # of a point that is not kept
+    return known

@@ -1,0 +1,181 @@
+"""How weights are moved: an optimizer and a schedule of torch, made or given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torch.optim import LBFGS, Optimizer
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+from maxslope.training.identity import schedule_words
+
+Schedule = Callable[..., LRScheduler] | LRScheduler | None
+
+
+def one_cycle(optimizer: Optimizer, steps: int) -> LRScheduler:
+    """Return torch's one-cycle schedule over the whole training, up to the optimizer's own rate.
+
+    Momentum is cycled too where the optimizer has one.
+    """
+    momentum = all("betas" in group or group.get("momentum") for group in optimizer.param_groups)
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, rates, total_steps=max(steps, 2), cycle_momentum=momentum)
+
+
+def optimizer_of(given: Any, model: nn.Module) -> Optimizer:
+    """Return an optimizer of the trainable parameters of a model.
+
+    Args:
+        given: an optimizer of such parameters, or what makes one of them: a class of ``torch.optim``, a function.
+        model: whose weights are trained.
+
+    Raises:
+        TypeError: if it is neither.
+        ValueError: if the optimizer moves other weights than the model's, or needs the loss more than once a step.
+
+    >>> from torch.optim import SGD
+    >>> net = nn.Linear(2, 1)
+    >>> optimizer_of(SGD(net.parameters(), lr=0.1), net).param_groups[0]["lr"]
+    0.1
+    """
+    own = {id(p) for p in model.parameters()}
+    made = given if isinstance(given, Optimizer) or not callable(given) else given(trainable(model))
+    if not isinstance(made, Optimizer):
+        raise TypeError(
+            f"The optimizer is one of torch.optim, such as SGD(model.parameters(), lr=0.1), or a function that makes "
+            f"one of parameters, such as lambda parameters: SGD(parameters, lr=0.1), got {_called(given, made)}."
+        )
+    strange = sum(id(p) not in own for group in made.param_groups for p in group["params"])
+    if strange:
+        raise ValueError(
+            f"The optimizer moves weights of the model that is trained, got {strange} parameters of something else; "
+            "make it of model.parameters(), after the model is on its device, or give a function that makes it: "
+            "lambda parameters: SGD(parameters, lr=0.1)."
+        )
+    if isinstance(made, LBFGS):
+        raise ValueError("An optimizer makes a step from one gradient of one batch, got LBFGS, which asks for more.")
+    return made
+
+
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that require a gradient."""
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def _called(given: Any, made: Any) -> str:
+    name = getattr(given, "__name__", type(given).__name__)
+    return f"{given!r}" if made is given else f"{type(made).__name__} from {name}"
+
+
+class Stepping:
+    """The optimizer of a training and its schedule, which begins anew where more epochs are asked for.
+
+    Args:
+        model: whose weights are trained.
+        optimizer: see :func:`optimizer_of`.
+        schedule: a scheduler of that very optimizer; what makes one, of the optimizer and the number of steps, or of
+            the optimizer alone; None keeps the rate.
+        per_epoch: whether the schedule is stepped after each epoch, and counts epochs.
+
+    Raises:
+        TypeError: for an optimizer or a schedule that is none.
+        ValueError: for an optimizer of other weights, a scheduler of another optimizer.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Any, schedule: Schedule, per_epoch: bool) -> None:
+        self.optimizer = optimizer_of(optimizer, model)
+        self.given, self.counts_epochs = schedule, per_epoch
+        self.groups = self._settings()
+        self.scheduler: LRScheduler | None = schedule if isinstance(schedule, LRScheduler) else None
+        if self.scheduler is not None and self.scheduler.optimizer is not self.optimizer:
+            raise ValueError(
+                "A scheduler moves the rate of the training's optimizer, got one of another optimizer; give both: "
+                "Plan(optimizer=optimizer, schedule=scheduler), or a function that makes the scheduler of an optimizer."
+            )
+
+    @property
+    def made(self) -> bool:
+        """Whether the schedule is made here, and can be made again; otherwise the caller's scheduler goes on."""
+        return not isinstance(self.given, LRScheduler)
+
+    @property
+    def per_epoch(self) -> bool:
+        """Whether the schedule is stepped after each epoch."""
+        return self.counts_epochs or isinstance(self.scheduler, ReduceLROnPlateau)
+
+    def begin(self, epochs: int, batches: int) -> LRScheduler:
+        """Return the schedule over so many epochs, from the optimizer's own settings on."""
+        if self.made:
+            self._set(self.groups)
+            self.scheduler = self._scheduler(epochs if self.counts_epochs else epochs * batches)
+        assert self.scheduler is not None
+        return self.scheduler
+
+    def words(self, epochs: int, batches: int) -> str:
+        """Return what the schedule over so many epochs is, for comparison; leaves it at its beginning."""
+        return schedule_words(self.begin(epochs, batches))
+
+    def advance(self, *, epoch: bool, loss: float = 0.0, robust: float | None = None) -> None:
+        """Step the schedule after a step of the optimizer, or after an epoch with its mean loss and robust accuracy."""
+        assert self.scheduler is not None
+        if epoch != self.per_epoch:
+            return
+        if not isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step()
+            return
+        if self.scheduler.mode == "max" and robust is None:
+            raise ValueError(
+                "ReduceLROnPlateau with mode='max' watches the robust accuracy, which needs check=Check(..., every=1); "
+                "mode='min' watches the loss."
+            )
+        self.scheduler.step(loss if self.scheduler.mode == "min" or robust is None else robust)
+
+    def resume(self, optimizer: dict[str, Any], scheduler: dict[str, Any] | None) -> None:
+        """Take over the states of a checkpoint; of the optimizer alone, at the rate of a schedule that began anew."""
+        assert self.scheduler is not None
+        fresh = self._settings()
+        self.optimizer.load_state_dict(optimizer)
+        if scheduler is None:
+            self._set(fresh)
+        else:
+            self.scheduler.load_state_dict(scheduler)
+
+    def _scheduler(self, length: int) -> LRScheduler:
+        given = self.given
+        if given is None:
+            return ConstantLR(self.optimizer, 1.0, 0)
+        if not callable(given):
+            raise TypeError(f"A schedule is a scheduler of torch, or a function that makes one, got {given!r}.")
+        made = given(self.optimizer, length) if _takes_length(given, self.optimizer) else given(self.optimizer)
+        if not isinstance(made, LRScheduler):
+            raise TypeError(f"A schedule makes a scheduler of torch.optim.lr_scheduler, got {type(made).__name__}.")
+        return made
+
+    def _settings(self) -> list[dict[str, Any]]:
+        return [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+
+    def _set(self, settings: list[dict[str, Any]]) -> None:
+        for group, held in zip(self.optimizer.param_groups, settings, strict=True):
+            for name in group.keys() - held.keys() - {"params"}:  # what a scheduler had put there
+                del group[name]
+            group.update(held)
+
+
+def _takes_length(schedule: Callable[..., Any], optimizer: Optimizer) -> bool:
+    """Whether a schedule is made of an optimizer and a length, rather than of an optimizer alone."""
+    inner: Any = schedule
+    while isinstance(inner, partial):
+        inner = inner.func
+    if inner is ReduceLROnPlateau:
+        return False
+    try:
+        inspect.signature(schedule).bind(optimizer, 1)
+    except TypeError:
+        return False
+    except ValueError:  # built in, without a signature
+        return True
+    return True
