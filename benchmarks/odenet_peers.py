@@ -72,7 +72,7 @@ MORE: dict[str, Table] = {
     "three classes": make_classification(400, 20, n_informative=6, n_classes=3, random_state=0),
 }
 NUMERIC = {"diabetes", "friedman"}
-MARKS = (100, 200, 300)
+MARKS = (100, 200, 250, 300)
 SHAPES = ((3, 32), (2, 32), (5, 32), (3, 64), (3, 16))  # layers, particles
 
 
@@ -120,19 +120,29 @@ def choose(file: Path) -> None:
     """A grid of settings; every flow is looked at on its way."""
     tables = {**SIX, **MORE}
     with file.open("w") as out:
-        for (layers, particles), penalty in itertools.product(SHAPES, (3e-3, 1e-2, 2e-2, 5e-2)):
+        settings = [
+            *itertools.product(SHAPES, (3e-3, 1e-2, 2e-2, 5e-2), (1e-2,)),
+            ((3, 32), 1e-2, 0.1),
+            ((3, 32), 2e-2, 0.1),
+        ]
+        for (layers, particles), penalty, tolerance in settings:
             for name, table in tables.items():
                 parts = folds(name, table, 1)[: 1 if name == "digits" else 3]
-                seen = [_on_the_way(name, table, part, (layers, particles), penalty) for part in parts]
+                seen = [_on_the_way(name, table, part, (layers, particles), penalty, tolerance) for part in parts]
                 for mark in MARKS:
                     score = float(np.mean([one[mark] for one in seen]))
-                    out.write(json.dumps([layers, particles, penalty, mark, name, score]) + "\n")
+                    out.write(json.dumps([layers, particles, penalty, tolerance, mark, name, score]) + "\n")
                 out.flush()
     chosen(file)
 
 
 def _on_the_way(
-    name: str, table: Table, part: tuple[np.ndarray, np.ndarray], shape: tuple[int, int], penalty: float
+    name: str,
+    table: Table,
+    part: tuple[np.ndarray, np.ndarray],
+    shape: tuple[int, int],
+    penalty: float,
+    tolerance: float,
 ) -> dict[int, float]:
     (x, y), (train, test) = table, part
     points = torch.as_tensor(x).double()
@@ -159,7 +169,7 @@ def _on_the_way(
         found.update({mark: float(score) for mark in MARKS if counted.count <= mark + 20})
         return False
 
-    scheme = Controlled(Stabilized(), 1e-2, layered(*shape))
+    scheme = Controlled(Stabilized(), tolerance, layered(*shape))
     until = Until(slope=1e-4, gradients=MARKS[-1])
     descend(counted, sobol(design, *shape), until=until, scheme=scheme, rates=False, watch=watch)
     return found
@@ -185,7 +195,13 @@ def chosen(file: Path) -> None:
     names = [*SIX, *MORE]
     scores = {setting: row for setting, row in scores.items() if len(row) == len(names)}
     ranked = sorted(scores, key=lambda s: -np.mean(list(scores[s].values())))
-    print("\n| layers | particles | penalty | gradients | mean | " + " | ".join(names) + " |\n" + "|---" * 14 + "|")
+    print(
+        "\n| layers | particles | penalty | tolerance | gradients | mean | "
+        + " | ".join(names)
+        + " |\n"
+        + "|---" * 15
+        + "|"
+    )
     for setting in ranked[:8]:
         row = scores[setting]
         cells = [f"{np.mean(list(row.values())):.4f}", *(f"{row[name]:.3f}" for name in names)]

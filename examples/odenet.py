@@ -9,10 +9,12 @@ Needs scikit-learn: pip install "maxslope[flows]". Data: two noisy moons.
 """
 
 import sys
+import warnings
 from pathlib import Path
 
 import torch
 from sklearn.datasets import make_moons
+from sklearn.exceptions import ConvergenceWarning
 
 import maxslope as ms
 from maxslope.odenet import Design, OdeNetClassifier, Risk, Squared, Until, descend, iid, verdict
@@ -25,6 +27,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     x, y = make_moons(300, noise=0.1, random_state=0)
     points, labels = torch.tensor(x[150:]), torch.tensor(y[150:])
+    warnings.simplefilter("ignore", ConvergenceWarning)  # 150 gradients tell the two apart; the flows would go on
     for name, budget in (("plain", None), ("robust", BUDGET)):
         model = OdeNetClassifier(layers=4, particles=16, gradients=150, budget=budget).fit(x[:150], y[:150])
         report = ms.evaluate(model.network_, (points, labels), BUDGET, effort=ms.Effort.quick())

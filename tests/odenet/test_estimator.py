@@ -127,7 +127,7 @@ def test_class_weights_are_sample_weights() -> None:
 def test_several_outputs_and_names_of_features() -> None:
     y = np.c_[10 * LINE[:, 0], 3 + 10 * LINE[:, 0] ** 2]
     table = pd.DataFrame({"length": LINE[:, 0]})
-    model = OdeNetRegressor(layers=2, particles=8, penalty=1e-3).fit(table, y)
+    model = OdeNetRegressor(layers=2, particles=8, penalty=1e-3, gradients=1000).fit(table, y)
     assert model.predict(table).shape == (40, 2)
     assert model.score(table, y) > 0.95
     assert model.feature_names_in_.tolist() == ["length"]

@@ -39,7 +39,7 @@ except ImportError as error:
     ) from error
 
 Array = np.ndarray
-_TOLERANCE = 1e-2  # on the dissipation defect, over the fall of the risk
+_TOLERANCE = 0.1  # on the dissipation defect, over the fall of the risk
 
 
 class Encoded(NamedTuple):
@@ -80,8 +80,8 @@ class Base(BaseEstimator):  # type: ignore[misc]
         layers: int = 3,
         particles: int = 32,
         penalty: float = 2e-2,
-        slope: float = 1e-2,
-        gradients: int = 300,
+        slope: float = 5e-3,
+        gradients: int = 250,
         seed: int = 0,
         budget: Budget | None = None,
         *,

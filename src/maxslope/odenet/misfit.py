@@ -96,6 +96,7 @@ class Softmax(Misfit):
 
     def both(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Misfit`."""
-        slope = z.detach().softmax(1)
-        slope[torch.arange(len(y), device=y.device), y] -= 1
-        return functional.cross_entropy(z, y, reduction="none"), slope
+        logs, at = z.log_softmax(1), y[:, None]
+        slope = logs.detach().exp()
+        slope.scatter_add_(1, at, slope.new_full(at.shape, -1.0))
+        return -logs.gather(1, at).squeeze(1), slope

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -48,6 +48,7 @@ class Risk(Energy):
     misfit: Misfit
     penalty: float = 0.0
     weights: Tensor | None = None
+    _start: Tensor = field(init=False, repr=False)  # X(0), in the dtype of the inputs
 
     def __post_init__(self) -> None:
         if not self.penalty >= 0:
@@ -60,7 +61,7 @@ class Risk(Energy):
         if self.weights is not None:
             object.__setattr__(self, "weights", _shares(self.weights, self.x.shape[0]))
         object.__setattr__(self, "y", self.misfit.targets(self.y, self.design.outputs))
-        self.design.enter(self.x)
+        object.__setattr__(self, "_start", self.design.enter(self.x))
 
     def evaluate(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`; ``x`` holds particles ``[rows, L, m, p]``."""
@@ -91,7 +92,9 @@ class Risk(Energy):
 
     def _fit(self, theta: Tensor) -> tuple[Tensor, Tensor, list[tuple[Tensor, tuple[Tensor, ...]]]]:
         self.design.check(theta)
-        features, trace = sweep(self.design).forward(theta, self.design.enter(self.x.to(theta)))
+        same = self._start.dtype == theta.dtype and self._start.device == theta.device
+        start = self._start if same else self.design.enter(self.x.to(theta))
+        features, trace = sweep(self.design).forward(theta, start)
         y = self.y.to(theta) if self.y.is_floating_point() else self.y
         return *self.misfit.both(self.design.leave(features), y), trace
 

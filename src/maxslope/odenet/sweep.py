@@ -24,17 +24,20 @@ class Sweep(ABC):
 
     @abstractmethod
     def forward(self, theta: Tensor, start: Tensor) -> tuple[Tensor, Trace]:
-        """Return X(1), ``[n, d]``, and the trace, whose size is linear in layers times particles."""
+        """Return X(1), ``[n, d]``, in the channels that are read, and the trace, linear in layers times particles."""
 
     @abstractmethod
     def backward(self, theta: Tensor, trace: Trace, costate: Tensor, into: Tensor | None) -> Tensor:
-        """Return the costate at depth 0; add the derivative by theta to ``into`` unless it is None."""
+        """Add the derivative by theta to ``into``; where that is None, return the costate at depth 0.
+
+        Costates at depth 1 are 0 but in the channels that are read.
+        """
 
 
 def sweep(design: Design) -> Sweep:
     """Return the fastest sweep for a design."""
     plain = design.depth.substeps == 1 and design.depth.tableau == Tableau.euler()
-    return ResidualTanh() if plain and isinstance(design.field, Tanh) else General(design)
+    return ResidualTanh(design.outputs) if plain and isinstance(design.field, Tanh) else General(design)
 
 
 class General(Sweep):
@@ -90,8 +93,15 @@ class ResidualTanh(Sweep):
     """Euler steps of :class:`Tanh`, in half the time of autograd.
 
     A column of ones beside the features makes weights and biases one matrix product, and products add into slices of
-    the gradient.
+    the gradient. The last layer computes the channels that are read, and no costate of the inputs is computed where
+    the derivative by theta is asked for: a fifth of the work of three layers with many inputs.
+
+    Args:
+        read: the last channels of X(1), which are read.
     """
+
+    def __init__(self, read: int) -> None:
+        self.read = read
 
     def forward(self, theta: Tensor, start: Tensor) -> tuple[Tensor, Trace]:
         """See :class:`Sweep`."""
@@ -103,23 +113,29 @@ class ResidualTanh(Sweep):
         for layer in range(layers):
             t = (x @ theta[layer, :, d:].T).tanh_()
             trace.append((x, (t,)))
-            x = torch.addmm(x, t, out[layer], alpha=1 / (layers * particles))
-        return x[:, :d], trace
+            if layer < layers - 1:
+                x = torch.addmm(x, t, out[layer], alpha=1 / (layers * particles))
+        rest = d - self.read
+        end = torch.addmm(x[:, rest:d], t, theta[-1, :, rest:d], alpha=1 / (layers * particles))
+        return torch.cat([x[:, :rest], end], 1) if rest else end, trace
 
     def backward(self, theta: Tensor, trace: Trace, costate: Tensor, into: Tensor | None) -> Tensor:
         """See :class:`Sweep`."""
         layers, particles, _ = theta.shape
         d = costate.shape[1]
         h = 1 / (layers * particles)
-        p = costate
+        p, rest = costate, d - self.read
         for layer in range(layers - 1, -1, -1):
             x, (t,) = trace[layer]
             cell = theta[layer]
-            s = torch.ops.aten.tanh_backward(p @ cell[:, :d].T, t)
+            q = p[:, rest:]  # the costate where it is not 0
+            s = torch.ops.aten.tanh_backward(q @ cell[:, rest:d].T, t)
             if into is not None:
-                into[layer, :, :d].addmm_(t.T, p, alpha=h)
+                into[layer, :, rest:d].addmm_(t.T, q, alpha=h)
                 into[layer, :, d:].addmm_(s.T, x, alpha=h)
-            p = torch.addmm(p, s, cell[:, d : 2 * d], alpha=h)
+            if layer or into is None:
+                p = torch.addmm(p, s, cell[:, d : 2 * d], alpha=h)
+            rest = 0
         return p
 
 
