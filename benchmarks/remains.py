@@ -248,7 +248,12 @@ def cases(name: str, options: argparse.Namespace) -> list[Case]:
 
 
 def fitted(known: Sequence[Case]) -> Prior:
-    """The prior of the widest intervals among those of a grid under which what fell is likely: within 1 of the best."""
+    """The prior of the widest intervals among those of a grid under which what fell is likely: within 1 of the best.
+
+    The shipped one, where nothing is known of others.
+    """
+    if not known:
+        return FITTED
     shapes, means = (0.5, 0.7, 1, 1.4, 2, 3, 4), (0.5, 0.7, 1, 1.4, 2)
     weights = (0, 0.1, 0.2, 0.35, 0.5, 0.7, 1)
     grid = [Prior(a, a / mean, w) for a in shapes for mean in means for w in weights]

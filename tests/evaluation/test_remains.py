@@ -134,6 +134,15 @@ def test_a_run_that_finds_more_than_was_foreseen_leaves_more() -> None:
     assert replace(base, ahead=10.0).share > base.share  # more ahead, more remains
 
 
+@pytest.mark.parametrize("ahead", [0.0, 1e-9, 0.01, 0.3, 20.0])
+@pytest.mark.parametrize("late", [0, 3])
+def test_the_estimate_lies_in_its_interval(ahead: float, late: int) -> None:
+    found = Remains(200, 30, 50, late, 2.0, 0.1, ahead, 4000)
+    low, high = found.interval
+    assert 0 <= low <= found.share <= high <= 30 / 200
+    assert (high == 0) == (ahead == 0)
+
+
 def test_intervals_are_narrower_on_more_samples() -> None:
     one = Remains(200, 120, 50, late=2, foreseen=2.0, soon=0.2, ahead=1.0, gradients=4000)
     widths = []
@@ -151,8 +160,7 @@ def test_one_sample_that_stands() -> None:
     found = remains(columns(STANDS), QUICK)
     assert found is not None
     assert (found.samples, found.standing, found.finds, found.late) == (1, 1, 0, 0)
-    assert found.interval[0] == 0.0
-    assert found.interval[1] in (0.0, 1.0)
+    assert found.interval == (0.0, 1.0)  # never to nothing where something may fall
     assert found.ahead == _falls(_ahead(0.003, 85, 1e-5), 0.05)
 
 

@@ -102,9 +102,10 @@ class Remains:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of that fall, as shares of all samples."""
+        """95 % interval of that fall, as shares of all samples; one find more at least, unless none is foreseen."""
         law, tail = self.law, (1 - _CONFIDENCE) / 2
-        return quantile(law, tail) / self.samples, quantile(law, 1 - tail) / self.samples
+        high = min(self.standing, max(quantile(law, 1 - tail), math.ceil(self.share * self.samples)))
+        return quantile(law, tail) / self.samples, high / self.samples
 
     @property
     def next_find(self) -> float:
