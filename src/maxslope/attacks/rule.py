@@ -19,8 +19,8 @@ class Rule:
     """Gives a sample up when the estimated chance that another run would break it falls to ``risk``.
 
     After k runs and g gradients without success, with m_0 the margin at the clean point and m the least margin seen,
-    the way that is left in units of the way made is r = m / (m_0 - m), 1.75 at most. The chance that one more run succeeds
-    is taken to be
+    the way that is left in units of the way made is r = m / (m_0 - m), 1.75 at most. The chance that one more run
+    succeeds is taken to be
 
         P = min( 1 / (k + 1), 0.04 f / (r g)^(3/2) ),   f = 10 z between 0.05 and 4,
 
