@@ -21,7 +21,7 @@ _FORMER = {  # attributes and arguments until 0.3, and what says it now
     "rescue": "stage Rescue",
     "depth": "passes",
 }
-_DESCENT = 0.2  # runs that broke a sample of six networks with sound gradients never needed more than 0.11 of it
+_DESCENT = 0.2  # later runs that broke a sample of seven networks with sound gradients needed 0.11 of it at most
 _STANDARD, _PURSUED = Rule(5e-4, _DESCENT), 2.5e-4  # runs; the risk of pursuits
 _BETWEEN = 28  # late runs between two descents by gradients gathered nearby: four rounds of the portfolio
 _CE, _M, _PM = CrossEntropy(), Margin(), ProbabilityMargin()
