@@ -72,6 +72,30 @@ def on_config(config: Any) -> Any:
     return config
 
 
+NAMES = "<!-- the names of all pages, by page -->"
+_SHOWN = re.compile(r"^::: (\S+)$(?:\n    options:\n(?:      .*\n)*?      members: \[(.*)\])?", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, page: Any, files: Any, **_: object) -> str:
+    """The first page of the API has one line for each other one, with the names that it shows, as links."""
+    if NAMES not in markdown:
+        return markdown
+    rows = ["| page | names |", "| --- | --- |"]
+    for file in sorted(files.documentation_pages(), key=lambda file: file.src_uri):
+        if file.src_uri.startswith("api/") and file.src_uri != page.file.src_uri:
+            title = re.search(r"^# (.*)$", file.content_string, re.MULTILINE)
+            rows.append(f"| [{title[1]}]({file.src_uri[4:]}) | {', '.join(links(file.content_string))} |")
+    return markdown.replace(NAMES, "\n".join(rows))
+
+
+def links(markdown: str) -> list[str]:
+    """Links to what a page of the API shows, in its order."""
+    names: list[str] = []
+    for path, members in _SHOWN.findall(markdown):
+        names += [f"{path}.{name.strip()}" for name in members.split(",")] if members else [path]
+    return [f"[`{name.rpartition('.')[2]}`][{name}]" for name in names]
+
+
 def on_page_content(html: str, **_: object) -> str:
     """Docstrings say :class:`Name`, which is a role of another documentation tool; show the name alone."""
     return re.sub(r":(?:class|func|meth|mod):(<code)", r"\1", html)

@@ -6,7 +6,7 @@ by a formula. One exact step of adversarial training, a minimum cut, is the judg
 
     python examples/boundary.py FOLDER
 
-Needs scikit-fmm, PyMaxflow, scikit-image and matplotlib: pip install "maxslope[boundary,report]".
+Needs scikit-fmm, OR-Tools, scikit-image and matplotlib: pip install "maxslope[boundary,report]".
 """
 
 import sys

@@ -23,9 +23,10 @@ maxslope is under the [Apache License 2.0](https://www.apache.org/licenses/LICEN
 packages below; they are installed beside it, under their own licenses, as their metadata state them. This page is
 written by `python scripts/licenses.py`.
 
-All that is required is under permissive licenses. Three extras are not: `boundary` brings PyMaxflow, which is under the
-GNU General Public License, so whoever passes on a program that combines the two does so under its terms; `flint`
-brings python-flint, which links to libraries under the LGPL; `test` brings hypothesis, under the MPL.
+All that is required is under permissive licenses. Two extras are not: `flint` brings python-flint, which links to
+libraries under the LGPL; `test` brings hypothesis, under the MPL. The minimum cuts of `boundary` were made by PyMaxflow,
+under the GNU General Public License, until OR-Tools took its place: it cuts the same sets, and as fast. PyMaxflow is
+brought along by no extra, and used only where it is installed and OR-Tools is not.
 """
 TAIL = """
 The images that ship with the package are from MNIST (Y. LeCun, C. Cortes, C. J. C. Burges), under CC BY-SA 3.0; the

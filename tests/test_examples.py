@@ -11,9 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 NEEDS = {  # what an example needs besides the required packages, and what it promises to write
     "audio": (("scipy", "silero_vad"), ("clean.wav", "silenced.wav")),
-    "boundary": (("skfmm", "maxflow", "skimage", "matplotlib"), ("boundary.png",)),
+    "boundary": (("skfmm", "skimage", "matplotlib"), ("boundary.png",)),
     "certificate": (("sympy", "mpmath"), ("certificate.json",)),
     "images": (("safetensors", "jinja2"), ("report.html",)),
+    "loops": (("sklearn", "safetensors"), ("robust.safetensors",)),  # and Lightning and Accelerate, where they are
     "moons": (("sklearn", "scipy", "matplotlib", "ot"), ("trajectories.svg", "differences.svg")),
     "odenet": (("sklearn",), ("plain.pt", "robust.pt")),
     "own_model": (("sklearn",), ("report.txt",)),
@@ -24,6 +25,19 @@ NEEDS = {  # what an example needs besides the required packages, and what it pr
 
 def test_every_example_is_tested() -> None:
     assert {path.stem for path in (ROOT / "examples").glob("*.py")} == set(NEEDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "name"), [("accelerate", "Accelerate"), ("lightning", "Lightning")])
+def test_the_loops_of_others(module: str, name: str, tmp_path: Path) -> None:
+    """Their loop on the same batches makes the weights of one's own loop; the example fails otherwise."""
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"needs {module}")
+    code = f"import sys; sys.argv[1:] = [{str(tmp_path)!r}]; import runpy; "
+    code += f"runpy.run_path({str(ROOT / 'examples' / 'loops.py')!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert f"{name}: weights " in done.stdout
 
 
 @pytest.mark.slow

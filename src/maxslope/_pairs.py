@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 
 def pair_of(data: Any) -> tuple[Tensor, Tensor] | None:
@@ -23,6 +25,19 @@ def pair_of(data: Any) -> tuple[Tensor, Tensor] | None:
     if not all(isinstance(item, Tensor | np.ndarray) for item in data):
         return None
     return _tensor(data[0]), _tensor(data[1])
+
+
+def whole_sampler(loader: DataLoader[Any]) -> bool:
+    """Whether a loader of a map-style data set yields each sample once, in whatever order."""
+    sampler, count = loader.sampler, length_of(loader.dataset)
+    if isinstance(sampler, RandomSampler):
+        return not sampler.replacement and len(sampler) == count
+    return isinstance(sampler, SequentialSampler) and len(sampler) == count
+
+
+def length_of(data: Any) -> int | None:
+    """Return the number of samples where it is known."""
+    return len(data) if isinstance(data, Sized) else None
 
 
 def alike(data: Any, kind: torch.dtype | None) -> Any:

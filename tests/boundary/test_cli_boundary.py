@@ -103,7 +103,7 @@ def test_gaussians_end_to_end(tmp_path: Path) -> None:
     assert max(b - a for a, b in itertools.pairwise(energy)) < 0
     assert said["gap_to_reference_in_cells"] < 0.5
     assert [Path(name).name for name in said["files"]] == [
-        "boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv", "boundary.gif",
+        "report.html", "boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv", "boundary.gif",
     ]  # fmt: skip
     assert all(Path(name).is_file() for name in said["files"])
     for name in ("boundary.png", "numbers.png"):
@@ -125,6 +125,9 @@ def test_the_disk_ends_at_its_closed_form(tmp_path: Path) -> None:
     assert said["expected_stop"] is None
     assert said["adversarial_training"] is None
     assert not (tmp_path / "boundary.gif").exists()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "maxslope boundary disk --eps 0.1 --until 0.08 --cells 32 --no-animation" in page
+    assert page.count('class="frame" data-frame="24"') == 2  # this flow and the limit law, at the last of 25 times
 
 
 def test_a_dumbbell_becomes_one_round_set(tmp_path: Path) -> None:
@@ -251,7 +254,7 @@ def test_the_neural_flow_is_drawn_with_its_control(tmp_path: Path) -> None:
     problem = ready.gaussians(32, 0.15)
     study = ready.study(problem, until=0.02)
     said = follow(study, None, 2, tmp_path / "network", training=Training(5, 3, 32), samples=512)
-    assert set(said) == {"moved", "law_moved", "gap", "control_moved", "robust_risk", "risk"}
+    assert set(said) == {"moved", "law_moved", "gap", "control_moved", "robust_risk", "risk", "passes_of_risks"}
     assert len(said["robust_risk"]) == 3
     assert 0.01 < said["law_moved"] < 0.1
     assert_drawn(tmp_path / "network.png")

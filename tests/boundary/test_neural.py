@@ -408,7 +408,7 @@ def test_the_same_seed_gives_the_same_weights_and_form_b_runs_too() -> None:
 
 
 class Rippled(nn.Module):
-    """Distance to a plane with ripples: half of all gradients point the wrong way, and the zeros stay where they are."""
+    """Distance to a plane with ripples: half of all gradients point the wrong way, and zeros stay where they are."""
 
     def __init__(self, d: int) -> None:
         nn.Module.__init__(self)

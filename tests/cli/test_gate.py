@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from maxslope.cli import progress as told
 from maxslope.cli import threshold
 from maxslope.cli.main import app
 from maxslope.evaluation import load
+from maxslope.evaluation.about import About
 from maxslope.evaluation.report import Report
 
 RUN = CliRunner()
@@ -85,6 +87,12 @@ def test_the_gate_is_strict_about_warnings() -> None:
     assert threshold.verdict(doubtful, 0.6, strict=True)[0] == threshold.DOUBTFUL
     assert threshold.verdict(doubtful, 0.6, strict=False)[0] == 0
     assert threshold.verdict(made_up(4, 100, trusted=False), 0.6, strict=True)[0] == threshold.BELOW  # masked or not
+
+
+def test_the_gate_doubts_the_first_of_a_stream() -> None:
+    first = replace(made_up(95, 100), about=About(first=True))
+    assert threshold.verdict(first, 0.6, strict=True)[0] == threshold.DOUBTFUL
+    assert threshold.verdict(first, 0.6, strict=False)[0] == 0
 
 
 @pytest.mark.parametrize(("percent", "ok"), [(60.0, True), (1.0, True), (0.6, False), (100.0, False), (-3.0, False)])

@@ -89,4 +89,11 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert answer.exit_code == 0, answer.output
     names = {p.name for p in tmp_path.iterdir()}
-    assert {"trajectories.svg", "differences.png", "convergence.csv", "geometries.csv", "mnist.svg"} <= names
+    assert {
+        "trajectories.svg",
+        "differences.png",
+        "convergence.csv",
+        "geometries.csv",
+        "mnist.svg",
+        "report.html",
+    } <= names

@@ -8,12 +8,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    default_collate,
+)
 
 import maxslope as ms
 from maxslope.attacks import Effort, recipes
 from maxslope.evaluation import load
-from maxslope.evaluation.draw import drawn, order
+from maxslope.evaluation.draw import divided, drawn, order
+from maxslope.evaluation.reader import collected
 from maxslope.evaluation.report import in_order
 from nets import answers, conv, images
 
@@ -67,7 +75,12 @@ def test_rows_are_those_of_the_whole(kind: str) -> None:
 
 
 def test_streams_are_not_drawn() -> None:
-    assert drawn(DataLoader(TensorDataset(X, Y)), 3, 0) is None
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(zip(X, Y, strict=True))
+
+    assert drawn(Stream(), 3, 0) is None
+    assert drawn(DataLoader(Stream()), 3, 0) is None
 
 
 def test_a_drawn_row_is_the_row_of_the_whole(tmp_path: Path) -> None:
@@ -95,3 +108,33 @@ def test_rows_are_put_in_order_with_their_points() -> None:
     table, points = in_order({"index": [3, 1, 2], "verdict": ["c", "a", "b"]}, torch.tensor([3.0, 1.0, 2.0]))
     assert table == {"index": [1, 2, 3], "verdict": ["a", "b", "c"]}
     assert points.tolist() == [1, 2, 3]
+
+
+def test_a_loader_of_a_whole_data_set_is_drawn_from_and_others_keep_their_order() -> None:
+    x, y = torch.arange(40.0)[:, None], torch.arange(40) // 20
+    whole = TensorDataset(x, y)
+    for loader in (DataLoader(whole, batch_size=7), DataLoader(whole, batch_size=7, shuffle=True)):
+        few = drawn(loader, 4, 0)
+        assert few is not None
+        assert few.rows(0, 4)[1].bincount().tolist() == [2, 2]
+        assert few.words == "4 of 40 samples, drawn by label with seed 0"
+    for loader in (
+        DataLoader(whole, batch_size=7, sampler=SubsetRandomSampler([1, 2])),
+        DataLoader(whole, batch_size=7, drop_last=True),
+        DataLoader(whole, batch_size=7, collate_fn=lambda items: default_collate(items)[::-1]),
+        DataLoader(whole, sampler=RandomSampler(whole, replacement=True)),
+    ):
+        assert drawn(loader, 4, 0) is None
+    with pytest.raises(ValueError, match="at least one sample"):
+        drawn((x[:0], y[:0]), None, 0)
+
+
+def test_parts_are_disjoint_and_their_data_may_be_of_any_kind() -> None:
+    x, y = torch.arange(40.0)[:, None], torch.arange(40) // 20
+    for data in ((x, y), TensorDataset(x, y)):
+        parts = [collected(part) for part in divided(data, [4, 6], 3)]
+        assert [len(part[0]) for part in parts] == [4, 6, 30]
+        assert torch.equal(torch.cat([part[0] for part in parts]).sort(0).values, x)
+        assert [part[1].bincount().tolist() for part in parts] == [[2, 2], [3, 3], [15, 15]]
+    with pytest.raises(ValueError, match="none is left"):
+        divided((x, y), [20, 20], 0)

@@ -17,8 +17,19 @@ import torch
 import maxslope as ms
 from maxslope.attacks import Effort, recipes
 from maxslope.attacks.findings import Finding, Kind
+from maxslope.cli.evaluate import _say, as_data
 from maxslope.evaluation import kept
-from maxslope.evaluation.remains import FITTED, Prior, Remains, _ahead, negative_binomial, quantile, remains
+from maxslope.evaluation.remains import (
+    _ALIKE,
+    FITTED,
+    Prior,
+    Remains,
+    _ahead,
+    _falls,
+    negative_binomial,
+    quantile,
+    remains,
+)
 from nets import answers, mlp
 
 QUICK = Effort.quick()
@@ -35,7 +46,7 @@ STANDS, FELL, WRONG = (
     ("broken", 4, 0.2, 0.02, 60),
     ("misclassified", 0, math.nan, math.nan, 0),
 )
-EASY = ("broken", 1, 0.5, 0.0, 3)
+EASY = ("broken", 2, 0.3, 0.0, 22)
 
 
 # --- the law ---------------------------------------------------------------------------------------------------------
@@ -87,14 +98,15 @@ def poisson(mean: float, source: random.Random) -> int:
 
 def drawn(samples: int, factor: float, source: random.Random) -> tuple[Remains, int]:
     """A run on a network on which the rule's law is wrong by a factor, and how many `exhaustive` breaks later."""
-    rows = []
+    rows, later = [], 0
     for _ in range(samples):
-        foreseen = source.uniform(0.0, 0.04)
-        fell = source.random() < -math.expm1(-factor * foreseen)
-        rows.append(("broken" if fell else "robust", 5, source.uniform(0.001, 0.003), foreseen, 90))
+        foreseen, chance = source.expovariate(1 / 0.03), source.uniform(0.001, 0.003)
+        own = factor * source.gammavariate(_ALIKE, 1 / _ALIKE)  # samples that look alike differ
+        fell = source.random() < -math.expm1(-own * foreseen)
+        rows.append(("broken" if fell else "robust", 5, chance, foreseen, 90))
+        later += not fell and source.random() < -math.expm1(-own * _ahead(chance, 90, 1e-5))
     found = remains(columns(*rows), QUICK)
     assert found is not None
-    later = sum(source.random() < -math.expm1(-factor * _ahead(row[2], 90, 1e-5)) for row in rows if row[0] == "robust")
     return found, later
 
 
@@ -141,7 +153,7 @@ def test_one_sample_that_stands() -> None:
     assert (found.samples, found.standing, found.finds, found.late) == (1, 1, 0, 0)
     assert found.interval[0] == 0.0
     assert found.interval[1] in (0.0, 1.0)
-    assert found.ahead == _ahead(0.003, 85, 1e-5)
+    assert found.ahead == _falls(_ahead(0.003, 85, 1e-5), 0.05)
 
 
 def test_nothing_stands() -> None:
@@ -171,7 +183,20 @@ def test_everything_is_misclassified() -> None:
 def test_what_is_counted() -> None:
     found = remains(columns(STANDS, FELL, WRONG, EASY, STANDS), QUICK)
     assert found is not None
-    assert found == Remains(5, 2, 2, 1, 0.05 + 0.02 + 0.0 + 0.05, 0.006, 2 * _ahead(0.003, 85, 1e-5), 60 + 35 + 60)
+    assert (found.samples, found.standing, found.finds, found.late, found.gradients) == (5, 2, 2, 1, 60 + 35 + 60)
+    assert found.foreseen == pytest.approx(_ALIKE * sum(math.log1p(stood / _ALIKE) for stood in (0.05, 0.02, 0.05)))
+    assert found.soon == pytest.approx(2 * _falls(0.003, 0.05))
+    assert found.ahead == pytest.approx(2 * _falls(_ahead(0.003, 85, 1e-5), 0.05))
+
+
+@pytest.mark.parametrize(("foreseen", "stood"), [(0.01, 0.0), (0.3, 2.0), (4.0, 0.1)])
+def test_samples_that_look_alike_differ_by_a_gamma_factor(foreseen: float, stood: float) -> None:
+    """Of many that stood, as many fall: the factor's law, weighed by what stood, in small steps."""
+    steps = [(k + 0.5) / 1000 for k in range(60_000)]
+    stands = [x ** (_ALIKE - 1) * math.exp(-x * (_ALIKE + stood)) for x in steps]
+    fall = sum(-math.expm1(-x * foreseen) * weight for x, weight in zip(steps, stands, strict=True))
+    assert _falls(foreseen, stood) == pytest.approx(fall / sum(stands), rel=0.05)
+    assert _falls(foreseen, stood) < _falls(foreseen, stood / 2) or stood == 0
 
 
 def test_runs_that_it_was_not_fitted_to_state_nothing() -> None:
@@ -229,6 +254,19 @@ def test_every_form_states_it(report: ms.Report) -> None:
     assert found.words in page
     assert found.place in page
     assert f'<span class="mid">{found.points}</span> points' in page
+
+
+def test_the_command_line_states_it(report: ms.Report, capsys: pytest.CaptureFixture[str]) -> None:
+    said = json.loads(json.dumps(as_data(report, None), allow_nan=False))["remains"]
+    assert said["share"] == report.remains.share
+    assert tuple(said["interval"]) == report.remains.interval
+    assert said["words"] == report.remains.words
+    _say(report, None, json_=False, quiet=True)
+    assert f"would fall by about {report.remains.points} points" in capsys.readouterr().out
+    doubted = replace(report, warnings=(Finding(Kind.VANISHING, "Seen."),))
+    assert as_data(doubted, None)["remains"] is None
+    _say(doubted, None, json_=False, quiet=True)
+    assert "would fall" not in capsys.readouterr().out
 
 
 def test_no_form_speaks_of_a_risk(report: ms.Report) -> None:

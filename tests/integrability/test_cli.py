@@ -36,7 +36,13 @@ def test_every_setting(setting: Setting, tmp_path: Path) -> None:
 
 def test_target_switches_the_verdict(tmp_path: Path) -> None:
     assert "SL2(C) (case 4)" in run(tmp_path, "zero", "--target", "1/3")[1]
-    assert "case 1" in run(tmp_path, "zero", "--target", "1/2")[1]
+    output = run(tmp_path / "out", "zero", "--target", "1/2")[1]
+    assert "case 1" in output
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "There is no obstruction in the first normal variation along this curve." in page
+    assert "--target 1/2" in page
+    assert "It does not follow that the flow is integrable" in page
+    assert page.count('<svg class="drawn"') == 1
 
 
 def test_any_equation(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import torch
 from typer.testing import CliRunner
 
 from maxslope.cli.main import app
-from maxslope.odenet import Squared
+from maxslope.odenet import Squared, Until, descend, load, sobol
 from maxslope.report import odenet_study as report
+from maxslope.report.odenet import _end
 
 QUICK = ["--layers", "2", "--particles", "6", "--gradients", "60"]
 
@@ -36,6 +37,7 @@ def test_both_sets_by_default(tmp_path: Path) -> None:
         assert found["monotone"]
         assert found["relative_defect"] <= 1e-3
         assert 0 <= found["score"] <= 1
+        assert found["held_out"] == {"rows": 40 if name == "moons" else 60, "score": found["held_out"]["score"]}
         with (tmp_path / f"{name}.csv").open() as file:
             lines = list(csv.DictReader(file))
         energies = [float(line["energy"]) for line in lines]
@@ -65,6 +67,10 @@ def test_a_class_per_line(tmp_path: Path) -> None:
     path = tmp_path / "line.csv"
     path.write_text("\n".join(f"{k / 10},{k // 10}" for k in range(30)))
     assert "accuracy" in invoke(str(path), "--out", str(tmp_path / "out"), *QUICK)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Mean-field networks: line" in page
+    assert f"maxslope odenet {path} --out {tmp_path / 'out'} --layers 2 --particles 6 --gradients 60" in page
+    assert page.count('<svg class="drawn"') >= 4
 
 
 def test_a_converged_study_draws_its_exponent(tmp_path: Path) -> None:
@@ -79,6 +85,44 @@ def test_a_converged_study_draws_its_exponent(tmp_path: Path) -> None:
 
     draw(found, tmp_path / "line")
     assert (tmp_path / "line.png").exists()
+
+
+def test_one_json_object_a_network_in_a_file_and_a_score_on_rows_held_out(tmp_path: Path) -> None:
+    path, out = tmp_path / "own.csv", tmp_path / "out"
+    x = torch.arange(40).double() / 10
+    y = (3 * x).sin() + x
+    path.write_text("\n".join(f"{a!r},{b!r}" for a, b in zip(x.tolist(), y.tolist(), strict=True)))
+    said = json.loads(invoke(str(path), "--json", "--held-out", "0.25", "--out", str(out), *QUICK))
+    (found,) = said["data"]
+    assert found == json.loads((out / "own.json").read_text())
+    assert (found["samples"], found["held_out"]["rows"]) == (30, 10)
+    _, rest = report._split(report.table(path), report.Settings(held_out=0.25))
+    network = load(out / "own.safetensors")
+    kept = [k for k in range(40) if k not in rest]
+    predicted = network(x[:, None])[:, 0].detach() * y[kept].std(correction=0) + y[kept].mean()
+    for rows, score in ((rest, found["held_out"]["score"]), (kept, found["score"])):
+        miss, total = (predicted - y)[rows].square().sum(), (y[rows] - y[rows].mean()).square().sum()
+        assert score == pytest.approx(1 - float(miss / total), rel=1e-9)
+
+
+def test_every_class_is_learned_however_much_is_held_out() -> None:
+    y = torch.tensor([0] * 10 + [1] + [2] * 10)
+    data = report.Data("three", torch.arange(21).double()[:, None], y)
+    for seed in range(5):
+        kept, rest = report._split(data, report.Settings(seed=seed, held_out=0.9))
+        assert set(kept.y.tolist()) == {0, 1, 2}
+        assert len(rest) == 18
+        assert sorted(kept.x[:, 0].long().tolist() + rest) == list(range(21))
+    assert report._split(data, report.Settings())[1] == []
+
+
+def test_what_is_said_of_the_end_is_what_happened() -> None:
+    risk = report.problem(report.moons(), 0.01)
+    theta = sobol(risk.design, 1, 4)
+    (cut,) = descend(risk, theta, until=Until(slope=1e-9, gradients=30), rates=False)
+    (done,) = descend(risk, theta, until=Until(slope=0.3), rates=False)
+    assert "what more steps would do is not known" in _end(cut, 1e-9)
+    assert _end(done, 0.3) == "The slope came down to 0.3."
 
 
 def test_misuse(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class Search:
             standing, passes = standing[passes >= LEAST], passes[passes >= LEAST]
         if standing.numel():
             self.made.append(stage)
-            self.known.absorb(standing, pursue(self.question.take(standing), passes))
+            self.known.absorb(standing, pursue(self.question.take(standing), passes, stage.risk))
 
     def _gather(self, stage: Bundle) -> None:
         """Descend from points that nearly fell, over kinks, with what the limit leaves beside the certificate."""

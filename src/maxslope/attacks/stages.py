@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maxslope.attacks.recipes import Recipe
+from maxslope.attacks.rule import Rule
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,18 @@ class Pursuit:
 
     Args:
         passes: gradients a sample, at least 4.
+        risk: a sample is given up when the estimated chance that another way would break it falls to this, see
+            :meth:`maxslope.attacks.rule.Rule.pursues`; 0 never gives up.
 
     Raises:
-        ValueError: if there are fewer.
+        ValueError: if there are fewer passes, or the risk is not in [0, 1].
     """
 
     passes: int
+    risk: float = 0.0
 
     def __post_init__(self) -> None:
+        Rule(self.risk)
         if self.passes < 4:
             raise ValueError(f"A pursuit needs at least 4 passes, got {self.passes!r}.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 
@@ -25,6 +26,11 @@ def ndimage() -> Any:
     return load("scipy.ndimage", "scipy")
 
 
+def spatial() -> Any:
+    """Return ``scipy.spatial``."""
+    return load("scipy.spatial", "scipy")
+
+
 def measure() -> Any:
     """Return ``skimage.measure``."""
     return load("skimage.measure", "scikit-image")
@@ -35,6 +41,14 @@ def skfmm() -> Any:
     return load("skfmm", "scikit-fmm")
 
 
+def found(module: str) -> bool:
+    """Whether a package is installed."""
+    return importlib.util.find_spec(module) is not None
+
+
 def maxflow() -> Any:
-    """Return ``maxflow``."""
-    return load("maxflow", "PyMaxflow")
+    """Return ``maxflow``, which serves where OR-Tools is not installed."""
+    try:
+        return importlib.import_module("maxflow")
+    except ImportError:
+        return load("ortools", "ortools")

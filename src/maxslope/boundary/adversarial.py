@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from maxslope.boundary.cut import minimum_cut
 from maxslope.boundary.densities import Densities
-from maxslope.boundary.distance import signed_distance
+from maxslope.boundary.distance import signed_distance, vanished
 from maxslope.boundary.energy import Perimeter
 from maxslope.boundary.grid import Grid, hat
 from maxslope.boundary.limit import LimitLaw
@@ -44,25 +45,28 @@ def robust_classifier(problem: Lattice) -> Tensor:
     return minimum_cut(problem, (densities.rho0 - densities.rho1) / problem.eps)
 
 
-def stopping_time(grid: Grid, densities: Densities, eps: float) -> float:
-    """Return when the robust risk along the flow from the Bayes classifier stops falling, to leading order.
+def stopping_time(grid: Grid, densities: Densities, eps: float, start: Tensor | None = None) -> float:
+    """Return when the robust risk along the flow from a classifier stops falling, to leading order.
 
-        t* = eps / (2 <|grad eta|>),  the mean over the Bayes boundary with weight rho V^2.
+        t* = [eps <V^2> + <(2 eta - 1) V>] / (2 <-d_nu eta V^2>),  <.> the integral over the boundary with weight rho,
 
-    Displaced by t V, the boundary has robust risk  RR(0) - eps t int rho V^2 + t^2 int rho |grad eta| V^2 + ... : the
-    perimeter falls at once, the risk, least at the start, rises with the square of the time. Where adversarial training
-    with radius eps ends, the flow passes at about this time; later it smooths on, and the robust risk rises.
+    from the Bayes classifier, where eta = 1/2,  t* = eps / (2 <|grad eta|>)  with weight rho V^2. Displaced by t V, the
+    boundary has robust risk  RR(0) - t [eps int rho V^2 + int rho (2 eta - 1) V] + t^2 int rho (-d_nu eta) V^2 + ... :
+    the perimeter falls at once, and the risk of the Bayes classifier, least at the start, rises with the square of the
+    time; the risk of another is falling or rising already. Where adversarial training with radius eps ends, the flow
+    from the Bayes classifier passes at about this time; later it smooths on, and the robust risk rises.
 
     Args:
         grid: where.
         densities: of the classes.
         eps: the radius of the adversary, in length units.
+        start: positive where the classifier says 1, ``[*shape]``; by default the Bayes classifier.
 
     Returns:
-        A time, in length^2.
+        A time, in length^2; 0 where the robust risk rises at once, inf where to this order it falls for ever.
 
     Raises:
-        ValueError: if one class is more likely everywhere, so that the Bayes classifier has no boundary.
+        ValueError: if the classifier has no boundary, or there is no mass at it.
 
     Source: arXiv:2404.14402 (the step that adversarial training is); the expansion: the page on boundaries.
 
@@ -71,20 +75,33 @@ def stopping_time(grid: Grid, densities: Densities, eps: float) -> float:
     >>> round(stopping_time(grid, Densities(0.5 - x / 4, 0.5 + x / 4), 0.1), 3)  # |grad eta| = 1/4
     0.2
     """
-    bayes = densities.bayes
-    if not bool((bayes > 0).any()) or not bool((bayes <= 0).any()):
+    field = densities.bayes if start is None else grid.function(start, "A classifier's function")
+    if vanished(field):
         raise ValueError(
             "One class is more likely everywhere: the Bayes classifier has no boundary that could move; enlarge the "
             "grid or check the priors."
+            if start is None
+            else "The classifier says the same everywhere: it has no boundary that could move; enlarge the grid."
         )
-    sd = signed_distance(bayes, grid)
-    slopes = torch.gradient(densities.eta, spacing=grid.h)
-    steep = torch.stack(slopes).square().sum(0).sqrt()
+    sd = signed_distance(field, grid)
     weight = hat(sd, grid.h) * densities.rho
-    moving = weight * LimitLaw(grid, densities).velocity(sd[None])[0].square()
+    velocity = LimitLaw(grid, densities).velocity(sd[None])[0]
     # A boundary at rest (to rounding) has no preferred part.
-    weight = moving if float(moving.sum()) > 1e-6 * float(weight.sum()) else weight
-    return float(eps / (2 * (steep * weight).sum() / weight.sum()))
+    if float((weight * velocity.square()).sum()) <= 1e-6 * float(weight.sum()):
+        velocity = torch.ones_like(velocity)
+    slopes, normal = (torch.stack(torch.gradient(u, spacing=grid.h)) for u in (densities.eta, sd))
+    steep = (slopes * normal).sum(0) if start is not None else slopes.square().sum(0).sqrt()
+    bayes = densities.bayes if start is not None else torch.zeros_like(velocity)
+    falls = (weight * (eps * velocity.square() + bayes * velocity)).sum()
+    bends = (weight * steep * velocity.square()).sum()
+    if not float(weight.sum()) > 0 or bool(falls.isnan() | bends.isnan()):
+        raise ValueError(
+            "There is no mass at the boundary of the classifier, so that no robust risk changes with it; take more "
+            "samples, a wider kernel or a larger grid."
+        )
+    if float(falls) <= 0:
+        return 0.0
+    return float(falls / (2 * bends)) if float(bends) > 0 else math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +152,7 @@ def first_rise(curve: Curve, perimeter: Perimeter, row: int = 0) -> Stopped:
     (True, True)
     """
     points = curve.points[:, row]
-    risk, robust = perimeter.risk(points), perimeter.robust_risk(points)
+    risk, robust = (torch.cat([of(u[None]) for u in points]) for of in (perimeter.risk, perimeter.robust_risk))
     rises = (robust.diff() > 0).nonzero()
     index = int(rises[0]) if len(rises) else len(robust) - 1
     return Stopped(index, float(curve.time[index, row]), points[index], risk, robust)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,8 @@ def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, fac
     Returns:
         Bool ``[*shape]``.
 
-    Source: Y. Boykov, V. Kolmogorov, IEEE PAMI 26 (2004) 1124-1137 (the algorithm); the graph is described in the
-    documentation of the boundary flow.
+    Source: B. V. Cherkassky, A. V. Goldberg, Algorithmica 19 (1997) 390-410 (the algorithm); the graph is described in
+    the documentation of the boundary flow.
 
     >>> from maxslope.boundary import Densities, Grid
     >>> from maxslope.boundary.window import Window
@@ -51,7 +52,8 @@ def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, fac
     graph = _Graph(state, levels, window.reach)
     scale = problem.grid.cell / problem.eps
     rho0, rho1 = (t.cpu().numpy() * scale for t in (problem.densities.rho0, problem.densities.rho1))
-    graph.cells(problem.grid.function(cost, "A cost").cpu().numpy() * problem.grid.cell - rho0 + rho1)
+    for price in (problem.grid.function(cost, "A cost").cpu().numpy() * problem.grid.cell, -rho0, rho1):
+        graph.cells(price)  # one by one: what cancels goes on to cancel when capacities are rounded
     graph.suprema(rho0, rising=True)
     graph.suprema(rho1, rising=False)
     state[free] = graph.solve()
@@ -117,16 +119,56 @@ class _Graph:
 
     def solve(self) -> np.ndarray:
         """Cut, and return which free cells are in A."""
-        graph: Any = optional.maxflow().Graph[float](self.count, sum(len(a) for a, _ in self.edges))
-        graph.add_nodes(self.count)
-        total = 1.0 + sum(float(np.abs(cost).sum()) for _, cost in self.ends)
-        for a, b in self.edges:
-            graph.add_edges(a, b, np.full(len(a), total), np.zeros(len(a)))
-        for nodes, cost in (end for end in self.ends if len(end[0])):
-            graph.add_grid_tedges(nodes, np.maximum(-cost, 0), np.maximum(cost, 0))
-        graph.maxflow()
-        outside: np.ndarray = graph.get_grid_segments(np.arange(int(self.free.sum())))
-        return ~outside
+        nodes, cost = (np.concatenate(column) for column in zip(*self.ends, strict=True))
+        free = int(self.free.sum())
+        down, up = (
+            (np.concatenate(column) for column in zip(*self.edges, strict=True)) if self.edges else (nodes[:0],) * 2
+        )
+        if optional.found("ortools"):
+            outside = _cut_integers(self.count, down, up, nodes, cost)
+        else:
+            outside = _cut_floats(self.count, down, up, nodes, cost)
+        return ~outside[:free]
+
+
+def _cut_integers(count: int, down: np.ndarray, up: np.ndarray, nodes: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Which nodes reach the sink, by the push-relabel method of OR-Tools.
+
+    Costs are rounded to multiples of q = 2^-58 of their sum S (to a power of two). The n of them change the energy of a
+    set by n q / 2 at most, so that the set is optimal up to n q: 3e-13 S for 1e5 of them.
+    """
+    max_flow = optional.load("ortools.graph.python.max_flow", "ortools")
+    total = float(np.abs(cost).sum())
+    price = np.zeros(count, dtype=np.int64)
+    if total > 0:
+        np.add.at(price, nodes, np.rint(cost * 2.0 ** (58 - math.ceil(math.log2(total)))).astype(np.int64))
+    inside, outside = np.flatnonzero(price < 0), np.flatnonzero(price > 0)
+    source, sink = count, count + 1
+    graph = max_flow.SimpleMaxFlow()
+    graph.add_arcs_with_capacity(  # the first arc carries nothing; it names the two ends, where no other does
+        np.concatenate([[source], down, np.full(len(inside), source), outside]).astype(np.int32),
+        np.concatenate([[sink], up, inside, np.full(len(outside), sink)]).astype(np.int32),
+        np.concatenate([[0], np.full(len(down), 2**60), -price[inside], price[outside]]).astype(np.int64),
+    )
+    status = graph.solve(source, sink)
+    if status != graph.OPTIMAL:
+        raise RuntimeError(f"The minimum cut was not found: OR-Tools says {status}.")
+    reaching = np.zeros(count + 2, dtype=bool)
+    reaching[graph.get_sink_side_min_cut()] = True
+    return reaching
+
+
+def _cut_floats(count: int, down: np.ndarray, up: np.ndarray, nodes: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """The same by PyMaxflow, where it is installed and OR-Tools is not."""
+    graph: Any = optional.maxflow().Graph[float](count, len(down))
+    graph.add_nodes(count)
+    graph.add_edges(down, up, np.full(len(down), 1.0 + float(np.abs(cost).sum())), np.zeros(len(down)))
+    price = np.zeros(count)
+    np.add.at(price, nodes, cost)
+    graph.add_grid_tedges(np.arange(count), np.maximum(-price, 0), np.maximum(price, 0))
+    graph.maxflow()
+    outside: np.ndarray = graph.get_grid_segments(np.arange(count))
+    return outside
 
 
 def nested_cuts(problem: Lattice, g: Tensor, tau: float, levels: Tensor, band: float) -> Tensor:

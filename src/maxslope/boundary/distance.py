@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate, max_pool2d, max_pool3d
 
 from maxslope.boundary import _optional as optional
 from maxslope.boundary._spline import Spline
 from maxslope.boundary.grid import Grid
 
 _ITERATIONS = 8
+_STARTS = (1, 6)  # which of the nearest known zeros the nearest is looked for from; they lie half a cell apart
 
 
 def signed_distance(u: Tensor, grid: Grid, width: float | None = None) -> Tensor:
     """Return the signed distance to the boundary of {u > 0}, positive inside.
 
     sd(x) = min { |x - y| : U(y) = 0 } sign u(x), U the interpolating cubic spline of u. Within ``width`` the closest
-    point is found by Newton's method with a tangential correction, from the foot of the nearest cell at the boundary;
-    farther away the distance is continued by the fast marching method of second order.
+    point is found by Newton's method with a tangential correction, from near ones among known zeros; farther away the
+    distance is continued by the fast marching method of second order.
 
     Args:
         u: ``[*shape]``; what is zero counts as outside.
@@ -102,43 +102,81 @@ def surface(u: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     return grid.to_points(torch.from_numpy(points.copy()).double()), torch.from_numpy(triangles.copy()).long()
 
 
+def measures(u: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Return the middles ``[n, d]`` and the lengths or areas ``[n]`` of what the boundary of {u > 0} is drawn with."""
+    if grid.dim == 2:
+        lines = contour(u, grid)
+        if not lines:
+            return torch.zeros(0, 2, dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
+        start, end = torch.cat([line[:-1] for line in lines]), torch.cat([line[1:] for line in lines])
+        return (start + end) / 2, torch.linalg.vector_norm(end - start, dim=1)
+    points, triangles = surface(u, grid)
+    corners = points[triangles]
+    sides = corners[:, 1:] - corners[:, :1]
+    return corners.mean(1), torch.linalg.vector_norm(torch.linalg.cross(sides[:, 0], sides[:, 1]), dim=1) / 2
+
+
 def _near(u: Tensor, grid: Grid, width: float) -> tuple[Tensor, Tensor]:
-    """Which cells are within ``width``, and their distances to the zero set of the spline."""
-    ndimage = optional.ndimage()
+    """Which cells are within ``width``, and their distances to the zero set of the spline.
+
+    Newton's method finds a local minimizer, so it starts from the nearest of known zeros, one for each pair of
+    neighbors of two signs on a lattice twice as fine, and again from the next ones: of two branches the second may be
+    the nearer one.
+    """
     spline = Spline.of(u, grid)
-    cells, crossing = _crossings(u, grid)
+    crossing = _crossings(*_refined(u, spline, grid), grid.h / 2)
+    zeros = _closest(spline, crossing, crossing, grid.h)
     points = grid.points()
-    x = points[cells]
-    foot = _closest(spline, x, crossing, grid.h)
-    number = torch.full(grid.shape, -1)
-    number[cells] = torch.arange(x.shape[0])
-    gap, index = ndimage.distance_transform_edt(~cells.numpy(), return_indices=True)
-    near = torch.from_numpy(gap) * grid.h <= width + grid.h
-    owner = number[tuple(torch.from_numpy(k)[near].long() for k in index)]
-    x, start = points[near], foot[owner]
-    best = _closest(spline, x, start, grid.h)
+    within = optional.spatial().cKDTree(crossing.numpy())
+    gap, _ = within.query(points.reshape(-1, grid.dim).numpy(), distance_upper_bound=width + grid.h)
+    near = torch.from_numpy(gap).isfinite().reshape(grid.shape)
+    x = points[near]
+    _, owner = optional.spatial().cKDTree(zeros.numpy()).query(x.numpy(), k=list(_STARTS))
+    best = torch.full((x.shape[0],), torch.inf, dtype=torch.float64)
+    for column in torch.from_numpy(owner).T:
+        foot = _closest(spline, x, zeros[column.clamp_max(len(zeros) - 1)], grid.h)  # there may be fewer zeros
+        best = best.minimum(torch.linalg.vector_norm(x - foot, dim=1))
     distance = torch.full(grid.shape, torch.inf, dtype=torch.float64)
-    distance[near] = torch.linalg.vector_norm(x - best, dim=1)
+    distance[near] = best
     return near & (distance <= width), distance
 
 
-def _crossings(u: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """The cells with a neighbor of the other sign, and the nearest zero of u along an axis for each, ``[n, d]``."""
-    within = u > 0
-    best = torch.full(grid.shape, torch.inf, dtype=torch.float64)
-    shift = torch.zeros(*grid.shape, grid.dim, dtype=torch.float64)
-    for axis, way in itertools.product(range(grid.dim), (0, 1)):
-        n = grid.shape[axis]
-        here, there = u.narrow(axis, 1 - way, n - 1), u.narrow(axis, way, n - 1)
-        differ = within.narrow(axis, 1 - way, n - 1) != within.narrow(axis, way, n - 1)
-        share = torch.where(differ, here / torch.where(differ, here - there, 1.0), torch.inf)
-        closer = share < best.narrow(axis, 1 - way, n - 1)
-        best.narrow(axis, 1 - way, n - 1)[closer] = share[closer]
-        step = torch.zeros(*share.shape, grid.dim, dtype=torch.float64)
-        step[..., axis] = share * (1 if way else -1) * grid.h
-        shift.narrow(axis, 1 - way, n - 1)[closer] = step[closer]
-    cells = best.isfinite()
-    return cells, grid.points()[cells] + shift[cells]
+def _refined(u: Tensor, spline: Spline, grid: Grid) -> tuple[Tensor, Tensor]:
+    """The spline on a lattice twice as fine, and its points; linear interpolation where no sign can change.
+
+    Between cells of one sign the spline may have zeros, and a thin layer or a small island lies there.
+    """
+    shape = [2 * n - 1 for n in grid.shape]
+    mode = "bilinear" if grid.dim == 2 else "trilinear"
+    fine = interpolate(u[None, None], shape, mode=mode, align_corners=True)[0, 0]
+    lines = [torch.arange(n, dtype=torch.float64) / 2 for n in shape]
+    points = grid.to_points(torch.stack(torch.meshgrid(*lines, indexing="ij"), -1))
+    low, high = (-_pooled(-u, grid.dim), _pooled(u, grid.dim))
+    open_ = (torch.minimum(low.abs(), high.abs()) < high - low).double()
+    near = interpolate(open_[None, None], shape, mode="nearest")[0, 0] > 0
+    fine[near], _ = spline(points[near])
+    every = (slice(None, None, 2),) * grid.dim
+    fine[every] = u
+    return fine, points
+
+
+def _pooled(u: Tensor, dim: int) -> Tensor:
+    """The maximum over a cell and its neighbors."""
+    pool = max_pool2d if dim == 2 else max_pool3d
+    return pool(u[None, None], 3, stride=1, padding=1)[0, 0]
+
+
+def _crossings(u: Tensor, points: Tensor, h: float) -> Tensor:
+    """Zeros of u between neighbors of two signs, by linear interpolation, ``[n, d]``."""
+    within, found = u > 0, []
+    for axis in range(u.ndim):
+        n = u.shape[axis]
+        here, there = u.narrow(axis, 0, n - 1), u.narrow(axis, 1, n - 1)
+        differ = within.narrow(axis, 0, n - 1) != within.narrow(axis, 1, n - 1)
+        x = points.narrow(axis, 0, n - 1)[differ]
+        x[:, axis] += h * here[differ] / (here - there)[differ]
+        found.append(x)
+    return torch.cat(found)
 
 
 def _closest(spline: Spline, x: Tensor, start: Tensor, h: float) -> Tensor:

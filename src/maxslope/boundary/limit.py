@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from maxslope._rows import column, flat
 from maxslope._status import Status
+from maxslope.boundary import _optional as optional
 from maxslope.boundary.densities import Densities
-from maxslope.boundary.distance import signed_distance, vanished
+from maxslope.boundary.distance import measures, signed_distance, vanished
 from maxslope.boundary.grid import Grid
 from maxslope.curve import Curve
 from maxslope.energies import Energy, Evaluation
@@ -121,8 +123,10 @@ class LimitLaw:
 class WeightedPerimeter(Energy):
     r"""The perimeter int rho dH^(d-1) of the boundary of { u > 0 }, what the limit law dissipates.
 
-    Measured by a cosine of half width 1.5 cells across the boundary; u may be any function with u = 0 there. Its goal
-    is reached where the set or its complement has vanished. Only values are known: the slope of a curve is NaN.
+    Measured on the lines or triangles of :func:`contour` and :func:`surface`, to second order in h: the zero set of u
+    alone counts, so it does not matter what u is besides, or how long ago it was a distance. Beyond the outermost
+    centers u goes on as there, to the edge. Its goal is reached where the set or its complement has vanished. Only
+    values are known: the slope of a curve is NaN.
 
     Args:
         grid: the cells.
@@ -143,12 +147,20 @@ class WeightedPerimeter(Energy):
 
     def look(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
-        width = 1.5 * self.grid.h
-        away = x / _norm(_gradient(x, self.grid.h))
-        mass = torch.where(away.abs() < width, (1 + torch.cos(math.pi * away / width)) / (2 * width), 0.0)
-        value = flat(mass * self.rho.to(x)).sum(1) * self.grid.cell
+        value = x.new_tensor([self._of(row) for row in x])
         inside = flat(x) > 0
         return plain(value)._replace(reached=~inside.any(1) | inside.all(1))
+
+    def _of(self, u: Tensor) -> float:
+        grid = self.grid
+        around = (1, 1) * grid.dim  # a layer of cells outside, of which the inner half of a cell is in the box
+        wide = Grid([n + 2 for n in grid.shape], [a - grid.h for a in grid.low], [b + grid.h for b in grid.high])
+        field, rho = (pad(v.detach().double()[None, None], around, mode="replicate")[0, 0] for v in (u, self.rho))
+        middle, size = measures(field, wide)
+        index = wide.to_index(middle)
+        outer = (index < 1) | (index > index.new_tensor(grid.shape))
+        weight = optional.ndimage().map_coordinates(rho.cpu().numpy(), index.T.numpy(), order=1, mode="nearest")
+        return float((torch.from_numpy(weight) * size * 0.5 ** outer.sum(1)).sum())
 
     def take(self, index: Tensor) -> WeightedPerimeter:
         """See :class:`Energy`."""

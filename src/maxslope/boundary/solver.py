@@ -112,7 +112,7 @@ class Cut(Solver):
     Raises:
         ValueError: if the radius is below 1 or ``levels`` not of the form 2^m - 1.
 
-    Source: arXiv:2404.14402 (the scheme); cuts by PyMaxflow.
+    Source: arXiv:2404.14402 (the scheme); cuts by OR-Tools.
 
     >>> round(Cut(5.1).eps(Grid((64, 64), -1, 1)) * 32, 2)  # in cells
     5.02

@@ -29,6 +29,7 @@ def flow() -> None:
 
 @app.command(epilog=EXAMPLES)
 def moons(
+    context: typer.Context,
     out: Annotated[
         Path, typer.Option(help="Folder for figures (SVG, PNG) and numbers (CSV).", rich_help_panel="Output")
     ] = Path("maxslope-flow"),
@@ -44,6 +45,7 @@ def moons(
     against minimizing movements over many initial values and step sizes, orders against the event-driven reference,
     other norms and rates, and distributional adversaries on two moons and MNIST. Everything random has seed 0.
     """
+    from maxslope.cli.again import typed
     from maxslope.report.experiment import PARTS, run
 
     options.folder(out)
@@ -59,9 +61,9 @@ def moons(
             update.note(text)
             update(told)
 
-        found = run(out, samples=samples, taus=taus, images=images, say=say)
+        found = run(out, samples=samples, taus=taus, images=images, say=say, command=typed(context))
         update(PARTS, "all parts")
-    files = sorted(str(path) for path in out.iterdir() if path.suffix in (".svg", ".png", ".csv"))
+    files = sorted(str(path) for path in out.iterdir() if path.suffix in (".html", ".svg", ".png", ".csv"))
     orders = ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (_, low, high) in found["orders"].items())
     if json_:
         document.say(found | {"files": files})

@@ -17,18 +17,21 @@ from maxslope.cli.progress import progress
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from maxslope.integrability.checker import Proof
     from maxslope.integrability.curves import IntegralCurve
+    from maxslope.integrability.loops import Monodromy
     from maxslope.integrability.networks import Activation, Network
     from maxslope.integrability.ode import Equation
     from maxslope.integrability.verdict import Verdict
+    from maxslope.report.sheet import Sheet
 
 EXAMPLES = """
 [bold]Examples[/]
 
 A network with tanh and a bias, target 3/2:  [cyan]maxslope integrability tanh --target 3/2[/]
 
-Your activation, samples and curve:  [cyan]maxslope integrability --activation z^5 --data "1:0, -1:0" --curve "s: sqrt(s),
-sqrt(5*s), 0, 0"[/]
+Your activation, samples and curve:  [cyan]maxslope integrability --activation z^5 --data "1:0, -1:0" --curve
+"s: sqrt(s), sqrt(5*s), 0, 0"[/]
 
 An equation, with its solutions:  [cyan]maxslope integrability --r "x^2 + 1"[/]
 """
@@ -76,6 +79,7 @@ class _Linear:
 
 
 def integrability(
+    context: typer.Context,
     setting: Annotated[Setting, typer.Argument(help="Which network.")] = Setting.tanh,
     target: Annotated[str, typer.Option(help="Target y (tanh, linear) or lambda squared (zero), exact.")] = "",
     *,
@@ -93,7 +97,8 @@ def integrability(
     latex: Annotated[bool, typer.Option("--latex", help="Print the answer on an equation as LaTeX.")] = False,
     digits: Annotated[int, typer.Option(min=5, max=200, help="Digits of the numerical monodromy.")] = 40,
     out: Annotated[
-        Path, typer.Option(help="Folder for certificate (JSON) and picture (SVG).", rich_help_panel="Output")
+        Path,
+        typer.Option(help="Folder for a page (HTML), certificate (JSON) and picture (SVG).", rich_help_panel="Output"),
     ] = Path("maxslope-integrability"),
     certificate: Annotated[Path | None, typer.Option(help="Deprecated: see --out.", hidden=True)] = None,
     picture: Annotated[Path | None, typer.Option(help="Deprecated: see --out.", hidden=True)] = None,
@@ -105,6 +110,8 @@ def integrability(
     Prints a proof sketch, writes the JSON certificate and a picture of poles, loops and traces.
     """
     from rich.console import Console
+
+    from maxslope.cli.again import typed
 
     console = Console(highlight=False, quiet=json_ or quiet)
     own = _Own(activation, data, neurons, bias, curve, search)
@@ -120,9 +127,9 @@ def integrability(
             line = text
             console.print(text, soft_wrap=True, markup=False)
         else:
-            found, r, title = _solve(setting, target, own, linear, console)
-            facts = _certified(found, r, title, digits, places, console)
-            line = f"{title}; certificate {facts['certificate']}: {facts['claim']}"
+            solved = _solve(setting, target, own, linear, console)
+            facts = _certified(solved, digits, places, typed(context), console)
+            line = f"{facts['title']}; certificate {facts['certificate']}: {facts['claim']}"
     if json_:
         document.say(facts)
     elif quiet:
@@ -141,30 +148,55 @@ def _places(out: Path, certificate: Path | None, picture: Path | None) -> tuple[
 
 
 def _certified(
-    found: dict[str, object], r: Equation, title: str, digits: int, places: tuple[Path, Path], console: Console
+    solved: tuple[dict[str, object], Equation, str, Verdict | None],
+    digits: int,
+    places: tuple[Path, Path],
+    command: str,
+    console: Console,
 ) -> dict[str, Any]:
-    """Write the certificate, have it checked, and draw the evidence; what came out."""
+    """Write the certificate, have it checked, draw the evidence and write the page; what came out."""
     from maxslope.integrability.checker import examine
 
-    certificate, picture = places
+    (found, r, title, verdict), (certificate, picture) = solved, places
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
     certificate.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     proof = examine(found)
     console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True, markup=False)
     console.print(f"The checker: {proof.scope}.", soft_wrap=True, markup=False)
-    evidence = _evidence(r, digits, picture, title, console)
-    return {"title": title, "claim": proof.claim, "scope": proof.scope, "certificate": str(certificate), **evidence}
+    monodromy, evidence = _evidence(r, digits, picture, title, console)
+    page = _page(title, verdict, proof, monodromy, command, [certificate.name, picture.name])
+    written = page.save(certificate.parent / "report.html")
+    console.print(f"Page: {written}", soft_wrap=True, markup=False)
+    facts = {"title": title, "claim": proof.claim, "scope": proof.scope, "certificate": str(certificate)}
+    return facts | evidence | {"page": str(written)}
+
+
+def _page(
+    title: str, verdict: Verdict | None, proof: Proof, monodromy: Monodromy, command: str, files: list[str]
+) -> Sheet:
+    """The page on a decision."""
+    from mpmath import nstr
+
+    from maxslope.integrability.picture import figure_of
+    from maxslope.report.sheets import integrability as sheet
+
+    traces = {pole: str(nstr(trace, 12)) for pole, trace in monodromy.traces().items()}
+    answer = f"{proof.claim}." if verdict is None else " ".join(verdict.follows())
+    return sheet(
+        title, answer, proof, figure_of(monodromy), sketch="" if verdict is None else verdict.sketch(), traces=traces,
+        remains=() if verdict is None else verdict.does_not_follow(), command=command, files=files,
+    )  # fmt: skip
 
 
 def _solve(
     setting: Setting, target: str, own: _Own, linear: _Linear, console: Console
-) -> tuple[dict[str, object], Equation, str]:
-    """The certificate, the equation and a title; prints the sketch."""
+) -> tuple[dict[str, object], Equation, str, Verdict | None]:
+    """The certificate, the equation, a title, and the verdict on a network; prints the sketch."""
     from rich.markup import escape
 
     if linear.r or linear.p or linear.q:
-        return _equation(linear, console)
+        return *_equation(linear, console), None
     from maxslope.integrability import decide
 
     network, title = (_own_network(own), "own network") if own.given else (_network(setting, target), setting.value)
@@ -174,7 +206,7 @@ def _solve(
         console.print(escape(f"The certificate holds the equation alone: {verdict.written_out}."))
     if verdict.result is None:
         raise ValueError("the normal system is triangular; there is no equation to certify.")
-    return verdict.certificate(), verdict.result.equation, f"{title}: {verdict.group}"
+    return verdict.certificate(), verdict.result.equation, f"{title}: {verdict.group}", verdict
 
 
 def _equation(linear: _Linear, console: Console) -> tuple[dict[str, object], Equation, str]:
@@ -302,7 +334,9 @@ def _network(setting: Setting, target: str) -> Network:
     return ready.cubic_teacher(origin=setting is Setting.cubic_origin)
 
 
-def _evidence(r: Equation, digits: int, picture: Path, title: str, console: Console) -> dict[str, Any]:
+def _evidence(
+    r: Equation, digits: int, picture: Path, title: str, console: Console
+) -> tuple[Monodromy, dict[str, Any]]:
     """Numerical monodromy: traces, density witness and the picture."""
     from mpmath import nstr
     from rich.table import Table
@@ -327,4 +361,4 @@ def _evidence(r: Equation, digits: int, picture: Path, title: str, console: Cons
     console.print(f"Picture: {drawn}", soft_wrap=True, markup=False)
     traces = {pole: nstr(trace, 20) for pole, trace in found.traces().items()}
     words = None if witness is None else [str(word) for word in witness.words]
-    return {"picture": str(drawn), "traces": traces, "dense_by": words}
+    return found, {"picture": str(drawn), "traces": traces, "dense_by": words}

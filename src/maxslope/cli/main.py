@@ -28,6 +28,9 @@ from maxslope.cli.train import train
 app = typer.Typer(
     name="maxslope",
     help="Curves of maximal slope: how robust is a classifier, with evidence.",
+    epilog="Results go to the standard output, what is going on to the error stream. Exit codes: 0 done, 1 failed "
+    "(disk, worker, a model's own error), 2 misuse, 130 interrupted (Ctrl-C or SIGTERM). 3, 4, 5 are those of "
+    "evaluate --fail-under.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -61,11 +64,7 @@ def common(
         ),
     ] = False,
 ) -> None:
-    """Curves of maximal slope: how robust is a classifier, with evidence.
-
-    Results go to the standard output, what is going on to the error stream. Exit codes: 0 done, 1 failed (disk, worker,
-    a model's own error), 2 misuse, 130 interrupted (Ctrl-C or SIGTERM); 3, 4 and 5 are those of evaluate --fail-under.
-    """
+    """Curves of maximal slope: how robust is a classifier, with evidence."""
     _state["traceback"] = show
 
 

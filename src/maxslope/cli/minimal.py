@@ -51,6 +51,7 @@ def minimal(
         list[str] | None,
         typer.Option(help="A radius to give robust accuracy at; repeat it.", rich_help_panel="Attack"),
     ] = None,
+    eps: Annotated[str | None, typer.Option(hidden=True)] = None,
     effort: options.Effort = "standard",
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
@@ -69,6 +70,8 @@ def minimal(
     from maxslope.cli.sources import open_sources, say_warnings_plainly
 
     say_warnings_plainly()
+    if eps is not None:
+        raise ValueError(f"--eps is what minimal finds; --at {eps} gives the robust accuracy at a radius.")
     s = replace(Settings(), **options.given(context))
     space, level, radii = names.norm(s.norm), names.effort(s.effort), [names.number(word) for word in at or []]
     if out is not None:

@@ -23,9 +23,11 @@ Your table, the target in its last column, trained robustly:  [cyan]maxslope ode
 
 
 def odenet(
+    context: typer.Context,
     data: Annotated[
         str, typer.Argument(help="moons, digits, or a CSV file with the target last; both sets by default.")
     ] = "",
+    *,
     out: Annotated[Path, typer.Option(help="Folder for figures and numbers.", rich_help_panel="Output")] = Path(
         "maxslope-odenet"
     ),
@@ -37,18 +39,23 @@ def odenet(
     ] = "0",
     slope: Annotated[float, typer.Option(min=0, help="Stop at this slope.")] = 1e-7,
     gradients: Annotated[int, typer.Option(min=1, help="Stop after this many gradients.")] = 8000,
-    seed: options.Seed = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the start, and of the rows held out.")] = 0,
+    held_out: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of the rows to score on and not to learn from; 0: none.")
+    ] = 0.2,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Follow particles: train a mean-field residual network by its flow, and say whether and how fast it converges.
 
-    Prints loss, dissipation defect, exponent of Lojasiewicz with its interval, smallest eigenvalue and a verdict;
-    writes a figure, the trajectory as CSV and the numbers as JSON for each data set.
+    Prints loss, scores on rows learned from and held out, dissipation defect, exponent of Lojasiewicz with its
+    interval, smallest eigenvalue and a verdict; writes a figure, the trajectory as CSV, the numbers as JSON and the
+    network (safetensors, for maxslope.odenet.load) for each data set.
     """
     import torch
 
     from maxslope.cli import names
+    from maxslope.cli.again import typed
     from maxslope.cli.progress import progress
     from maxslope.report import odenet as report
     from maxslope.report.odenet_study import Settings
@@ -57,7 +64,7 @@ def odenet(
     radius = names.number(eps)
     if not 0 <= radius < float("inf"):
         raise ValueError(f"--eps is a radius that is not negative, got {eps}; 0 trains the plain risk.")
-    settings, tables = Settings(layers, particles, penalty, radius, slope, gradients, seed), _tables(data)
+    settings, tables = Settings(layers, particles, penalty, radius, slope, gradients, seed, held_out), _tables(data)
     lines: list[str] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small products: a second thread only waits
@@ -66,10 +73,7 @@ def odenet(
             interruptible(out),
             progress(len(tables), json_ or quiet, doing="training", unit="data sets", even=False) as update,
         ):
-            found = []
-            for done, table in enumerate(tables):
-                update(done, table.name)
-                found += report.run(out, [table], settings, say=lines.append)
+            found = report.run(out, tables, settings, say=lines.append, begun=update, command=typed(context))
             update(len(tables))
     finally:
         torch.set_num_threads(threads)
@@ -92,4 +96,9 @@ def _tables(word: str) -> list[Data]:
         return [ready[word]()]
     if not Path(word).is_file():
         raise ValueError(f"Data are moons, digits or a CSV file that exists, got {word!r}.")
-    return [known.table(Path(word))]
+    try:
+        return [known.table(Path(word))]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{word} is no table in UTF-8: numbers with commas between, the target in the last column."
+        ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -143,26 +142,6 @@ def given(context: typer.Context) -> dict[str, Any]:
     sources = {name: context.get_parameter_source(name) for name in context.params if name in names}
     found = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
-
-
-def typed(context: typer.Context) -> str:
-    """Return the command as it was typed, with what was given alone."""
-    words = context.command_path.split()
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if source is None or source.name != "COMMANDLINE":
-            continue
-        value = context.params[name]
-        items = value if isinstance(value, list) else [value]
-        for item in items:
-            flags = [*parameter.opts, *parameter.secondary_opts]
-            if isinstance(item, bool):
-                words.append(parameter.opts[-1] if item else flags[-1])
-                continue
-            words += [] if parameter.param_type_name == "argument" else [max(parameter.opts, key=len)]
-            words += [str(part) for part in item] if isinstance(item, tuple) else [str(item)]
-    return shlex.join(words)
 
 
 def folder(path: Path | None, option: str = "--out") -> None:

@@ -57,6 +57,11 @@ def verdict(report: Report, share: float, *, strict: bool) -> tuple[int, str]:
         return BELOW, f"below {100 * share:g} %: {seen}, at most {100 * high:.1f} % with confidence 95 %."
     if strict and not report.trusted:
         return DOUBTFUL, f"not to be trusted: {seen}, but see the warnings; --no-strict goes by the count alone."
+    if strict and report.about.first:
+        return DOUBTFUL, (
+            f"not to be trusted: {seen}, but they are the first of a stream, and may be of few classes; give data that "
+            "are read by number, or --no-strict, which goes by the count alone."
+        )
     if low < share:
         return UNDECIDED, (
             f"too few samples to tell whether {100 * share:g} % stand: {seen}, {100 * low:.1f} % to {100 * high:.1f} % "

@@ -97,9 +97,12 @@ def train(
     A tenth of the data (at most 1,000) chooses the weights by verified robust accuracy after each epoch, and another
     tenth is left for the evaluation: test.npz in the folder, or the 1,000 MNIST images of `maxslope evaluate`.
     """
+    from maxslope.cli.again import typed
     from maxslope.cli.learning import lesson
     from maxslope.cli.sources import say_warnings_plainly
     from maxslope.training import processes
+    from maxslope.training.checkpoint import OtherTrainingError
+    from maxslope.training.distributed import first_before_others
 
     say_warnings_plainly()
     options.folder(out)
@@ -108,13 +111,18 @@ def train(
     plan, _ = _adam(rate), _objective(asked, None, 0, seed)  # words are checked before anything is loaded
     with processes() as here:
         silent = quiet or json_ or here.rank > 0
-        given = lesson(s, out, first=here.rank == 0, quiet=silent)
+        with first_before_others():
+            given = lesson(s, out, first=here.rank == 0, quiet=silent)
         try:
             fitted = _fitted(given, asked, s, plan, silent)
+        except OtherTrainingError as error:
+            raise ValueError(
+                f"--out {out} holds another training ({error.differences}); give another --out, or remove that folder."
+            ) from error
         except KeyboardInterrupt:
-            _interrupted(out, options.typed(context))
+            _interrupted(out, typed(context))
         if here.rank == 0:
-            _finish(fitted, given, asked, s, (json_, quiet))
+            _finish(fitted, given, asked, s, (json_, quiet), typed(context))
 
 
 def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, silent: bool) -> Fitted:
@@ -124,7 +132,9 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, silent: bool) -
     from maxslope.training import Check, Checkpoint, Plan, fit
 
     batch = s.batch_size or min(100, given.count)
-    batches = given.count // batch if batch <= given.count else 1
+    if batch > given.count:
+        raise ValueError(f"--batch-size is between 1 and all {given.count} samples to train on, got {batch}.")
+    batches = given.count // batch
     ramp = warmup(asked.out, s, int(0.3 * asked.epochs * batches))
     plan = Plan(asked.epochs, batch, adam, average=asked.average or None)
     check = Check(*given.check, given.budget, patience=asked.patience)
@@ -158,7 +168,7 @@ def _telling(update: Update, epochs: int) -> Callback:
     return Callback(step=step, epoch=epoch)
 
 
-def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple[bool, bool]) -> None:
+def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple[bool, bool], again: str) -> None:
     """Write what was trained and say what it is; the exit code is 1 where it broke off."""
     from maxslope._status import Status
     from maxslope.cli.learning import written
@@ -169,7 +179,7 @@ def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple
             f"The loss was not finite in the first epoch, after {fitted.step} steps; try a lower --rate."
         )
     best = max(fitted.history, key=lambda record: (record["robust"], record["clean"]))
-    files = written(fitted, best, given, asked.out, f"{asked.objective} within {given.budget}")
+    files = written(fitted, best, given, asked.out, _facts(given, asked, s), again)
     command = shlex.join(given.evaluation(s, asked.out))
     facts = {
         "samples": given.count, "checked": len(given.check[0]), "budget": str(given.budget), "seed": s.seed,
@@ -198,6 +208,17 @@ def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple
             err=True,
         )
         raise typer.Exit(1)
+
+
+def _facts(given: Lesson, asked: Asked, s: Settings) -> list[tuple[str, str]]:
+    """What the page says that was asked."""
+    return [
+        ("Objective", {"risk": "adversarial risk", "trades": "TRADES"}[asked.objective]),
+        ("Budget", str(given.budget)),
+        ("Data", f"{given.count} samples to train on, of {'MNIST, as shipped' if s.data == DEFAULT else s.data}"),
+        ("Epochs", f"{asked.epochs}"),
+        ("Seed", f"{s.seed}"),
+    ]
 
 
 def _interrupted(out: Path, command: str) -> None:

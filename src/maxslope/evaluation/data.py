@@ -19,6 +19,7 @@ Batch = tuple[Tensor, Tensor]
 Seen = Callable[[int, Tensor, Tensor, bool], None]
 Limit = Callable[[Tensor], int]
 
+EMPTY = "Data hold at least one sample, got none; is the split or the filter empty?"
 FIRST = 256  # samples of the first part, so that a first answer comes soon
 LARGEST = 1024  # samples of a part: more would not make the calls of the model fuller
 _BATCH = 32  # samples that are collected at once from a stream
@@ -107,7 +108,7 @@ def jobs(
         empty = False
         yield replace(job, ids=data.ids(job.start, job.start + len(job.x))) if isinstance(data, Stored) else job
     if empty and not done:
-        raise ValueError("Data hold at least one sample, got none; is the split or the filter empty?")
+        raise ValueError(EMPTY)
 
 
 def length(data: Any) -> int | None:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from maxslope._optional import optional
 from maxslope.evaluation._arrays import npz
-from maxslope.evaluation._files import digest_of_file, safetensors_header
+from maxslope.evaluation._files import digest_of_file, needed, safetensors_header
 from maxslope.evaluation.data import Batch, Stored
 from maxslope.evaluation.images import ImageFolder
 from maxslope.evaluation.models import PICKLES, call, tensors_of
@@ -94,8 +94,7 @@ def _read(
             f"Data are a .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a saved data set, "
             f"or file.py:factory, got {word!r}" + ("." if path.exists() else ", and there is no such folder.")
         )
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}.")
+    needed(path)
     if path.suffix == ".npz":
         return _npz(path, most)
     if path.suffix == ".safetensors":

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
 
 from maxslope import _random
 from maxslope._digest import digest_of
-from maxslope.evaluation.data import Batch, Stored, by_number, fingerprint
+from maxslope._pairs import whole_sampler
+from maxslope.evaluation.data import EMPTY, Batch, Stored, by_number, fingerprint
 
 _STREAM = 0xD4A3  # keeps these draws apart from those of attacks
 
@@ -90,17 +91,20 @@ class Drawn(Stored):
 def drawn(data: Any, samples: int | None, seed: int) -> Drawn | None:
     """Return ``samples`` of data drawn by a seed (all by default), stratified where labels are known beforehand.
 
-    None where data are a stream or a loader, which are read in their own order alone.
+    None where data are a stream, or a loader that chooses or collates in its own way: they are read in their own order.
 
     >>> x, y = torch.arange(6.0)[:, None], torch.tensor([0, 0, 0, 1, 1, 1])
     >>> few = drawn((x, y), 2, 0)
     >>> sorted(few.rows(0, 2)[1].tolist()), few.words
     ([0, 1], '2 of 6 samples, drawn by label with seed 0')
     """
+    data = whole_of(data)
     found = None if isinstance(data, DataLoader) else by_number(data)
     if found is None:
         return None
     count = found[1]
+    if not count:
+        raise ValueError(EMPTY)
     labels = labels_of(data)
     if labels is not None and labels.shape != (count,):
         labels = None
@@ -109,6 +113,14 @@ def drawn(data: Any, samples: int | None, seed: int) -> Drawn | None:
     few = f"{len(chosen)} of {count} samples, drawn {how}" if len(chosen) < count else f"all {count} samples"
     words = f"{few} with seed {seed}" if len(chosen) < count else few
     return Drawn(data, chosen, words, f"{len(chosen)} drawn {digest_of(chosen)}")
+
+
+def whole_of(data: Any) -> Any:
+    """Return the data set of a loader that yields all of it, in whatever order, collated as usual; other data as is."""
+    if not isinstance(data, DataLoader) or isinstance(data.dataset, IterableDataset) or not whole_sampler(data):
+        return data
+    plain = data.collate_fn is default_collate and data.batch_size is not None and not data.drop_last
+    return data.dataset if plain else data
 
 
 def divided(data: Any, counts: Sequence[int], seed: int) -> list[Any]:

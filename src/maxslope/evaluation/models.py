@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import os
@@ -113,8 +114,10 @@ def call(word: str, what: str) -> Any:
         raise ValueError(f"Importing {place} failed with {type(error).__name__}: {error}.") from error
     found = getattr(module, name, None)
     if found is None:
-        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")][:8]
-        raise ValueError(f"{place} has no {name}; it has {', '.join(known) or 'nothing to call'}.")
+        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        alike = difflib.get_close_matches(name, known, 1)
+        has = f"did you mean {alike[0]}?" if alike else f"it has {', '.join(known[:8]) or 'nothing to call'}."
+        raise ValueError(f"{place} has no {name}; {has}")
     if isinstance(found, nn.Module) or not callable(found):
         return found
     try:
@@ -304,7 +307,7 @@ def _pickled(path: Path, trust: bool) -> nn.Module:
 
 
 def _transformers(name: str, trust: bool) -> nn.Module:
-    with optional("Hf:// names need transformers", "transformers"):
+    with optional("Names with hf:// need transformers", "transformers"):
         from transformers import AutoModelForImageClassification
     try:
         with nullcontext() if trust else without_pickles():
@@ -316,7 +319,7 @@ def _transformers(name: str, trust: bool) -> nn.Module:
 
 
 def _timm(name: str, weights: str | Path | None, trust: bool, most: int | None) -> nn.Module:
-    with optional("Timm:// names need timm", "timm"):
+    with optional("Names with timm:// need timm", "timm"):
         import timm
     try:
         if weights is None:

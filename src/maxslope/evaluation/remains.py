@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 from maxslope.attacks import Effort, Recipe
@@ -13,6 +13,7 @@ from maxslope.attacks.stages import Pursuit, RandomSearch
 from maxslope.attacks.state import EARLY
 
 _RUN = 25  # gradients of a later run, most of which are hops of as many steps
+_ALIKE = 0.5  # s of Remains: the smaller, the more do samples differ that look alike
 _CONFIDENCE = 0.95
 _FEWEST = 6  # runs of an effort below which nothing is said: hardly any of them is late
 
@@ -31,7 +32,7 @@ class Prior(NamedTuple):
     weight: float
 
 
-FITTED = Prior(1.0, 1.0, 0.5)
+FITTED = Prior(0.5, 0.7, 0.35)
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,19 @@ class Remains:
     """What ``Effort.exhaustive()``, with another seed, would still break of the samples that stand: an estimate.
 
     The stopping rule thinks that one more run breaks a sample with chance P, which falls as g^(-3/2) over g gradients.
-    ``exhaustive`` gives a sample up at a chance t, after (P / t)^(2/3) g gradients, so that by this law it finds
+    ``exhaustive`` gives a sample up at a chance t, after (P / t)^(2/3) g gradients, so that by this law it foresees
 
         e = (2 P g / 25) (1 - (1 + (P / t)^(2/3))^(-1/2))
 
-    of it, 25 gradients a run. Over networks the law is right up to a factor, on which this run is evidence: in the runs
-    after the second of a sample, the rule had foreseen A finds, and N were made. With a Gamma law of shape a and rate b
-    for the factor before the run, and its evidence counted with the weight w, what remains of samples with E = sum e is
-    negative binomial of shape a + w N and mean E (a + w N) / (b + w A). The numbers a, b and w are fitted.
+    finds of it, 25 gradients a run. Samples that look alike differ, as by a Gamma factor of shape s and mean 1: one
+    that has stood the runs from the third on, of which l finds were foreseen, falls with the chance
+
+        1 - ((s + l) / (s + l + e))^s,
+
+    E in sum over those that stand; and A = sum of s log(1 + l / s) should have fallen in those runs, where N did. Also
+    networks differ, by a factor of all their chances, on which N beside A is evidence. With a Gamma law of shape a and
+    rate b for it before the run, and the evidence counted with the weight w, what remains is negative binomial of shape
+    a + w N and mean E (a + w N) / (b + w A). The numbers s, a, b and w are fitted.
 
     Attributes:
         samples: of the data set.
@@ -54,7 +60,7 @@ class Remains:
         finds: those that the run broke.
         late: those that it broke after their second run, N.
         foreseen: how many the rule had foreseen there, A.
-        soon: how many it foresees in one more run of each that stands, sum P.
+        soon: how many it foresees in one more run of each that stands.
         ahead: how many it foresees up to the end of ``exhaustive``, E.
         gradients: that runs after the second took, about.
         prior: the three numbers.
@@ -83,7 +89,7 @@ class Remains:
         shape, rate, weight = self.prior
         return shape + weight * self.late, rate + weight * self.foreseen
 
-    @property
+    @cached_property
     def law(self) -> list[float]:
         """Probabilities of 0, 1, ... further finds, at most as many as samples stand."""
         shape, rate = self._evidence
@@ -173,16 +179,16 @@ def remains(table: Mapping[str, Sequence[Any]], effort: Effort) -> Remains | Non
     if any(math.isnan(foreseen) for _, _, _, foreseen, _ in rows):
         return None
     first = sum(run.steps for run in effort.runs[:EARLY])
-    stand = [(chance, backward) for verdict, _, chance, _, backward in rows if verdict == "robust"]
+    stand = [(chance, stood, backward) for verdict, _, chance, stood, backward in rows if verdict == "robust"]
     threshold = _reference()[1]
     return Remains(
         samples=len(table["verdict"]),
         standing=len(stand),
         finds=sum(verdict == "broken" for verdict, *_ in rows),
         late=sum(verdict == "broken" and runs > EARLY for verdict, runs, *_ in rows),
-        foreseen=sum(foreseen for *_, foreseen, _ in rows),
-        soon=sum(chance for chance, _ in stand),
-        ahead=sum(_ahead(chance, backward, threshold) for chance, backward in stand),
+        foreseen=sum(_ALIKE * math.log1p(foreseen / _ALIKE) for *_, foreseen, _ in rows),
+        soon=sum(_falls(chance, stood) for chance, stood, _ in stand),
+        ahead=sum(_falls(_ahead(chance, backward, threshold), stood) for chance, stood, backward in stand),
         gradients=sum(max(backward - first, 0) for *_, backward in rows),
     )
 
@@ -204,6 +210,11 @@ def _ahead(chance: float, gradients: int, threshold: float) -> float:
     """What the law of :class:`Remains` expects of one sample up to the end of ``exhaustive``."""
     longer = (chance / threshold) ** (2 / 3)
     return 2 * chance * gradients / _RUN * (1 - 1 / math.sqrt(1 + longer))
+
+
+def _falls(foreseen: float, stood: float) -> float:
+    """The chance that a sample falls of which so many finds are foreseen, and that has stood so many."""
+    return -math.expm1(-_ALIKE * math.log1p(foreseen / (_ALIKE + stood)))
 
 
 def negative_binomial(shape: float, mean: float, most: int) -> list[float]:

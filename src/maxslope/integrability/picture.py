@@ -25,6 +25,17 @@ def draw(monodromy: Monodromy, path: str | Path, title: str = "") -> Path:
     Raises:
         ImportError: if matplotlib is not installed.
     """
+    target = Path(path)
+    figure_of(monodromy, title).savefig(target)
+    return target
+
+
+def figure_of(monodromy: Monodromy, title: str = "") -> Any:
+    """Return the picture as a figure of matplotlib.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
     with optional("Pictures need matplotlib", "[report]"):
         from matplotlib.figure import Figure
     figure = Figure(figsize=(7.0, 5.0), layout="constrained")
@@ -44,9 +55,7 @@ def draw(monodromy: Monodromy, path: str | Path, title: str = "") -> Path:
     axes.set_ylabel("imaginary part")
     axes.set_title(title, fontsize=9)
     axes.legend(fontsize=7, loc="best")
-    target = Path(path)
-    figure.savefig(target)
-    return target
+    return figure
 
 
 def _short(value: Any) -> str:

@@ -10,21 +10,25 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from maxslope.boundary import Grid, contour
+from maxslope.boundary import Grid, contour, surface
 from maxslope.report.boundary import Problem, Study
-from maxslope.report.canvas import COLORS, INK, blank, save, tidy
+from maxslope.report.canvas import COLORS, INK, blank, passing, save, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _FRAMES = 48
+_STILLS = 25  # frames of a page's film
 _SHOWN = 6  # instants in the still picture
 _BLUE, _RED, _TEAL, _GRAY = COLORS[0], COLORS[1], COLORS[2], COLORS[5]
 
 
-def draw_flow(study: Study, path: Path) -> None:
+def draw_flow(study: Study, path: Path) -> Figure:
     """Draw the boundary at several times beside the law of the same eps and the limit law (``path``.svg and .png)."""
     problem, curve = study.problem, study.curve
+    if problem.grid.dim == 3:
+        return _draw_space(study, path)
     wide, tall = _extent(problem.grid)
     figure = blank(12.3, 3.55 * tall / wide + 1.0)
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
@@ -38,11 +42,11 @@ def draw_flow(study: Study, path: Path) -> None:
         _background(axis, problem)
         for k in range(_SHOWN):
             t = end * k / (_SHOWN - 1)
-            _lines(axis, source.at(t)[0], problem.grid, color=_shade(k / (_SHOWN - 1)), linewidth=1.6)
+            _lines(axis, source.at(t)[0], problem.grid, color=passing(k / (_SHOWN - 1)), linewidth=1.6)
         axis.set_title(title, fontsize=10, color=INK)
     from matplotlib.colors import ListedColormap
 
-    colors = ListedColormap([_shade(k / (_SHOWN - 1)) for k in range(_SHOWN)])
+    colors = ListedColormap([passing(k / (_SHOWN - 1)) for k in range(_SHOWN)])
     ticks = [end * k / (_SHOWN - 1) for k in range(_SHOWN)]
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm
@@ -54,10 +58,33 @@ def draw_flow(study: Study, path: Path) -> None:
     bar.ax.tick_params(labelsize=8, length=0)
     bar.set_label("time", fontsize=9)
     figure.suptitle(f"{problem.title}: the boundary over time", color=INK, fontsize=12)
-    save(figure, path)
+    return save(figure, path)
 
 
-def draw_numbers(study: Study, path: Path) -> None:
+def _draw_space(study: Study, path: Path) -> Figure:
+    """Surfaces at four times, those of the movements above those of the law of the same eps."""
+    grid, end = study.problem.grid, float(study.curve.time[-1, 0])
+    figure = blank(12.3, 6.4)
+    for row, (source, title) in enumerate(((study.curve, "minimizing movements"), (study.reference, "level sets"))):
+        for k in range(4):
+            t = end * k / 3
+            axis: Any = figure.add_subplot(2, 4, 4 * row + k + 1, projection="3d")
+            points, triangles = surface(source.at(t)[0], grid)
+            if len(triangles):
+                x, y, z = points.T.tolist()
+                axis.plot_trisurf(x, y, z, triangles=triangles.tolist(), color=passing(k / 3), linewidth=0)
+            for bound, low, high in zip(
+                (axis.set_xlim, axis.set_ylim, axis.set_zlim), grid.low, grid.high, strict=True
+            ):
+                bound(low, high)
+            axis.set_box_aspect([b - a for a, b in zip(grid.low, grid.high, strict=True)])
+            axis.tick_params(labelsize=6)
+            axis.set_title(f"{title}, t = {t:.3g}", fontsize=9, color=INK)
+    figure.suptitle(f"{study.problem.title}: the boundary over time", color=INK, fontsize=12)
+    return save(figure, path)
+
+
+def draw_numbers(study: Study, path: Path) -> Figure:
     """Draw perimeters and risks against time, with the stopping rule (``path``.svg and .png)."""
     curve, stop = study.curve, study.stop
     time = curve.time[:, 0].tolist()
@@ -85,7 +112,7 @@ def draw_numbers(study: Study, path: Path) -> None:
         axis.set_xlabel("time (length²)", color=INK)
         tidy(axis)
     figure.suptitle(f"{study.problem.title}: what the flow changes", color=INK, fontsize=12)
-    save(figure, path)
+    return save(figure, path)
 
 
 def animate(study: Study, path: Path) -> None:
@@ -136,9 +163,31 @@ def animate(study: Study, path: Path) -> None:
     FuncAnimation(figure, frame, frames, init_func=list).save(path, writer=PillowWriter(fps=12), dpi=80)
 
 
+def film(study: Study) -> tuple[Figure, list[str]]:
+    """Return a figure with the boundary at many times, each a frame, and the names of the times; limit law dotted.
+
+    See :func:`maxslope.report.drawn.panels`.
+    """
+    curve, grid = study.curve, study.problem.grid
+    last = curve.time.shape[0] - 1
+    shown = sorted({round(k * last / (_STILLS - 1)) for k in range(_STILLS)})
+    wide, tall = _extent(grid)
+    figure = blank(5.2, min(5.2 * tall / wide + 0.5, 6.0))
+    axis = figure.subplots()
+    _background(axis, study.problem)
+    names = []
+    for k, instant in enumerate(shown):
+        t = float(curve.time[instant, 0])
+        names.append(f"t = {t:.4f}")
+        _lines(axis, study.limit.at(t)[0], grid, color=_GRAY, linewidth=1.0, linestyle=":", gid=f"frame-{k}")
+        _lines(axis, curve.points[instant, 0], grid, color=INK, linewidth=2.0, gid=f"frame-{k}")
+    axis.set_title("The boundary over time")
+    return figure, names
+
+
 def draw_network(
     problem: Problem, networks: Sequence[Tensor], control: Tensor, references: Sequence[Tensor], tau: float, path: Path
-) -> None:
+) -> Figure:
     """Draw a network's boundary after each step beside the law of the same eps from the same start, and the control.
 
     Args:
@@ -158,7 +207,7 @@ def draw_network(
         _lines(axis, networks[0], problem.grid, color=INK, linewidth=1.2)
     _mark(left, "start", color=INK, linewidth=1.2)
     for k in range(1, count + 1):
-        color = _shade(k / count)
+        color = passing(k / count)
         _lines(left, networks[k], problem.grid, color=color, linewidth=2)
         _lines(left, references[k], problem.grid, color=color, linewidth=1.2, linestyle=":")
         _mark(left, f"network, t = {k * tau:.3g} (dotted: the law)", color=color, linewidth=2)
@@ -170,7 +219,7 @@ def draw_network(
     for axis in (left, right):
         _legend(axis)
     figure.suptitle(f"{problem.title}: the neural flow", color=INK, fontsize=12)
-    save(figure, path)
+    return save(figure, path)
 
 
 def _mark(axis: Axes, label: str, **style: Any) -> None:
@@ -198,8 +247,8 @@ def _background(axis: Axes, problem: Problem) -> None:
     strength = (d.rho / d.rho.max()).sqrt()
     share = (0.38 * strength * (2 * d.eta - 1)).clamp(-1, 1)
     blue, red = torch.tensor([0.06, 0.30, 0.51]), torch.tensor([0.76, 0.25, 0.05])
-    tint = torch.where(share[..., None] > 0, red, blue) - 1
-    image = 1 + share.abs()[..., None] * tint
+    tint = torch.where(share[..., None] > 0, red, blue).double()
+    image = torch.cat([tint, share.abs()[..., None].double()], -1)  # see-through, on whatever paper
     axis.imshow(
         image.clamp(0, 1).transpose(0, 1).numpy(),
         origin="lower",
@@ -218,9 +267,3 @@ def _background(axis: Axes, problem: Problem) -> None:
 
 def _lines(axis: Axes, u: Tensor, grid: Grid, **style: Any) -> list[Any]:
     return [axis.plot(line[:, 0].tolist(), line[:, 1].tolist(), **style)[0] for line in contour(u, grid)]
-
-
-def _shade(share: float) -> str:
-    """From ink to amber as time goes on."""
-    start, end = (0x1B, 0x1F, 0x24), (0xF5, 0x9E, 0x0B)
-    return "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in zip(start, end, strict=True))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#1b1f24"
+INK, AMBER = "#1b1f24", "#f59e0b"
 COLORS = ("#0f4c81", "#c2410c", "#0f766e", "#7c3aed", "#a16207", "#64748b", "#be185d", "#15803d")
 
 
@@ -39,14 +39,25 @@ def tidy(axis: Axes) -> None:
     axis.tick_params(labelsize=8, colors=INK)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write ``path`` with the endings .svg and .png; the same figure gives the same bytes."""
+def passing(share: float) -> str:
+    """Return the color of an instant, from ink at 0 to amber at 1.
+
+    >>> passing(0.0), passing(1.0)
+    ('#1b1f24', '#f59e0b')
+    """
+    ends = [[int(color[k : k + 2], 16) for k in (1, 3, 5)] for color in (INK, AMBER)]
+    return "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in zip(*ends, strict=True))
+
+
+def save(figure: Figure, path: Path) -> Figure:
+    """Write ``path`` with the endings .svg and .png, and return the figure; the same figure gives the same bytes."""
     import matplotlib
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "maxslope", "svg.fonttype": "path"}):
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Software": None})
+    return figure
 
 
 def write_csv(records: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -9,11 +9,12 @@ from maxslope.report.canvas import COLORS, INK, blank, save, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from maxslope.reference import Convergence
 
 
-def draw(study: Convergence, path: Path, title: str = "") -> None:
+def draw(study: Convergence, path: Path, title: str = "") -> Figure:
     """Write errors, dissipation defects and inclusion residuals against tau, each with its fitted order.
 
     Args:
@@ -32,7 +33,7 @@ def draw(study: Convergence, path: Path, title: str = "") -> None:
     left.legend(frameon=False, fontsize=8)
     if title:
         figure.suptitle(title, color=INK, fontsize=11)
-    save(figure, path)
+    return save(figure, path)
 
 
 def panel(axis: Axes, study: Convergence, which: str, label: str) -> None:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,17 +20,21 @@ from maxslope.report.canvas import write_csv
 from maxslope.report.moons import SquaredError, data, steps, train
 from maxslope.report.moons_figures import draw_differences, draw_images, draw_trajectories
 from maxslope.report.moons_study import Differences, constraints, differences, geometries, orders
+from maxslope.report.sheets import moons
 from maxslope.schemes import Descent, Explicit, MinimizingMovement
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
 from maxslope.transport import Adversary, Cloud, adversary, distance, dual
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Say = Callable[[str], None]
 Record = dict[str, float | str]
 PARTS = 9  # what is said to be done, with MNIST
 
 
-def run(out: Path, *, samples: int, taus: int, images: int, say: Say) -> dict[str, Any]:
+def run(out: Path, *, samples: int, taus: int, images: int, say: Say, command: str = "") -> dict[str, Any]:
     """Train, measure, draw; every part says how long it took.
 
     Args:
@@ -39,6 +43,7 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say) -> dict[st
         taus: step sizes.
         images: MNIST images; 0 leaves MNIST out.
         say: told what was done.
+        command: how to do it again, for the page.
 
     Returns:
         ``differences`` of explicit scheme and movements by network and tau (mean over initial values of the largest),
@@ -54,16 +59,18 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say) -> dict[st
 
     nets = {"ReLU": train(nn.ReLU), "GELU": train(nn.GELU)}
     done("trained two networks on two moons")
-    draw_trajectories(nets, out / "trajectories")
+    drawings = {"trajectories": draw_trajectories(nets, out / "trajectories")}
     done(f"trajectories  {out / 'trajectories.svg'}")
     found: dict[str, Differences] = {}
     for name, net in nets.items():
         found[name] = differences(net, samples, steps(count=taus))
         done(f"{name}: " + ", ".join(f"{d:.4f}" for d in found[name].largest.mean(1).tolist()))
     write_csv([r for name, d in found.items() for r in d.table(name)], out / "differences.csv")
-    draw_differences(found, out / "differences")
+    drawings["differences"] = draw_differences(found, out / "differences")
     study = orders(nets["GELU"], rows=min(40, max(samples, 12)))
-    picture.draw(study, out / "convergence", "GELU network: schemes against the event-driven reference")
+    drawings["convergence"] = picture.draw(
+        study, out / "convergence", "GELU network: schemes against the event-driven reference"
+    )
     write_csv(study.table(), out / "convergence.csv")
     done("orders  " + ", ".join(f"{n} {v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]" for n, v in study.orders.items()))
     held = constraints()
@@ -78,8 +85,11 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say) -> dict[st
     write_csv(clouds_of_moons(nets["GELU"]), out / "transport.csv")
     done("distributional adversaries on two moons")
     if images:
-        _mnist(out, images)
+        drawings["mnist"] = _mnist(out, images)
         done(f"MNIST  {out / 'mnist.svg'}")
+    files = sorted(path.name for path in out.iterdir() if path.suffix in (".csv", ".svg", ".png"))
+    page = moons(study, found, held, drawings, command=command, files=files)
+    done(f"page  {page.save(out / 'report.html')}")
     return {
         "differences": {name: d.largest.mean(1).tolist() for name, d in found.items()},
         "orders": {name: list(order) for name, order in study.orders.items()},
@@ -112,7 +122,7 @@ def _row(name: str, kind: str, found: Adversary, cloud: Cloud) -> Record:
     return {"data": name, "adversary": kind, "risk": found.risk, "errors": found.errors, "W_2": spent}
 
 
-def _mnist(out: Path, images: int) -> None:
+def _mnist(out: Path, images: int) -> Figure:
     """784 dimensions: explicit scheme against minimizing movements in l_inf, and W_inf against W_2 in l_2."""
     net = default_network()
     x, y = (t[:images] for t in default_data())
@@ -128,7 +138,7 @@ def _mnist(out: Path, images: int) -> None:
     shown = torch.cat([far[:4], far[-4:]])
     panels = {"clean": x, "W_inf, 2": each.cloud.points, "W_2, 2": shared.cloud.points}
     titles = {kind: _captions(net, cloud, points, shown) for kind, points in panels.items()}
-    draw_images({kind: points[shown, 0] for kind, points in panels.items()}, titles, out / "mnist")
+    return draw_images({kind: points[shown, 0] for kind, points in panels.items()}, titles, out / "mnist")
 
 
 def _image_differences(energy: Loss, x: Tensor) -> list[Record]:

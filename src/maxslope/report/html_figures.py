@@ -21,6 +21,8 @@ class Figure:
         caption: how to read it; true without the drawing.
         header: of the table.
         rows: of the table, as text.
+        frames: names of the instants, of a film.
+        wide: whether it scrolls where there is little room, instead of becoming too small to read.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Figure:
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    frames: tuple[str, ...] = ()
+    wide: bool = False
 
 
 def percent(value: float) -> str:
@@ -145,7 +149,7 @@ def track_figures(found: Sequence[Track], norm: str) -> tuple[Figure, ...]:
     for color, t in enumerate(found, 1):
         for chart, values in ((margin, t.margin), (slope, t.slope)):
             chart.line(list(zip(t.length, values, strict=True)), color, f"no. {t.index}")
-            every = list(zip(t.length, values, strict=True))[::4]
+            every = list(zip(t.length, values, strict=True))[::2]
             chart.dots([(s, v, f"sample {t.index}, length {s:.3g}: {v:.3g}") for s, v in every], color)
     header = ("length", *(f"no. {t.index} (label {t.label})" for t in found))
     tables = [_table(found, lambda t: t.margin), _table(found, lambda t: t.slope)]
@@ -164,7 +168,7 @@ _SLOPE = (
 
 def _table(found: Sequence[Track], values: Callable[[Track], tuple[float, ...]]) -> tuple[tuple[str, ...], ...]:
     longest = max(found, key=lambda t: t.length[-1])
-    rows = range(0, len(longest.length), 4)
+    rows = range(0, len(longest.length), 2)
     return tuple((f"{longest.length[k]:.3g}", *(f"{values(t)[k]:.3g}" for t in found)) for k in rows)
 
 

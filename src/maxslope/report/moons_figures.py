@@ -13,6 +13,7 @@ from maxslope.report.moons_study import Differences, trajectories
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from maxslope.curve import Curve
 
@@ -20,7 +21,7 @@ STARTS = {"ReLU": ((0.1, 0.55), 0.2), "GELU": ((0.45, 0.3), 0.25)}
 _MM, _EXPLICIT = COLORS[1], COLORS[0]
 
 
-def draw_trajectories(nets: dict[str, nn.Module], path: Path) -> None:
+def draw_trajectories(nets: dict[str, nn.Module], path: Path) -> Figure:
     """Explicit scheme and minimizing movements over the level sets of the energy, with step boxes, for four tau."""
     figure = blank(11.2, 2.9 * len(nets))
     axes = figure.subplots(len(nets), 4, squeeze=False)
@@ -36,7 +37,7 @@ def draw_trajectories(nets: dict[str, nn.Module], path: Path) -> None:
                 _boxes(axis, movement, tau)
             axis.set_title(f"{name}, tau = {tau:.3g}", fontsize=9, color=INK)
     axes[0, 0].legend(frameon=True, fontsize=7, loc="lower left")
-    save(figure, path)
+    return save(figure, path)
 
 
 def _levels(axis: Axes, net: nn.Module, start: tuple[float, float], eps: float) -> None:
@@ -78,7 +79,7 @@ def _boxes(axis: Axes, curve: Curve, tau: float) -> None:
         axis.add_patch(_rectangle([c - tau for c in point], 2 * tau, _MM, 0.4))
 
 
-def draw_differences(found: dict[str, Differences], path: Path) -> None:
+def draw_differences(found: dict[str, Differences], path: Path) -> Figure:
     """The mean largest difference between explicit scheme and minimizing movements against tau, with both measures."""
     figure = blank(7.6, 3.4)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -99,10 +100,10 @@ def draw_differences(found: dict[str, Differences], path: Path) -> None:
         tidy(axis)
     left.set_ylabel("mean difference", color=INK)
     left.legend(frameon=False, fontsize=8)
-    save(figure, path)
+    return save(figure, path)
 
 
-def draw_images(panels: dict[str, Tensor], titles: dict[str, list[str]], path: Path) -> None:
+def draw_images(panels: dict[str, Tensor], titles: dict[str, list[str]], path: Path) -> Figure:
     """Rows of images under their names, each with a caption.
 
     Args:
@@ -121,4 +122,4 @@ def draw_images(panels: dict[str, Tensor], titles: dict[str, list[str]], path: P
             axis.set_xticks([])
             axis.set_yticks([])
         axes[row, 0].set_ylabel(name, fontsize=8, color=INK)
-    save(figure, path)
+    return save(figure, path)

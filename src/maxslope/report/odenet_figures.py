@@ -13,11 +13,12 @@ from maxslope.report.canvas import COLORS, INK, blank, save, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from maxslope.report.odenet_study import Study
 
 
-def draw(study: Study, path: Path) -> None:
+def draw(study: Study, path: Path) -> Figure:
     """Loss, slope, exponent fit, particles by layer, share of the largest particle, decision regions.
 
     Args:
@@ -38,7 +39,7 @@ def draw(study: Study, path: Path) -> None:
     for axis in axes.flat:
         tidy(axis)
     figure.suptitle(f"{study.data.name}: {study.verdict.fate.value}", color=INK, fontsize=10)
-    save(figure, path)
+    return save(figure, path)
 
 
 def _title(axis: Axes, title: str, x: str, y: str) -> None:

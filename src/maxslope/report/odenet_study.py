@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope import _random
 from maxslope._optional import optional
 from maxslope.odenet import (
     Design,
@@ -63,7 +64,8 @@ class Settings:
         eps: l_2 radius of the robust risk, in the units of the inputs; 0 trains the plain risk.
         slope: where to stop.
         gradients: when to stop at the latest.
-        seed: of the start.
+        seed: of the start, and of the rows held out.
+        held_out: share of the rows that are scored and not learned from, in [0, 1).
     """
 
     layers: int = 6
@@ -73,19 +75,29 @@ class Settings:
     slope: float = 1e-7
     gradients: int = 8000
     seed: int = 0
+    held_out: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What was trained, how it went, and what it shows."""
+    """What was trained, how it went, and what it shows.
+
+    Attributes:
+        data: the rows learned from.
+        rest: the numbers of the rows held out.
+        score: on the rows learned from: accuracy, or R^2 of a regression.
+        held_out: the same on the others, or None if there are none.
+    """
 
     data: Data
+    rest: list[int]
     risk: Risk
     network: OdeNet
     start: Tensor
     run: Descent
     verdict: Verdict
     score: float
+    held_out: float | None
 
 
 def moons() -> Data:
@@ -172,31 +184,48 @@ def _task(y: Tensor) -> tuple[int, Misfit]:
 
 
 def study(data: Data, settings: Settings) -> Study:
-    """Train on a table and judge the flow."""
+    """Train on a table, score on the rows held out of it, and judge the flow.
+
+    Raises:
+        ValueError: if there is one class only.
+    """
+    whole = data
+    data, rest = _split(whole, settings)
     risk = problem(data, settings.penalty)
     energy = RobustRisk(risk, L2(settings.eps, box=None)) if settings.eps else risk
     start = sobol(risk.design, settings.layers, settings.particles, seed=settings.seed)
     (run,) = descend(energy, start, until=Until(slope=settings.slope, gradients=settings.gradients))
     curvature = smallest_curvature(energy, run.end, layered(settings.layers, settings.particles), products=400)
     network = OdeNet(risk.design, run.end).eval().requires_grad_(False)
-    return Study(
-        data,
-        risk,
-        network,
-        start[0],
-        run,
-        verdict(run, slope=settings.slope, curvature=curvature),
-        _score(network, risk),
-    )
+    judged = verdict(run, slope=settings.slope, curvature=curvature)
+    held_out = _score(network, whole.x[rest], whole.y[rest], data.y) if rest else None
+    return Study(data, rest, risk, network, start[0], run, judged, _score(network, data.x, data.y, data.y), held_out)
 
 
-def _score(network: OdeNet, risk: Risk) -> float:
-    """Accuracy, or R^2 of a regression, on the training data."""
-    z = network(risk.x)
-    if isinstance(risk.misfit, Squared):
-        return 1 - float((z - risk.y).square().sum() / (risk.y - risk.y.mean()).square().sum())
-    answers = z.argmax(1) if z.shape[1] > 1 else torch.where(z > 0, 1, -1)
-    return float((answers == risk.y).double().mean())
+def _split(data: Data, settings: Settings) -> tuple[Data, list[int]]:
+    """The rows to learn from, and the numbers of the others: a random share, at least one row of each class learned."""
+    order = _random.normal(_random.keys(settings.seed, torch.tensor([0]), 2), (len(data.x),))[0].argsort()
+    count = int(settings.held_out * len(data.x))
+    if not data.y.is_floating_point():  # the first row of each class stays
+        firsts = torch.tensor([int((data.y[order] == label).long().argmax()) for label in sorted(set(data.y.tolist()))])
+        later = torch.ones(len(order), dtype=torch.bool)
+        later[firsts] = False
+        order = torch.cat([order[firsts], order[later]])
+        count = min(count, len(order) - len(firsts))
+    kept, rest = order[: len(order) - count].sort().values, order[len(order) - count :].sort().values
+    return Data(data.name, data.x[kept], data.y[kept]), rest.tolist()
+
+
+def _score(network: OdeNet, x: Tensor, y: Tensor, learned: Tensor) -> float:
+    """Accuracy, or R^2 of a regression whose targets were standardized by those learned."""
+    z = network(x)
+    if y.is_floating_point():
+        mean, spread = learned.mean(), learned.std(correction=0)
+        miss = (z[:, 0] * (spread if spread > 0 else 1.0) + mean - y).square().sum()
+        total = (y - y.mean()).square().sum()
+        return 1 - float(miss / total) if total > 0 else float(miss == 0)
+    answers = z.argmax(1) if z.shape[1] > 1 else (z[:, 0] > 0).long()
+    return float((answers == y).double().mean())
 
 
 def numbers(found: Study) -> dict[str, Any]:
@@ -211,6 +240,7 @@ def numbers(found: Study) -> dict[str, Any]:
         "layers": found.start.shape[0],
         "particles": found.start.shape[1],
         "score": found.score,
+        "held_out": None if found.held_out is None else {"rows": len(found.rest), "score": found.held_out},
         "energy": float(run.energy[-1]),
         "slope": float(run.slope[-1]),
         "time": float(run.time[-1]),

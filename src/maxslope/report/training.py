@@ -14,6 +14,7 @@ from maxslope.report.canvas import COLORS, INK, blank, save, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from maxslope.curve import Curve
     from maxslope.training import Geometry
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _CLASSES = ("#9fc3e7", "#f3b58e", "#9ed5c9", "#c9b3f2", "#e3cf98", "#c3cad4", "#ecadc9", "#aad9b4")
 
 
-def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str = "") -> None:
+def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str = "") -> Figure:
     """Write the epochs of a training: loss, accuracies where they were checked, gradients a sample, guard.
 
     Args:
@@ -35,6 +36,8 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str = 
     """
     if not history:
         raise ValueError("A picture of a training needs at least one completed epoch, got none.")
+    from matplotlib.ticker import MaxNLocator
+
     epochs = [record["epoch"] for record in history]
     checked = [record for record in history if "robust" in record]
     figure = blank(10.5, 3.1)
@@ -59,15 +62,16 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str = 
     cost.legend(frameon=False, fontsize=8)
     for axis in (loss, accuracy, cost):
         axis.set_xlabel("epoch", color=INK)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         tidy(axis)
     if title:
         figure.suptitle(title, color=INK, fontsize=11)
-    save(figure, path)
+    return save(figure, path)
 
 
 def draw_boundaries(
     models: Mapping[str, Callable[[Tensor], Tensor]], x: Tensor, y: Tensor, eps: float, path: Path, *, p: float = 2.0
-) -> None:
+) -> Figure:
     """Write the regions of classifiers of the plane, side by side, with samples and the budgets of a few.
 
     Args:
@@ -108,7 +112,7 @@ def draw_boundaries(
         axis.set_aspect("equal")
         axis.set_xticks([])
         axis.set_yticks([])
-    save(figure, path)
+    return save(figure, path)
 
 
 def _budgets(axis: Axes, x: Tensor, eps: float, p: float) -> None:
@@ -125,7 +129,7 @@ def _budgets(axis: Axes, x: Tensor, eps: float, p: float) -> None:
         axis.add_patch(Polygon((outline + x[i]).tolist(), fill=False, edgecolor=INK, linewidth=0.7))
 
 
-def draw_geometry(found: Mapping[str, Geometry], eps: float, path: Path) -> None:
+def draw_geometry(found: Mapping[str, Geometry], eps: float, path: Path) -> Figure:
     """Write distributions of margins, distances to the boundary and local Lipschitz constants, say before and after.
 
     Args:
@@ -159,10 +163,10 @@ def draw_geometry(found: Mapping[str, Geometry], eps: float, path: Path) -> None
     axes[0].axvline(0, color=INK, linewidth=0.8, linestyle=":")
     axes[1].axvline(eps, color=INK, linewidth=0.8, linestyle=":")
     axes[2].legend(frameon=False, fontsize=8)
-    save(figure, path)
+    return save(figure, path)
 
 
-def draw_weights(curve: Curve, path: Path) -> None:
+def draw_weights(curve: Curve, path: Path) -> Figure:
     """Write a curve of weights: energy against time, and what is left of it by the energy dissipation equality.
 
     The two lines agree for a gradient flow. Other optimizers move further than |dE| in their time, or elsewhere: for
@@ -193,4 +197,4 @@ def draw_weights(curve: Curve, path: Path) -> None:
     for axis in (left, right):
         axis.set_xlabel("time (sum of learning rates)", color=INK)
         tidy(axis)
-    save(figure, path)
+    return save(figure, path)

@@ -15,14 +15,12 @@ from torch.utils.data import (
     Dataset,
     DistributedSampler,
     IterableDataset,
-    RandomSampler,
     Sampler,
-    SequentialSampler,
     default_collate,
 )
 
 from maxslope import _random
-from maxslope._pairs import alike, pair_of
+from maxslope._pairs import alike, pair_of, whole_sampler
 
 Transform = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -134,9 +132,7 @@ def _loaded(loader: DataLoader[Any], batch_size: int | None, workers: int) -> tu
     data: Any = loader.dataset
     if not isinstance(data, Sized):
         raise TypeError(_wanted(data))
-    if not isinstance(loader.sampler, RandomSampler | SequentialSampler | DistributedSampler) or (
-        isinstance(loader.sampler, RandomSampler) and (loader.sampler.replacement or len(loader.sampler) != len(data))
-    ):
+    if not whole_sampler(loader) and not isinstance(loader.sampler, DistributedSampler):
         raise ValueError(
             f"A loader brings its data set, and the order is keyed by the seed; got one that draws by its own "
             f"{type(loader.sampler).__name__}, which would be lost. Give its dataset, or write the loop yourself, "

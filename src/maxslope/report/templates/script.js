@@ -75,3 +75,30 @@ for (const button of document.querySelectorAll("button.grow")) {
   button.hidden = false;
   button.addEventListener("click", () => grow(button.closest("figure").querySelector(".plot svg")));
 }
+// Films: one instant is seen, which a slider or the clock chooses; without this script all are.
+for (const film of document.querySelectorAll(".film")) {
+  const plot = film.closest(".plot"), svg = plot.querySelector("svg");
+  const slider = film.querySelector("input"), button = film.querySelector(".play");
+  const names = JSON.parse(film.querySelector("script").textContent);
+  const frames = [...svg.querySelectorAll(".frame")];
+  const show = () => {
+    frames.forEach((frame) => frame.classList.toggle("on", frame.dataset.frame === slider.value));
+    film.querySelector("output").textContent = slider.ariaValueText = names[slider.value];
+  };
+  let clock = 0;
+  const rest = () => { clearInterval(clock); clock = 0; button.firstChild.textContent = "Play"; };
+  svg.classList.add("filmed");
+  film.hidden = false;
+  slider.addEventListener("input", () => { rest(); show(); });
+  button.addEventListener("click", () => {
+    if (clock) return rest();
+    if (slider.value === slider.max) slider.value = 0;
+    button.firstChild.textContent = "Pause";
+    clock = setInterval(() => {
+      show();
+      if (slider.value === slider.max) return rest();
+      slider.value = Number(slider.value) + 1;
+    }, 120);
+  });
+  show();
+}

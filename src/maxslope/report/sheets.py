@@ -1,0 +1,270 @@
+"""The pages of the systems: mean-field networks, closed forms, curves, trainings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from maxslope.report.drawn import panels
+from maxslope.report.html_facts import Share
+from maxslope.report.html_figures import percent
+from maxslope.report.sheet import Part, Rows, Sheet, number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+    from maxslope.integrability import Proof
+    from maxslope.reference import Convergence
+    from maxslope.report.moons_study import Differences
+    from maxslope.report.odenet_study import Study as NetworkStudy
+
+_MOST = 60  # lines of a table on a page; the files have all
+Drawings = Mapping[str, "MatplotlibFigure"]
+
+
+def table(title: str, records: Sequence[Mapping[str, Any]], *, open_: bool = False) -> Rows:
+    """Return records of equal keys as a table of a page: numbers in a few digits, at most sixty lines, evenly."""
+    stride = -(-len(records) // _MOST)
+    shown = [*records[::stride], *(records[-1:] if (len(records) - 1) % stride else [])]
+    names = list(records[0])
+    said = f"{title} ({len(shown)} of {len(records)} lines)" if len(shown) < len(records) else title
+    return Rows(said, [name.replace("_", " ") for name in names], [[_cell(r[n]) for n in names] for r in shown], open_)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else number(value)
+    return str(value)
+
+
+def listed(value: Any) -> str:
+    """Return a number, or several with commas."""
+    return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else _cell(value)
+
+
+def odenet(
+    studies: Sequence[tuple[NetworkStudy, MatplotlibFigure]], *, command: str = "", files: Sequence[str] = ()
+) -> Sheet:
+    """Return the page of studies of mean-field networks, one section for each table of data."""
+    from maxslope.odenet import Squared
+    from maxslope.report.odenet_study import numbers as measured
+
+    parts: list[Part] = []
+    said, remains, big = [], [], []
+    for study, figure in studies:
+        own, name = measured(study), study.data.name
+        kind = "R^2" if isinstance(study.risk.misfit, Squared) else "accuracy"
+        said.append(f"{name}: {own['fate']}")
+        remains += [f"{name}: {reason}" for reason in own["reasons"]]
+        big.append(
+            (f"{name}: {kind} on the training data", percent(study.score), f"risk J = {number(own['energy'], 5)}")
+        )
+        rows = [{"number": key.replace("_", " "), "value": listed(value)} for key, value in own.items()
+                if isinstance(value, int | float | str)]  # fmt: skip
+        words = (
+            f"{own['samples']} samples, {own['layers']} layers of {own['particles']} particles; {own['gradients']} "
+            f"gradients to a slope of {number(own['slope'], 2)}. The energy dissipation equality holds to "
+            f"{number(own['relative_defect'], 1)} of the energy that was lost."
+        )
+        parts.append(
+            Part(name, words, panels(figure, f"net-{len(parts)}", _NETWORK), [table(f"{name}: numbers", rows)])
+        )
+    asked = [
+        ("Question", "does the training of a mean-field residual network converge, how fast, and why"),
+        ("Data", ", ".join(study.data.name for study, _ in studies)),
+    ]
+    title = "Mean-field networks: " + ", ".join(study.data.name for study, _ in studies)
+    return Sheet(title, asked, " ".join(said), big, (), remains, parts, command, files)
+
+
+_NETWORK = (
+    "The energy falls along the flow; dashed, how far the weights have moved: a length that levels off has an end.",
+    "The slope and its rate of decay. Where the rate settles at the smallest eigenvalue, convergence is exponential.",
+    "Slope against energy above the limit, on logarithmic scales: the steepness is the exponent of Lojasiewicz.",
+    "Each dot is a particle: the sizes of its input and output weights, from the start (gray) to the end.",
+    "Samples on their way through the layers.",
+    "What the network answers.",
+)
+
+
+def moons(
+    study: Convergence,
+    differences: Mapping[str, Differences],
+    held: Mapping[str, Convergence],
+    drawings: Drawings,
+    *,
+    command: str = "",
+    files: Sequence[str] = (),
+) -> Sheet:
+    """Return the page of the experiment on two moons.
+
+    Args:
+        study: orders of schemes against the event-driven reference, on a smooth network.
+        differences: of explicit scheme and minimizing movements, by network.
+        held: the same where a constraint binds, by case.
+        drawings: the figures by name.
+        command: how to do it again.
+        files: what else was written.
+    """
+    orders = {name: (own[0], own[1], own[2]) for name, own in study.orders.items()}
+    gaps = {name: d.largest.mean(1).tolist() for name, d in differences.items()}
+    shrink = [f"{name}: from {number(gap[0])} to {number(gap[-1])}" for name, gap in gaps.items()]
+    first = next(iter(differences.values()))
+    answer = (
+        f"As the step tau shrinks from {number(first.taus[0])} to {number(first.taus[-1])}, the mean distance between "
+        f"iterated FGSM and minimizing movements goes {'; '.join(shrink)}. Against an independent reference "
+        "curve the schemes converge with the orders below."
+    )
+    numbers = [
+        (f"Order of {name}", f"{o:.2f}", f"95 % interval {low:.2f} to {high:.2f}")
+        for name, (o, low, high) in orders.items()
+    ]
+    astray = [f"{case}: {', '.join(s.astray)}" for case, s in held.items() if s.astray]
+    remains = (
+        [f"Where a constraint binds, these schemes settle on another curve than the flow: {'; '.join(astray)}."]
+        if astray
+        else []
+    )
+    remains.append(
+        "Two networks, one data set: the orders are measured here, and proved in the paper under its assumptions."
+    )
+    parts = [
+        Part(
+            "Curves",
+            "White lines: level sets of the energy. The dark square: the budget.",
+            panels(
+                drawings["trajectories"],
+                "way",
+                ("Explicit steps in blue, minimizing movements in red, with their step boxes.",),
+            ),
+        ),
+        Part(
+            "Explicit steps and minimizing movements",
+            "",
+            panels(drawings["differences"], "gap", _GAPS),
+            [table(f"{n}: differences", d.table(n)) for n, d in differences.items()],
+        ),
+        Part(
+            "Against the reference",
+            "",
+            panels(drawings["convergence"], "order", _ORDERS),
+            [table("Orders", study.table())],
+        ),
+    ]
+    if "mnist" in drawings:
+        parts.append(Part("Images", "", panels(drawings["mnist"], "images", _MNIST, whole=True)))
+    asked = [
+        ("Question", "do attacks with small steps follow a curve of maximal slope, and how closely"),
+        ("Data", "two moons" + (", MNIST" if "mnist" in drawings else "")),
+        ("Initial values", f"{first.largest.shape[1]}"),
+        ("Source", "arXiv:2406.05376"),
+    ]
+    return Sheet("Curves of maximal slope on two moons", asked, answer, numbers, (), remains, parts, command, files)
+
+
+_GAPS = (
+    "The largest distance over time, mean over initial values, with two standard errors. Dotted: order one.",
+    "The same by the measure that was published, the largest row sum.",
+)
+_ORDERS = (
+    "Error against the reference; bands hold 80 % of the initial values. Dotted: order one.",
+    "How far the energy dissipation equality is missed.",
+    "How far the velocity is from the steepest directions.",
+)
+_MNIST = ("Clean images, and the worst found where each moves by at most the radius, or all together on average.",)
+
+
+def integrability(
+    title: str,
+    verdict: str,
+    proof: Proof,
+    drawing: MatplotlibFigure,
+    *,
+    sketch: str = "",
+    traces: Mapping[str, str] | None = None,
+    remains: Sequence[str] = (),
+    command: str = "",
+    files: Sequence[str] = (),
+) -> Sheet:
+    """Return the page of a decision about closed forms.
+
+    Args:
+        title: the network or equation.
+        verdict: the answer, in a sentence.
+        proof: what the independent checker says of the certificate.
+        drawing: poles, loops and traces.
+        sketch: of the proof.
+        traces: of the numerical monodromy, by pole.
+        remains: what does not follow.
+        command: how to do it again.
+        files: what else was written.
+    """
+    parts = [Part("The proof, in short", text=sketch)] if sketch else []
+    rows = [{"pole": pole, "trace of its monodromy": trace} for pole, trace in (traces or {}).items()]
+    loops = panels(
+        drawing, "loops", ("Loops around the poles of the equation, and the trace of what a turn does to solutions.",)
+    )
+    evidence = (
+        "Computed in floating point along loops in the complex plane: it agrees with a proof, and proves nothing."
+    )
+    parts.append(Part("Numerical evidence", evidence, loops, [table("Traces", rows, open_=True)] if rows else []))
+    asked = [("Question", "has this gradient flow, or equation, solutions in closed form"), ("Of", title)]
+    numbers = [("The independent checker confirms", proof.claim, proof.scope)]
+    return Sheet(f"Closed forms: {title}", asked, verdict, numbers, (), remains, parts, command, files)
+
+
+def training(
+    history: Sequence[Mapping[str, Any]],
+    drawing: MatplotlibFigure,
+    asked: Sequence[tuple[str, str]],
+    *,
+    held: int,
+    command: str = "",
+    files: Sequence[str] = (),
+) -> Sheet:
+    """Return the page of a training.
+
+    Args:
+        history: a record for each epoch.
+        drawing: of :func:`maxslope.report.training.draw_history`.
+        asked: what was trained, on what: (name, words).
+        held: samples held out, on which accuracies were verified.
+        command: how to do it again, or go on.
+        files: what else was written.
+    """
+    checked = [record for record in history if "robust" in record]
+    numbers, remains = [], []
+    answer = f"{len(history)} epochs; no accuracy was checked on held-out samples."
+    if checked:
+        best = max(checked, key=lambda record: record["robust"])
+        shares = {name: Share.of(round(best[name] * held), held) for name in ("robust", "clean")}
+        answer = (
+            f"The best epoch of {len(history)}, number {best['epoch']}, is right on {percent(best['robust'])} of "
+            f"{held} held-out samples under attack, and on {percent(best['clean'])} without; its weights were kept."
+        )
+        numbers = [
+            (
+                f"{name.capitalize()} accuracy",
+                percent(best[name]),
+                f"95 % interval {percent(s.low)} to {percent(s.high)}",
+            )
+            for name, s in shares.items()
+        ]
+        last = checked[-1]
+        if last["epoch"] != best["epoch"]:
+            remains.append(f"After the last epoch it was {percent(last['robust'])}.")
+        remains += [
+            "The epoch was chosen on these very samples, and the attack inside a training is a short one: the number "
+            "is an upper bound. An evaluation (maxslope evaluate) of other samples says more.",
+        ]
+    figures = panels(drawing, "history", _HISTORY)
+    parts = [Part("Epoch by epoch", "", figures, [table("All epochs", history)])]
+    return Sheet("A robust training", asked, answer, numbers, (), remains, parts, command, files)
+
+
+_HISTORY = (
+    "The loss that is trained on: under attack, so that it may rise where the attack gets stronger.",
+    "Accuracies on samples that were held out, each verified.",
+    "What the attack inside the training costs, and how large its radius is.",
+)

@@ -1,0 +1,257 @@
+"""Every command keeps one convention: help, terminal, log, JSON, one line, interruption, and README's table of them."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from maxslope.cli import main, progress
+from maxslope.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+NETS = """
+import torch
+from torch import nn
+def make():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+"""
+OWN = ["--model", "nets.py:make", "--data", "data.npz", "--seed", "1"]
+COMMANDS: dict[str, list[str]] = {
+    "evaluate": ["evaluate", *OWN, "--eps", "0.01", "--effort", "quick"],
+    "minimal": ["minimal", *OWN, "--effort", "quick"],
+    "train": ["train", *OWN, "--eps", "0.01", "--epochs", "1"],
+    "report": ["report", "run", "--no-model"],
+    "boundary": ["boundary", "disk", "--cells", "24", "--until", "0.01", "--no-animation"],
+    "odenet": ["odenet", "table.csv", "--layers", "1", "--particles", "2", "--gradients", "3"],
+    "integrability": ["integrability", "linear", "--digits", "10"],
+    "flow moons": ["flow", "moons"],
+}
+HEAVY = {  # what is computed once, and given again
+    "boundary": "maxslope.report.boundary.study",
+    "odenet": "maxslope.report.odenet.run",
+    "integrability": "maxslope.integrability.loops.monodromy",
+}
+INSIDE = {  # what is interrupted
+    "evaluate": "maxslope.evaluation.session.Session.go",
+    "minimal": "maxslope.attacks.minimal",
+    "train": "maxslope.training.run.Run.loss",
+    "report": "maxslope.report.page",
+    "boundary": "maxslope.report.boundary.study",
+    "odenet": "maxslope.report.odenet.run",
+    "integrability": "maxslope.integrability.decide",
+    "flow moons": "maxslope.report.experiment.run",
+}
+NEEDS = {"boundary": ("skfmm", "maxflow", "skimage"), "integrability": ("sympy", "mpmath"), "odenet": ("scipy",)}
+KEPT: dict[str, Any] = {}
+
+
+def usable(name: str) -> None:
+    missing = [module for module in NEEDS.get(name, ()) if importlib.util.find_spec(module) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("commands")
+    (place / "nets.py").write_text(NETS)
+    x = np.random.default_rng(0).random((30, 16), dtype=np.float32)
+    np.savez(place / "data.npz", x=x, y=np.arange(30) // 10, box=[0, 1])
+    (place / "table.csv").write_text("\n".join(f"{k / 10},{(k / 10) ** 2}" for k in range(12)))
+    return place
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to stand in; what takes long is computed once."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("maxslope.report.training.draw_history", lambda history, path, title: None)
+    for drawing in ("draw_flow", "draw_numbers"):
+        monkeypatch.setattr(f"maxslope.report.boundary_figures.{drawing}", lambda found, path: None)
+    for left in (folder / "maxslope-train").glob("*"):
+        left.unlink()
+    for name, place in HEAVY.items():
+        module, _, attribute = place.rpartition(".")
+        usable_here = all(importlib.util.find_spec(need) for need in NEEDS[name])
+        if usable_here:
+            real = getattr(importlib.import_module(module), attribute)
+            monkeypatch.setattr(place, remembered(name, real))
+
+    def experiment(out: Path, *, say: Callable[[str], None], **more: int) -> dict[str, Any]:
+        out.mkdir(exist_ok=True)
+        for part in ("trained", "drawn"):
+            say(part)
+        return {"differences": {"ReLU": [0.1, 0.05]}, "orders": {"Explicit": [1.0, 0.9, float("nan")]}, "astray": {}}
+
+    monkeypatch.setattr("maxslope.report.experiment.run", experiment)
+    if not (folder / "run").exists():
+        assert CliRunner().invoke(app, [*COMMANDS["evaluate"], "-q", "--out", "run"]).exit_code == 0
+    return folder
+
+
+def remembered(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(real)
+    def once(*words: Any, **more: Any) -> Any:
+        if name not in KEPT:
+            KEPT[name] = real(*words, **more)
+        if "say" in more:
+            more["say"]("measured")
+        return KEPT[name]
+
+    return once
+
+
+def run(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, terminal: bool = False
+) -> tuple[int, str, str]:
+    """Exit code, standard output and error stream, as a process has them."""
+    monkeypatch.setattr(sys, "argv", ["maxslope", *words])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_no_command_is_left_out() -> None:
+    names = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert {words[0] for words in COMMANDS.values()} | {"version"} == names
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples_and_the_common_options(name: str) -> None:
+    done = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    for word in ("Examples", f"maxslope {name}", "--out", "--json", "--quiet", "-q"):
+        assert word in " ".join(done.output.split()), word
+    seeded = {"evaluate", "minimal", "train", "odenet"}
+    assert ("--seed" in done.output) == (name in seeded)
+
+
+def test_the_exit_codes_are_in_the_help() -> None:
+    text = " ".join(CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output.split())
+    assert "Exit codes: 0 done, 1 failed" in text
+    assert "130 interrupted" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_json_is_one_document_and_nothing_else(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usable(name)
+    code, out, error = run([*COMMANDS[name], "--json"], monkeypatch, capsys)
+    assert code == 0, error
+    facts = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert isinstance(facts, dict)
+    assert facts
+    assert [line for line in error.splitlines() if not line.startswith("maxslope: warning")] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_quiet_is_one_line(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usable(name)
+    code, out, error = run([*COMMANDS[name], "-q"], monkeypatch, capsys)
+    assert code == 0, error
+    assert out.count("\n") == (0 if name == "report" else 1)  # a page says where it is on the error stream
+    assert len(error.splitlines()) == (1 if name == "report" else 0)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_log_has_plain_lines_and_a_terminal_a_bar(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usable(name)
+    monkeypatch.setattr(progress, "_EVERY", 0.0)  # each news a line
+    monkeypatch.setattr(progress._Lines, "_beat", lambda self: None)
+    code, out, error = run(COMMANDS[name], monkeypatch, capsys)
+    assert code == 0, error
+    assert "\x1b" not in error
+    told = {"report": "4 of 4 steps", "integrability": "", "odenet": "1 of 1 data sets", "train": "epoch   1  loss"}
+    assert told.get(name, " of ") in error
+    assert out or name == "report"
+    again_words = [*COMMANDS[name], "--out", "other"] if name == "train" else COMMANDS[name]
+    code, again, bar = run(again_words, monkeypatch, capsys, terminal=True)
+    assert code == 0, bar
+    assert "━" in bar or "╸" in bar
+    assert again.replace("other/", "maxslope-train/").split() == out.split() or name == "report"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_interruption_ends_with_130_and_a_sentence(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    usable(name)
+
+    def stop(*words: Any, **more: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(INSIDE[name], stop)
+    where = [] if name == "report" else ["--out", str(tmp_path / ("new.csv" if name == "minimal" else "new"))]
+    code, out, error = run([*COMMANDS[name], *where], monkeypatch, capsys)
+    assert code == 130, error
+    last = error.splitlines()[-1]
+    assert last.startswith("maxslope: interrupted"), error
+    assert any(word in last for word in ("kept", "go on", "not begun", "written", "Finished files stay")), last
+    assert "Traceback" not in error
+    assert out == ""
+
+
+@pytest.mark.slow
+def test_a_real_terminal_and_a_real_log(here: Path) -> None:
+    """In processes of their own: a pseudo-terminal gets a bar, and the standard output stays clean."""
+    code = "from maxslope.cli import main; main()"
+    words = [sys.executable, "-c", code, *COMMANDS["evaluate"], "--json"]
+    plain = [word for word in words if word != "--json"]
+    leader, follower = pty.openpty()
+    with subprocess.Popen(plain, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm"}) as one:
+        os.close(follower)
+        seen = b""
+        while True:
+            try:
+                part = os.read(leader, 4096)
+            except OSError:
+                break
+            if not part:
+                break
+            seen += part
+        out = one.stdout.read() if one.stdout else b""
+    assert one.returncode == 0
+    assert b"\x1b[" in seen
+    assert b"\x1b" not in out
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["samples"] == 30
+    assert done.stderr == ""
+
+
+def test_readme_lists_the_commands_as_their_help_does() -> None:
+    """``python scripts/commands.py`` was run after the last change of a command's help."""
+    spec = importlib.util.spec_from_file_location("commands", ROOT / "scripts" / "commands.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = module.README.read_text(encoding="utf-8")
+    assert module.written(text) == text
+    for name in COMMANDS:
+        assert f"| `maxslope {name}` |" in text
