@@ -15,6 +15,8 @@ from maxslope.attacks._plan import Way, way_of
 from maxslope.attacks.attack import attack
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.minimal import Depth, MinimalResult, minimal
+from maxslope.data import default_data, default_network
+from maxslope.goals import Targeted
 from maxslope.sets import Budget
 from maxslope.spaces import Lp, Mixed, Weighted
 
@@ -374,3 +376,17 @@ def test_where_the_first_gradient_misleads_other_ways_follow(monkeypatch: pytest
     z = samples((6,), 7)
     minimal(model, z, model(z).argmax(1), Lp(2), effort=Effort(passes=60))
     assert made == [0, 1]
+
+
+def test_the_way_out_reaches_a_target_that_the_first_gradient_takes_for_far() -> None:
+    """On a robust network whole steps led from one end of the box to the other: 6 of 29 targets were never reached."""
+    model = default_network()
+    x, y = default_data()
+    x, y = x[:16], y[:16]
+    untargeted = minimal(model, x, y, Lp(math.inf), effort=Effort(passes=33))
+    classes = model(untargeted.points).argmax(1)
+    near = untargeted.found & (untargeted.norms > 0)
+    found = minimal(model, x[near], y[near], Lp(math.inf), goal=Targeted(classes[near]), effort=Effort(passes=60))
+    assert bool(found.found.all())
+    assert bool((model(found.points).argmax(1) == classes[near]).all())
+    assert float((found.norms / untargeted.norms[near]).median()) < 1.1

@@ -28,6 +28,7 @@ _PUSH = 1.6  # how fast the radius grows while nothing is found
 _DECAY = 0.3  # of the momentum
 _FIRST_STEP = {2.0: 0.5, math.inf: 1.0}  # the norms that are moved in as well, and their first step in radii
 _OTHER_STEP = 0.35  # for other norms steps are in l_inf: those of l_1 reach few coordinates, and are blind to the rest
+_WHOLE = 4  # steps of the way out that are as long as the radius has them
 _MISLED = 0.3  # of the first estimate: where the boundary is nearer, gradients at the clean point do not know it
 _BEYOND = 1e-4  # of the way to the boundary: how far on its wrong side the linear model aims
 _INSIDE = 0.9999  # of the budget: the least radius on a way, so that rounding does not decide
@@ -234,8 +235,13 @@ class Pursuit(Driver, StepSize):
         return self.course.most[job], torch.full(job.shape, torch.inf, dtype=torch.float64, device=job.device)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
-        """See :class:`StepSize`: half a cosine wave once something is found; the last run begins with 0.4 of a step."""
-        wave = torch.where(self.course.run[row] == 0, 1.0, self.course.left(clock, row))
+        """See :class:`StepSize`: half a cosine wave once something is found; the last run begins with 0.4 of a step.
+
+        The way out starts with whole steps, and goes on with ever shorter ones: where the gradient at the clean point
+        says that the boundary is far, steps of that length lead from one end of the box to the other, and nowhere.
+        """
+        outward = _WHOLE / clock.double().clamp_min(_WHOLE)
+        wave = torch.where(self.course.run[row] == 0, outward, self.course.left(clock, row))
         scale = self.radius[row] if self.room.own else torch.minimum(self.radius[row], self.room.width[row])
         return self.room.first * torch.where(self.course.last(row), 0.4, 1.0) * (0.01 + 0.99 * wave) * scale.double()
 

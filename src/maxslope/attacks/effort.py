@@ -124,7 +124,9 @@ class Effort:
 
     @classmethod
     def exhaustive(cls) -> Effort:
-        """Return a last answer: hundreds of gradients a sample, up to 40,680 where it nearly falls."""
+        """Return a last answer: hundreds of gradients a sample, up to 44,000 where it nearly falls; on small networks
+        of ReLUs, with scipy, programs of seconds to minutes each for those samples (see the stage ``Patterns``).
+        """  # noqa: D205
         *stages, rescue = staged(portfolio(), 400, 3000, 100)
         later = portfolio(more=200)[len(portfolio()) :]
         for at in range(0, len(later), _BETWEEN):

@@ -129,7 +129,7 @@ class Patterns:
 
     restarts: int = 8
     binaries: int = 40
-    nodes: int = 100
+    nodes: int = 20
 
     def __post_init__(self) -> None:
         if min(self.restarts, self.binaries, self.nodes) < 1:
