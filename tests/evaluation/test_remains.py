@@ -17,6 +17,7 @@ import torch
 import maxslope as ms
 from maxslope.attacks import Effort, recipes
 from maxslope.attacks.findings import Finding, Kind
+from maxslope.cli.evaluate import _say, as_data
 from maxslope.evaluation import kept
 from maxslope.evaluation.remains import (
     _ALIKE,
@@ -45,7 +46,7 @@ STANDS, FELL, WRONG = (
     ("broken", 4, 0.2, 0.02, 60),
     ("misclassified", 0, math.nan, math.nan, 0),
 )
-EASY = ("broken", 1, 0.5, 0.0, 3)
+EASY = ("broken", 2, 0.3, 0.0, 22)
 
 
 # --- the law ---------------------------------------------------------------------------------------------------------
@@ -253,6 +254,19 @@ def test_every_form_states_it(report: ms.Report) -> None:
     assert found.words in page
     assert found.place in page
     assert f'<span class="mid">{found.points}</span> points' in page
+
+
+def test_the_command_line_states_it(report: ms.Report, capsys: pytest.CaptureFixture[str]) -> None:
+    said = json.loads(json.dumps(as_data(report, None), allow_nan=False))["remains"]
+    assert said["share"] == report.remains.share
+    assert tuple(said["interval"]) == report.remains.interval
+    assert said["words"] == report.remains.words
+    _say(report, None, json_=False, quiet=True)
+    assert f"would fall by about {report.remains.points} points" in capsys.readouterr().out
+    doubted = replace(report, warnings=(Finding(Kind.VANISHING, "Seen."),))
+    assert as_data(doubted, None)["remains"] is None
+    _say(doubted, None, json_=False, quiet=True)
+    assert "would fall" not in capsys.readouterr().out
 
 
 def test_no_form_speaks_of_a_risk(report: ms.Report) -> None:

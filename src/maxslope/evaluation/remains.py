@@ -32,7 +32,7 @@ class Prior(NamedTuple):
     weight: float
 
 
-FITTED = Prior(1.0, 1.0, 0.5)
+FITTED = Prior(0.5, 0.7, 0.35)
 
 
 @dataclass(frozen=True)
