@@ -4,6 +4,7 @@ Names load on first use, so that ``import maxslope`` and the command line start 
 """
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 _HOME = {
@@ -91,6 +92,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name not in _HOME and not name.startswith("_") and importlib.util.find_spec(f"maxslope.{name}") is not None:
+        return importlib.import_module(f"maxslope.{name}")  # a room, as maxslope.training
     if name not in _HOME:
         raise AttributeError(f"module 'maxslope' has no attribute {name!r}")
     home = _HOME[name]

@@ -183,6 +183,7 @@ def test_a_log_has_plain_lines_and_a_terminal_a_bar(
 ) -> None:
     usable(name)
     monkeypatch.setattr(progress, "_EVERY", 0.0)  # each news a line
+    monkeypatch.setattr(progress._Lines, "_beat", lambda self: None)
     code, out, error = run(COMMANDS[name], monkeypatch, capsys)
     assert code == 0, error
     assert "\x1b" not in error

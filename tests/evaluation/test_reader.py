@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 import maxslope as ms
 from maxslope._pairs import pair_of
 from maxslope.attacks import Effort, recipes
+from maxslope.cli.learning import lesson
 from maxslope.cli.main import app
 from maxslope.cli.settings import Settings
-from maxslope.cli.train import _data
 from maxslope.evaluation import evaluate, resume
 from maxslope.evaluation.reader import collected, readable
 from nets import answers, mlp
@@ -101,12 +101,13 @@ def test_every_form_is_the_same_to_evaluate(form: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", WORDS)
 def test_every_form_is_the_same_to_train(form: str, tmp_path: Path) -> None:
-    found, box = _data(Settings(data=WORDS[form](tmp_path), box=(0.0, 1.0)), seed=0)
-    x, y = torch.cat([found[2], found[0]]), torch.cat([found[3], found[1]])
+    settings = Settings(data=WORDS[form](tmp_path), box=(0.0, 1.0), eps="0.1")
+    found = lesson(settings, tmp_path / "out", first=True, quiet=True)
+    x, y = (torch.cat(column) for column in zip(found.check, found.left, found.data, strict=True))
     places = [int((row == X).all(1).nonzero()) for row in x]
     assert sorted(places) == list(range(24))
     assert y.tolist() == Y[places].tolist()
-    assert box == (0.0, 1.0)
+    assert found.box == (0.0, 1.0)
 
 
 def test_minimal_and_evaluate_read_the_same_file(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -521,3 +522,9 @@ def test_another_box() -> None:
     scaled = attack(lambda z: NET(z / 255), X * 255, Y, ms.Linf(25.5, box=(0, 255)), recipe=recipes.ifgsm(3))
     assert torch.equal(scaled.broken, by_attack().broken)
     torch.testing.assert_close(scaled.points / 255, by_attack().points, atol=1e-5, rtol=0)
+
+
+def test_a_scheme_that_counts_its_own_passes_is_not_a_run() -> None:
+    movement = replace(recipes.pgd(2), scheme=ms.MinimizingMovement)
+    with pytest.raises(ValueError, match=r"MinimizingMovement.*maxslope\.flow"):
+        attack(NET, X, Y, BUDGET, recipe=movement)

@@ -48,9 +48,9 @@ RUNS = (
 )
 
 
-def pool(calls, tile, model, x, y, budget, runs=RUNS, risk=0.0, patience=None):
+def pool(calls, tile, model, x, y, budget, runs=RUNS, risk=0.0, patience=None, descent=math.inf):
     question = ask(model, x, y, budget, seed=3, batch_size=tile)
-    return Runner(question, runs, Rule(risk), calls=calls, patience=patience)
+    return Runner(question, runs, Rule(risk, descent), calls=calls, patience=patience)
 
 
 def executed(runner):
@@ -275,9 +275,12 @@ def test_rule_is_the_documented_formula_and_gives_up_by_it():
     clean, history = torch.tensor([10.0, 10.0, 10.0]), torch.tensor([[8.0, 5.0], [9.0, 0.01], [10.0, 11.0]])
     BOTH = torch.ones(2, dtype=torch.bool)
     chance = Rule(0.1).chance(clean, history, torch.tensor([2, 2, 2]), torch.tensor([25, 25, 25]), BOTH)
-    assert chance[0] == pytest.approx(0.2 / (1.0 * 25**1.5))
+    assert chance[0] == pytest.approx(4 * 0.04 / (1.0 * 25) ** 1.5)
     assert chance[1] == pytest.approx(1 / 3)  # as good as broken: Laplace's rule of succession
     assert chance[2] == pytest.approx(1 / 3)  # nothing was gained: the margins say nothing
+    little = torch.tensor([[9.0, 9.5], [9.99, 10.0], [10.0, 9.0]])  # beyond 1.75 ways made, less says no more
+    far = Rule(0.1).chance(clean, little, torch.tensor([2, 2, 2]), torch.tensor([25, 25, 25]), BOTH)
+    assert far.tolist() == pytest.approx([4 * 0.04 / (1.75 * 25) ** 1.5] * 3)
     with pytest.raises(ValueError, match=r"risk=1\.5"):
         Rule(1.5)
 
@@ -308,13 +311,13 @@ def test_targets_are_ranked_by_their_distance_to_first_order():
 def test_runs_that_agree_lower_the_chance_and_runs_that_scatter_raise_it():
     clean, made, gradients = torch.full((3,), 10.0), torch.full((3,), 4), torch.full((3,), 25)
     history = torch.tensor([[5.0, 5.02, 7.0, 9.0], [5.0, 8.0, 9.0, 9.0], [5.0, 5.0, 5.0, 9.0]])
-    law = 0.2 / 25**1.5
+    law = 0.04 / 25**1.5
     every = torch.ones(4, dtype=torch.bool)
     chance = Rule(0.1).chance(clean, history, made, gradients, every)
     torch.testing.assert_close(chance, law * torch.tensor([0.05, 4.0, 0.05], dtype=torch.float64), rtol=1e-6, atol=0)
     # a run that starts where another ended agrees with it and says nothing: two independent ones are too few
     hop = torch.tensor([True, False, False, True])
-    torch.testing.assert_close(Rule(0.1).chance(clean, history, made, gradients, hop)[2].item(), law)
+    torch.testing.assert_close(Rule(0.1).chance(clean, history, made, gradients, hop)[2].item(), 4 * law)
 
 
 def test_reach_is_where_the_chance_falls_to_the_risk():
@@ -328,6 +331,67 @@ def test_reach_is_where_the_chance_falls_to_the_risk():
     assert float(Rule(0.5).reach(clean, history, gradients, every)) == 0  # given up already
     unknown = rule.reach(torch.tensor([1.0]), history, gradients, every)  # nothing was gained
     assert unknown.tolist() == [math.inf] == Rule(0.0).reach(clean, history, gradients, every).tolist()
+
+
+def test_a_run_is_given_up_where_the_rest_of_it_cannot_lead_to_an_error():
+    """m > max(descent, 3 d)(1 - t/T)(m_0 - m), with m_0 = 10, and 3 of 10 steps left."""
+    rule, clock, steps = Rule(0.1, 0.2), torch.tensor(7), torch.tensor(10.0)
+    clean = torch.full((6,), 10.0)
+    least = torch.tensor([0.5, 0.7, 0.7, 1.7, 10.0, 9.0])
+    shown = torch.tensor([0.0, 0.0, 0.2, 0.2, 0.0, torch.nan])  # 0.06 or 0.18 of 9.3 may still be gained
+    up = rule.hopeless(clock, steps, clean, least, shown)
+    assert up.tolist() == [False, True, False, True, False, False]
+    assert not bool(rule.hopeless(torch.tensor(3), steps, clean, least, shown).any())  # too early
+    assert not bool(Rule(0.1).hopeless(clock, steps, clean, least, shown).any())
+    early = torch.tensor([6.0, 10.0, torch.nan])
+    fell = rule.shown(torch.full((3,), 10.0), early, torch.tensor([3.6, 3.6, 3.6]))
+    torch.testing.assert_close(fell[:1], torch.tensor([2.4 / (0.6 * 4.0)], dtype=torch.float64))
+    assert bool(fell[1].isinf())
+    with pytest.raises(ValueError, match="descent=-1"):
+        Rule(0.1, -1.0)
+
+
+def test_runs_given_up_are_counted_by_what_they_cost_and_weighed_by_what_they_are():
+    """A linear model: the first step is the last that gains anything, so every later run ends at 0.4 of its own."""
+    model = nn.Linear(6, 2, bias=False).eval()
+    with torch.no_grad():
+        model.weight.copy_(torch.stack([torch.ones(6), -torch.ones(6)]))
+    x, y = torch.full((5, 6), 0.9), torch.zeros(5, dtype=torch.long)
+    runs = [Recipe("r", steps, 2.0, 0.0, Clean(), Margin(), SemiImplicit) for steps in (10, 20, 15, 10)]
+    known = pool(2, 4, model, x, y, ms.Linf(0.1), runs, descent=0.2).go()
+    made = 10 + 9 + 7 + 5  # a run that ends at the look after t steps was evaluated t + 1 times
+    assert known.backward.tolist() == [made] * 5
+    assert known.forward.tolist() == [made + 4] * 5
+    assert known.planned.tolist() == [55] * 5
+    assert known.status.tolist() == [int(ms.Status.STOPPED)] * 5
+    whole = pool(2, 4, model, x, y, ms.Linf(0.1), runs).go()
+    assert whole.backward.tolist() == whole.planned.tolist() == [55] * 5
+    assert torch.equal(known.chance, whole.chance)
+    assert torch.equal(known.points, whole.points)
+
+
+@pytest.mark.parametrize("patience", [1, 4])
+def test_runs_given_up_are_the_same_alone_and_among_others(patience):
+    """No run starts ahead before the first has shown how late margins fall."""
+    model, runs = net(3), tuple(run(steps, Uniform()) for steps in (10, 10, 20, 15)) + RUNS[3:5]
+    x, y = data(40, model=model)
+    budget = ms.Linf(0.06)
+    together = pool(4, 16, model, x, y, budget, runs, descent=0.05, patience=patience).go()
+    whole = pool(4, 16, model, x, y, budget, runs, patience=patience).go()
+    assert int(together.backward.sum()) < int(whole.backward.sum())
+    for i in range(0, 40, 5):
+        one = ask(model, x[i : i + 1], y[i : i + 1], budget, ids=torch.tensor([i]), seed=3, batch_size=16)
+        alone = Runner(one, runs, Rule(0.0, 0.05), calls=1, patience=patience).go()
+        for name in ("points", "forward", "backward", "planned", "runs", "best", "chance"):
+            assert torch.equal(getattr(alone, name)[0], getattr(together, name)[i]), name
+
+
+def test_a_pursuit_gives_up_those_whose_nearest_error_stays_far_outside():
+    """0.04 / (r g)^(3/2) with the way from the nearest error to the budget."""
+    nearest, made = torch.tensor([1.5, 1.5, 1.0, torch.inf]), torch.tensor([20, 100, 100, 100])
+    assert 0.04 / (0.5 * 20) ** 1.5 > 1e-3 > 0.04 / (0.5 * 100) ** 1.5
+    assert Rule(1e-3).pursues(nearest, made).tolist() == [True, False, True, True]
+    assert bool(Rule(0.0).pursues(nearest, made).all())
 
 
 def test_a_last_sample_fills_its_calls_with_its_own_later_runs():

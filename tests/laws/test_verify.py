@@ -69,6 +69,11 @@ def test_rows_name_the_samples_of_the_points() -> None:
     assert [bool(verify(question, torch.tensor([i]), point).broken) for i in (0, 1)] == [True, False]
     two = verify(question, torch.tensor([1, 0]), point.expand(2, -1))
     assert two.broken.tolist() == [False, True]
+    where = asked(Linf(0.6))  # one point, which is class 1: wrong for samples 0, 1 and 3, right for sample 2
+    for rows in ([2, 0], [3, 2, 1], [2]):
+        seen = verify(where, torch.tensor(rows), point.expand(len(rows), -1))
+        assert seen.broken.tolist() == [i != 2 for i in rows]
+        torch.testing.assert_close(seen.margin, torch.tensor([0.05 if i == 2 else -0.05 for i in rows]))
 
 
 def test_a_hair_outside_counts_only_as_rounding() -> None:

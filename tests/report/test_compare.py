@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 import maxslope as ms
+from maxslope.attacks import Effort, recipes
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import Report
 from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
@@ -296,3 +297,24 @@ def test_samples_fall_within_the_budget_of_their_own_run() -> None:
     found = compare(first, second, data=(x, y), models=[model] * 2, budget=[ms.Linf(0.03), BUDGET], smallest=None)
     assert found.shown[0]  # robust in the narrow budget, fallen in the wide one
     assert all(0.03 < e.reach <= 0.12 + 1e-6 for e in found.shown[0])
+
+
+def test_points_are_shown_to_every_model_and_what_they_break_is_noted() -> None:
+    """A run whose attack was too weak is told what the other run's points break."""
+    model, x, y, strong = picture_run()
+    weak = ms.evaluate(model, (x, y), BUDGET, effort=Effort((recipes.ifgsm(1),), "one step"))
+    assert weak.robust_accuracy > strong.robust_accuracy
+    found = compare(weak, strong, names=("weak", "strong"), data=(x, y), models=(model, model), budget=BUDGET)
+    own = [1 - report.robust_accuracy for report in (weak, strong)]
+    assert found.transfer[0] == pytest.approx((own[0], own[0]))  # one model twice: rows are alike
+    assert found.transfer[1] == pytest.approx((own[1], own[1]))
+    both = [v == w == "robust" for v, w in zip(weak.table["verdict"], strong.table["verdict"], strict=True)]
+    fell = round(weak.robust_accuracy * len(x)) - sum(both)
+    said = f"break {fell} samples that stand in weak, verified within its budget: its robust accuracy is at most "
+    assert f"{said}{100 * sum(both) / len(x):.1f} %" in " ".join(found.notes)
+    assert found.facts[0].robust.count == round(weak.robust_accuracy * len(x))
+    assert "Transfer" in found.html()
+    assert "errors at the points of" in found.markdown()
+    without = compare(weak, replace(strong, points=None), data=(x, y), models=(model, model), budget=BUDGET)
+    assert without.transfer[1] == (None, None)
+    assert compare(weak, strong).transfer == ()

@@ -107,7 +107,7 @@ def test_train_on_ones_own_images_and_evaluate_the_result(here: Path) -> None:
         assert sorted(left["y"].tolist()) == sorted(5 * [0, 1, 2])  # in proportion to the labels
     assert facts["clean_accuracy"] == pytest.approx(float(right))
     other = RUN.invoke(app, [*words, "--epochs", "2", "--seed", "1"])
-    assert "belongs to another training" in str(other.exception)
+    assert "--out out holds another training (seed 0 there, 1 here" in str(other.exception)
 
 
 def test_more_epochs_go_on_with_the_same_command(here: Path) -> None:

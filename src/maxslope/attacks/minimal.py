@@ -15,6 +15,7 @@ from maxslope.attacks._plan import LEAST, SHORTEST, way_of, ways
 from maxslope.attacks._pursuit import Pursuit
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.question import Question, ask
+from maxslope.attacks.rule import Rule
 from maxslope.attacks.state import State
 from maxslope.attacks.verify import Cleans, clean, held, verify
 from maxslope.energies import Margin
@@ -205,7 +206,7 @@ def _passes(effort: Effort | Depth | None, draws: int) -> int:
     return passes
 
 
-def pursue(question: Question, passes: int | Tensor) -> State:
+def pursue(question: Question, passes: int | Tensor, risk: float = 0.0) -> State:
     """Look for errors within the budget from outside it, on several ways, until one is found or the passes are spent.
 
     Where gradients mislead inside the budget, the boundary may still be found from outside and followed inwards. Which
@@ -215,6 +216,7 @@ def pursue(question: Question, passes: int | Tensor) -> State:
     Args:
         question: about samples that are all right to begin with.
         passes: gradients a sample, at least 4, a number or one per sample, ``[n]`` int64.
+        risk: of giving a sample up, see :meth:`maxslope.attacks.rule.Rule.pursues`.
 
     Returns:
         What is known of each sample, as of one run.
@@ -225,12 +227,12 @@ def pursue(question: Question, passes: int | Tensor) -> State:
     allowed = _box(question, bounds.lo < bounds.hi)
     cleans = clean(question)
     rivals, finite = _rivals(question, cleans), ~cleans.non_finite
-    spent = torch.zeros_like(question.ids)
+    spent, nearest, rule = torch.zeros_like(question.ids), torch.full_like(question.eps, torch.inf), Rule(risk)
     inside, points, known = torch.zeros_like(finite), question.x.clone(), State(question, 1)
     planned = [[length for _, length in ways(count)] for count in (passes + torch.zeros_like(spent)).tolist()]
     for number in range(max(map(len, planned))):
         lengths = torch.tensor([sum(row[number : number + 1]) for row in planned], device=spent.device)
-        left = (finite & ~inside & (lengths > 0)).nonzero().squeeze(1)
+        left = (finite & ~inside & (lengths > 0) & rule.pursues(nearest, spent)).nonzero().squeeze(1)
         if not left.numel():
             break
         way, lengths = way_of(number), lengths[left]
@@ -238,6 +240,7 @@ def pursue(question: Question, passes: int | Tensor) -> State:
         pursuit.go()
         spent[left] += pursuit.nearest.spent
         known.non_finite[left] |= pursuit.nearest.non_finite
+        nearest[left] = nearest[left].minimum(pursuit.nearest.size / question.eps[left])
         inside[left] = pursuit.nearest.size <= question.eps[left]
         points[left[inside[left]]] = pursuit.nearest.points[inside[left]]
     found = inside.nonzero().squeeze(1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-_SCALE = 0.2  # fitted once, on five networks that are not shipped; its calibration is measured in benchmarks/
+_SCALE = 0.04  # fitted on recorded runs of eight networks and budgets, see benchmarks/RESULTS.md
 _LEAST, _MOST = 0.05, 4.0  # how far the spread of the runs may change the chance
+_FAR = 1.75  # ways made, beyond which the way that is left says no more
+_SURE, _TIMES = 0.4, 3.0  # the part of a run made before it may be given up; how far runs may differ from the first
 
 
 @dataclass(frozen=True)
@@ -19,37 +22,87 @@ class Rule:
     What they may break of a data set is estimated by :class:`maxslope.evaluation.remains.Remains`.
 
     After k runs and g gradients without success, with m_0 the margin at the clean point and m the least margin seen,
-    the way that is left in units of the way made is r = m / (m_0 - m). The chance that one more run succeeds is taken
-    to be
+    the way that is left in units of the way made is r = m / (m_0 - m), 1.75 at most. The chance that one more run
+    succeeds is taken to be
 
-        P = min( 1 / (k + 1), 0.2 f / (r g^(3/2)) ),   f = 10 z between 0.05 and 4,
+        P = min( 1 / (k + 1), 0.04 f / (r g)^(3/2) ),   f = 10 z between 0.05 and 4,
 
     Laplace's rule of succession where the margins say nothing (no run gained anything, or r is tiny), and a power law
-    in r, which is what the share of later successes follows over networks; the factor g^(-3/2) makes the sum over all
-    later runs of order g^(-1/2). z is the spread of the better half of the independent runs, (median - least) / m: runs
-    from different starts that end at one margin have most likely found the least one, runs that scatter have not
-    (f = 1 before three of them are made). It uses this sample's numbers alone, never its rank among others.
+    in r g: the nearer a sample is to an error, the later it may still fall, in proportion. The sum over all later runs
+    is of order g^(-1/2). z is the spread of the better half of the independent runs, (median - least) / m: runs from
+    different starts that end at one margin have most likely found the least one, runs that scatter have not. Before
+    three of them are made nothing is known of it, and f = 4. It uses this sample's numbers alone, never its rank among
+    others.
+
+    A run itself, other than the first, is given up where what is left of it cannot lead to an error: after t of T
+    steps, 0.4 T at least, with least margin m so far, when
+
+        m > max(descent, 3 d) (1 - t / T) (m_0 - m),   d = (m_1 - m_2) / (0.6 (m_0 - m_1)),
+
+    m_1 and m_2 the least margins of the sample's first run after 0.4 of its steps and at its end: where gradients
+    mislead, margins fall late, and the first run shows it. The law counts such a run with all T steps, so that a sample
+    goes through the same runs as without, at fewer passes.
 
     Args:
         risk: in [0, 1]; 0 never gives up.
+        descent: what the rest of a run is taken to lower the margin by at least, in units of the way made and of the
+            part of the steps left; inf gives no run up.
 
     Raises:
-        ValueError: if the risk is not in [0, 1].
+        ValueError: if the risk is not in [0, 1], or the descent is negative.
 
     >>> clean, history = torch.tensor([10.0]), torch.tensor([[8.0, 5.0]])
     >>> Rule(0.001).chance(clean, history, torch.tensor([2]), torch.tensor([25]), torch.ones(2, dtype=torch.bool))
-    tensor([0.0016], dtype=torch.float64)
+    tensor([0.0013], dtype=torch.float64)
     """
 
     risk: float
+    descent: float = math.inf
 
     def __post_init__(self) -> None:
+        if not self.descent >= 0:
+            raise ValueError(f"A descent is at least 0, or inf to give no run up, got descent={self.descent!r}.")
         if not 0 <= self.risk <= 1:
             raise ValueError(f"A risk is in [0, 1], got risk={self.risk!r}.")
 
     def goes_on(self, chance: Tensor) -> Tensor:
         """Return who gets another run, ``[rows]``: everyone where the risk is 0."""
         return torch.ones_like(chance, dtype=torch.bool) if self.risk == 0 else chance > self.risk
+
+    @property
+    def selective(self) -> bool:
+        """Whether runs may be given up on the way."""
+        return self.descent < math.inf
+
+    def shown(self, clean: Tensor, early: Tensor, least: Tensor) -> Tensor:
+        """Return d of the class, ``[rows]`` float64; inf where the first run had gained nothing until then.
+
+        Args:
+            clean: margins at the clean points.
+            early: the least margin of the first run after 0.4 of its steps, NaN where it was not made until then.
+            least: at its end.
+        """
+        clean, early, least = clean.double(), early.double(), least.double()
+        way = clean - early
+        return torch.where(way > 0, (early - least) / ((1 - _SURE) * way), torch.inf)
+
+    def early(self, clock: Tensor, steps: Tensor) -> Tensor:
+        """Return which runs have just made 0.4 of their steps, ``[rows]`` bool."""
+        return clock == (_SURE * steps).ceil()
+
+    def hopeless(self, clock: Tensor, steps: Tensor, clean: Tensor, least: Tensor, shown: Tensor) -> Tensor:
+        """Return which runs are given up on the way, ``[rows]`` bool; one that has gained nothing goes on.
+
+        Args:
+            clock: steps made.
+            steps: of the whole run.
+            clean: margins at the clean points.
+            least: the least margin of the run so far.
+            shown: d of the class.
+        """
+        clean, least = clean.double(), least.double()
+        way, more = clean - least, (_TIMES * shown).clamp_min(self.descent)
+        return (clock >= _SURE * steps) & (least > more * (1 - clock / steps) * way) & (way > 0)
 
     def chance(self, clean: Tensor, history: Tensor, runs: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
         """Return the estimated chance that another run succeeds, ``[rows]`` float64.
@@ -58,11 +111,29 @@ class Rule:
             clean: margins at the clean points, ``[rows]``.
             history: least margin of each run, ``[rows, runs]``, inf where not made.
             runs: runs made, ``[rows]``.
-            gradients: backward passes made, ``[rows]``.
+            gradients: backward passes of the runs made, those included that were not made of runs given up, ``[rows]``.
             independent: which runs do not start from what earlier ones found, ``[runs]`` bool.
         """
         law, none = _law(clean, history, gradients, independent), 1 / (runs + 1.0)
         return torch.where(law.isnan(), none.double(), torch.minimum(law, none))
+
+    def pursues(self, nearest: Tensor, gradients: Tensor) -> Tensor:
+        """Return whom another way of a pursuit may break, ``[rows]`` bool.
+
+        The way that is left is from the nearest error so far to the budget, in units of the budget: the law with
+        r = nearest - 1 and f = 1. Where no error was found at any distance the distances say nothing.
+
+        Args:
+            nearest: the norm of the smallest perturbation known, in units of eps, inf where none is.
+            gradients: made by the pursuit so far.
+
+        >>> Rule(0.0003).pursues(torch.tensor([1.02, 1.3, torch.inf]), torch.tensor([120, 120, 120]))
+        tensor([ True, False,  True])
+        """
+        made = gradients.clamp_min(1).double()
+        made = (nearest.double() - 1).clamp_min(0) * made
+        law = _SCALE / (made * made.sqrt())
+        return self.goes_on(torch.where(nearest.isfinite(), law, 1.0))
 
     def reach(self, clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
         """Return how many more gradients a row gets if its margins stay as they are, ``[rows]`` float64.
@@ -82,10 +153,11 @@ class Rule:
 def _law(clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
     """The power law of :class:`Rule`; NaN where nothing was gained, or the clean margin is unknown."""
     clean, best = clean.double(), history.double().amin(1)
-    left = best.clamp_min(0) / (clean - best)
+    left = (best.clamp_min(0) / (clean - best)).clamp_max(_FAR)
     made = gradients.clamp_min(1).double()
     # Square roots are rounded correctly; a vectorized power may round by how many rows stand beside a row.
-    law = _SCALE * _scatter(history[:, independent].double(), best) / (left * made * made.sqrt())
+    made = left * made
+    law = _SCALE * _scatter(history[:, independent].double(), best) / (made * made.sqrt())
     return torch.where(best < clean, law, torch.nan)
 
 
@@ -93,8 +165,8 @@ def _scatter(history: Tensor, best: Tensor) -> Tensor:
     """The factor f of :class:`Rule`, ``[rows]``."""
     ordered, made = history.sort(1).values, history.isfinite().sum(1)
     if not ordered.shape[1]:
-        return torch.ones_like(best)
+        return torch.full_like(best, _MOST)
     middle = ((made + 1) // 2).clamp_min(2) - 1
     middle = ordered.gather(1, middle.clamp_max(ordered.shape[1] - 1)[:, None]).squeeze(1)
     spread = (middle - ordered[:, 0]) / best.clamp_min(torch.finfo(best.dtype).tiny)
-    return torch.where(made < 3, 1.0, (10 * spread).clamp(_LEAST, _MOST))
+    return torch.where(made < 3, _MOST, (10 * spread).clamp(_LEAST, _MOST))

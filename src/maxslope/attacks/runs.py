@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from maxslope.attacks.state import Outcome, State
 from maxslope.attacks.verify import verify
 from maxslope.energies import Blind, Energy, Evaluation, PerRow
 from maxslope.loop import Driver, Rows, Stop, march
+from maxslope.schemes import Accounting
 from maxslope.sets import Box, Set
 
 _SHORT = 16  # steps below which looking for cycles does not pay
@@ -69,8 +71,8 @@ class Runner(Driver):
     run counts only if its turn comes, so points, verdicts and passes are those of one run after the other.
 
     Every run ends with a verification: one forward pass at the point it hands back, in a canonical call, so that a
-    run of n steps costs n backward and n + 1 forward passes; of a random model each step costs ``question.draws``
-    of both, and a verification ``question.votes``.
+    run of n steps costs n backward and n + 1 forward passes (one that the rule gives up on the way those of the steps
+    it saw); of a random model each step costs ``question.draws`` of both, and a verification ``question.votes``.
 
     Args:
         question: the samples.
@@ -97,11 +99,12 @@ class Runner(Driver):
         self.room = (calls or calls_for(question)) * tile
         self.known = State(question, len(recipes))
         self.anchor = question.x.clone()  # the best point that runs which look back may see
-        self.scheduler = Scheduler(question.rows, recipes, tile)
-        self.slots = Slots(3 * self.room, device)
+        self.selective = rule.selective and not self.table.gradient_free
+        self.scheduler = Scheduler(question.rows, recipes, tile, int(self.selective))
+        self.slots = Slots(3 * self.room, self.known.best)
         self.targets = Targets(question, candidates)
-        self.cyclic = self.table.may_cycle and isinstance(question.domain, Box)
-        self.watch = Watch(3 * self.room, question.x, cyclic=self.cyclic, asks=self.patience == 1)
+        cyclic = self.table.may_cycle and isinstance(question.domain, Box)
+        self.watch = Watch(3 * self.room, question.x, cyclic=cyclic, asks=self.patience == 1)
         self.waiting: list[tuple[Tensor, ...]] = []  # slots, where runs ended, why, the least margin and where
         self.idle = 0  # passes that rows which wait for their verification could have made
         self.entered = False  # whether a sample's first run has made no step yet
@@ -118,7 +121,14 @@ class Runner(Driver):
         on = more & ~known.broken & ((known.runs == 0) | self.rule.goes_on(known.chance))
         self.scheduler.begin(on.nonzero().squeeze(1).tolist(), most)
         maker, space = recipes[0].scheme, recipes[0].moves(self.question.budget)
-        march(self, maker(self.watch, space), stop=Stop(reached=True, stationary=True), room=self.room)
+        scheme = maker(self.watch, space)
+        if isinstance(scheme, Accounting):
+            raise ValueError(
+                f"A run of an attack spends one gradient a step, and {type(scheme).__name__} spends what it alone "
+                "knows, so that passes would go uncounted. Use a scheme such as Explicit or SemiImplicit, or follow "
+                "this one with maxslope.flow."
+            )
+        march(self, scheme, stop=Stop(reached=True, stationary=True), room=self.room)
         return known
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
@@ -171,10 +181,24 @@ class Runner(Driver):
             self.known.clean[slots.sample[slot[new]]] = evaluation.margin[new]
             self.entered = False
         self.watch.improve(rows.x, evaluation.margin)
-        back = self.watch.cycles(rows, evaluation) if self.cyclic else None
-        if not slots.doomed:
-            return back
-        return slots.cancelled[slot] if back is None else slots.cancelled[slot] | back
+        over = [
+            self.watch.cycles(rows, evaluation) if self.watch.cyclic else None,
+            self._hopeless(rows) if self.selective else None,
+            slots.cancelled[slot] if slots.doomed else None,
+        ]
+        return reduce(torch.logical_or, masks) if (masks := [mask for mask in over if mask is not None]) else None
+
+    def _hopeless(self, rows: Rows) -> Tensor | None:
+        """Runs that the rule gives up on the way; None where there is none."""
+        slot, slots, watch, known = rows.job, self.slots, self.watch, self.known
+        slots.early[slot] = torch.where(self.rule.early(rows.clock, watch.steps), watch.margin, slots.early[slot])
+        sample = slots.sample[slot]
+        up = self.rule.hopeless(rows.clock, watch.steps, known.clean[sample], watch.margin, known.shown[sample])
+        up &= watch.final == 0
+        if watch.asks and not bool(up.any()):
+            return None
+        slots.hopeless[slot] |= up
+        return up
 
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Driver`."""
@@ -222,7 +246,12 @@ class Runner(Driver):
         status = torch.where(broken, int(Status.REACHED), torch.where(seen.non_finite, int(Status.NON_FINITE), status))
         doubtful = (status == Status.REACHED) & ~broken
         forward, backward = self._passes(slot)
-        listed = (c.tolist() for c in (least, broken, doubtful, status, forward, backward))
+        skipped = self.question.draws * (self.table.steps[self.slots.run[slot]].long() - self.slots.made[slot])
+        planned = backward + torch.where(self.slots.hopeless[slot], skipped, 0)
+        first = (self.slots.run[slot] == 0).nonzero().squeeze(1)
+        clean, early = self.known.clean[sample[first]], self.slots.early[slot[first]]
+        self.known.shown[sample[first]] = self.rule.shown(clean, early, least[first])
+        listed = (c.tolist() for c in (least, broken, doubtful, status, forward, backward, planned))
         for at, *values in zip(slot.tolist(), point.unbind(), x.unbind(), *listed, strict=True):
             self.scheduler.ended[at] = Outcome(*values)
         self._settle(sorted(set(sample.tolist())))
@@ -247,7 +276,7 @@ class Runner(Driver):
             known.settle(index, outcomes)
             alone = index[independent[known.runs[index] - 1]]
             self.anchor.index_copy_(0, alone, select(known.points, alone))
-            clean, history, gradients = known.clean[index], known.history[index], known.backward[index]
+            clean, history, gradients = known.clean[index], known.history[index], known.planned[index]
             known.chance[index] = self.rule.chance(clean, history, known.runs[index], gradients, independent)
             more = known.runs[index] < self.scheduler.most
             on = (~known.broken[index] & more & self.rule.goes_on(known.chance[index])).tolist()

@@ -37,6 +37,7 @@ class Scheduler:
         samples: how many there are.
         runs: the recipes of each.
         tile: rows of a call of the model.
+        before: runs of a sample that must count before any other starts.
 
     Attributes:
         steps: of each run.
@@ -50,8 +51,9 @@ class Scheduler:
         barren: whether no run can start ahead until another sample enters or a run counts.
     """
 
-    def __init__(self, samples: int, runs: Sequence[Recipe], tile: int) -> None:
-        self.steps, self.waits, self.tile = [run.steps for run in runs], settled_before(runs), tile
+    def __init__(self, samples: int, runs: Sequence[Recipe], tile: int, before: int = 0) -> None:
+        self.steps, self.tile = [run.steps for run in runs], tile
+        self.waits = [max(least, min(run, before)) for run, least in enumerate(settled_before(runs))]
         self.most = 0
         self.ready: deque[int] = deque()
         self.settled = [0] * samples

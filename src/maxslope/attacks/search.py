@@ -14,15 +14,17 @@ from maxslope.attacks.effort import Effort, grouped
 from maxslope.attacks.finish import gathered
 from maxslope.attacks.indicators import Findings, indicators, misled
 from maxslope.attacks.minimal import pursue
+from maxslope.attacks.patterns import piecewise, solved
 from maxslope.attacks.question import Question
 from maxslope.attacks.recipes import square
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.runs import Runner
-from maxslope.attacks.stages import Bundle, OutsideProbe, Pursuit, RandomSearch, Rescue, Runs, Stage
+from maxslope.attacks.stages import Bundle, OutsideProbe, Patterns, Pursuit, RandomSearch, Rescue, Runs, Stage
 from maxslope.attacks.state import State
 from maxslope.criteria import OwnMargin
 
 _NEAR = 0.2  # of the margin at the first point: samples that nearly fell
+_SEARCHED = 12  # runs of an effort, the first left out, that a new search for good points makes
 _TRIAL = 5  # the part of its queries that a random search must show its worth in
 
 
@@ -65,6 +67,8 @@ class Search:
                     self.effort, stages = self.effort.decided(stage), deque(stage.then)
             elif isinstance(stage, Bundle):
                 self._gather(stage)
+            elif isinstance(stage, Patterns):
+                self._solve(stage)
             else:
                 self._ask()
                 self._pursue(stage) if isinstance(stage, Pursuit) else self._search(stage)
@@ -129,14 +133,15 @@ class Search:
             standing, passes = standing[passes >= LEAST], passes[passes >= LEAST]
         if standing.numel():
             self.made.append(stage)
-            self.known.absorb(standing, pursue(self.question.take(standing), passes))
+            self.known.absorb(standing, pursue(self.question.take(standing), passes, stage.risk))
 
     def _gather(self, stage: Bundle) -> None:
         """Descend from points that nearly fell, over kinks, with what the limit leaves beside the certificate."""
         known, question = self.known, self.question
         if question.realize is not None or question.draws > 1 or self.effort.gradient_free:
             return
-        near = (~known.broken & (known.best <= _NEAR * known.clean)).nonzero().squeeze(1)
+        near = ~known.broken & known.local.isnan() & (known.best <= _NEAR * known.clean)  # NaN: not asked at this point
+        near = near.nonzero().squeeze(1)
         passes = torch.full_like(near, stage.passes)
         if self.limit is not None:
             passes = passes.minimum(self.limit - self.effort.reserve - known.backward[near] - 1)
@@ -144,6 +149,19 @@ class Search:
         if near.numel():
             self.made.append(stage)
             known.absorb(near, gathered(question.take(near), known.points[near], known.best[near], passes, stage.share))
+
+    def _solve(self, stage: Patterns) -> None:
+        """Search exactly between good points of samples that nearly fell; without a limit of passes alone."""
+        known = self.known
+        near = (~known.broken & (known.best <= _NEAR * known.clean)).nonzero().squeeze(1)
+        if self.limit is not None or self.effort.gradient_free or not near.numel():
+            return
+        net = piecewise(self.question)
+        if net is None:
+            return
+        self.made.append(stage)
+        runs = self.effort.runs[1:_SEARCHED]
+        known.absorb(near, solved(self.question.take(near), known.points[near], known.best[near], net, runs, stage))
 
     def _search(self, stage: RandomSearch) -> None:
         """Search by values, at length where a short search lowers the margin by more than everything before it did."""

@@ -19,21 +19,25 @@ class Slots:
 
     Args:
         count: how many there are.
-        device: of the rows.
+        like: of the dtype and device of margins.
 
     Attributes:
         free: the slots that no run is in.
         sample: ``[slots]`` int64, whose run is in each.
         run: likewise, its number.
         made: likewise, the steps that it made, once it has ended.
+        hopeless: likewise, whether it was given up on the way.
+        early: likewise, its least margin when the rule asked for it, NaN before.
         cancelled: likewise, whether its sample is decided without it.
         doomed: whether a row under way is cancelled.
     """
 
-    def __init__(self, count: int, device: torch.device) -> None:
+    def __init__(self, count: int, like: Tensor) -> None:
+        device = like.device
         self.free = list(range(count))
         self.sample, self.run, self.made = (torch.zeros(count, dtype=torch.int64, device=device) for _ in range(3))
-        self.cancelled = torch.zeros(count, dtype=torch.bool, device=device)
+        self.cancelled, self.hopeless = (torch.zeros(count, dtype=torch.bool, device=device) for _ in range(2))
+        self.early = like.new_full((count,), torch.nan)
         self.doomed = False
 
     def take(self, turns: Sequence[tuple[int, int]]) -> Tensor:
@@ -41,7 +45,7 @@ class Slots:
         device = self.sample.device
         slot = torch.tensor([self.free.pop() for _ in turns], device=device)
         self.sample[slot], self.run[slot] = torch.tensor(turns, device=device).T
-        self.made[slot], self.cancelled[slot] = 0, False
+        self.made[slot], self.cancelled[slot], self.hopeless[slot], self.early[slot] = 0, False, False, torch.nan
         return slot
 
     def cancel(self, slots: Sequence[int], ended: Sequence[int]) -> None:

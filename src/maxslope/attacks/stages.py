@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maxslope.attacks.recipes import Recipe
+from maxslope.attacks.rule import Rule
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,18 @@ class Pursuit:
 
     Args:
         passes: gradients a sample, at least 4.
+        risk: a sample is given up when the estimated chance that another way would break it falls to this, see
+            :meth:`maxslope.attacks.rule.Rule.pursues`; 0 never gives up.
 
     Raises:
-        ValueError: if there are fewer.
+        ValueError: if there are fewer passes, or the risk is not in [0, 1].
     """
 
     passes: int
+    risk: float = 0.0
 
     def __post_init__(self) -> None:
+        Rule(self.risk)
         if self.passes < 4:
             raise ValueError(f"A pursuit needs at least 4 passes, got {self.passes!r}.")
 
@@ -105,6 +110,36 @@ class Bundle:
 
 
 @dataclass(frozen=True)
+class Patterns:
+    """Exact search where gradients end: mixed-integer programs among the activation patterns of good points.
+
+    Made of samples that nearly fell, on networks that are affine layers and ReLUs in a row, for l_inf budgets and the
+    goal of a wrong class, where scipy is installed; elsewhere not. New searches, with seeds of their own, find good
+    points; ReLUs on which all of them agree stay as they are, and the others are solved for. A program takes seconds
+    to minutes, and no passes but that of the verification.
+
+    Args:
+        restarts: new searches of a sample, each of some 300 gradients.
+        binaries: ReLUs that are left open, at most.
+        nodes: of the search tree of a program, at most: a limit in work, so that a verdict replays.
+
+    Raises:
+        ValueError: if one of them is below 1.
+    """
+
+    restarts: int = 8
+    binaries: int = 40
+    nodes: int = 100
+
+    def __post_init__(self) -> None:
+        if min(self.restarts, self.binaries, self.nodes) < 1:
+            raise ValueError(f"Exact search needs restarts, binaries and nodes of at least 1, got {self!r}.")
+
+    def __str__(self) -> str:
+        return f"patterns of {self.restarts} searches"
+
+
+@dataclass(frozen=True)
 class OutsideProbe:
     """A look from outside the budget at a few samples that stand, made where an attack is asked to probe.
 
@@ -132,4 +167,4 @@ class Rescue:
 
 
 Probing = OutsideProbe | Rescue
-Stage = Runs | Pursuit | RandomSearch | Bundle | Probing
+Stage = Runs | Pursuit | RandomSearch | Bundle | Patterns | Probing

@@ -26,6 +26,7 @@ class Outcome(NamedTuple):
     status: int
     forward: int
     backward: int
+    planned: int
 
 
 class Counts(NamedTuple):
@@ -58,6 +59,8 @@ class State:
         local: by how much steps near ``points`` may lower the margin, to first order and over kinks; NaN where unknown.
         chance: what the stopping rule last thought of another run.
         foreseen: what it thought of each run before it was made, summed over the runs after the first ``EARLY``.
+        shown: how far the first run fell late, as the rule measures it, NaN before it has ended.
+        planned: backward passes of the runs, with those that runs given up on the way did not make.
     """
 
     def __init__(self, question: Question, runs: int) -> None:
@@ -77,15 +80,18 @@ class State:
         self.forward = torch.zeros_like(self.status)
         self.backward = torch.zeros_like(self.status)
         self.runs = torch.zeros_like(self.status)
+        self.planned = torch.zeros_like(self.status)
+        self.shown = torch.full_like(self.chance, torch.nan)
 
     def settle(self, samples: Tensor, ended: Sequence[Outcome]) -> None:
         """Take over the outcomes of the next runs of different samples: their passes, least margins and verdicts."""
         points, ends, *columns = zip(*ended, strict=True)
         device = self.best.device
         margin = torch.tensor(columns[0], dtype=self.best.dtype, device=device)
-        broken, doubtful, status, forward, backward = (torch.tensor(c, device=device) for c in columns[1:])
+        broken, doubtful, status, forward, backward, planned = (torch.tensor(c, device=device) for c in columns[1:])
         self.forward[samples] += forward
         self.backward[samples] += backward
+        self.planned[samples] += planned
         self.history[samples, self.runs[samples]] = margin
         self.foreseen[samples] += torch.where(self.runs[samples] < EARLY, 0.0, self.chance[samples])
         self.runs[samples] += 1

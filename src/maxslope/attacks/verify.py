@@ -53,7 +53,7 @@ def verify(question: Question, rows: Tensor, points: Tensor) -> Verdicts:
     """
     x, domain = select(question.x, rows), question.domain.take(rows)
     z = settled(question, points, x, domain)
-    goal, y = question.goal, question.y[rows]
+    goal, y = question.goal, select(question.y, rows)
     margins, non_finite, _ = _answers(question, rows, z, lambda out: goal.compete(out, y)[0])
     random = question.network.model
     needed = random.needed if isinstance(random, Randomized) else 1

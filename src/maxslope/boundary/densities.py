@@ -109,7 +109,7 @@ class Densities:
             x: ``[n, d]``, samples in the box.
             y: ``[n]``, labels 0 and 1.
             bandwidth: standard deviation of the kernel, in length units; by default Scott's rule, by class,
-                sigma n_k^(-1/(d+4)).
+                sigma n_k^(-1/(d+4)), with the sigma of all samples where those of a class are one point.
 
         Raises:
             ValueError: if shapes do not match, labels are not 0 and 1, samples lie outside, or the bandwidth is less
@@ -132,7 +132,7 @@ class Densities:
                 f"Samples lie in the box of the grid, {grid.low} to {grid.high}, got coordinates from "
                 f"{x.amin(0).tolist()} to {x.amax(0).tolist()}; enlarge the grid or drop them."
             )
-        parts = [_kernel_density(grid, x[y.cpu() == k], x.shape[0], bandwidth) for k in (0, 1)]
+        parts = [_kernel_density(grid, x[y.cpu() == k], x, bandwidth) for k in (0, 1)]
         return Densities(*parts)
 
     @staticmethod
@@ -168,11 +168,11 @@ class Densities:
         return Densities(1 / (grid.cell * eta.numel()) - eta, eta)
 
 
-def _kernel_density(grid: Grid, x: Tensor, total: int, bandwidth: float | None) -> Tensor:
+def _kernel_density(grid: Grid, x: Tensor, samples: Tensor, bandwidth: float | None) -> Tensor:
     """The smoothed histogram of one class, with the share of the class as its mass."""
     if not x.shape[0]:
         return torch.zeros(grid.shape, dtype=torch.float64)
-    width = _scott(x, grid.h) if bandwidth is None else float(bandwidth)
+    width = _scott(x, samples, grid.h) if bandwidth is None else float(bandwidth)
     if not width >= grid.h:
         raise ValueError(f"The bandwidth of a kernel density is at least h = {grid.h}, got {width}; refine the grid.")
     index = grid.to_index(x)
@@ -186,10 +186,10 @@ def _kernel_density(grid: Grid, x: Tensor, total: int, bandwidth: float | None) 
         counts.index_put_(tuple(cell.T), weight, accumulate=True)
     spread = (width**2 - grid.h**2 / 6) ** 0.5 / grid.h
     smooth = optional.ndimage().gaussian_filter(counts.numpy(), spread, mode="reflect", truncate=6.0)
-    return torch.from_numpy(smooth) / (total * grid.cell)
+    return torch.from_numpy(smooth) / (samples.shape[0] * grid.cell)
 
 
-def _scott(x: Tensor, least: float) -> float:
+def _scott(x: Tensor, samples: Tensor, least: float) -> float:
     n, d = x.shape
-    spread = float(x.std(0, correction=0).mean())
+    spread = float(x.std(0, correction=0).mean()) or float(samples.std(0, correction=0).mean())
     return max(spread * math.pow(n, -1 / (d + 4)), least)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from maxslope.report.boundary import Problem, Study
 
+_PLANE, _SPACE = 96, 32  # cells
+
 EXAMPLES = """
 [bold]Examples[/]
 
@@ -36,8 +38,9 @@ def boundary(
     source: Annotated[
         str,
         typer.Argument(
-            help="moons, gaussians, disk, dumbbell, a .csv file with the columns x, y, label, or file.py:factory that "
-            "makes a model of points in the plane, or (model, points, labels)."
+            help="moons, gaussians, disk, dumbbell, in space ball, neck; a .csv file with the columns x, y, label or "
+            "x, y, z, label; or file.py:factory that makes a model of such points, (model, points, labels), or two "
+            "densities and a box, (rho0, rho1, low, high)."
         ),
     ] = "moons",
     *,
@@ -53,8 +56,11 @@ def boundary(
     ] = None,
     tau: Annotated[float | None, typer.Option(help="Time step.", rich_help_panel="Flow")] = None,
     cells: Annotated[
-        int, typer.Option(min=24, max=1024, help="Cells of the grid along its longer side.", rich_help_panel="Flow")
-    ] = 96,
+        int | None,
+        typer.Option(
+            min=24, max=1024, help="Cells of the grid along its longer side; 96, in space 32.", rich_help_panel="Flow"
+        ),
+    ] = None,
     neural: Annotated[
         int, typer.Option(min=0, help="Steps of the neural flow, with its control; slow.", rich_help_panel="Flow")
     ] = 0,
@@ -62,7 +68,11 @@ def boundary(
         bool, typer.Option("--animation/--no-animation", help="Write a GIF.", rich_help_panel="Output")
     ] = True,
     out: Annotated[
-        Path, typer.Option(help="Folder for pictures (SVG, PNG, GIF) and numbers (CSV).", rich_help_panel="Output")
+        Path,
+        typer.Option(
+            help="Folder for pictures (SVG, PNG, GIF), numbers (CSV), boundaries and networks (NPZ, safetensors).",
+            rich_help_panel="Output",
+        ),
     ] = Path("maxslope-boundary"),
     json_: options.Json = False,
     quiet: options.Quiet = False,
@@ -109,23 +119,24 @@ def _followed(
         interruptible(out),
         progress(total, silent, doing="following", unit="parts", even=False) as update,
     ):
-        update(next(parts), "the boundary and its laws")
-        found = study(problem, until=until, tau=tau)
+        part = next(parts)
+        found = study(problem, until=until, tau=tau, tell=lambda words: update(part, words))
         update(next(parts), "drawing")
-        drawings, written = _draw(found, out, animation)
+        drawings, written = _draw(found, out, animation and problem.grid.dim == 2)
         more: dict[str, Any] = {}
         if neural:
             update(next(parts), "the neural flow and its control")
             more = {"neural": _neural(found, model, neural, out, drawings)}
-            written += [out / "network.svg", out / "network.png"]
+            written += [out / name for name in ("network.svg", "network.png", "networks.safetensors")]
         written.insert(0, _page(found, drawings, more.get("neural"), out, written, command))
         said = found.summary() | {"files": [str(path) for path in written]} | more
         update(total, "written")
     return said
 
 
-def _problem(source: str, data: Path | None, cells: int, eps: float | None) -> tuple[Problem, Any]:
+def _problem(source: str, data: Path | None, cells: int | None, eps: float | None) -> tuple[Problem, Any]:
     """The one place where a string names a problem; and the model, where there is one."""
+    from maxslope.evaluation.models import call
     from maxslope.report import boundary as ready
 
     built_in = {
@@ -133,28 +144,35 @@ def _problem(source: str, data: Path | None, cells: int, eps: float | None) -> t
         "gaussians": ready.gaussians,
         "disk": ready.disk,
         "dumbbell": ready.dumbbell,
+        "ball": ready.ball,
+        "neck": ready.neck,
     }
     if data is not None and ":" not in source:
         raise ValueError(f"--data belongs to a model (file.py:factory), got {source!r}; give the .csv file itself.")
     if source in built_in:
-        return built_in[source](cells, eps), None
+        return built_in[source](cells or (_SPACE if source in ("ball", "neck") else _PLANE), eps), None
     if source.endswith(".csv"):
         x, y = read_points(Path(source))
-        return ready.samples(x, y, cells, eps, title=Path(source).name), None
+        return ready.samples(x, y, cells or _cells(x), eps, title=Path(source).name), None
     if ":" not in source:
         raise ValueError(f"The source is one of {', '.join(built_in)}, a .csv file or file.py:factory, got {source!r}.")
-    model, x, y = _model(source, data)
-    problem = ready.samples(x, y, cells, eps)
+    made = call(source, "model")
+    if isinstance(made, tuple) and len(made) == 4 and data is None:
+        rho0, rho1, low, high = made
+        return ready.own(rho0, rho1, low, high, cells or (_PLANE if len(low) == 2 else _SPACE), eps), None
+    model, x, y = _model(made, source, data)
+    problem = ready.samples(x, y, cells or _cells(x), eps)
     return ready.network(problem, model, source.rpartition(":")[2]), model
 
 
-def _model(source: str, data: Path | None) -> tuple[Any, Tensor, Tensor]:
-    """The model that a factory makes, and samples: its own, or those of --data."""
+def _cells(x: Tensor) -> int:
+    return _SPACE if x.ndim == 2 and x.shape[1] == 3 else _PLANE
+
+
+def _model(made: Any, source: str, data: Path | None) -> tuple[Any, Tensor, Tensor]:
+    """The model that a factory made, and samples: its own, or those of --data."""
     import torch
 
-    from maxslope.evaluation.models import call
-
-    made = call(source, "model")
     if isinstance(made, tuple) and len(made) == 3:
         model, x, y = made
         x, y = torch.as_tensor(x), torch.as_tensor(y)
@@ -168,17 +186,20 @@ def _model(source: str, data: Path | None) -> tuple[Any, Tensor, Tensor]:
     if data is not None:
         x, y = read_points(data)
     if not callable(model):
-        raise TypeError(f"{source} makes a model, a callable from points [n, 2] to logits, got {type(model).__name__}.")
+        raise TypeError(
+            f"{source} makes a model, a callable from points [n, 2] or [n, 3] to logits, got {type(model).__name__}."
+        )
     if isinstance(model, torch.nn.Module):
         model.eval()
     return model, x, y
 
 
 def read_points(path: Path) -> tuple[Tensor, Tensor]:
-    """Read a table with the columns x, y, label; a first line without numbers is a header.
+    """Read a table with the columns x, y, label or x, y, z, label; a first line without numbers is a header.
 
     Returns:
-        Points ``[n, 2]`` and labels 0 and 1, ``[n]``; the smaller of two labels (as numbers, else as words) is 0.
+        Points ``[n, 2]`` or ``[n, 3]`` and labels 0 and 1, ``[n]``; the smaller of two labels (as numbers, else as
+        words) is 0.
 
     Raises:
         ValueError: if the file is no such table, with the line at fault.
@@ -195,12 +216,14 @@ def read_points(path: Path) -> tuple[Tensor, Tensor]:
             raise ValueError(f"{path} is not a table in UTF-8: {error}.") from error
     if rows and not _numeric(rows[0][1][:2]):
         rows = rows[1:]
+    columns = len(rows[0][1]) if rows else 3
     points, words = [], []
     for number, row in rows:
-        if len(row) != 3 or not _numeric(row[:2]):
-            raise ValueError(f"{path}, line {number}: expected x, y, label with two finite numbers, got {row!r}.")
-        points.append([float(row[0]), float(row[1])])
-        words.append(row[2].strip())
+        if len(row) != columns or columns not in (3, 4) or not _numeric(row[:-1]):
+            wanted = "x, y, label with two" if columns != 4 else "x, y, z, label with three"
+            raise ValueError(f"{path}, line {number}: expected {wanted} finite numbers, got {row!r}.")
+        points.append([float(word) for word in row[:-1]])
+        words.append(row[-1].strip())
     known = sorted(set(words), key=lambda word: (0, float(word), word) if _numeric([word]) else (1, 0.0, word))
     if len(known) != 2:
         raise ValueError(f"{path} needs points of two classes, got {len(rows)} points with labels {known[:5]}.")
@@ -216,11 +239,14 @@ def _numeric(words: list[str]) -> bool:
 
 def _draw(found: Study, out: Path, animation: bool) -> tuple[dict[str, Any], list[Path]]:
     from maxslope.report.boundary_figures import animate, draw_flow, draw_numbers
+    from maxslope.report.boundary_files import write_boundaries
     from maxslope.report.canvas import write_csv
 
     drawings = {"boundary": draw_flow(found, out / "boundary"), "numbers": draw_numbers(found, out / "numbers")}
     write_csv(found.records(), out / "numbers.csv")
-    written = [out / name for name in ("boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv")]
+    write_boundaries(found, out / "boundary.npz")
+    names = ("boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv", "boundary.npz")
+    written = [out / name for name in names]
     if animation:
         animate(found, out / "boundary.gif")
         written.append(out / "boundary.gif")
@@ -246,7 +272,14 @@ def _page(found: Study, drawings: dict[str, Any], neural: Any, out: Path, writte
     from maxslope.report.boundary_sheet import sheet
 
     files = [path.name for path in written]
-    page = sheet(found, drawings, film(found), neural=neural, command=command, files=files)
+    page = sheet(
+        found,
+        drawings,
+        film(found) if found.problem.grid.dim == 2 else None,
+        neural=neural,
+        command=command,
+        files=files,
+    )
     return page.save(out / "report.html")
 
 

@@ -16,7 +16,7 @@ from maxslope._escape import visible
 from maxslope._pairs import alike
 from maxslope.cli import asked as words
 from maxslope.cli.settings import DEFAULT, Settings
-from maxslope.cli.sources import open_data
+from maxslope.cli.sources import loading, open_data
 from maxslope.data import training_data
 from maxslope.evaluation.data import by_number
 from maxslope.evaluation.draw import divided, drawn, labels_of
@@ -79,12 +79,10 @@ def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
     if importlib.util.find_spec("safetensors") is None:
         raise ImportError('Weights are written with safetensors: pip install "maxslope[train]".')
     budget = words.budget(s)
-    data, bounds, notes = (training_data(), (0.0, 1.0), ()) if s.data == DEFAULT else open_data(s)
+    with loading(quiet):
+        data, bounds, notes = _data(s)
     chosen = budget(bounds)
-    if s.samples is not None and (few := drawn(data, s.samples, s.seed)) is not None:
-        data, notes = few, (*notes, few.words)
-    data, more = _held(data, _MEMORY if s.most is None else s.most)
-    for note in (*notes, *more):
+    for note in notes:
         if not quiet:
             sys.stderr.write(f"data: {visible(note)}\n")
     read, count = by_number(data)  # type: ignore[misc]
@@ -100,6 +98,15 @@ def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
     checked, kept, rest = divided(alike(data, kind), [held, left], s.seed)
     x, y = collected(checked)
     return Lesson(model, word, chosen, rest, count - held - left, (x, y), kept if left else None, bounds)
+
+
+def _data(s: Settings) -> tuple[Any, tuple[float, float] | None, tuple[str, ...]]:
+    """The data of settings, as many as are asked for, their box, and what was done to them."""
+    data, bounds, notes = (training_data(), (0.0, 1.0), ()) if s.data == DEFAULT else open_data(s)
+    if s.samples is not None and (few := drawn(data, s.samples, s.seed)) is not None:
+        data, notes = few, (*notes, few.words)
+    data, more = _held(data, _MEMORY if s.most is None else s.most)
+    return data, bounds, (*notes, *more)
 
 
 def _held(data: Any, most: int) -> tuple[Any, tuple[str, ...]]:

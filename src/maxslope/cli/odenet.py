@@ -96,4 +96,9 @@ def _tables(word: str) -> list[Data]:
         return [ready[word]()]
     if not Path(word).is_file():
         raise ValueError(f"Data are moons, digits or a CSV file that exists, got {word!r}.")
-    return [known.table(Path(word))]
+    try:
+        return [known.table(Path(word))]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{word} is no table in UTF-8: numbers with commas between, the target in the last column."
+        ) from error

@@ -45,6 +45,7 @@ def progress(
     doing: str = "evaluating",
     unit: str = "samples",
     even: bool = True,
+    stays: bool = True,
 ) -> Iterator[Update]:
     """Yield what is told (units done, what is known so far), on the error stream.
 
@@ -55,11 +56,12 @@ def progress(
         doing: what is going on, a word.
         unit: what is counted.
         even: whether units take equally long, so that a rate and a time left mean something.
+        stays: whether the bar is left on the terminal at the end.
     """
     if quiet:
         yield _Silent()
     elif sys.stderr.isatty():
-        with _bar(doing, _Speed(total, resumed, unit, even)) as bar:
+        with _bar(doing, _Speed(total, resumed, unit, even), stays) as bar:
             yield bar
     else:
         lines = _Lines(doing, _Speed(total, resumed, unit, even))
@@ -85,13 +87,13 @@ class _Bar(Update):
 
 
 @contextmanager
-def _bar(doing: str, speed: _Speed) -> Iterator[Update]:
+def _bar(doing: str, speed: _Speed, stays: bool) -> Iterator[Update]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[so_far]}"))
     console = Console(stderr=True)
-    with Progress(*columns, TimeElapsedColumn(), console=console, redirect_stdout=False) as bar:
+    with Progress(*columns, TimeElapsedColumn(), console=console, redirect_stdout=False, transient=not stays) as bar:
         yield _Bar(bar, speed)
 
 

@@ -95,6 +95,9 @@ def report(
     if json_ and out is None:
         format_ = Format.json  # the numbers alone; with --out the file as well
     options.file(out)
+    for folder in runs:
+        if not (folder / "run.json").is_file():
+            raise ValueError(f"{folder} holds no run of maxslope; maxslope evaluate --out FOLDER makes one.")
     seen = format_ in (Format.html, Format.svg, Format.pdf)
     names = [name.strip() for name in classes.split(",")] if classes else []
     steps = _STEPS if len(runs) == 1 else len(runs) + 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +40,8 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     from maxslope.evaluation.draw import by_class, classes_of, drawn
     from maxslope.evaluation.tables import Table
 
-    model, (data, box, notes) = _model(settings), open_data(settings)
+    with loading(quiet):
+        model, (data, box, notes) = _model(settings), open_data(settings)
     kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     if isinstance(data, tuple | list) and kind is not None and data[0].is_floating_point() and data[0].dtype != kind:
         notes = (*notes, f"{data[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
@@ -56,6 +59,15 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     data = limited(data, settings.samples)
     words = f"the first {settings.samples}, in the order of the data"
     return Sources(model, data, box, length(data), words, True, classes, ordered=True)
+
+
+@contextmanager
+def loading(quiet: bool) -> Iterator[None]:
+    """Say that models and data are being loaded, where that takes long."""
+    from maxslope.cli.progress import progress
+
+    with progress(None, quiet, doing="loading the model and the data", unit="files", even=False, stays=False):
+        yield
 
 
 def _model(s: Settings) -> Any:

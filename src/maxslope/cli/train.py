@@ -101,6 +101,8 @@ def train(
     from maxslope.cli.learning import lesson
     from maxslope.cli.sources import say_warnings_plainly
     from maxslope.training import processes
+    from maxslope.training.checkpoint import OtherTrainingError
+    from maxslope.training.distributed import first_before_others
 
     say_warnings_plainly()
     options.folder(out)
@@ -109,9 +111,14 @@ def train(
     plan, _ = _adam(rate), _objective(asked, None, 0, seed)  # words are checked before anything is loaded
     with processes() as here:
         silent = quiet or json_ or here.rank > 0
-        given = lesson(s, out, first=here.rank == 0, quiet=silent)
+        with first_before_others():
+            given = lesson(s, out, first=here.rank == 0, quiet=silent)
         try:
             fitted = _fitted(given, asked, s, plan, silent)
+        except OtherTrainingError as error:
+            raise ValueError(
+                f"--out {out} holds another training ({error.differences}); give another --out, or remove that folder."
+            ) from error
         except KeyboardInterrupt:
             _interrupted(out, typed(context))
         if here.rank == 0:

@@ -16,6 +16,8 @@ from maxslope.criteria import Criterion, CrossEntropy, against_rival
 class Goal(ABC):
     """What the adversary wants, as a margin m(outputs, y) of each row: negative exactly where it has won.
 
+    A tie is not won: what asks for "at least" is written as "more than".
+
     A goal is seen as a competition: scores ``[rows, k]`` of which one belongs to the label; the adversary has won where
     another one is larger. The criteria of the search (cross-entropy, margins of logits and of probabilities, fixed
     rivals, rivals by distance) are made of these scores, so that a goal of one's own is attacked like any other.

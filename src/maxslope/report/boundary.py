@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,133 +16,42 @@ from maxslope.boundary import (
     Grid,
     Perimeter,
     Soft,
+    Solver,
     Step,
     Stopped,
-    contour,
     evolve,
     first_rise,
     signed_distance,
     stopping_time,
 )
+from maxslope.boundary import _optional as optional
+from maxslope.boundary.distance import measures, vanished
 from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
-from maxslope.boundary.neural import on_grid
-from maxslope.boundary.neural_flow import Samples
+from maxslope.boundary.solver import Solution
 from maxslope.curve import Curve
 from maxslope.loop import Record
+from maxslope.report.boundary_problems import (
+    Problem,
+    ball,
+    disk,
+    dumbbell,
+    gaussians,
+    moons,
+    neck,
+    network,
+    own,
+    samples,
+)
+from maxslope.spaces import Lp
 
-_SHARE = 0.03  # the default radius of the adversary, in longer sides of the box
-_MARGIN = 0.25  # of empty space around samples, in sides
 _STEPS = 24  # at least so many steps
+__all__ = [
+    "Problem", "Study", "apart", "ball", "disk", "dumbbell", "gaussians", "level_sets", "moons", "neck", "network",
+    "own", "samples", "study",
+]  # fmt: skip
+
+_FINEST = 192  # cells a side on which level sets are solved
 _WIDEST = 50.0  # cells, the widest band in which exponentials of levels are safe
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """A boundary to follow.
-
-    Attributes:
-        title: in words.
-        grid: where.
-        densities: of the classes.
-        start: positive where the first classifier says 1, ``[*shape]``.
-        eps: radius of the adversary, in length units.
-        until: the default time, or None for twice the stopping time.
-        samples: points with labels, if the densities come from them.
-    """
-
-    title: str
-    grid: Grid
-    densities: Densities
-    start: Tensor
-    eps: float
-    until: float | None = None
-    samples: Samples | None = None
-
-
-def disk(cells: int = 96, eps: float | None = None) -> Problem:
-    """A disk of radius 0.6 in constant densities: r^2 = r0^2 - 2 t."""
-    grid, even = _even(cells)
-    return Problem("A disk", grid, even, 0.6 - grid.points().norm(dim=-1), _radius(grid, eps), until=0.14)
-
-
-def dumbbell(cells: int = 96, eps: float | None = None) -> Problem:
-    """Two disks with a neck, in constant densities: the neck opens, then all becomes round."""
-    grid, even = _even(cells)
-    x, y = grid.points().unbind(-1)
-    balls = torch.maximum(0.36 - torch.hypot(x - 0.5, y), 0.36 - torch.hypot(x + 0.5, y))
-    neck = torch.minimum(0.1 - y.abs(), 0.5 - x.abs())
-    return Problem("A dumbbell", grid, even, torch.maximum(balls, neck), _radius(grid, eps), until=0.09)
-
-
-def gaussians(cells: int = 96, eps: float | None = None) -> Problem:
-    """Four Gaussians of each class, interlocked along a line; the Bayes classifier between them winds."""
-    rows = round(cells / 1.5)
-    grid = Grid((cells, rows), (-1.5, 0.1 - 1.5 * rows / cells), (1.5, 0.1 + 1.5 * rows / cells))
-    below = [(-1.05, -0.45), (-0.35, 0.0), (0.35, -0.45), (1.05, 0.0)]
-    above = [(-1.05, 0.2), (-0.35, 0.65), (0.35, 0.2), (1.05, 0.65)]
-    densities = Densities.from_functions(grid, _mixture(below, 0.2), _mixture(above, 0.2))
-    return Problem("Four Gaussians a class", grid, densities, densities.bayes, _radius(grid, eps))
-
-
-def moons(cells: int = 96, eps: float | None = None) -> Problem:
-    """Kernel densities of a thousand points of two noisy moons.
-
-    Raises:
-        ImportError: if scikit-learn is not installed.
-    """
-    from maxslope.report.moons import data
-
-    x, y = data(1000)
-    return samples(x, y.long(), cells, eps, title="Two moons")
-
-
-def samples(x: Tensor, y: Tensor, cells: int = 96, eps: float | None = None, *, title: str = "Samples") -> Problem:
-    """Kernel densities of samples in the plane; the flow starts from the Bayes classifier of the densities.
-
-    Args:
-        x: ``[n, 2]``.
-        y: 0 or 1, ``[n]``.
-        cells: along the longer side.
-        eps: radius of the adversary; by default 3 % of the longer side.
-        title: of the pictures.
-
-    Raises:
-        ValueError: if the samples do not lie in the plane, are all on a line, or miss a class.
-    """
-    if x.ndim != 2 or x.shape[1] != 2:
-        raise ValueError(f"Boundaries are drawn in the plane: samples [n, 2], got {tuple(x.shape)}.")
-    low, high = x.double().amin(0), x.double().amax(0)
-    side = float((high - low).max())
-    if not float((high - low).min()) > 1e-3 * side:
-        raise ValueError(f"The samples lie on a line, {low.tolist()} to {high.tolist()}; two coordinates must vary.")
-    known = sorted(set(y.tolist()))
-    if known != [0, 1]:
-        raise ValueError(f"A boundary lies between two classes, 0 and 1, got labels {known[:5]}.")
-    h = side * (1 + 2 * _MARGIN) / cells
-    shape = [math.ceil(float(width) / h + 2 * _MARGIN * side / h) for width in high - low]
-    half = torch.tensor(shape, dtype=torch.float64) * h / 2
-    middle = (low + high) / 2
-    grid = Grid(shape, (middle - half).tolist(), (middle + half).tolist())
-    densities = Densities.from_samples(grid, x, y)
-    # Far from all samples no class is likelier by numbers: there the wider kernel decides.
-    wide = Densities.from_samples(grid, x, y, bandwidth=max(0.15 * side, grid.h))
-    start = densities.rho1 - densities.rho0 + 1e-2 * (wide.rho1 - wide.rho0)
-    return Problem(title, grid, densities, start, _radius(grid, eps), samples=Samples(x.float(), y.long()))
-
-
-def network(problem: Problem, model: Callable[[Tensor], Tensor], title: str) -> Problem:
-    """The same densities, starting from the boundary of a trained network.
-
-    Raises:
-        ValueError: if the network gives the whole grid one label.
-    """
-    start = on_grid(model, problem.grid)
-    if not bool((start > 0).any()) or bool((start > 0).all()):
-        raise ValueError(
-            "The network gives the whole box of the samples one label, so it has no boundary there; is it trained, and "
-            "on these samples?"
-        )
-    return replace(problem, title=title, start=start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +64,7 @@ class Study:
         reference: the law of the same eps by level sets.
         limit: the limit law by level sets.
         stop: where the robust risk first rises.
-        expected: the stopping time to leading order; NaN where the Bayes classifier has no boundary.
+        expected: the stopping time from this start to leading order; NaN where the Bayes classifier has no boundary.
         trained: the robust risk after adversarial training, which is one step of the flow; NaN likewise, and where
             that step is too long for the grid.
         perimeter: the weighted perimeter along the curve, ``[K+1]``.
@@ -192,6 +102,7 @@ class Study:
         gap = self.gap[self.gap.isfinite()]
         return {
             "problem": self.problem.title,
+            "start": "the classifier given" if self.problem.given else "the set of the problem",
             "cells": list(self.problem.grid.shape),
             "eps": self.problem.eps,
             "until": float(c.time[-1, 0]),
@@ -201,32 +112,38 @@ class Study:
             "robust_risk": [float(stop.robust_risk[0]), float(stop.robust_risk[-1])],
             "least_robust_risk": float(stop.robust_risk[stop.index]),
             "stopped_at": stop.time,
-            "expected_stop": None if math.isnan(self.expected) else self.expected,
+            "expected_stop": self.expected if math.isfinite(self.expected) else None,
             "adversarial_training": None if math.isnan(self.trained) else self.trained,
             "gap_to_reference_in_cells": float(gap.max()) / self.problem.grid.h if len(gap) else None,
         }
 
 
-def study(problem: Problem, *, until: float | None = None, tau: float | None = None) -> Study:
+def study(
+    problem: Problem, *, until: float | None = None, tau: float | None = None, tell: Callable[[str], None] | None = None
+) -> Study:
     """Follow the boundary of a problem by minimizing movements, beside both laws by level sets.
 
     Args:
         problem: such as :func:`gaussians` ().
         until: the time; by default the problem's, or twice the stopping time.
         tau: the time step; by default that of :func:`maxslope.boundary.evolve`, or less, for 24 steps.
+        tell: called with what is being done, step by step.
 
     Raises:
         ValueError: if a time is out of range, or eps reaches less than 1.2 cells.
     """
     grid, densities, eps = problem.grid, problem.densities, problem.eps
-    expected = _expected(problem)
-    end = next(t for t in (until, problem.until, 2 * expected) if t is not None)
+    expected, tell = _expected(problem), tell or _silent
+    end = until or problem.until or _horizon(problem, expected)
     usual = 0.075 * grid.h**2 * min(grid.shape)
     start = signed_distance(problem.start, grid)
     tau = min(usual, end / _STEPS) if tau is None else tau
-    curve = evolve(start, grid, densities, until=end, tau=tau, solver=Soft.reaching(eps, grid))
-    reference = limit_flow(LimitLaw(grid, densities, eps), start, end, record=Record())
-    limit = reference if _constant(densities) else limit_flow(LimitLaw(grid, densities), start, end, record=Record())
+    solver = Told(Soft.reaching(eps, grid), tell, math.ceil(end / tau * (1 - 1e-12)))
+    curve = evolve(start, grid, densities, until=end, tau=tau, solver=solver)
+    tell("the law of the same eps by level sets")
+    reference = level_sets(LimitLaw(grid, densities, eps), start, end)
+    tell("the limit law by level sets")
+    limit = reference if _constant(densities) else level_sets(LimitLaw(grid, densities), start, end)
     length = WeightedPerimeter(grid, densities.rho)
     along = zip(curve.time[:, 0].tolist(), curve.points[:, 0], strict=True)
     gaps = [apart(u, reference.at(t)[0], grid) for t, u in along]
@@ -238,10 +155,70 @@ def study(problem: Problem, *, until: float | None = None, tau: float | None = N
         limit,
         first_rise(curve, risk),
         expected,
-        _trained(problem, expected, risk),
+        _trained(problem, risk),
         length.look(curve.points[:, 0]).value,
         torch.tensor(gaps, dtype=torch.float64),
     )
+
+
+@dataclass(frozen=True)
+class Told(Solver):
+    """A solver that says which step it makes.
+
+    Args:
+        solver: what makes it.
+        tell: called before each.
+        total: steps.
+    """
+
+    solver: Solver
+    tell: Callable[[str], None]
+    total: int
+    _made: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False, repr=False)
+
+    @property
+    def space(self) -> Lp:  # type: ignore[override]
+        """See :class:`Solver`."""
+        return self.solver.space
+
+    def eps(self, grid: Grid) -> float:
+        """See :class:`Solver`."""
+        return self.solver.eps(grid)
+
+    def width(self, grid: Grid, tau: float) -> float:
+        """See :class:`Solver`."""
+        return self.solver.width(grid, tau)
+
+    def solve(self, step: Step) -> Solution:
+        """See :class:`Solver`."""
+        self.tell(f"the boundary, step {next(self._made)} of {self.total}")
+        return self.solver.solve(step)
+
+
+def level_sets(law: LimitLaw, start: Tensor, until: float) -> Curve:
+    """Follow a law by level sets, the reference: on at most 192 cells a side, whose errors of order h^2 are small.
+
+    Steps are h^2 / 5 long, so that a thousand cells a side would take 30 times the cells and 30 times the steps. The
+    curve is on the grid of the law, by cubic splines, at 64 instants.
+    """
+    grid = law.grid
+    coarser = math.ceil(max(grid.shape) / _FINEST)
+    steps = math.ceil(until * grid.dim / (0.4 * (coarser * grid.h) ** 2))
+    record = Record(every=math.ceil(steps / 64) if coarser > 1 else 1)
+    if coarser == 1:
+        return limit_flow(law, start, until, record=record)
+    shape = [math.ceil(n / coarser) for n in grid.shape]
+    wide = Grid(shape, grid.low, [a + n * coarser * grid.h for a, n in zip(grid.low, shape, strict=True)])
+
+    def there(u: Tensor, to: Grid, of: Grid, order: int) -> Tensor:
+        index = of.to_index(to.points()).movedim(-1, 0).numpy()
+        return torch.from_numpy(optional.ndimage().map_coordinates(u.numpy(), index, order=order, mode="nearest"))
+
+    d = law.densities
+    few = Densities(*(there(rho, wide, grid, 1) for rho in (d.rho0, d.rho1)))
+    curve = limit_flow(LimitLaw(wide, few, law.eps), there(start, wide, grid, 1), until, record=record)
+    points = torch.stack([there(u[0], grid, wide, 3)[None] for u in curve.points])
+    return replace(curve, points=points)
 
 
 def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> float:
@@ -251,10 +228,9 @@ def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> flo
     """
     from scipy import ndimage
 
-    lines = contour(u, grid)
-    if not lines or not contour(v, grid):
+    if vanished(u) or vanished(v):
         return math.nan
-    points = torch.cat(lines)
+    points, _ = measures(u, grid)
     low, high = points.new_tensor(grid.low), points.new_tensor(grid.high)
     points = points[((points - low).minimum(high - points) > 0.1 * (high - low)).all(1)]
     if not len(points):
@@ -265,13 +241,17 @@ def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> flo
     return float((away * share).sum() / share.sum())
 
 
-def _trained(problem: Problem, expected: float, risk: Perimeter) -> float:
+def _trained(problem: Problem, risk: Perimeter) -> float:
     """The robust risk after one step with tau = eps and 2 eta - 1 as the distance, which is adversarial training.
 
     In multiples c of 2 eta - 1, with c = 1 / (2 |grad eta|), so that slopes are near 1, the step is tau = c eps.
     """
     grid, solver = problem.grid, Soft.reaching(problem.eps, problem.grid)
-    if math.isnan(expected) or solver.width(grid, expected) > _WIDEST * grid.h:
+    try:
+        expected = stopping_time(grid, problem.densities, problem.eps)
+    except ValueError:  # the Bayes classifier has no boundary
+        return math.nan
+    if solver.width(grid, expected) > _WIDEST * grid.h:
         return math.nan
     densities = problem.densities.floored()
     step = Step(grid, densities, expected / problem.eps * densities.bayes, expected)
@@ -280,38 +260,28 @@ def _trained(problem: Problem, expected: float, risk: Perimeter) -> float:
 
 
 def _expected(problem: Problem) -> float:
+    """When the robust risk along this flow, from its own start, stops falling."""
+    start = problem.start if problem.given else None
     try:
-        return stopping_time(problem.grid, problem.densities, problem.eps)
+        return stopping_time(problem.grid, problem.densities, problem.eps, start)
     except ValueError:  # the Bayes classifier has no boundary
         if problem.until is None:
             raise
         return math.nan
 
 
+def _horizon(problem: Problem, expected: float) -> float:
+    """Twice the stopping time; that of the Bayes classifier where the start has none."""
+    if 0 < expected < math.inf:
+        return 2 * expected
+    return 2 * stopping_time(problem.grid, problem.densities, problem.eps)
+
+
+def _silent(words: str) -> None:
+    """Nobody listens."""
+
+
 def _constant(densities: Densities) -> bool:
     """Whether the law does not depend on eps."""
     first = densities.rho0.flatten()[0]
     return bool((densities.rho0 == first).all() & (densities.rho1 == first).all())
-
-
-def _even(cells: int) -> tuple[Grid, Densities]:
-    grid = Grid((cells, cells), -1, 1)
-    even = torch.full(grid.shape, 0.125, dtype=torch.float64)  # mass 1 on the box
-    return grid, Densities(even, even)
-
-
-def _radius(grid: Grid, eps: float | None) -> float:
-    """By default 3 % of the longer side, and two cells at least, so that the grid sees the adversary's ball."""
-    side = max(b - a for a, b in zip(grid.low, grid.high, strict=True))
-    return max(_SHARE * side, 2 * grid.h) if eps is None else eps
-
-
-def _mixture(centers: Sequence[tuple[float, float]], sigma: float) -> Callable[[Tensor], Tensor]:
-    """Half the mass of a class: Gaussians of equal weight."""
-
-    def density(x: Tensor) -> Tensor:
-        squares = [(x - x.new_tensor(c)).square().sum(-1) for c in centers]
-        bells = torch.stack([torch.exp(-s / (2 * sigma**2)) for s in squares])
-        return 0.5 * bells.mean(0) / (2 * math.pi * sigma**2)
-
-    return density

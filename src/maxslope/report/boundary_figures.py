@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from maxslope.boundary import Grid, contour
+from maxslope.boundary import Grid, contour, surface
 from maxslope.report.boundary import Problem, Study
 from maxslope.report.canvas import COLORS, INK, blank, passing, save, tidy
 
@@ -27,6 +27,8 @@ _BLUE, _RED, _TEAL, _GRAY = COLORS[0], COLORS[1], COLORS[2], COLORS[5]
 def draw_flow(study: Study, path: Path) -> Figure:
     """Draw the boundary at several times beside the law of the same eps and the limit law (``path``.svg and .png)."""
     problem, curve = study.problem, study.curve
+    if problem.grid.dim == 3:
+        return _draw_space(study, path)
     wide, tall = _extent(problem.grid)
     figure = blank(12.3, 3.55 * tall / wide + 1.0)
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
@@ -56,6 +58,29 @@ def draw_flow(study: Study, path: Path) -> Figure:
     bar.ax.tick_params(labelsize=8, length=0)
     bar.set_label("time", fontsize=9)
     figure.suptitle(f"{problem.title}: the boundary over time", color=INK, fontsize=12)
+    return save(figure, path)
+
+
+def _draw_space(study: Study, path: Path) -> Figure:
+    """Surfaces at four times, those of the movements above those of the law of the same eps."""
+    grid, end = study.problem.grid, float(study.curve.time[-1, 0])
+    figure = blank(12.3, 6.4)
+    for row, (source, title) in enumerate(((study.curve, "minimizing movements"), (study.reference, "level sets"))):
+        for k in range(4):
+            t = end * k / 3
+            axis: Any = figure.add_subplot(2, 4, 4 * row + k + 1, projection="3d")
+            points, triangles = surface(source.at(t)[0], grid)
+            if len(triangles):
+                x, y, z = points.T.tolist()
+                axis.plot_trisurf(x, y, z, triangles=triangles.tolist(), color=passing(k / 3), linewidth=0)
+            for bound, low, high in zip(
+                (axis.set_xlim, axis.set_ylim, axis.set_zlim), grid.low, grid.high, strict=True
+            ):
+                bound(low, high)
+            axis.set_box_aspect([b - a for a, b in zip(grid.low, grid.high, strict=True)])
+            axis.tick_params(labelsize=6)
+            axis.set_title(f"{title}, t = {t:.3g}", fontsize=9, color=INK)
+    figure.suptitle(f"{study.problem.title}: the boundary over time", color=INK, fontsize=12)
     return save(figure, path)
 
 

@@ -15,6 +15,7 @@ from maxslope.boundary.neural import Regression, on_grid
 from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, neural_flow
 from maxslope.report.boundary import Study, apart
 from maxslope.report.boundary_figures import draw_network
+from maxslope.report.boundary_files import write_networks
 
 _WIDTH = 64
 _JUDGED = 4096  # samples that the attack is asked about
@@ -69,6 +70,8 @@ def follow(
     if model is not None and not isinstance(model, nn.Module):
         raise TypeError(f"The neural flow trains a torch module, got {type(model).__name__}; leave out --neural.")
     problem = study.problem
+    if problem.grid.dim != 2:
+        raise ValueError("The neural flow is drawn in the plane; in space call maxslope.boundary.neural_flow.")
     side = half_side(problem.grid)
     tau = float(study.curve.time[-1, 0]) / side**2 / steps
     corner = [_share(problem.grid, k) for k in (0, 1)]
@@ -86,6 +89,7 @@ def follow(
         neural_flow(net, drawn, Regression(tau, eps, reach, variation=v), steps=steps, training=training, judged=judged)
         for v in (1.0, 0.0)
     ]
+    write_networks(flows[0], path.with_name("networks.safetensors"))
     networks, control = ([_distance(f, k, grid) for k in range(steps + 1)] for f in flows)
     law = LimitLaw(grid, problem.densities, eps)
     references = [networks[0]]

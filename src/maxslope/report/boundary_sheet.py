@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def sheet(
     study: Study,
     drawings: Drawings,
-    film: tuple[Figure, Sequence[str]],
+    film: tuple[Figure, Sequence[str]] | None,
     *,
     neural: Mapping[str, Any] | None = None,
     command: str = "",
@@ -29,7 +29,7 @@ def sheet(
     Args:
         study: what was followed.
         drawings: the figures ``boundary`` and ``numbers``, and ``network`` where there is one.
-        film: of :func:`maxslope.report.boundary_figures.film`.
+        film: of :func:`maxslope.report.boundary_figures.film`, in the plane.
         neural: what the neural flow found.
         command: how to do it again.
         files: what else was written.
@@ -41,7 +41,8 @@ def sheet(
         ("Adversary", f"moves a point by at most {number(said['eps'])}, in units of the points"),
         ("Grid", " x ".join(map(str, said["cells"])) + f" cells, {said['steps']} steps"),
     ]
-    figures = [*panels(film[0], "film", _FILM, frames=film[1]), *panels(drawings["boundary"], "boundary", _BOUNDARY)]
+    moving = [] if film is None else panels(film[0], "film", _FILM, frames=film[1])
+    figures = [*moving, *panels(drawings["boundary"], "boundary", _BOUNDARY)]
     numbers = panels(drawings["numbers"], "numbers", _NUMBERS)
     parts = [
         Part("The boundary", _HUES, figures),

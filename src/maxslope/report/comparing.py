@@ -16,7 +16,7 @@ from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
 from maxslope.report.comparison import Comparison, Difference, Pair
 from maxslope.report.html import bounds_of, norm_and_eps
 from maxslope.report.html_facts import Facts, class_name, facts
-from maxslope.report.html_samples import Example, examples, with_points
+from maxslope.report.html_samples import Example, answers_of, examples, with_points
 from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest
 from maxslope.sets import Budget
 
@@ -36,8 +36,9 @@ def compare(
 
     The verdicts are paired by sample, so that a difference is judged by the samples that differ alone; of more than two
     runs every pair is tested, and p-values are adjusted for their number. With data, models and one norm, the smallest
-    perturbations of the same few samples are looked for in each run, for curves against the radius; what is found there
-    against an evaluation is verified and counted.
+    perturbations of the same few samples are looked for in each run, for curves against the radius; what is
+    found there against an evaluation is verified and counted. Points that the runs kept are shown to every model; what
+    they break that stood is verified and noted, not counted, so that attacks on one model can be compared.
 
     Args:
         reports: of ``evaluate`` on the same samples, two at least.
@@ -73,6 +74,11 @@ def compare(
     rows: Sequence[int] = range(0 if smallest is None else len(smallest[0].norms))
     if smallest is None and data is not None and models is not None:
         reports, smallest, rows = _looked(reports, data, models, budgets)
+    errs: tuple[tuple[float | None, ...], ...] = ()
+    notes = _notes(reports)
+    if data is not None and models is not None:
+        errs, said = _transferred(reports, named, data, models, budgets)
+        notes += said
     stood = [[v == ROBUST for v in r.table["verdict"]] for r in reports]
     differ = [i for i, column in enumerate(zip(*stood, strict=True)) if len(set(column)) > 1]
     return Comparison(
@@ -81,7 +87,8 @@ def compare(
         pairs=_pairs(stood),
         differences=tuple(_difference(reports, i, words) for i in differ),
         shown=_shown(reports, stood, data, models, budgets, words),
-        notes=_notes(reports),
+        notes=notes,
+        transfer=errs,
     )
 
 
@@ -117,6 +124,43 @@ def _looked(
         candidates = [Candidates(cheapest, near.points, SEARCH, near.margin)]
         after.append(merged(report, data, model, own, candidates)[0])
     return tuple(after), found, cheapest
+
+
+def _transferred(
+    reports: Sequence[Report],
+    names: Sequence[str],
+    data: tuple[Tensor, Tensor],
+    models: Sequence[Any],
+    budgets: Sequence[Budget | None],
+) -> tuple[tuple[tuple[float | None, ...], ...], tuple[str, ...]]:
+    """The share of samples on which each model errs at the points of each run, and notes on what that breaks.
+
+    None where a run kept no points, or a model is not at hand.
+    """
+    y, better = data[1], list(reports)
+    errs: list[tuple[float | None, ...]] = []
+    for i, (report, name) in enumerate(zip(reports, names, strict=True)):
+        points = report.points
+        row: list[float | None] = []
+        for j, model in enumerate(models):
+            if points is None or model is None:
+                row.append(None)
+                continue
+            wrong = answers_of(model, points).argmax(1).cpu() != y.cpu()
+            row.append(float(wrong.double().mean()))
+            budget = budgets[j]
+            if i != j and budget is not None:
+                rows = wrong.nonzero().squeeze(1).tolist()
+                candidates = Candidates(rows, points[rows], f"the points of {name}")
+                better[j] = merged(better[j], data, model, budget, [candidates] if rows else [])[0]
+        errs.append(tuple(row))
+    notes = [
+        f"The points of the other runs break {fell} samples that stand in {name}, verified within its budget: its "
+        f"robust accuracy is at most {100 * now.robust_accuracy:.1f} %."
+        for name, before, now in zip(names, reports, better, strict=True)
+        if (fell := round((before.robust_accuracy - now.robust_accuracy) * before.samples))
+    ]
+    return tuple(errs) if any(e is not None for row in errs for e in row) else (), tuple(notes)
 
 
 def _facts(

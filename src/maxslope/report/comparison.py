@@ -80,6 +80,8 @@ class Comparison:
         differences: the samples that separate them: robust in some, not in all.
         shown: for each run, pictures of samples that are robust there and fell in another run, as they fell.
         notes: what makes the runs hard to compare.
+        transfer: the share of samples on which each model (column) errs at the points of each run (row); None where
+            points or model are not at hand, empty where none are.
     """
 
     names: tuple[str, ...]
@@ -88,6 +90,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     shown: tuple[tuple[Example, ...], ...]
     notes: tuple[str, ...]
+    transfer: tuple[tuple[float | None, ...], ...] = ()
 
     @property
     def remained(self) -> str:
@@ -198,6 +201,15 @@ class Comparison:
             })  # fmt: skip
         return found
 
+    def transfers(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return header and rows of the table of transfer: what each model gets wrong at the points of each run."""
+        header = ("errors at the points of", *(f"model of {name}" for name in self.names))
+        rows = [
+            (name, *("" if share is None else f"{100 * share:.1f} %" for share in row))
+            for name, row in zip(self.names, self.transfer, strict=True)
+        ]
+        return header, rows
+
     def html(self) -> str:
         """Return the page: one file, which loads nothing.
 
@@ -221,6 +233,7 @@ class Comparison:
             "p": self.p,
             "differences": self.differences,
             "notes": self.notes,
+            "transfer": self.transfer,
         }
         return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
 
@@ -238,6 +251,7 @@ class Comparison:
             + f"\nWould fall: {REMAINED}.\n"
             + "\n"
             + "".join(f"{markdown(self._tested(pair))}\n" for pair in self.pairs)
+            + ("\n" + markdown_table(*self.transfers()) if self.transfer else "")
             + "".join(f"\n> {markdown(note)}\n" for note in self.notes)
         )
 

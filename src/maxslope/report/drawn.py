@@ -20,6 +20,7 @@ _PAGE |= {INK: "ink", "#000000": "ink", "#ffffff": "card", "#cccccc": "line", "#
 _TABLEAU = ("1f77b4", "ff7f0e", "2ca02c", "d62728", "9467bd", "8c564b", "e377c2", "7f7f7f", "bcbd22", "17becf")
 _PAGE |= {f"#{color}": f"c{k}" for color, k in zip(_TABLEAU, (1, 2, 7, 6, 4, 5, 6, 8, 5, 3), strict=True)}
 _FRAME = re.compile(r'<g id="frame-(\d+)">')
+_LONG = re.compile(r"(\.\d\d)\d+")
 _HEX = re.compile(r"#[0-9a-f]{6}\b")
 
 
@@ -111,6 +112,7 @@ def themed(svg: str, name: str, words: str) -> str:
     used = set(re.findall(r"(?:url\(|href=\")#([^\")]+)", inner))
     inner = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", inner)
     inner = re.sub(r'(url\(|href=")#', rf"\1#{name}-", inner)
+    inner = re.sub(r' (?:d|x|y)="[^"]*"', lambda m: _LONG.sub(r"\1", m[0]), inner)  # a hundredth of a point is enough
     inner = re.sub(r'style="[^"]*"', lambda m: _HEX.sub(_of_page, m[0]), inner)
     inner = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px system-ui, sans-serif", inner)
     inner = re.sub(r">\s+<", "><", inner).strip()

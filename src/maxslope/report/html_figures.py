@@ -149,7 +149,7 @@ def track_figures(found: Sequence[Track], norm: str) -> tuple[Figure, ...]:
     for color, t in enumerate(found, 1):
         for chart, values in ((margin, t.margin), (slope, t.slope)):
             chart.line(list(zip(t.length, values, strict=True)), color, f"no. {t.index}")
-            every = list(zip(t.length, values, strict=True))[::4]
+            every = list(zip(t.length, values, strict=True))[::2]
             chart.dots([(s, v, f"sample {t.index}, length {s:.3g}: {v:.3g}") for s, v in every], color)
     header = ("length", *(f"no. {t.index} (label {t.label})" for t in found))
     tables = [_table(found, lambda t: t.margin), _table(found, lambda t: t.slope)]
@@ -168,7 +168,7 @@ _SLOPE = (
 
 def _table(found: Sequence[Track], values: Callable[[Track], tuple[float, ...]]) -> tuple[tuple[str, ...], ...]:
     longest = max(found, key=lambda t: t.length[-1])
-    rows = range(0, len(longest.length), 4)
+    rows = range(0, len(longest.length), 2)
     return tuple((f"{longest.length[k]:.3g}", *(f"{values(t)[k]:.3g}" for t in found)) for k in rows)
 
 

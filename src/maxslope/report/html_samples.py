@@ -24,7 +24,7 @@ from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
 
 _EACH = 4  # samples of a group
-_STEPS = 40
+_STEPS = 24
 _LEAST_SIDE = 4  # pixels, below which a sample is shown as numbers
 _FEATURES = 12
 
@@ -302,7 +302,7 @@ def tracks(
 
     The second of the pair holds the points of least margin on them, which may be errors that an evaluation missed.
 
-    A semi-implicit flow in the norm of the budget, inside budget and box, with steps of eps / 40 until the length
+    A semi-implicit flow in the norm of the budget, inside budget and box, with steps of eps / 24 until the length
     eps; the margin z_label - z_rival is the energy that goes down.
 
     Source: arXiv:2406.05376, section 4.

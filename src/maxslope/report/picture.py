@@ -10,12 +10,14 @@ from torch import Tensor
 
 from maxslope.evaluation.report import BROKEN, ROBUST, Report
 from maxslope.report.canvas import COLORS, INK, blank
+from maxslope.report.html_facts import class_name
 from maxslope.report.html_figures import signed
 from maxslope.report.html_samples import answers_of
 from maxslope.report.plots import margins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SHOWN = 8
 _BROKEN, _ROBUST, _WRONG = COLORS[1], COLORS[2], COLORS[5]
@@ -35,10 +37,22 @@ def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
         ValueError: if the report kept no points, or the samples are not images.
     """
     drawable(x, path)
+    figure = picture_of(report, model, x)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def picture_of(report: Report, model: Any, x: Tensor, count: int = _SHOWN, side: float = 1.35) -> Figure:
+    """Return the picture that :func:`draw` writes, with so many samples, each so many inches wide.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        ValueError: if the report kept no points.
+    """
     if report.points is None:
         raise ValueError("The picture shows the returned points, which this report did not keep: keep_points=True.")
-    shown = _choose(report)
-    figure = blank(1.35 * _SHOWN + 1.2, 8.3)
+    shown = _choose(report, count)
+    figure = blank(side * count + 1.2, 8.3 * side / 1.35)
     images, bars = np.ravel(figure.subfigures(2, 1, height_ratios=[2.35, 1], squeeze=False))
     _images(images, report, model, x, shown)
     margins(bars.subplots(), report)
@@ -50,8 +64,7 @@ def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
         color=INK,
         fontsize=12,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def drawable(x: Tensor, path: Path) -> None:
@@ -68,7 +81,7 @@ def drawable(x: Tensor, path: Path) -> None:
         raise ValueError(f"A picture ends with .{', .'.join(known)}, got {path.name!r}.")
 
 
-def _choose(report: Report) -> list[int]:
+def _choose(report: Report, count: int) -> list[int]:
     """Broken samples, one per label first, then the robust ones of least margin: positions in the table."""
     table = report.table
     broken = [i for i, v in enumerate(table["verdict"]) if v == BROKEN]
@@ -78,8 +91,8 @@ def _choose(report: Report) -> list[int]:
     order = [*first.values(), *(i for i in broken if i not in first.values())]
     margin = [float(m) for m in table["margin"]]
     close = sorted((i for i, v in enumerate(table["verdict"]) if v == ROBUST), key=margin.__getitem__)
-    wanted = [*order[: _SHOWN - 2], *close[:2], *order[_SHOWN - 2 :], *close[2:]]
-    return wanted[:_SHOWN] or list(range(min(_SHOWN, report.samples)))
+    wanted = [*order[: count - 2], *close[:2], *order[count - 2 :], *close[2:]]
+    return wanted[:count] or list(range(min(count, report.samples)))
 
 
 def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]) -> None:
@@ -95,11 +108,13 @@ def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]
         _show(axes[0, column], clean[column], 0.0, 1.0, "gray")
         _show(axes[1, column], change[column], -float(reach), float(reach), "RdBu_r")
         _show(axes[2, column], points[column], 0.0, 1.0, "gray")
-        axes[0, column].set_title(f"label {report.table['label'][i]}", fontsize=10, color=INK)
-        said = f"still {answers[column]}" if verdict == ROBUST else f"seen as {answers[column]}"
+        label, answer = (class_name(k, report.about.classes) for k in (report.table["label"][i], answers[column]))
+        axes[0, column].set_title(f"label {label}", fontsize=10, color=INK)
+        said = f"still {answer}" if verdict == ROBUST else f"seen as {answer}"
         margin = signed(float(report.table["margin"][i]))
         axes[2, column].set_xlabel(f"{said}\nmargin {margin}", fontsize=9, color=color)
-    for row, name in enumerate(("clean", f"change up to\n±{float(reach):.2g}", "perturbed")):
+    key = "" if x.shape[1] == 3 else "\nred: brighter\nblue: darker"
+    for row, name in enumerate(("clean", f"change up to\n±{float(reach):.2g}{key}", "perturbed")):
         axes[row, 0].set_ylabel(name, fontsize=10, color=INK)
 
 

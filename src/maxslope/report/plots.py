@@ -94,7 +94,8 @@ def margins(axis: Axes, report: Report) -> None:
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("logit margin at the worst point found\n(0 is the decision boundary)", color=INK)
     axis.set_ylabel("samples", color=INK)
-    axis.legend(frameon=False, loc="upper right")
+    axis.set_ylim(top=1.35 * axis.get_ylim()[1])  # room for the key
+    axis.legend(frameon=False, loc="upper center", ncols=len(values), fontsize=8, columnspacing=1.0, handlelength=1.2)
     tidy(axis)
 
 

@@ -38,7 +38,8 @@ class Scheme(ABC):
     """One step of a p-curve of maximal slope: geometry by ``space``, rate p by ``rate``, length by ``tau``.
 
     With q = p / (p - 1) a curve has speed |u'| = |dE|^(q - 1), which is 1 for p = inf. A scheme treats rows
-    separately. What it carries from step to step is a tuple of tensors with a row axis.
+    separately. What it carries from step to step is a tuple of tensors with a row axis. The loop evaluates where rows
+    are: a gradient at another place is had by putting the row there, or by an :class:`Accounting` scheme.
 
     Attributes:
         space: the norm of the motion.

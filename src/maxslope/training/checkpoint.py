@@ -14,6 +14,22 @@ import torch
 _SHOWN, _BEFORE = 70, 30  # characters of a description in a message
 
 
+class OtherTrainingError(ValueError):
+    """A checkpoint was made by another training.
+
+    Args:
+        path: of the checkpoint.
+        differences: what differs, in words.
+    """
+
+    def __init__(self, path: Path, differences: str) -> None:
+        ValueError.__init__(
+            self,
+            f"The checkpoint {path} belongs to another training ({differences}); give another path or remove it.",
+        )
+        self.differences = differences
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Where a training is saved, and how often. A training that finds its own checkpoint goes on from there.
@@ -90,9 +106,7 @@ class Checkpoint:
         differing = [k for k, mine in fingerprint.items() if k in stored and stored[k] != mine]
         if differing:
             words = "; ".join(f"{k} {_apart(stored[k], fingerprint[k])}" for k in differing)
-            raise ValueError(
-                f"The checkpoint {path} belongs to another training ({words}); give another path or remove it."
-            )
+            raise OtherTrainingError(Path(path), words)
         if unknown := [k for k in fingerprint if k not in stored]:
             warnings.warn(
                 f"The checkpoint {path} does not say with which {', '.join(unknown)} it was made (an earlier version "

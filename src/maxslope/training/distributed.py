@@ -53,6 +53,17 @@ def processes() -> Iterator[World]:
             dist.destroy_process_group()
 
 
+@contextmanager
+def first_before_others() -> Iterator[None]:
+    """Let the first process do what is inside, files that it writes for all included, before the others do."""
+    here = world()
+    if here.size > 1 and here.rank:
+        dist.barrier()
+    yield
+    if here.size > 1 and not here.rank:
+        dist.barrier()
+
+
 def gathered(part: Tensor) -> Tensor:
     """Return the rows of all processes, in the order of their ranks; every process has equally many."""
     size = world().size

@@ -1,0 +1,81 @@
+"""What a boundary flow leaves for other programs: its boundaries, and its networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maxslope.boundary import Grid, contour, surface
+from maxslope.boundary.neural_flow import NeuralFlow
+from maxslope.report.boundary import Study
+
+
+def write_boundaries(study: Study, path: Path) -> None:
+    """Write the boundary at every instant, and the signed distance where the flow is to be stopped, as .npz.
+
+    ``time`` ``[K+1]``; ``points`` ``[n, d]`` in length units; ``first`` ``[m+1]``: line or surface j has the points
+    ``first[j]`` to ``first[j+1]``; ``instant`` ``[m]``: when. In space also ``triangles`` ``[t, 3]``,
+    numbers of points.
+    ``stopped``, its instant; ``distance`` ``[*shape]`` there; ``low``, ``high``: the corners of the grid.
+
+    Args:
+        study: what was followed.
+        path: ends with .npz.
+    """
+    grid, curve = study.problem.grid, study.curve
+    parts: list[Tensor] = []
+    triangles: list[Tensor] = []
+    instants: list[int] = []
+    count = 0
+    for k, u in enumerate(curve.points[:, 0]):
+        for points, faces in _drawn(u, grid):
+            parts.append(points)
+            triangles.append(faces + count)
+            instants.append(k)
+            count += len(points)
+    lengths = torch.tensor([0, *(len(part) for part in parts)])
+    space = {"triangles": torch.cat(triangles).numpy()} if grid.dim == 3 and triangles else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        path,
+        time=curve.time[:, 0].numpy(),
+        points=torch.cat([*parts, torch.zeros(0, grid.dim, dtype=torch.float64)]).numpy(),
+        first=lengths.cumsum(0).numpy(),
+        instant=np.array(instants, dtype=np.int64),
+        stopped=np.int64(study.stop.index),
+        distance=study.stop.sd.numpy(),
+        low=np.array(grid.low),
+        high=np.array(grid.high),
+        **space,  # type: ignore[arg-type]
+    )
+
+
+def write_networks(flow: NeuralFlow, path: Path) -> None:
+    """Write the weights at every instant as safetensors: ``K.name`` for the parameter ``name`` at instant K.
+
+    Args:
+        flow: of networks.
+        path: ends with .safetensors.
+
+    Raises:
+        ImportError: if safetensors is not installed.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {}
+    for k in range(len(flow.curve.points)):
+        for name, value in flow.model(k).state_dict().items():
+            tensors[f"{k}.{name}"] = value.contiguous().clone()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path)
+
+
+def _drawn(u: Tensor, grid: Grid) -> list[tuple[Tensor, Tensor]]:
+    nothing = torch.zeros(0, 3, dtype=torch.int64)
+    if grid.dim == 2:
+        return [(line, nothing) for line in contour(u, grid)]
+    points, triangles = surface(u, grid)
+    return [(points, triangles)] if len(points) else []

@@ -1,0 +1,204 @@
+"""What boundaries are followed of: built-in sets, samples, densities of one's own, networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from maxslope.boundary import Densities, Grid
+from maxslope.boundary.distance import vanished
+from maxslope.boundary.neural import on_grid
+from maxslope.boundary.neural_flow import Samples
+
+_SHARE = 0.03  # the default radius of the adversary, in longer sides of the box
+_MARGIN = 0.25  # of empty space around samples, in sides
+
+Density = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A boundary to follow.
+
+    Attributes:
+        title: in words.
+        grid: where.
+        densities: of the classes.
+        start: positive where the first classifier says 1, ``[*shape]``.
+        eps: radius of the adversary, in length units.
+        until: the default time, or None for twice the stopping time.
+        samples: points with labels, if the densities come from them.
+        given: whether the start is a classifier of its own, a network, and not that of the densities.
+    """
+
+    title: str
+    grid: Grid
+    densities: Densities
+    start: Tensor
+    eps: float
+    until: float | None = None
+    samples: Samples | None = None
+    given: bool = False
+
+
+def disk(cells: int = 96, eps: float | None = None) -> Problem:
+    """A disk of radius 0.6 in constant densities: r^2 = r0^2 - 2 t."""
+    grid, even = _even(cells)
+    return Problem("A disk", grid, even, 0.6 - grid.points().norm(dim=-1), _radius(grid, eps), until=0.14)
+
+
+def ball(cells: int = 48, eps: float | None = None) -> Problem:
+    """A ball of radius 0.6 in space, in constant densities: r^2 = r0^2 - 4 t."""
+    grid, even = _even(cells, 3)
+    return Problem("A ball", grid, even, 0.6 - grid.points().norm(dim=-1), _radius(grid, eps), until=0.07)
+
+
+def dumbbell(cells: int = 96, eps: float | None = None, dim: int = 2) -> Problem:
+    """Two disks with a neck, in constant densities: the neck opens, then all becomes round; in space a thin one tears.
+
+    Args:
+        cells: along a side.
+        eps: radius of the adversary.
+        dim: 2, or 3 for two balls, whose neck is bent around itself and shrinks faster than it opens.
+    """
+    grid, even = _even(cells, dim)
+    p = grid.points()
+    x, away = p[..., 0], p[..., 1:].norm(dim=-1)
+    balls = torch.maximum(0.36 - torch.hypot(x - 0.5, away), 0.36 - torch.hypot(x + 0.5, away))
+    neck = torch.minimum(0.1 - away, 0.5 - x.abs())
+    until = 0.09 if dim == 2 else 0.012
+    return Problem("A dumbbell", grid, even, torch.maximum(balls, neck), _radius(grid, eps), until=until)
+
+
+def neck(cells: int = 48, eps: float | None = None) -> Problem:
+    """Two balls with a neck in space: it tears."""
+    return dumbbell(cells, eps, 3)
+
+
+def own(
+    rho0: Density, rho1: Density, low: Sequence[float], high: Sequence[float], cells: int = 96, eps: float | None = None
+) -> Problem:
+    """Densities of one's own, functions of points ``[..., d]`` with their priors; the flow starts from their Bayes set.
+
+    Args:
+        rho0: of class 0, in mass per length^d.
+        rho1: of class 1.
+        low: a corner of the box, 2 or 3 numbers.
+        high: the opposite corner; sides are rounded up to whole cells.
+        cells: along the longer side.
+        eps: radius of the adversary.
+
+    Raises:
+        ValueError: if the box is none, or one class is more likely everywhere.
+    """
+    low, high = [float(a) for a in low], [float(b) for b in high]
+    sides = [b - a for a, b in zip(low, high, strict=True)]
+    if not min(sides) > 0:
+        raise ValueError(f"The corners of a box are low < high on every axis, got {low} and {high}.")
+    h = max(sides) / cells
+    shape = [math.ceil(side / h * (1 - 1e-9)) for side in sides]
+    grid = Grid(shape, low, [a + n * h for a, n in zip(low, shape, strict=True)])
+    densities = Densities.from_functions(grid, rho0, rho1)
+    if vanished(densities.bayes):
+        raise ValueError("One class is more likely everywhere in the box, so there is no boundary; move the box.")
+    return Problem("Densities of one's own", grid, densities, densities.bayes, _radius(grid, eps))
+
+
+def gaussians(cells: int = 96, eps: float | None = None) -> Problem:
+    """Four Gaussians of each class, interlocked along a line; the Bayes classifier between them winds."""
+    rows = round(cells / 1.5)
+    grid = Grid((cells, rows), (-1.5, 0.1 - 1.5 * rows / cells), (1.5, 0.1 + 1.5 * rows / cells))
+    below = [(-1.05, -0.45), (-0.35, 0.0), (0.35, -0.45), (1.05, 0.0)]
+    above = [(-1.05, 0.2), (-0.35, 0.65), (0.35, 0.2), (1.05, 0.65)]
+    densities = Densities.from_functions(grid, _mixture(below, 0.2), _mixture(above, 0.2))
+    return Problem("Four Gaussians a class", grid, densities, densities.bayes, _radius(grid, eps))
+
+
+def moons(cells: int = 96, eps: float | None = None) -> Problem:
+    """Kernel densities of a thousand points of two noisy moons.
+
+    Raises:
+        ImportError: if scikit-learn is not installed.
+    """
+    from maxslope.report.moons import data
+
+    x, y = data(1000)
+    return samples(x, y.long(), cells, eps, title="Two moons")
+
+
+def samples(x: Tensor, y: Tensor, cells: int = 96, eps: float | None = None, *, title: str = "Samples") -> Problem:
+    """Kernel densities of samples in the plane; the flow starts from the Bayes classifier of the densities.
+
+    Args:
+        x: ``[n, 2]`` or ``[n, 3]``.
+        y: 0 or 1, ``[n]``.
+        cells: along the longer side.
+        eps: radius of the adversary; by default 3 % of the longer side.
+        title: of the pictures.
+
+    Raises:
+        ValueError: if the samples do not lie in the plane or in space, are all on a line, or miss a class.
+    """
+    if x.ndim != 2 or x.shape[1] not in (2, 3):
+        raise ValueError(
+            f"Boundaries are drawn in the plane or in space: samples [n, 2] or [n, 3], got {tuple(x.shape)}."
+        )
+    low, high = x.double().amin(0), x.double().amax(0)
+    side = float((high - low).max())
+    if not float((high - low).min()) > 1e-3 * side:
+        raise ValueError(f"The samples lie on a line, {low.tolist()} to {high.tolist()}; all coordinates must vary.")
+    known = sorted(set(y.tolist()))
+    if known != [0, 1]:
+        raise ValueError(f"A boundary lies between two classes, 0 and 1, got labels {known[:5]}.")
+    h = side * (1 + 2 * _MARGIN) / cells
+    shape = [math.ceil(float(width) / h + 2 * _MARGIN * side / h) for width in high - low]
+    half = torch.tensor(shape, dtype=torch.float64) * h / 2
+    middle = (low + high) / 2
+    grid = Grid(shape, (middle - half).tolist(), (middle + half).tolist())
+    densities = Densities.from_samples(grid, x, y)
+    # Far from all samples no class is likelier by numbers: there the wider kernel decides.
+    wide = Densities.from_samples(grid, x, y, bandwidth=max(0.15 * side, grid.h))
+    start = densities.rho1 - densities.rho0 + 1e-2 * (wide.rho1 - wide.rho0)
+    return Problem(title, grid, densities, start, _radius(grid, eps), samples=Samples(x.float(), y.long()))
+
+
+def network(problem: Problem, model: Callable[[Tensor], Tensor], title: str) -> Problem:
+    """The same densities, starting from the boundary of a trained network.
+
+    Raises:
+        ValueError: if the network gives the whole grid one label.
+    """
+    start = on_grid(model, problem.grid)
+    if not bool((start > 0).any()) or bool((start > 0).all()):
+        raise ValueError(
+            "The network gives the whole box of the samples one label, so it has no boundary there; is it trained, and "
+            "on these samples?"
+        )
+    return replace(problem, title=title, start=start, given=True)
+
+
+def _even(cells: int, dim: int = 2) -> tuple[Grid, Densities]:
+    grid = Grid((cells,) * dim, -1, 1)
+    even = torch.full(grid.shape, 0.5 / 2**dim, dtype=torch.float64)  # mass 1 on the box
+    return grid, Densities(even, even)
+
+
+def _radius(grid: Grid, eps: float | None) -> float:
+    """By default 3 % of the longer side, and two cells at least, so that the grid sees the adversary's ball."""
+    side = max(b - a for a, b in zip(grid.low, grid.high, strict=True))
+    return max(_SHARE * side, 2 * grid.h) if eps is None else eps
+
+
+def _mixture(centers: Sequence[tuple[float, float]], sigma: float) -> Density:
+    """Half the mass of a class: Gaussians of equal weight."""
+
+    def density(x: Tensor) -> Tensor:
+        squares = [(x - x.new_tensor(c)).square().sum(-1) for c in centers]
+        bells = torch.stack([torch.exp(-s / (2 * sigma**2)) for s in squares])
+        return 0.5 * bells.mean(0) / (2 * math.pi * sigma**2)
+
+    return density
