@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from strength import Data, cnn_a, conv, digits, fit, images, mlp, trained
+from strength import Data, cnn_a, digits, fit, images, mlp, trained
 from torch import Tensor, nn
 
 import maxslope as ms
@@ -140,7 +140,6 @@ def deeper() -> nn.Module:
 
 NETWORKS: dict[str, Callable[[Path], Data]] = {
     "gelu-mlp": trained(mlp),
-    "relu-conv": trained(conv),
     "digits": digits,
     "cnn-a": cnn_a,
     "small-adv": small_adv,
@@ -168,7 +167,6 @@ PAIRS = {
     "cnn-a linf 4/255": Pair("cnn-a", math.inf, 4 / 255, samples=70),
     "digits-pgd l2 .5": Pair("digits-pgd", 2, 0.5, samples=60),
     "pgd-l2 l2 2": Pair("pgd-l2", 2, 2.0, samples=60),
-    "relu-conv linf .1": Pair("relu-conv", math.inf, 0.1, samples=100),
 }
 
 

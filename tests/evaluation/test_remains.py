@@ -32,7 +32,7 @@ from maxslope.evaluation.remains import (
 )
 from nets import answers, mlp
 
-QUICK = Effort.quick()
+QUICK, LAST = Effort.quick(), Effort.exhaustive().rule.risk
 
 
 def columns(*rows: tuple[str, int, float, float, int]) -> dict[str, list[Any]]:
@@ -104,7 +104,7 @@ def drawn(samples: int, factor: float, source: random.Random) -> tuple[Remains, 
         own = factor * source.gammavariate(_ALIKE, 1 / _ALIKE)  # samples that look alike differ
         fell = source.random() < -math.expm1(-own * foreseen)
         rows.append(("broken" if fell else "robust", 5, chance, foreseen, 90))
-        later += not fell and source.random() < -math.expm1(-own * _ahead(chance, 90, 1e-5))
+        later += not fell and source.random() < -math.expm1(-own * _ahead(chance, 90, LAST))
     found = remains(columns(*rows), QUICK)
     assert found is not None
     return found, later
@@ -161,7 +161,7 @@ def test_one_sample_that_stands() -> None:
     assert found is not None
     assert (found.samples, found.standing, found.finds, found.late) == (1, 1, 0, 0)
     assert found.interval == (0.0, 1.0)  # never to nothing where something may fall
-    assert found.ahead == _falls(_ahead(0.003, 85, 1e-5), 0.05)
+    assert found.ahead == _falls(_ahead(0.003, 85, LAST), 0.05)
 
 
 def test_nothing_stands() -> None:
@@ -194,7 +194,7 @@ def test_what_is_counted() -> None:
     assert (found.samples, found.standing, found.finds, found.late, found.gradients) == (5, 2, 2, 1, 60 + 35 + 60)
     assert found.foreseen == pytest.approx(_ALIKE * sum(math.log1p(stood / _ALIKE) for stood in (0.05, 0.02, 0.05)))
     assert found.soon == pytest.approx(2 * _falls(0.003, 0.05))
-    assert found.ahead == pytest.approx(2 * _falls(_ahead(0.003, 85, 1e-5), 0.05))
+    assert found.ahead == pytest.approx(2 * _falls(_ahead(0.003, 85, LAST), 0.05))
 
 
 @pytest.mark.parametrize(("foreseen", "stood"), [(0.01, 0.0), (0.3, 2.0), (4.0, 0.1)])
