@@ -241,11 +241,11 @@ def staged(
     """Return runs with a probe after the first of them and one after all; ``passes`` are those of ``minimal``.
 
     After all runs, and before the last probe, comes a :class:`Bundle` of so many passes, if it is given any. The first
-    runs are those before the first that starts from what earlier ones found. Pursuits give samples up at a ``risk``;
-    after a look from outside they have ``outside`` times the passes.
+    runs are those before the first that starts from what earlier ones found. After a look from outside a pursuit has
+    ``outside`` times the passes, and gives samples up at a ``risk``; a rescue gives none up.
     """
     first = next((k for k, run in enumerate(runs) if run.start.looks_back), len(runs))
-    rescue = Rescue((Pursuit(2 * passes, risk), RandomSearch(queries)))
+    rescue = Rescue((Pursuit(2 * passes), RandomSearch(queries)))
     rest = (Runs(runs[first:]),) if first < len(runs) else ()
     last = (Bundle(bundle),) if bundle else ()
     return (Runs(runs[:first]), OutsideProbe((Pursuit(outside * passes, risk),)), *rest, *last, rescue)
