@@ -77,8 +77,9 @@ class Watch(StepSize):
         self.cyclic, self.asks = cyclic, asks
         self.job = torch.zeros(0, dtype=torch.int64, device=like.device)
         self.position = torch.zeros(slots, dtype=torch.int64, device=like.device)
-        self.clocks: set[int] = set()  # of the rows when they were taken note of, and the steps since then: the device
-        self.since = 0  # need not be asked; rows that ended stand still, but nobody looks at them
+        # Those of the rows when a point is remembered next, known without asking the device. Rows that ended stand
+        # still, but nobody looks at them.
+        self.clocks: set[int] = set()
         self.margin, self.level = like.new_zeros(0), like.new_zeros(0)
         self.point = self.reference = like[:0]
 
@@ -102,7 +103,7 @@ class Watch(StepSize):
                 self.margin, self.level, self.point = self.margin[old], self.level[old], select(self.point, old)
                 self.reference = select(self.reference, old) if self.cyclic else self.reference
         if self.cyclic:
-            self.clocks, self.since = set(rows.clock.tolist()), 0
+            self.clocks = set(rows.clock.tolist())
         self.margin = torch.where(new, torch.inf, self.margin)
         self.level = torch.where(new, torch.nan, self.level)
         self.job, self.wait = rows.job, 0
@@ -150,8 +151,9 @@ class Watch(StepSize):
             all_keep = self.asks and bool(keep.all())
             self.reference = rows.x if all_keep else choose(keep, rows.x, self.reference)
             self.level = torch.where(keep & self.constant, evaluation.value, self.level)
-            self.wait = _until_a_power_of_two({c + self.since for c in self.clocks})
-        self.wait, self.since = self.wait - 1, self.since + 1
+            self.wait = _until_a_power_of_two(self.clocks)
+            self.clocks = {c + self.wait for c in self.clocks}
+        self.wait -= 1
         return back
 
 
