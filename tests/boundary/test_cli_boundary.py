@@ -282,7 +282,7 @@ def test_moons_need_scikit_learn_alone() -> None:
         (["gaussians", "--until", "-1"], "--until is positive and finite, got -1.0"),
         (["gaussians", "--tau", "nan"], "--tau is positive and finite, got nan"),
         (["gaussians", "--cells", "24", "--eps", "0.01"], "reaches at least 1.2 cells"),
-        (["nowhere.csv"], "No such file or directory: nowhere.csv"),
+        (["nowhere.csv"], "There is no file nowhere.csv"),
         (["one.csv"], "needs points of two classes, got 2 points with labels ['1']"),
         (["empty.csv"], "got 0 points with labels []"),
         (["short.csv"], "short.csv, line 2: expected x, y, label with two finite numbers, got ['1', '2']"),

@@ -41,7 +41,7 @@ def test_the_page_lies_beside_the_run(folders: tuple[Path, Path]) -> None:
     run(folders[0], "--title", "My network", "--classes", "zero,one,two,three,four,five,six,seven,eight,nine")
     text = (folders[0] / "report.html").read_text(encoding="utf-8")
     assert "<h1>My network</h1>" in text
-    assert text.count("<img") >= 9  # points were not kept: those shown were found again
+    assert text.count("<img") >= 6  # points were not kept: those shown were found again, for a third of the passes
     assert re.search(r"Sample \d+, label (zero|one|two|three|four|five|six|seven|eight|nine)<", text)
     assert "Along curves of maximal slope" in text
     assert f"maxslope evaluate --config {folders[0] / 'run.toml'}" in text

@@ -152,10 +152,15 @@ class Variation(Energy):
     def judge(self, model: nn.Module) -> Judgment:
         """Return the risk and the robust risk of a network by an attack on every sample, and what it cost."""
         x, labels = self.samples.x, self.samples.labels
+
+        def logits(z: Tensor) -> Tensor:  # of both classes: one output in [0, 1] could be meant as a probability
+            u = score(model, z)
+            return torch.stack([-u / 2, u / 2], 1)
+
         with evaluating(model):
             wrong = Against(model, labels).look(x).reached
             budget = Budget(Lp(2), self.eps, box=None)
-            found = attack(lambda z: score(model, z), x, labels, budget, effort=self.effort, certify=False)
+            found = attack(logits, x, labels, budget, effort=self.effort, certify=False)
         shares = wrong, wrong | found.broken, found.forward, found.backward
         return Judgment(*(float(share.double().mean()) for share in shares))
 
