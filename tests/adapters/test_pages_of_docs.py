@@ -41,6 +41,7 @@ def test_every_package_has_its_block() -> None:
     assert {package for package, _ in BLOCKS} == {*NEEDED, "AutoAttack", "RobustBench", "pytest", "logs"}
 
 
+@pytest.mark.slow
 def test_the_example_of_a_workflow_passes() -> None:
     source = (EXAMPLE / "test_robustness.py").read_text(encoding="utf-8")
     names: dict[str, Any] = {}

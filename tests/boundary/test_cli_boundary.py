@@ -122,6 +122,7 @@ def test_gaussians_end_to_end(tmp_path: Path) -> None:
         assert gif.convert("RGB").tobytes() != first
 
 
+@pytest.mark.slow
 def test_the_disk_ends_at_its_closed_form(tmp_path: Path) -> None:
     said = run(tmp_path, "disk", "--cells", "32", "--until", "0.08", "--no-animation", "--eps", "0.1")
     rho = 0.25
@@ -136,6 +137,7 @@ def test_the_disk_ends_at_its_closed_form(tmp_path: Path) -> None:
     assert page.count('class="frame" data-frame="24"') == 2  # this flow and the limit law, at the last of 25 times
 
 
+@pytest.mark.slow
 def test_a_dumbbell_becomes_one_round_set(tmp_path: Path) -> None:
     done = RUN.invoke(
         app,
@@ -147,6 +149,7 @@ def test_a_dumbbell_becomes_one_round_set(tmp_path: Path) -> None:
     assert "cells to the level-set solution" in done.output
 
 
+@pytest.mark.slow
 def test_points_of_ones_own_with_words_for_labels(tmp_path: Path) -> None:
     said = run(
         tmp_path, str(scattered(tmp_path / "mine.csv", ("cat", "dog"))), "--cells", "32", "--no-animation",
@@ -174,6 +177,7 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
     assert model(x).shape == (80,)
 
 
+@pytest.mark.slow
 def test_the_boundaries_are_written_for_other_programs(tmp_path: Path) -> None:
     run(tmp_path, "disk", "--cells", "24", "--until", "0.04", "--no-animation", "--tau", "0.01")
     with np.load(tmp_path / "boundary.npz") as stored:
@@ -366,6 +370,7 @@ class Wave(nn.Module):
         return x[:, 1] - self.height * torch.sin(x[:, 0] / 40)
 
 
+@pytest.mark.slow
 def test_a_trained_module_is_followed_in_its_own_units_and_left_alone(tmp_path: Path) -> None:
     g = torch.Generator().manual_seed(0)
     x = 100 * torch.rand(200, 2, generator=g)

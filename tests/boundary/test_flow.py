@@ -88,6 +88,7 @@ def test_a_disk_shrinks_at_the_speed_of_its_curvature(solver, low, high, euler, 
     assert out_of_round <= round_to
 
 
+@pytest.mark.slow
 def test_the_radius_of_the_adversary_does_not_matter_where_densities_are_constant():
     assert shrink(Soft(2.3, 2), 64, 0.15)[0] == pytest.approx(shrink(Soft(4.3, 1.5), 64, 0.15)[0], abs=0.01)
 
@@ -237,6 +238,7 @@ def test_energy_slope_and_speed_balance():
     assert int(curve.forward[0]) > len(curve.time)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", [Soft(), Cut(2.3, 31)])
 def test_a_sphere_in_space(solver):
     """r^2 = r0^2 - 4 t: the mean curvature is 2 / r."""
@@ -341,6 +343,7 @@ def robust():
     return problem, robust_classifier(problem), curve
 
 
+@pytest.mark.slow
 def test_robust_risk_falls_along_the_flow_and_rises_where_it_was_predicted(robust):
     problem, best, curve = robust
     stop = first_rise(curve, Perimeter(problem.grid, problem.densities, problem.eps))

@@ -48,6 +48,7 @@ def apart(u: Tensor, v: Tensor, grid: Grid) -> float:
 # --- closed forms ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eps", [0.0, 0.15])
 def test_the_disk_shrinks_as_its_closed_form_and_eps_does_not_matter(eps: float) -> None:
     """r^2 = r0^2 - 2 t; with constant densities the law of a positive eps is the limit law."""

@@ -393,6 +393,7 @@ def test_the_record_is_a_curve_of_weights() -> None:
     assert energy.of(weights_of(net)).risk == pytest.approx(clean)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_form_b_runs_too() -> None:
     _, samples, net = wavy()
     samples = Samples(samples.x[:60], samples.labels[:60])

@@ -211,6 +211,7 @@ def test_errors_show_what_a_terminal_would_obey(
     assert "\\x1b[2Jx" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interruptions_say_how_to_go_on(stop: int, place: Path) -> None:
     words = [

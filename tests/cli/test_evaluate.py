@@ -54,6 +54,7 @@ def number(text: str, name: str) -> float:
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_default_job_on_a_few_samples(tmp_path: Path) -> None:
     done = command("evaluate", "--samples", "12", "--effort", "quick", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -419,6 +420,7 @@ def fragile_model(x: torch.Tensor) -> torch.Tensor:
     return torch.where((x.flatten(1)[:, 0] > 0.5)[:, None], math.nan, NET(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["color", "nothing broken", "nothing robust", "binary", "not finite", "one sample", "all wrong"]
 )

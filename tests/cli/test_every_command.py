@@ -155,6 +155,7 @@ def test_the_exit_codes_are_in_the_help() -> None:
     assert "130 interrupted" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_json_is_one_document_and_nothing_else(
     name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -45,6 +45,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["evaluate", *words]
 
 
+@pytest.mark.slow
 def test_quiet_and_json_carry_the_warnings(masked: list[str], tmp_path: Path) -> None:
     done = RUN.invoke(app, [*masked, "-q", "--out", str(tmp_path / "run")])
     assert done.exit_code == 0, done.output

@@ -159,6 +159,7 @@ def test_a_shared_radius_is_used_best(r: float, p: float) -> None:
             assert bool(((one >= ends[0] - 1e-12) & (one <= ends[1] + 1e-12)).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("r", "p"), SHARED)
 def test_the_slope_is_the_limit_of_short_steps(r: float, p: float) -> None:
     """In l_inf and in the norm of the set, at random points of the sphere, some with a group at the center."""
@@ -186,6 +187,7 @@ def test_attacks_take_a_shared_radius(r: float, p: float, eps: float) -> None:
     check_attacks(Mixed(Lp(r), Lp(p), axis=1), eps, (0.0, 1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("r", "p"), [(1, 2), (2, 1)])
 def test_the_smallest_shared_change(r: float, p: float) -> None:
     check_minimal(Mixed(Lp(r), Lp(p), axis=1), 5e-3)

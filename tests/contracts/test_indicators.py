@@ -125,6 +125,7 @@ def small_mlp() -> tuple[nn.Module, tuple[Tensor, Tensor]]:
     return net.eval().requires_grad_(False), (X[500:], Y[500:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 20])
 def test_silent_on_the_shipped_network(steps: int) -> None:
     task, tally = attacked(NET, ms.Linf(0.3), 64, steps=steps)
@@ -176,6 +177,7 @@ def test_quantized_input_with_a_backward_approximation() -> None:
     assert "quantized" in one.sentence
 
 
+@pytest.mark.slow
 def test_wrong_backward_approximation() -> None:
     task, tally = attacked(Before(WrongGradient.apply), ms.Linf(0.3))
     fired = named(task, tally)
@@ -189,6 +191,7 @@ def test_preprocessing_without_a_derivative_raises_and_says_what_to_do() -> None
         attacked(model, ms.Linf(0.3), 4)
 
 
+@pytest.mark.slow
 def test_saturated_loss() -> None:
     scaled = Before(lambda x: x, lambda z: 1000 * z)
     fired = named(*attacked(scaled, ms.Linf(0.3), criterion=CrossEntropy()))

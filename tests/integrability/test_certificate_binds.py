@@ -152,6 +152,7 @@ def test_own_activation_with_its_rule() -> None:
         check(changed)
 
 
+@pytest.mark.slow
 def test_without_a_rule_the_certificate_is_about_the_equation() -> None:
     v = Symbol("V", positive=True)
     curve = IntegralCurve(v, ((v - 1 / v) / 2, log(v), v * 0, v * 0))

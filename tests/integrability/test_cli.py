@@ -81,6 +81,7 @@ def test_own_network_and_curve(tmp_path: Path) -> None:
     assert "nothing is proved about one" in own
 
 
+@pytest.mark.slow
 def test_any_common_input_of_tanh(tmp_path: Path) -> None:
     """|x| = 2, which the table refused."""
     output = run_plain(tmp_path, "--activation", "tanh", "--data", "2:1, -2:-1")
@@ -118,6 +119,7 @@ def test_search_says_why_not(tmp_path: Path) -> None:
     assert "no curve of the kinds" in str(done.exception)
 
 
+@pytest.mark.slow
 def test_irrational_target(tmp_path: Path) -> None:
     """The fault found from outside: sketch, certificate and command died for sqrt(2)."""
     output = run_plain(tmp_path, "linear", "--target", "sqrt(2)")

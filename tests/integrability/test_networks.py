@@ -95,6 +95,7 @@ def test_tanh_normal_form_for_any_target(y: object) -> None:
     assert verdict.result.case == 4
 
 
+@pytest.mark.slow
 def test_tanh_derived_twice() -> None:
     """From the loss in V = e^w (order 16), and by hand in C = (V + 1/V)/2: the pull-back agrees."""
     net = ready.tanh_bias("3/2")
@@ -357,6 +358,7 @@ def test_one_neuron_without_bias_is_refused_in_words() -> None:
     assert invariant_planes(Network(TANH, ((1, 1),), bias=False)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["2", "1/3", pytest.param("sqrt(2)", marks=pytest.mark.slow)])
 def test_tanh_with_any_common_input(size: str) -> None:
     """The curve over |x|; r is that of |x| = 1 and other weights of the two normal directions."""

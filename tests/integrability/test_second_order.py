@@ -96,6 +96,7 @@ def test_misuse(p: object, q: object, message: str) -> None:
         second_order(p, q)
 
 
+@pytest.mark.slow
 def test_hint_of_sympy() -> None:
     """An equation that `dsolve` has no closed form for; and sympy as it was afterwards."""
     u = Function("u")
@@ -134,6 +135,7 @@ def test_hermite_family() -> None:
     assert found.excluded("1/2")
 
 
+@pytest.mark.slow
 def test_hypergeometric_family() -> None:
     """Differences (l, 1/3, 1/4) against Kimura's theorem on a grid: nothing solvable is excluded."""
     ell = Symbol("l")

@@ -56,6 +56,7 @@ def test_a_table_of_classes_and_robust_training(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "own.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [1, 2])
 def test_a_table_of_numbers(features: int, tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
@@ -63,6 +64,7 @@ def test_a_table_of_numbers(features: int, tmp_path: Path) -> None:
     assert "R^2" in invoke(str(path), "--out", str(tmp_path / "out"), *QUICK)
 
 
+@pytest.mark.slow
 def test_a_class_per_line(tmp_path: Path) -> None:
     path = tmp_path / "line.csv"
     path.write_text("\n".join(f"{k / 10},{k // 10}" for k in range(30)))
@@ -73,6 +75,7 @@ def test_a_class_per_line(tmp_path: Path) -> None:
     assert page.count('<svg class="drawn"') >= 4
 
 
+@pytest.mark.slow
 def test_a_converged_study_draws_its_exponent(tmp_path: Path) -> None:
     data = report.Data("line", torch.linspace(-1, 1, 12)[:, None].double(), torch.linspace(-2, 2, 12).double())
     found = report.study(data, report.Settings(layers=2, particles=4, penalty=0.3, slope=1e-7))
@@ -87,6 +90,7 @@ def test_a_converged_study_draws_its_exponent(tmp_path: Path) -> None:
     assert (tmp_path / "line.png").exists()
 
 
+@pytest.mark.slow
 def test_one_json_object_a_network_in_a_file_and_a_score_on_rows_held_out(tmp_path: Path) -> None:
     path, out = tmp_path / "own.csv", tmp_path / "out"
     x = torch.arange(40).double() / 10

@@ -44,6 +44,7 @@ def test_without_a_budget_it_is_the_risk() -> None:
     assert robust.take(torch.tensor([0])) is robust
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "budget", [ms.L2(0.1, box=None), ms.Linf(0.1, box=None), ms.L1(0.1, box=None)], ids=["2", "inf", "1"]
 )

@@ -441,6 +441,7 @@ class Counted(torch.nn.Module):
         return self.net(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_page_costs_less_than_its_evaluation(kept: bool) -> None:
     """At most about half, in rows of real calls, whether points were kept or not; told step by step."""

@@ -33,6 +33,7 @@ def asked(question: str) -> tuple[Any, tuple[torch.Tensor, torch.Tensor], dict[s
     }[question]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", ["random", "top", "labels", "regression", "places", "mask", "targets"])
 def test_every_question_has_its_forms(question: str) -> None:
     model, data, options = asked(question)
