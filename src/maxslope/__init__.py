@@ -64,7 +64,7 @@ _HOME = {
 }
 
 __all__ = [*_HOME]  # noqa: PLE0604
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from maxslope import goals, realize
