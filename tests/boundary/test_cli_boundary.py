@@ -273,6 +273,7 @@ def test_moons_need_scikit_learn_alone() -> None:
 # --- misuse ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -123,6 +123,7 @@ def test_a_straight_line_stays(solver, steps, drift):
     assert float((curve.end[0] - line)[line.abs() < 2 * grid.h].abs().max()) < drift * grid.h
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "exact", "share"),
     [
@@ -144,6 +145,7 @@ def test_in_other_norms_the_area_falls_by_the_mean_width(solver, exact, share):
     assert float(curve.energy[0, 0]) == pytest.approx(width, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_the_ball_of_the_norm_shrinks_to_itself_whatever_the_radius():
     """With distances of the norm itself the half side a of a square obeys a^2 = a0^2 - 2 t."""
     grid, until = box(64), 0.05

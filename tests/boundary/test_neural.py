@@ -420,6 +420,7 @@ class Rippled(nn.Module):
         return away + 0.02 * torch.sin(200 * away)
 
 
+@pytest.mark.slow
 def test_the_energy_is_measured_by_the_attack_of_the_house_and_not_by_the_search_in_training() -> None:
     """In 64 dimensions, where a few gradient steps see a third of it; the truth is known in closed form."""
     net = Rippled(64)

@@ -21,6 +21,7 @@ def bubble(grid: Grid, sides: int, r: float) -> Tensor:
     return torch.cat([(r - p.norm(dim=-1))[None] + 1, around - around.amax(0) + 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sides", "r"),
     [pytest.param(2, 0.5, marks=pytest.mark.slow), (3, 0.5), pytest.param(4, 0.5, marks=pytest.mark.slow)],

@@ -212,6 +212,7 @@ def test_errors_show_what_a_terminal_would_obey(
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interruptions_say_how_to_go_on(stop: int, place: Path) -> None:
     words = [
@@ -245,6 +246,7 @@ def test_interruptions_say_how_to_go_on(stop: int, place: Path) -> None:
     assert load("run").samples == 60
 
 
+@pytest.mark.slow
 def test_every_command_ends_on_sigterm_as_on_ctrl_c(place: Path) -> None:
     code = "import os, signal; from maxslope.cli import main\n"
     code += "def die(*words, **more): os.kill(os.getpid(), signal.SIGTERM)\n"
@@ -326,6 +328,7 @@ def test_an_interruption_without_a_folder(place: Path, monkeypatch: pytest.Monke
     assert "--out FOLDER keeps a run" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

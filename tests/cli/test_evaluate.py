@@ -133,6 +133,7 @@ def test_wrong_words_end_with_one_line_and_code_2(
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_exit_codes_of_a_process(tmp_path: Path) -> None:
     wrong = command("evaluate", "--norm", "l0.5", cwd=tmp_path)
     assert wrong.returncode == 2

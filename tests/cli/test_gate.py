@@ -156,6 +156,7 @@ def test_a_long_part_is_no_silence(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert capsys.readouterr().err == "1 of 3 steps, reading a\n"
 
 
+@pytest.mark.slow
 def test_the_report_tells_its_steps(tmp_path: Path) -> None:
     done = RUN.invoke(
         app, ["evaluate", "--samples", "12", "--effort", "quick", "-q", "--eps", "0.1", "--out", str(tmp_path / "a")]

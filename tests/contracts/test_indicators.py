@@ -134,6 +134,7 @@ def test_silent_on_the_shipped_network(steps: int) -> None:
         assert named(task, tally) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [ms.Linf(0.05), ms.L2(0.7), ms.L1(4.0)], ids=str)
 @pytest.mark.parametrize("criterion", [Margin(), CrossEntropy()], ids=lambda c: type(c).__name__)
 def test_silent_on_an_ordinary_network(budget: Budget, criterion: Criterion) -> None:
@@ -168,6 +169,7 @@ def test_quantized_input() -> None:
     assert fired["random steps win"] == Severity.WARNING
 
 
+@pytest.mark.slow
 def test_quantized_input_with_a_backward_approximation() -> None:
     """A straight-through gradient works, but it is not the derivative, and that is said."""
     task, tally = attacked(Before(straight_through), ms.Linf(0.3))

@@ -35,6 +35,7 @@ def task(kind: str, rows: int = 5) -> tuple[torch.nn.Module, Tensor, Tensor]:
     return net, x, answers(net, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["images", "tabular"])
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: type(s).__name__)
@@ -53,6 +54,7 @@ def test_stays_inside_keeps_the_best_and_spends_no_gradient(scheme: Search, budg
     assert bool((curve.status == Status.FINISHED).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: type(s).__name__)
 def test_rows_are_strangers(scheme: Search, budget: Budget) -> None:
@@ -230,6 +232,7 @@ def test_blind_energies() -> None:
     assert part.passes == 1
 
 
+@pytest.mark.slow
 def test_beats_gradients_where_they_are_masked() -> None:
     """The shipped network, trained in l_inf, misleads gradients in l_2; values do not lie."""
     from maxslope.data import default_data, default_network

@@ -342,6 +342,7 @@ def test_one_process_a_folder(tmp_path: Path) -> None:
     same(resume(tmp_path, NET, (X, Y)), WHOLE)
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     run(tmp_path)
     without(tmp_path, 1)

@@ -170,6 +170,7 @@ def test_attacks_break_what_can_be_broken_and_nothing_else(name: str, p: float) 
         assert torch.equal(found.margin < 0, found.broken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_smallest_perturbations_are_those_of_the_linear_program(name: str) -> None:
     case, model, x, y = asked(name)

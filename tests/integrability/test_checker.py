@@ -175,6 +175,7 @@ def _true(data: dict, claim: str) -> bool:
     return liouvillian(num / den, X).solvable == (claim == "solvable")
 
 
+@pytest.mark.slow
 def test_refuses_every_single_change(tanh: dict) -> None:
     """Every exponent, family, rank, root, coefficient, one at a time."""
     assert len(_leaves(tanh)) > 100

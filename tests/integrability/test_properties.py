@@ -16,6 +16,7 @@ nonzero = fractions.filter(bool)
 QUICK = [e for e in EXPECTED if e[2] != 12]
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(equation_=st.sampled_from(QUICK), a=nonzero, b=fractions)
 def test_affine_change_keeps_the_verdict(equation_: tuple, a: Rational, b: Rational) -> None:

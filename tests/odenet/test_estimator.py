@@ -351,6 +351,7 @@ def test_starts_and_bounds_take_whole_numbers() -> None:
         odenet.Until(gradients=10.5)
 
 
+@pytest.mark.slow
 def test_the_flow_needs_no_scikit_learn_and_the_estimators_say_that_they_do() -> None:
     code = (
         "import sys; sys.modules['sklearn'] = None\n"

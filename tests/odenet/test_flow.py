@@ -95,6 +95,7 @@ def test_common_schemes_follow_the_same_flow() -> None:
     assert torch.allclose(ours.slope, common.slope, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["euler", "bs23", "rkl2"])
 def test_the_control_bounds_the_defect(name: str) -> None:
     mover = {"euler": ExplicitEuler(), "bs23": RungeKutta(Tableau.bogacki_shampine()), "rkl2": Stabilized()}[name]

@@ -426,6 +426,7 @@ def test_public_names_load_on_first_use() -> None:
         ms.nonsense  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["attack", "flow"])
 def test_flow_is_a_function_whatever_is_loaded_first(first: str) -> None:
     """A module of the same name would take its place on the public page."""

@@ -30,6 +30,7 @@ def f64(*rows: list[float]) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
 
+@pytest.mark.slow
 def test_at_the_kink_of_the_modulus_the_slope_is_zero_and_the_defect_vanishes() -> None:
     """E = |x| from 0.63: the curve arrives at 0.63 and rests; its slope there is 0, whatever side rounding chose."""
     for tau in (0.1, 0.05, 0.025):
@@ -63,6 +64,7 @@ def test_along_a_curved_kink_the_slope_is_that_of_the_motion_along_it() -> None:
     torch.testing.assert_close(curve.slope[1:], torch.full_like(curve.slope[1:], 0.2), rtol=0, atol=0.03)
 
 
+@pytest.mark.slow
 def test_in_a_box_a_face_holds_part_of_a_kink() -> None:
     """E = |z_0 - z_1| + 2 z_1 at z_1 = 0, the lower face: only z_0 can move, along the kink at z_0 = 0: slope 0."""
     energy = Function(lambda z: (z[:, 0] - z[:, 1]).abs() + 2 * z[:, 1])
@@ -140,6 +142,7 @@ def test_a_search_that_misses_the_minimum_of_a_linear_form_is_not_vouched_for(d:
     assert exact.status.tolist() == [ms.Status.FINISHED] * 12
 
 
+@pytest.mark.slow
 def test_smooth_steps_that_are_solved_stay_vouched_for() -> None:
     """No false alarm where coordinates slide, cross or meet faces, in any norm or rate."""
     x = draw(6, 3)
@@ -172,6 +175,7 @@ ALL: dict[str, Scheme] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_a_row_that_is_not_finite_ends_alone(name: str) -> None:
     """NaN or infinite at the start, or NaN on the way: the others go on, to the bit."""
