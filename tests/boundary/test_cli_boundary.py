@@ -273,7 +273,6 @@ def test_moons_need_scikit_learn_alone() -> None:
 # --- misuse ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -212,7 +212,6 @@ def test_errors_show_what_a_terminal_would_obey(
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interruptions_say_how_to_go_on(stop: int, place: Path) -> None:
     words = [
@@ -328,7 +327,6 @@ def test_an_interruption_without_a_folder(place: Path, monkeypatch: pytest.Monke
     assert "--out FOLDER keeps a run" in done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

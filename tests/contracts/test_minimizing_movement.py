@@ -75,7 +75,6 @@ def test_consensus_comes_within_a_fraction_of_a_step_without_gradients() -> None
     assert curve.backward.tolist() == [51, 51, 51, 51]  # the loop's own
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "p"),
     [(name, p) for p in (1, 2, math.inf) for name in SOLVERS if name != "newton" or p == math.inf],  # boxes only

@@ -35,7 +35,6 @@ def task(kind: str, rows: int = 5) -> tuple[torch.nn.Module, Tensor, Tensor]:
     return net, x, answers(net, x)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["images", "tabular"])
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: type(s).__name__)
@@ -54,7 +53,6 @@ def test_stays_inside_keeps_the_best_and_spends_no_gradient(scheme: Search, budg
     assert bool((curve.status == Status.FINISHED).all())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: type(s).__name__)
 def test_rows_are_strangers(scheme: Search, budget: Budget) -> None:

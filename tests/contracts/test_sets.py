@@ -166,7 +166,6 @@ def check_step(case: Instance, step: float, rows: int, relative: float) -> None:
         assert abs(got - wanted) <= relative * max(abs(wanted), float(np.abs(xi).max()) * 1e-3), (i, got, wanted)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ball", "ball in box", "center outside"])
 @pytest.mark.parametrize("p", [1, 2])
 def test_semi_implicit_step_equals_an_independent_solver_on_200_instances(p: float, kind: str) -> None:
@@ -174,7 +173,6 @@ def test_semi_implicit_step_equals_an_independent_solver_on_200_instances(p: flo
     check_step(instance(p, 200, 6, 41, **KINDS[kind]), p, 200, 1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "p", "kind"), [(step, p, kind) for kind in KINDS for step, p in PAIRS + INTO_BOX if exists(p, kind)]
 )

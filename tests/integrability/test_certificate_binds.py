@@ -363,7 +363,6 @@ def _still_true(data: dict) -> bool:
     return liouvillian(num / den, x).solvable == (data["claim"] == "solvable")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", BASES)
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_mutated_certificates(name: str, seed: int) -> None:

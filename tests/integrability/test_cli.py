@@ -23,7 +23,6 @@ def run(tmp_path: Path, *arguments: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("setting", list(Setting))
 def test_every_setting(setting: Setting, tmp_path: Path) -> None:
     code, output = run(tmp_path, setting.value)

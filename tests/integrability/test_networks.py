@@ -359,7 +359,6 @@ def test_one_neuron_without_bias_is_refused_in_words() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("size", ["2", "1/3", pytest.param("sqrt(2)", marks=pytest.mark.slow)])
 def test_tanh_with_any_common_input(size: str) -> None:
     """The curve over |x|; r is that of |x| = 1 and other weights of the two normal directions."""
