@@ -36,7 +36,12 @@ ROOT = Path(__file__).parents[1]
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "verify": (
         ["attacks/verify.py", "attacks/question.py"],
-        ["tests/laws/test_one_answer.py", "tests/laws/test_verify.py", "tests/goals/test_truth.py"],
+        [
+            "tests/laws/test_one_answer.py",
+            "tests/laws/test_verify.py",
+            "tests/goals/test_truth.py",
+            "tests/goals/test_randomized.py",
+        ],
     ),
     "table": (
         ["evaluation/part.py"],
