@@ -66,6 +66,8 @@ def test_verdicts_never_come_from_half_precision(monkeypatch: pytest.MonkeyPatch
     plain = evaluate(NET, (X, Y), BUDGET, effort=EFFORT, probe=False)
     assert abs(report.robust_accuracy - plain.robust_accuracy) <= 0.1
     standing = ~broken
+    # as many gradients as without: those of the runs, and one of the model itself for the certificate
+    assert {n for n, b in zip(report.table["backward"], broken.tolist(), strict=True) if not b} == {11}
     assert bool(torch.tensor(report.table["gap"])[standing].isfinite().all())
     assert bool(torch.tensor(report.table["gap"])[broken].isnan().all())
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from maxslope import Budget, Linf, Lp, Randomized, attack, evaluate, goals, recipes
+from maxslope import Budget, Linf, Lp, MaxslopeWarning, Randomized, attack, evaluate, goals, recipes
 from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Kind
@@ -160,3 +160,24 @@ def test_rates_of_a_random_model() -> None:
             assert share >= 12 / 16
     wrong = report.table["forward"][2]
     assert wrong == 16
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, None])
+def test_a_mask_of_one_row_is_everybodys_and_others_go_with_their_samples(samples: int, rows: int | None) -> None:
+    mask = torch.ones(rows or samples, 2, dtype=torch.bool)
+    mask[-1, 0] = False  # the coordinate that decides
+    x, y = X[:2].repeat(2, 1)[:samples], Y[:samples]
+    report = evaluate(Counted(), (x, y), Linf(0.35), mask=mask, effort=EFFORT, probe=False, part=1)
+    held = [True] * samples if rows == 1 else [k == samples - 1 for k in range(samples)]
+    assert report.table["verdict"] == ["robust" if h else "broken" for h in held]
+
+
+def test_probabilities_are_said_to_be_some_and_other_notes_speak_for_themselves() -> None:
+    def softmax(x: Tensor) -> Tensor:
+        return torch.stack([x[:, 0], 1 - x[:, 0]], 1)
+
+    with pytest.warns(MaxslopeWarning, match="look like probabilities"):
+        report = evaluate(softmax, (X[:2], Y[:2]), Linf(0.01), effort=EFFORT, probe=False)
+    seen = {found.kind: found.seen for found in report.warnings}
+    assert seen[Kind.PROBABILITIES] == "The model's outputs are in [0, 1] and sum to 1 in each row."

@@ -157,3 +157,30 @@ def test_misuse(call: Any, said: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         call()
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [lambda z, y: (z > 0).sum(1) - 1, lambda z, y: (z > 0).any(1)])
+def test_a_margin_that_counts_is_refused_with_the_way_out(count: Any) -> None:
+    """It has no gradient; what the message proposes has, and asks the same."""
+    x, y = torch.tensor([[0.5, 0.3], [-0.5, 0.05]]), torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(ValueError, match="real number"):
+        ms.attack(lambda x: x, x, y, ms.Linf(0.1, box=None), goal=count)
+    last = ms.attack(lambda x: x, x, y, ms.Linf(0.1, box=None), goal=lambda z, y: z.sort(1).values[:, 1])
+    assert last.broken.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("model", [lambda x: x.sum(1), lambda x: x.sum(1, keepdim=True)])
+def test_answers_and_labels_may_be_columns_and_labels_whole_numbers(model: Any) -> None:
+    """In every verb; a model of one number a row, ``[rows]``, once ended in an error of an index."""
+    x, budget, goal = torch.tensor([[0.5, 0.3], [-0.5, 0.05], [2.0, 1.0]]), ms.Linf(0.1, box=None), Beyond(0.9)
+    for y in (torch.tensor([0, 0, 3]), torch.tensor([[0.0], [0.0], [3.0]]), torch.tensor([0.0, 0.0, 3.0])):
+        assert ms.attack(model, x, y, budget, goal=goal).broken.tolist() == [True, False, False]
+        report = ms.evaluate(model, (x, y), budget, goal=goal, probe=False)
+        assert report.table["verdict"] == ["broken", "robust", "robust"]
+    nearest = ms.minimal(model, x, torch.tensor([0.0, 0.0, 3.0]), ms.Lp(math.inf), goal=goal, box=None)
+    assert nearest.norms.tolist() == pytest.approx([0.05, 0.225, 0.45], rel=1e-2)
+
+
+def test_bits_are_0_and_1() -> None:
+    with pytest.raises(ValueError, match="0 and 1"):
+        ms.attack(lambda x: x, torch.rand(2, 3), torch.tensor([[0, 1, -1], [1, 0, 1]]), ms.Linf(0.1), goal=AnyLabel())

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from maxslope._rows import column, select
+from maxslope._rows import column, flat, select
 from maxslope.attacks.question import Question
 from maxslope.energies import Randomized
 from maxslope.sets import Set
@@ -116,7 +116,7 @@ def _answers(
     out = network.all_outputs(z, tuple(select(t, rows) for t in question.context))
     parts = [question.goal.outputs(one) for one in out.reshape(-1, network.answers, *out.shape[1:]).unbind(1)]
     margins = torch.stack([margin(one) for one in parts], 1)
-    bad = torch.stack([~(one < torch.inf).flatten(1).all(1) for one in parts], 1).any(1)
+    bad = torch.stack([~(flat(one) < torch.inf).all(1) for one in parts], 1).any(1)
     bad = bad | margins.isnan().flatten(1).any(1)
     return margins, bad, parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from maxslope import _checks
+from maxslope._rows import flat
 from maxslope.attacks import AttackResult, Effort
 from maxslope.attacks.attack import answer
 from maxslope.attacks.findings import Finding, Kind, Severity
@@ -154,7 +155,7 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     )  # fmt: skip
     cleans = clean(question)
     table = _clean(question, cleans)
-    head = tuple(tuple(row) for row in cleans.outputs[:_HEAD].flatten(1).tolist()) if job.number == 0 else ()
+    head = tuple(tuple(row) for row in flat(cleans.outputs[:_HEAD]).tolist()) if job.number == 0 else ()
     part = Part(
         job.number, job.start, table, question.x.clone(), (0, 0), orders.effort, head=head,
         said=_said(question.network),

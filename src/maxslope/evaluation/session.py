@@ -16,6 +16,7 @@ from torch import Tensor
 
 import maxslope
 from maxslope._digest import digest_of
+from maxslope._rows import flat
 from maxslope.attacks import Effort
 from maxslope.energies import Network
 from maxslope.evaluation._codec import decode, encode
@@ -223,7 +224,7 @@ class Session:
             network = Network(self.plan.model, self.choice.tile, voting=True)
             out = network.all_outputs(x, context)
             out = out.reshape(-1, network.answers, *out.shape[1:]).mean(1)
-            now = self.plan.threat.goal.outputs(out).flatten(1).double().cpu()
+            now = flat(self.plan.threat.goal.outputs(out)).double().cpu()
             scale = _CLOSE * float(before.nan_to_num().abs().amax().clamp_min(1e-12))
             if now.shape != before.shape or not torch.allclose(now, before, _CLOSE, scale, equal_nan=True):
                 raise ValueError(

@@ -162,6 +162,11 @@ class Custom(Goal):
         if not isinstance(m, Tensor) or m.shape != (outputs.shape[0],):
             got = tuple(m.shape) if isinstance(m, Tensor) else type(m).__name__
             raise ValueError(f"A goal returns one margin per row, shape [{outputs.shape[0]}], got {got}.")
+        if not m.is_floating_point():
+            raise ValueError(
+                f"A margin is a real number that follows the outputs without jumps, got {m.dtype}; where the goal "
+                "counts, return the value at which the count changes, such as outputs.sort(1).values[:, 0]."
+            )
         return torch.stack([m, torch.zeros_like(m)], 1), torch.zeros_like(m, dtype=torch.int64)
 
     def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
