@@ -25,8 +25,7 @@ written by `python scripts/licenses.py`.
 
 All that is required is under permissive licenses. Two extras are not: `flint` brings python-flint, which links to
 libraries under the LGPL; `test` brings hypothesis, under the MPL. The minimum cuts of `boundary` were made by
-PyMaxflow, under the GNU General Public License, until OR-Tools took its place: it cuts the same sets, and as fast. It
-is brought along by no extra, and used only where it is installed and OR-Tools is not.
+PyMaxflow, under the GNU General Public License, until OR-Tools took its place: it cuts the same sets, and as fast.
 """
 TAIL = """
 The images that ship with the package are from MNIST (Y. LeCun, C. Cortes, C. J. C. Burges), under CC BY-SA 3.0; the

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+from importlib import import_module
 from typing import Any
+
+from maxslope._optional import optional
 
 
 def load(module: str, package: str) -> Any:
@@ -13,12 +14,8 @@ def load(module: str, package: str) -> Any:
     Raises:
         ImportError: if it is not installed, naming the extra.
     """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"Sets on a grid need the package {package}, which is not installed; pip install 'maxslope[boundary]'."
-        ) from error
+    with optional(f"Sets on a grid need {package}", "[boundary]"):
+        return import_module(module)
 
 
 def ndimage() -> Any:
@@ -41,14 +38,6 @@ def skfmm() -> Any:
     return load("skfmm", "scikit-fmm")
 
 
-def found(module: str) -> bool:
-    """Whether a package is installed."""
-    return importlib.util.find_spec(module) is not None
-
-
-def maxflow() -> Any:
-    """Return ``maxflow``, which serves where OR-Tools is not installed."""
-    try:
-        return importlib.import_module("maxflow")
-    except ImportError:
-        return load("ortools", "ortools")
+def max_flow() -> Any:
+    """Return ``ortools.graph.python.max_flow``."""
+    return load("ortools.graph.python.max_flow", "ortools")

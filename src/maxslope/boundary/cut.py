@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -124,20 +123,16 @@ class _Graph:
         down, up = (
             (np.concatenate(column) for column in zip(*self.edges, strict=True)) if self.edges else (nodes[:0],) * 2
         )
-        if optional.found("ortools"):
-            outside = _cut_integers(self.count, down, up, nodes, cost)
-        else:
-            outside = _cut_floats(self.count, down, up, nodes, cost)
-        return ~outside[:free]
+        return ~_outside(self.count, down, up, nodes, cost)[:free]
 
 
-def _cut_integers(count: int, down: np.ndarray, up: np.ndarray, nodes: np.ndarray, cost: np.ndarray) -> np.ndarray:
+def _outside(count: int, down: np.ndarray, up: np.ndarray, nodes: np.ndarray, cost: np.ndarray) -> np.ndarray:
     """Which nodes reach the sink, by the push-relabel method of OR-Tools.
 
     Costs are rounded to multiples of q = 2^-58 of their sum S (to a power of two). The n of them change the energy of a
     set by n q / 2 at most, so that the set is optimal up to n q: 3e-13 S for 1e5 of them.
     """
-    max_flow = optional.load("ortools.graph.python.max_flow", "ortools")
+    max_flow = optional.max_flow()
     total = float(np.abs(cost).sum())
     price = np.zeros(count, dtype=np.int64)
     if total > 0:
@@ -156,19 +151,6 @@ def _cut_integers(count: int, down: np.ndarray, up: np.ndarray, nodes: np.ndarra
     reaching = np.zeros(count + 2, dtype=bool)
     reaching[graph.get_sink_side_min_cut()] = True
     return reaching
-
-
-def _cut_floats(count: int, down: np.ndarray, up: np.ndarray, nodes: np.ndarray, cost: np.ndarray) -> np.ndarray:
-    """The same by PyMaxflow, where it is installed and OR-Tools is not."""
-    graph: Any = optional.maxflow().Graph[float](count, len(down))
-    graph.add_nodes(count)
-    graph.add_edges(down, up, np.full(len(down), 1.0 + float(np.abs(cost).sum())), np.zeros(len(down)))
-    price = np.zeros(count)
-    np.add.at(price, nodes, cost)
-    graph.add_grid_tedges(np.arange(count), np.maximum(-price, 0), np.maximum(price, 0))
-    graph.maxflow()
-    outside: np.ndarray = graph.get_grid_segments(np.arange(count))
-    return outside
 
 
 def nested_cuts(problem: Lattice, g: Tensor, tau: float, levels: Tensor, band: float) -> Tensor:

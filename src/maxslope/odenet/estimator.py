@@ -10,19 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
 from maxslope.odenet import kept
 from maxslope.odenet.fitting import Array, Base, Encoded, moments
 from maxslope.odenet.misfit import Logistic, Softmax, Squared
 from maxslope.odenet.settings import real
 from maxslope.sets import Budget
 
-try:
+with optional("The estimators need scikit-learn, from 1.6 on", "[flows]"):
     from sklearn.base import ClassifierMixin, RegressorMixin
     from sklearn.exceptions import DataConversionWarning
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import column_or_1d
-except ImportError as error:
-    raise ImportError('The estimators need scikit-learn, from 1.6 on: pip install "maxslope[flows]".') from error
 
 
 class OdeNetClassifier(ClassifierMixin, Base):  # type: ignore[misc]

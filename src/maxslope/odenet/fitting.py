@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
 from maxslope._status import Status
 from maxslope.energies import Energy
 from maxslope.odenet import kept
@@ -28,15 +29,11 @@ from maxslope.odenet.settings import real, whole
 from maxslope.odenet.starts import sobol
 from maxslope.sets import Budget
 
-try:
+with optional("The estimators need scikit-learn, from 1.6 on, and odenet.descend does without", "[flows]"):
     from sklearn.base import BaseEstimator
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import train_test_split
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-except ImportError as error:
-    raise ImportError(
-        'The estimators need scikit-learn, from 1.6 on: pip install "maxslope[flows]"; odenet.descend does without.'
-    ) from error
 
 Array = np.ndarray
 _TOLERANCE = 0.1  # on the dissipation defect, over the fall of the risk

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-try:
-    from sklearn.model_selection import BaseSearchCV, ParameterGrid
-except ImportError:
-    try:
-        from sklearn.model_selection import ParameterGrid
-        from sklearn.model_selection._search import BaseSearchCV
-    except ImportError as error:
-        raise ImportError('The search needs scikit-learn: pip install "maxslope[flows]".') from error
+from maxslope._optional import optional
+
+with optional("The search needs scikit-learn", "[flows]"):
+    from sklearn.model_selection import ParameterGrid
+    from sklearn.model_selection._search import BaseSearchCV
 
 
 class OdeNetCV(BaseSearchCV):  # type: ignore[misc]

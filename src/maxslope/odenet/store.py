@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
 from maxslope.odenet.design import Depth, Design, Lift
 from maxslope.odenet.fields import BoundedTanh, Field, Tanh
 from maxslope.odenet.network import OdeNet
@@ -116,10 +117,7 @@ def read(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _library() -> Any:
-    try:
+    with optional("Networks in files need safetensors", "[flows]"):
         import safetensors
         import safetensors.torch
-    except ImportError as error:
-        raise ImportError('Networks in files need safetensors: pip install "maxslope[flows]".') from error
-
     return safetensors
