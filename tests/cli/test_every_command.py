@@ -258,3 +258,16 @@ def test_readme_lists_the_commands_as_their_help_does() -> None:
     assert module.written(text) == text
     for name in COMMANDS:
         assert f"| `maxslope {name}` |" in text
+
+
+@pytest.mark.parametrize("name", sorted(INSIDE.keys() - {"evaluate", "minimal", "train", "report"}))
+def test_what_draws_is_missed_before_anything_is_computed(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usable(name)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(INSIDE[name], lambda *words, **more: pytest.fail("something was computed"))
+    code, out, error = run(COMMANDS[name], monkeypatch, capsys)
+    assert code == 2
+    assert "maxslope[report]" in error
+    assert not out

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import itertools
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maxslope._optional import optional
 from maxslope.cli import document, options
 from maxslope.cli.ending import interruptible
 from maxslope.cli.progress import progress
@@ -94,7 +96,10 @@ def boundary(
     for name, value in (("--eps", radius), ("--until", until), ("--tau", tau)):
         if value is not None and not 0 < value < float("inf"):
             raise ValueError(f"{name} is positive and finite, got {value}.")
-    options.folder(out)
+    options.drawn_into(out)
+    if neural:
+        with optional("Networks in files need safetensors", "[data]"):
+            import_module("safetensors.torch")
     problem, model = _problem(source, data, cells, radius)
     said = _followed((problem, model), (until, tau), (animation, neural), out, typed(context), silent=json_ or quiet)
     if json_:

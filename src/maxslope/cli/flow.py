@@ -48,7 +48,7 @@ def moons(
     from maxslope.cli.again import typed
     from maxslope.report.experiment import PARTS, run
 
-    options.folder(out)
+    options.drawn_into(out)
     told = 0
     with (
         interruptible(out),

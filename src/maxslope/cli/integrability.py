@@ -139,8 +139,7 @@ def _places(out: Path, certificate: Path | None, picture: Path | None) -> tuple[
         if given is not None:
             typer.echo(f"maxslope: warning: {name} is deprecated, and will go: --out names the folder.", err=True)
             options.file(given, name)
-    if certificate is None or picture is None:
-        options.folder(out)
+    options.drawn_into(out)
     return certificate or out / "integrability.json", picture or out / "integrability.svg"
 
 

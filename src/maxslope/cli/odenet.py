@@ -60,7 +60,7 @@ def odenet(
     from maxslope.report import odenet as report
     from maxslope.report.odenet_study import Settings
 
-    options.folder(out)
+    options.drawn_into(out)
     radius = names.number(eps)
     if not 0 <= radius < float("inf"):
         raise ValueError(f"--eps is a radius that is not negative, got {eps}; 0 trains the plain risk.")

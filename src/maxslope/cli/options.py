@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from maxslope._optional import optional
 from maxslope.cli.asked import GOALS
 from maxslope.cli.settings import Settings
 
@@ -151,6 +153,14 @@ def folder(path: Path | None, option: str = "--out") -> None:
     for place in (path, *path.parents):
         if place.exists() and not place.is_dir():
             raise ValueError(f"{option} {path}: {place} is a file, where a folder is wanted; give another {option}.")
+
+
+def drawn_into(path: Path) -> None:
+    """Check the folder that figures and a page are written into, and what draws them, before anything long begins."""
+    folder(path)
+    with optional("Figures and pages need matplotlib and jinja2", "[report]"):
+        import_module("matplotlib.figure")
+        import_module("jinja2")
 
 
 def file(path: Path | None, option: str = "--out") -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
 from maxslope.boundary import Grid, contour, surface
 from maxslope.boundary.neural_flow import NeuralFlow
 from maxslope.report.boundary import Study
@@ -18,8 +19,7 @@ def write_boundaries(study: Study, path: Path) -> None:
 
     ``time`` ``[K+1]``; ``points`` ``[n, d]`` in length units; ``first`` ``[m+1]``: line or surface j has the points
     ``first[j]`` to ``first[j+1]``; ``instant`` ``[m]``: when. ``triangles`` ``[t, 3]``, numbers of points: none in
-    the plane.
-    ``stopped``, its instant; ``distance`` ``[*shape]`` there; ``low``, ``high``: the corners of the grid.
+    the plane. ``stopped``, its instant; ``distance`` ``[*shape]`` there; ``low``, ``high``: the corners of the grid.
 
     Args:
         study: what was followed.
@@ -62,8 +62,8 @@ def write_networks(flow: NeuralFlow, path: Path) -> None:
     Raises:
         ImportError: if safetensors is not installed.
     """
-    from safetensors.torch import save_file
-
+    with optional("Networks in files need safetensors", "[data]"):
+        from safetensors.torch import save_file
     tensors = {}
     for k in range(len(flow.curve.points)):
         for name, value in flow.model(k).state_dict().items():
