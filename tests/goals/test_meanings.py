@@ -177,6 +177,12 @@ def test_answers_and_labels_may_be_columns_and_labels_whole_numbers(model: Any) 
         assert ms.attack(model, x, y, budget, goal=goal).broken.tolist() == [True, False, False]
         report = ms.evaluate(model, (x, y), budget, goal=goal, probe=False)
         assert report.table["verdict"] == ["broken", "robust", "robust"]
+    many = torch.rand(24, 2)  # so many that the indicators are asked
+    probed = ms.evaluate(
+        model, (many, many.sum(1)), ms.Linf(0.01, box=None), goal=Beyond(0.05), effort=ms.Effort.quick()
+    )
+    assert probed.table["verdict"] == ["robust"] * 24
+    assert sum(probed.probes) > 0
     nearest = ms.minimal(model, x, torch.tensor([0.0, 0.0, 3.0]), ms.Lp(math.inf), goal=goal, box=None)
     assert nearest.norms.tolist() == pytest.approx([0.05, 0.225, 0.45], rel=1e-2)
 

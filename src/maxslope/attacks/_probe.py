@@ -197,8 +197,8 @@ class Probe:
         x = self.question.x[self.some]
         self.clean_logits, again = (self._logits(self.some, x) for _ in range(2))
         same = self.clean_logits == again  # infinite ones too
-        off = (self.clean_logits - again).abs().masked_fill(same, 0.0).flatten(1).amax(1)
-        size = self.clean_logits.abs().masked_fill(self.clean_logits.isinf(), 0.0).flatten(1).amax(1)
+        off = flat((self.clean_logits - again).abs().masked_fill(same, 0.0)).amax(1)
+        size = flat(self.clean_logits.abs().masked_fill(self.clean_logits.isinf(), 0.0)).amax(1)
         return off > 1e-5 * size
 
     def unseen_classes(self) -> tuple[Tensor, Tensor, list[int]] | None:

@@ -292,9 +292,18 @@ class _Program:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the solver, which is no Python, from writing to the standard output."""
-    sys.stdout.flush()
-    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    """Keep the solver from writing to the standard output, which may be read by a program.
+
+    It writes from C, beside Python: what other threads write there meanwhile is lost too.
+    """
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is none
+        yield
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nothing, 1)
         yield
