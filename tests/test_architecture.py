@@ -1,7 +1,9 @@
 """The map of the house is true: its files are there, and the names it gives are theirs."""
 
 import ast
+import itertools
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -38,3 +40,13 @@ def test_other_names_are_defined_somewhere() -> None:
 def test_no_room_is_left_out() -> None:
     table = PAGE.split("## The way")[0]
     assert {room for room in ROOMS if f"`{room}/`" not in table} == {"data"}  # the shipped network and its images
+
+
+def test_rooms_stand_in_the_order_of_the_contract() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    layers = tools["importlinter"]["contracts"][0]["layers"]
+    layer = {room: k for k, names in enumerate(layers) for room in re.findall(r"\w+", names)}
+    rows = [line.split("|")[1] for line in PAGE.split("## The way")[0].splitlines() if line.startswith("| `")]
+    places = [[layer[room] for room in re.findall(r"`(\w+)(?:/|\.py)`", row)] for row in rows]
+    assert len(places) > 8
+    assert all(max(above) <= min(below) for above, below in itertools.pairwise(places))
