@@ -21,7 +21,7 @@ from maxslope.attacks import Effort
 from maxslope.energies import Network
 from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.about import About
-from maxslope.evaluation.crew import Crew, Here, Team
+from maxslope.evaluation.crew import Crew, LocalCrew, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs, length
 from maxslope.evaluation.environment import environment, identity, toml
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
@@ -287,7 +287,7 @@ def default_crew(model: Any) -> Crew:
         from maxslope.evaluation.cluster import RayCrew
 
         return RayCrew(torch.cuda.device_count(), gpus=1.0)
-    return Here()
+    return LocalCrew()
 
 
 def _header(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
