@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import itertools
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,6 +82,12 @@ def boundary(
     animation: Annotated[
         bool, typer.Option("--animation/--no-animation", help="Write a GIF.", rich_help_panel="Output")
     ] = True,
+    seed: Annotated[
+        int,
+        options.seed_of(
+            "the points of moons, of what a factory draws, and with --neural of networks, samples, batches", "Run"
+        ),
+    ] = 0,
     out: Out = Path("maxslope-boundary"),
     json_: options.Json = False,
     quiet: options.Quiet = False,
@@ -100,8 +108,10 @@ def boundary(
     if neural:
         with optional("Networks in files need safetensors", "[data]"):
             import_module("safetensors.torch")
-    problem, model = _problem(source, data, cells, radius)
-    said = _followed((problem, model), (until, tau), (animation, neural), out, typed(context), silent=json_ or quiet)
+    problem, model = _problem(source, data, cells, radius, seed)
+    said = _followed(
+        (problem, model), (until, tau), (animation, neural, seed), out, typed(context), silent=json_ or quiet
+    )
     if json_:
         document.say(said)
     elif quiet:
@@ -113,7 +123,7 @@ def boundary(
 def _followed(
     given: tuple[Problem, Any],
     times: tuple[float | None, float | None],
-    drawn: tuple[bool, int],
+    drawn: tuple[bool, int, int],
     out: Path,
     command: str,
     *,
@@ -122,7 +132,7 @@ def _followed(
     """Follow the boundary, draw and write what was found; tell how far it is."""
     from maxslope.report.boundary import study
 
-    (problem, model), (until, tau), (animation, neural) = given, times, drawn
+    (problem, model), (until, tau), (animation, neural, seed) = given, times, drawn
     parts = itertools.count()
     total = 2 + animation + bool(neural)
     with (
@@ -136,21 +146,21 @@ def _followed(
         more: dict[str, Any] = {}
         if neural:
             update(next(parts), "the neural flow and its control")
-            more = {"neural": _neural(found, model, neural, out, drawings)}
+            more = {"neural": _neural(found, model, (neural, seed), out, drawings)}
             written += [out / name for name in ("network.svg", "network.png", "networks.safetensors")]
         written.insert(0, _page(found, drawings, more.get("neural"), out, written, command))
-        said = found.summary() | {"files": [str(path) for path in written]} | more
+        said = found.summary() | {"seed": seed, "files": [str(path) for path in written]} | more
         update(total, "written")
     return said
 
 
-def _problem(source: str, data: Path | None, cells: int | None, eps: float | None) -> tuple[Problem, Any]:
+def _problem(source: str, data: Path | None, cells: int | None, eps: float | None, seed: int) -> tuple[Problem, Any]:
     """The one place where a string names a problem; and the model, where there is one."""
     from maxslope.evaluation.models import call
     from maxslope.report import boundary as ready
 
-    built_in = {
-        "moons": ready.moons,
+    built_in: dict[str, Callable[[int, float | None], Problem]] = {
+        "moons": partial(ready.moons, seed=seed),
         "gaussians": ready.gaussians,
         "disk": ready.disk,
         "dumbbell": ready.dumbbell,
@@ -166,7 +176,11 @@ def _problem(source: str, data: Path | None, cells: int | None, eps: float | Non
         return ready.samples(x, y, cells or _cells(x), eps, title=Path(source).name), None
     if ":" not in source:
         raise ValueError(f"The source is one of {', '.join(built_in)}, a .csv file or file.py:factory, got {source!r}.")
-    made = call(source, "model")
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = call(source, "model")
     if isinstance(made, tuple) and len(made) == 4 and data is None:
         rho0, rho1, low, high = made
         return ready.own(rho0, rho1, low, high, cells or (_PLANE if len(low) == 2 else _SPACE), eps), None
@@ -263,10 +277,11 @@ def _draw(found: Study, out: Path, animation: bool) -> tuple[dict[str, Any], lis
     return drawings, written
 
 
-def _neural(found: Study, model: Any, steps: int, out: Path, drawings: dict[str, Any]) -> dict[str, Any]:
+def _neural(found: Study, model: Any, how: tuple[int, int], out: Path, drawings: dict[str, Any]) -> dict[str, Any]:
     from maxslope.report.boundary_neural import follow
 
-    summary: dict[str, Any] = follow(found, model, steps, out / "network", drawings=drawings)
+    steps, seed = how
+    summary: dict[str, Any] = follow(found, model, steps, out / "network", drawings=drawings, seed=seed)
     return summary
 
 

@@ -94,6 +94,10 @@ def integrability(
     values: Annotated[str, typer.Option(help='Values of the parameter to decide as well: "0, 1/3".')] = "",
     latex: Annotated[bool, typer.Option("--latex", help="Print the answer on an equation as LaTeX.")] = False,
     digits: Annotated[int, typer.Option(min=5, max=200, help="Digits of the numerical monodromy.")] = 40,
+    seed: Annotated[
+        int,
+        options.seed_of("the base point of the loops, on which their traces do not depend; proofs draw nothing", "Run"),
+    ] = 0,
     out: Annotated[
         Path, typer.Option(help="Folder for page (HTML), certificate (JSON), picture (SVG).", rich_help_panel="Output")
     ] = Path("maxslope-integrability"),
@@ -125,10 +129,10 @@ def integrability(
             console.print(text, soft_wrap=True, markup=False)
         else:
             solved = _solve(setting, target, own, linear, console)
-            facts = _certified(solved, digits, places, typed(context), console)
+            facts = _certified(solved, (digits, seed), places, typed(context), console)
             line = f"{facts['title']}; certificate {facts['certificate']}: {facts['claim']}"
     if json_:
-        document.say(facts)
+        document.say(facts | {"seed": seed})
     elif quiet:
         typer.echo(line)
 
@@ -145,7 +149,7 @@ def _places(out: Path, certificate: Path | None, picture: Path | None) -> tuple[
 
 def _certified(
     solved: tuple[dict[str, object], Equation, str, Verdict | None],
-    digits: int,
+    numerics: tuple[int, int],
     places: tuple[Path, Path],
     command: str,
     console: Console,
@@ -161,7 +165,7 @@ def _certified(
     proof = examine(found)
     console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True, markup=False)
     console.print(f"The checker: {proof.scope}.", soft_wrap=True, markup=False)
-    monodromy, evidence = _evidence(r, digits, picture, title, console)
+    monodromy, evidence = _evidence(r, numerics, picture, title, console)
     page = sheet(title, verdict, proof, monodromy, command=command, files=[certificate.name, picture.name])
     written = page.save(certificate.parent / "report.html")
     console.print(f"Page: {written}", soft_wrap=True, markup=False)
@@ -295,16 +299,17 @@ def _network(setting: Setting, target: str) -> Network:
 
 
 def _evidence(
-    r: Equation, digits: int, picture: Path, title: str, console: Console
+    r: Equation, numerics: tuple[int, int], picture: Path, title: str, console: Console
 ) -> tuple[Monodromy, dict[str, Any]]:
     """Numerical monodromy: traces, density witness and the picture."""
     from mpmath import nstr
     from rich.table import Table
 
-    from maxslope.integrability.loops import monodromy
+    from maxslope.integrability.loops import base_of, monodromy
     from maxslope.integrability.picture import draw
 
-    found = monodromy(r, digits=digits)
+    digits, seed = numerics
+    found = monodromy(r, digits=digits, base=base_of(seed))
     table = Table("pole", "trace of its monodromy", title="Numerical monodromy (evidence only)")
     for pole, trace in found.traces().items():
         table.add_row(pole, nstr(trace, 20))

@@ -94,7 +94,7 @@ def minimal(
         )
         typer.echo(f"maxslope: interrupted after {done} samples; {kept}.", err=True)
         raise typer.Exit(130)
-    _say(table, s.norm, radii, said, json_, quiet, out)
+    _say(table, (s.norm, s.seed), radii, said, json_, quiet, out)
     for sentence in said:  # beside the numbers, also in quiet mode
         typer.echo(f"maxslope: warning: {sentence}", err=True)
 
@@ -138,8 +138,10 @@ def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -
 
 
 def _say(
-    table: dict[str, Tensor], norm: str, radii: list[float], said: list[str], json_: bool, quiet: bool, out: Path | None
-) -> None:
+    table: dict[str, Tensor], asked: tuple[str, int], radii: list[float], said: list[str], json_: bool, quiet: bool,
+    out: Path | None,
+) -> None:  # fmt: skip
+    norm, seed = asked
     norms = table["norm"].double()
     count = len(norms)
     known = norms[~norms.isnan()]
@@ -153,6 +155,7 @@ def _say(
         facts: dict[str, Any] = {
             "samples": count,
             "norm": norm,
+            "seed": seed,
             "clean_accuracy": clean,
             "found": float(table["found"].double().mean()),
             "quantiles": {f"{q:g}": value for q, value in quantiles.items()},

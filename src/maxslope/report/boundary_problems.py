@@ -118,7 +118,7 @@ def gaussians(cells: int = 96, eps: float | None = None) -> Problem:
     return Problem("Four Gaussians a class", grid, densities, densities.bayes, _radius(grid, eps))
 
 
-def moons(cells: int = 96, eps: float | None = None) -> Problem:
+def moons(cells: int = 96, eps: float | None = None, seed: int = 0) -> Problem:
     """Kernel densities of a thousand points of two noisy moons.
 
     Raises:
@@ -126,7 +126,7 @@ def moons(cells: int = 96, eps: float | None = None) -> Problem:
     """
     from maxslope.report.moons import data
 
-    x, y = data(1000)
+    x, y = data(1000, seed)
     return samples(x, y.long(), cells, eps, title="Two moons")
 
 
