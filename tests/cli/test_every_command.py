@@ -49,7 +49,7 @@ HEAVY = {  # what is computed once, and given again
 }
 INSIDE = {  # what is interrupted
     "evaluate": "maxslope.evaluation.session.Session.go",
-    "minimal": "maxslope.attacks.minimal",
+    "minimal": "maxslope.evaluation.session.Session.go",
     "train": "maxslope.training.run.Run.loss",
     "report": "maxslope.report.page",
     "boundary": "maxslope.report.boundary.study",
@@ -236,7 +236,7 @@ def test_an_interruption_ends_with_130_and_a_sentence(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(INSIDE[name], stop)
-    where = [] if name == "report" else ["--out", str(tmp_path / ("new.csv" if name == "minimal" else "new"))]
+    where = [] if name == "report" else ["--out", str(tmp_path / "new")]
     code, out, error = run([*COMMANDS[name], *where], monkeypatch, capsys)
     assert code == 130, error
     last = error.splitlines()[-1]

@@ -57,6 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "points.csv").write_text("0,0,1\n1,1,0\n0,1,1\n1,0,0\n0.2,0.3,1\n0.8,0.9,0\n")
     (place / "text.csv").write_text("a,b\nc,d\n")
     (place / "wide.csv").write_text("1,2\n1,2,3\n")
+    (place / "near.toml").write_text('[minimal]\neps = "0.1"\n')
     (place / "own.toml").write_text("[evaluate]\nepsilon = 3\n")
     return place
 
@@ -136,7 +137,15 @@ CASES: list[tuple[list[str], str]] = [
     (["evaluate", "--weights", "other.safetensors"], "--weights belong to a factory"),
     ([*MINIMAL, "--at", "-1"], "--at is a radius that is not negative"),
     ([*MINIMAL, "--at", "8%255"], "got '8%255'"),
-    ([*MINIMAL, "--out", "table.xlsx"], "--out is a .csv or .parquet file"),
+    ([*MINIMAL, "--out", "table.xlsx"], "--out is a folder to keep the run in, or a .csv or .parquet file of one row"),
+    ([*MINIMAL, "--out", "notes.txt"], "--out is a folder to keep the run in, or a .csv or .parquet file of one row"),
+    ([*MINIMAL, "--out", "notes.txt/deeper"], "notes.txt is a file, where a folder is wanted"),
+    ([*MINIMAL, "--points"], "--points are kept in a folder: give --out FOLDER"),
+    ([*MINIMAL, "--resume", "nothing", "--seed", "1"], "leave --seed away"),
+    (["minimal", "--resume", "nothing"], "nothing holds no run of maxslope; start one with --out nothing"),
+    (["minimal", "--config", "own.toml"], "own.toml has one table [minimal] of options, got evaluate"),
+    (["minimal", "--config", "near.toml"], "'eps' is no option of a configuration; those are model, weights"),
+    ([*MINIMAL, "--part", "0"], "--part"),
     ([*MINIMAL, "--out", "none/table.csv"], "There is no folder none"),
     ([*MINIMAL, "--eps", "0.1"], "--at 0.1 gives the robust accuracy"),
     ([*TRAIN, "--objective", "pgd"], "--objective is risk or trades, got 'pgd'"),

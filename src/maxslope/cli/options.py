@@ -147,6 +147,11 @@ def seed_of(what: str, panel: str = _HOW) -> Any:
 
 
 Seed = Annotated[int, seed_of("all random numbers")]
+Part = Annotated[int, typer.Option(min=1, help="Most samples of a part.", rich_help_panel=_RUN)]
+Config = Annotated[
+    Path | None, typer.Option(help="Options from a TOML file; those given here win.", rich_help_panel=_RUN)
+]
+Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", rich_help_panel=_RUN)]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows per call of the model.", rich_help_panel=_RUN)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=_OUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print one line, no progress.", rich_help_panel=_OUT)]
