@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maxslope._escape import visible
 from maxslope.cli import document, names, options
 from maxslope.cli.ending import interruptible
 from maxslope.cli.progress import progress
@@ -137,20 +138,24 @@ def integrability(
         typer.echo(line)
 
 
-def _places(out: Path, certificate: Path | None, picture: Path | None) -> tuple[Path, Path]:
-    """Where certificate and picture go."""
+def _places(out: Path, certificate: Path | None, picture: Path | None) -> tuple[Path, Path, Path]:
+    """Where page, certificate and picture go: into the folder, unless a deprecated option names another file."""
     for name, given in (("--certificate", certificate), ("--picture", picture)):
         if given is not None:
-            typer.echo(f"maxslope: warning: {name} is deprecated, and will go: --out names the folder.", err=True)
+            typer.echo(
+                f"maxslope: warning: {name} is deprecated, and will go in 0.3: --out names the folder of all files. "
+                f"This file alone goes to {visible(str(given))}, the others to {visible(str(out))}.",
+                err=True,
+            )
             options.file(given, name)
     options.drawn_into(out)
-    return certificate or out / "integrability.json", picture or out / "integrability.svg"
+    return out / "report.html", certificate or out / "integrability.json", picture or out / "integrability.svg"
 
 
 def _certified(
     solved: tuple[dict[str, object], Equation, str, Verdict | None],
     numerics: tuple[int, int],
-    places: tuple[Path, Path],
+    places: tuple[Path, Path, Path],
     command: str,
     console: Console,
 ) -> dict[str, Any]:
@@ -158,7 +163,7 @@ def _certified(
     from maxslope.integrability.checker import examine
     from maxslope.report.sheets import integrability as sheet
 
-    (found, r, title, verdict), (certificate, picture) = solved, places
+    (found, r, title, verdict), (page, certificate, picture) = solved, places
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
     certificate.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -166,8 +171,8 @@ def _certified(
     console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True, markup=False)
     console.print(f"The checker: {proof.scope}.", soft_wrap=True, markup=False)
     monodromy, evidence = _evidence(r, numerics, picture, title, console)
-    page = sheet(title, verdict, proof, monodromy, command=command, files=[certificate.name, picture.name])
-    written = page.save(certificate.parent / "report.html")
+    files = [file.name if file.parent == page.parent else str(file) for file in (certificate, picture)]
+    written = sheet(title, verdict, proof, monodromy, command=command, files=files).save(page)
     console.print(f"Page: {written}", soft_wrap=True, markup=False)
     facts = {"title": title, "claim": proof.claim, "scope": proof.scope, "certificate": str(certificate)}
     return facts | evidence | {"page": str(written)}
