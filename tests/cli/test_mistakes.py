@@ -55,6 +55,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "nothing").mkdir()
     save_file({"0.weight": torch.zeros(3, 16)}, place / "other.safetensors")
     (place / "points.csv").write_text("0,0,1\n1,1,0\n0,1,1\n1,0,0\n0.2,0.3,1\n0.8,0.9,0\n")
+    (place / "eleven.csv").write_text("".join(f"{k / 11},{k * k % 7},{k}\n" for k in range(11)))
+    (place / "space.csv").write_text("".join(f"{k},{k * k % 7},{k % 2},{k % 3}\n" for k in range(9)))
+    (place / "third.csv").write_text("".join(f"{k},{k * k % 7},{k % 3}\n" for k in range(30)))
+    np.savez(place / "single.npz", x=x[:4, :2], y=np.full(4, 3))
     (place / "text.csv").write_text("a,b\nc,d\n")
     (place / "wide.csv").write_text("1,2\n1,2,3\n")
     (place / "near.toml").write_text('[minimal]\neps = "0.1"\n')
@@ -207,6 +211,20 @@ CASES: list[tuple[list[str], str]] = [
     (["boundary", "disk", "--eps", "0.01", "--cells", "24"], "cells"),
     (["boundary", "nets.py:number", "--data", "points.csv"], "got int"),
     (["boundary", "gaussians", "--seed", "3.5"], "--seed"),
+    (["boundary", "three", "--tau", "0.1"], "--tau 0.1 is for two classes; several take steps of"),
+    (["boundary", "three", "--neural", "2"], "--neural 2 is for two classes"),
+    (["boundary", "three", "--cells", "24", "--eps", "0.01"], "cells"),
+    (["boundary", "three", "--data", "points.csv"], "--data belongs to a model"),
+    (
+        ["boundary", "eleven.csv"],
+        "Boundaries are drawn of 2 to 10 classes, got 11 labels, 0, 1, 2, 3, ...; is the last",
+    ),
+    (["boundary", "space.csv"], "Several classes are followed in the plane: points [n, 2], got (9, 3)"),
+    (["boundary", "data.npz"], "Several classes are followed in the plane: points [n, 2], got (30, 16)"),
+    (["boundary", "none.npz"], "There is no file none.npz"),
+    (["boundary", "torn.npz"], "torn.npz is no npz file of plain arrays"),
+    (["boundary", "single.npz"], "A boundary lies between two classes or more, got 4 points with labels [3]"),
+    (["boundary", "nets.py:plane", "--data", "third.csv"], "A classifier of 3 classes answers with as many logits"),
     (["boundary", "nets.py"], "The source is one of"),
     (["boundary", "--cells", "many"], "--cells"),
     (["odenet", "moon"], "Data are moons, digits or a CSV file that exists, got 'moon'"),
