@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from maxslope.evaluation.part import Job, Orders, Part, Work, evaluate_part
+from maxslope.evaluation.part import Job, Orders, Part, Work
 
 Team = Callable[[Orders, Iterator[Job]], Iterator[Part]]
 
@@ -40,7 +40,7 @@ class LocalCrew(Crew):
         def parts(orders: Orders, jobs: Iterator[Job]) -> Iterator[Part]:
             for job in jobs:
                 with work.choice.set_threads():
-                    part = evaluate_part(work, ready, orders, job)
+                    part = work.task(work, ready, orders, job)
                 yield part
 
         yield parts

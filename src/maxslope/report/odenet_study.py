@@ -100,11 +100,11 @@ class Study:
     held_out: float | None
 
 
-def moons() -> Data:
+def moons(seed: int = 0) -> Data:
     """Return 200 points of two moons with noise 0.1."""
     from maxslope.report.moons import data
 
-    x, y = data(200)
+    x, y = data(200, seed)
     return Data("moons", x.double(), y.long())
 
 
