@@ -73,7 +73,8 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
         ["tests/goals/test_forms.py", "src/maxslope/goals", "tests/goals/test_meanings.py", RECORDS],
     ),
 }
-SAME = ("_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")  # one thing for None, enums and small numbers
+# One thing for None, enums and small numbers, and for masks.
+SAME = ("_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq", "_BitOr_Add", "_BitAnd_Mul")
 
 
 # Mutants that change nothing anyone can see: a module, a piece of the altered line as it was, pieces of it as it is
@@ -83,6 +84,7 @@ EQUIVALENT: list[tuple[str, str, tuple[str, ...], str]] = [
     ("evaluation/part.py", "State(question, 1)", (), "the history of runs, which there are none of, is not read"),
     ("evaluation/part.py", "(0, 0), orders.effort", (), "what was executed is written when all is done"),
     ("attacks/question.py", "numel(), 1)", ("numel(), 2)",), "256 rows are the most, of one number or of two"),
+    ("sets/box.py", "torch.where(xi < 0", ("xi != 0",), "where xi > 0 is decided already, and NaN has no minimizer"),
     ("attacks/question.py", "rows * size <= 98304", ("98305",), "no multiple of 16"),
 ]
 

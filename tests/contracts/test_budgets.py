@@ -26,7 +26,7 @@ def test_radii_as_they_are_given() -> None:
         eps, found = _shapes.radius(given)
         assert isinstance(eps, Tensor)
         assert (eps.tolist(), found) == (rows.tolist(), axes)
-    for bad in (torch.ones(3, 2), torch.ones(1, 1, 2)):
+    for bad in (torch.ones(3, 2), torch.ones(1, 1, 2), torch.ones(3, 0)):
         with pytest.raises(ValueError, match=r"one per sample, \[rows\]"):
             _shapes.radius(bad)
     for value in (True, 3, 0.5, rows):

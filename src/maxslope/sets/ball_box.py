@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from maxslope._rows import asks_freely, choose, column, flat, select
+from maxslope._rows import choose, column, flat, select
 from maxslope.sets import _ball, _joint
 from maxslope.sets._roots import least
 from maxslope.sets._round import Round
@@ -57,8 +57,7 @@ class BallBox(Round):
         curvature = w if weights is None else flat(w.expand_as(x)) ** -2
         v = self._from_center(x)
         d = _ball.project(lp, v, d, size, self.radius, a, b, curvature, centered=self.centered)
-        pulled = self._back(d, w)
-        return pulled if asks_freely(x) and bool(outside.all()) else choose(outside, pulled, z)
+        return choose(outside, self._back(d, w), z)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
         """See :class:`Set`. Greedy for l_1; otherwise min(s |xi|^(q-1), bound), one s per row."""
