@@ -60,6 +60,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
         ["evaluation/part.py"],
         ["tests/evaluation/test_part.py", "tests/laws/test_one_answer.py", RECORDS],
     ),
+    "parts": (
+        ["evaluation/draw.py", "evaluation/data.py"],
+        ["tests/evaluation/test_parts.py", "src/maxslope/evaluation/draw.py", "src/maxslope/evaluation/data.py"],
+    ),
     "sets": (
         ["sets/base.py", "sets/box.py", "sets/ball_box.py", "sets/budget.py", "sets/_rounding.py", "sets/_shapes.py"],
         [

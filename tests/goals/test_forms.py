@@ -363,6 +363,15 @@ def test_a_goal_of_ones_own() -> None:
         Custom(lambda z, y: z[:, 0].long()).check(Z, Y)
 
 
+def test_goals_are_equal_where_they_ask_the_same() -> None:
+    made = [Misclassified, lambda: TopK(2), lambda: TopK(3), lambda: Undetected(2), AnyLabel, lambda: Share(0.5),
+            lambda: Beyond(0.5), lambda: Custom(as_logits)]  # fmt: skip
+    for i, one in enumerate(made):
+        assert [one() == other() for other in made] == [k == i for k in range(len(made))]
+        assert hash(one()) == hash(one())
+    assert Targeted(2) != Targeted(2)  # of tensors there is no equality
+
+
 def test_what_goals_rest_on() -> None:
     for dtype in (torch.float32, torch.float64, torch.float16):
         low = torch.finfo(dtype).min / 8

@@ -114,8 +114,7 @@ class BallBox(Round):
 
         steep = space.dual_norm(normal)
         reach = torch.where(steep > 0, space.dual_norm(xi) / steep, 0.0)  # at the center there is no normal
-        held = least(with_multiplier, reach)
-        best = torch.where(on_sphere & (size > 0), torch.minimum(held, free), free)
+        best = torch.where(on_sphere, least(with_multiplier, reach), free)  # the multiplier may be 0
         return torch.where(self.radius > 0, best, 0.0)
 
     def take(self, index: Tensor) -> BallBox:
