@@ -192,6 +192,18 @@ def test_the_first_samples(kind: str, samples: int) -> None:
         assert some[0][1] == 0
 
 
+@pytest.mark.parametrize(("samples", "read"), [(3, 4), (4, 4), (5, 8)])
+def test_a_stream_is_read_no_further_than_asked(samples: int, read: int) -> None:
+    seen: list[int] = []
+
+    class Watched(Stream):
+        def __iter__(self) -> Any:
+            return (seen.append(i) or (X[i], i) for i in range(10))
+
+    assert len(list(limited(DataLoader(Watched(), batch_size=4), samples))) == samples
+    assert seen == list(range(read))
+
+
 def test_one_sample_of_a_file() -> None:
     x, y = File()[3]
     assert (x.tolist(), y.tolist()) == (X[3].tolist(), 3)
