@@ -12,7 +12,7 @@ from torch import nn
 import maxslope as ms
 from maxslope.report import moons
 from maxslope.report.boundary_neural import fresh
-from maxslope.report.merging import affordable
+from maxslope.report.merging import affordable, representative
 
 
 def test_the_moons_their_networks_and_initial_values_follow_the_seed() -> None:
@@ -84,10 +84,11 @@ def test_boundaries_follow_the_seed() -> None:
 def test_a_page_draws_its_samples_by_its_own_seed_or_that_of_the_run() -> None:
     x, y = torch.rand(400, 2, generator=torch.Generator().manual_seed(0)), torch.arange(400) % 2
     report = ms.evaluate(lambda x: 10 * x, (x, y), ms.Linf(0.2), effort=ms.Effort.quick(), seed=3)
-    usual = affordable(report, 0)
-    assert usual
-    assert affordable(report, 0, seed=3) == usual
-    assert affordable(report, 0, seed=4) != usual
+    few = affordable(report, 0)
+    usual = representative([report], few, 3)
+    assert len(usual) >= few > 0
+    assert representative([report], few, 3) == usual
+    assert representative([report], few, 4) != usual
 
 
 def test_the_loops_of_another_seed_have_the_same_traces() -> None:

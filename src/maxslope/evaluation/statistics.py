@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Return the Wilson score interval of a proportion.
 
     (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n), with p = successes / n.
 
     Args:
-        successes: 0 to n.
+        successes: 0 to n; no whole number, where n is an effective number of samples.
         n: samples.
         confidence: of the two-sided interval.
 
@@ -33,6 +33,38 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
     return max(0.0, (center - half) / scale), min(1.0, (center + half) / scale)
+
+
+def stratified(strata: Sequence[tuple[int, int, int]]) -> tuple[float, float, float]:
+    """Return a share, estimated from a few of each stratum of a sample, and its 95 % interval.
+
+    p = sum W_h p_h with W_h = N_h / N, the strata's own shares, and p_h = s_h / n_h; its variance
+    sum W_h^2 v_h / n_h + sum W_h (p_h - p)^2 / N has a part from within the strata, with v_h = p_h (1 - p_h), and one
+    between them, from the sample of N itself. Where a stratum is neither seen whole nor alike at its ends, p_h in the
+    variance is drawn to 1/2 as by one success and one failure more. The interval is Wilson's, with the number of
+    samples for which the variance is p (1 - p) / n. With all strata seen whole it is that of the N samples.
+
+    Args:
+        strata: samples N_h, successes s_h and samples looked at n_h of each; n_h = 0 only where N_h = 0.
+
+    Returns:
+        (share, lower, upper), within [0, 1].
+
+    Source: double sampling for stratification, W. G. Cochran, Sampling Techniques (1977), section 12.2.
+
+    >>> stratified([(80, 8, 8), (20, 0, 2)])[0], stratified([(80, 80, 80), (20, 0, 20)])[1:] == wilson(80, 100)
+    (0.8, True)
+    """
+    known = [(n, s / k, k) for n, s, k in strata if n]
+    total = sum(n for n, _, _ in known)
+    if not total:
+        return 0.0, 0.0, 1.0
+    value = sum(n * p for n, p, _ in known) / total
+    careful = [(n / total, p if k == n else (p * k + 1) / (k + 2), k) for n, p, k in known]
+    mean = sum(w * p for w, p, _ in careful)
+    variance = sum(w * w * p * (1 - p) / k + w * (p - mean) ** 2 / total for w, p, k in careful)
+    size = min(total, mean * (1 - mean) / variance) if variance > 0 else total
+    return (value, *wilson(value * size, size))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

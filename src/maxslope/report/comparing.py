@@ -17,7 +17,7 @@ from maxslope.report.comparison import Comparison, Difference, Pair
 from maxslope.report.html import bounds_of, norm_and_eps
 from maxslope.report.html_facts import Facts, class_name, facts
 from maxslope.report.html_samples import Example, answers_of, examples, with_points
-from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest
+from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest, representative
 from maxslope.sets import Budget
 
 _SHOWN = 4
@@ -37,9 +37,10 @@ def compare(
 
     The verdicts are paired by sample, so that a difference is judged by the samples that differ alone; of more than two
     runs every pair is tested, and p-values are adjusted for their number. With data, models and one norm, the smallest
-    perturbations of the same few samples are looked for in each run, for curves against the radius; what is
-    found there against an evaluation is verified and counted. Points that the runs kept are shown to every model; what
-    they break that stood is verified and noted, not counted, so that attacks on one model can be compared.
+    perturbations of the same few samples are looked for in each run, for curves against the radius that weigh them by
+    the verdicts of each whole run; what is found there against an evaluation is verified and counted. Points that the
+    runs kept are shown to every model; what they break that stood is verified and noted, not counted, so that attacks
+    on one model can be compared.
 
     Args:
         reports: of ``evaluate`` on the same samples, two at least.
@@ -119,7 +120,8 @@ def _looked(
 ) -> tuple[tuple[Report, ...], list[MinimalResult] | None, Sequence[int]]:
     """Smallest perturbations of the same samples in each run, and the reports with what they say against them."""
     norms = {str(b.norm) if b is not None else "" for b in budgets}
-    cheapest = min((affordable(report, 0, seed=seed) for report in reports), key=len)
+    few, least = min(((affordable(report, 0), report) for report in reports), key=lambda pair: pair[0])
+    cheapest = representative(reports, few, least.seed if seed is None else seed)
     if len(norms) > 1 or "" in norms or not cheapest or any(model is None for model in models):
         return tuple(reports), None, ()
     found, after = [], []

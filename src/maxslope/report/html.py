@@ -24,7 +24,7 @@ from maxslope.report import html_export
 from maxslope.report.html_facts import Facts, facts
 from maxslope.report.html_figures import Figure, cost_figure, percent, security_figure, signed, track_figures
 from maxslope.report.html_samples import Group, Track, again, chosen, groups, tracks, with_points
-from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest
+from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest, representative
 from maxslope.report.plots import plotted
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
@@ -131,7 +131,8 @@ def page(
 
     With data (and points kept) samples are shown, with a model its answers to them. With a budget as well, curves of
     maximal slope of a few samples are followed, and the smallest perturbations of up to 200 samples are looked for,
-    drawn by label, as many as half of the evaluation's own passes afford: they say how robust it is at every radius.
+    drawn by verdict and label, as many as half of the evaluation's own passes afford: they say about how robust it is
+    at every radius.
     Where points were not kept, those of the samples that are shown are found again. What a page finds against the
     evaluation is verified and counted, in all numbers; ``.report`` of the page holds it, with a warning that names it.
 
@@ -184,7 +185,8 @@ def page(
             followed, ends = tracks(report, model, x, data[1], budget, names)
             candidates.append(ends)
         if model is not None and smallest is None:
-            rows = affordable(report, sum(len(t.length) for t in followed), rows_again, seed)
+            few = affordable(report, sum(len(t.length) for t in followed), rows_again)
+            rows = representative([report], few, report.seed if seed is None else seed)
             tell(f"smallest perturbations of {len(rows)} samples")
             smallest = nearest(rows, report, model, data, budget, seed)
         if smallest is not None:

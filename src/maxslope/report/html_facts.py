@@ -12,56 +12,18 @@ from torch import Tensor
 
 from maxslope.attacks.findings import Finding, Severity
 from maxslope.attacks.stages import Bundle
-from maxslope.evaluation import Report, wilson
+from maxslope.evaluation import Report
 from maxslope.evaluation.about import About
 from maxslope.evaluation.remains import Remains
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST
+from maxslope.report.html_radius import Radius, Share, security
 
-_RADII = 32
-_SLACK = 1 + 1e-6  # distances are recomputed in the dtype of the samples
 MEANINGS = {
     ROBUST: "classified correctly, and no allowed change was found that fools the model",
     BROKEN: "classified correctly, but an allowed change was found and verified that fools the model",
     MISCLASSIFIED: "wrong without any change",
     NON_FINITE: "the model answered NaN or infinity: counted as neither robust nor broken",
 }
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share of samples and its 95 % Wilson interval.
-
-    >>> Share.of(80, 100).words
-    '80.0 % (71.1 to 86.7 %)'
-    """
-
-    count: int
-    total: int
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, count: int, total: int) -> Share:
-        """Return the share with its interval."""
-        return cls(count, total, *wilson(count, total))
-
-    @property
-    def value(self) -> float:
-        """count / total; 0 of none."""
-        return self.count / self.total if self.total else 0.0
-
-    @property
-    def words(self) -> str:
-        """The share and its interval, in percent."""
-        return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f} %)"
-
-
-@dataclass(frozen=True)
-class Radius:
-    """Robust accuracy at one radius."""
-
-    eps: float
-    share: Share
 
 
 @dataclass(frozen=True)
@@ -192,7 +154,7 @@ def facts(
     counts = {v: verdicts.count(v) for v in MEANINGS}
     cost, unit, survivors = _cost(report, verdicts)
     few = None if smallest is None else (range(len(smallest)) if rows is None else rows, smallest.tolist())
-    radii, source = _security(report, verdicts, few, eps, reach)
+    radii, source = security(report, few, eps, reach)
     names = classes or report.about.classes
     return Facts(
         title=title or f"Robustness within {report.asked}",
@@ -247,50 +209,6 @@ def _thin(values: Sequence[int], most: int) -> list[int]:
     """At most so many of the values, evenly, the last among them."""
     stride = -(-len(values) // most) if values else 1
     return sorted({*values[::stride], *values[-1:]})
-
-
-def _security(
-    report: Report,
-    verdicts: Sequence[str],
-    smallest: tuple[Sequence[int], Sequence[float]] | None,
-    eps: float | None,
-    reach: float | None,
-) -> tuple[tuple[Radius, ...], str]:
-    """Robust accuracy against the radius, from the nearest error known of each sample."""
-    distances = [float(d) for d in report.table["distance"]]
-    norms = [_known(v, d) for v, d in zip(verdicts, distances, strict=True)]
-    source = (
-        "From the points of this one evaluation, which looked at one radius only: an upper bound that is loose at "
-        "smaller radii, and says nothing beyond its own."
-    )
-    if smallest is not None:
-        norms = [min(norms[row], found) for row, found in zip(*smallest, strict=True)]
-        which = "every sample" if len(norms) == len(verdicts) else f"{len(norms)} of {len(verdicts)} samples"
-        source = (
-            f"From the smallest perturbation found for {which}, each verified, and the points of this evaluation: at "
-            "every radius an upper bound of the true robust accuracy."
-        )
-        if len(norms) < len(verdicts):
-            source += " The upright interval at the budget is the answer, from all samples."
-    finite = [d for d in norms if 0 < d < math.inf]
-    if not finite and not eps:
-        return (), source
-    top = reach or _reach(finite, eps, smallest is not None)
-    grid = sorted({top * k / _RADII for k in range(_RADII + 1)} | ({eps} if eps is not None else set()))
-    return tuple(Radius(r, Share.of(sum(d > r * _SLACK for d in norms), len(norms))) for r in grid), source
-
-
-def _reach(finite: Sequence[float], eps: float | None, beyond: bool) -> float:
-    """How far the curve goes: to the budget, or where distances beyond it are known to four times as far at most."""
-    farthest = max(finite, default=0.0)
-    if not eps:
-        return farthest
-    return min(max(eps, farthest), 4 * eps) if beyond else eps
-
-
-def _known(verdict: str, distance: float) -> float:
-    """The distance of the nearest error known."""
-    return {BROKEN: distance, MISCLASSIFIED: 0.0, NON_FINITE: 0.0}.get(verdict, math.inf)
 
 
 def _classes(report: Report, verdicts: Sequence[str], names: Sequence[str]) -> tuple[PerClass, ...]:

@@ -74,7 +74,9 @@ def security_figure(found: Sequence[tuple[str, Facts]]) -> Figure | None:
             chart.whisker(f.eps, f.robust.low, f.robust.high, color)
     header = ("eps", *(f"{name or 'robust accuracy'} (95 % interval)" for name, _ in shown))
     rows = _joined([{r.eps: r.share.words for r in f.security} for _, f in shown], lambda eps: f"{eps:.3g}")
-    return Figure("security", "How robust at which radius", chart.text(), first.security_source, header, rows)
+    said = dict.fromkeys(f.security_source for _, f in shown)
+    caption = first.security_source if len(said) == 1 else " ".join(f"{n}: {f.security_source}" for n, f in shown)
+    return Figure("security", "How robust at which radius", chart.text(), caption, header, rows)
 
 
 def _security(chart: Chart, radii: Sequence[Radius], color: int) -> None:

@@ -121,8 +121,8 @@ def _vouched(x: Tensor, budget: Budget, found: Candidates) -> dict[int, tuple[Te
     }
 
 
-def affordable(report: Report, spent: int, rows: Sequence[int] = (), seed: int | None = None) -> list[int]:
-    """Return rows whose smallest perturbation is worth looking for, drawn by label.
+def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> int:
+    """Return of how many samples the smallest perturbation is worth looking for.
 
     A page costs at most half of its evaluation, counted in passes; under some ten samples a curve says nothing.
 
@@ -130,17 +130,39 @@ def affordable(report: Report, spent: int, rows: Sequence[int] = (), seed: int |
         report: of the evaluation.
         spent: forward and backward passes, in pairs, that went elsewhere.
         rows: that are attacked again.
-        seed: of the draw; by default the report's.
     """
     if report.effort.runs[0].blind:
-        return []
+        return 0
     columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
     passes = [f + b for f, b in zip(*columns, strict=True)]
     left = (sum(passes) + sum(report.probes)) / 2 - 2 * spent - 3 * sum(passes[i] for i in rows)
     count = min(_CURVE, report.samples, int(left / (_PRICE * Effort.quick().passes)))
-    labels = torch.tensor(report.classes) if report.classes else None
-    few = order(report.samples, report.seed if seed is None else seed, labels)[: max(count, 0)]
-    return sorted(few.tolist()) if len(few) >= min(_FEWEST, report.samples) else []
+    return count if count >= min(_FEWEST, report.samples) else 0
+
+
+def representative(reports: Sequence[Report], count: int, seed: int) -> list[int]:
+    """Return so many rows whose smallest perturbation is looked for, drawn by verdicts and label.
+
+    Those that are wrong without a change in every run are left out, since nothing is to be looked for. Of those that
+    stand in a run, and of those that fell there, there is at least one.
+
+    Args:
+        reports: of the same samples.
+        count: how many; 0 gives none.
+        seed: of the draw.
+    """
+    verdicts = list(zip(*(r.table["verdict"] for r in reports), strict=True))
+    right = [k for k, own in enumerate(verdicts) if ROBUST in own or BROKEN in own]
+    labels = reports[0].classes or [0] * len(verdicts)
+    strata = {key: k for k, key in enumerate(sorted({(*verdicts[k], labels[k]) for k in right}, key=str))}
+    codes = torch.tensor([strata[*verdicts[k], labels[k]] for k in right], dtype=torch.int64)
+    drawn = [right[k] for k in order(len(right), seed, codes).tolist()] if right else []
+    few = drawn[: max(count, 0)]
+    for j in range(len(reports)) if few else ():
+        for verdict in (ROBUST, BROKEN):
+            if not any(verdicts[k][j] == verdict for k in few):
+                few += [k for k in drawn if verdicts[k][j] == verdict][:1]
+    return sorted(few)
 
 
 def nearest(
