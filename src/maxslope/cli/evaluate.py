@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from maxslope.evaluation import Report
     from maxslope.evaluation.about import About
     from maxslope.evaluation.run import Interrupted
+    from maxslope.sets import Budget
 
 _PICTURE = Path("maxslope-evaluate.png")
 _MOST = 10_000  # samples that are held in memory for a picture
@@ -138,8 +139,8 @@ def _run(
     try:
         report = _evaluated(s, sources, (chosen, level, crew), (resume, out, picture), json_ or quiet)
     except Interrupted as stop:
-        _interrupted(stop, resume or out, going_on("evaluate", resume or out, s), json_, quiet)
-    _say(report, resume or out, json_, quiet)
+        _interrupted(stop, resume or out, going_on("evaluate", resume or out, s), chosen, json_, quiet)
+    _say(report, resume or out, chosen, json_, quiet)
     if picture is not None:
         _draw(report, sources.model, shown, picture, json_ or quiet)
     return report
@@ -172,10 +173,12 @@ def _evaluated(
         )  # fmt: skip
 
 
-def _interrupted(stop: Interrupted, folder: Path | None, command: str, json_: bool, quiet: bool) -> NoReturn:
+def _interrupted(
+    stop: Interrupted, folder: Path | None, command: str, budget: Budget, json_: bool, quiet: bool
+) -> NoReturn:
     """Say what is known, what is kept and how to go on; exit code 130."""
     if stop.report is not None:
-        _say(stop.report, None, json_, quiet)
+        _say(stop.report, None, budget, json_, quiet)
     interrupted(stop, folder, command)
 
 
@@ -202,11 +205,11 @@ def _about(s: Settings, sources: Sources) -> About:
     return about(s, sources, ", ".join(filter(None, (names.asked(s.norm, s.eps), asked.words(s)))))
 
 
-def _say(report: Report, folder: Path | None, json_: bool, quiet: bool) -> None:
+def _say(report: Report, folder: Path | None, budget: Budget, json_: bool, quiet: bool) -> None:
     from rich.console import Console
 
     if json_:
-        document.say(as_data(report, folder))
+        document.say(as_data(report, folder, budget))
     elif quiet:
         low, high = (100 * bound for bound in report.interval)
         typer.echo(
@@ -224,8 +227,11 @@ def _say(report: Report, folder: Path | None, json_: bool, quiet: bool) -> None:
             typer.echo(f"kept in    {visible(str(folder))}")  # which may have brackets, that a console takes for colors
 
 
-def as_data(report: Report, folder: Path | None) -> dict[str, Any]:
-    """Return a report as JSON data."""
+def as_data(report: Report, folder: Path | None, budget: Budget) -> dict[str, Any]:
+    """Return a report as JSON data, its budget as it was typed and in numbers."""
+    from maxslope.spaces import Lp
+
+    norm = budget.norm
     return {
         "samples": report.samples,
         "clean_accuracy": report.clean_accuracy,
@@ -233,7 +239,9 @@ def as_data(report: Report, folder: Path | None) -> dict[str, Any]:
         "robust_accuracy": report.robust_accuracy,
         "interval": report.interval,
         "remains": None if report.remains is None else report.remains.data(),
-        "budget": report.budget,
+        "budget": report.asked,
+        "norm": f"l_{norm.p:g}" if isinstance(norm, Lp) else str(norm),
+        "eps": float(budget.eps),
         "about": report.about.stored(),
         "effort": report.effort.name,
         "seed": report.seed,

@@ -31,7 +31,8 @@ _HELD = 1000  # samples that are held out at most, for each of two purposes
 _MEMORY = 1 << 30  # bytes of data that are read as a whole
 _TEST = 1 << 28  # bytes of what is left for the evaluation
 _SHIPPED = "maxslope.data:architecture"
-_TEST_FILE, _WEIGHTS = "test.npz", "network.safetensors"
+_NETWORK = "network.py"
+_TEST_FILE, _WEIGHTS, _TOLD = "test.npz", "network.safetensors", "training.toml"
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +150,7 @@ def _described(x: Tensor, classes: int, out: Path, *, first: bool) -> str:
     shape = tuple(x.shape[1:])
     if shape == (1, 28, 28) and classes == 10:
         return _SHIPPED
-    path, text = out / "network.py", _code(shape, classes)
+    path, text = out / _NETWORK, _code(shape, classes)
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ValueError(f"{path} is a network for other data; give another --out, or remove it.")
     if first:
@@ -185,15 +186,51 @@ def warmup(out: Path, s: Settings, calls: int) -> int:
     """Return the calls until the full radius; a training that goes on has those with which it was begun."""
     from maxslope.evaluation.environment import toml
 
-    path = out / "training.toml"
+    path = out / _TOLD
     if path.exists() and (out / "checkpoint.pt").exists():
-        try:
-            return int(tomllib.loads(path.read_text(encoding="utf-8"))["train"]["warmup"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({error!r}); give another --out, or remove the folder.") from error
+        return int(_kept(path)["train"]["warmup"])
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(toml({"train": {**s.table()["evaluate"], "warmup": calls}}), encoding="utf-8")
     return calls
+
+
+def _kept(path: Path) -> dict[str, dict[str, Any]]:
+    """The tables of a training's configuration, its warmup and lists of its commands among them."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        int(tables["train"]["warmup"])
+        went = [list(tables.get("went", {}).get(name, [])) for name in ("commands", "epochs", "after")]
+        tables["went"] = dict(zip(("commands", "epochs", "after"), went, strict=True))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}); give another --out, or remove the folder.") from error
+    return tables
+
+
+def remember(out: Path, command: str, epochs: int, after: int) -> None:
+    """Keep the command by which a training goes on, for so many epochs in all, after so many."""
+    from maxslope.evaluation.environment import toml
+
+    tables = _kept(out / _TOLD)
+    went = tables["went"]
+    if went["epochs"][-1:] == [epochs]:
+        return  # the same training, interrupted or not
+    for name, value in (("commands", command), ("epochs", epochs), ("after", after)):
+        went[name].append(value)
+    (out / _TOLD).write_text(toml(tables), encoding="utf-8")
+
+
+def doing_again(out: Path, command: str, evaluation: str) -> str:
+    """Return the commands that do a training again, and evaluate it, with comments between."""
+    went = _kept(out / _TOLD)["went"]
+    steps = list(zip(went["commands"], went["after"], strict=False)) or [(command, 0)]
+    lines = []
+    if steps[0][1]:
+        lines.append(f"# what was done in the first {steps[0][1]} epochs is not known; then")
+    for k, (one, after) in enumerate(steps):
+        if k:
+            lines.append(f"# and, after {after} epochs, on in the same folder:")
+        lines.append(one)
+    return "\n".join([*lines, "# evaluate the result:", evaluation])
 
 
 def written(
@@ -212,12 +249,13 @@ def written(
     state = {k: v.detach().cpu().clone().contiguous() for k, v in fitted.network.state_dict().items()}
     (out / _WEIGHTS).write_bytes(save(state, metadata=about))
     write_csv(fitted.history, out / "history.csv")
-    files = [out / _WEIGHTS, out / "history.csv", out / "checkpoint.pt"]
+    files = [out / _WEIGHTS, out / "history.csv", out / "checkpoint.pt", out / _TOLD]
+    files += [out / _NETWORK] if given.word == f"{out / _NETWORK}:make" else []
     drawing = None
     if importlib.util.find_spec("matplotlib") is not None:
         said = dict(asked)
         drawing = draw_history(fitted.history, out / "history", f"{said['Objective']} within {said['Budget']}")
-        files.append(out / "history.png")
+        files += [out / "history.png", out / "history.svg"]
     if given.left is not None:
         x, y = collected(given.left)
         arrays = {"x": x.numpy(), "y": y.numpy()} | ({} if given.box is None else {"box": np.array(given.box)})

@@ -68,6 +68,7 @@ class Run:
     model: Any
     data: tuple[Tensor, Tensor] | None
     command: str
+    files: tuple[str, ...] = ()
 
 
 def report(
@@ -121,7 +122,7 @@ def report(
             content: Page | Comparison = _page(found[0], title, names, seed, lambda step: update(next(told), step))
         else:
             update(next(told), "comparing")
-            content = _comparison(found, names, seed)
+            content = _comparison(found, title, names, seed)
         update(steps, "written")
     if format_ in (Format.svg, Format.pdf):
         _figures(content, out or Path(f"maxslope.{format_.value}"), format_)
@@ -155,18 +156,18 @@ def _page(run: Run, title: str | None, classes: list[str], seed: int | None, tel
 
     return page(
         run.report, model=run.model, data=run.data, budget=run.budget, classes=classes, title=title or None,
-        command=run.command, progress=tell, seed=seed,
+        command=run.command, progress=tell, seed=seed, files=run.files,
     )  # fmt: skip
 
 
-def _comparison(runs: list[Run], classes: list[str], seed: int | None) -> Comparison:
+def _comparison(runs: list[Run], title: str | None, classes: list[str], seed: int | None) -> Comparison:
     from maxslope.report import compare
 
     all_there = all(run.model is not None for run in runs)
     return compare(
         *(run.report for run in runs), names=_names([run.name for run in runs]), data=runs[0].data,
         models=[run.model for run in runs] if all_there else None, budget=[run.budget for run in runs], classes=classes,
-        seed=seed,
+        seed=seed, title=title or None, files=runs[0].files,
     )  # fmt: skip
 
 
@@ -186,8 +187,8 @@ def _open(folder: Path, given: dict[str, Any], *, with_model: bool) -> Run:
         budget = decode(header["budget"])
     except ValueError:
         budget = None  # a norm of somebody's own
-    model, data = _again(folder, header, found, given) if with_model else (None, None)
-    return Run(folder.resolve().name, found, budget, model, data, _command(folder))
+    model, data, files = _again(folder, header, found, given) if with_model else (None, None, ())
+    return Run(folder.resolve().name, found, budget, model, data, _command(folder), files)
 
 
 def _command(folder: Path) -> str:
@@ -201,11 +202,17 @@ def _command(folder: Path) -> str:
     return f"maxslope evaluate --config {shlex.quote(str(folder / 'run.toml'))}{' --trust' if found.code else ''}"
 
 
-def _again(folder: Path, header: dict[str, Any], found: Report, given: dict[str, Any]) -> tuple[Any, Any]:
-    """The run's model and data, if they can be loaded and have not changed; otherwise why not, on the error stream."""
+def _again(
+    folder: Path, header: dict[str, Any], found: Report, given: dict[str, Any]
+) -> tuple[Any, Any, tuple[str, ...]]:
+    """The run's model, its data and the names of their files, if they can be loaded and have not changed.
+
+    Otherwise it says why not, on the error stream.
+    """
     from maxslope.cli.settings import taken
     from maxslope.cli.sources import open_sources
     from maxslope.evaluation.data import fingerprint
+    from maxslope.evaluation.draw import files_of
     from maxslope.evaluation.environment import identity
 
     try:
@@ -216,10 +223,10 @@ def _again(folder: Path, header: dict[str, Any], found: Report, given: dict[str,
         ):
             if before != now:
                 raise ValueError(f"the {what} of {folder} changed since the run")
-        return sources.model, _samples(sources.data, found)
+        return sources.model, _samples(sources.data, found), files_of(sources.data, found.table["index"])
     except (ValueError, TypeError, ImportError, OSError) as error:
         sys.stderr.write(visible(f"no samples and curves on the page: {' '.join(str(error).split())}") + "\n")
-        return None, None
+        return None, None, ()
 
 
 def _samples(data: Any, found: Report) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maxslope._escape import visible
@@ -74,7 +73,7 @@ def about(s: Settings, sources: Sources, asked: str) -> About:
 
     model = "the network that ships with maxslope" if s.model == DEFAULT else s.model
     data = "the 1,000 MNIST images that ship with maxslope" if s.data == DEFAULT else s.data
-    weights = f", weights {Path(s.weights).name}" if s.weights else ""
+    weights = f", weights {_short(s.weights)}" if s.weights else ""
     return About(
         model=_short(model) + weights, data=_short(data), date=datetime.now(UTC).isoformat(timespec="seconds"),
         budget=asked, samples=sources.samples, first=sources.first, classes=sources.classes,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from maxslope.cli import document, options
+from maxslope.cli import document, names, options
 from maxslope.cli.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
@@ -112,19 +112,19 @@ def train(
         silent = quiet or json_ or here.rank > 0
         with first_before_others():
             given = lesson(s, out, first=here.rank == 0, quiet=silent)
-        fitted = _fitted(given, asked, s, plan, (silent, typed(context)))
+        fitted = _fitted(given, asked, s, plan, (silent, typed(context), here.rank == 0))
         if here.rank == 0:
             _finish(fitted, given, asked, s, (json_, quiet), typed(context))
 
 
-def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool, str]) -> Fitted:
+def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool, str, bool]) -> Fitted:
     """Train, and tell how far it is; an interruption says how to go on."""
     from maxslope.cli.learning import warmup
     from maxslope.cli.progress import progress
     from maxslope.training import Check, Checkpoint, Plan, fit
     from maxslope.training.checkpoint import OtherTrainingError
 
-    silent, command = how
+    silent, command, first = how
     batch = s.batch_size or min(100, given.count)
     if batch > given.count:
         raise ValueError(f"--batch-size is between 1 and all {given.count} samples to train on, got {batch}.")
@@ -140,9 +140,10 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool
                 f"{given.count} samples to train on, {len(given.check[0])} to choose the weights, {given.left_words}; "
                 f"{given.budget}" + (f"; going on from {kept.path}" if kept.path.exists() else "")
             )
+            calls = [_telling(update, asked.epochs), *([_keeping(asked, command)] if first else [])]
             return fit(
                 given.model, given.data, _objective(asked, given.budget, ramp, s.seed), plan, check=check,
-                checkpoint=kept, callbacks=[_telling(update, asked.epochs)], seed=s.seed,
+                checkpoint=kept, callbacks=calls, seed=s.seed,
             )  # fmt: skip
     except OtherTrainingError as error:
         raise ValueError(
@@ -150,6 +151,17 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool
         ) from error
     except KeyboardInterrupt:
         _interrupted(asked.out, command)
+
+
+def _keeping(asked: Asked, command: str) -> Callback:
+    """What is kept of how a training went, once it goes on."""
+    from maxslope.cli.learning import remember
+    from maxslope.training import Callback
+
+    def epoch(moment: Moment) -> None:
+        remember(asked.out, command, asked.epochs, int(moment.last["epoch"]) - 1)
+
+    return Callback(epoch=epoch)
 
 
 def _telling(update: Update, epochs: int) -> Callback:
@@ -172,7 +184,7 @@ def _telling(update: Update, epochs: int) -> Callback:
 def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple[bool, bool], again: str) -> None:
     """Write what was trained and say what it is; the exit code is 1 where it broke off."""
     from maxslope._status import Status
-    from maxslope.cli.learning import written
+    from maxslope.cli.learning import doing_again, written
 
     finite = fitted.status != int(Status.NON_FINITE)
     if not fitted.history:
@@ -180,10 +192,12 @@ def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple
             f"The loss was not finite in the first epoch, after {fitted.step} steps; try a lower --rate."
         )
     best = max(fitted.history, key=lambda record: (record["robust"], record["clean"]))
-    files = written(fitted, best, given, asked.out, _facts(given, asked, s), again)
     command = shlex.join(given.evaluation(s, asked.out))
+    again = doing_again(asked.out, again, command)
+    files = written(fitted, best, given, asked.out, _facts(given, asked, s), again)
     facts = {
-        "samples": given.count, "checked": len(given.check[0]), "budget": str(given.budget), "seed": s.seed,
+        "samples": given.count, "checked": len(given.check[0]), "budget": names.asked(s.norm, s.eps),
+        "norm": f"l_{names.norm(s.norm).p:g}", "eps": float(given.budget.eps), "seed": s.seed,
         "epochs": len(fitted.history), "best_epoch": best["epoch"], "clean_accuracy": best["clean"],
         "robust_accuracy": best["robust"], "backward_per_sample": best["backward"], "finite": finite,
         "files": [str(file) for file in files], "evaluate": command,
@@ -215,7 +229,7 @@ def _facts(given: Lesson, asked: Asked, s: Settings) -> list[tuple[str, str]]:
     """What the page says that was asked."""
     return [
         ("Objective", {"risk": "adversarial risk", "trades": "TRADES"}[asked.objective]),
-        ("Budget", str(given.budget)),
+        ("Budget", names.asked(s.norm, s.eps)),
         ("Data", f"{given.count} samples to train on, of {'MNIST, as shipped' if s.data == DEFAULT else s.data}"),
         ("Epochs", f"{asked.epochs}"),
         ("Seed", f"{s.seed}"),

@@ -14,6 +14,7 @@ from maxslope import _random
 from maxslope._digest import digest_of
 from maxslope._pairs import whole_sampler
 from maxslope.evaluation.data import EMPTY, Batch, Stored, by_number, fingerprint
+from maxslope.evaluation.images import ImageFolder
 
 _STREAM = 0xD4A3  # keeps these draws apart from those of attacks
 
@@ -185,3 +186,9 @@ def classes_of(data: Any) -> tuple[str, ...]:
     if not isinstance(names, list | tuple) or all(str(name).isdecimal() for name in names):
         return ()
     return tuple(str(name) for name in names)
+
+
+def files_of(data: Any, indices: Sequence[Any]) -> tuple[str, ...]:
+    """Return the names of the files of samples, given by their index; none where samples have no files."""
+    whole = data.whole if isinstance(data, Drawn) else data
+    return tuple(whole.name_of(int(k)) for k in indices) if isinstance(whole, ImageFolder) else ()

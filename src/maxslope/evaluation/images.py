@@ -71,6 +71,10 @@ class ImageFolder(Stored):
         """See :class:`Stored`."""
         return torch.tensor([label for _, label in self.files])
 
+    def name_of(self, index: int) -> str:
+        """Return the name of a sample's file, from the folder of its class on."""
+        return self.files[index][0].relative_to(self.folder).as_posix()
+
     def digest(self) -> str:
         """See :class:`Stored`; names and sizes of files stand for their content, which is compared part by part."""
         files = [f"{p.relative_to(self.folder)} {p.stat().st_size} {label}" for p, label in self.files]

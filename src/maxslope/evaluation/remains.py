@@ -128,7 +128,7 @@ class Remains:
             return "no further: no sample stands"
         return (
             f"by about {self._percent(self.share)} points more (95 % interval "
-            f"{' to '.join(map(self._percent, self.interval))}) if `exhaustive` were run with another seed: "
+            f"{' to '.join(map(self._percent, self.interval))}) if effort exhaustive were run with another seed: "
             "an estimate from this run's finds, not a bound"
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -260,18 +261,16 @@ class Report:
         yield ""
         yield "Why each sample's evaluation ended"
         for reason, count in self.reasons().items():
-            yield f"  {count:>6}  {markup(reason)}"
+            yield from _hanging(f"  {count:>6}  ", reason, options.max_width)
         for warning in self.warnings:
-            word = "[yellow]warning[/]" if warning.severity == Severity.WARNING else "note"
-            yield f"{word} {markup(str(warning))}"
+            warns = warning.severity == Severity.WARNING
+            first, *rest = _hanging("warning " if warns else "note ", str(warning), options.max_width)
+            yield f"[yellow]warning[/] {first.removeprefix('warning ')}" if warns else first
+            yield from rest
 
     def _beyond_samples(self) -> str:
-        """What was spent beside the samples' own passes, in words that only add to those."""
-        own = sum(map(float, self.table["forward"])) + sum(map(float, self.table["backward"])) + sum(self.probes)
-        filled = sum(self.executed) / own - 1 if own else 0.0
-        words = [f"{sum(self.probes) / self.samples:.1f} of them by indicators"] if sum(self.probes) else []
-        words += [f"calls filled up by {100 * filled:.0f} %"] if filled >= 0.005 else []
-        return f" ({', '.join(words)})" if words else ""
+        """What was spent beside the samples' own passes, in words."""
+        return f" ({sum(self.probes) / self.samples:.1f} of them by indicators)" if sum(self.probes) else ""
 
     def __repr__(self) -> str:
         doubt = "" if self.trusted else ", not to be trusted"
@@ -283,6 +282,13 @@ class Report:
         with console.capture() as capture:
             console.print(self)
         return capture.get().rstrip()
+
+
+def _hanging(lead: str, words: str, width: int) -> list[str]:
+    """Words after a lead, as lines for rich, the later ones below the first word."""
+    room = max(width - len(lead), 20)
+    lines = textwrap.wrap(visible(words), room, break_on_hyphens=False) or [""]
+    return [f"{lead if k == 0 else ' ' * len(lead)}{markup(line)}" for k, line in enumerate(lines)]
 
 
 def _span(low: float, high: float) -> str:

@@ -32,6 +32,8 @@ def compare(
     smallest: Sequence[MinimalResult] | None = None,
     classes: Sequence[str] = (),
     seed: int | None = None,
+    title: str | None = None,
+    files: Sequence[str] = (),
 ) -> Comparison:
     """Compare evaluations of the same samples: models, or attacks on one model.
 
@@ -52,6 +54,8 @@ def compare(
         classes: names by class number; by default those the reports know.
         seed: of the draw of samples whose smallest perturbation is looked for, and of that search; by default those of
             the evaluations.
+        title: of the page; by default the names of the runs.
+        files: names of the samples' files, in the order of the reports, where they have any.
 
     Returns:
         A :class:`Comparison`: prints and displays itself; ``.pairs``, ``.ranks()``, ``.save(path)``, ``.markdown()``.
@@ -90,9 +94,10 @@ def compare(
         facts=_facts(reports, named, budgets, None if smallest is None else (rows, smallest), words),
         pairs=_pairs(stood),
         differences=tuple(_difference(reports, i, words) for i in differ),
-        shown=_shown(reports, stood, data, models, budgets, words),
+        shown=_shown(reports, named, stood, data, models, budgets, words, files),
         notes=notes,
         transfer=errs,
+        heading=title or "",
     )
 
 
@@ -221,11 +226,13 @@ def _difference(reports: Sequence[Report], row: int, classes: Sequence[str]) -> 
 
 def _shown(
     reports: Sequence[Report],
+    names: Sequence[str],
     stood: Sequence[Sequence[bool]],
     data: tuple[Tensor, Tensor] | None,
     models: Sequence[Any] | None,
     budgets: Sequence[Budget | None],
     classes: Sequence[str],
+    files: Sequence[str],
 ) -> tuple[tuple[Example, ...], ...]:
     """For each run, samples that stand there and fell in another run, as the first such run broke them."""
     found: list[tuple[Example, ...]] = []
@@ -239,8 +246,10 @@ def _shown(
             if data is not None and model is not None and budget is not None:
                 other = with_points(other, rows, data, model, budget)
             if data is not None and other.points is not None:
-                seen = examples(other, rows, data[0].detach(), model, bounds_of(budget, data[0]), classes)
-                shown |= {i: one for i, one in seen.items() if one.reach > 0}  # others did not fall again
+                seen = examples(other, rows, data[0].detach(), model, bounds_of(budget, data[0]), classes, files)
+                shown |= {
+                    i: replace(one, by=names[j]) for i, one in seen.items() if one.reach > 0
+                }  # others did not fall again
         found.append(tuple(shown[i] for i, _ in wanted if i in shown))
     return tuple(found)
 

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
 LEVEL = 0.05  # of the paired tests, all together
-REMAINS = "would fall under `exhaustive`, estimated"
+REMAINS = "would fall under effort exhaustive, estimated"
 
 
 REMAINED = (
-    "what `exhaustive` with another seed would still break, estimated from each run's own finds, with a 95 % interval; "
-    "no bound"
+    "what effort exhaustive with another seed would still break, estimated from each run's own finds, with a 95 % "
+    "interval; no bound"
 )
+
+_TESTED = "Robust in one of two runs alone: samples, and the p-value of McNemar's exact test."
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Comparison:
         notes: what makes the runs hard to compare.
         transfer: the share of samples on which each model (column) errs at the points of each run (row); None where
             points or model are not at hand, empty where none are.
+        heading: the title, if it is not made of the names.
     """
 
     names: tuple[str, ...]
@@ -91,6 +94,7 @@ class Comparison:
     shown: tuple[tuple[Example, ...], ...]
     notes: tuple[str, ...]
     transfer: tuple[tuple[float | None, ...], ...] = ()
+    heading: str = ""
 
     @property
     def remained(self) -> str:
@@ -116,6 +120,15 @@ class Comparison:
     def difference(self) -> float:
         """Robust accuracy of the first minus that of the second."""
         return self.pairs[0].difference
+
+    @property
+    def leads(self) -> tuple[int, int, float, float, float]:
+        """Of the first two runs: the place of the more robust one, that of the other, and the difference between them.
+
+        At least 0, with the ends of its 95 % interval.
+        """
+        (low, high), gap = self.interval, self.difference
+        return (0, 1, gap, low, high) if gap >= 0 else (1, 0, -gap, -high, -low)
 
     @property
     def warnings(self) -> tuple[tuple[str, Finding], ...]:
@@ -144,8 +157,8 @@ class Comparison:
         return doubt + (self._of_two() if len(self.names) == 2 else self._of_many())
 
     def _of_two(self) -> str:
-        first, second = self.names if self.difference >= 0 else self.names[::-1]
-        gap = 100 * abs(self.difference)
+        first, second = (self.names[k] for k in self.leads[:2])
+        gap = 100 * self.leads[2]
         if not self.differences:
             return f"{first} and {second} agree on every sample."
         if self.p >= LEVEL:
@@ -256,9 +269,10 @@ class Comparison:
         )
 
     def latex(self) -> str:
-        """Return the table of the runs for a paper; it needs the package booktabs."""
+        """Return the tables of the runs and of their pairs for a paper; they need the package booktabs."""
         said = [f"% {visible(' '.join(f'{name}: {found}'.split()))}" for name, found in self.warnings]
-        return "\n".join([*said, latex_table(*self._table())])
+        runs, pairs = latex_table(*self._table()), latex_table(*self._tests())
+        return "\n".join([*said, runs, f"% {_TESTED}", pairs])
 
     def plot(self) -> MatplotlibFigure:
         """Return the curves of all runs together as a figure of matplotlib.
@@ -270,7 +284,9 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """The runs by name."""
+        """The heading, or the runs by name."""
+        if self.heading:
+            return self.heading
         return " against ".join(self.names) if len(self.names) == 2 else ", ".join(self.names)
 
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -287,6 +303,18 @@ class Comparison:
             )
             for r in self.rows()
         ]
+        return header, lines
+
+    def _tests(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Header and lines of the table of pairs."""
+        header = ("pair", "points (95 % interval)", "first alone", "second alone", "p", "adjusted p (Holm)")
+        lines = []
+        for pair in self.pairs:
+            gap, low, high = (f"{100 * value:+.1f}" for value in (pair.difference, *pair.interval))
+            lines.append((
+                f"{self.names[pair.first]} minus {self.names[pair.second]}", f"{gap} ({low} to {high})",
+                f"{pair.counts[1]}", f"{pair.counts[2]}", f"{pair.p:.2g}", f"{pair.adjusted:.2g}",
+            ))  # fmt: skip
         return header, lines
 
     def _tested(self, pair: Pair) -> str:

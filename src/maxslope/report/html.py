@@ -23,7 +23,8 @@ from maxslope.evaluation import Report
 from maxslope.report import html_export
 from maxslope.report.html_facts import Facts, facts
 from maxslope.report.html_figures import Figure, cost_figure, percent, security_figure, signed, track_figures
-from maxslope.report.html_samples import Group, Track, again, chosen, groups, tracks, with_points
+from maxslope.report.html_samples import Group, again, groups, with_points
+from maxslope.report.html_tracks import Track, tracks
 from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest, representative
 from maxslope.report.plots import plotted
 from maxslope.sets import Budget
@@ -46,7 +47,7 @@ class Page:
         groups: samples to show.
         tracks: curves of maximal slope of a few of them.
         command: how to do the evaluation again, if somebody said.
-        left_out: samples that are not shown, since their points were not kept and finding them again is dear.
+        budget: of the evaluation, if somebody said.
     """
 
     report: Report
@@ -54,7 +55,22 @@ class Page:
     groups: tuple[Group, ...] = ()
     tracks: tuple[Track, ...] = ()
     command: str = ""
-    left_out: int = 0
+    budget: Budget | None = None
+
+    @property
+    def python(self) -> str:
+        """Lines of Python that do the evaluation again."""
+        return html_export.to_python(self.report, self.budget)
+
+    @property
+    def left_out(self) -> int:
+        """Samples of the groups without a picture: points were not kept, and finding them again is dear."""
+        return sum(len(group.unseen) for group in self.groups)
+
+    @property
+    def pictured(self) -> bool:
+        """Whether samples are shown as images."""
+        return any(one.pictures for group in self.groups for one in group.examples)
 
     def figures(self) -> dict[str, Figure]:
         """Return the charts by name: security, cost, margin, slope, as far as there are numbers for them."""
@@ -126,6 +142,7 @@ def page(
     command: str = "",
     progress: Callable[[str], None] | None = None,
     seed: int | None = None,
+    files: Sequence[str] = (),
 ) -> Page:
     """Gather what a report says about an evaluation.
 
@@ -148,6 +165,7 @@ def page(
         progress: called with words for each step.
         seed: of the draw of samples whose smallest perturbation is looked for, and of that search; by default the
             evaluation's.
+        files: names of the samples' files, in the order of the report, where they have any.
 
     Returns:
         A :class:`Page`: ``.save(path)`` writes HTML; ``.json()``, ``.csv()``, ``.markdown()`` return text.
@@ -163,6 +181,8 @@ def page(
     '50.0 % (9.5 to 90.5 %)'
     """
     _check(report, data)
+    if files and len(files) != report.samples:
+        raise ValueError(f"Each sample has one file, got {len(files)} files for {report.samples} samples.")
     if not report.about.plain:
         model = None  # a search of the page's own would answer another question than the evaluation did
     tell = progress or (lambda step: None)
@@ -171,7 +191,7 @@ def page(
     if data is None:
         norms = None if smallest is None else smallest.norms
         found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, classes=names)
-        return Page(report, found, command=command)
+        return Page(report, found, command=command, budget=budget)
     x = data[0].detach()
     rows: Sequence[int] = range(0 if smallest is None else len(smallest.norms))
     followed: tuple[Track, ...] = ()
@@ -198,9 +218,8 @@ def page(
         tell("samples")
         having = None if report.points is not None else {*rows_again, *known}
         report = with_points(report, rows_again, data, model, budget, known)
-    shown = groups(report, x, model, bounds_of(budget, x), names, having)
-    left_out = sum(len(own) for _, _, own in chosen(report)) - sum(len(group.examples) for group in shown)
-    return Page(report, found, shown, followed, command, left_out if shown else 0)
+    shown = groups(report, x, model, bounds_of(budget, x), names, having, files)
+    return Page(report, found, shown, followed, command, budget)
 
 
 def _check(report: Report, data: tuple[Tensor, Tensor] | None) -> None:

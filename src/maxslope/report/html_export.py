@@ -11,12 +11,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import torch
+
 from maxslope._escape import cell, markdown, visible
+from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report
 from maxslope.evaluation.remains import Remains
-from maxslope.report.html_facts import Facts, Share
-from maxslope.report.html_samples import Track
+from maxslope.report.html_facts import Facts
+from maxslope.report.html_radius import Share
+from maxslope.report.html_tracks import Track
+from maxslope.sets import Budget
+from maxslope.spaces import Lp
 
 
 def plain(value: Any) -> Any:
@@ -119,6 +125,47 @@ def to_latex(facts: Facts) -> str:
     said.append(f"Within {facts.budget}, effort {facts.effort_name}, seed {facts.seed}; 95 % intervals.")
     said = [f"% {visible(' '.join(words.split()))}" for words in said]  # one line each, whatever is in them
     return "\n".join([*said, latex_table(("class", "samples", "clean", "robust"), rows)])
+
+
+def to_python(report: Report, budget: Budget | None) -> str:
+    """Return lines of Python that do an evaluation again, for somebody who has its model and data (x, y).
+
+    What cannot be written in a line (a radius per sample, an effort of one's own) is taken from the report or named.
+    """
+    said = _budget_words(report, budget)
+    levels = {e.name: e for e in (Effort.quick(), Effort.standard(), Effort.exhaustive())}
+    known = levels.get(report.effort.name)
+    own = known is not None and known.runs == report.effort.runs
+    effort = f"ms.Effort.{report.effort.name}()" if own else "report.effort  # of the report of this run"
+    lines = [
+        "import maxslope as ms",
+        "",
+        "# model, x and y: the model and the data of this evaluation",
+        said,
+        f"effort = {effort}",
+        f"again = ms.evaluate(model, (x, y), budget, effort=effort, seed={report.seed})",
+    ]
+    if not report.about.plain:
+        lines.insert(3, "# and give evaluate the goal, mask, context and realization of this run")
+    return visible("\n".join(lines))
+
+
+def _budget_words(report: Report, budget: Budget | None) -> str:
+    """The line that makes the budget; a comment alone where it cannot be written in one."""
+    unknown = f"# budget: {' '.join(report.asked.split())}"
+    if budget is None or not isinstance(budget.norm, Lp) or torch.as_tensor(budget.eps).ndim:
+        return unknown
+    box = budget.box
+    if box is not None and any(torch.as_tensor(b).ndim for b in box):
+        return unknown
+    eps, kinds = float(budget.eps), {math.inf: "ms.Linf(", 2.0: "ms.L2(", 1.0: "ms.L1("}
+    typed = [f"{top} / {bottom}" for top, bottom in re.findall(r"(\d+\.?\d*)/(\d+\.?\d*)", report.about.budget)
+             if float(bottom) and float(top) / float(bottom) == eps]  # fmt: skip
+    radius = typed[0] if typed else repr(eps)
+    where = "None" if box is None else f"({float(box[0])!r}, {float(box[1])!r})"
+    inside = "" if where == "(0.0, 1.0)" else f", box={where}".replace("inf", 'float("inf")')
+    head = kinds.get(budget.norm.p, f"ms.Budget(ms.Lp({budget.norm.p!r}), ")
+    return f"budget = {head}{radius}{inside})"
 
 
 def to_markdown(facts: Facts, command: str = "") -> str:

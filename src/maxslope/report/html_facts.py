@@ -113,6 +113,31 @@ class Facts:
         ]
         return [(name, words) for name, words in rows if words]
 
+    @property
+    def local_words(self) -> str:
+        """How many of the samples that nearly fell are known to be local minima, and what follows of the others."""
+        minima, asked, share = self.local
+        within = (
+            f"within {100 * share:.3g} % of the budget, by all gradients seen there, no step lowers the margin by more "
+            "than 1 % of itself"
+        )
+        others = "steps nearby may still lower the margin: more effort may find an error there"
+        if not minima:
+            return (
+                f"None of the {asked} samples that nearly fell is known to stand at a local minimum of the margin "
+                f"(where {within}). Around all of them {others}."
+            )
+        which = f"All {asked}" if minima == asked else f"{minima} of {asked}"
+        rest = "" if minima == asked else f" Around the other {asked - minima} {others}."
+        stand = "stands" if minima == 1 and asked > 1 else "stand"
+        if asked == 1:
+            which, stand = "The one", "stands"
+        of = "sample" if asked == 1 else "samples"
+        return (
+            f"{which} {of} that nearly fell {stand} at a local minimum of the margin, to first order and kinks "
+            f"included: {within}. There the search did not stop too early; a lower minimum may lie elsewhere.{rest}"
+        )
+
     def weakest(self, count: int) -> list[PerClass]:
         """Return the classes whose robust accuracy is shown to be least: by the upper ends of their intervals."""
         return sorted(self.classes, key=lambda c: c.robust.high)[:count]

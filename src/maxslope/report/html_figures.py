@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from maxslope.report.html_facts import Facts, Radius, Standing
-from maxslope.report.html_samples import Track
+from maxslope.report.html_facts import Facts, Standing
+from maxslope.report.html_radius import Radius
 from maxslope.report.html_svg import Axis, Chart
+from maxslope.report.html_tracks import Track
 
 
 @dataclass(frozen=True)

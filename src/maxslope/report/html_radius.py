@@ -67,7 +67,8 @@ def security(
         reach: the largest radius; by default as far as there is something to see.
     """
     verdicts = [str(v) for v in report.table["verdict"]]
-    norms = [_known(v, float(d)) for v, d in zip(verdicts, report.table["distance"], strict=True)]
+    distances = map(float, report.table["distance"])
+    norms = [_known(v, d) for v, d in zip(verdicts, distances, strict=True)]
     looked: set[int] = set()
     if few is not None:
         for row, found in zip(*few, strict=True):

@@ -1,4 +1,4 @@
-"""Samples a page shows one by one: which, how they look, and how the model's margin falls along their curves."""
+"""Samples a page shows one by one: which, and how they look."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope._rows import per_row
 from maxslope.attacks import attack
-from maxslope.energies import Loss, Margin, Network
+from maxslope.attacks.findings import Kind
+from maxslope.energies import Network
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import BROKEN, ROBUST
 from maxslope.goals.classes import as_logits
-from maxslope.loop import Steps, flow
 from maxslope.report.html_facts import class_name
 from maxslope.report.html_png import change, data_uri, picture
 from maxslope.report.html_svg import series
-from maxslope.report.merging import Candidates
-from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
 
 _EACH = 4  # samples of a group
-_STEPS = 24
 _LEAST_SIDE = 4  # pixels, below which a sample is shown as numbers
 _FEATURES = 12
 _LONG = 200  # numbers that make a series
@@ -65,6 +61,8 @@ class Example:
         reach: the largest change of a coordinate: full color in the picture of the perturbation.
         features: the coordinates that move most, of a sample that is no image.
         signal: drawings of the clean sample and of the change, of a long series of numbers.
+        file: the name of its file, if it has one.
+        by: the run whose point it is, where there are several.
     """
 
     index: int
@@ -79,41 +77,27 @@ class Example:
     reach: float
     features: tuple[Feature, ...]
     signal: tuple[str, ...] = ()
+    file: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A sample that belongs to a group, but whose point is not at hand."""
+
+    index: int
+    margin: float
+    passes: int
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Samples with something in common."""
+    """Samples with something in common; ``unseen`` belong to them as well, and have no pictures."""
 
     title: str
     sentence: str
     examples: tuple[Example, ...]
-
-
-@dataclass(frozen=True)
-class Track:
-    """A curve of maximal slope of the margin, from a clean sample.
-
-    Attributes:
-        index: of the sample.
-        label: the name of its class.
-        length: how far the curve has gone, in units of the norm.
-        margin: the energy there, in logits; negative where the model errs.
-        slope: the constrained slope there, in logits per unit of the norm.
-        reason: why it ended.
-    """
-
-    index: int
-    label: str
-    length: tuple[float, ...]
-    margin: tuple[float, ...]
-    slope: tuple[float, ...]
-    reason: str
-
-    @property
-    def falls(self) -> float | None:
-        """The length at which the margin is first negative, None if it never is."""
-        return next((s for s, m in zip(self.length, self.margin, strict=True) if m < 0), None)
+    unseen: tuple[Unseen, ...] = ()
 
 
 def spent(report: Report, row: int) -> int:
@@ -122,9 +106,12 @@ def spent(report: Report, row: int) -> int:
 
 
 def chosen(report: Report) -> list[tuple[str, str, list[int]]]:
-    """Return title, sentence and rows of each group that is shown."""
+    """Return title, sentence and rows of each group, by the columns of the whole table."""
     table = report.table
-    fell = [i for i, v in enumerate(table["verdict"]) if v == BROKEN]
+    later = {i for found in report.warnings if found.kind is Kind.MISSED for i in found.samples}
+    broken = [i for i, v in enumerate(table["verdict"]) if v == BROKEN]
+    after = [i for i in broken if table["index"][i] in later]  # what was spent on them did not break them
+    fell = [i for i in broken if table["index"][i] not in later]
     fell.sort(key=lambda i: (spent(report, i), float(table["margin"][i]), i))
     stood = [i for i, v in enumerate(table["verdict"]) if v == ROBUST and math.isfinite(float(table["margin"][i]))]
     stood.sort(key=lambda i: (float(table["margin"][i]), i))
@@ -132,6 +119,7 @@ def chosen(report: Report) -> list[tuple[str, str, list[int]]]:
     groups = [
         ("Easiest: fell first", "Broken with the fewest passes.", first),
         ("Hard: fell last", "Broken, but only after the most passes.", rest[::-1][:_EACH]),
+        ("Fell afterwards", "They stood in the evaluation, and another search broke them.", after[:_EACH]),
         ("Nearly fell", "They stand, with the least margin at the worst point found.", stood[:_EACH]),
         ("Hardest: stood best", "They stand with the largest margin at the worst point found.",
          stood[_EACH:][::-1][:_EACH]),
@@ -140,18 +128,19 @@ def chosen(report: Report) -> list[tuple[str, str, list[int]]]:
 
 
 def again(report: Report) -> list[int]:
-    """Return the rows of those shown that may be attacked again: the cheapest first, for a third of the evaluation.
+    """Return the rows of those shown that may be attacked again, for a third of the evaluation.
 
-    What was spent on a few samples in a call counts three times, since such calls are hardly filled.
+    The first of each group come first, then the second, and so on; of each round the cheapest. What was spent on a few
+    samples in a call counts three times, since such calls are hardly filled.
     """
     passes = spent_on(report)
     left = (sum(passes) + sum(report.probes)) / 3
+    place = {row: k for _, _, own in chosen(report) for k, row in enumerate(own)}
     chosen_rows = []
-    for row in sorted({i for _, _, own in chosen(report) for i in own}, key=lambda i: (passes[i], i)):
-        left -= 3 * passes[row]
-        if left < 0:
-            break
-        chosen_rows.append(row)
+    for row in sorted(place, key=lambda i: (place[i], passes[i], i)):
+        if 3 * passes[row] <= left:
+            left -= 3 * passes[row]
+            chosen_rows.append(row)
     return sorted(chosen_rows)
 
 
@@ -201,17 +190,31 @@ def groups(
     box: tuple[Tensor, Tensor] | None,
     classes: Sequence[str],
     having: Collection[int] | None = None,
+    files: Sequence[str] = (),
 ) -> tuple[Group, ...]:
-    """Return the samples to show, of those ``having`` points (all by default).
+    """Return the samples to show: pictures of those ``having`` points (all by default), the others by number.
 
     Without a model what it says to returned points is not known.
     """
     if report.points is None:
         return ()
-    picked = [(t, s, [i for i in own if having is None or i in having]) for t, s, own in chosen(report)]
-    picked = [group for group in picked if group[2]]
-    shown = examples(report, sorted({i for _, _, rows in picked for i in rows}), x, model, box, classes)
-    return tuple(Group(title, sentence, tuple(shown[i] for i in own)) for title, sentence, own in picked)
+    picked = chosen(report)
+    seen = sorted({i for _, _, own in picked for i in own if having is None or i in having})
+    shown = examples(report, seen, x, model, box, classes, files)
+    table = report.table
+    return tuple(
+        Group(
+            title,
+            sentence,
+            tuple(shown[i] for i in own if i in shown),
+            tuple(
+                Unseen(int(table["index"][i]), float(table["margin"][i]), spent(report, i))
+                for i in own
+                if i not in shown
+            ),
+        )
+        for title, sentence, own in (picked if shown else ())
+    )
 
 
 def examples(
@@ -221,6 +224,7 @@ def examples(
     model: Any,
     box: tuple[Tensor, Tensor] | None,
     classes: Sequence[str],
+    files: Sequence[str] = (),
 ) -> dict[int, Example]:
     """Return what there is to show of each of the given rows; the report has kept its points."""
     assert report.points is not None
@@ -231,7 +235,8 @@ def examples(
             _answers(answers_of(model, points), classes) for points in (x[index], report.points[index].to(x))
         )
         said = dict(zip(rows, zip(before, after, strict=True), strict=True))
-    return {i: _example(report, x, i, said.get(i), box, classes) for i in rows}
+    found = {i: _example(report, x, i, said.get(i), box, classes) for i in rows}
+    return {i: replace(one, file=files[i]) if files else one for i, one in found.items()}
 
 
 def answers_of(model: Any, points: Tensor) -> Tensor:
@@ -309,46 +314,3 @@ def _features(clean: Tensor, moved: Tensor, delta: Tensor) -> tuple[Feature, ...
     order = delta.flatten().abs().argsort(descending=True, stable=True)[:_FEATURES].sort().values.tolist()
     a, b = clean.flatten().tolist(), moved.flatten().tolist()
     return tuple(Feature(f"{k}", a[k], b[k]) for k in order)
-
-
-def tracks(
-    report: Report, model: Any, x: Tensor, y: Tensor, budget: Budget, classes: Sequence[str]
-) -> tuple[tuple[Track, ...], Candidates | None]:
-    """Follow a few samples, one of each group, along curves of maximal slope of their margins.
-
-    The second of the pair holds the points of least margin on them, which may be errors that an evaluation missed.
-
-    A semi-implicit flow in the norm of the budget, inside budget and box, with steps of eps / 24 until the length
-    eps; the margin z_label - z_rival is the energy that goes down.
-
-    Source: arXiv:2406.05376, section 4.
-    """
-    rows = list(dict.fromkeys(own[0] for _, _, own in chosen(report)))
-    eps = per_row(budget.eps, x)[rows] if isinstance(budget.eps, Tensor) else per_row(budget.eps, x[rows])
-    rows = [i for i, e in zip(rows, eps.tolist(), strict=True) if e > 0]
-    if not rows or report.effort.runs[0].blind:
-        return (), None
-    index = torch.tensor(rows, device=x.device)
-    own, labels = budget.take(index), y[index].long()
-    eps = per_row(own.eps, x[index])
-    energy = Loss(Network(model), labels, Margin()).within(own.around(x[index]))
-    scheme = SemiImplicit(tau=eps.double() / _STEPS, space=budget.motion)
-    curve = flow(energy, x[index], scheme=scheme, until=Steps(_STEPS))
-    least = curve.margin.nan_to_num(torch.inf).argmin(0)
-    points = curve.points[least, torch.arange(len(rows), device=least.device)]
-    found = tuple(
-        Track(
-            int(report.table["index"][row]),
-            class_name(int(labels[k]), classes),
-            length=_column(curve.time, k),
-            margin=_column(curve.margin, k),
-            slope=_column(curve.slope, k),
-            reason=curve.reasons()[k],
-        )
-        for k, row in enumerate(rows)
-    )
-    return found, Candidates(rows, points, "a curve of maximal slope")
-
-
-def _column(values: Tensor, row: int) -> tuple[float, ...]:
-    return tuple(values[:, row].double().tolist())
