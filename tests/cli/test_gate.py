@@ -58,7 +58,8 @@ def test_quiet_and_json_carry_the_warnings(masked: list[str], tmp_path: Path) ->
     assert facts["warnings"][0]["kind"] == "vanishing gradients"
     assert facts["warnings"][0]["severity"] == "warning"
     assert facts["about"]["samples"] == "20 of 1000 samples, drawn by label with seed 0"
-    assert facts["about"]["budget"] == "l_inf 0.1"
+    assert facts["about"]["budget"] == facts["budget"] == "l_inf 0.1"
+    assert (facts["norm"], facts["eps"]) == ("l_inf", 0.1)
     for form in ("markdown", "latex"):
         text = RUN.invoke(app, ["report", str(tmp_path / "run"), "--format", form]).stdout
         assert "anishing gradients" in text

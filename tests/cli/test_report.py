@@ -11,8 +11,11 @@ from typer.testing import CliRunner
 
 import maxslope as ms
 from maxslope.cli.main import app
+from maxslope.cli.settings import Settings
+from maxslope.cli.sources import Sources, about
 from maxslope.data import default_data, default_network
-from maxslope.evaluation.draw import drawn
+from maxslope.evaluation.draw import drawn, files_of
+from maxslope.evaluation.images import ImageFolder
 from report._runs import BUDGET, FAST, picture_run
 
 RUN = CliRunner()
@@ -109,3 +112,30 @@ def test_misuse_of_the_command(folders: tuple[Path, Path], tmp_path: Path) -> No
         done = RUN.invoke(app, ["report", *map(str, words)])
         assert done.exit_code != 0
         assert match in str(done.exception)
+
+
+def test_a_comparison_has_the_title_that_was_asked_for(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    run(*folders, "--no-model", "--title", "Before and after", "--out", tmp_path / "change.html")
+    text = (tmp_path / "change.html").read_text(encoding="utf-8")
+    assert "<h1>Before and after</h1>" in text
+    assert "Before and after" in text.split("</title>")[0]
+
+
+def test_weights_are_named_with_their_folder() -> None:
+    """Two trainings, each with a network.safetensors in a folder of its own, do not look alike."""
+    said = [about(Settings(model="nets.py:make", weights=f"/home/me/{name}/network.safetensors"),
+                  Sources(None, None, None, 1), "l_inf 0.1").model for name in ("first", "second")]  # fmt: skip
+    assert said == [f"nets.py:make, weights {name}/network.safetensors" for name in ("first", "second")]
+
+
+def test_samples_of_folders_are_known_by_their_files(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="the extra `data` holds it")
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for k in range(3):
+            image.new("RGB", (4, 4)).save(tmp_path / label / f"{k}.png")
+    data = ImageFolder(tmp_path)
+    assert files_of(data, [4, 0]) == ("dog/1.png", "cat/0.png")
+    few = drawn(data, 2, 0)
+    assert files_of(few, few.ids(0, 2).tolist()) == tuple(data.name_of(int(k)) for k in few.ids(0, 2))
+    assert files_of((few, few), [0]) == ()

@@ -265,15 +265,15 @@ def test_every_form_states_it(report: ms.Report) -> None:
 
 
 def test_the_command_line_states_it(report: ms.Report, capsys: pytest.CaptureFixture[str]) -> None:
-    said = json.loads(json.dumps(as_data(report, None), allow_nan=False))["remains"]
+    said = json.loads(json.dumps(as_data(report, None, ms.L2(0.12)), allow_nan=False))["remains"]
     assert said["share"] == report.remains.share
     assert tuple(said["interval"]) == report.remains.interval
     assert said["words"] == report.remains.words
-    _say(report, None, json_=False, quiet=True)
+    _say(report, None, ms.L2(0.12), json_=False, quiet=True)
     assert f"would fall by about {report.remains.points} points" in capsys.readouterr().out
     doubted = replace(report, warnings=(Finding(Kind.VANISHING, "Seen."),))
-    assert as_data(doubted, None)["remains"] is None
-    _say(doubted, None, json_=False, quiet=True)
+    assert as_data(doubted, None, ms.L2(0.12))["remains"] is None
+    _say(doubted, None, ms.L2(0.12), json_=False, quiet=True)
     assert "would fall" not in capsys.readouterr().out
 
 

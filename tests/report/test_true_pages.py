@@ -18,6 +18,7 @@ from maxslope.evaluation.statistics import stratified
 from maxslope.report import compare, page
 from maxslope.report.comparison import Comparison
 from maxslope.report.html_facts import facts
+from maxslope.report.html_figures import security_figure
 from maxslope.report.html_samples import again, chosen
 from maxslope.report.merging import representative
 from report._runs import BUDGET, EPS, picture_run
@@ -46,6 +47,11 @@ def test_the_curve_of_a_few_samples_agrees_with_the_answer(count: int) -> None:
     assert values == sorted(values, reverse=True)
     assert all(0 <= r.share.low <= r.share.value <= r.share.high <= 1 for r in found.security)
     assert "upper bound" not in found.security_source
+    figure = security_figure([("a", found), ("b", replace(found, security_source="Estimated from 2. Those" +
+                              found.security_source.partition("Those")[2]))])  # fmt: skip
+    assert figure is not None
+    assert figure.caption.count("Elsewhere it is an estimate") == 1
+    assert "b: estimated from 2." in figure.caption
     assert f"Estimated from {len(rows)} of the" in found.security_source
     assert "the robust accuracy of the whole run at the budget" in found.security_source
 
@@ -212,6 +218,7 @@ def test_the_lines_of_python_run(budget: ms.Budget, typed: str, line: str) -> No
     code = page(report, budget=budget).python
     assert line in code.splitlines()
     assert "effort = ms.Effort.quick()" in code
+    assert page(report, budget=budget).html().count("import maxslope as ms") == 1
     said: dict[str, Any] = {"model": model, "x": x, "y": y}
     exec(code, said)
     assert str(said["again"].table) == str(report.table)  # NaN is no NaN

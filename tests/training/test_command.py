@@ -17,6 +17,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import maxslope as ms
+from maxslope.cli.learning import doing_again
 from maxslope.cli.main import app
 from maxslope.cli.settings import Settings
 from maxslope.cli.train import Asked, _objective
@@ -125,6 +126,14 @@ def test_more_epochs_go_on_with_the_same_command(here: Path) -> None:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     fewer = RUN.invoke(app, [*words, "--epochs", "2"])
     assert "epochs 3 there, 2 here" in str(fewer.exception)
+    said = doing_again(Path("out"), "", facts["evaluate"]).splitlines()  # what the page prints: it was gone on with
+    assert said[0].startswith("maxslope train ")
+    assert "--epochs 1" in said[0]
+    assert said[1] == "# and, after 1 epochs, on in the same folder:"
+    assert said[2].startswith("maxslope train ")
+    assert "--epochs 3" in said[2]
+    assert said[3:] == ["# evaluate the result:", facts["evaluate"]]
+    assert (facts["budget"], facts["norm"], facts["eps"]) == ("l_inf 8/255 (0.03137)", "l_inf", pytest.approx(8 / 255))
 
 
 @pytest.mark.parametrize(

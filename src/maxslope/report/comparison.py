@@ -308,7 +308,7 @@ class Comparison:
     def _tests(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Header and lines of the table of pairs."""
         header = ("pair", "points (95 % interval)", "first alone", "second alone", "p", "adjusted p (Holm)")
-        lines = []
+        lines: list[tuple[str, ...]] = []
         for pair in self.pairs:
             gap, low, high = (f"{100 * value:+.1f}" for value in (pair.difference, *pair.interval))
             lines.append((

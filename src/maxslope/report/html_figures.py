@@ -75,14 +75,23 @@ def security_figure(found: Sequence[tuple[str, Facts]]) -> Figure | None:
             chart.whisker(f.eps, f.robust.low, f.robust.high, color)
     header = ("eps", *(f"{name or 'robust accuracy'} (95 % interval)" for name, _ in shown))
     rows = _joined([{r.eps: r.share.words for r in f.security} for _, f in shown], lambda eps: f"{eps:.3g}")
-    said = dict.fromkeys(f.security_source for _, f in shown)
-    caption = first.security_source if len(said) == 1 else " ".join(f"{n}: {f.security_source}" for n, f in shown)
+    caption = _together([(name, f.security_source) for name, f in shown])
     return Figure("security", "How robust at which radius", chart.text(), caption, header, rows)
 
 
 def _security(chart: Chart, radii: Sequence[Radius], color: int) -> None:
     chart.band([(r.eps, r.share.low) for r in radii], [(r.eps, r.share.high) for r in radii], color)
     chart.line([(r.eps, r.share.value) for r in radii], color)
+
+
+def _together(said: Sequence[tuple[str, str]]) -> str:
+    """What is said of several runs: once where it is the same, else with their names; first sentences go first."""
+    if len({words for _, words in said}) == 1:
+        return said[0][1]
+    split = [(name, *words.partition(". ")[::2]) for name, words in said]
+    heads = " ".join(f"{name}: {head[:1].lower()}{head[1:]}." for name, head, _ in split)
+    tails = {tail for _, _, tail in split}
+    return f"{heads} {tails.pop()}" if len(tails) == 1 else " ".join(f"{name}: {words}" for name, words in said)
 
 
 def _describe(shown: Sequence[tuple[str, Facts]]) -> str:

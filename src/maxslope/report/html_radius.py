@@ -138,7 +138,7 @@ def _source(report: Report, looked: set[int], eps: float | None, radii: Sequence
     passes = f", so that the curve passes through {' and '.join(meets)}" if meets else ""
     return (
         f"Estimated from {len(looked & right)} of the {len(right)} samples that are right without a change, by the "
-        "smallest perturbation found for each: those that stand and those that fell count by their numbers in the "
+        "smallest perturbation found for each. Those that stand and those that fell count by their numbers in the "
         f"whole run{passes}. Elsewhere it is an estimate, with the band as its 95 % interval. The upright interval at "
         "the budget is the answer, from all samples."
     )
