@@ -129,7 +129,7 @@ def test_more_epochs_go_on_with_the_same_command(here: Path) -> None:
     said = doing_again(Path("out"), "", facts["evaluate"]).splitlines()  # what the page prints: it was gone on with
     assert said[0].startswith("maxslope train ")
     assert "--epochs 1" in said[0]
-    assert said[1] == "# and, after 1 epochs, on in the same folder:"
+    assert said[1] == "# and, after epoch 1, on in the same folder:"
     assert said[2].startswith("maxslope train ")
     assert "--epochs 3" in said[2]
     assert said[3:] == ["# evaluate the result:", facts["evaluate"]]

@@ -225,10 +225,10 @@ def doing_again(out: Path, command: str, evaluation: str) -> str:
     steps = list(zip(went["commands"], went["after"], strict=False)) or [(command, 0)]
     lines = []
     if steps[0][1]:
-        lines.append(f"# what was done in the first {steps[0][1]} epochs is not known; then")
+        lines.append(f"# what was done until epoch {steps[0][1]} is not known; then")
     for k, (one, after) in enumerate(steps):
         if k:
-            lines.append(f"# and, after {after} epochs, on in the same folder:")
+            lines.append(f"# and, after epoch {after}, on in the same folder:")
         lines.append(one)
     return "\n".join([*lines, "# evaluate the result:", evaluation])
 
