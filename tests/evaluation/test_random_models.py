@@ -89,4 +89,4 @@ def test_indicators_take_no_noise_for_a_fault() -> None:
     x[:, :2] += 0.3 * nn.functional.one_hot(y, 2)
     report = ms.evaluate(model, (x, y), ms.Linf(0.1, box=None), effort=ms.Effort.quick())
     assert not report.warnings
-    ms.assert_robust(model, (x, y), ms.Linf(0.02, box=None), at_least=0.5, effort=ms.Effort.quick())
+    ms.assert_robust(model, (x, y), ms.Linf(0.02, box=None), at_least=0.4, effort=ms.Effort.quick())
