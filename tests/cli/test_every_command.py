@@ -97,6 +97,7 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def experiment(out: Path, *, say: Callable[[str], None], seed: int, **more: int) -> dict[str, Any]:
         assert seed in (0, 7)
+        assert more["animation"]
         out.mkdir(exist_ok=True)
         for part in ("trained", "drawn"):
             say(part)

@@ -15,6 +15,7 @@ from maxslope.report.boundary_neural import fresh
 from maxslope.report.merging import affordable
 
 
+@pytest.mark.slow
 def test_the_moons_their_networks_and_initial_values_follow_the_seed() -> None:
     pytest.importorskip("sklearn", reason="the extra `flows` holds it")
     first, again, other = (moons.data(20, seed)[0] for seed in (3, 3, 4))
@@ -52,7 +53,7 @@ def test_the_experiment_hands_the_seed_to_all_that_is_random(monkeypatch: pytest
         def save(self, path: Path) -> Path:
             return path
 
-    for name in ("train", "differences", "orders", "geometries", "clouds_of_moons"):
+    for name in ("train", "differences", "orders", "geometries", "clouds_of_moons", "particles"):
         answer: Any = [] if name in ("geometries", "clouds_of_moons") else Nothing()
         monkeypatch.setattr(experiment, name, recorded(name, answer))
     monkeypatch.setattr(experiment, "constraints", dict)
@@ -60,8 +61,16 @@ def test_the_experiment_hands_the_seed_to_all_that_is_random(monkeypatch: pytest
         monkeypatch.setattr(experiment, name, lambda *words, **more: None)
     monkeypatch.setattr(experiment.picture, "draw", lambda *words, **more: None)
     monkeypatch.setattr(experiment, "moons", lambda *words, **more: Nothing())
-    experiment.run(tmp_path, samples=2, taus=2, images=0, say=lambda words: None, seed=11)
+    monkeypatch.setattr(experiment, "animate", lambda *words: asked.setdefault("animate", 11))
+    monkeypatch.setattr(experiment, "film", lambda *words: asked.setdefault("film", 11))
+    few: dict[str, Any] = {"samples": 2, "taus": 2, "images": 0, "say": lambda words: None, "seed": 11}
+    experiment.run(tmp_path, **few, animation=False)
     assert asked == dict.fromkeys(("train", "differences", "orders", "geometries", "clouds_of_moons"), 11)
+    experiment.run(tmp_path, **few)
+    assert asked.keys() - {"train", "differences", "orders", "geometries", "clouds_of_moons"} == {
+        "particles", "animate", "film"
+    }  # fmt: skip
+    assert set(asked.values()) == {11}
 
 
 def test_boundaries_follow_the_seed() -> None:
