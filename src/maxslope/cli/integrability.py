@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from maxslope.integrability.curves import IntegralCurve
     from maxslope.integrability.loops import Monodromy
-    from maxslope.integrability.networks import Network
+    from maxslope.integrability.networks import NarrowNetwork
     from maxslope.integrability.ode import Equation
     from maxslope.integrability.verdict import Verdict
 
@@ -233,7 +233,7 @@ def _family(linear: _Linear) -> str:
     return str(parametric(linear.r, symbol, others.pop(), samples).text())
 
 
-def _searched(network: Network, console: Console) -> Verdict:
+def _searched(network: NarrowNetwork, console: Console) -> Verdict:
     """The first verdict of a search with an obstruction, else the first verdict; prints every attempt."""
     from rich.markup import escape
 
@@ -248,9 +248,9 @@ def _searched(network: Network, console: Console) -> Verdict:
     return next((v for v in found if not v.solvable), found[0])
 
 
-def _own_network(own: _Own) -> Network:
+def _own_network(own: _Own) -> NarrowNetwork:
     """A network from the options."""
-    from maxslope.integrability import Network
+    from maxslope.integrability import NarrowNetwork
 
     if not own.activation or not own.data:
         raise ValueError("an own network needs --activation and --data, such as --activation sin --data '1:0, -1:0'.")
@@ -260,7 +260,7 @@ def _own_network(own: _Own) -> Network:
         if len(parts) != 2:
             raise ValueError(f'--data must be pairs such as "1:3/2, -1:-3/2"; got {piece.strip()!r}.')
         samples.append((parts[0], parts[1]))
-    return Network(names.activation(own.activation), tuple(samples), own.neurons, own.bias)
+    return NarrowNetwork(names.activation(own.activation), tuple(samples), own.neurons, own.bias)
 
 
 def _own_curve(own: _Own) -> IntegralCurve | None:
@@ -282,7 +282,7 @@ def _own_curve(own: _Own) -> IntegralCurve | None:
     return IntegralCurve(v, theta)
 
 
-def _network(setting: Setting, target: str) -> Network:
+def _network(setting: Setting, target: str) -> NarrowNetwork:
     """The one place where a string names a network."""
     from maxslope.integrability import settings as ready
 

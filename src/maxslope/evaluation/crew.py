@@ -25,10 +25,10 @@ class Crew(ABC):
 
 
 @dataclass(frozen=True)
-class Here(Crew):
+class LocalCrew(Crew):
     """This process, one job after the other.
 
-    >>> Here().words()
+    >>> LocalCrew().words()
     'this process'
     """
 

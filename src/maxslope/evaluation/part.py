@@ -62,7 +62,7 @@ class Threat:
         return {"goal": self.goal, "context": self.context, "mask": self.mask, "realize": self.realize}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Work:
     """What all parts of a run share.
 
@@ -85,7 +85,7 @@ class Work:
     task: Task = field(default_factory=lambda: evaluate_part)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Orders:
     """What differs between the first part and the others.
 
@@ -247,9 +247,10 @@ def _full_precision(part: Part, question: Question, at: list[int], result: Attac
     known.points, known.broken, known.backward = result.points, result.broken, result.backward.clone()
     known.best = question.energy(everyone, Margin()).look(result.points).margin
     known.count(everyone, question.draws, 0)
-    gap, slope = certificate(question, known, result.effort)
+    nan = torch.full_like(known.best, torch.nan)
+    gap, slope = (nan, nan) if result.effort.gradient_free else certificate(question, known, result.effort)
     table: dict[str, list[Any]] = {name: list(column) for name, column in part.table.items()}
-    columns = {"margin": known.best, "gap": gap, "slope": slope, "local_gap": torch.full_like(gap, torch.nan)}
+    columns = {"margin": known.best, "gap": gap, "slope": slope, "local_gap": nan}
     for k, row in enumerate(at):
         for name, values in columns.items():
             table[name][row] = float(values[k])

@@ -18,7 +18,7 @@ from maxslope.attacks import Effort
 from maxslope.energies import Network
 from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.contents import Contents
-from maxslope.evaluation.crew import Crew, Here, Team
+from maxslope.evaluation.crew import Crew, LocalCrew, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs
 from maxslope.evaluation.environment import identity
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
@@ -265,4 +265,4 @@ def default_crew(model: Any) -> Crew:
         from maxslope.evaluation.cluster import RayCrew
 
         return RayCrew(torch.cuda.device_count(), gpus=1.0)
-    return Here()
+    return LocalCrew()

@@ -24,7 +24,7 @@ from maxslope.report.sheets import moons
 from maxslope.schemes import Descent, Explicit, MinimizingMovement
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
-from maxslope.transport import Adversary, Cloud, adversary, distance, dual
+from maxslope.transport import AdversaryResult, Cloud, adversary, distance, dual
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,7 +135,7 @@ def clouds_of_moons(net: nn.Module, eps: float = 0.15, seed: int = 0) -> list[Re
     return records
 
 
-def _row(name: str, kind: str, found: Adversary, cloud: Cloud) -> Record:
+def _row(name: str, kind: str, found: AdversaryResult, cloud: Cloud) -> Record:
     spent = distance(cloud, found.cloud, 2, Lp(2))
     return {"data": name, "adversary": kind, "risk": found.risk, "errors": found.errors, "W_2": spent}
 

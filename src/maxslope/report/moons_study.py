@@ -14,7 +14,17 @@ from maxslope.energies import Constrained, Function, Linear
 from maxslope.loop import Record, flow
 from maxslope.reference import Convergence, convergence, reference
 from maxslope.report.moons import EPS, SquaredError, data, problem, steps
-from maxslope.schemes import Best, Consensus, Descent, Explicit, Inner, MinimizingMovement, Newton, Scheme, SemiImplicit
+from maxslope.schemes import (
+    Best,
+    Consensus,
+    Descent,
+    Explicit,
+    InnerSolver,
+    MinimizingMovement,
+    Newton,
+    Scheme,
+    SemiImplicit,
+)
 from maxslope.sets import L2, Budget, Linf
 from maxslope.spaces import Lp
 
@@ -51,7 +61,7 @@ class Differences:
         ]
 
 
-def solver(net: nn.Module) -> Inner:
+def solver(net: nn.Module) -> InnerSolver:
     """Newton's method where the energy is smooth; the better of it and consensus-based search where it has kinks."""
     kinks = any(isinstance(layer, nn.ReLU) for layer in net.modules())
     return Best((Newton(iterations=6), Consensus(particles=14, iterations=14))) if kinks else Newton()
