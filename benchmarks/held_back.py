@@ -3,8 +3,8 @@
     python benchmarks/held_back.py --data DIR [--case held-bn ...] [--samples 200] [--efforts quick standard]
 
 ``--data DIR`` holds mnist_test.npz. Each network is trained here, seeded, on 6,000 of its images, and attacked on
-others with the budget it was trained for: two in l_inf (one with batch normalization and SiLU, one with pooling and leaky
-ReLUs), one in l_2 (ELU), and a deeper residual one trained normally.
+others with the budget it was trained for: two in l_inf (one with batch normalization and SiLU, one with pooling and
+leaky ReLUs), one in l_2 (ELU), and a deeper residual one trained normally.
 """
 
 from __future__ import annotations
