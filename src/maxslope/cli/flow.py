@@ -36,15 +36,8 @@ def moons(
     samples: Annotated[int, typer.Option(min=2, help="Initial values of the difference against tau.")] = 200,
     taus: Annotated[int, typer.Option(min=2, help="Step sizes eps 2^-i, i = 0, 1, ...")] = 8,
     images: Annotated[int, typer.Option(min=0, help="MNIST images to follow; 0 leaves MNIST out.")] = 32,
-    animation: Annotated[
-        bool,
-        typer.Option(
-            "--animation/--no-animation", help="Write a GIF, and put a film on the page.", rich_help_panel="Output"
-        ),
-    ] = True,
-    seed: Annotated[
-        int, options.seed_of("the two moons, the networks trained on them, and the initial values", "Run")
-    ] = 0,
+    animation: options.Animation = True,
+    seed: Annotated[int, options.seed_of("the two moons, the networks trained on them, and the initial values")] = 0,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
