@@ -72,6 +72,16 @@ def test_it_is_minimal_part_by_part() -> None:
     assert 0 < WHOLE.robust_accuracy_at(0.0) < 1
 
 
+def test_what_a_mask_holds_fast_stays() -> None:
+    mask = torch.zeros(X.shape[1:], dtype=torch.bool)
+    mask[..., :4] = True
+    found = run(data=(X[:10], Y[:10]), mask=mask)
+    assert found.points is not None
+    assert torch.equal(found.points[..., 4:], X[:10, ..., 4:])
+    assert found.norms.tolist() == ms.minimal(NET, X[:10], Y[:10], ms.Lp(2), effort=EFFORT, mask=mask).norms.tolist()
+    assert bool((found.norms >= WHOLE.norms[:10]).any())
+
+
 def test_seed_ids_and_rows_per_call_reach_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, list[int], int]] = []
     real = sys.modules["maxslope.evaluation.smallest"].ask
