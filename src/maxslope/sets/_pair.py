@@ -45,7 +45,7 @@ def minimize(
         done = (error <= work.tolerance) | error.isnan()
         if bool(done.any()):  # a row that is settled rests, and the others go on without it
             ready, rest = done.nonzero().squeeze(1), (~done).nonzero().squeeze(1)
-            d.index_copy_(0, index[ready], select(here, ready))
+            d.index_copy_(0, index[ready], work.take(ready).place(tuple(select(t, ready) for t in here)))
             settled[index[ready]] = ~error[ready].isnan()
             if not rest.numel():
                 break

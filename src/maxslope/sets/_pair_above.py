@@ -33,7 +33,7 @@ class Above(Pair):
         nearer = (self.g + 0.5**self.rho * (mu * self.at_e - lam * self.at_0) >= 0) & (slant > 0)
         return (torch.where(nearer, (at_origin - self.out) / self.scale, at_plane),)
 
-    def step(self, points: Points, row: Multipliers) -> tuple[Tensor, Points, Multipliers, Tensor]:
+    def step(self, points: Points, row: Multipliers) -> tuple[Points, Points, Multipliers, Tensor]:
         """See :class:`Pair`."""
         rho, tiny = self.rho, self.tiny
         lam, mu = row.log_lam.exp(), row.log_mu.exp()
@@ -58,4 +58,8 @@ class Above(Pair):
         give = (1 - wanted.sub_(corrected).sign_().abs_()).div_((by_s + by_o).mul_(rho).clamp_min_(tiny))
         now = Now(lam, mu, s, o, pull_s * way, pull_o * side, corrected - t, give, left.sub_(right))
         moved, _, following, error = self.follow(row, now, loose=math.inf)
-        return torch.addcmul(self.e, t, self.tau), (moved.add_(t),), following, error
+        return (t,), (moved.add_(t),), following, error
+
+    def place(self, here: Points) -> Tensor:
+        """See :class:`Pair`."""
+        return torch.addcmul(self.e, here[0], self.tau)

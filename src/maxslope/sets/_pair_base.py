@@ -72,8 +72,12 @@ class Pair(ABC):
         """Return where the coordinates begin, t and d / r in the tangent plane at e being given."""
 
     @abstractmethod
-    def step(self, points: Points, row: Multipliers) -> tuple[Tensor, Points, Multipliers, Tensor]:
-        """Return d, the next points and multipliers by Newton's method, and how far d is from a solution."""
+    def step(self, points: Points, row: Multipliers) -> tuple[Points, Points, Multipliers, Tensor]:
+        """Return where the points are, the next ones and multipliers by Newton's method, and the error, ``[rows]``."""
+
+    @abstractmethod
+    def place(self, here: Points) -> Tensor:
+        """Return d from where the points are."""
 
     def start(self) -> tuple[Points, Multipliers]:
         """The tangent plane at e in place of the ball."""

@@ -27,7 +27,7 @@ class Below(Pair):
         """See :class:`Pair`."""
         return at_plane.clamp_(-2, 2), at_origin.clamp_(-2, 2)
 
-    def step(self, points: Points, row: Multipliers) -> tuple[Tensor, Points, Multipliers, Tensor]:
+    def step(self, points: Points, row: Multipliers) -> tuple[Points, Points, Multipliers, Tensor]:
         """See :class:`Pair`."""
         rho = self.rho
         lam, mu = row.log_lam.exp(), row.log_mu.exp()
@@ -44,18 +44,24 @@ class Below(Pair):
         pull_t, pull_d = swift(size_t, rho).mul_(lam), swift(size_d, rho).mul_(mu)
         signed_t, signed_d = (2 * outward).sub_(1).mul_(pull_t), (-2 * through).add_(1).mul_(pull_d)
         force = (signed_t + signed_d).add_(self.g)  # the derivative along the coordinate
-        held = ((v <= least) & (force > 0)) | ((v >= most) & (force < 0))
+        inner, outer = (v - least).sign_(), (most - v).sign_()  # 0 at a bound
+        held = (1 - inner).mul_(positive(force.clone())).addcmul_(1 - outer, positive(-force))
         stiff_t, stiff_d = self.stiffness(size_t, pull_t, lam), self.stiffness(size_d, pull_d, mu).mul_(self.scale)
-        give = (~held) / (stiff_t + stiff_d)
+        give = (1 - held).div_(stiff_t + stiff_d)
         now = Now(lam, mu, size_t, size_d, signed_t, signed_d, -force * give, give, force)
         moved, by, following, error = self.follow(row, now, loose=0.1)
         pull, stiff = torch.lerp(pull_t, pull_d, low), torch.lerp(stiff_t, stiff_d, low)
         change = stiff.mul_(moved).mul_(way).addcmul_(pull, torch.lerp(by[0], by[1], low))
-        size = self.by_pull(pull, change, torch.lerp(following.log_lam, following.log_mu, low))
-        v = torch.where(held, v, size.mul_(way)).clamp_(least, most)  # what a bound holds stays to the bit
-        # Measured from the nearer of e and the origin, so that no digits are lost.
-        here = torch.where(size_t * self.tau < size_d * self.r, torch.addcmul(self.e, t, self.tau), d * self.r)
-        return here, self.both(v, low), following, error
+        weight = torch.lerp(following.log_lam.exp(), following.log_mu.exp(), low)
+        new = self.by_pull(pull, change, weight).mul_(way).clamp_(least, most)
+        v = torch.lerp(new, v, held)  # what a bound holds stays to the bit
+        return (t, d), self.both(v, low), following, error
+
+    def place(self, here: Points) -> Tensor:
+        """See :class:`Pair`; measured from the nearer of e and the origin, so that no digits are lost."""
+        t, d = here
+        nearer = t.abs() * self.tau < d.abs() * self.r
+        return torch.where(nearer, torch.addcmul(self.e, t, self.tau), d * self.r)
 
     def both(self, v: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
         """T and d from the smaller one."""
@@ -66,8 +72,8 @@ class Below(Pair):
         """The derivative of a pull, large but finite at 0."""
         return torch.maximum(pull, weight * self.faint**self.rho).mul_(self.rho).div_(size.clamp_min(self.faint))
 
-    def by_pull(self, pull: Tensor, change: Tensor, log_weight: Tensor) -> Tensor:
+    def by_pull(self, pull: Tensor, change: Tensor, weight: Tensor) -> Tensor:
         """The smaller of both sizes, where its pull is what moves."""
         less = (change / pull.clamp_min(self.tiny)).clamp_max_(0).exp_().mul_(pull)
         more = change.add_(pull).maximum(less).clamp_min_(self.tiny)
-        return more.log_().sub_(log_weight).div_(self.rho).exp_()
+        return swift(more.div_(weight), 1 / self.rho)
