@@ -41,11 +41,11 @@ def minimize(
     d, index = torch.zeros_like(e), torch.arange(g.shape[0], device=g.device)
     settled = torch.zeros_like(tau, dtype=torch.bool)
     for _ in range(round(_STEPS / pace)):
-        here, points, row, error = work.step(points, row)
+        best, points, row, error = work.step(points, row)
         done = (error <= work.tolerance) | error.isnan()
         if bool(done.any()):  # a row that is settled rests, and the others go on without it
             ready, rest = done.nonzero().squeeze(1), (~done).nonzero().squeeze(1)
-            d.index_copy_(0, index[ready], work.take(ready).place(tuple(select(t, ready) for t in here)))
+            d.index_copy_(0, index[ready], work.take(ready).place(tuple(select(t, ready) for t in best)))
             settled[index[ready]] = ~error[ready].isnan()
             if not rest.numel():
                 break

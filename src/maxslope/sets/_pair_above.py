@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from maxslope.sets._pair_base import Multipliers, Now, Pair, Points, positive
+from maxslope.sets._pair_base import Multipliers, Now, Pair, Points, positive, total
 from maxslope.spaces.lp import swift
 
 
@@ -39,11 +39,11 @@ class Above(Pair):
         lam, mu = row.log_lam.exp(), row.log_mu.exp()
         outward = positive(torch.addcmul(self.g, self.at_e, mu).neg_())  # beyond e
         through = positive(torch.addcmul(self.g, self.at_0, lam, value=-1))  # beyond the origin
-        between = (1 - outward).sub_(through)
+        beyond = outward + through
+        between = 1 - beyond
         way, side = outward.mul_(2).sub_(1), (-2 * through).add_(1)  # the signs of t and d
-        s = (points[0].clamp(self.low, self.high) * way).clamp_min_(1e-6)
-        s = torch.minimum(s, (1 - between).mul_(1e10).addcmul_(self.far, between))
-        s = torch.maximum(s, self.far * through)
+        least, most = through.mul_(self.far), torch.add(self.far, beyond, alpha=1e10)
+        s = points[0].clamp(self.low, self.high).mul_(way).clamp_(least, most).clamp_min_(1e-6)
         t = s * way
         o = torch.addcmul(self.out, t, self.scale).mul_(side).clamp_min_(tiny)
         pull_s, pull_o = swift(s, rho).mul_(lam), swift(o, rho).mul_(mu)
@@ -56,10 +56,11 @@ class Above(Pair):
         wanted = root.sub_(1).mul_(left).div_(rise).mul_(way).add_(t)
         corrected = wanted.clamp(self.low, self.high)
         give = (1 - wanted.sub_(corrected).sign_().abs_()).div_((by_s + by_o).mul_(rho).clamp_min_(tiny))
-        now = Now(lam, mu, s, o, pull_s * way, pull_o * side, corrected - t, give, left.sub_(right))
+        sizes = total(s, pull_s), total(o, pull_o)
+        now = Now(lam, mu, sizes, pull_s.mul_(way), pull_o.mul_(side), corrected - t, give, left.sub_(right))
         moved, _, following, error = self.follow(row, now, loose=math.inf)
-        return (t,), (moved.add_(t),), following, error
+        return (moved.add_(t),), (moved,), following, error
 
-    def place(self, here: Points) -> Tensor:
+    def place(self, points: Points) -> Tensor:
         """See :class:`Pair`."""
-        return torch.addcmul(self.e, here[0], self.tau)
+        return torch.addcmul(self.e, points[0].clamp(self.low, self.high), self.tau)

@@ -14,6 +14,7 @@ from maxslope.spaces import Lp
 from maxslope.spaces.lp import swift
 
 _SOFT = 0.2  # how much is added to the diagonal where what is wrong is large: without, it is near singular and cycles
+_NEAR = 5e-4  # how small errors are that a whole step squares, for p >= 2
 _GROW = 1.3  # of the share of a step after one that did not swing; 2 leaves cycles
 
 Points = tuple[Tensor, ...]
@@ -33,8 +34,7 @@ class Now(NamedTuple):
 
     lam: Tensor
     mu: Tensor
-    size_t: Tensor
-    size_d: Tensor
+    powers: tuple[Tensor, Tensor]  # lam |t|_p^p and mu |d / r|_p^p
     pull_t: Tensor  # lam phi(t)
     pull_d: Tensor  # mu phi(d / r)
     own: Tensor  # by how much t is corrected with the multipliers as they are
@@ -73,11 +73,11 @@ class Pair(ABC):
 
     @abstractmethod
     def step(self, points: Points, row: Multipliers) -> tuple[Points, Points, Multipliers, Tensor]:
-        """Return where the points are, the next ones and multipliers by Newton's method, and the error, ``[rows]``."""
+        """Return the best points known, the next ones and multipliers by Newton's method, and the error of the best."""
 
     @abstractmethod
-    def place(self, here: Points) -> Tensor:
-        """Return d from where the points are."""
+    def place(self, points: Points) -> Tensor:
+        """Return d of the points."""
 
     def start(self) -> tuple[Points, Multipliers]:
         """The tangent plane at e in place of the ball."""
@@ -104,7 +104,7 @@ class Pair(ABC):
         """
         lam, mu, p, scale = now.lam, now.mu, self.lp.p, self.scale
         by_lam, by_mu = now.pull_t * now.give, now.pull_d * now.give  # minus the derivatives of t
-        size_a, size_b = total(now.size_t, now.pull_t.abs()) / lam, total(now.size_d, now.pull_d.abs()) / mu
+        size_a, size_b = now.powers[0] / lam, now.powers[1] / mu
         own_a, own_b = total(now.pull_t, now.own) / lam, total(now.pull_d, now.own) * (scale / mu)
         miss_a, miss_b = size_a.log() / p, size_b.log() / p
         y_a, y_b = size_a * miss_a + own_a, size_b * miss_b + own_b
@@ -125,7 +125,9 @@ class Pair(ABC):
         log_lam, log_mu = (row.log_lam + a).clamp(-60, 60), (row.log_mu + b).clamp(-60, 60)
         off_a = miss_a.abs() * torch.where(miss_a < 0, (lam / self.dual).clamp_max(1), 1.0)
         off_b = miss_b.abs() / scale * torch.where(miss_b < 0, (mu / self.dual).clamp_max(1), 1.0)
-        error = torch.maximum(torch.maximum(off_a, off_b), off)[:, 0]
+        error = torch.maximum(torch.maximum(off_a, off_b), off)
+        whole = (share == 1) & (error < _NEAR) & (self.rho >= 1)  # such a step squares what is off
+        error = torch.where(whole, 3 * error.square(), error)[:, 0]
         moved = torch.addcmul(now.own, by_lam, a, value=-1).addcmul_(by_mu, b, value=-1)
         return moved, (a, b), Multipliers(log_lam, log_mu, torch.where(b == 0, row.last, b), share), error
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maxslope.sets._pair_base import Multipliers, Now, Pair, Points, positive
+from maxslope.sets._pair_base import Multipliers, Now, Pair, Points, positive, total
 from maxslope.spaces.lp import swift
 
 
@@ -48,7 +48,8 @@ class Below(Pair):
         held = (1 - inner).mul_(positive(force.clone())).addcmul_(1 - outer, positive(-force))
         stiff_t, stiff_d = self.stiffness(size_t, pull_t, lam), self.stiffness(size_d, pull_d, mu).mul_(self.scale)
         give = (1 - held).div_(stiff_t + stiff_d)
-        now = Now(lam, mu, size_t, size_d, signed_t, signed_d, -force * give, give, force)
+        sizes = total(size_t, pull_t), total(size_d, pull_d)
+        now = Now(lam, mu, sizes, signed_t, signed_d, -force * give, give, force)
         moved, by, following, error = self.follow(row, now, loose=0.1)
         pull, stiff = torch.lerp(pull_t, pull_d, low), torch.lerp(stiff_t, stiff_d, low)
         change = stiff.mul_(moved).mul_(way).addcmul_(pull, torch.lerp(by[0], by[1], low))
@@ -57,9 +58,9 @@ class Below(Pair):
         v = torch.lerp(new, v, held)  # what a bound holds stays to the bit
         return (t, d), self.both(v, low), following, error
 
-    def place(self, here: Points) -> Tensor:
+    def place(self, points: Points) -> Tensor:
         """See :class:`Pair`; measured from the nearer of e and the origin, so that no digits are lost."""
-        t, d = here
+        t, d = points
         nearer = t.abs() * self.tau < d.abs() * self.r
         return torch.where(nearer, torch.addcmul(self.e, t, self.tau), d * self.r)
 

@@ -148,7 +148,7 @@ def _by_products(size: Tensor, exponent: float) -> Tensor | None:
     powered, square, left = size.sqrt() if twice % 2 else None, size, twice // 2
     while left:
         if left % 2:
-            powered = square.clone() if powered is None else powered * square
+            powered = powered * square if powered is not None else square.clone() if square is size else square
         left //= 2
         square = square * square if left else square
     return powered
