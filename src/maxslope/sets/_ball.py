@@ -253,7 +253,7 @@ def _shell(lp: Lp, v: Tensor, size: Tensor, least: Tensor, most: Tensor, curvatu
         curvature: c, positive, broadcastable.
     """
     p, rho, kind = lp.p, lp.p - 1, torch.finfo(v.dtype)
-    tight = (1 + max(0.1 * rho, 2 / rho - 2)) * (1e-6 if v.dtype == torch.float32 else 1e-12)
+    near = (3e-4 if v.dtype == torch.float32 else 3e-7) * min(rho, 1.0) ** 2
     least_p, most_p = swift(least, p), swift(most, p)
     over, top = size[:, None], v.amax(1, keepdim=True).clamp_min(kind.tiny)
     open_, last, share = (over > 1 + 16 * kind.eps).to(v), torch.zeros_like(over), torch.ones_like(over)
@@ -280,7 +280,7 @@ def _shell(lp: Lp, v: Tensor, size: Tensor, least: Tensor, most: Tensor, curvatu
         x = x.addcmul(own, open_).addcmul_(yields, last * open_, value=-1)
         log_w = log_w + last * open_
         off = torch.maximum(level.log().abs(), gap.mul_(free).abs_().amax(1, keepdim=True) / top)
-        open_ = open_ * (off > tight)
+        open_ = open_ * ((off > near) | (share < 1))  # a whole step squares what was off
         if not bool(open_.any()):
             break
     return torch.minimum(x.exp_(), v).clamp(least, most), open_[:, 0] == 0
