@@ -26,6 +26,7 @@ INIT_ARGUMENTS = 7
 SETTINGS = 12  # of an estimator: scikit-learn wants every setting to be an argument of the constructor
 ESTIMATORS = {"odenet/fitting.py", "odenet/estimator.py"}
 POSITIONAL_ARGUMENTS = 9
+WRITTEN_TO = {"_Reader", "_Writer", "_Row"}  # dataclasses that keep a place while they work
 ATTRIBUTES = 17  # of a class of attacks/: a result names every column of a table
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -89,6 +90,19 @@ def test_functions_are_small() -> None:
     assert {name: n for name, n in lengths.items() if n > FUNCTION_LINES} == {}
     assert statistics.median(lengths.values()) <= FUNCTION_MEDIAN
     assert statistics.quantiles(lengths.values(), n=10)[-1] <= FUNCTION_P90
+
+
+def test_records_are_frozen_and_those_of_tensors_are_compared_by_identity() -> None:
+    """Tensors have no equality that is true or false, and a record that may be a key must not change."""
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            said = [d for d in getattr(node, "decorator_list", []) if ast.unparse(d).startswith("dataclass")]
+            if isinstance(node, ast.ClassDef) and said:
+                kinds = [ast.unparse(f.annotation) for f in node.body if isinstance(f, ast.AnnAssign)]
+                words = {k.arg: ast.literal_eval(k.value) for k in getattr(said[0], "keywords", [])}
+                assert words.get("frozen") or node.name in WRITTEN_TO, place(path, node)
+                held = [kind for kind in kinds if "Tensor" in kind and "Callable" not in kind]
+                assert not (held and words.get("eq", True)), place(path, node)
 
 
 def test_constructors_take_few_arguments() -> None:

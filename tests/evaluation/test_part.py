@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 import torch
 from torch import Tensor
 
-from maxslope import Budget, Linf, Lp, MaxslopeWarning, Randomized, attack, evaluate, goals, recipes
+from maxslope import L2, Budget, Linf, Lp, MaxslopeWarning, Randomized, attack, evaluate, goals, recipes
 from maxslope._status import Status
 from maxslope.attacks import Effort
-from maxslope.attacks.findings import Kind
+from maxslope.attacks.findings import Kind, Severity
 from maxslope.evaluation.hardware import Choice, Ready
 from maxslope.evaluation.part import Job, Orders, Threat, Work, evaluate_part
 
@@ -48,6 +49,7 @@ def done(budget: Budget, threat: Threat | None = None, job: Job | None = None, m
 
 
 def test_every_row_of_the_table() -> None:
+    began = time.perf_counter()
     part, model = done(Linf(0.2))
     table = part.table
     assert table["index"] == list(range(6))
@@ -86,7 +88,7 @@ def test_every_row_of_the_table() -> None:
     assert (part.number, part.start, part.rows, part.probes, part.said) == (0, 0, 6, (0, 0), ())
     assert part.head[0] == pytest.approx((0.1, 0.0))
     assert len(part.head) == 6
-    assert part.seconds > 0
+    assert 0 < part.seconds <= time.perf_counter() - began
     assert part.effort == EFFORT
 
 
@@ -104,6 +106,8 @@ def test_what_belongs_to_samples_goes_with_them() -> None:
     mask[10] = True
     part, _ = done(Linf(0.5), Threat(mask=mask), job)
     assert part.table["verdict"] == ["broken", "robust", "misclassified", "non-finite", "robust", "robust"]
+    with pytest.raises(ValueError, match="The mask has the shape of a sample"):  # not one of rows
+        done(Linf(0.5), Threat(mask=torch.zeros(2, n, 2, dtype=torch.bool)), job)
     one = torch.tensor([False, True])
     part, _ = done(Linf(0.5), Threat(mask=one), job)
     assert part.table["verdict"].count("broken") == 0
@@ -129,8 +133,12 @@ def test_probes_and_points_are_as_ordered() -> None:
     part, model = done(Linf(0.2), job=job, probe=True)
     assert part.probes[0] > 0
     assert part.executed == (model.rows, model.backward)
-    few, _ = done(Linf(0.2), job=Job(0, 0, x[:12], torch.zeros(12, dtype=torch.int64)), probe=True)
-    assert few.probes == (0, 0)  # too few to be judged by
+    assert len(part.head) == 8
+    for right in (15, 16):  # with fewer than 16 right ones there is too little to judge by
+        some = torch.cat([x[:right], X[2:4]])
+        few, model = done(Linf(0.2), job=Job(0, 0, some, torch.zeros(right + 2, dtype=torch.int64)), probe=True)
+        assert (few.probes[0] > 0, few.probes[1] > 0) == (right == 16, right == 16)
+        assert few.table["index"] == list(range(right + 2))
     work = Work(model, Choice(TILE), Linf(0.2), Threat(), 3, False)
     assert evaluate_part(work, Ready(model, model, Choice(TILE)), Orders(EFFORT, False), job).points is None
 
@@ -181,3 +189,67 @@ def test_probabilities_are_said_to_be_some_and_other_notes_speak_for_themselves(
         report = evaluate(softmax, (X[:2], Y[:2]), Linf(0.01), effort=EFFORT, probe=False)
     seen = {found.kind: found.seen for found in report.warnings}
     assert seen[Kind.PROBABILITIES] == "The model's outputs are in [0, 1] and sum to 1 in each row."
+
+
+class Twice(Counted):
+    """The same class everywhere, but all that is certified is twice what it is."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return 2 * Counted.__call__(self, x)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_what_a_faster_search_found_is_certified_by_the_model_itself(steps: int) -> None:
+    """Margins, gaps and slopes are the model's; a look and a certificate are counted, and nothing else changes."""
+    model, twin, choice = Counted(), Twice(), Choice(TILE)
+    effort = Effort((recipes.pgd(steps, 0.1),))
+    work = Work(model, choice, L2(0.2), Threat(), 3, True)
+    part = evaluate_part(work, Ready(model, twin, choice), Orders(effort, False), Job(0, 0, X, Y))
+    rows = [0, 1, 4, 5]
+    alone = attack(Twice(), X[rows], Y[:4], L2(0.2), effort=effort, seed=3, batch_size=TILE, ids=torch.tensor(rows))
+    table, few = part.table, alone.points.shape[0]
+    assert torch.equal(part.points[rows], alone.points)
+    x = alone.points[:, 0]
+    for k, row in enumerate(rows):
+        standing = not bool(alone.broken[k])
+        assert table["verdict"][row] == ("robust" if standing else "broken")
+        assert table["margin"][row] == pytest.approx(float(x[k]) - 0.4)
+        assert table["forward"][row] == int(alone.forward[k]) + 2  # at the clean point, and the look
+        assert table["backward"][row] == int(alone.backward[k])
+        assert math.isnan(table["local_gap"][row])
+        if standing:
+            way = float(x[k] - X[row, 0]) + 0.2  # to the farthest point against the gradient
+            assert table["gap"][row] == pytest.approx(way, abs=1e-6)
+            assert table["slope"][row] == pytest.approx(1.0 if way > 1e-3 else 0.0, abs=1e-3)
+        else:
+            assert math.isnan(table["gap"][row])
+            assert math.isnan(table["slope"][row])
+    assert sum(not broken for broken in alone.broken.tolist()) in range(1, few)
+    assert twin.backward > 0
+    assert part.executed == (model.rows + twin.rows, model.backward + twin.backward)
+    # A faster model is not asked what the model itself is like.
+    many = Job(0, 0, X[[0, 1, 5]].repeat(8, 1), torch.zeros(24, dtype=torch.int64))
+    model, twin = Counted(), Twice()
+    probed = evaluate_part(work, Ready(model, twin, choice), Orders(effort, True), many)
+    assert (probed.probes[0] > 0, twin.rows) == (True, 0)
+
+
+def test_a_search_without_gradients_is_certified_without_them_too() -> None:
+    model, twin, choice = Counted(), Twice(), Choice(TILE)
+    work = Work(model, choice, Linf(0.2), Threat(), 3, True)
+    effort = Effort((recipes.square(4),), "no gradients")
+    part = evaluate_part(work, Ready(model, twin, choice), Orders(effort, False), Job(0, 0, X, Y))
+    assert part.table["backward"] == [0] * 6
+    assert (part.executed[1], model.backward, twin.backward) == (0, 0, 0)
+    assert all(math.isnan(g) for g in part.table["gap"])
+
+
+@pytest.mark.filterwarnings("ignore:The model is in training mode")
+def test_a_model_in_training_mode_is_noted() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    for training in (True, False):
+        part, _ = done(Linf(0.01), model=net.train(training))
+        assert [(found.kind, found.weight) for found in part.said] == [(Kind.MODEL, Severity.NOTE)] * training
+    counted = Counted()
+    counted.training = True
+    assert done(Linf(0.01), model=counted)[0].said == ()

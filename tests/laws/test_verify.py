@@ -13,6 +13,7 @@ from maxslope import L2, Budget, Effort, Linf, Lp, Randomized, attack, goals, re
 from maxslope.attacks.question import ask, calls_for, tile_for
 from maxslope.attacks.verify import clean, held, settled, verify
 from maxslope.criteria import Margin
+from maxslope.energies import Network
 
 X = torch.tensor([[0.5, 0.5], [0.5, 0.5], [0.25, 0.75], [0.9, 0.1]])
 Y = torch.tensor([0, 0, 1, 0])
@@ -193,12 +194,43 @@ def test_what_a_question_begins_with() -> None:
     assert bool((Lp(2).distance(X.double(), small.double()) <= 0.1).all())
 
 
-@pytest.mark.parametrize(("shape", "tile"), [((784,), 16), ((3, 32, 32), 16), ((3, 224, 224), 8), ((2,), 16)])
-def test_the_size_of_calls(shape: tuple[int, ...], tile: int) -> None:
-    assert tile_for(torch.zeros(1, *shape)) == tile
-    question = replace(asked(), x=torch.zeros(1, *shape))
-    size = torch.zeros(shape).numel()
-    assert calls_for(question) == max(4, min(256, (1 << 20) // size) // 16)
+@pytest.mark.parametrize(
+    ("size", "tile", "wide"),
+    [(0, 16, 512), (2, 16, 512), (1536, 16, 512), (1537, 16, 256), (3072, 16, 256), (3073, 16, 128), (6144, 16, 128),
+     (6145, 8, 64), (150528, 8, 64)],
+)  # fmt: skip
+def test_the_size_of_calls(size: int, tile: int, wide: int) -> None:
+    """Powers of two, by the size of a sample; on a processor few, elsewhere eight times as many."""
+    x = torch.empty(3, size)
+    assert tile_for(x) == tile
+    assert tile_for(torch.empty(3, size, device="meta")) == wide
+    for rows in (None, 1, 7):
+        question = replace(asked(), x=x, network=Network(model, rows))
+        assert calls_for(question) == max(4, min(256, 1048576 // max(size, 1)) // (rows or tile))
+
+
+def test_the_rank_that_decides_a_vote() -> None:
+    """Of 16 answers j are wrong: broken from 12 on, wrong to begin with from 9 on, and the margin is that answer's."""
+
+    class Fixed(nn.Module):
+        """The k-th answer at x is (k - 16 x_0) / 16, with which class 0 leads."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            lead = torch.arange(len(x)) / len(x) - x[:, 0]
+            return torch.stack([lead, torch.zeros(len(x))], 1)
+
+    wrong = torch.arange(17)
+    x = torch.stack([wrong / 16, torch.zeros(17)], 1)
+    question = ask(Randomized(Fixed().eval(), draws=4, votes=16), x, torch.zeros(17).long(), Linf(0.0))
+    seen, before = verify(question, everyone(question), x), clean(question)
+    for answers in (seen, before):
+        assert torch.equal(answers.rate, wrong / 16)
+    assert torch.equal(seen.broken, wrong >= 12)
+    assert torch.equal(seen.margin, (11 - wrong) / 16)
+    assert torch.equal(before.right, wrong <= 8)
+    assert torch.equal(before.margin, (8 - wrong) / 16)
+    torch.testing.assert_close(before.outputs[:, 0], 7.5 / 16 - wrong / 16)
+    torch.testing.assert_close(question.outputs(torch.tensor([3, 1]), x[[3, 1]])[:, 0], torch.tensor([3.0, 5.0]) / 16)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class Question:
     eps: Tensor
     ids: Tensor
     seed: int
-    inspected: int = 0
+    inspected: int
 
     @property
     def rows(self) -> int:
@@ -81,8 +81,7 @@ class Question:
         """
         context = tuple(select(t, samples) for t in self.context)
         out = self.network.all_outputs(x, context)
-        answers = self.network.answers
-        return self.goal.outputs(out if answers == 1 else out.reshape(-1, answers, *out.shape[1:]).mean(1))
+        return self.goal.outputs(out.reshape(x.shape[0], self.draws, *out.shape[1:]).mean(1))
 
     @property
     def votes(self) -> int:
@@ -137,22 +136,24 @@ def ask(
     _checks.batch_size(batch_size)
     network = Network(model, batch_size or tile_for(x))
     realization = as_realization(realize)
-    question = Question(
+    realized = None if realization is None else realization.within(budget.box, x.shape[1:])
+    domain = budget.around(x, mask=mask)
+    outputs, rows = network.inspect(x, context, logits=goal.logits)
+    goal.check(outputs, labels[rows])
+    return Question(
         network=network,
         x=x,
         y=labels,
         goal=goal,
         context=context,
-        realize=None if realization is None else realization.within(budget.box, x.shape[1:]),
+        realize=realized,
         budget=budget,
-        domain=budget.around(x, mask=mask),
+        domain=domain,
         eps=eps,
         ids=torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device),
         seed=seed,
+        inspected=network.executed[0],
     )
-    outputs, rows = network.inspect(x, context, logits=goal.logits)
-    goal.check(outputs, labels[rows])
-    return replace(question, inspected=network.executed[0])
 
 
 def wanted(goal: Any, targets: Tensor | None) -> Goal:
@@ -172,9 +173,9 @@ def tile_for(x: Tensor) -> int:
     >>> tile_for(torch.zeros(1, 1, 28, 28))
     16
     """
-    size = max(x[0].numel(), 1)
-    tile = max(8, min(64, 1 << (max(int(98304 / size), 1).bit_length() - 1)))
-    return min(tile, 16) if x.device.type == "cpu" else 8 * tile
+    size = x.shape[1:].numel()
+    tile = max([8, *(rows for rows in (16, 32, 64) if rows * size <= 98304)])
+    return min(tile, 16) if x.is_cpu else 8 * tile
 
 
 def calls_for(question: Question) -> int:
@@ -185,5 +186,5 @@ def calls_for(question: Question) -> int:
     >>> calls_for(ask(lambda x: 9 * x.flatten(1)[:, :2], x, y, ms.Linf(0.1)))
     16
     """
-    rows = min(256, (1 << 20) // max(question.x[0].numel(), 1))
-    return max(4, rows // (question.network.tile or rows or 1))
+    rows = min(256, (1 << 20) // max(question.x.shape[1:].numel(), 1))
+    return max(4, rows // (question.network.tile or tile_for(question.x)))

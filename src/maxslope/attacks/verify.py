@@ -114,11 +114,11 @@ def _answers(
     """The margins ``[k, answers, ...]`` at points, whether they are not finite ``[k]``, and the mean outputs."""
     network = replace(question.network, voting=True)
     out = network.all_outputs(z, tuple(select(t, rows) for t in question.context))
-    parts = [question.goal.outputs(one) for one in out.reshape(-1, network.answers, *out.shape[1:]).unbind(1)]
+    parts = [question.goal.outputs(one) for one in out.reshape(len(z), network.answers, *out.shape[1:]).unbind(1)]
     margins = torch.stack([margin(one) for one in parts], 1)
     bad = torch.stack([~(flat(one) < torch.inf).all(1) for one in parts], 1).any(1)
     bad = bad | margins.isnan().flatten(1).any(1)
-    return margins, bad, parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
+    return margins, bad, torch.stack(parts).mean(0)
 
 
 def held(broken: Tensor, found: Tensor, x: Tensor) -> Tensor:

@@ -7,11 +7,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from maxslope._escape import visible
 from maxslope.cli.ending import interruptible
 from maxslope.cli.settings import DEFAULT, Settings
+
+if TYPE_CHECKING:
+    from maxslope.evaluation.about import About
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +43,12 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     """
     from maxslope.evaluation.data import length, limited
     from maxslope.evaluation.draw import by_class, classes_of, drawn
+    from maxslope.evaluation.hardware import dtype_of
     from maxslope.evaluation.tables import Table
 
     with loading(quiet):
         model, (data, box, notes) = _model(settings), open_data(settings)
-    kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    kind = dtype_of(model)
     if isinstance(data, tuple | list) and kind is not None and data[0].is_floating_point() and data[0].dtype != kind:
         notes = (*notes, f"{data[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
         data = data[0].to(kind), data[1]
@@ -60,6 +65,27 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     data = limited(data, settings.samples)
     words = f"the first {settings.samples}, in the order of the data"
     return Sources(model, data, box, length(data), words, True, classes, ordered=True)
+
+
+def about(s: Settings, sources: Sources, asked: str) -> About:
+    """Return what was asked, in the words of the command; a file by its name, not by its place on this machine."""
+    from datetime import UTC, datetime
+
+    from maxslope.evaluation.about import About
+
+    model = "the network that ships with maxslope" if s.model == DEFAULT else s.model
+    data = "the 1,000 MNIST images that ship with maxslope" if s.data == DEFAULT else s.data
+    weights = f", weights {Path(s.weights).name}" if s.weights else ""
+    return About(
+        model=_short(model) + weights, data=_short(data), date=datetime.now(UTC).isoformat(timespec="seconds"),
+        budget=asked, samples=sources.samples, first=sources.first, classes=sources.classes,
+    )  # fmt: skip
+
+
+def _short(word: str) -> str:
+    """A path by its last two parts."""
+    parts = word.split("/")
+    return word if "://" in word or len(parts) < 3 else "/".join(parts[-2:])
 
 
 @contextmanager

@@ -157,8 +157,6 @@ class TopK(OfClasses):
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: the logits without the k - 1 largest of the others, which may stay above the label."""
-        if self.k == 1:
-            return outputs, y
         above = outputs.detach().scatter(1, y[:, None], -torch.inf).topk(self.k - 1, 1).indices
         return outputs.scatter(1, above, -torch.inf), y
 
@@ -180,7 +178,7 @@ class TopK(OfClasses):
             return ((label - winners).clamp_min(0) / self.k).sum(1)
         pairs = torch.stack([winners, label.expand(-1, self.k)], 2).flatten(0, 1)
         first = torch.zeros_like(pairs[:, 0], dtype=torch.int64)
-        return (criterion(pairs, first, first + 1) / self.k).reshape(-1, self.k).sum(1)
+        return (criterion(pairs, first, torch.ones_like(first)) / self.k).reshape(-1, self.k).sum(1)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class AnyLabel(Goal):
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: 0, and how far each tag is on the wrong side."""
         wrong = torch.where(y > 0, -outputs, outputs)
-        return torch.cat([torch.zeros_like(wrong[:, :1]), wrong], 1), torch.zeros_like(y[:, 0])
+        return torch.cat([torch.zeros_like(wrong[:, :1]), wrong], 1), y.new_zeros(len(y))
 
     def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
         """See :class:`Goal`: the sum over tags of KL between the two chances of each."""
@@ -129,7 +129,7 @@ class Share(Goal):
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: the margin against 0."""
         m = self._kth(*self._places(outputs, y)[:2], y)
-        return torch.stack([m, torch.zeros_like(m)], 1), torch.zeros_like(y.flatten(1)[:, 0])
+        return torch.stack([m, torch.zeros_like(m)], 1), y.new_zeros(len(y))
 
     def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
         """See :class:`Goal`."""
@@ -211,7 +211,7 @@ class Beyond(Goal):
                 f"The labels of Beyond() are one real number per sample, [{x.shape[0]}], got {found.dtype} of shape "
                 f"{tuple(found.shape)}."
             )
-        found = found.reshape(-1) if found.is_floating_point() else found.reshape(-1).double()
+        found = (found if found.is_floating_point() else found.double()).reshape(-1)
         if not bool(found.isfinite().all()):
             raise ValueError("The labels of Beyond() must be finite; drop the rows without a value.")
         return found

@@ -67,10 +67,10 @@ def tolerance(rounding: Tensor, radius: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """a + b and what rounding left out (Knuth's two-sum)."""
+    """a + b and what rounding left out (Knuth's two-sum), NaN where the sum is infinite."""
     s = a + b
     t = s - a
-    return s, torch.where(s.isfinite(), (a - (s - t)) + (b - t), 0.0)
+    return s, (a - (s - t)) + (b - t)
 
 
 def _product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -59,8 +59,8 @@ def radius_fits(eps: Tensor, axes: int, x: Tensor) -> None:
         ValueError: if it is not.
     """
     rows, channels = x.shape[0], x.shape[1]
-    given = (eps.shape[0],) + (1,) * (axes - 1)
-    if eps.shape[0] != rows or (axes > 1 and axes != x.ndim):
+    given = (len(eps),) + (1,) * (axes - 1)
+    if len(eps) != rows or (axes > 1 and axes != x.ndim):
         raise ValueError(
             f"eps is a number or one per sample, here [{rows}] or [{rows}{', 1' * (x.ndim - 1)}], got the shape "
             f"{given} for inputs {tuple(x.shape)}; {_WEIGHTED}."

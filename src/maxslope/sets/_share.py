@@ -21,7 +21,7 @@ _SAFE = 5.0  # the largest dual exponent whose powers of small numbers do not va
 _CLOSE = 1e-12  # relative: what is a jump rather than a slope of t
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cells:
     """What the groups want, on flat cells ``[rows, groups, size]`` in float64 around the center.
 

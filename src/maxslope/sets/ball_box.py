@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from maxslope._rows import asks_freely, choose, column, flat, select
+from maxslope._rows import choose, column, flat, select
 from maxslope.sets import _ball, _joint
 from maxslope.sets._roots import least
 from maxslope.sets._round import Round
@@ -57,8 +57,7 @@ class BallBox(Round):
         curvature = w if weights is None else flat(w.expand_as(x)) ** -2
         v = self._from_center(x)
         d = _ball.project(lp, v, d, size, self.radius, a, b, curvature, centered=self.centered)
-        pulled = self._back(d, w)
-        return pulled if asks_freely(x) and bool(outside.all()) else choose(outside, pulled, z)
+        return choose(outside, self._back(d, w), z)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
         """See :class:`Set`. Greedy for l_1; otherwise min(s |xi|^(q-1), bound), one s per row."""
@@ -115,8 +114,7 @@ class BallBox(Round):
 
         steep = space.dual_norm(normal)
         reach = torch.where(steep > 0, space.dual_norm(xi) / steep, 0.0)  # at the center there is no normal
-        held = least(with_multiplier, reach)
-        best = torch.where(on_sphere & (size > 0), torch.minimum(held, free), free)
+        best = torch.where(on_sphere, least(with_multiplier, reach), free)  # the multiplier may be 0
         return torch.where(self.radius > 0, best, 0.0)
 
     def take(self, index: Tensor) -> BallBox:

@@ -83,8 +83,6 @@ class Box(Set):
 
     def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """See :class:`Set`; the radius is half the width of a coordinate."""
-        if not bool((self.violation(x) > 0).any()):
-            return self.violation(x) <= 0
         kind = dtype or x.dtype
         # The bounds of a ball are rounded inwards themselves, by up to a unit.
         slack = tolerance(2 * half_unit(x, kind), (self.hi.double() - self.lo.double()) / 2, kind)
