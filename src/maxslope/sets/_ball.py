@@ -125,8 +125,8 @@ def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
     steps.
     """
     unit = torch.where(radius > 0, radius, torch.ones_like(radius))
-    w = threshold(_power(lp, weight), 1e-30, 0.0)
-    m = _power(lp, (reach / unit[:, None]).clamp_max_(1.0))
+    w = threshold(swift(weight, lp.p), 1e-30, 0.0)
+    m = swift((reach / unit[:, None]).clamp_max_(1.0), lp.p)
     t = 1 / w.sum(1).clamp_min(1e-30)
     for _ in range(64):
         grown = w * t[:, None]
@@ -137,7 +137,7 @@ def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
         if not bool(more.any()):
             break
         t = torch.where(more, new, t)
-    scale = (t.sqrt() if lp.p == 2 else t ** (1 / lp.p)) * unit * (radius > 0)
+    scale = swift(t, 1 / lp.p) * unit * (radius > 0)
     length = torch.minimum(weight * scale[:, None], reach)
     full = (slope <= 0) & (level < 1) & (radius > 0)  # all that counts is at its bound, and radius is left
     if not bool(full.any()):
@@ -146,12 +146,8 @@ def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
     faint = torch.where(full[:, None] & (w == 0), weight, 0.0)  # too small beside the top: they get what is left
     if not bool(faint.any()):
         return length
-    left = torch.where(full, radius * (1 - level) ** (1 / lp.p), 0.0)
+    left = torch.where(full, radius * swift(1 - level, 1 / lp.p), 0.0)
     return torch.where(faint > 0, _fill(lp, _scaled(faint), reach, left), length)
-
-
-def _power(lp: Lp, size: Tensor) -> Tensor:
-    return size.square() if lp.p == 2 else size**lp.p
 
 
 def _greedy(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, width: int = 128) -> Tensor:
@@ -304,9 +300,9 @@ def _linear_by_root(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) ->
     down = -_scaled(xi)
     sign, least, most = _oriented(down, a / unit, b / unit)
     weight = Lp(lp.q).slope_of_power(down).abs() * (sign * down > 0)
-    w, least_p, most_p = _power(lp, weight), _power(lp, least), _power(lp, most.clamp_max(2.0))
+    w, least_p, most_p = swift(weight, lp.p), swift(least, lp.p), swift(most.clamp_max(2.0), lp.p)
     t = _level(torch.zeros_like(w), w, least_p, most_p, torch.ones_like(radius), 1 / w.sum(1).clamp_min(1e-30))
-    length = (weight * (t ** (1 / lp.p))[:, None]).clamp(least, torch.maximum(most, least))
+    length = (weight * swift(t, 1 / lp.p)[:, None]).clamp(least, torch.maximum(most, least))
     full = (t > 1e29)[:, None] & (weight > 0)
     return shrink(lp, torch.where(full, most, length) * sign * unit, radius, a, b)
 
