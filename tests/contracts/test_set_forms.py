@@ -211,8 +211,8 @@ def test_a_point_counts_by_one_rounding_beyond_a_bound(dtype: torch.dtype) -> No
         True,
         False,
     ]
-    inside = torch.tensor([[1.0, 0.25], [3.0, -1.0]], dtype=dtype)
-    assert box.contains(inside).tolist() == [True, True]
+    inside = torch.tensor([[1.0, 0.25], [3.0, -1.0], [math.nan, 0.0]], dtype=dtype)
+    assert box.contains(inside).tolist() == [True, True, False]
     if few:
         for share, held in ((0.99e-6, True), (1.01e-6, False)):
             assert box.contains(double([1.0 - share, 0.0], [3.0 + share, 0.0]), dtype).tolist() == [held, held]
