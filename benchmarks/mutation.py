@@ -97,6 +97,7 @@ EQUIVALENT: list[tuple[str, str, tuple[str, ...], str]] = [
     ("sets/ball_box.py", "torch.where(size > 0, size", ("size != 0",), "a norm is not negative"),
     ("sets/ball_box.py", "torch.where(steep > 0", ("steep != 0",), "a norm is not negative"),
     ("sets/ball_box.py", "torch.where(self.radius > 0", ("radius != 0",), "a radius is not negative"),
+    ("attacks/verify.py", "Randomized) else 1", ("else 0",), "the last of one answer is the first"),
     ("attacks/question.py", "numel(), 1)", ("numel(), 2)",), "256 rows are the most, of one number or of two"),
     ("sets/box.py", "torch.where(xi < 0", ("xi != 0",), "where xi > 0 is decided already, and NaN has no minimizer"),
     ("attacks/question.py", "rows * size <= 98304", ("98305",), "no multiple of 16"),
