@@ -538,9 +538,7 @@ def outcome(case: Case, points: Tensor, standing: Tensor) -> tuple[int, int]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--case", nargs="+", default=[k for k in CASES if k not in ("grid-cnn-a", "mixed")], choices=list(CASES)
-    )
+    parser.add_argument("--case", nargs="+", default=[k for k in CASES if k != "grid-cnn-a"], choices=list(CASES))
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--efforts", nargs="*", default=["quick", "standard"])
     parser.add_argument("--no-peer", action="store_true")

@@ -21,7 +21,7 @@ from torch import nn
 
 from maxslope.loop import flow
 from maxslope.report.moons import EPS, SquaredError, problem, train
-from maxslope.schemes import Consensus, Explicit, Inner, MinimizingMovement, Newton
+from maxslope.schemes import Consensus, Explicit, InnerSolver, MinimizingMovement, Newton
 from maxslope.sets import Linf
 
 PARTICLES, ITERATIONS = 30, 30
@@ -69,7 +69,7 @@ def loop(energy: SquaredError, x0: torch.Tensor, tau: float) -> torch.Tensor:
     return torch.stack(out, 1)
 
 
-def ours(energy: SquaredError, x0: torch.Tensor, tau: float, inner: Inner) -> torch.Tensor:
+def ours(energy: SquaredError, x0: torch.Tensor, tau: float, inner: InnerSolver) -> torch.Tensor:
     """All initial values at once."""
     constrained = energy.within(Linf(EPS, box=None).around(x0))
     return flow(constrained, x0, scheme=MinimizingMovement(tau, inner=inner, nodes=0), until=UNTIL).points

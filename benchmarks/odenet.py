@@ -30,8 +30,8 @@ from maxslope.odenet import (
     Design,
     ExplicitEuler,
     Logistic,
-    Movement,
     OdeNet,
+    ParticleMovement,
     Risk,
     RobustRisk,
     RungeKutta,
@@ -48,7 +48,7 @@ from maxslope.odenet import (
     sobol,
     verdict,
 )  # fmt: skip
-from maxslope.odenet.descent import Descent
+from maxslope.odenet.descent import DescentResult
 from maxslope.odenet.sweep import General
 
 
@@ -160,7 +160,7 @@ def memory() -> None:
 # flows ----------------------------------------------------------------------------------------------------------------
 
 
-def timed(risk: object, theta: Tensor, **options: object) -> tuple[Descent, float]:
+def timed(risk: object, theta: Tensor, **options: object) -> tuple[DescentResult, float]:
     start = time.process_time()
     (run,) = descend(risk, theta, **options)  # type: ignore[arg-type]
     return run, time.process_time() - start
@@ -177,7 +177,7 @@ def solvers() -> None:
     methods = [
         ("RKL2 1e-3", Controlled(Stabilized(), 1e-3, space)),
         ("RKL2 1e-2", Controlled(Stabilized(), 1e-2, space)),
-        ("JKO 1e-2", Controlled(Movement(1e-6), 1e-2, space)),
+        ("JKO 1e-2", Controlled(ParticleMovement(1e-6), 1e-2, space)),
         ("EE 1e-2", Controlled(ExplicitEuler(), 1e-2, space)),
         ("BS23 1e-3", Controlled(RungeKutta(Tableau.bogacki_shampine()), 1e-3, space)),
     ]
@@ -213,7 +213,7 @@ def solvers() -> None:
 
 def report(
     name: str, risk: Risk | RobustRisk, theta: Tensor, slope: float, most: int, products: int = 600
-) -> tuple[Descent, float, float]:
+) -> tuple[DescentResult, float, float]:
     """Follow a flow, print a row of HEAD; return the run, its exponent and the smallest eigenvalue at its end."""
     scheme = Controlled(Stabilized(241), 1e-3, layered(*theta.shape[1:3]))  # near a limit steps are long
     run, seconds = timed(risk, theta, until=Until(slope=slope, gradients=most), scheme=scheme)

@@ -147,6 +147,9 @@ CASES = {
 }
 
 
+DEFAULT = ("mnist-linf", "gelu-mlp", "digits-tabular")
+
+
 def peer(model: nn.Module, x: Tensor, y: Tensor, case: Case, seed: int) -> Tensor:
     """AutoAttack's points; boxes other than [0, 1] are scaled into it."""
     lo, hi = case.box
@@ -213,10 +216,12 @@ def verified(model: nn.Module, x: Tensor, y: Tensor, points: Tensor, case: Case)
     return float((right & ~(wrong & inside)).float().mean())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--case", nargs="+", choices=CASES, default=["mnist-linf", "gelu-mlp", "digits-tabular"])
-    parser.add_argument("--samples", type=int, default=500)
+def main(about: str | None = __doc__, samples: int = 500) -> None:
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--case", nargs="+", choices=CASES, default=[name for name in CASES if name in DEFAULT] or [*CASES]
+    )
+    parser.add_argument("--samples", type=int, default=samples)
     parser.add_argument("--efforts", nargs="+", default=["quick", "standard"])
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--data", type=Path, default=Path("."))

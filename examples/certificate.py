@@ -12,13 +12,13 @@ import json
 import sys
 from pathlib import Path
 
-from maxslope.integrability import TANH, CertificateError, Network, check, decide, liouvillian
+from maxslope.integrability import TANH, CertificateError, NarrowNetwork, check, decide, liouvillian
 
 
 def main(folder: Path) -> None:
     """Decide, write, check, tamper."""
     folder.mkdir(parents=True, exist_ok=True)
-    network = Network(TANH, data=((1, "3/2"), (-1, "-3/2")))  # f(x) = a tanh(w x + b) + c, on two samples
+    network = NarrowNetwork(TANH, data=((1, "3/2"), (-1, "-3/2")))  # f(x) = a tanh(w x + b) + c, on two samples
     verdict = decide(network)
     print(verdict.sketch())
 

@@ -370,14 +370,14 @@ def test_the_real_attacks_of_others_are_verified_and_merged(
 
 
 def test_points_outside_are_brought_back_and_counted() -> None:
-    liar = adapters.Function("liar", lambda model, x, y, budget: 1 - x)
+    liar = adapters.FunctionPeer("liar", lambda model, x, y, budget: 1 - x)
     before, after = opinion(liar)
     check_merge(before, after)
     assert "had left the budget" in after.warnings[-1]
 
 
 def test_points_that_are_no_numbers_break_nothing() -> None:
-    broken = adapters.Function("broken", lambda model, x, y, budget: x * torch.nan)
+    broken = adapters.FunctionPeer("broken", lambda model, x, y, budget: x * torch.nan)
     before, after = opinion(broken)
     assert after.robust_accuracy == before.robust_accuracy
     assert "24 of its points had left the budget" in after.warnings[-1]
@@ -385,7 +385,7 @@ def test_points_that_are_no_numbers_break_nothing() -> None:
 
 def test_nobody_is_asked_when_nobody_stands() -> None:
     report = ms.evaluate(NET, (X, Y), ms.Linf(1.0), effort=FAST)
-    never = adapters.Function("never", lambda model, x, y, budget: pytest.fail("asked"))
+    never = adapters.FunctionPeer("never", lambda model, x, y, budget: pytest.fail("asked"))
     after = adapters.second_opinion(report, NET, (X, Y), ms.Linf(1.0), never)
     assert after.robust_accuracy == report.robust_accuracy == 0
 
@@ -408,9 +408,9 @@ def test_misuse_of_a_second_opinion() -> None:
     with pytest.raises(ValueError, match="23 samples for 24 rows"):
         adapters.second_opinion(report, NET, (X[1:], Y[1:]), ms.Linf(EPS))
     with pytest.raises(ValueError, match=r"wrong must return points \(24, 1, 8, 8\), got \(24,\)"):
-        opinion(adapters.Function("wrong", lambda model, x, y, budget: y))
+        opinion(adapters.FunctionPeer("wrong", lambda model, x, y, budget: y))
     with pytest.raises(ValueError, match="got str"):
-        opinion(adapters.Function("wrong", lambda model, x, y, budget: "x"))
+        opinion(adapters.FunctionPeer("wrong", lambda model, x, y, budget: "x"))
 
 
 def test_a_run_of_ours_goes_on_where_theirs_ended(foolbox: ModuleType) -> None:

@@ -249,12 +249,12 @@ def test_interruptions_say_how_to_go_on(stop: int, place: Path) -> None:
 def test_every_command_ends_on_sigterm_as_on_ctrl_c(place: Path) -> None:
     code = "import os, signal; from maxslope.cli import main\n"
     code += "def die(*words, **more): os.kill(os.getpid(), signal.SIGTERM)\n"
-    code += "import maxslope.attacks; maxslope.attacks.minimal = die\nmain()"
+    code += "from maxslope.evaluation.session import Session; Session.go = die\nmain()"
     done = subprocess.run(
         [sys.executable, "-c", code, "minimal", *OWN], capture_output=True, text=True, check=False, cwd=place
     )
     assert done.returncode == 130
-    assert "interrupted after 0 samples; nothing is kept" in done.stderr
+    assert "interrupted after 0 samples. They are not kept: --out FOLDER" in done.stderr
 
 
 @pytest.mark.parametrize(("how", "begins"), [("--json", "{"), ("--quiet", "robust ")])
@@ -409,12 +409,52 @@ def test_minimal(place: Path) -> None:
     assert call("minimal", *OWN, "-q", "--samples", "5").stdout.startswith("median linf norm")
 
 
-def test_an_interrupted_minimal(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*words: Any, **more: Any) -> None:
-        raise KeyboardInterrupt
+def test_an_interrupted_minimal_goes_on_and_is_the_uninterrupted_one(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maxslope.evaluation.session import Session
 
-    monkeypatch.setattr("maxslope.attacks.minimal", stop)
-    assert RUN.invoke(app, ["minimal", *OWN]).exit_code == 130
+    words = ["minimal", *OWN, "--effort", "quick", "--part", "20", "--seed", "5"]
+    call(*words, "-q", "--out", "whole.csv")
+    with monkeypatch.context() as patch:
+        real = Session.go
+
+        def interrupted(self: Session) -> Any:
+            yield next(real(self))
+            raise KeyboardInterrupt
+
+        patch.setattr(Session, "go", interrupted)
+        done = RUN.invoke(app, [*words, "--out", "near"])
+        assert done.exit_code == 130
+        assert done.stdout == ""
+        said = done.stderr.splitlines()[-1]
+        assert said == (
+            "maxslope: interrupted after 20 samples. They are kept; go on with: maxslope minimal --resume near --trust"
+        )
+        table = RUN.invoke(app, [*words, "--out", "part.csv"])
+        assert "Their rows are kept in part.csv; --out FOLDER keeps a run" in table.stderr
+        assert "--out FOLDER keeps a run, so that it can go on" in RUN.invoke(app, words).stderr
+    facts = json.loads(call("minimal", "--resume", "near", "--trust", "--json", "--out", "resumed.csv").stdout)
+    assert facts["folder"] == "near"
+    assert facts["seed"] == 5
+    whole = Path("whole.csv").read_text()
+    assert Path("resumed.csv").read_text() == whole
+    part = Path("part.csv").read_text().splitlines()
+    assert len(part) == 21
+    assert set(part) < set(whole.splitlines())
+    assert tomllib.loads(Path("near/run.toml").read_text())["minimal"]["part"] == 20
+    again = call("minimal", "--config", "near/run.toml", "--trust", "-q", "--out", "again.csv")
+    assert again.stdout.startswith("median linf norm")
+    assert Path("again.csv").read_text() == whole
+    spoken = call("minimal", "--resume", "near", "--trust")
+    assert "taken over" in spoken.stderr
+    assert "kept in          near" in spoken.stdout
+    with pytest.raises(ValueError, match="near holds a search for smallest perturbations, not an evaluation"):
+        RUN.invoke(app, ["evaluate", "--resume", "near"], catch_exceptions=False)
+    with pytest.raises(ValueError, match="near holds a search for smallest perturbations, not an evaluation"):
+        RUN.invoke(app, ["report", "near"], catch_exceptions=False)
+    with pytest.raises(ValueError, match="--resume goes on in its own folder; --out names a"):
+        RUN.invoke(app, ["minimal", "--resume", "near", "--trust", "--out", "other"], catch_exceptions=False)
 
 
 # --- help, progress, configurations ----------------------------------------------------------------------------------

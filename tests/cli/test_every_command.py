@@ -49,7 +49,7 @@ HEAVY = {  # what is computed once, and given again
 }
 INSIDE = {  # what is interrupted
     "evaluate": "maxslope.evaluation.session.Session.go",
-    "minimal": "maxslope.attacks.minimal",
+    "minimal": "maxslope.evaluation.session.Session.go",
     "train": "maxslope.training.run.Run.loss",
     "report": "maxslope.report.page",
     "boundary": "maxslope.report.boundary.study",
@@ -95,7 +95,8 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             real = getattr(importlib.import_module(module), attribute)
             monkeypatch.setattr(place, remembered(name, real))
 
-    def experiment(out: Path, *, say: Callable[[str], None], **more: int) -> dict[str, Any]:
+    def experiment(out: Path, *, say: Callable[[str], None], seed: int, **more: int) -> dict[str, Any]:
+        assert seed in (0, 7)
         out.mkdir(exist_ok=True)
         for part in ("trained", "drawn"):
             say(part)
@@ -145,8 +146,33 @@ def test_help_has_examples_and_the_common_options(name: str) -> None:
     assert done.exit_code == 0
     for word in ("Examples", f"maxslope {name}", "--out", "--json", "--quiet", "-q"):
         assert word in " ".join(done.output.split()), word
-    seeded = {"evaluate", "minimal", "train", "odenet"}
-    assert ("--seed" in done.output) == (name in seeded)
+
+
+def test_every_command_has_the_same_five_under_the_same_words() -> None:
+    """--out, --json, --quiet, --seed alike; progress is what ``test_a_log_has_plain_lines`` looks at."""
+    for name in COMMANDS:
+        command = typer.main.get_command(app)
+        for word in name.split():
+            command = command.commands[word]  # type: ignore[attr-defined]
+        known = {option: p for p in command.params for option in p.opts if option.startswith("-")}
+        assert known["--json"].help == "Print one JSON object and nothing else.", name  # type: ignore[attr-defined]
+        assert known["--quiet"].opts == ["--quiet", "-q"], name
+        assert known["--quiet"].help == "Print one line, no progress.", name  # type: ignore[attr-defined]
+        assert not known["--out"].is_flag, name  # type: ignore[attr-defined]
+        assert known["--seed"].help.startswith("Seed of "), name  # type: ignore[attr-defined]
+        assert known["--seed"].default == (None if name == "report" else 0), name  # that of the run
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_seed_is_a_64_bit_integer(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, error = run([*COMMANDS[name], "--seed", str(2**63)], monkeypatch, capsys)
+    assert code == 2
+    assert error == (
+        "maxslope: --seed is a 64-bit integer, from -2^63 to 2^63 - 1, got 9223372036854775808; give a smaller one.\n"
+    )
+    assert not out
 
 
 def test_the_exit_codes_are_in_the_help() -> None:
@@ -161,11 +187,11 @@ def test_json_is_one_document_and_nothing_else(
     name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usable(name)
-    code, out, error = run([*COMMANDS[name], "--json"], monkeypatch, capsys)
+    code, out, error = run([*COMMANDS[name], "--json", "--seed", "7"], monkeypatch, capsys)
     assert code == 0, error
     facts = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert isinstance(facts, dict)
-    assert facts
+    assert name == "report" or facts["seed"] == 7
     assert [line for line in error.splitlines() if not line.startswith("maxslope: warning")] == []
 
 
@@ -210,7 +236,7 @@ def test_an_interruption_ends_with_130_and_a_sentence(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(INSIDE[name], stop)
-    where = [] if name == "report" else ["--out", str(tmp_path / ("new.csv" if name == "minimal" else "new"))]
+    where = [] if name == "report" else ["--out", str(tmp_path / "new")]
     code, out, error = run([*COMMANDS[name], *where], monkeypatch, capsys)
     assert code == 130, error
     last = error.splitlines()[-1]

@@ -137,8 +137,8 @@ def test_minimal_carries_its_warnings(tmp_path: Path) -> None:
     words = ["minimal", "--model", f"{tmp_path / 'nets.py'}:make", "--samples", "4", "--effort", "quick"]
     quiet = RUN.invoke(app, [*words, "-q"])
     assert quiet.stdout.count("\n") == 1
-    assert quiet.stderr.count("look like probabilities") == 1
-    assert "look like probabilities" in json.loads(RUN.invoke(app, [*words, "--json"]).stdout)["warnings"][0]
+    assert quiet.stderr.count("Remove the final softmax") == 1
+    assert "Remove the final softmax" in json.loads(RUN.invoke(app, [*words, "--json"]).stdout)["warnings"][0]
 
 
 def test_a_long_part_is_no_silence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,8 +55,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "nothing").mkdir()
     save_file({"0.weight": torch.zeros(3, 16)}, place / "other.safetensors")
     (place / "points.csv").write_text("0,0,1\n1,1,0\n0,1,1\n1,0,0\n0.2,0.3,1\n0.8,0.9,0\n")
+    (place / "eleven.csv").write_text("".join(f"{k / 11},{k * k % 7},{k}\n" for k in range(11)))
+    (place / "space.csv").write_text("".join(f"{k},{k * k % 7},{k % 2},{k % 3}\n" for k in range(9)))
+    (place / "third.csv").write_text("".join(f"{k},{k * k % 7},{k % 3}\n" for k in range(30)))
+    np.savez(place / "single.npz", x=x[:4, :2], y=np.full(4, 3))
     (place / "text.csv").write_text("a,b\nc,d\n")
     (place / "wide.csv").write_text("1,2\n1,2,3\n")
+    (place / "near.toml").write_text('[minimal]\neps = "0.1"\n')
     (place / "own.toml").write_text("[evaluate]\nepsilon = 3\n")
     return place
 
@@ -136,7 +141,15 @@ CASES: list[tuple[list[str], str]] = [
     (["evaluate", "--weights", "other.safetensors"], "--weights belong to a factory"),
     ([*MINIMAL, "--at", "-1"], "--at is a radius that is not negative"),
     ([*MINIMAL, "--at", "8%255"], "got '8%255'"),
-    ([*MINIMAL, "--out", "table.xlsx"], "--out is a .csv or .parquet file"),
+    ([*MINIMAL, "--out", "table.xlsx"], "--out is a folder to keep the run in, or a .csv or .parquet file of one row"),
+    ([*MINIMAL, "--out", "notes.txt"], "--out is a folder to keep the run in, or a .csv or .parquet file of one row"),
+    ([*MINIMAL, "--out", "notes.txt/deeper"], "notes.txt is a file, where a folder is wanted"),
+    ([*MINIMAL, "--points"], "--points are kept in a folder: give --out FOLDER"),
+    ([*MINIMAL, "--resume", "nothing", "--seed", "1"], "leave --seed away"),
+    (["minimal", "--resume", "nothing"], "nothing holds no run of maxslope; start one with --out nothing"),
+    (["minimal", "--config", "own.toml"], "own.toml has one table [minimal] of options, got evaluate"),
+    (["minimal", "--config", "near.toml"], "'eps' is no option of a configuration; those are model, weights"),
+    ([*MINIMAL, "--part", "0"], "--part"),
     ([*MINIMAL, "--out", "none/table.csv"], "There is no folder none"),
     ([*MINIMAL, "--eps", "0.1"], "--at 0.1 gives the robust accuracy"),
     ([*TRAIN, "--objective", "pgd"], "--objective is risk or trades, got 'pgd'"),
@@ -168,7 +181,7 @@ CASES: list[tuple[list[str], str]] = [
     (["report", "data.npz"], "data.npz"),
     (["report", "nothing", "--title"], "--title"),
     (["report", "nothing", "--trust", "yes"], "holds no run"),
-    (["report", "nothing", "--seed", "1"], "--seed"),
+    (["report", "nothing", "--seed", "one"], "--seed"),
     (["report", "nothing", "--json", "--format", "xml"], "--format"),
     (["report", "nothing", "--formt", "json"], "--format"),
     (["report", "-x", "nothing"], "-x"),
@@ -197,7 +210,21 @@ CASES: list[tuple[list[str], str]] = [
     (["boundary", "disk", "--eps", "1e-9"], "cells"),
     (["boundary", "disk", "--eps", "0.01", "--cells", "24"], "cells"),
     (["boundary", "nets.py:number", "--data", "points.csv"], "got int"),
-    (["boundary", "gaussians", "--seed", "3"], "--seed"),
+    (["boundary", "gaussians", "--seed", "3.5"], "--seed"),
+    (["boundary", "three", "--tau", "0.1"], "--tau 0.1 is for two classes; several take steps of"),
+    (["boundary", "three", "--neural", "2"], "--neural 2 is for two classes"),
+    (["boundary", "three", "--cells", "24", "--eps", "0.01"], "cells"),
+    (["boundary", "three", "--data", "points.csv"], "--data belongs to a model"),
+    (
+        ["boundary", "eleven.csv"],
+        "Boundaries are drawn of 2 to 10 classes, got 11 labels, 0, 1, 2, 3, ...; is the last",
+    ),
+    (["boundary", "space.csv"], "Several classes are followed in the plane: points [n, 2], got (9, 3)"),
+    (["boundary", "data.npz"], "Several classes are followed in the plane: points [n, 2], got (30, 16)"),
+    (["boundary", "none.npz"], "There is no file none.npz"),
+    (["boundary", "torn.npz"], "torn.npz is no npz file of plain arrays"),
+    (["boundary", "single.npz"], "A boundary lies between two classes or more, got 4 points with labels [3]"),
+    (["boundary", "nets.py:plane", "--data", "third.csv"], "A classifier of 3 classes answers with as many logits"),
     (["boundary", "nets.py"], "The source is one of"),
     (["boundary", "--cells", "many"], "--cells"),
     (["odenet", "moon"], "Data are moons, digits or a CSV file that exists, got 'moon'"),
@@ -244,6 +271,8 @@ CASES: list[tuple[list[str], str]] = [
     (["flow", "moons", "--samples", "1"], "--samples"),
     (["flow", "moons", "--taus", "0"], "--taus"),
     (["flow", "moons", "--images", "-1"], "--images"),
+    (["flow", "moons", "--seed", "two"], "--seed"),
+    (["integrability", "--seed", "two"], "--seed"),
     (["flow", "moons", "--out", "notes.txt"], "notes.txt is a file, where a folder is wanted"),
     (["evalute"], "No such command 'evalute'. Did you mean 'evaluate'?"),
     (["--nonsense"], "--nonsense"),

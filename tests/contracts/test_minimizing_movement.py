@@ -10,7 +10,7 @@ from maxslope import Status
 from maxslope.energies import Energy, Evaluation, Function, Linear, Quadratic
 from maxslope.loop import Record, Steps, flow
 from maxslope.reference import rated_bowl, sliding
-from maxslope.schemes import Best, Consensus, Descent, Explicit, Inner, MinimizingMovement, Momentum, Newton
+from maxslope.schemes import Best, Consensus, Descent, Explicit, InnerSolver, MinimizingMovement, Momentum, Newton
 from maxslope.schemes.models import minimize_model, minimize_planes
 from maxslope.sets import L1, L2, Box, Budget, Linf, near
 from maxslope.spaces import Lp, Mixed
@@ -131,7 +131,7 @@ def test_counts_are_exact(name: str, rate: float) -> None:
     x = points(3, 2)
     zero = torch.zeros(3, dtype=torch.int64)
     energy = Counted(Quadratic(matrix(2)), torch.arange(3), zero, zero.clone())
-    inner: Inner = Consensus(particles=5, iterations=4) if name == "consensus" else SOLVERS[name]
+    inner: InnerSolver = Consensus(particles=5, iterations=4) if name == "consensus" else SOLVERS[name]
     curve = flow(energy, x, scheme=MinimizingMovement(0.1, rate=rate, inner=inner), until=Steps(3))
     assert curve.forward.tolist() == energy.forward.tolist()
     assert curve.backward.tolist() == energy.backward.tolist()

@@ -15,7 +15,7 @@ from maxslope._status import Status
 from maxslope.attacks import attack, recipes
 from maxslope.energies import Blind, Evaluation, Loss, Margin, Network, Quadratic
 from maxslope.energies.base import plain
-from maxslope.loop import Feed, Record, Rows, Steps, Stop, flow, march
+from maxslope.loop import Driver, Record, Rows, Steps, Stop, flow, march
 from maxslope.schemes import RandomSearch, Swarm
 from maxslope.schemes.random_search import Search, _window, share_at
 from maxslope.sets import Box, Budget, Everything, Set
@@ -71,7 +71,7 @@ def test_rows_are_strangers(scheme: Search, budget: Budget) -> None:
     assert torch.equal(torch.cat([end(torch.tensor([i])) for i in (0, 3)]), together[[0, 3]])
 
 
-class Slots(Feed):
+class Slots(Driver):
     """Jobs one after the other through a few slots; remembers where each job ended."""
 
     def __init__(self, energy: Blind, domain: Set, x: Tensor, steps: int) -> None:

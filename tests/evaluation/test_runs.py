@@ -30,7 +30,7 @@ from maxslope.attacks.starts import Best
 from maxslope.data import default_data, default_network
 from maxslope.evaluation import Folder, Report, _files, evaluate, kept, load, resume, store
 from maxslope.evaluation._codec import decode, encode
-from maxslope.evaluation.crew import Here
+from maxslope.evaluation.crew import LocalCrew
 from maxslope.evaluation.data import fitting, jobs, sizes
 from maxslope.evaluation.kept import decided
 from maxslope.evaluation.session import default_crew
@@ -514,7 +514,7 @@ def test_stored_data_bring_only_records_to_life(data: Any) -> None:
 
 
 def test_the_default_crew_is_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert default_crew(NET) == Here()
+    assert default_crew(NET) == LocalCrew()
     from maxslope.evaluation import session
     from maxslope.evaluation.cluster import RayCrew
 

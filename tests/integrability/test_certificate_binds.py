@@ -21,7 +21,7 @@ from maxslope.integrability import (
     Activation,
     CertificateError,
     IntegralCurve,
-    Network,
+    NarrowNetwork,
     certificate,
     check,
     decide,
@@ -44,8 +44,8 @@ NETWORKS = {
     "linear pair": ready.linear_pair,
     "tanh pair": ready.tanh_pair,
     "cubic pair": ready.cubic_pair,
-    "algebraic": lambda: Network(ALGEBRAIC, ((1, 0), (-1, 0))),
-    "tan": lambda: Network(TAN, ((1, 2), (-1, -2))),
+    "algebraic": lambda: NarrowNetwork(ALGEBRAIC, ((1, 0), (-1, 0))),
+    "tan": lambda: NarrowNetwork(TAN, ((1, 2), (-1, -2))),
 }
 _MADE: dict[str, dict[str, Any]] = {}
 
@@ -137,7 +137,7 @@ def test_own_activation_with_its_rule() -> None:
     double = Activation("double", lambda z: 2 * TANH.function(z), value=own.value, states=own.states)
     v = Symbol("V", positive=True)
     curve = IntegralCurve(v, ((v - 1 / v) / 2, log(v), v * 0, v * 0))
-    verdict = decide(Network(double, ((1, 0), (-1, 0))), curve)
+    verdict = decide(NarrowNetwork(double, ((1, 0), (-1, 0))), curve)
     data = verdict.certificate()
     assert verdict.written_out is None
     assert check(data) == "SL2"
@@ -156,21 +156,21 @@ def test_own_activation_with_its_rule() -> None:
 def test_without_a_rule_the_certificate_is_about_the_equation() -> None:
     v = Symbol("V", positive=True)
     curve = IntegralCurve(v, ((v - 1 / v) / 2, log(v), v * 0, v * 0))
-    verdict = decide(Network(Activation("mine", TANH.function), ((1, 1), (-1, -1))), curve)
+    verdict = decide(NarrowNetwork(Activation("mine", TANH.function), ((1, 1), (-1, -1))), curve)
     assert "no rule" in str(verdict.written_out)
     assert examine(verdict.certificate()).network is None
 
 
 def test_what_is_no_square_root_is_not_written_out() -> None:
     s = Symbol("s", positive=True)
-    network = Network(LINEAR, ((1, 1), (-1, -1)))
+    network = NarrowNetwork(LINEAR, ((1, 1), (-1, -1)))
     plane = invariant_planes(network)[0]
     for a, reason in ((root(s, 3), "not made of square roots"), (sqrt(s + sqrt(s)), "under another")):
         with pytest.raises(ValueError, match=reason):
             derivation(network, IntegralCurve(s, (a, a, s * 0, s * 0)), plane, QQ)
     shifted = IntegralCurve(s, (s, log(s + 7), s * 0, s * 0))
     with pytest.raises(ValueError, match="no input of the activation vanishes"):
-        derivation(Network(TANH, ((1, 1), (-1, -1))), shifted, plane, QQ)
+        derivation(NarrowNetwork(TANH, ((1, 1), (-1, -1))), shifted, plane, QQ)
 
 
 def test_a_field_that_is_none() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sympy import lambdify, sinh, sympify
 
 from integrability._lists import CUBIC, FINITE, ONES, TWOS, X, tanh_normal_form
-from maxslope.integrability import LINEAR, Activation, Network, decide, liouvillian, monodromy, numeric_flow
+from maxslope.integrability import LINEAR, Activation, NarrowNetwork, decide, liouvillian, monodromy, numeric_flow
 from maxslope.integrability import settings as ready
 from maxslope.integrability._numbers import flint_module
 from maxslope.integrability.loops import _judge
@@ -139,10 +139,10 @@ def test_no_poles_no_loops() -> None:
     [
         (ready.tanh_bias("3/2"), (sinh(sympify("1/2")), "1/2", 0, 0)),
         (ready.tanh_bias("3/2"), ("1/2", "1/3", "1/5", "-1/7")),
-        (Network(Activation("bump", lambda z: z / (1 + z**2)), ((1, 2),)), (1, 1, 0, 0)),
+        (NarrowNetwork(Activation("bump", lambda z: z / (1 + z**2)), ((1, 2),)), (1, 1, 0, 0)),
     ],
 )
-def test_energy_identity(network: Network, start: tuple) -> None:
+def test_energy_identity(network: NarrowNetwork, start: tuple) -> None:
     flow = numeric_flow(network, start, 1)
     assert abs(flow.defect) < 1e-40
     assert flow.dissipated > 0
@@ -177,7 +177,7 @@ def test_linear_control_in_closed_form() -> None:
 )
 def test_linear_control_on_any_data(data: list, start: list) -> None:
     theta = tuple(sympify(f"{n}/4") for n in start)
-    flow = numeric_flow(Network(LINEAR, tuple(data), neurons=2, bias=False), theta, mpmath.mpf("0.25"), 35)
+    flow = numeric_flow(NarrowNetwork(LINEAR, tuple(data), neurons=2, bias=False), theta, mpmath.mpf("0.25"), 35)
     with mpmath.workdps(45):
         exact = linear_closed_form(tuple(data), tuple(mpmath.mpf(n) / 4 for n in start), mpmath.mpf("0.25"))
         assert max(abs(p - q) for p, q in zip(flow.theta, exact, strict=True)) < mpmath.mpf(10) ** -30
@@ -239,9 +239,9 @@ def test_series_of_elementary_functions(name: str) -> None:
     import sympy
 
     own = Activation(name, lambda z: getattr(sympy, name)(1 + z**2 / 9) ** sympify("3/2") / 7)
-    network = Network(own, ((1, 1),), bias=False)
+    network = NarrowNetwork(own, ((1, 1),), bias=False)
     if name == "tan":
-        network = Network(Activation(name, lambda z: sympy.tan(z / 5)), ((1, 1),), bias=False)
+        network = NarrowNetwork(Activation(name, lambda z: sympy.tan(z / 5)), ((1, 1),), bias=False)
     first = numeric_flow(network, ("1/2", "1/3"), mpmath.mpf("0.125"), 8)
     second = numeric_flow(network, ("1/2", "1/3"), mpmath.mpf("0.125"), 8, flint=False)
     assert max(abs(p - q) for p, q in zip(first.theta, second.theta, strict=True)) < 1e-8
@@ -253,12 +253,12 @@ def test_series_of_elementary_functions(name: str) -> None:
 )
 def test_flow_misuse(start: tuple, time: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        numeric_flow(Network(LINEAR, ((1, 1),), bias=False), start, time)
+        numeric_flow(NarrowNetwork(LINEAR, ((1, 1),), bias=False), start, time)
 
 
 def test_missing_flint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("maxslope.integrability.taylor.flint_module", lambda: None)
-    network = Network(LINEAR, ((1, 1),), bias=False)
+    network = NarrowNetwork(LINEAR, ((1, 1),), bias=False)
     with pytest.raises(ValueError, match="python-flint"):
         numeric_flow(network, (1, 1), 1, flint=True)
     assert abs(numeric_flow(network, (1, 1), mpmath.mpf("0.1"), 10).defect) < 1e-10
@@ -267,7 +267,7 @@ def test_missing_flint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_functions_are_named() -> None:
     import sympy
 
-    network = Network(Activation("gamma", sympy.gamma), ((1, 1),), bias=False)
+    network = NarrowNetwork(Activation("gamma", sympy.gamma), ((1, 1),), bias=False)
     if flint_module() is not None:
         with pytest.raises(ValueError, match="does not know"):
             numeric_flow(network, (1, 1), 1, flint=True)

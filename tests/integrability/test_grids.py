@@ -8,7 +8,7 @@ import pytest
 from sympy import Rational, Symbol, cancel, sqrt, sympify
 
 from integrability._lists import SCHWARZ, X
-from maxslope.integrability import Network, decide, liouvillian, monomial
+from maxslope.integrability import NarrowNetwork, decide, liouvillian, monomial
 from maxslope.integrability.networks import LINEAR
 from maxslope.integrability.oracles import ZeroTarget, hypergeometric, kimura_solvable, linear_bias_equation
 from maxslope.integrability.variational import eliminate, normal_form
@@ -55,7 +55,7 @@ def test_whittaker_grid() -> None:
 @pytest.mark.parametrize(("k", "square"), [(1, "1"), (3, "1"), (3, "2/9"), (5, "1"), (7, "1")])
 def test_whittaker_matrix_comes_from_the_loss(k: int, square: str) -> None:
     x = sqrt(Rational(square))
-    verdict = decide(Network(monomial(k), ((x, 0), (-x, 0))))
+    verdict = decide(NarrowNetwork(monomial(k), ((x, 0), (-x, 0))))
     s = verdict.curve.variable
     matrix = ZeroTarget(k, Fraction(square)).matrix(s)
     assert (verdict.normal.matrix - matrix).applyfunc(cancel).is_zero_matrix
@@ -89,7 +89,7 @@ def test_whittaker_identity() -> None:
     ],
 )
 def test_linear_equation_comes_from_the_loss(data: tuple, n: int, m2: int, y: int) -> None:
-    verdict = decide(Network(LINEAR, data))
+    verdict = decide(NarrowNetwork(LINEAR, data))
     assert cancel(verdict.normal.r - linear_bias_equation(n, m2, y, verdict.curve.variable)) == 0
 
 

@@ -21,7 +21,7 @@ from maxslope.integrability import (
     TANH,
     Activation,
     IntegralCurve,
-    Network,
+    NarrowNetwork,
     check,
     decide,
     examine,
@@ -42,15 +42,15 @@ from maxslope.integrability.variational import eliminate, normal_equation, norma
 TARGETS = st.fractions(-4, 4, max_denominator=5).filter(lambda y: abs(y) > 1)
 
 
-def plane_of(network: Network, curve: IntegralCurve) -> Plane:
+def plane_of(network: NarrowNetwork, curve: IntegralCurve) -> Plane:
     return next(p for p in invariant_planes(network) if p.contains(curve.theta))
 
 
 def test_loss_gradient_and_order_of_parameters() -> None:
-    net = Network(LINEAR, ((1, 2),), neurons=2)
+    net = NarrowNetwork(LINEAR, ((1, 2),), neurons=2)
     assert [str(p) for p in net.parameters] == ["a1", "w1", "b1", "a2", "w2", "b2", "c"]
-    a, w = Network(TANH, ((1, 2),), bias=False).parameters
-    assert Network(TANH, ((1, 2),), bias=False).gradient()[0] == (a * tanh(w) - 2) * tanh(w)
+    a, w = NarrowNetwork(TANH, ((1, 2),), bias=False).parameters
+    assert NarrowNetwork(TANH, ((1, 2),), bias=False).gradient()[0] == (a * tanh(w) - 2) * tanh(w)
 
 
 def test_symmetries_are_symmetries_and_no_more() -> None:
@@ -59,11 +59,11 @@ def test_symmetries_are_symmetries_and_no_more() -> None:
     assert len(found) == 3  # (b, c), (a, w, c)... : the Klein group of signs
     identity = Matrix.eye(4)
     assert all(g.matrix() * g.matrix() == identity for g in found)
-    assert list(symmetries(Network(TANH, ((1, 2), (-1, 5))))) != found
+    assert list(symmetries(NarrowNetwork(TANH, ((1, 2), (-1, 5))))) != found
 
 
 def test_asymmetric_data_have_no_plane() -> None:
-    net = Network(TANH, ((1, 2), (-1, 5)))
+    net = NarrowNetwork(TANH, ((1, 2), (-1, 5)))
     with pytest.raises(ValueError, match="no signed permutation"):
         decide(net)
 
@@ -117,7 +117,7 @@ def test_cubic_teacher() -> None:
 @pytest.mark.parametrize("data", [((1, 2), (-1, -2), (3, 1), (-3, -1)), ((2, 1), (-2, -1), (0, 0))])
 def test_cubic_moment_formulas(data: tuple) -> None:
     """s' = -6 sqrt3 s^2 (3 sqrt3 m6 s^2 - Y3), Hbb = 135 m4 s^3 - 6 sqrt3 Y1 s, Hbc = 9 m2 a^3, Hcc = N."""
-    net = Network(monomial(3), data)
+    net = NarrowNetwork(monomial(3), data)
     curve = table_curve(net)
     s = curve.variable
     m2, m4, m6 = (sum(x**k for x, _ in data) for k in (2, 4, 6))
@@ -182,7 +182,7 @@ def test_cubic_pair_is_solvable(data: tuple) -> None:
 
 @pytest.mark.slow
 def test_other_activations_of_the_table() -> None:
-    for net in (Network(ALGEBRAIC, ((1, 0), (-1, 0))), Network(TAN, ((1, 2), (-1, -2)))):
+    for net in (NarrowNetwork(ALGEBRAIC, ((1, 0), (-1, 0))), NarrowNetwork(TAN, ((1, 2), (-1, -2)))):
         verdict = decide(net)
         assert verdict.result.case == 4
         assert check(verdict.certificate()) == "SL2"
@@ -193,9 +193,9 @@ def test_own_activation_with_own_curve() -> None:
     """s(z) = 3 tanh(z)/3 under another name, with the tanh curve given by hand."""
     mine = Activation("mine", lambda z: (exp(2 * z) - 1) / (exp(2 * z) + 1))
     v = Symbol("v", positive=True)
-    net = Network(mine, ((1, "3/2"), (-1, "-3/2")))
+    net = NarrowNetwork(mine, ((1, "3/2"), (-1, "-3/2")))
     curve = IntegralCurve(v, ((v - 1 / v) / 2, log(v), sympify(0), sympify(0)))
-    plane = plane_of(Network(TANH, net.data), curve)
+    plane = plane_of(NarrowNetwork(TANH, net.data), curve)
     verdict = decide(net, curve, Plane(None, plane.tangent, plane.normal))
     assert cancel(verdict.normal.r - pull_back(tanh_normal_form("3/2"), X, (v + 1 / v) / 2, v)) == 0
 
@@ -213,7 +213,7 @@ def test_wrong_curves_are_refused() -> None:
         IntegralCurve(v, (v,)).speed(net)
     with pytest.raises(ValueError, match="constant point"):
         IntegralCurve(v, (zero,) * 4).speed(net)
-    line = Network(LINEAR, ((1, 0),), bias=False)
+    line = NarrowNetwork(LINEAR, ((1, 0),), bias=False)
     with pytest.raises(ValueError, match="equilibria"):
         IntegralCurve(v, (v, zero)).speed(line)
 
@@ -232,22 +232,22 @@ def test_wrong_planes_are_refused() -> None:
 @pytest.mark.parametrize(
     "net",
     [
-        Network(TANH, ((2, 1), (-1, -1))),
-        Network(ALGEBRAIC, ((1, 1), (-1, -1))),
-        Network(Activation("sine", sin), ((1, 1), (-1, -1))),
-        Network(TANH, ((1, 1), (-1, -1)), neurons=2),
+        NarrowNetwork(TANH, ((2, 1), (-1, -1))),
+        NarrowNetwork(ALGEBRAIC, ((1, 1), (-1, -1))),
+        NarrowNetwork(Activation("sine", sin), ((1, 1), (-1, -1))),
+        NarrowNetwork(TANH, ((1, 1), (-1, -1)), neurons=2),
     ],
 )
-def test_the_table_says_what_it_lacks(net: Network) -> None:
+def test_the_table_says_what_it_lacks(net: NarrowNetwork) -> None:
     with pytest.raises(ValueError, match=r"[Gg]ive a curve"):
         table_curve(net)
 
 
 def test_samples_must_be_exact() -> None:
     with pytest.raises(ValueError, match="exact"):
-        Network(TANH, ((1.0, 2),))
+        NarrowNetwork(TANH, ((1.0, 2),))
     with pytest.raises(ValueError, match="exact"):
-        Network(TANH, (("y", 2),))
+        NarrowNetwork(TANH, (("y", 2),))
 
 
 def test_elimination_against_substitution() -> None:
@@ -267,11 +267,11 @@ def test_elimination_against_substitution() -> None:
 
 def test_triangular_systems_are_solved_by_quadratures() -> None:
     """Output bias decouples when the data average to nothing: a neuron with w = 0 stays dead."""
-    net = Network(LINEAR, ((1, 1), (-1, -1)), neurons=2, bias=False)
+    net = NarrowNetwork(LINEAR, ((1, 1), (-1, -1)), neurons=2, bias=False)
     v = Symbol("v", positive=True)
     curve = table_curve(net)
     assert decide(net, curve).solvable
-    even = Network(monomial(2), ((1, 1),), neurons=2, bias=False)
+    even = NarrowNetwork(monomial(2), ((1, 1),), neurons=2, bias=False)
     zero = sympify(0)
     dead = IntegralCurve(v, (v, sqrt(2) * v, zero, zero))
     plane = Plane(None, Matrix.eye(4)[:, :2], Matrix.eye(4)[:, 2:])
@@ -286,7 +286,7 @@ def test_triangular_systems_are_solved_by_quadratures() -> None:
 def test_sketch_of_a_finite_group() -> None:
     """Five points, m2 = Y = 3: the tetrahedral resonance of the linear network."""
     x = sqrt(Rational(3, 2))
-    verdict = decide(Network(LINEAR, ((x, x), (-x, -x), (0, 0), (0, 0), (0, 0))))
+    verdict = decide(NarrowNetwork(LINEAR, ((x, x), (-x, -x), (0, 0), (0, 0), (0, 0))))
     assert (verdict.result.case, verdict.result.n) == (3, 4)
     assert "Invariant of degree 6" in verdict.sketch()
     assert check(verdict.certificate()) == "solvable"
@@ -323,7 +323,7 @@ def test_sketch_and_certificate_tell_the_same(make: object) -> None:
 def test_curve_values() -> None:
     c = table_curve(ready.tanh_bias(2)).variable
     assert table_curve(ready.tanh_bias(2)).theta[1] == acosh(c)
-    assert cancel(table_curve(Network(TAN, ((1, 1),), bias=False)).theta[0]) != cos(c)
+    assert cancel(table_curve(NarrowNetwork(TAN, ((1, 1),), bias=False)).theta[0]) != cos(c)
 
 
 @pytest.mark.parametrize(
@@ -349,20 +349,20 @@ def test_curve_values() -> None:
 def test_misuse_of_networks(change: dict, message: str) -> None:
     """Raw errors found from outside."""
     with pytest.raises(ValueError, match=message):
-        Network(**{"activation": TANH, "data": ((1, 1), (-1, -1)), **change})
+        NarrowNetwork(**{"activation": TANH, "data": ((1, 1), (-1, -1)), **change})
 
 
 def test_one_neuron_without_bias_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="three parameters"):
-        decide(Network(TANH, ((1, 1),), bias=False))
-    assert invariant_planes(Network(TANH, ((1, 1),), bias=False)) == []
+        decide(NarrowNetwork(TANH, ((1, 1),), bias=False))
+    assert invariant_planes(NarrowNetwork(TANH, ((1, 1),), bias=False)) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["2", "1/3", pytest.param("sqrt(2)", marks=pytest.mark.slow)])
 def test_tanh_with_any_common_input(size: str) -> None:
     """The curve over |x|; r is that of |x| = 1 and other weights of the two normal directions."""
-    verdict = decide(Network(TANH, ((size, 1), (f"-{size}", -1))))
+    verdict = decide(NarrowNetwork(TANH, ((size, 1), (f"-{size}", -1))))
     assert verdict.group == "SL2(C) (case 4)"
     assert verdict.written_out is None
 
@@ -370,7 +370,9 @@ def test_tanh_with_any_common_input(size: str) -> None:
 @pytest.mark.parametrize("activation", [SIN, ERF, ATAN, TANH])
 def test_silent_neuron(activation: Activation) -> None:
     """Along it r = (A^2/4 - A/2)/v^2 + 1 with A = s(w x)^2, whatever the odd activation is."""
-    verdict = decide(Network(activation, ((3, 2), (-3, 2))), silent_neuron(Network(activation, ((3, 2), (-3, 2)))))
+    verdict = decide(
+        NarrowNetwork(activation, ((3, 2), (-3, 2))), silent_neuron(NarrowNetwork(activation, ((3, 2), (-3, 2))))
+    )
     v, a = verdict.normal.variable, Rational(1, 4)
     assert cancel(verdict.normal.r - ((a**2 / 4 - a / 2) / v**2 + 1)) == 0
     assert verdict.group == "SL2(C) (case 4)"
@@ -379,7 +381,7 @@ def test_silent_neuron(activation: Activation) -> None:
 
 def test_flat_neurons() -> None:
     """Two sigmoids with w = 0, against the Hessian written by hand."""
-    network = Network(SIGMOID, ((1, 0), (-1, 0)), neurons=2, bias=False)
+    network = NarrowNetwork(SIGMOID, ((1, 0), (-1, 0)), neurons=2, bias=False)
     verdict = decide(network, flat_neurons(network))
     v = verdict.normal.variable
     hand = Matrix([[(v + 1) ** 2, v**2 - 1], [v**2 - 1, (v - 1) ** 2]]) / 8 / v
@@ -388,7 +390,7 @@ def test_flat_neurons() -> None:
 
 
 def test_search_says_what_it_tried() -> None:
-    softplus = search(Network(SOFTPLUS, ((1, 0), (-1, 0)), neurons=2, bias=False))
+    softplus = search(NarrowNetwork(SOFTPLUS, ((1, 0), (-1, 0)), neurons=2, bias=False))
     assert [a.verdict for a in softplus] == [None, None, None]
     assert "dilogarithm" in softplus[0].text()
     assert "log(2)" in softplus[2].text()

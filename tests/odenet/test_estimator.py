@@ -280,7 +280,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         odenet.load(path)
     with pytest.raises(NotFittedError):
         OdeNetRegressor().save(path)
-    design = odenet.Design(1, 1, 1, odenet.Custom(lambda x, theta: theta * x, lambda d: 1))
+    design = odenet.Design(1, 1, 1, odenet.CustomField(lambda x, theta: theta * x, lambda d: 1))
     with pytest.raises(ValueError, match="holds no code"):
         odenet.save(odenet.OdeNet(design, torch.zeros(1, 1, 1)), path)
     budget = ms.Budget(ms.Weighted(ms.Lp(2), torch.ones(1)), 0.0, box=None)

@@ -11,12 +11,12 @@ from maxslope.energies import Energy, Function, Quadratic
 from maxslope.odenet import (
     Affine,
     Controlled,
-    Custom,
+    CustomField,
     Design,
     ExplicitEuler,
     Hermite,
-    Movement,
     Mover,
+    ParticleMovement,
     Risk,
     RungeKutta,
     Squared,
@@ -39,7 +39,7 @@ MOVERS: dict[str, tuple[Mover, float, float, float]] = {  # order of the Hermite
     "midpoint": (RungeKutta(Tableau.midpoint()), 4, 0.25, 2),
     "rk4": (RungeKutta(Tableau.rk4()), 6, 0.2, 4),
     "rkl2": (Stabilized(), 4, 0.25, 2),
-    "jko": (Movement(1e-11), 2, 0.1, 1),
+    "jko": (ParticleMovement(1e-11), 2, 0.1, 1),
 }
 
 
@@ -146,7 +146,7 @@ def test_the_stabilized_scheme_reaches_small_slopes_cheaply() -> None:
 @pytest.mark.parametrize(("tau", "nodes"), [(0.05, 4), (0.2, 4)])
 def test_the_identity_of_de_giorgi(tau: float, nodes: int) -> None:
     risk, theta = small()
-    curve = ms.flow(risk, theta, scheme=Uniform(Movement(1e-12, nodes), tau, layered(4, 8)), until=ms.Steps(2))
+    curve = ms.flow(risk, theta, scheme=Uniform(ParticleMovement(1e-12, nodes), tau, layered(4, 8)), until=ms.Steps(2))
     assert float(curve.excess[1:].abs().max()) <= 1e-8
     assert int(curve.failed[-1]) == 0
     assert bool((curve.energy.diff(dim=0) < 0).all())
@@ -169,7 +169,7 @@ def test_the_discrete_gradient_dissipates_exactly() -> None:
     assert abs(probe.spot(b).value - a.value + probe.hilbert.inner(way, way) / tau) <= 1e-12
 
 
-@pytest.mark.parametrize("mover", [ExplicitEuler(), Stabilized(), Movement()], ids=["euler", "rkl2", "jko"])
+@pytest.mark.parametrize("mover", [ExplicitEuler(), Stabilized(), ParticleMovement()], ids=["euler", "rkl2", "jko"])
 def test_quadratics_by_hand(mover: Mover) -> None:
     """One step on lambda x^2 / 2 multiplies x by a known number."""
     factor = 0.7
@@ -179,7 +179,7 @@ def test_quadratics_by_hand(mover: Mover) -> None:
     z = 0.5 * factor
     # three stages of the stabilized scheme: b + a P_3(1 - 2 z / 5) with b = 5/12, a = 7/12, w = 2/5
     legendre = lambda y: (5 * y**3 - 3 * y) / 2  # noqa: E731
-    known = {ExplicitEuler: 1 - z, Movement: 1 / (1 + z), Stabilized: 7 / 12 + 5 / 12 * legendre(1 - 2 / 5 * z)}
+    known = {ExplicitEuler: 1 - z, ParticleMovement: 1 / (1 + z), Stabilized: 7 / 12 + 5 / 12 * legendre(1 - 2 / 5 * z)}
     assert float(end) == pytest.approx(known[type(mover)], abs=1e-9)
 
 
@@ -237,7 +237,7 @@ def test_a_row_that_cannot_step_rests_and_says_so() -> None:
         curve = ms.flow(Broken(), row(1.0), scheme=Controlled(mover, 1e-3, ms.Lp(2)), until=5.0)
         assert int(curve.status[0]) == ms.Status.UNSOLVED
         assert float(curve.time[-1]) == 5.0
-    movement = ms.flow(Broken(), row(1.0), scheme=Uniform(Movement(), 0.9, ms.Lp(2)), until=0.9)
+    movement = ms.flow(Broken(), row(1.0), scheme=Uniform(ParticleMovement(), 0.9, ms.Lp(2)), until=0.9)
     assert int(movement.status[0]) in (ms.Status.UNSOLVED, ms.Status.FINISHED)
 
 
@@ -312,7 +312,7 @@ def test_misuse_of_schemes() -> None:
     with pytest.raises(ValueError, match="3 stages"):
         Stabilized(2)
     with pytest.raises(ValueError, match="tolerance in"):
-        Movement(0.0)
+        ParticleMovement(0.0)
     with pytest.raises(ValueError, match="negative"):
         Until(slope=-1.0)
     with pytest.raises(ValueError, match="floating-point points"):
@@ -328,10 +328,10 @@ def test_misuse_of_schemes() -> None:
 def test_a_movement_steps_over_negative_curvature_and_checks_itself() -> None:
     """Where J + d^2 / (2 tau) is not convex the solver still goes down; De Giorgi's identity shows the wrong branch."""
     wave = Function(lambda x: (8 * x[:, 0]).cos())
-    curve = ms.flow(wave, row(0.05), scheme=Uniform(Movement(nodes=8), 5.0, ms.Lp(2)), until=5.0)
+    curve = ms.flow(wave, row(0.05), scheme=Uniform(ParticleMovement(nodes=8), 5.0, ms.Lp(2)), until=5.0)
     assert float(curve.energy[-1]) < float(curve.energy[0])
     assert float(curve.excess[-1].abs()) > 1e-3
-    assert Custom(lambda x, t: x, lambda d: 0).size(3) == 0
+    assert CustomField(lambda x, t: x, lambda d: 0).size(3) == 0
     assert Squared().targets(torch.zeros(3), 1).shape == (3, 1)
     assert Design(1, 1, 1).raw == 1
     rest = ms.flow(wave, row(0.05), scheme=Uniform(ExplicitEuler(), torch.tensor([0.0]), ms.Lp(2)), until=ms.Steps(2))
@@ -342,7 +342,7 @@ def test_minimizing_movements_under_control() -> None:
     """Every step solved, every defect within the bound, and the same end as the stabilized scheme."""
     risk, theta = small()
     ends = []
-    for mover in (Movement(1e-8), Stabilized()):
+    for mover in (ParticleMovement(1e-8), Stabilized()):
         (run,) = descend(risk, theta, until=Until(time=3.0), scheme=Controlled(mover, 1e-4, layered(4, 8)))
         assert run.monotone
         assert run.relative_defect <= 1e-4 * (1 + 1e-9)
@@ -351,5 +351,5 @@ def test_minimizing_movements_under_control() -> None:
     assert float(layered(4, 8).norm((ends[0] - ends[1])[None])) < 0.05
     probe = Probe(Quadratic(torch.eye(1).double()), Hilbert(ms.Lp(2)))
     assert math.isnan(probe.rate(probe.spot(0 * row(1))))
-    assert not Movement(most=1, tolerance=1e-14).minimize(Probe(risk, Hilbert(layered(4, 8))), Probe(
+    assert not ParticleMovement(most=1, tolerance=1e-14).minimize(Probe(risk, Hilbert(layered(4, 8))), Probe(
         risk, Hilbert(layered(4, 8))).spot(theta), 1.0)[1]  # fmt: skip

@@ -5,7 +5,7 @@ import torch
 
 from maxslope.odenet import (
     BoundedTanh,
-    Custom,
+    CustomField,
     Depth,
     Design,
     Lift,
@@ -25,7 +25,7 @@ from maxslope.odenet.sweep import General, ResidualTanh, sweep
 from maxslope.odenet.tableau import Tableau
 from odenet._problems import digits, moons
 
-OWN = Custom(lambda x, t: t[:3] * torch.sin(t[3:6] @ x + t[6]), lambda d: 2 * d + 1)
+OWN = CustomField(lambda x, t: t[:3] * torch.sin(t[3:6] @ x + t[6]), lambda d: 2 * d + 1)
 FIELDS = {"tanh": Tanh(), "bounded": BoundedTanh(), "own": OWN}
 DEPTHS = {f"{name}{k}": getattr(Depth, name)(k) for name in ("euler", "midpoint", "rk4") for k in (1, 3, 4)}
 MISFITS = {
@@ -221,7 +221,7 @@ def test_misuse_of_designs_and_data() -> None:
     with pytest.raises(ValueError, match=r"\[layers, particles, 7\]"):
         OdeNet(design, torch.zeros(2, 3, 6))
     with pytest.raises(ValueError, match=r"maps x \[d\]"):
-        Custom(lambda x, t: t[:1], lambda d: 1).push(torch.zeros(2, 3), torch.zeros(4, 1))
+        CustomField(lambda x, t: t[:1], lambda d: 1).push(torch.zeros(2, 3), torch.zeros(4, 1))
     with pytest.raises(ValueError, match="from 1 on"):
         iid(design, 0, 3)
 

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from maxslope import Lp, Mixed, Weighted
-from maxslope.odenet import Movement, distance, iid, layered, sobol
+from maxslope.odenet import ParticleMovement, distance, iid, layered, sobol
 from maxslope.odenet.metric import Hilbert
 from maxslope.odenet.probe import Probe
 from odenet._problems import moons
@@ -20,7 +20,7 @@ def test_a_movement_pairs_particles_with_themselves(tau: float) -> None:
     risk = moons(60)
     theta = iid(risk.design, 4, 16)
     probe = Probe(risk, Hilbert(layered(4, 16)))
-    end, solved = Movement(1e-9).minimize(probe, probe.spot(theta), tau)
+    end, solved = ParticleMovement(1e-9).minimize(probe, probe.spot(theta), tau)
     assert solved
     labels = float(layered(4, 16).norm(end.x - theta))
     costs = [torch.cdist(a, b).square().numpy() for a, b in zip(theta[0], end.x[0], strict=True)]
@@ -39,7 +39,7 @@ def test_a_movement_does_not_see_the_order_of_particles() -> None:
     ends = []
     for x in (theta, theta.gather(2, index)):
         probe = Probe(risk, Hilbert(layered(3, 8)))
-        ends.append(Movement(1e-15).minimize(probe, probe.spot(x), 0.5)[0].x)  # to rounding
+        ends.append(ParticleMovement(1e-15).minimize(probe, probe.spot(x), 0.5)[0].x)  # to rounding
     assert float((ends[0].gather(2, index) - ends[1]).abs().max()) <= 1e-12
     start = [risk.evaluate(x).gradient for x in (theta, theta.gather(2, index))]
     assert float((start[0].gather(2, index) - start[1]).abs().max()) <= 1e-15

@@ -47,7 +47,7 @@ from maxslope.training.fit import _Batches
 from maxslope.training.memory import Memory
 from maxslope.training.run import Run
 from maxslope.training.source import Source, order
-from maxslope.training.weights import Risk
+from maxslope.training.weights import WeightRisk
 from training._two import data, net, train
 
 HERE = Path(__file__).parent
@@ -153,7 +153,7 @@ def test_augmentation_is_keyed_by_sample_and_epoch() -> None:
 def test_a_training_has_no_value_to_look_at() -> None:
     run = Run(net(), AdversarialRisk(BUDGET), TINY, Source((X, Y), 20, 0, 0, 0, 1), 0)
     batches = _Batches(run)
-    with pytest.raises(NotImplementedError, match="Risk"):
+    with pytest.raises(NotImplementedError, match="WeightRisk"):
         batches.look(torch.zeros(1, 1))
     assert batches.take(torch.tensor([0])) is batches
     assert (batches.passes, run.step) == (1, 0)
@@ -491,7 +491,7 @@ def test_gradient_descent_is_the_explicit_flow_of_weights() -> None:
     """Full-batch SGD through fit, and flow with rate 2 in l_2 on the same energy: the same curve."""
     objective = AdversarialRisk(Pointwise(BUDGET, Inner(steps=2, warm=False, start=Clean())))
     model = net()
-    energy = Risk(net(), objective, X, Y)
+    energy = WeightRisk(net(), objective, X, Y)
     curve = flow(energy, energy.row, scheme=Explicit(0.2, Lp(2), rate=2), until=Steps(6))
     plan = Plan(epochs=6, batch_size=100, optimizer=sgd(0.2), schedule=constant)
     fitted = fit(model, (X, Y), objective.fresh(), plan, trace=Trace(objective, X, Y))
@@ -504,7 +504,7 @@ def test_gradient_descent_is_the_explicit_flow_of_weights() -> None:
 
 
 def test_the_dissipation_of_training_closes_as_steps_shrink() -> None:
-    energy = Risk(net(), AdversarialRisk(Pointwise(BUDGET, Inner(steps=1, start=Clean()))), X, Y)
+    energy = WeightRisk(net(), AdversarialRisk(Pointwise(BUDGET, Inner(steps=1, start=Clean()))), X, Y)
     defects = []
     for tau in (0.2, 0.1, 0.05):
         curve = flow(energy, energy.row, scheme=Explicit(tau, Lp(2), rate=2), until=1.0)
@@ -518,7 +518,7 @@ def test_the_risk_is_a_function_of_the_weights_and_leaves_the_model_alone() -> N
     model = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.GELU(), nn.Linear(6, 3)).double().train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     objective = AdversarialRisk(BUDGET)
-    energy = Risk(model, objective, X, Y)
+    energy = WeightRisk(model, objective, X, Y)
     rows = torch.cat([energy.row, energy.row + 0.1])
     e = energy.evaluate(rows)
     torch.testing.assert_close(energy.look(rows).value, e.value)
@@ -569,7 +569,7 @@ def test_the_layered_norm_obeys_the_laws_of_a_space(outer: float, inner: float) 
 
 
 def test_layerwise_descent_moves_every_layer_equally_far() -> None:
-    energy = Risk(net(), AdversarialRisk(BUDGET), X, Y)
+    energy = WeightRisk(net(), AdversarialRisk(BUDGET), X, Y)
     space = Layered(Lp(torch.inf), Lp(2), energy.layout.sizes)
     curve = flow(energy, energy.row, scheme=Explicit(0.01, space), until=Steps(3))
     way = (curve.points[1] - curve.points[0]).split(list(energy.layout.sizes), 1)

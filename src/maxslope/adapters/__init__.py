@@ -1,10 +1,11 @@
 """The places where people already are: other attack libraries, test suites, scikit-learn, logs."""
 
+from maxslope._former import former
 from maxslope.adapters.assertions import Evidence, assert_robust
 from maxslope.adapters.attacks import as_art, as_foolbox, as_torchattacks
 from maxslope.adapters.autoattack import AutoAttack, benchmark
 from maxslope.adapters.conversions import Converted, from_art, from_foolbox
-from maxslope.adapters.peers import Art, Foolbox, Function, Peer, PeerStart, Torchattack, continued, second_opinion
+from maxslope.adapters.peers import Art, Foolbox, FunctionPeer, Peer, PeerStart, Torchattack, continued, second_opinion
 from maxslope.adapters.scoring import RobustScorer, robust_scorer
 from maxslope.adapters.tracking import metrics, to_mlflow, to_tensorboard, to_wandb
 
@@ -14,7 +15,7 @@ __all__ = [
     "Converted",
     "Evidence",
     "Foolbox",
-    "Function",
+    "FunctionPeer",
     "Peer",
     "PeerStart",
     "RobustScorer",
@@ -34,3 +35,4 @@ __all__ = [
     "to_tensorboard",
     "to_wandb",
 ]
+__getattr__ = former(__name__, {"Function": "FunctionPeer"})

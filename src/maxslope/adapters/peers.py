@@ -45,7 +45,7 @@ class Peer(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Function(Peer):
+class FunctionPeer(Peer):
     """Any function.
 
     Args:
@@ -176,7 +176,7 @@ def second_opinion(
         model: that was evaluated.
         data: inputs ``[n, *shape]`` and labels ``[n]``, in the order of the report.
         budget: norm, eps and box.
-        peers: :class:`Foolbox`, :class:`Art`, :class:`Torchattack` or :class:`Function`.
+        peers: :class:`Foolbox`, :class:`Art`, :class:`Torchattack` or :class:`FunctionPeer`.
         batch_size: rows per call of the model in the verification.
 
     Returns:
@@ -191,7 +191,7 @@ def second_opinion(
     >>> import maxslope as ms
     >>> x, y = torch.tensor([[0.9, 0.1], [0.6, 0.5]]), torch.tensor([0, 0])
     >>> weak = ms.evaluate(lambda x: 10 * x, (x, y), ms.Linf(0.2), effort=ms.Effort((ms.recipes.pgd(0),)))
-    >>> worst = Function("by hand", lambda model, x, y, budget: x + torch.tensor([-0.2, 0.2]))
+    >>> worst = FunctionPeer("by hand", lambda model, x, y, budget: x + torch.tensor([-0.2, 0.2]))
     >>> weak.robust_accuracy, second_opinion(weak, lambda x: 10 * x, (x, y), ms.Linf(0.2), worst).robust_accuracy
     (1.0, 0.5)
     """
@@ -301,7 +301,7 @@ def continued(peer: Peer, model: Any, steps: int = 20) -> Recipe:
     Returns:
         A :class:`Recipe` named after the peer.
 
-    >>> continued(Function("clean", lambda model, x, y, budget: x), lambda x: x).name
+    >>> continued(FunctionPeer("clean", lambda model, x, y, budget: x), lambda x: x).name
     'from clean'
     """
     return Recipe(

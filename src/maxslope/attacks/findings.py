@@ -103,7 +103,7 @@ class Kind(Enum):
     UNFINISHED = (
         "unfinished run", Severity.NOTE,
         "The numbers are those of the samples that are done.",
-        "Go on with maxslope evaluate --resume, or ms.resume.",
+        "Go on with --resume, or with ms.resume (of smallest perturbations: maxslope.evaluation.resume_smallest).",
     )  # fmt: skip
     FIRST = (
         "first samples", Severity.NOTE,

@@ -113,10 +113,7 @@ class MinimalResult:
         Raises:
             ValueError: if some eps is negative or NaN.
         """
-        radii = torch.as_tensor(eps, dtype=torch.float64, device=self.norms.device)
-        if not bool((radii >= 0).all()):
-            raise ValueError(f"Every eps of a security curve must not be negative, got {radii.min().item()!r}.")
-        return (self.norms.double() > radii.reshape(-1, 1)).double().mean(1)
+        return security_curve(self.norms, eps)
 
 
 @torch.inference_mode(False)
@@ -190,7 +187,27 @@ def minimal(
         model, x, y, budget, goal=goal, targets=targets, context=context, mask=mask, realize=realize, ids=ids,
         seed=seed, batch_size=batch_size,
     )  # fmt: skip
+    return approach(question, mask, effort)
+
+
+def approach(question: Question, mask: Tensor | None, effort: Effort | Depth | None) -> MinimalResult:
+    """Return what :func:`minimal` returns, of a question that is asked already, with eps = 0."""
     return _run(replace(question, domain=_box(question, mask)), _passes(effort, question.draws))
+
+
+def security_curve(norms: Tensor, eps: Sequence[float] | Tensor) -> Tensor:
+    """Return robust accuracy against eps, ``[k]``: the share of norms ``[n]`` that are > eps; NaN is not.
+
+    Raises:
+        ValueError: if some eps is negative or NaN.
+
+    >>> security_curve(torch.tensor([0.0, 0.25, torch.inf]), [0.0, 0.25, 9.0])
+    tensor([0.6667, 0.3333, 0.3333], dtype=torch.float64)
+    """
+    radii = torch.as_tensor(eps, dtype=torch.float64, device=norms.device)
+    if not bool((radii >= 0).all()):
+        raise ValueError(f"Every eps of a security curve must not be negative, got {radii.min().item()!r}.")
+    return (norms.double() > radii.reshape(-1, 1)).double().mean(1)
 
 
 def _passes(effort: Effort | Depth | None, draws: int) -> int:

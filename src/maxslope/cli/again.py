@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import shlex
 from enum import Enum
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from maxslope.cli.settings import Settings
 
 
 def typed(context: typer.Context) -> str:
@@ -20,6 +24,11 @@ def typed(context: typer.Context) -> str:
             continue
         words += _words(parameter, context.params[name])
     return shlex.join(words)
+
+
+def going_on(command: str, folder: Path | None, s: Settings) -> str:
+    """Return the command that goes on with a run."""
+    return f"maxslope {command} --resume {shlex.quote(str(folder))}{' --trust' if s.code or s.trust else ''}"
 
 
 def _words(parameter: Any, value: Any) -> list[str]:

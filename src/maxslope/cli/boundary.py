@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 from importlib import import_module
 from pathlib import Path
@@ -10,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maxslope._escape import visible
 from maxslope._optional import optional
 from maxslope.cli import document, options
 from maxslope.cli.ending import interruptible
+from maxslope.cli.points import opened, read_points
 from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from maxslope.report.boundary import Problem, Study
-
-_PLANE, _SPACE = 96, 32  # cells
+    from maxslope.report.partition import Classes, PartitionStudy
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -31,16 +29,23 @@ Your points, a table with the columns x, y, label:  [cyan]maxslope boundary poin
 
 Your network in the plane, on those points:  [cyan]maxslope boundary nets.py:make --data points.csv[/]
 
+Three classes or more (made, or labels of your points):  [cyan]maxslope boundary three[/], [cyan]maxslope boundary
+flowers.csv[/]
+
 Two steps of the neural flow as well:  [cyan]maxslope boundary gaussians --neural 2[/]
 """
 
 
+_FILES = ("boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv", "boundary.npz")
+
+__all__ = ["EXAMPLES", "boundary", "read_points"]
+
 Source = Annotated[
     str,
     typer.Argument(
-        help="moons, gaussians, disk, dumbbell, in space ball, neck; a .csv file with the columns x, y, label or "
-        "x, y, z, label; or file.py:factory that makes a model of such points, (model, points, labels), or two "
-        "densities and a box, (rho0, rho1, low, high)."
+        help="moons, gaussians, disk, dumbbell, in space ball, neck, of three classes three; a .csv file with the "
+        "columns x, y, label or x, y, z, label, or a .npz file; or file.py:factory that makes a model of such points, "
+        "(model, points, labels), or two densities and a box, (rho0, rho1, low, high)."
     ),
 ]
 Cells = Annotated[
@@ -63,7 +68,8 @@ def boundary(
     source: Source = "moons",
     *,
     data: Annotated[
-        Path | None, typer.Option(help="A .csv file with the columns x, y, label, for a model.", rich_help_panel="Data")
+        Path | None,
+        typer.Option(help="A .csv or .npz file of labeled points, for a model.", rich_help_panel="Data"),
     ] = None,
     eps: Annotated[
         str | None,
@@ -78,16 +84,26 @@ def boundary(
         int, typer.Option(min=0, help="Steps of the neural flow, with its control; slow.", rich_help_panel="Flow")
     ] = 0,
     animation: Annotated[
-        bool, typer.Option("--animation/--no-animation", help="Write a GIF.", rich_help_panel="Output")
+        bool,
+        typer.Option(
+            "--animation/--no-animation", help="Write a GIF, and put the film on the page.", rich_help_panel="Output"
+        ),
     ] = True,
+    seed: Annotated[
+        int,
+        options.seed_of(
+            "the points of moons, of what a factory draws, and with --neural of networks, samples, batches", "Run"
+        ),
+    ] = 0,
     out: Out = Path("maxslope-boundary"),
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Follow decision boundaries: adversarial training as mean curvature flow.
+    """Follow decision boundaries, of two classes or several: adversarial training as mean curvature flow.
 
     Draws the boundary over time beside level-set solutions of its law, perimeter and robust risk against time with the
-    stopping rule, and an animation; writes the numbers as CSV. Source: arXiv:2404.14402.
+    stopping rule, and an animation; writes the numbers as CSV. More than two labels: every pair's boundary by the limit
+    law, without a second solution beside it. Source: arXiv:2404.14402.
     """
     from maxslope.cli import names
     from maxslope.cli.again import typed
@@ -100,8 +116,9 @@ def boundary(
     if neural:
         with optional("Networks in files need safetensors", "[data]"):
             import_module("safetensors.torch")
-    problem, model = _problem(source, data, cells, radius)
-    said = _followed((problem, model), (until, tau), (animation, neural), out, typed(context), silent=json_ or quiet)
+    problem, model = opened(source, data, cells, radius, seed)
+    how = (until, tau), (animation, neural, seed), out, typed(context)
+    said = _followed((problem, model), *how, silent=json_ or quiet)
     if json_:
         document.say(said)
     elif quiet:
@@ -111,20 +128,22 @@ def boundary(
 
 
 def _followed(
-    given: tuple[Problem, Any],
+    given: tuple[Problem | Classes, Any],
     times: tuple[float | None, float | None],
-    drawn: tuple[bool, int],
+    drawn: tuple[bool, int, int],
     out: Path,
     command: str,
     *,
     silent: bool,
 ) -> dict[str, Any]:
     """Follow the boundary, draw and write what was found; tell how far it is."""
-    from maxslope.report.boundary import study
+    from maxslope.report.boundary import Problem, study
 
-    (problem, model), (until, tau), (animation, neural) = given, times, drawn
+    (problem, model), (until, tau), (animation, neural, seed) = given, times, drawn
+    if not isinstance(problem, Problem):
+        return _followed_several(problem, times, drawn, out, command, silent=silent)
     parts = itertools.count()
-    total = 2 + animation + bool(neural)
+    total = 3 + bool(neural)
     with (
         interruptible(out),
         progress(total, silent, doing="following", unit="parts", even=False) as update,
@@ -136,115 +155,64 @@ def _followed(
         more: dict[str, Any] = {}
         if neural:
             update(next(parts), "the neural flow and its control")
-            more = {"neural": _neural(found, model, neural, out, drawings)}
+            more = {"neural": _neural(found, model, (neural, seed), out, drawings)}
             written += [out / name for name in ("network.svg", "network.png", "networks.safetensors")]
-        written.insert(0, _page(found, drawings, more.get("neural"), out, written, command))
-        said = found.summary() | {"files": [str(path) for path in written]} | more
+        update(next(parts), "writing the page")
+        written.insert(0, _page(found, drawings, more.get("neural"), out, written, command, animation))
+        said = found.summary() | {"seed": seed, "files": [str(path) for path in written]} | more
         update(total, "written")
     return said
 
 
-def _problem(source: str, data: Path | None, cells: int | None, eps: float | None) -> tuple[Problem, Any]:
-    """The one place where a string names a problem; and the model, where there is one."""
-    from maxslope.evaluation.models import call
-    from maxslope.report import boundary as ready
+def _followed_several(
+    problem: Classes,
+    times: tuple[float | None, float | None],
+    drawn: tuple[bool, int, int],
+    out: Path,
+    command: str,
+    *,
+    silent: bool,
+) -> dict[str, Any]:
+    """Follow the boundaries of several classes, draw and write what was found; tell how far it is."""
+    from maxslope.report.partition import study
 
-    built_in = {
-        "moons": ready.moons,
-        "gaussians": ready.gaussians,
-        "disk": ready.disk,
-        "dumbbell": ready.dumbbell,
-        "ball": ready.ball,
-        "neck": ready.neck,
-    }
-    if data is not None and ":" not in source:
-        raise ValueError(f"--data belongs to a model (file.py:factory), got {source!r}; give the .csv file itself.")
-    if source in built_in:
-        return built_in[source](cells or (_SPACE if source in ("ball", "neck") else _PLANE), eps), None
-    if source.endswith(".csv"):
-        x, y = read_points(Path(source))
-        return ready.samples(x, y, cells or _cells(x), eps, title=Path(source).name), None
-    if ":" not in source:
-        raise ValueError(f"The source is one of {', '.join(built_in)}, a .csv file or file.py:factory, got {source!r}.")
-    made = call(source, "model")
-    if isinstance(made, tuple) and len(made) == 4 and data is None:
-        rho0, rho1, low, high = made
-        return ready.own(rho0, rho1, low, high, cells or (_PLANE if len(low) == 2 else _SPACE), eps), None
-    model, x, y = _model(made, source, data)
-    problem = ready.samples(x, y, cells or _cells(x), eps)
-    return ready.network(problem, model, source.rpartition(":")[2]), model
+    (until, tau), (animation, neural, seed) = times, drawn
+    if tau is not None:
+        raise ValueError(f"--tau {tau:g} is for two classes; several take steps of 0.4 h^2 / d: leave it away.")
+    if neural:
+        raise ValueError(f"--neural {neural} is for two classes; leave it away, or give points of two.")
+    with interruptible(out), progress(3, silent, doing="following", unit="parts", even=False) as update:
+        found = study(problem, until=until, tell=lambda words: update(0, words))
+        update(1, "drawing")
+        drawings, written = _draw_several(found, out, animation)
+        update(2, "writing the page")
+        written.insert(0, _page_several(found, drawings, animation, out, written, command))
+        update(3, "written")
+    return found.summary() | {"seed": seed, "files": [str(path) for path in written]}
 
 
-def _cells(x: Tensor) -> int:
-    return _SPACE if x.ndim == 2 and x.shape[1] == 3 else _PLANE
+def _draw_several(found: PartitionStudy, out: Path, animation: bool) -> tuple[dict[str, Any], list[Path]]:
+    from maxslope.report.boundary_files import write_partition
+    from maxslope.report.canvas import write_csv
+    from maxslope.report.partition_figures import animate, draw_flow, draw_numbers
+
+    drawings = {"boundary": draw_flow(found, out / "boundary"), "numbers": draw_numbers(found, out / "numbers")}
+    write_csv(found.records(), out / "numbers.csv")
+    write_partition(found, out / "boundary.npz")
+    if animation:
+        animate(found, out / "boundary.gif")
+    return drawings, [out / name for name in (*_FILES, *(["boundary.gif"] if animation else []))]
 
 
-def _model(made: Any, source: str, data: Path | None) -> tuple[Any, Tensor, Tensor]:
-    """The model that a factory made, and samples: its own, or those of --data."""
-    import torch
+def _page_several(
+    found: PartitionStudy, drawings: dict[str, Any], animation: bool, out: Path, written: list[Path], command: str
+) -> Path:
+    from maxslope.report.partition_figures import film
+    from maxslope.report.partition_sheet import sheet
 
-    if isinstance(made, tuple) and len(made) == 3:
-        model, x, y = made
-        x, y = torch.as_tensor(x), torch.as_tensor(y)
-    elif data is None:
-        raise ValueError(
-            f"{source} made a model alone; its points come by --data FILE.csv, or the factory returns (model, points, "
-            "labels)."
-        )
-    else:
-        model = made
-    if data is not None:
-        x, y = read_points(data)
-    if not callable(model):
-        raise TypeError(
-            f"{source} makes a model, a callable from points [n, 2] or [n, 3] to logits, got {type(model).__name__}."
-        )
-    if isinstance(model, torch.nn.Module):
-        model.eval()
-    return model, x, y
-
-
-def read_points(path: Path) -> tuple[Tensor, Tensor]:
-    """Read a table with the columns x, y, label or x, y, z, label; a first line without numbers is a header.
-
-    Returns:
-        Points ``[n, 2]`` or ``[n, 3]`` and labels 0 and 1, ``[n]``; the smaller of two labels (as numbers,
-        else as words) is 0.
-
-    Raises:
-        ValueError: if the file is no such table, with the line at fault.
-    """
-    import torch
-
-    from maxslope.evaluation._files import needed
-
-    needed(path)
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a table in UTF-8: {error}.") from error
-    if rows and not _numeric(rows[0][1][:2]):
-        rows = rows[1:]
-    columns = len(rows[0][1]) if rows else 3
-    points, words = [], []
-    for number, row in rows:
-        if len(row) != columns or columns not in (3, 4) or not _numeric(row[:-1]):
-            wanted = "x, y, label with two" if columns != 4 else "x, y, z, label with three"
-            raise ValueError(f"{path}, line {number}: expected {wanted} finite numbers, got {row!r}.")
-        points.append([float(word) for word in row[:-1]])
-        words.append(row[-1].strip())
-    known = sorted(set(words), key=lambda word: (0, float(word), word) if _numeric([word]) else (1, 0.0, word))
-    if len(known) != 2:
-        raise ValueError(f"{path} needs points of two classes, got {len(rows)} points with labels {known[:5]}.")
-    return torch.tensor(points), torch.tensor([known.index(word) for word in words])
-
-
-def _numeric(words: list[str]) -> bool:
-    try:
-        return bool(words) and all(abs(float(word)) < float("inf") for word in words)
-    except ValueError:
-        return False
+    files = [path.name for path in written]
+    page = sheet(found, drawings, film(found) if animation else None, command=command, files=files)
+    return page.save(out / "report.html")
 
 
 def _draw(found: Study, out: Path, animation: bool) -> tuple[dict[str, Any], list[Path]]:
@@ -255,18 +223,18 @@ def _draw(found: Study, out: Path, animation: bool) -> tuple[dict[str, Any], lis
     drawings = {"boundary": draw_flow(found, out / "boundary"), "numbers": draw_numbers(found, out / "numbers")}
     write_csv(found.records(), out / "numbers.csv")
     write_boundaries(found, out / "boundary.npz")
-    names = ("boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv", "boundary.npz")
-    written = [out / name for name in names]
+    written = [out / name for name in _FILES]
     if animation:
         animate(found, out / "boundary.gif")
         written.append(out / "boundary.gif")
     return drawings, written
 
 
-def _neural(found: Study, model: Any, steps: int, out: Path, drawings: dict[str, Any]) -> dict[str, Any]:
+def _neural(found: Study, model: Any, how: tuple[int, int], out: Path, drawings: dict[str, Any]) -> dict[str, Any]:
     from maxslope.report.boundary_neural import follow
 
-    summary: dict[str, Any] = follow(found, model, steps, out / "network", drawings=drawings)
+    steps, seed = how
+    summary: dict[str, Any] = follow(found, model, steps, out / "network", drawings=drawings, seed=seed)
     return summary
 
 
@@ -277,7 +245,9 @@ def _line(said: dict[str, Any]) -> str:
     )
 
 
-def _page(found: Study, drawings: dict[str, Any], neural: Any, out: Path, written: list[Path], command: str) -> Path:
+def _page(
+    found: Study, drawings: dict[str, Any], neural: Any, out: Path, written: list[Path], command: str, animation: bool
+) -> Path:
     from maxslope.report.boundary_figures import film
     from maxslope.report.boundary_sheet import sheet
 
@@ -285,7 +255,7 @@ def _page(found: Study, drawings: dict[str, Any], neural: Any, out: Path, writte
     page = sheet(
         found,
         drawings,
-        film(found) if found.problem.grid.dim == 2 else None,
+        film(found) if animation and found.problem.grid.dim == 2 else None,
         neural=neural,
         command=command,
         files=files,
@@ -295,6 +265,9 @@ def _page(found: Study, drawings: dict[str, Any], neural: Any, out: Path, writte
 
 def _say(said: dict[str, Any]) -> None:
     before, after = said["robust_risk"]
+    if "classes" in said:
+        _say_several(said)
+        return
     typer.echo(f"{said['problem']}: {said['steps']} steps to t = {said['until']:.4g}, eps = {said['eps']:.4g}")
     typer.echo(f"status           {said['status']}")
     start, end = said["weighted_perimeter"]
@@ -308,4 +281,17 @@ def _say(said: dict[str, Any]) -> None:
         typer.echo(f"gap              at most {said['gap_to_reference_in_cells']:.2f} cells to the level-set solution")
     for name, value in said.get("neural", {}).items():
         typer.echo(f"network          {name}: {value}")
+    typer.echo(f"files            {', '.join(said['files'])}")
+
+
+def _say_several(said: dict[str, Any]) -> None:
+    before, after = said["robust_risk"]
+    start, end = said["weighted_perimeter"]
+    typer.echo(f"{said['problem']}: {len(said['classes'])} classes to t = {said['until']:.4g}, eps = {said['eps']:.4g}")
+    typer.echo(f"status           {said['status']}")
+    typer.echo(f"perimeter        {start:.4f} -> {end:.4f}")
+    typer.echo(f"robust risk      {before:.4f} -> {after:.4f}, least {said['least_robust_risk']:.4f}")
+    typer.echo(f"stop             t = {said['stopped_at']:.4g}")
+    for name, (first, last) in said["areas"].items():
+        typer.echo(f"class {visible(name):<10} {100 * first:.1f} % -> {100 * last:.1f} % of the box")
     typer.echo(f"files            {', '.join(said['files'])}")

@@ -5,10 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from maxslope._escape import visible
+
+if TYPE_CHECKING:
+    from maxslope.evaluation import Interrupted
+
+
+def interrupted(stop: Interrupted, folder: Path | None, command: str, rows: Path | None = None) -> NoReturn:
+    """End a run in parts that was interrupted: what is kept and how to go on, on the error stream; exit code 130.
+
+    Args:
+        stop: how far it was.
+        folder: that keeps the run.
+        command: that goes on.
+        rows: a file that holds the rows of the samples that are done.
+    """
+    if folder is None and rows is None:
+        kept = "They are not kept: --out FOLDER keeps a run, so that it can go on."
+    elif folder is None:
+        kept = f"Their rows are kept in {rows}; --out FOLDER keeps a run, so that it can go on."
+    elif not stop.begun:
+        kept = f"The run in {folder} was not begun yet."
+    else:
+        kept = f"They are kept; go on with: {command}"
+    typer.echo(visible(f"maxslope: interrupted after {stop.done} samples. {kept}"), err=True)
+    raise typer.Exit(130) from None
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -11,7 +9,9 @@ import typer
 
 from maxslope._escape import visible
 from maxslope.cli import document, options
-from maxslope.cli.settings import DEFAULT, Settings, taken
+from maxslope.cli.again import going_on
+from maxslope.cli.ending import interrupted
+from maxslope.cli.settings import DEFAULT, Settings, asked_for
 from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
 
 if TYPE_CHECKING:
@@ -67,19 +67,15 @@ def evaluate(
     effort: options.Effort = "standard",
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
-    part: Annotated[int, typer.Option(min=1, help="Most samples of a part.", rich_help_panel="Run")] = 1024,
+    part: options.Part = 1024,
     fast: Annotated[
         bool, typer.Option("--fast", help="Measure what makes the search faster here, use it.", rich_help_panel="Run")
     ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Workers of Ray.", rich_help_panel="Run")] = None,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of each worker.", rich_help_panel="Run")] = 0.0,
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster, or auto.", rich_help_panel="Run")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Options from a TOML file; those given here win.", rich_help_panel="Run")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder.", rich_help_panel="Run")
-    ] = None,
+    config: options.Config = None,
+    resume: options.Resume = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to keep the run in, so that it can go on.", rich_help_panel="Output")
     ] = None,
@@ -101,7 +97,7 @@ def evaluate(
 
     By default 1,000 held-out MNIST images are evaluated, and a picture of perturbations is drawn.
     """
-    settings = _settings(config, resume, options.given(context))
+    settings = asked_for(config, resume, options.given(context))
     share = checked(fail_under)
     if resume is not None and out is not None:
         raise ValueError("--resume goes on in its own folder; leave --out away.")
@@ -114,19 +110,6 @@ def evaluate(
         code, sentence = verdict(report, share, strict=strict)
         typer.echo(f"maxslope: {'passed' if code == 0 else 'failed'}, {sentence}", err=True)
         raise typer.Exit(code)
-
-
-def _settings(config: Path | None, resume: Path | None, given: dict[str, Any]) -> Settings:
-    """What is to be computed, from the configuration and the command line."""
-    if resume is None:
-        return replace(Settings(), **given) if config is None else taken(config, given)
-    other = sorted(given.keys() - {"trust", "memory", "device", "model", "weights", "data"})
-    if other or config is not None:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in other) or "--config"
-        raise ValueError(f"--resume goes on with the run as it was begun; leave {names} away, or start another run.")
-    if not (resume / "run.json").exists():
-        raise ValueError(f"{resume} holds no run of maxslope; start one with --out {resume}.")
-    return taken(resume / "run.toml", given)
 
 
 def _run(
@@ -155,7 +138,7 @@ def _run(
     try:
         report = _evaluated(s, sources, (chosen, level, crew), (resume, out, picture), json_ or quiet)
     except Interrupted as stop:
-        _interrupted(stop, resume or out, again(resume or out, s), json_, quiet)
+        _interrupted(stop, resume or out, going_on("evaluate", resume or out, s), json_, quiet)
     _say(report, resume or out, json_, quiet)
     if picture is not None:
         _draw(report, sources.model, shown, picture, json_ or quiet)
@@ -193,14 +176,7 @@ def _interrupted(stop: Interrupted, folder: Path | None, command: str, json_: bo
     """Say what is known, what is kept and how to go on; exit code 130."""
     if stop.report is not None:
         _say(stop.report, None, json_, quiet)
-    if folder is None:
-        kept = "They are not kept: --out FOLDER keeps a run, so that it can go on."
-    elif not stop.begun:
-        kept = f"The run in {folder} was not begun yet."
-    else:
-        kept = f"They are kept; go on with: {command}"
-    typer.echo(f"maxslope: interrupted after {stop.done} samples. {kept}", err=True)
-    raise typer.Exit(130) from None
+    interrupted(stop, folder, command)
 
 
 def _level(s: Settings) -> Any:
@@ -219,32 +195,11 @@ def _crew(workers: int | None, gpus: float, ray: str | None) -> Any:
     return RayCrew(workers, gpus=gpus, address=ray)
 
 
-def again(folder: Path | None, s: Settings) -> str:
-    """Return the command that goes on with a run."""
-    return f"maxslope evaluate --resume {shlex.quote(str(folder))}{' --trust' if s.code or s.trust else ''}"
-
-
 def _about(s: Settings, sources: Sources) -> About:
-    """What was asked, in the words of the command; a file by its name, not by its place on this machine."""
-    from datetime import UTC, datetime
-
     from maxslope.cli import asked, names
-    from maxslope.evaluation.about import About
+    from maxslope.cli.sources import about
 
-    model = "the network that ships with maxslope" if s.model == DEFAULT else s.model
-    data = "the 1,000 MNIST images that ship with maxslope" if s.data == DEFAULT else s.data
-    weights = f", weights {Path(s.weights).name}" if s.weights else ""
-    return About(
-        model=_short(model) + weights, data=_short(data), date=datetime.now(UTC).isoformat(timespec="seconds"),
-        budget=", ".join(filter(None, (names.asked(s.norm, s.eps), asked.words(s)))), samples=sources.samples,
-        first=sources.first, classes=sources.classes,
-    )  # fmt: skip
-
-
-def _short(word: str) -> str:
-    """A path by its last two parts."""
-    parts = word.split("/")
-    return word if "://" in word or len(parts) < 3 else "/".join(parts[-2:])
+    return about(s, sources, ", ".join(filter(None, (names.asked(s.norm, s.eps), asked.words(s)))))
 
 
 def _say(report: Report, folder: Path | None, json_: bool, quiet: bool) -> None:

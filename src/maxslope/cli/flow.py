@@ -36,6 +36,9 @@ def moons(
     samples: Annotated[int, typer.Option(min=2, help="Initial values of the difference against tau.")] = 200,
     taus: Annotated[int, typer.Option(min=2, help="Step sizes eps 2^-i, i = 0, 1, ...")] = 8,
     images: Annotated[int, typer.Option(min=0, help="MNIST images to follow; 0 leaves MNIST out.")] = 32,
+    seed: Annotated[
+        int, options.seed_of("the two moons, the networks trained on them, and the initial values", "Run")
+    ] = 0,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -43,7 +46,7 @@ def moons(
 
     Trains a ReLU and a GELU network, draws trajectories over level sets with step boxes, measures explicit scheme
     against minimizing movements over many initial values and step sizes, orders against the event-driven reference,
-    other norms and rates, and distributional adversaries on two moons and MNIST. Everything random has seed 0.
+    other norms and rates, and distributional adversaries on two moons and MNIST.
     """
     from maxslope.cli.again import typed
     from maxslope.report.experiment import PARTS, run
@@ -61,12 +64,12 @@ def moons(
             update.note(text)
             update(told)
 
-        found = run(out, samples=samples, taus=taus, images=images, say=say, command=typed(context))
+        found = run(out, samples=samples, taus=taus, images=images, say=say, seed=seed, command=typed(context))
         update(PARTS, "all parts")
     files = sorted(str(path) for path in out.iterdir() if path.suffix in (".html", ".svg", ".png", ".csv"))
     orders = ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (_, low, high) in found["orders"].items())
     if json_:
-        document.say(found | {"files": files})
+        document.say(found | {"seed": seed, "files": files})
         return
     typer.echo(f"orders in tau against the reference (95 %): {orders}")
     if not quiet:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maxslope._escape import visible
 from maxslope.cli import document, names, options
 from maxslope.cli.ending import interruptible
 from maxslope.cli.progress import progress
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from maxslope.integrability.curves import IntegralCurve
     from maxslope.integrability.loops import Monodromy
-    from maxslope.integrability.networks import Network
+    from maxslope.integrability.networks import NarrowNetwork
     from maxslope.integrability.ode import Equation
     from maxslope.integrability.verdict import Verdict
 
@@ -94,6 +95,10 @@ def integrability(
     values: Annotated[str, typer.Option(help='Values of the parameter to decide as well: "0, 1/3".')] = "",
     latex: Annotated[bool, typer.Option("--latex", help="Print the answer on an equation as LaTeX.")] = False,
     digits: Annotated[int, typer.Option(min=5, max=200, help="Digits of the numerical monodromy.")] = 40,
+    seed: Annotated[
+        int,
+        options.seed_of("the base point of the loops, on which their traces do not depend; proofs draw nothing", "Run"),
+    ] = 0,
     out: Annotated[
         Path, typer.Option(help="Folder for page (HTML), certificate (JSON), picture (SVG).", rich_help_panel="Output")
     ] = Path("maxslope-integrability"),
@@ -125,28 +130,32 @@ def integrability(
             console.print(text, soft_wrap=True, markup=False)
         else:
             solved = _solve(setting, target, own, linear, console)
-            facts = _certified(solved, digits, places, typed(context), console)
+            facts = _certified(solved, (digits, seed), places, typed(context), console)
             line = f"{facts['title']}; certificate {facts['certificate']}: {facts['claim']}"
     if json_:
-        document.say(facts)
+        document.say(facts | {"seed": seed})
     elif quiet:
         typer.echo(line)
 
 
-def _places(out: Path, certificate: Path | None, picture: Path | None) -> tuple[Path, Path]:
-    """Where certificate and picture go."""
+def _places(out: Path, certificate: Path | None, picture: Path | None) -> tuple[Path, Path, Path]:
+    """Where page, certificate and picture go: into the folder, unless a deprecated option names another file."""
     for name, given in (("--certificate", certificate), ("--picture", picture)):
         if given is not None:
-            typer.echo(f"maxslope: warning: {name} is deprecated, and will go: --out names the folder.", err=True)
+            typer.echo(
+                f"maxslope: warning: {name} is deprecated, and will go in 0.3: --out names the folder of all files. "
+                f"This file alone goes to {visible(str(given))}, the others to {visible(str(out))}.",
+                err=True,
+            )
             options.file(given, name)
     options.drawn_into(out)
-    return certificate or out / "integrability.json", picture or out / "integrability.svg"
+    return out / "report.html", certificate or out / "integrability.json", picture or out / "integrability.svg"
 
 
 def _certified(
     solved: tuple[dict[str, object], Equation, str, Verdict | None],
-    digits: int,
-    places: tuple[Path, Path],
+    numerics: tuple[int, int],
+    places: tuple[Path, Path, Path],
     command: str,
     console: Console,
 ) -> dict[str, Any]:
@@ -154,16 +163,16 @@ def _certified(
     from maxslope.integrability.checker import examine
     from maxslope.report.sheets import integrability as sheet
 
-    (found, r, title, verdict), (certificate, picture) = solved, places
+    (found, r, title, verdict), (page, certificate, picture) = solved, places
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
     certificate.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     proof = examine(found)
     console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True, markup=False)
     console.print(f"The checker: {proof.scope}.", soft_wrap=True, markup=False)
-    monodromy, evidence = _evidence(r, digits, picture, title, console)
-    page = sheet(title, verdict, proof, monodromy, command=command, files=[certificate.name, picture.name])
-    written = page.save(certificate.parent / "report.html")
+    monodromy, evidence = _evidence(r, numerics, picture, title, console)
+    files = [file.name if file.parent == page.parent else str(file) for file in (certificate, picture)]
+    written = sheet(title, verdict, proof, monodromy, command=command, files=files).save(page)
     console.print(f"Page: {written}", soft_wrap=True, markup=False)
     facts = {"title": title, "claim": proof.claim, "scope": proof.scope, "certificate": str(certificate)}
     return facts | evidence | {"page": str(written)}
@@ -224,7 +233,7 @@ def _family(linear: _Linear) -> str:
     return str(parametric(linear.r, symbol, others.pop(), samples).text())
 
 
-def _searched(network: Network, console: Console) -> Verdict:
+def _searched(network: NarrowNetwork, console: Console) -> Verdict:
     """The first verdict of a search with an obstruction, else the first verdict; prints every attempt."""
     from rich.markup import escape
 
@@ -239,9 +248,9 @@ def _searched(network: Network, console: Console) -> Verdict:
     return next((v for v in found if not v.solvable), found[0])
 
 
-def _own_network(own: _Own) -> Network:
+def _own_network(own: _Own) -> NarrowNetwork:
     """A network from the options."""
-    from maxslope.integrability import Network
+    from maxslope.integrability import NarrowNetwork
 
     if not own.activation or not own.data:
         raise ValueError("an own network needs --activation and --data, such as --activation sin --data '1:0, -1:0'.")
@@ -251,7 +260,7 @@ def _own_network(own: _Own) -> Network:
         if len(parts) != 2:
             raise ValueError(f'--data must be pairs such as "1:3/2, -1:-3/2"; got {piece.strip()!r}.')
         samples.append((parts[0], parts[1]))
-    return Network(names.activation(own.activation), tuple(samples), own.neurons, own.bias)
+    return NarrowNetwork(names.activation(own.activation), tuple(samples), own.neurons, own.bias)
 
 
 def _own_curve(own: _Own) -> IntegralCurve | None:
@@ -273,7 +282,7 @@ def _own_curve(own: _Own) -> IntegralCurve | None:
     return IntegralCurve(v, theta)
 
 
-def _network(setting: Setting, target: str) -> Network:
+def _network(setting: Setting, target: str) -> NarrowNetwork:
     """The one place where a string names a network."""
     from maxslope.integrability import settings as ready
 
@@ -295,16 +304,17 @@ def _network(setting: Setting, target: str) -> Network:
 
 
 def _evidence(
-    r: Equation, digits: int, picture: Path, title: str, console: Console
+    r: Equation, numerics: tuple[int, int], picture: Path, title: str, console: Console
 ) -> tuple[Monodromy, dict[str, Any]]:
     """Numerical monodromy: traces, density witness and the picture."""
     from mpmath import nstr
     from rich.table import Table
 
-    from maxslope.integrability.loops import monodromy
+    from maxslope.integrability.loops import base_of, monodromy
     from maxslope.integrability.picture import draw
 
-    found = monodromy(r, digits=digits)
+    digits, seed = numerics
+    found = monodromy(r, digits=digits, base=base_of(seed))
     table = Table("pole", "trace of its monodromy", title="Numerical monodromy (evidence only)")
     for pole, trace in found.traces().items():
         table.add_row(pole, nstr(trace, 20))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maxslope._escape import visible
 from maxslope.cli import document, options
-from maxslope.cli.settings import DEFAULT, Settings
+from maxslope.cli.again import going_on
+from maxslope.cli.ending import interrupted
+from maxslope.cli.settings import DEFAULT, Settings, asked_for
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from maxslope.cli.sources import Sources
+    from maxslope.evaluation import Smallest
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -25,8 +26,18 @@ The network and images that ship with maxslope:  [cyan]maxslope minimal --norm l
 
 Yours, with robust accuracy at two radii and a table:  [cyan]maxslope minimal --model nets.py:make --data test.npz
 --at 1/255 --at 2/255 --out nearest.csv[/]
+
+A folder that keeps the run:  [cyan]maxslope minimal --samples 200 --out near[/]; to go on, or for its table:
+[cyan]maxslope minimal --resume near --out near.csv[/]
 """
 
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder to keep the run in, so that it can go on; or a .csv or .parquet file, one row per sample.",
+        rich_help_panel="Output",
+    ),
+]
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
@@ -55,9 +66,13 @@ def minimal(
     effort: options.Effort = "standard",
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
-    out: Annotated[
-        Path | None, typer.Option(help="A .csv or .parquet file, one row per sample.", rich_help_panel="Output")
-    ] = None,
+    part: options.Part = 1024,
+    config: options.Config = None,
+    resume: options.Resume = None,
+    out: Out = None,
+    points: Annotated[
+        bool, typer.Option("--points", help="Keep the nearest errors in the folder.", rich_help_panel="Output")
+    ] = False,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -65,131 +80,137 @@ def minimal(
 
     Prints quantiles of its norm (0 where the clean point is wrong) and robust accuracy at radii.
     """
-    from maxslope._checks import MaxslopeWarning
-    from maxslope.cli import names
+    from maxslope.cli import asked, names
     from maxslope.cli.sources import open_sources, say_warnings_plainly
+    from maxslope.evaluation import Interrupted
 
     say_warnings_plainly()
     if eps is not None:
         raise ValueError(f"--eps is what minimal finds; --at {eps} gives the robust accuracy at a radius.")
-    s = replace(Settings(), **options.given(context))
+    s = asked_for(config, resume, options.given(context), "minimal")
     space, level, radii = names.norm(s.norm), names.effort(s.effort), [names.number(word) for word in at or []]
-    if out is not None:
-        _writable(out)
     if any(not radius >= 0 for radius in radii):
         raise ValueError(f"--at is a radius that is not negative, got {', '.join(at or [])}.")
+    asked.goal(s.goal)
+    folder, table = _places(out, resume)
+    if points and folder is None:
+        raise ValueError("--points are kept in a folder: give --out FOLDER.")
     sources = open_sources(s, quiet=quiet or json_)
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always", MaxslopeWarning)
-        table, whole = _table(sources, s, space, level, quiet or json_)
-    said = list(dict.fromkeys(str(one.message) for one in seen))
-    if sources.first:
-        said.append(f"The samples are {sources.samples}: quantiles mean something only if that order is by chance.")
-    if out is not None and table:
-        _write(table, out)
-    if not whole:
-        done = len(table["index"]) if table else 0
-        kept = (
-            f"their rows are in {out}" if out is not None and table else "nothing is kept; --out FILE keeps their rows"
-        )
-        typer.echo(f"maxslope: interrupted after {done} samples; {kept}.", err=True)
-        raise typer.Exit(130)
-    _say(table, s.norm, radii, said, json_, quiet, out)
-    for sentence in said:  # beside the numbers, also in quiet mode
-        typer.echo(f"maxslope: warning: {sentence}", err=True)
+    try:
+        found = _found(sources, s, (space, level), (resume, folder), quiet or json_)
+    except Interrupted as stop:
+        if table is not None and stop.report is not None:
+            _write(stop.report.table, table)
+        rows = table if stop.report is not None else None
+        interrupted(stop, resume or folder, going_on("minimal", resume or folder, s), rows)
+    if table is not None:
+        _write(found.table, table)
+    _say(found, (s.norm, radii), (json_, quiet), (resume or folder, table))
 
 
-def _table(sources: Sources, s: Settings, space: Any, level: Any, quiet: bool) -> tuple[dict[str, Tensor], bool]:
-    """The nearest errors, part by part: index, label, norm, found, margin, forward, backward; whether it is all."""
-    import torch
+def _places(out: Path | None, resume: Path | None) -> tuple[Path | None, Path | None]:
+    """The folder that keeps the run, and the table; nothing long begins where one cannot be written."""
+    if out is None:
+        return None, None
+    if out.suffix not in (".csv", ".parquet"):
+        if resume is not None:
+            raise ValueError(
+                f"--resume goes on in its own folder; --out names a .csv or .parquet file there, got {out}."
+            )
+        if out.suffix[1:].isalpha() and not out.is_dir():
+            raise ValueError(
+                f"--out is a folder to keep the run in, or a .csv or .parquet file of one row per sample, got {out}."
+            )
+        options.folder(out)
+        return out, None
+    if not out.parent.is_dir():
+        raise ValueError(f"There is no folder {out.parent} to write {out.name} into; make it first.")
+    options.file(out)
+    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise ImportError('Tables in Parquet need pyarrow: pip install "maxslope[data]".')
+    return None, out
 
-    from maxslope.attacks import minimal as search
+
+def _found(
+    sources: Sources, s: Settings, how: tuple[Any, Any], places: tuple[Path | None, ...], silent: bool
+) -> Smallest:
+    """Call ``smallest`` or ``resume_smallest`` with what was asked for, and tell how far it is."""
+    from maxslope._checks import MaxslopeWarning
     from maxslope.cli import asked
     from maxslope.cli.progress import progress
-    from maxslope.evaluation.data import fitting, jobs
-    from maxslope.evaluation.hardware import moved
-    from maxslope.evaluation.part import Threat
+    from maxslope.cli.sources import about
+    from maxslope.evaluation import resume_smallest, smallest
 
-    threat = Threat(**asked.threat(s))
-    parts: list[dict[str, Tensor]] = []
-    done, whole = 0, True
-    try:
-        with progress(sources.total, quiet, doing="searching") as update:
-            for job in jobs(sources.data, fitting):
-                x, ids = moved(job.x, sources.model), job.rows
-                found = search(
-                    sources.model, x, job.y, space, box=sources.box, effort=level, ids=ids, seed=s.seed,
-                    batch_size=s.batch_size, **threat.take(ids, x).words(),
-                )  # fmt: skip
-                held = {"norm": found.norms, "found": found.found, "margin": found.margin}
-                held |= {"forward": found.forward, "backward": found.backward}
-                label = job.y if job.y.ndim == 1 else torch.full_like(ids, -1)  # what is no number stands in no table
-                parts.append({"index": ids, "label": label} | {name: v.cpu() for name, v in held.items()})
-                done += len(x)
-                norms = torch.cat([part["norm"] for part in parts])
-                update(done, f"median {float(norms.median()):.4g} so far")
-    except KeyboardInterrupt:
-        whole = False
-    if not parts:
-        return {}, whole
-    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    order = columns["index"].argsort()  # as the data have them, in whatever order they were drawn
-    return {name: column[order] for name, column in columns.items()}, whole
+    (space, level), (resume, out), threat = how, places, asked.threat(s)
+    with (
+        progress(sources.total, silent, resumed=resume is not None, doing="searching") as update,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", MaxslopeWarning)  # the result says the same
+
+        def tell(done: int, median: float) -> None:
+            update(done, f"median {median:.4g} so far")
+
+        if resume is not None:
+            return resume_smallest(resume, sources.model, sources.data, progress=tell, **threat)
+        return smallest(
+            sources.model, sources.data, space, box=sources.box, effort=level, seed=s.seed, batch_size=s.batch_size,
+            keep_points=s.points, progress=tell, out=out, part=s.part, about=about(s, sources, asked.words(s)),
+            configuration=s.table("minimal"), **threat,
+        )  # fmt: skip
 
 
 def _say(
-    table: dict[str, Tensor], norm: str, radii: list[float], said: list[str], json_: bool, quiet: bool, out: Path | None
+    found: Smallest, asked: tuple[str, list[float]], how: tuple[bool, bool], places: tuple[Path | None, ...]
 ) -> None:
-    norms = table["norm"].double()
-    count = len(norms)
+    """Print the numbers, and beside them, also in quiet mode, what may be wrong with them."""
+    said = [str(one) for one in found.warnings]
+    facts = _facts(found, *asked) | {"warnings": said, "folder": None if places[0] is None else str(places[0])}
+    json_, quiet = how
+    if json_:
+        document.say(facts)
+    elif quiet:
+        median, clean = facts["quantiles"]["0.5"], 100 * facts["clean_accuracy"]
+        typer.echo(f"median {facts['norm']} norm {median:.4g}, clean {clean:.2f} %, {facts['samples']} samples")
+    else:
+        _print(facts, places)
+    for sentence in said:
+        typer.echo(f"maxslope: warning: {visible(sentence)}", err=True)
+
+
+def _facts(found: Smallest, norm: str, radii: list[float]) -> dict[str, Any]:
+    norms = found.norms
     known = norms[~norms.isnan()]
     ranked = (known if len(known) else norms).sort().values  # inf sorts last, and no quantile is interpolated with it
-    quantiles = {q: float(ranked[int(q * (len(ranked) - 1))]) for q in _QUANTILES}
-    robust = {radius: float((norms > radius).double().mean()) for radius in radii}
-    clean = float((norms > 0).double().mean())
-    if lost := int(norms.isnan().sum()):
-        said.append(f"{lost} samples met NaN or infinity: neither robust nor errors, and in no quantile.")
-    if json_:
-        facts: dict[str, Any] = {
-            "samples": count,
-            "norm": norm,
-            "clean_accuracy": clean,
-            "found": float(table["found"].double().mean()),
-            "quantiles": {f"{q:g}": value for q, value in quantiles.items()},
-            "robust_accuracy": {f"{radius:.6g}": share for radius, share in robust.items()},
-            "forward_per_sample": float(table["forward"].double().mean()),
-            "backward_per_sample": float(table["backward"].double().mean()),
-            "warnings": said,
-        }
-        document.say(facts)
-        return
-    if quiet:
-        typer.echo(f"median {norm} norm {quantiles[0.5]:.4g}, clean {100 * clean:.2f} %, {count} samples")
-        return
-    typer.echo(f"Smallest perturbations found, norm {norm}, {count} samples")
-    typer.echo(f"clean accuracy   {100 * clean:.2f} %")
-    for q, value in quantiles.items():
-        typer.echo(f"{100 * q:>3.0f} % quantile   {value:.4g}")
-    for radius, share in robust.items():
-        typer.echo(f"robust accuracy at {radius:.4g}   {100 * share:.2f} %")
-    cost = [float(table[name].double().mean()) for name in ("backward", "forward")]
+    means = {name: sum(map(float, found.table[name])) / len(norms) for name in ("found", "forward", "backward")}
+    return {
+        "samples": len(norms),
+        "norm": norm,
+        "seed": found.seed,
+        "clean_accuracy": found.robust_accuracy_at(0),
+        "found": means["found"],
+        "quantiles": {f"{q:g}": float(ranked[int(q * (len(ranked) - 1))]) for q in _QUANTILES},
+        "robust_accuracy": {f"{radius:.6g}": found.robust_accuracy_at(radius) for radius in radii},
+        "forward_per_sample": means["forward"],
+        "backward_per_sample": means["backward"],
+    }
+
+
+def _print(facts: dict[str, Any], places: tuple[Path | None, ...]) -> None:
+    typer.echo(f"Smallest perturbations found, norm {facts['norm']}, {facts['samples']} samples")
+    typer.echo(f"clean accuracy   {100 * facts['clean_accuracy']:.2f} %")
+    for q, value in facts["quantiles"].items():
+        typer.echo(f"{100 * float(q):>3.0f} % quantile   {value:.4g}")
+    for radius, share in facts["robust_accuracy"].items():
+        typer.echo(f"robust accuracy at {float(radius):.4g}   {100 * share:.2f} %")
+    cost = [facts[f"{name}_per_sample"] for name in ("backward", "forward")]
     typer.echo(f"cost             {cost[0]:.1f} backward, {cost[1]:.1f} forward passes a sample")
-    if out is not None:
-        typer.echo(f"table            {out}")
+    for name, place in zip(("kept in", "table"), places, strict=True):
+        if place is not None:
+            typer.echo(f"{name:<16} {visible(str(place))}")
 
 
-def _writable(out: Path) -> None:
-    """Raise before a long search where its table could not be written."""
-    if out.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"--out is a .csv or .parquet file, got {out}.")
-    if not out.parent.is_dir():
-        raise ValueError(f"There is no folder {out.parent} to write {out.name} into; make it first.")
-    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise ImportError('Tables in Parquet need pyarrow: pip install "maxslope[data]".')
-
-
-def _write(table: dict[str, Tensor], out: Path) -> None:
-    columns = {name: column.tolist() for name, column in table.items()}
+def _write(columns: dict[str, Any], out: Path) -> None:
     if out.suffix == ".csv":
         import csv
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +41,7 @@ def odenet(
     ] = "0",
     slope: Annotated[float, typer.Option(min=0, help="Stop at this slope.")] = 1e-7,
     gradients: Annotated[int, typer.Option(min=1, help="Stop after this many gradients.")] = 8000,
-    seed: Annotated[int, typer.Option(help="Seed of the start, and of the rows held out.")] = 0,
+    seed: Annotated[int, options.seed_of("the two moons, the start, and the rows held out", "Run")] = 0,
     held_out: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of the rows to score on and not to learn from; 0: none.")
     ] = 0.2,
@@ -64,7 +66,10 @@ def odenet(
     radius = names.number(eps)
     if not 0 <= radius < float("inf"):
         raise ValueError(f"--eps is a radius that is not negative, got {eps}; 0 trains the plain risk.")
-    settings, tables = Settings(layers, particles, penalty, radius, slope, gradients, seed, held_out), _tables(data)
+    settings, tables = (
+        Settings(layers, particles, penalty, radius, slope, gradients, seed, held_out),
+        _tables(data, seed),
+    )
     lines: list[str] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small products: a second thread only waits
@@ -78,18 +83,18 @@ def odenet(
     finally:
         torch.set_num_threads(threads)
     if json_:
-        document.say({"folder": str(out), "data": found})
+        document.say({"folder": str(out), "seed": seed, "data": found})
     elif quiet:
         typer.echo("; ".join(f"{facts['data']}: {facts['fate']}" for facts in found))
     else:
         typer.echo("\n".join(lines))
 
 
-def _tables(word: str) -> list[Data]:
+def _tables(word: str, seed: int) -> list[Data]:
     """The one place where a string names data of the mean-field network."""
     from maxslope.report import odenet_study as known
 
-    ready = {"moons": known.moons, "digits": known.digits}
+    ready: dict[str, Callable[[], Data]] = {"moons": partial(known.moons, seed), "digits": known.digits}
     if not word:
         return [make() for make in ready.values()]
     if word in ready:

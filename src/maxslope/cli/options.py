@@ -132,7 +132,26 @@ Effort = Annotated[
     str,
     typer.Option(help="quick, standard or exhaustive.", autocompletion=lambda: EFFORTS, rich_help_panel=_HOW),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of all random numbers.", rich_help_panel=_HOW)]
+
+
+def _whole(value: int | None) -> int | None:
+    """A seed as it is, if it is one."""
+    if value is not None and not -(2**63) <= value < 2**63:
+        raise ValueError(f"--seed is a 64-bit integer, from -2^63 to 2^63 - 1, got {value}; give a smaller one.")
+    return value
+
+
+def seed_of(what: str, panel: str = _HOW) -> Any:
+    """Return the option ``--seed`` of a command: an integer, in words what of the command is random."""
+    return typer.Option(callback=_whole, help=f"Seed of {what}.", rich_help_panel=panel)
+
+
+Seed = Annotated[int, seed_of("all random numbers")]
+Part = Annotated[int, typer.Option(min=1, help="Most samples of a part.", rich_help_panel=_RUN)]
+Config = Annotated[
+    Path | None, typer.Option(help="Options from a TOML file; those given here win.", rich_help_panel=_RUN)
+]
+Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", rich_help_panel=_RUN)]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows per call of the model.", rich_help_panel=_RUN)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=_OUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print one line, no progress.", rich_help_panel=_OUT)]

@@ -52,6 +52,12 @@ class Format(StrEnum):
     pdf = "pdf"
 
 
+Seed = Annotated[
+    int | None,
+    options.seed_of("the samples whose smallest perturbation is looked for; by default that of each run", "Run"),
+]
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """A run from its folder, with its model and data as far as they can be had again."""
@@ -79,6 +85,7 @@ def report(
     ] = True,
     trust: options.Trust = False,
     memory: options.Memory = None,
+    seed: Seed = None,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -111,10 +118,10 @@ def report(
             update(next(told), f"reading {folder}")
             found.append(_open(folder, {"trust": trust, "memory": memory}, with_model=model and seen))
         if len(found) == 1:
-            content: Page | Comparison = _page(found[0], title, names, lambda step: update(next(told), step))
+            content: Page | Comparison = _page(found[0], title, names, seed, lambda step: update(next(told), step))
         else:
             update(next(told), "comparing")
-            content = _comparison(found, names)
+            content = _comparison(found, names, seed)
         update(steps, "written")
     if format_ in (Format.svg, Format.pdf):
         _figures(content, out or Path(f"maxslope.{format_.value}"), format_)
@@ -143,22 +150,23 @@ def _figures(content: Page | Comparison, out: Path, format_: Format) -> None:
     typer.echo(f"{out}", err=True)
 
 
-def _page(run: Run, title: str | None, classes: list[str], tell: Callable[[str], None]) -> Page:
+def _page(run: Run, title: str | None, classes: list[str], seed: int | None, tell: Callable[[str], None]) -> Page:
     from maxslope.report import page
 
     return page(
         run.report, model=run.model, data=run.data, budget=run.budget, classes=classes, title=title or None,
-        command=run.command, progress=tell,
+        command=run.command, progress=tell, seed=seed,
     )  # fmt: skip
 
 
-def _comparison(runs: list[Run], classes: list[str]) -> Comparison:
+def _comparison(runs: list[Run], classes: list[str], seed: int | None) -> Comparison:
     from maxslope.report import compare
 
     all_there = all(run.model is not None for run in runs)
     return compare(
         *(run.report for run in runs), names=_names([run.name for run in runs]), data=runs[0].data,
         models=[run.model for run in runs] if all_there else None, budget=[run.budget for run in runs], classes=classes,
+        seed=seed,
     )  # fmt: skip
 
 

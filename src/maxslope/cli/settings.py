@@ -1,4 +1,4 @@
-"""The configuration of ``maxslope evaluate``: options, a TOML file of options, and both together."""
+"""The configuration of ``maxslope evaluate`` and ``minimal``: options, a TOML file of options, and both together."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 DEFAULT = "default"
 TABLE = "evaluate"
+_ELSEWHERE = {"minimal": ("eps", "classes", "fast")}  # options that a command does not have
 _ASKED = ("trust", "memory")  # at each call, and never by a file
 _LARGEST = 1 << 20  # bytes of a configuration
 
@@ -41,13 +42,13 @@ class Settings:
     trust: bool = False
     memory: float | None = None
 
-    def table(self) -> dict[str, dict[str, Any]]:
+    def table(self, command: str = TABLE) -> dict[str, dict[str, Any]]:
         """Return the settings as tables of TOML, files by their absolute paths; what is asked each time is left out."""
         values = {key: value for key, value in asdict(self).items() if value is not None and key not in _ASKED}
         for key in ("model", "weights", "data", "mask"):
             if key in values:
                 values[key] = absolute(values[key])
-        return {TABLE: values}
+        return {command: {key: value for key, value in values.items() if key not in _ELSEWHERE.get(command, ())}}
 
     @property
     def code(self) -> list[str]:
@@ -62,18 +63,39 @@ class Settings:
         return None if self.memory is None else int(self.memory * (1 << 30))
 
 
-def taken(path: Path, given: dict[str, Any], *, typed: bool = True) -> Settings:
+def asked_for(config: Path | None, resume: Path | None, given: dict[str, Any], command: str = TABLE) -> Settings:
+    """Return what a command is to compute, from its configuration, or the run it goes on with, and the command line.
+
+    Raises:
+        ValueError: as :func:`taken` does; also if there is no run of that command, or options do not go together.
+    """
+    if resume is None:
+        return replace(Settings(), **given) if config is None else taken(config, given, command=command)
+    other = sorted(given.keys() - {"trust", "memory", "device", "model", "weights", "data"})
+    if other or config is not None:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in other) or "--config"
+        raise ValueError(f"--resume goes on with the run as it was begun; leave {names} away, or start another run.")
+    from maxslope.evaluation.store import APPROACH, FORMAT, Folder
+
+    if not (resume / "run.json").exists():
+        raise ValueError(f"{resume} holds no run of maxslope; start one with --out {resume}.")
+    Folder(resume).opened(FORMAT if command == TABLE else APPROACH)
+    return taken(resume / "run.toml", given, command=command)
+
+
+def taken(path: Path, given: dict[str, Any], *, typed: bool = True, command: str = TABLE) -> Settings:
     """Return the settings of a file, with what was typed in their place.
 
     Args:
         path: a configuration, or the run.toml of a run, which somebody else may have written.
         given: options by name, as typed.
         typed: whether the command lets one type the model and data.
+        command: whose options they are.
 
     Raises:
         ValueError: as :func:`read` does; also if the file names code, and nobody typed that name or ``--trust``.
     """
-    found = replace(read(path), **given)
+    found = replace(read(path, command), **given)
     named = [name for name in found.code if name not in given]
     if named and not found.trust:
         words = ", ".join(f"{name} = {getattr(found, name)!r}" for name in named)
@@ -99,8 +121,8 @@ def absolute(word: str) -> str:
     return str(Path(word).resolve()) if word != DEFAULT and Path(word).exists() else word
 
 
-def read(path: Path) -> Settings:
-    """Read settings from a TOML file.
+def read(path: Path, command: str = TABLE) -> Settings:
+    """Read the settings of a command from a TOML file.
 
     Raises:
         ValueError: for a file that is not there, is no TOML, or holds an unknown option or a value of the wrong kind.
@@ -117,12 +139,12 @@ def read(path: Path) -> Settings:
         raise ValueError(
             f"{path} is of a run begun from Python, with objects; go on there: resume(folder, model, data)."
         )
-    table = found.get(TABLE)
+    table = found.get(command)
     if not isinstance(table, dict) or len(found) > 1:
         raise ValueError(
-            f"The configuration {path} has one table [{TABLE}] of options, got {', '.join(found) or 'nothing'}."
+            f"The configuration {path} has one table [{command}] of options, got {', '.join(found) or 'nothing'}."
         )
-    return replace(Settings(), **{key: _value(key, value, path) for key, value in table.items()})
+    return replace(Settings(), **{key: _value(key, value, path, command) for key, value in table.items()})
 
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -131,9 +153,10 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def _value(key: str, value: Any, path: Path) -> Any:
-    if key not in _KINDS or key in _ASKED:
-        known = ", ".join(name for name in _KINDS if name not in _ASKED)
+def _value(key: str, value: Any, path: Path, command: str) -> Any:
+    without = (*_ASKED, *_ELSEWHERE.get(command, ()))
+    if key not in _KINDS or key in without:
+        known = ", ".join(name for name in _KINDS if name not in without)
         raise ValueError(f"{path}: {key!r} is no option of a configuration; those are {known}.")
     if key == "box":
         if not (isinstance(value, list) and len(value) == 2 and all(type(v) in (int, float) for v in value)):

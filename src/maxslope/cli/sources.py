@@ -7,11 +7,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from maxslope._escape import visible
 from maxslope.cli.ending import interruptible
 from maxslope.cli.settings import DEFAULT, Settings
+
+if TYPE_CHECKING:
+    from maxslope.evaluation.about import About
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,27 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     data = limited(data, settings.samples)
     words = f"the first {settings.samples}, in the order of the data"
     return Sources(model, data, box, length(data), words, True, classes, ordered=True)
+
+
+def about(s: Settings, sources: Sources, asked: str) -> About:
+    """Return what was asked, in the words of the command; a file by its name, not by its place on this machine."""
+    from datetime import UTC, datetime
+
+    from maxslope.evaluation.about import About
+
+    model = "the network that ships with maxslope" if s.model == DEFAULT else s.model
+    data = "the 1,000 MNIST images that ship with maxslope" if s.data == DEFAULT else s.data
+    weights = f", weights {Path(s.weights).name}" if s.weights else ""
+    return About(
+        model=_short(model) + weights, data=_short(data), date=datetime.now(UTC).isoformat(timespec="seconds"),
+        budget=asked, samples=sources.samples, first=sources.first, classes=sources.classes,
+    )  # fmt: skip
+
+
+def _short(word: str) -> str:
+    """A path by its last two parts."""
+    parts = word.split("/")
+    return word if "://" in word or len(parts) < 3 else "/".join(parts[-2:])
 
 
 @contextmanager

@@ -134,6 +134,6 @@ def gradients_of(value: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
             "model or function?). Remove the break, give the step a backward approximation, or use a gradient-free "
             "attack."
         )
-    ones = torch.ones_like(value)
-    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(value, parts, ones, allow_unused=True)
+    # The sum, and no vector of ones: for that autograd would import sympy, which takes a second.
+    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(value.sum(), parts, allow_unused=True)
     return [torch.zeros_like(x) if g is None else g for g, x in zip(gradients, parts, strict=True)]

@@ -18,7 +18,7 @@ from maxslope._optional import optional
 from maxslope.evaluation.crew import Crew, Team
 from maxslope.evaluation.hardware import Ready
 from maxslope.evaluation.models import OWN
-from maxslope.evaluation.part import Job, Orders, Part, Work, evaluate_part
+from maxslope.evaluation.part import Job, Orders, Part, Work
 
 Fetch = Callable[[], Work]
 
@@ -116,7 +116,8 @@ class _Worker:
         if self.held is None:
             self.hello(fetch)
         assert self.held is not None
-        return evaluate_part(*self.held, orders, job)
+        work, ready = self.held
+        return work.task(work, ready, orders, job)
 
 
 class _Team:

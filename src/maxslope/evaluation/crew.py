@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from maxslope.evaluation.part import Job, Orders, Part, Work, evaluate_part
+from maxslope.evaluation.part import Job, Orders, Part, Work
 
 Team = Callable[[Orders, Iterator[Job]], Iterator[Part]]
 
@@ -25,10 +25,10 @@ class Crew(ABC):
 
 
 @dataclass(frozen=True)
-class Here(Crew):
+class LocalCrew(Crew):
     """This process, one job after the other.
 
-    >>> Here().words()
+    >>> LocalCrew().words()
     'this process'
     """
 
@@ -40,7 +40,7 @@ class Here(Crew):
         def parts(orders: Orders, jobs: Iterator[Job]) -> Iterator[Part]:
             for job in jobs:
                 with work.choice.set_threads():
-                    part = evaluate_part(work, ready, orders, job)
+                    part = work.task(work, ready, orders, job)
                 yield part
 
         yield parts

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,39 @@ from maxslope.evaluation.part import Part
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column
 
 _NAME = re.compile(r"part-(\d{5,})\.parquet")
-_INTEGERS = ("index", "forward", "backward", "runs")
-_ANSWERS = ("label", "prediction")  # class numbers, or what else a goal knows: numbers, words
-_WORDS = ("verdict", "reason")
-_NUMBERS = ("margin", "gap", "slope", "distance", "chance")
-_SINCE = {"foreseen"}  # numbers that runs of earlier versions lack
 _VERDICTS = {ROBUST, BROKEN, MISCLASSIFIED, NON_FINITE}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that the rows of a kind of run have at least, by what they hold.
+
+    Attributes:
+        integers: whole numbers.
+        answers: class numbers, or what else a goal knows: numbers, words.
+        words: texts.
+        numbers: real numbers.
+        flags: truths.
+        since: numbers that runs of earlier versions lack.
+    """
+
+    integers: tuple[str, ...]
+    answers: tuple[str, ...]
+    words: tuple[str, ...]
+    numbers: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+    since: tuple[str, ...] = ()
+
+
+EVALUATED = Columns(
+    ("index", "forward", "backward", "runs"), ("label", "prediction"), ("verdict", "reason"),
+    ("margin", "gap", "slope", "distance", "chance"), since=("foreseen",),
+)  # fmt: skip
+APPROACHED = Columns(("index", "forward", "backward"), ("label",), (), ("norm", "margin"), ("found",))
+_ALL = (EVALUATED, APPROACHED)
+_WHOLE = {name for kind in _ALL for name in kind.integers}
+_WORDED = {name for kind in _ALL for name in kind.words}
+_ANSWERED = {name for kind in _ALL for name in kind.answers}
 
 
 def parts_of(folder: Path) -> list[Path]:
@@ -83,9 +110,11 @@ def _kind(name: str, column: Column) -> Any:
     import pyarrow
 
     first = column[0] if column else 0
-    if name in _WORDS or (name in _ANSWERS and isinstance(first, str)):
+    if name in _WORDED or (name in _ANSWERED and isinstance(first, str)):
         return pyarrow.string()
-    whole = name in _INTEGERS or (name in _ANSWERS and isinstance(first, int))
+    if isinstance(first, bool):
+        return pyarrow.bool_()
+    whole = name in _WHOLE or (name in _ANSWERED and isinstance(first, int))
     return pyarrow.int64() if whole else pyarrow.float64()
 
 
@@ -113,8 +142,8 @@ def known_of(path: Path) -> dict[str, Any]:
     return dict(known)
 
 
-def table_of(path: Path, known: dict[str, Any]) -> dict[str, Column]:
-    """Return the table of a part.
+def table_of(path: Path, known: dict[str, Any], columns: Columns = EVALUATED) -> dict[str, Column]:
+    """Return the table of a part of a run of the kind that has these columns.
 
     Raises:
         ValueError: naming the file, if it cannot be read, is not what was written, or does not hold its samples.
@@ -126,23 +155,24 @@ def table_of(path: Path, known: dict[str, Any]) -> dict[str, Column]:
                 table.setdefault(name, []).extend(values)
         if known.get("content", "") not in ("", digest_of_table(table)):
             raise ValueError("its checksum is another one: rows were altered, dropped or moved")
-        _check_rows(table, int(known["start"]), int(known["rows"]), drawn="content" in known)
+        _check_rows(table, int(known["start"]), int(known["rows"]), columns, drawn="content" in known)
     except (OSError, ValueError, TypeError) as error:
         raise damaged(path, error) from error
-    for name in _SINCE:
+    for name in columns.since:
         table.setdefault(name, [math.nan] * len(table["index"]))
     return {name: values for name, values in table.items() if name != "seed"}
 
 
-def _check_rows(table: dict[str, Any], start: int, rows: int, *, drawn: bool) -> None:
+def _check_rows(table: dict[str, Any], start: int, rows: int, columns: Columns, *, drawn: bool) -> None:
     """Raise unless these are rows ``start`` to ``start + rows``, or as many of a draw, with verdicts and counts."""
-    missing = sorted({*_INTEGERS, *_ANSWERS, *_WORDS, *_NUMBERS} - table.keys())
+    kinds = (columns.integers, columns.answers, columns.words, columns.numbers, columns.flags)
+    missing = sorted({name for names in kinds for name in names} - table.keys())
     if missing:
         raise ValueError(f"it has no column {', '.join(missing)}")
-    for name in _ANSWERS:
+    for name in columns.answers:
         if {type(value) for value in table[name]} - {int, float, str} or len(set(map(type, table[name]))) > 1:
             raise ValueError(f"its column {name} holds other things than numbers or words")
-    for name in _INTEGERS:
+    for name in columns.integers:
         if any(type(value) is not int for value in table[name]):
             raise ValueError(f"its column {name} holds other things than whole numbers")
     index = table["index"]
@@ -150,11 +180,14 @@ def _check_rows(table: dict[str, Any], start: int, rows: int, *, drawn: bool) ->
         raise ValueError(f"its rows are not the samples {start} to {start + rows - 1}")
     if len(index) != rows or len(set(index)) != rows or min(index) < 0:
         raise ValueError(f"its rows are not {rows} samples")
-    for name in (*_NUMBERS, *(table.keys() & _SINCE)):
+    for name in (*columns.numbers, *(table.keys() & columns.since)):
         if any(type(value) is not float for value in table[name]):
             raise ValueError(f"its column {name} holds other things than numbers")
-    strange = {str(v) for v in table["verdict"]} - _VERDICTS
-    if strange or any(not isinstance(value, str) for value in table["reason"]):
+    for name in columns.flags:
+        if any(type(value) is not bool for value in table[name]):
+            raise ValueError(f"its column {name} holds other things than truths")
+    strange = {str(v) for v in table.get("verdict", ())} - _VERDICTS
+    if strange or any(not isinstance(value, str) for name in columns.words for value in table[name]):
         raise ValueError(f"it has verdicts or reasons that are none: {sorted(strange)[:2]}")
 
 

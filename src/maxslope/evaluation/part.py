@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -26,8 +27,9 @@ from maxslope.goals import Goal, Misclassified
 from maxslope.realize import Realization
 from maxslope.sets import Budget
 
+Task = Callable[["Work", Ready, "Orders", "Job"], "Part"]
 _FEW = 16  # correct samples below which a data set is not probed
-_HEAD = 8  # rows whose logits are kept, to know the model again
+HEAD = 8  # rows whose logits are kept, to know the model again
 _CLEAN_WRONG = "The model misclassifies the clean point: nothing to attack."
 _CLEAN_NON_FINITE = "The model's output at the clean point is NaN or infinite."
 
@@ -71,6 +73,7 @@ class Work:
         threat: likewise.
         seed: of all random numbers.
         keep_points: whether parts hold the returned points.
+        task: what is done with the samples of a job; by default they are evaluated.
     """
 
     model: Any
@@ -79,6 +82,7 @@ class Work:
     threat: Threat
     seed: int
     keep_points: bool
+    task: Task = field(default_factory=lambda: evaluate_part)
 
 
 @dataclass(frozen=True)
@@ -155,10 +159,10 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     )  # fmt: skip
     cleans = clean(question)
     table = _clean(question, cleans)
-    head = tuple(tuple(row) for row in flat(cleans.outputs[:_HEAD]).tolist()) if job.number == 0 else ()
+    head = head_of(cleans) if job.number == 0 else ()
     part = Part(
         job.number, job.start, table, question.x.clone(), (0, 0), orders.effort, head=head,
-        said=_said(question.network),
+        said=said_of(question.network),
     )  # fmt: skip
     right = cleans.right.nonzero().squeeze(1)
     spent = question.network.executed
@@ -204,7 +208,12 @@ def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
     }
 
 
-def _said(network: Network) -> tuple[Finding, ...]:
+def head_of(cleans: Cleans) -> tuple[tuple[float, ...], ...]:
+    """Return the logits of the first samples, to know the model again."""
+    return tuple(tuple(row) for row in flat(cleans.outputs[:HEAD]).tolist())
+
+
+def said_of(network: Network) -> tuple[Finding, ...]:
     """What a look at the model found that is no reason to refuse it."""
     found = []
     for note in dict.fromkeys(network.notes):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,30 +22,33 @@ from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
 from maxslope.evaluation.hardware import Hardware
 from maxslope.evaluation.part import Threat
+from maxslope.evaluation.plan import Plan
 from maxslope.evaluation.reader import readable
 from maxslope.evaluation.report import Report
-from maxslope.evaluation.session import Plan, Session, reopened
+from maxslope.evaluation.session import Session, reopened
 from maxslope.goals import Goal, Misclassified
 from maxslope.realize import Realization, as_realization
 from maxslope.sets import Budget
 
 Progress = Callable[[int, int], object]
+T = TypeVar("T")
 
 
 class Interrupted(KeyboardInterrupt):
-    """An evaluation was interrupted; what was done until then is at hand.
+    """A run was interrupted; what was done until then is at hand.
 
     Attributes:
-        report: of the samples that are done; None where none is, or where a folder keeps them.
+        report: of the samples that are done (a :class:`Report`, or what else the run returns); None where none is, or
+            where a folder keeps them.
         done: samples.
         begun: whether the run's folder holds it, so that it can be resumed.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, report: Callable[[Session], Any]) -> None:
         KeyboardInterrupt.__init__(self, f"interrupted after {session.done} samples")
         self.done, self.begun = session.done, session.folder is not None and session.header is not None
         held = session.folder is None and session.first is not None
-        self.report: Report | None = session.report() if held else None
+        self.report: Any = report(session) if held else None
 
 
 @torch.inference_mode(False)
@@ -149,7 +152,7 @@ def evaluate(
         model, data, budget, chosen, seed, batch_size, probe, keep_points, part, hardware or Hardware(), threat,
         words=configuration or {}, about=told,
     )  # fmt: skip
-    return _finish(Session(plan, out, crew), progress)
+    return finish(Session(plan, out, crew), progress, Session.report)
 
 
 @torch.inference_mode(False)
@@ -203,7 +206,7 @@ def resume(
     given = goal is not None or targets is not None or mask is not None or realize is not None or len(context) > 0
     data = readable(data, model)
     threat = threatened(goal, targets, context, mask, realize, length(data)) if given else None
-    return _finish(reopened(path, model, data, budget, effort, threat, crew), progress)
+    return finish(reopened(path, model, data, budget, effort, threat, crew), progress, Session.report)
 
 
 def threatened(
@@ -222,11 +225,12 @@ def threatened(
     return Threat(wanted(goal, targets), found, mask, as_realization(realize))
 
 
-def _finish(session: Session, progress: Progress | None) -> Report:
+def finish(session: Session, progress: Callable[[int, Any], object] | None, report: Callable[[Session], T]) -> T:
+    """Do what is left of a session, and return what its report is; an interruption holds it as well."""
     try:
-        for done, robust in session.go():
+        for done, so_far in session.go():
             if progress is not None:
-                progress(done, robust)
+                progress(done, so_far)
     except KeyboardInterrupt:
-        raise Interrupted(session) from None
-    return session.report()
+        raise Interrupted(session, report) from None
+    return report(session)

@@ -4,69 +4,32 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-import maxslope
 from maxslope._digest import digest_of
 from maxslope._rows import flat
 from maxslope.attacks import Effort
 from maxslope.energies import Network
 from maxslope.evaluation._codec import decode, encode
-from maxslope.evaluation.about import About
-from maxslope.evaluation.crew import Crew, Here, Team
-from maxslope.evaluation.data import fingerprint, fitting, jobs, length
-from maxslope.evaluation.environment import environment, identity, toml
+from maxslope.evaluation.contents import Contents
+from maxslope.evaluation.crew import Crew, LocalCrew, Team
+from maxslope.evaluation.data import fingerprint, fitting, jobs
+from maxslope.evaluation.environment import identity
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
 from maxslope.evaluation.kept import decided
 from maxslope.evaluation.part import Job, Orders, Part, Threat, Work
-from maxslope.evaluation.report import ROBUST, Column, Report, in_order, warnings_of
-from maxslope.evaluation.store import FORMAT, Folder, load
+from maxslope.evaluation.plan import EVALUATION, Plan, Search, header_of, threat_of, toml_of
+from maxslope.evaluation.report import Column, Report, in_order
+from maxslope.evaluation.store import Folder, contents
 from maxslope.sets import Budget
 
 _CLOSE = 1e-3  # relative; logits of one model on two machines
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What is to be evaluated, and how.
-
-    Attributes:
-        model: the caller's.
-        data: the caller's.
-        budget: norm, eps and box.
-        effort: before the indicators are asked.
-        seed: of all random numbers.
-        batch_size: rows per call, None for a default.
-        probe: whether the indicators are asked.
-        keep_points: whether points are kept.
-        largest: samples of a part.
-        hardware: what may be tried.
-        threat: goal, context, mask and realization.
-        words: the configuration as the caller wrote it, by table and key, for ``run.toml``.
-        about: what the report says of model, data and samples.
-    """
-
-    model: Any
-    data: Any
-    budget: Budget
-    effort: Effort
-    seed: int
-    batch_size: int | None
-    probe: bool
-    keep_points: bool
-    largest: int
-    hardware: Hardware
-    threat: Threat = field(default_factory=Threat)
-    words: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    about: About = field(default_factory=About)
 
 
 class Session:
@@ -89,18 +52,28 @@ class Session:
         self.finished: dict[int, dict[str, Any]] = {}
         self.first: Part | None = None
         self.choice: Choice | None = None
-        self.done = self.robust = 0
+        self.told: list[Any] = []  # a column of the samples done
         self.largest = plan.largest
 
-    def go(self) -> Iterator[tuple[int, int]]:
-        """Do what is left to do; yield (samples done, samples robust so far) after every part."""
+    @property
+    def done(self) -> int:
+        """Samples done."""
+        return len(self.told)
+
+    @property
+    def so_far(self) -> tuple[int, Any]:
+        """Samples done, and what they say so far."""
+        return self.done, self.plan.search.so_far(self.told)
+
+    def go(self) -> Iterator[tuple[int, Any]]:
+        """Do what is left to do; yield (samples done, what they say so far) after every part."""
         with nullcontext() if self.folder is None else self.folder.locked():
             began = time.perf_counter()
             if self.folder is not None and self.header is None:
                 self.folder.refuse_a_second()
             if self.header is not None:
                 self._reopen()
-                yield self.done, self.robust
+                yield self.so_far
             todo = jobs(self.plan.data, self._limit, self._seen_before, frozenset(self.finished))
             head = next(todo, None)
             if head is not None:
@@ -110,9 +83,13 @@ class Session:
 
     def report(self) -> Report:
         """Return the report of what is done so far."""
+        return self.contents().report()
+
+    def contents(self) -> Contents:
+        """Return what is done so far."""
         plan = self.plan
         if self.folder is not None:
-            return load(self.folder.path, points=plan.keep_points)
+            return contents(self.folder.path, plan.search.format, points=plan.keep_points)
         if self.first is None:
             raise ValueError("Nothing is evaluated yet: the first part is not done.")
         parts = sorted(self.held, key=lambda part: part.number)
@@ -123,27 +100,29 @@ class Session:
         points = torch.cat([p.points for p in parts if p.points is not None]) if plan.keep_points else None
         executed = (sum(p.executed[0] for p in parts), sum(p.executed[1] for p in parts))
         table, points = in_order(table, points)
-        said = (*self.first.said, *warnings_of(table, plan.about))
-        return Report(
-            str(plan.budget), self._effort, plan.seed, table, points, executed, self.first.probes, said, plan.about
+        first = self.first
+        return Contents(
+            str(plan.budget), self._effort, plan.seed, table, points, executed, first.probes, first.said, plan.about
         )
 
     def _work(self, head: Job, todo: Iterator[Job]) -> Iterator[tuple[int, int]]:
         plan = self.plan
         choice = self._choose(head)
         if self.folder is not None and self.header is None:
-            self.header = _header(plan, choice, self.crew) | {"part": self.largest}
-            self.folder.begin(self.header, _toml(plan))
-        with self.crew.team(Work(plan.model, choice, plan.budget, plan.threat, plan.seed, plan.keep_points)) as team:
+            self.header = header_of(plan, choice, self.crew) | {"part": self.largest}
+            self.folder.begin(self.header, toml_of(plan))
+        task = plan.search.task
+        work = Work(plan.model, choice, plan.budget, plan.threat, plan.seed, plan.keep_points, task)
+        with self.crew.team(work) as team:
             if head.number == 0:
                 part = next(self._parts(team, Orders(plan.effort, plan.probe), iter([head])))
                 self.first = part
-                yield self.done, self.robust
+                yield self.so_far
             else:
                 todo = itertools.chain([head], todo)
             orders = Orders(self._effort, False)
             for _ in self._parts(team, orders, todo):
-                yield self.done, self.robust
+                yield self.so_far
 
     @property
     def _effort(self) -> Effort:
@@ -166,8 +145,7 @@ class Session:
                 self.held.append(part)
             else:
                 self.folder.keep(part, self.plan.seed, digests.pop(part.number))
-            self.done += part.rows
-            self.robust += part.table["verdict"].count(ROBUST)  # type: ignore[arg-type]
+            self.told += part.table[self.plan.search.column]
             yield part
 
     def _limit(self, x: Tensor) -> int:
@@ -205,8 +183,7 @@ class Session:
         self.finished = self.folder.finished()
         self.first = Part(0, 0, {}, None, (0, 0), decided(self.plan.effort, decision), head=decision["head"])
         self.folder.check_points()
-        verdicts = self.folder.table().get("verdict", [])
-        self.done, self.robust = len(verdicts), verdicts.count(ROBUST)  # type: ignore[arg-type]
+        self.told = [*self.folder.table().get(self.plan.search.column, ())]
 
     def _seen_before(self, number: int, x: Tensor, y: Tensor, whole: bool) -> None:
         """Compare the samples of a finished part, and on the first part the model's answers, with those of before."""
@@ -241,20 +218,21 @@ def reopened(
     effort: Effort | None,
     threat: Threat | None,
     crew: Crew | None,
+    search: Search = EVALUATION,
 ) -> Session:
     """Return the session that goes on with the run in a folder.
 
     Raises:
-        ValueError: if there is none, or budget or effort are others.
+        ValueError: if there is none, or one of another kind, or budget or effort are others.
     """
-    header = Folder(path).header
+    header = Folder(path).opened(search.format)
     try:
         stored = {"budget": header["budget"], "effort": header["effort"]}
         for name, given in (("budget", budget), ("effort", effort)):
             if given is not None and encode(given) != stored[name]:
                 raise ValueError(f"The {name} is another one than that of the run in {path}; leave it out.")
-        asked = header.get("threat", _threat(Threat()))  # runs of earlier versions knew one
-        if threat is not None and _threat(threat) != asked:
+        asked = header.get("threat", threat_of(Threat()))  # runs of earlier versions knew one
+        if threat is not None and threat_of(threat) != asked:
             raise ValueError(
                 f"Goal, context, mask or realization are others than those of the run in {path}; give the same."
             )
@@ -267,7 +245,7 @@ def reopened(
         plan = Plan(
             model, data, budget or decode(stored["budget"]), effort or decode(stored["effort"]), header["seed"],
             header["batch_size"], header["probe"], header["keep_points"], header["part"], Hardware(),
-            threat,
+            threat, search=search,
         )  # fmt: skip
         kinds = ((plan.budget, Budget), (plan.effort, Effort), (plan.threat, Threat), (plan.seed, int))
         if strange := [type(value).__name__ for value, kind in kinds if not isinstance(value, kind)]:
@@ -287,49 +265,4 @@ def default_crew(model: Any) -> Crew:
         from maxslope.evaluation.cluster import RayCrew
 
         return RayCrew(torch.cuda.device_count(), gpus=1.0)
-    return Here()
-
-
-def _header(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "maxslope": maxslope.__version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "budget": encode(plan.budget),
-        "effort": encode(plan.effort),
-        "about": plan.about.stored(),
-        "threat": _threat(plan.threat),
-        "words": {
-            "goal": plan.threat.goal.name,
-            "budget": str(plan.budget),
-            "effort": plan.effort.name,
-            "risk": plan.effort.rule.risk,
-        },
-        "seed": plan.seed,
-        "batch_size": plan.batch_size,
-        "probe": plan.probe,
-        "keep_points": plan.keep_points,
-        "samples": length(plan.data),
-        "choice": asdict(choice),
-        "model": identity(plan.model),
-        "data": fingerprint(plan.data),
-        "crew": crew.words(),
-        "environment": environment(),
-    }
-
-
-def _threat(threat: Threat) -> dict[str, Any]:
-    """What a folder holds of a threat: tensors that may be as large as the data by their digests."""
-    return {
-        "goal": encode(threat.goal),
-        "realize": encode(threat.realize),
-        "context": [digest_of(t) for t in threat.context],
-        "mask": None if threat.mask is None else digest_of(threat.mask),
-    }
-
-
-def _toml(plan: Plan) -> str:
-    if plan.words:
-        return toml(plan.words)
-    note = "# Begun from Python, with objects: resume(folder, model, data) goes on.\n"
-    return note + toml({"run": {"seed": plan.seed, "part": plan.largest}})
+    return LocalCrew()

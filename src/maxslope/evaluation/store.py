@@ -1,6 +1,6 @@
 """A run on disk: a folder that can be read at any time, and gone on with after any interruption.
 
-Layout, format 2 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope evaluate --out DIR`` write)::
+Layout, formats 2 and 3 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope evaluate --out DIR`` write)::
 
     DIR/
       run.toml               the configuration in words; `maxslope evaluate --config DIR/run.toml` does it again
@@ -28,6 +28,9 @@ padding included), seconds, digest and first (fingerprints of the part's samples
 (of its own columns). They find what was damaged, mixed up or edited without care; they are no signature: who edits with
 care writes new ones. Format 1 has no checksums and is read with a warning.
 
+Format 3 is that of ``smallest(..., out=DIR)`` and ``maxslope minimal --out DIR``: the same, with the columns index,
+label, norm, found (truths), margin, forward, backward, seed.
+
 A part's files appear whole or not at all (temporary file, fsync, rename), its points before its rows; parts may appear
 in any order. ``load(DIR)`` returns a :class:`Report` of the parts that are there.
 """
@@ -51,11 +54,19 @@ from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation._files import digest_of_file, read_json, write_whole
+from maxslope.evaluation.contents import Contents
 from maxslope.evaluation.part import Part
-from maxslope.evaluation.report import Column, Report, in_order, warnings_of
+from maxslope.evaluation.report import Column, Report, in_order
 
-FORMAT = 2
-_FORMATS = (1, FORMAT)
+FORMAT, APPROACH = 2, 3  # of an evaluation, of a search for smallest perturbations
+_FORMATS = (1, FORMAT, APPROACH)
+_KINDS = {  # what it is, and what goes on with it or reads it
+    FORMAT: ("an evaluation", "maxslope evaluate --resume, ms.resume or ms.load"),
+    APPROACH: (
+        "a search for smallest perturbations",
+        "maxslope minimal --resume, or resume_smallest and load_smallest of maxslope.evaluation",
+    ),
+}
 _NEEDED = {"budget", "effort", "words", "seed", "batch_size", "part", "probe", "keep_points", "samples", "choice"} | {
     "model",
     "data",
@@ -92,12 +103,24 @@ class Folder:
         header = read_json(self.path / "run.json")
         if not isinstance(header, dict) or header.get("format") not in _FORMATS or _NEEDED - header.keys():
             raise ValueError(
-                f"{self.path / 'run.json'} describes no run of format 1 or {FORMAT}; was it edited, or made by another "
-                "version of maxslope?"
+                f"{self.path / 'run.json'} describes no run of format 1 to {APPROACH}; was it edited, or made by "
+                "another version of maxslope?"
             )
         counts = [header["part"], 0 if header["samples"] is None else header["samples"]]
         if any(type(count) is not int or count < 0 for count in counts) or not header["part"]:
             raise ValueError(f"{self.path / 'run.json'} is damaged: part and samples are counts, got {counts}.")
+        return header
+
+    def opened(self, wanted: int) -> dict[str, Any]:
+        """Return the header of a run of the wanted kind, ``FORMAT`` or ``APPROACH``.
+
+        Raises:
+            ValueError: as :attr:`header` does; also if the run is of another kind.
+        """
+        header = self.header
+        kind, how = _KINDS[max(header["format"], FORMAT)]
+        if kind != _KINDS[wanted][0]:
+            raise ValueError(f"{self.path} holds {kind}, not {_KINDS[wanted][0]}; take {how}.")
         return header
 
     @property
@@ -242,9 +265,10 @@ class Folder:
             ValueError: naming a part that is damaged, altered, or not of this run.
         """
         table: dict[str, Any] = {}
+        columns = kept.APPROACHED if self.header["format"] == APPROACH else kept.EVALUATED
         for number, known in self.finished().items():
             path = self.path / "rows" / f"{kept.name_of(number)}.parquet"
-            for name, values in kept.table_of(path, known).items():
+            for name, values in kept.table_of(path, known, columns).items():
                 table.setdefault(name, []).extend(values)
         if len(set(table.get("index", ()))) != len(table.get("index", ())):
             raise ValueError(f"The parts in {self.path / 'rows'} hold a sample twice; one is of another run.")
@@ -307,8 +331,13 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         ValueError: if there is no run, no finished part, or a file that is missing, damaged, altered, repeated or of
             another run.
     """
+    return contents(path, FORMAT, points=points).report()
+
+
+def contents(path: str | Path, wanted: int, *, points: bool) -> Contents:
+    """Return what the folder of a run of the wanted kind holds; raises as :func:`load` does."""
     folder = Folder(path)
-    header, decision, parts = folder.header, folder.decision, folder.finished()
+    header, decision, parts = folder.opened(wanted), folder.decision, folder.finished()
     if not parts or decision is None:
         raise ValueError(f"No part of the run in {folder.path} is finished yet; resume it, or look again later.")
     folder.check_complete()
@@ -325,14 +354,5 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         words, seed = str(header["words"]["budget"]), int(header["seed"])
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f"{folder.path / 'run.json'} is damaged: {error!r}.") from error
-    return Report(
-        words,
-        effort,
-        seed,
-        table,
-        returned,
-        executed=(executed[0], executed[1]),
-        probes=probes,
-        warnings=(*said, *warnings_of(table, about)),
-        about=about,
-    )
+    both = (executed[0], executed[1])
+    return Contents(words, effort, seed, table, returned, both, probes, tuple(said), about)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from maxslope._former import former
+
 if TYPE_CHECKING:
     from maxslope.integrability._check_data import CertificateError as CertificateError
     from maxslope.integrability.certify import certificate as certificate
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from maxslope.integrability.networks import TAN as TAN
     from maxslope.integrability.networks import TANH as TANH
     from maxslope.integrability.networks import Activation as Activation
-    from maxslope.integrability.networks import Network as Network
+    from maxslope.integrability.networks import NarrowNetwork as NarrowNetwork
     from maxslope.integrability.networks import State as State
     from maxslope.integrability.networks import invariant_planes as invariant_planes
     from maxslope.integrability.networks import monomial as monomial
@@ -78,7 +80,7 @@ _NAMES = {
         "SOFTPLUS",
         "SIN",
         "Activation",
-        "Network",
+        "NarrowNetwork",
         "State",
         "invariant_planes",
         "monomial",
@@ -93,11 +95,12 @@ _NAMES = {
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOMES)  # noqa: PLE0605
+_former = former(__name__, {"Network": "NarrowNetwork"})
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _former(name)
     try:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from maxslope.integrability.curves import IntegralCurve, table_curve
-from maxslope.integrability.networks import Network
+from maxslope.integrability.networks import NarrowNetwork
 from maxslope.integrability.verdict import Verdict, decide
 
 _HEIGHTS = (sp.Rational(1, 2), sp.Rational(1, 3), sp.Rational(1, 4))
@@ -30,7 +30,7 @@ class Attempt:
         return f"{self.kind}: ({theta}), {self.verdict.group}."
 
 
-def search(network: Network) -> tuple[Attempt, ...]:
+def search(network: NarrowNetwork) -> tuple[Attempt, ...]:
     r"""Try every kind of explicit curve on a network, verify it, and decide along it.
 
     1. The table: $a^2/2 = \int s/s'\,dw$ where it is algebraic.
@@ -47,10 +47,10 @@ def search(network: Network) -> tuple[Attempt, ...]:
         The attempts in this order, each with a verdict or a reason.
 
     >>> from maxslope.integrability.networks import SIN
-    >>> [a.verdict is not None for a in search(Network(SIN, ((1, 0), (-1, 0))))]
+    >>> [a.verdict is not None for a in search(NarrowNetwork(SIN, ((1, 0), (-1, 0))))]
     [False, True, False]
     """
-    kinds: tuple[tuple[str, Callable[[Network], IntegralCurve]], ...] = (
+    kinds: tuple[tuple[str, Callable[[NarrowNetwork], IntegralCurve]], ...] = (
         ("table", table_curve),
         ("silent neuron", silent_neuron),
         ("flat neurons", flat_neurons),
@@ -58,7 +58,9 @@ def search(network: Network) -> tuple[Attempt, ...]:
     return tuple(_attempts(network, kinds))
 
 
-def _attempts(network: Network, kinds: tuple[tuple[str, Callable[[Network], IntegralCurve]], ...]) -> Iterator[Attempt]:
+def _attempts(
+    network: NarrowNetwork, kinds: tuple[tuple[str, Callable[[NarrowNetwork], IntegralCurve]], ...]
+) -> Iterator[Attempt]:
     for kind, make in kinds:
         try:
             yield Attempt(kind, decide(network, make(network)), None)
@@ -79,13 +81,13 @@ _INTEGRALS = {
 }
 
 
-def _integral(network: Network) -> str:
+def _integral(network: NarrowNetwork) -> str:
     """Why a^2/2 = int s/s' dw is no algebraic curve, for the activations where that is known."""
     known = _INTEGRALS.get(network.activation.name)
     return "" if known is None else f" ({known}: no parameter makes a and s(w) algebraic together.)"
 
 
-def silent_neuron(network: Network) -> IntegralCurve:
+def silent_neuron(network: NarrowNetwork) -> IntegralCurve:
     """a = b = 0, w x = z0 with s(z0) rational, c = mean(y) + v/s'(z0).
 
     Raises:
@@ -116,7 +118,7 @@ def silent_neuron(network: Network) -> IntegralCurve:
     raise ValueError(f"{network.activation.name} must take one of the values 1/2, 1/3, 1/4 for the silent neuron.")
 
 
-def flat_neurons(network: Network) -> IntegralCurve:
+def flat_neurons(network: NarrowNetwork) -> IntegralCurve:
     """w1 = w2 = 0, a1 = v + 1, a2 = v - 1.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from maxslope.integrability.networks import ALGEBRAIC, TAN, TANH, Network
+from maxslope.integrability.networks import ALGEBRAIC, TAN, TANH, NarrowNetwork
 
 
 def rational(expr: sp.Expr, v: sp.Symbol, what: str) -> sp.Expr:
@@ -66,21 +66,21 @@ class IntegralCurve:
     theta: tuple[sp.Expr, ...]
     origin: str = "given by the user"
 
-    def on(self, network: Network, expr: Any) -> Any:
+    def on(self, network: NarrowNetwork, expr: Any) -> Any:
         """An expression (or matrix) in the parameters, restricted to the curve."""
         values = dict(zip(network.parameters, self.theta, strict=True))
         if isinstance(expr, sp.MatrixBase):
             return expr.applyfunc(lambda e: _settle(e.subs(values)))
         return _settle(expr.subs(values))
 
-    def matches(self, network: Network) -> None:
+    def matches(self, network: NarrowNetwork) -> None:
         """Refuse a curve with another number of entries than the network has parameters."""
         if len(self.theta) != len(network.parameters):
             raise ValueError(
                 f"the curve must have one entry for each of {network.parameters}; got {len(self.theta)} entries."
             )
 
-    def speed(self, network: Network) -> sp.Expr:
+    def speed(self, network: NarrowNetwork) -> sp.Expr:
         """v' along the flow, exact; verifies that the curve is an integral curve.
 
         Raises:
@@ -105,7 +105,7 @@ class IntegralCurve:
         return speed
 
 
-def table_curve(network: Network, exponential: bool = False) -> IntegralCurve:
+def table_curve(network: NarrowNetwork, exponential: bool = False) -> IntegralCurve:
     """The explicit curve known for a network.
 
     z^k: w = sqrt(k) a, v = a^2 (odd data symmetry with biases; any data for equal neurons).
@@ -122,7 +122,7 @@ def table_curve(network: Network, exponential: bool = False) -> IntegralCurve:
         ValueError: if the table has no curve for the network.
 
     >>> from maxslope.integrability.networks import TANH
-    >>> table_curve(Network(TANH, ((1, 2), (-1, -2)))).theta
+    >>> table_curve(NarrowNetwork(TANH, ((1, 2), (-1, -2)))).theta
     (sqrt(C - 1)*sqrt(C + 1), acosh(C), 0, 0)
     """
     k = network.activation.power
@@ -146,7 +146,7 @@ def table_curve(network: Network, exponential: bool = False) -> IntegralCurve:
     return IntegralCurve(unit.variable, tuple(t / size for t in unit.theta), unit.origin + scaled)
 
 
-def _unit_curve(network: Network, exponential: bool) -> IntegralCurve:
+def _unit_curve(network: NarrowNetwork, exponential: bool) -> IntegralCurve:
     """Curves a^2/2 = int s/s' dw for inputs +1 and -1.
 
     For inputs +-x both a and w are divided by x: a and w x obey the same equation up to a factor of time.
@@ -171,7 +171,7 @@ def _unit_curve(network: Network, exponential: bool) -> IntegralCurve:
     )
 
 
-def _spread(network: Network, v: sp.Symbol, a: sp.Expr, w: sp.Expr, origin: str) -> IntegralCurve:
+def _spread(network: NarrowNetwork, v: sp.Symbol, a: sp.Expr, w: sp.Expr, origin: str) -> IntegralCurve:
     """Put the pair (a, w) into every neuron, with zero biases."""
     zero = sp.Integer(0)
     one = (a, w, zero) if network.bias else (a, w)

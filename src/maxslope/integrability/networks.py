@@ -90,7 +90,7 @@ Sample = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
-class Network:
+class NarrowNetwork:
     r"""f(x) = sum_j a_j s(w_j x + b_j) + c on samples (x_i, y_i), with squared loss.
 
     $L = \tfrac12 \sum_i (f(x_i) - y_i)^2$ and the flow is $\theta' = -\nabla L$. The parameters
@@ -109,7 +109,7 @@ class Network:
     Source: the four-parameter network is in the spirit of arXiv:2408.08286; it is our own
     reconstruction, not the setting of that paper.
 
-    >>> Network(TANH, ((1, 2),), bias=False).loss()
+    >>> NarrowNetwork(TANH, ((1, 2),), bias=False).loss()
     (a*tanh(w) - 2)**2/2
     """
 
@@ -212,12 +212,12 @@ class Plane:
         return all(sp.simplify(e) == 0 for e in self.normal.T * sp.Matrix(theta))
 
 
-def symmetries(network: Network, digits: int = 40, seed: int = 0) -> Iterator[Symmetry]:
+def symmetries(network: NarrowNetwork, digits: int = 40, seed: int = 0) -> Iterator[Symmetry]:
     """All signed permutations g != 1 of the parameters with L(g theta) = L(theta).
 
     Candidates are tested at three random points, survivors exactly.
 
-    >>> net = Network(TANH, ((1, 2), (-1, -2)))
+    >>> net = NarrowNetwork(TANH, ((1, 2), (-1, -2)))
     >>> [g.sign for g in symmetries(net) if g.index == (0, 1, 2, 3)]
     [(1, 1, -1, -1), (-1, -1, 1, -1), (-1, -1, -1, 1)]
     """
@@ -249,10 +249,10 @@ def _vanishes(expr: sp.Expr) -> bool:
     return bool(sp.expand(expr) == 0 or sp.simplify(expr) == 0)
 
 
-def invariant_planes(network: Network) -> list[Plane]:
+def invariant_planes(network: NarrowNetwork) -> list[Plane]:
     """The invariant linear spaces of codimension 2, one for each distinct fixed space.
 
-    >>> planes = invariant_planes(Network(TANH, ((1, 2), (-1, -2))))
+    >>> planes = invariant_planes(NarrowNetwork(TANH, ((1, 2), (-1, -2))))
     >>> any(p.normal.T.tolist() == [[0, 0, 1, 0], [0, 0, 0, 1]] for p in planes)
     True
     """

@@ -7,51 +7,51 @@ from typing import Any
 import sympy as sp
 
 from maxslope.integrability.exact import exact
-from maxslope.integrability.networks import LINEAR, TANH, Network, monomial
+from maxslope.integrability.networks import LINEAR, TANH, NarrowNetwork, monomial
 
 
-def tanh_bias(target: Any = "3/2") -> Network:
+def tanh_bias(target: Any = "3/2") -> NarrowNetwork:
     """One tanh neuron with biases on (1, y), (-1, -y).
 
     >>> tanh_bias(2).samples
     ((1, 2), (-1, -2))
     """
     y = exact(target, "the target")
-    return Network(TANH, ((1, y), (-1, -y)))
+    return NarrowNetwork(TANH, ((1, y), (-1, -y)))
 
 
-def cubic_teacher(origin: bool = False) -> Network:
+def cubic_teacher(origin: bool = False) -> NarrowNetwork:
     """Cubic neuron with biases, taught by a = 1, w = sqrt 3; optionally with the point (0, 0).
 
     >>> len(cubic_teacher(origin=True).data)
     3
     """
     y = 3 * sp.sqrt(3)
-    return Network(monomial(3), ((1, y), (-1, -y)) + (((0, 0),) if origin else ()))
+    return NarrowNetwork(monomial(3), ((1, y), (-1, -y)) + (((0, 0),) if origin else ()))
 
 
-def zero_target(k: int = 3, square: Any = 1) -> Network:
+def zero_target(k: int = 3, square: Any = 1) -> NarrowNetwork:
     """z^k with biases, target 0 at x = +-lambda with lambda^2 = `square`."""
     x = sp.sqrt(exact(square, "lambda squared"))
-    return Network(monomial(k), ((x, 0), (-x, 0)))
+    return NarrowNetwork(monomial(k), ((x, 0), (-x, 0)))
 
 
-def linear_bias(target: Any = 1) -> Network:
+def linear_bias(target: Any = 1) -> NarrowNetwork:
     """A linear neuron with hidden and output bias on (1, y), (-1, -y)."""
     y = exact(target, "the target")
-    return Network(LINEAR, ((1, y), (-1, -y)))
+    return NarrowNetwork(LINEAR, ((1, y), (-1, -y)))
 
 
-def linear_pair(data: tuple[tuple[Any, Any], ...] = ((1, 1), (2, "3/2"))) -> Network:
+def linear_pair(data: tuple[tuple[Any, Any], ...] = ((1, 1), (2, "3/2"))) -> NarrowNetwork:
     """Two linear neurons without bias: the control with a closed form."""
-    return Network(LINEAR, data, neurons=2, bias=False)
+    return NarrowNetwork(LINEAR, data, neurons=2, bias=False)
 
 
-def tanh_pair(x: Any = 1, y: Any = 3) -> Network:
+def tanh_pair(x: Any = 1, y: Any = 3) -> NarrowNetwork:
     """Two tanh neurons without bias on one sample."""
-    return Network(TANH, ((x, y),), neurons=2, bias=False)
+    return NarrowNetwork(TANH, ((x, y),), neurons=2, bias=False)
 
 
-def cubic_pair(data: tuple[tuple[Any, Any], ...] = ((1, 3), (2, 1))) -> Network:
+def cubic_pair(data: tuple[tuple[Any, Any], ...] = ((1, 3), (2, 1))) -> NarrowNetwork:
     """Two cubic neurons without bias."""
-    return Network(monomial(3), data, neurons=2, bias=False)
+    return NarrowNetwork(monomial(3), data, neurons=2, bias=False)

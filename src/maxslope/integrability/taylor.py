@@ -11,7 +11,7 @@ import sympy as sp
 
 from maxslope.integrability._numbers import flint_module, precision
 from maxslope.integrability.exact import exact
-from maxslope.integrability.networks import Network
+from maxslope.integrability.networks import NarrowNetwork
 
 ORDER = 40
 
@@ -27,7 +27,7 @@ class NumericFlow:
 
 
 def numeric_flow(
-    network: Network,
+    network: NarrowNetwork,
     start: tuple[Any, ...],
     time: Any,
     digits: int = 40,
@@ -54,7 +54,7 @@ def numeric_flow(
     Source: energy identity of curves of maximal slope, Ambrosio, Gigli and Savare, chapter 1.
 
     >>> from maxslope.integrability.networks import LINEAR
-    >>> net = Network(LINEAR, ((1, 1),), bias=False)
+    >>> net = NarrowNetwork(LINEAR, ((1, 1),), bias=False)
     >>> flow = numeric_flow(net, (1, "1/2"), 1, digits=20)
     >>> bool(abs(flow.defect) < 1e-18)
     True
@@ -85,14 +85,14 @@ def _number(value: Any) -> Any:
     return mpmath.mpmathify(sp.N(exact(value) if isinstance(value, str) else sp.sympify(value), mpmath.mp.dps + 5))
 
 
-def _odefun(network: Network, field: list[Any], begin: list[Any], time: Any) -> list[Any]:
+def _odefun(network: NarrowNetwork, field: list[Any], begin: list[Any], time: Any) -> list[Any]:
     right = sp.lambdify(network.parameters, field, "mpmath")
     solution = mpmath.odefun(lambda t, y: right(*y[:-1]), 0, begin)
     return list(solution(time))
 
 
 def _taylor(
-    network: Network, field: list[Any], begin: list[Any], time: Any, digits: int, flint: Any
+    network: NarrowNetwork, field: list[Any], begin: list[Any], time: Any, digits: int, flint: Any
 ) -> tuple[list[Any], int]:
     program = _Program.compile(network.parameters, field, flint)
     places = mpmath.mp.dps + 5

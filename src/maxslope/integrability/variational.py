@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from maxslope.integrability.curves import IntegralCurve, rational, vanishes
-from maxslope.integrability.networks import Network, Plane
+from maxslope.integrability.networks import NarrowNetwork, Plane
 from maxslope.integrability.ode import field_of, fraction_of
 
 
@@ -63,7 +63,7 @@ def normal_form(p: sp.Expr, q: sp.Expr, v: sp.Symbol) -> sp.Expr:
     return sp.factor(sp.cancel(expr))
 
 
-def normal_equation(network: Network, curve: IntegralCurve, plane: Plane) -> NormalEquation:
+def normal_equation(network: NarrowNetwork, curve: IntegralCurve, plane: Plane) -> NormalEquation:
     """Derive the normal variational equation along a verified curve in an invariant plane.
 
     Args:

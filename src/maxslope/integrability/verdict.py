@@ -13,7 +13,7 @@ from maxslope.integrability.curves import IntegralCurve, table_curve
 from maxslope.integrability.families import family_list
 from maxslope.integrability.kovacic import Liouvillian, liouvillian
 from maxslope.integrability.local import Local, local_data
-from maxslope.integrability.networks import Network, Plane, invariant_planes
+from maxslope.integrability.networks import NarrowNetwork, Plane, invariant_planes
 from maxslope.integrability.variational import NormalEquation, normal_equation
 from maxslope.integrability.written import derivation
 
@@ -36,7 +36,7 @@ class Verdict:
     `result` is None when the normal system is triangular: then it is solved by quadratures.
     """
 
-    network: Network
+    network: NarrowNetwork
     curve: IntegralCurve
     plane: Plane
     normal: NormalEquation
@@ -182,7 +182,7 @@ class Verdict:
         return []
 
 
-def decide(network: Network, curve: IntegralCurve | None = None, plane: Plane | None = None) -> Verdict:
+def decide(network: NarrowNetwork, curve: IntegralCurve | None = None, plane: Plane | None = None) -> Verdict:
     """Decide solvability of the normal variational equation of a network's gradient flow.
 
     Args:
@@ -199,7 +199,7 @@ def decide(network: Network, curve: IntegralCurve | None = None, plane: Plane | 
     (Ayoul and Zung: meromorphic integrability makes the identity component abelian).
 
     >>> from maxslope.integrability.networks import LINEAR
-    >>> decide(Network(LINEAR, ((1, 1), (-1, -1)))).group
+    >>> decide(NarrowNetwork(LINEAR, ((1, 1), (-1, -1)))).group
     'SL2(C) (case 4)'
     """
     if len(network.parameters) < 3:

@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 
 from maxslope.integrability.curves import IntegralCurve, rational_in
-from maxslope.integrability.networks import Activation, Network, Plane
+from maxslope.integrability.networks import Activation, NarrowNetwork, Plane
 
 _CANDIDATES = (0, 1, -1, 2, -2, sp.Rational(1, 2))
 
@@ -96,7 +96,7 @@ def _rational_numbers(expr: sp.Expr) -> bool:
     return all(a.is_Rational for a in expr.atoms(sp.Number, sp.NumberSymbol, sp.I.func))
 
 
-def derivation(network: Network, curve: IntegralCurve, plane: Plane, base: Any) -> dict[str, Any]:
+def derivation(network: NarrowNetwork, curve: IntegralCurve, plane: Plane, base: Any) -> dict[str, Any]:
     """What the checker needs to derive r again.
 
     Args:
@@ -142,7 +142,7 @@ def _entry(writer: _Writer, theta: sp.Expr) -> Any:
         return {"slope": writer.text(sp.simplify(sp.diff(theta, writer.variable)))}
 
 
-def _inputs(network: Network) -> list[list[sp.Expr]]:
+def _inputs(network: NarrowNetwork) -> list[list[sp.Expr]]:
     """w_j x_i + b_j by sample and neuron."""
     rows = []
     for x, _ in network.samples:
@@ -151,7 +151,7 @@ def _inputs(network: Network) -> list[list[sp.Expr]]:
     return rows
 
 
-def _states(network: Network, curve: IntegralCurve) -> list[list[dict[str, sp.Expr]]]:
+def _states(network: NarrowNetwork, curve: IntegralCurve) -> list[list[dict[str, sp.Expr]]]:
     def along(z: sp.Expr) -> dict[str, sp.Expr]:
         values = {s.name: curve.on(network, s.function(z)) for s in network.activation.states}
         return {k: rational_in(e, curve.variable) for k, e in values.items()}
@@ -159,7 +159,7 @@ def _states(network: Network, curve: IntegralCurve) -> list[list[dict[str, sp.Ex
     return [[along(z) for z in row] for row in _inputs(network)]
 
 
-def _origin(network: Network, curve: IntegralCurve) -> sp.Rational:
+def _origin(network: NarrowNetwork, curve: IntegralCurve) -> sp.Rational:
     """A rational point where every input of the activation vanishes."""
     inputs = [curve.on(network, z) for row in _inputs(network) for z in row]
     for value in _CANDIDATES:

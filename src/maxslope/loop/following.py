@@ -12,7 +12,7 @@ from maxslope._status import Status
 from maxslope.curve import Curve
 from maxslope.energies import Constrained, Energy, Evaluation
 from maxslope.energies.convex import with_convex
-from maxslope.loop.marching import Feed, Rows, Stop, ended, march
+from maxslope.loop.marching import Driver, Rows, Stop, ended, march
 from maxslope.schemes import Accounting, Here, Memory, MinimizingMovement, Scheme
 from maxslope.schemes.base import length
 from maxslope.schemes.kinks import WIDTH, metric_slope
@@ -66,7 +66,7 @@ class Record:
             raise ValueError(f"A record keeps every k-th step, or the first alone for 0, got every={self.every!r}.")
 
 
-class _Curves(Feed):
+class _Curves(Driver):
     """All rows at once, none after; keeps what the curve reports."""
 
     def __init__(self, energy: Energy, domain: Set, x: Tensor, scheme: Scheme, until: float | Steps, record: Record):

@@ -111,9 +111,6 @@ class Driver(ABC):
         """Take back rows that ended: ``ended.x`` is where, ``status`` is why."""
 
 
-Feed = Driver  # the name until 0.3
-
-
 def march(driver: Driver, scheme: Scheme, *, stop: Stop, room: int) -> None:
     """Run the loop until the driver has no more rows: at most ``room`` rows at a time, refilled before every step.
 

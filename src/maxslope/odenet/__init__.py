@@ -6,16 +6,17 @@ The estimators load on first use: they alone need scikit-learn.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from maxslope._former import former
 from maxslope.odenet.control import Controlled, Uniform
-from maxslope.odenet.descent import Descent, Until, descend
+from maxslope.odenet.descent import DescentResult, Until, descend
 from maxslope.odenet.design import Depth, Design, Lift
 from maxslope.odenet.escape import Escape, escape
 from maxslope.odenet.exponent import Exponent, exponent
-from maxslope.odenet.fields import BoundedTanh, Custom, Field, Tanh
+from maxslope.odenet.fields import BoundedTanh, CustomField, Field, Tanh
 from maxslope.odenet.interpolant import Affine, Hermite, Interpolant, dissipation
 from maxslope.odenet.metric import distance, layered
 from maxslope.odenet.misfit import Logistic, Misfit, Softmax, Squared
-from maxslope.odenet.movement import Movement
+from maxslope.odenet.movement import ParticleMovement
 from maxslope.odenet.movers import ExplicitEuler, Mover, RungeKutta, Stabilized
 from maxslope.odenet.network import OdeNet
 from maxslope.odenet.risk import Risk
@@ -24,7 +25,7 @@ from maxslope.odenet.spectrum import Curvature, smallest_curvature
 from maxslope.odenet.starts import iid, sobol
 from maxslope.odenet.store import load, save
 from maxslope.odenet.tableau import Tableau
-from maxslope.odenet.verdict import Fate, Verdict, verdict
+from maxslope.odenet.verdict import Fate, FlowVerdict, verdict
 
 if TYPE_CHECKING:
     from maxslope.odenet.estimator import OdeNetClassifier, OdeNetRegressor
@@ -37,9 +38,9 @@ __all__ = [
     "BoundedTanh",
     "Controlled",
     "Curvature",
-    "Custom",
+    "CustomField",
     "Depth",
-    "Descent",
+    "DescentResult",
     "Design",
     "Escape",
     "ExplicitEuler",
@@ -51,7 +52,7 @@ __all__ = [
     "Lift",
     "Logistic",
     "Misfit",
-    "Movement",
+    "ParticleMovement",
     "Mover",
     "OdeNet",
     "OdeNetCV",
@@ -67,7 +68,7 @@ __all__ = [
     "Tanh",
     "Uniform",
     "Until",
-    "Verdict",
+    "FlowVerdict",
     "descend",
     "dissipation",
     "distance",
@@ -82,10 +83,15 @@ __all__ = [
     "verdict",
 ]
 
+_former = former(
+    __name__,
+    {"Custom": "CustomField", "Descent": "DescentResult", "Movement": "ParticleMovement", "Verdict": "FlowVerdict"},
+)
+
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'maxslope.odenet' has no attribute {name!r}")
+        return _former(name)
     value = getattr(importlib.import_module(f"maxslope.odenet.{_HOME[name]}"), name)
     globals()[name] = value
     return value

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maxslope._status import Status
 from maxslope.energies import Energy, Evaluation
-from maxslope.loop import Feed, Rows, Stop, march
+from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.odenet import metric
 from maxslope.odenet.control import Controlled, Notes, Uniform, notes
 from maxslope.odenet.metric import Hilbert
@@ -54,7 +54,7 @@ class Until:
 
 
 @dataclass(frozen=True, eq=False)
-class Descent:
+class DescentResult:
     """What a flow did, at its instants 0..K; every tensor is float64.
 
     Attributes:
@@ -114,7 +114,7 @@ def descend(
     scheme: Controlled | Uniform | None = None,
     rates: bool = True,
     watch: Callable[[Tensor], bool] | None = None,
-) -> list[Descent]:
+) -> list[DescentResult]:
     """Follow the gradient flow of ``energy`` from every row of ``start``, one row after the other.
 
     x' = -G(x) with G the gradient in the metric of the scheme. By default the stabilized scheme with tolerance 1e-3
@@ -130,7 +130,7 @@ def descend(
         watch: told every point, ``[*shape]``, after its numbers are written down; it ends the flow by returning True.
 
     Returns:
-        A :class:`Descent` per row.
+        A :class:`DescentResult` per row.
 
     Raises:
         ValueError: if ``start`` is not floating point ``[rows, *shape]``.
@@ -152,7 +152,7 @@ def descend(
     return log.found
 
 
-class _Log(Feed):
+class _Log(Driver):
     """One row at a time; writes down numbers, keeps no points."""
 
     def __init__(self, energy: Energy, x: Tensor, scheme: Controlled | Uniform, until: Until, rates: bool) -> None:
@@ -160,7 +160,7 @@ class _Log(Feed):
         self.hilbert = Hilbert(scheme.space)
         self.row = -1
         self.watch: Callable[[Tensor], bool] | None = None
-        self.found: list[Descent] = []
+        self.found: list[DescentResult] = []
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         if not room or self.row + 1 == self.x.shape[0]:
@@ -218,7 +218,7 @@ class _Log(Feed):
         if self.last.failed > 0 and why in (Status.FINISHED, Status.STOPPED):
             why = Status.UNSOLVED
         self.found.append(
-            Descent(
+            DescentResult(
                 time=time, energy=energy, slope=slope, rate=rate, defect=defect, drop=drop, way=way,
                 start=self.x[self.row], end=ended.x[0], status=why, gradients=self.spent,
                 rejected=int(self.last.rejected), safety=self.scheme.mover.safety,

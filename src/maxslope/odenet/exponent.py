@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope.odenet.descent import Descent
+from maxslope.odenet.descent import DescentResult
 
 Array = np.ndarray
 _POINTS = 240
@@ -64,7 +64,7 @@ class Exponent:
         return self.low, self.high
 
 
-def exponent(run: Descent, *, decades: float = 4.0, seed: int = 0) -> Exponent | None:
+def exponent(run: DescentResult, *, decades: float = 4.0, seed: int = 0) -> Exponent | None:
     """Estimate the exponent of Lojasiewicz along the end of a flow, with an interval.
 
     With s = |dJ|, E = J - J* and r = -d log s / dt, a power law s = c E^theta gives r = theta s^2 / E. So E at the end
@@ -135,7 +135,7 @@ def _fixed_point(log_s: Array, log_r: Array, after: Array, rest: float, decades:
 
 
 def _gather(
-    run: Descent, log_s: Array, log_r: Array, gap: Array, theta: float, decades: float, seed: int, last: int
+    run: DescentResult, log_s: Array, log_r: Array, gap: Array, theta: float, decades: float, seed: int, last: int
 ) -> Exponent:
     at, y = _resample(np.log(gap), log_s, decades)
     parts = [_fit(a, b) for a, b in zip(np.array_split(at, 4), np.array_split(y, 4), strict=True)]

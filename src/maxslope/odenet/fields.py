@@ -97,7 +97,7 @@ class BoundedTanh(Field):
 
 
 @dataclass(frozen=True, eq=False)
-class Custom(Field):
+class CustomField(Field):
     """Your own f, of one feature vector and one particle; derivatives by autograd, 4 to 20 times the cost of Tanh.
 
     Args:
@@ -107,7 +107,7 @@ class Custom(Field):
     Raises:
         ValueError: if f does not return ``[d]``.
 
-    >>> linear = Custom(lambda x, theta: theta[0] * x, numbers=lambda d: 1)
+    >>> linear = CustomField(lambda x, theta: theta[0] * x, numbers=lambda d: 1)
     >>> linear.push(torch.ones(1, 2), torch.tensor([[1.0], [2.0]]))[0]
     tensor([[3., 3.]])
     """

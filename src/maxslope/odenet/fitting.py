@@ -17,7 +17,7 @@ from maxslope._status import Status
 from maxslope.energies import Energy
 from maxslope.odenet import kept
 from maxslope.odenet.control import Controlled
-from maxslope.odenet.descent import Descent, Until, descend
+from maxslope.odenet.descent import DescentResult, Until, descend
 from maxslope.odenet.design import Design, Lift
 from maxslope.odenet.metric import layered
 from maxslope.odenet.misfit import Misfit
@@ -120,8 +120,8 @@ class Base(BaseEstimator):  # type: ignore[misc]
             sample_weight: ``[n]``, not negative; a row of weight 2 counts as two, one of weight 0 is left out.
 
         Returns:
-            The estimator, with ``network_`` (a module), ``run_`` (a :class:`Descent`), ``n_iter_`` (steps of the flow),
-            ``n_features_in_`` and, of data with names, ``feature_names_in_``; with early stopping also
+            The estimator, with ``network_`` (a module), ``run_`` (a :class:`DescentResult`), ``n_iter_`` (steps of the
+            flow), ``n_features_in_`` and, of data with names, ``feature_names_in_``; with early stopping also
             ``held_out_losses_`` and ``best_step_``.
 
         Raises:
@@ -263,7 +263,7 @@ def _standardize(points: Array, weights: Array) -> Lift:
     return Lift(torch.from_numpy(mean), torch.diag(torch.from_numpy(1 / scale)))
 
 
-def _warn(run: Descent, slope: float, gradients: int) -> None:
+def _warn(run: DescentResult, slope: float, gradients: int) -> None:
     """Say what a flow reached that did not come to its slope."""
     if run.status in (Status.REACHED, Status.STATIONARY, Status.STOPPED):
         return

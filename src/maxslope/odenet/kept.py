@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maxslope._status import Status
 from maxslope.odenet import store
-from maxslope.odenet.descent import Descent
+from maxslope.odenet.descent import DescentResult
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
 
@@ -52,9 +52,9 @@ def load(model: Any, path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor
     if "feature_names" in said:
         model.feature_names_in_ = np.array(said["feature_names"], dtype=object)
     run: dict[str, Any] = {**said["run"], "status": Status(said["run"]["status"])}
-    fields = [field.name for field in dataclasses.fields(Descent)]
+    fields = [field.name for field in dataclasses.fields(DescentResult)]
     run |= {name: tensors[f"run.{name}"] for name in fields if f"run.{name}" in tensors}
-    model.run_ = Descent(**run)
+    model.run_ = DescentResult(**run)
     model.network_ = store.unpacked(said, tensors)
     return said, tensors
 

@@ -15,7 +15,7 @@ from maxslope.odenet.probe import Probe, Spot
 
 
 @dataclass(frozen=True)
-class Movement(Mover):
+class ParticleMovement(Mover):
     """X+ in argmin J(z) + d(z, x)^2 / (2 tau), by inexact Newton steps with conjugate gradients in the metric.
 
     J does not change when the particles of a layer are permuted, so the minimum over families of measures with m

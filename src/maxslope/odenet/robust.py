@@ -10,7 +10,7 @@ from torch import Tensor
 from maxslope._rows import choose
 from maxslope.energies import Energy, Evaluation
 from maxslope.energies.base import plain
-from maxslope.loop import Feed, Rows, Stop, march
+from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.odenet.design import Design
 from maxslope.odenet.misfit import Misfit
 from maxslope.odenet.risk import Risk
@@ -64,7 +64,7 @@ class Worst(Energy):
         return 1
 
 
-class _Seek(Feed):
+class _Seek(Driver):
     """All rows at once for a number of steps; keeps the best point of each, and no curve."""
 
     def __init__(self, energy: Worst, domain: Set, x: Tensor, steps: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from maxslope.odenet.descent import Descent
+from maxslope.odenet.descent import DescentResult
 from maxslope.odenet.exponent import Exponent, exponent
 from maxslope.odenet.spectrum import Curvature
 
@@ -28,7 +28,7 @@ class Fate(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class FlowVerdict:
     """A fate and what speaks for it.
 
     Attributes:
@@ -50,7 +50,7 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def verdict(run: Descent, *, slope: float = 1e-6, curvature: Curvature | None = None) -> Verdict:
+def verdict(run: DescentResult, *, slope: float = 1e-6, curvature: Curvature | None = None) -> FlowVerdict:
     """Say where a flow goes.
 
     Converged: slope <= ``slope``, and a remaining length of at most 1e-3 of the length so far. Near a nondegenerate
@@ -68,7 +68,7 @@ def verdict(run: Descent, *, slope: float = 1e-6, curvature: Curvature | None = 
         curvature: at the end of the run.
 
     Returns:
-        A :class:`Verdict`.
+        A :class:`FlowVerdict`.
 
     Source: arXiv:2311.15365 (convergence); arXiv:1707.03129 (finite length, decay rates).
 
@@ -82,10 +82,10 @@ def verdict(run: Descent, *, slope: float = 1e-6, curvature: Curvature | None = 
     fit = exponent(run)
     reasons: list[str] = []
     fate = _fate(run, fit, slope, curvature, reasons)
-    return Verdict(fate, fit, curvature, float(run.length[-1]), run.monotone, run.relative_defect, tuple(reasons))
+    return FlowVerdict(fate, fit, curvature, float(run.length[-1]), run.monotone, run.relative_defect, tuple(reasons))
 
 
-def _fate(run: Descent, fit: Exponent | None, slope: float, curvature: Curvature | None, why: list[str]) -> Fate:
+def _fate(run: DescentResult, fit: Exponent | None, slope: float, curvature: Curvature | None, why: list[str]) -> Fate:
     end, length = float(run.slope[-1]), float(run.length[-1])
     certified = curvature is not None and curvature.certifies
     why.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,13 @@ from torch import Tensor
 from maxslope.boundary import Grid, contour, surface
 from maxslope.report.boundary import Problem, Study
 from maxslope.report.canvas import COLORS, INK, blank, passing, save, tidy
+from maxslope.report.film import film as filmed
+from maxslope.report.film import gif
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FRAMES = 48
-_STILLS = 25  # frames of a page's film
 _SHOWN = 6  # instants in the still picture
 _BLUE, _RED, _TEAL, _GRAY = COLORS[0], COLORS[1], COLORS[2], COLORS[5]
 
@@ -29,7 +29,7 @@ def draw_flow(study: Study, path: Path) -> Figure:
     problem, curve = study.problem, study.curve
     if problem.grid.dim == 3:
         return _draw_space(study, path)
-    wide, tall = _extent(problem.grid)
+    wide, tall = extent(problem.grid)
     figure = blank(12.3, 3.55 * tall / wide + 1.0)
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
     end = float(curve.time[-1, 0])
@@ -42,7 +42,7 @@ def draw_flow(study: Study, path: Path) -> Figure:
         _background(axis, problem)
         for k in range(_SHOWN):
             t = end * k / (_SHOWN - 1)
-            _lines(axis, source.at(t)[0], problem.grid, color=passing(k / (_SHOWN - 1)), linewidth=1.6)
+            lines(axis, source.at(t)[0], problem.grid, color=passing(k / (_SHOWN - 1)), linewidth=1.6)
         axis.set_title(title, fontsize=10, color=INK)
     from matplotlib.colors import ListedColormap
 
@@ -122,67 +122,59 @@ def animate(study: Study, path: Path) -> None:
         study: what was followed.
         path: ends with .gif.
     """
-    from matplotlib.animation import FuncAnimation, PillowWriter
-
     problem, curve = study.problem, study.curve
-    last = curve.time.shape[0] - 1
-    frames = sorted({round(k * last / (_FRAMES - 1)) for k in range(_FRAMES)})
-    wide, tall = _extent(problem.grid)
+    wide, tall = extent(problem.grid)
     figure = blank(8.2, min(max(4.2 * tall / wide + 0.6, 2.8), 5.0))
     picture, numbers = figure.subplots(1, 2, width_ratios=[1.25, 1])
     _background(picture, problem)
-    robust = study.stop.robust_risk.tolist()
     time = curve.time[:, 0].tolist()
-    numbers.plot(time, robust, color="#d6d3d1")
-    (track,) = numbers.plot([], [], color=_RED)
-    (point,) = numbers.plot([], [], "o", color=_RED)
-    if 0 < study.stop.index < last:
-        numbers.axvline(study.stop.time, color=_GRAY, linewidth=1, linestyle=":")
-        numbers.set_title("robust risk; dotted: stop", fontsize=9, color=INK)
-    else:
-        numbers.set_title("robust risk", fontsize=9, color=INK)
-    numbers.set_xlabel("time (length²)", fontsize=9)
-    tidy(numbers)
-    drawn: list[Any] = []
+    show = track(numbers, time, study.stop.robust_risk.tolist(), study.stop.index)
 
-    def frame(k: int) -> list[Any]:
-        for line in drawn:
-            line.remove()
-        drawn.clear()
-        drawn.extend(_lines(picture, study.limit.at(time[k])[0], problem.grid, color=_GRAY, linewidth=0.9))
-        drawn.extend(_lines(picture, curve.points[k, 0], problem.grid, color=INK, linewidth=2.0))
+    def draw(k: int) -> list[Any]:
         picture.set_title(f"t = {time[k]:.4f}", fontsize=10, color=INK)
-        track.set_data(time[: k + 1], robust[: k + 1])
-        point.set_data([time[k]], [robust[k]])
-        return []
+        show(k)
+        return [
+            *lines(picture, study.limit.at(time[k])[0], problem.grid, color=_GRAY, linewidth=0.9),
+            *lines(picture, curve.points[k, 0], problem.grid, color=INK, linewidth=2.0),
+        ]
 
-    frame(frames[0])
-    figure.canvas.draw()
-    figure.set_layout_engine("none")  # the layout of the first frame serves all
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FuncAnimation(figure, frame, frames, init_func=list).save(path, writer=PillowWriter(fps=12), dpi=80)
+    gif(figure, time, draw, path)
+
+
+def track(axis: Axes, time: list[float], robust: list[float], stop: int) -> Callable[[int], None]:
+    """Draw the robust risk against time, and return what shows it up to an instant."""
+    axis.plot(time, robust, color="#d6d3d1")
+    (way,) = axis.plot([], [], color=_RED)
+    (point,) = axis.plot([], [], "o", color=_RED)
+    axis.set_title("robust risk", fontsize=9, color=INK)
+    if 0 < stop < len(time) - 1:
+        axis.axvline(time[stop], color=_GRAY, linewidth=1, linestyle=":")
+        axis.set_title("robust risk; dotted: stop", fontsize=9, color=INK)
+    axis.set_xlabel("time (length²)", fontsize=9)
+    tidy(axis)
+
+    def show(k: int) -> None:
+        way.set_data(time[: k + 1], robust[: k + 1])
+        point.set_data([time[k]], [robust[k]])
+
+    return show
 
 
 def film(study: Study) -> tuple[Figure, list[str]]:
-    """Return a figure with the boundary at many times, each a frame, and the names of the times; limit law dotted.
-
-    See :func:`maxslope.report.drawn.panels`.
-    """
+    """Return the film of a page: the boundary at many times, the limit law dotted."""
     curve, grid = study.curve, study.problem.grid
-    last = curve.time.shape[0] - 1
-    shown = sorted({round(k * last / (_STILLS - 1)) for k in range(_STILLS)})
-    wide, tall = _extent(grid)
+    wide, tall = extent(grid)
     figure = blank(5.2, min(5.2 * tall / wide + 0.5, 6.0))
     axis = figure.subplots()
     _background(axis, study.problem)
-    names = []
-    for k, instant in enumerate(shown):
-        t = float(curve.time[instant, 0])
-        names.append(f"t = {t:.4f}")
-        _lines(axis, study.limit.at(t)[0], grid, color=_GRAY, linewidth=1.0, linestyle=":", gid=f"frame-{k}")
-        _lines(axis, curve.points[instant, 0], grid, color=INK, linewidth=2.0, gid=f"frame-{k}")
     axis.set_title("The boundary over time")
-    return figure, names
+    time = curve.time[:, 0].tolist()
+
+    def draw(k: int, gid: str) -> None:
+        lines(axis, study.limit.at(time[k])[0], grid, color=_GRAY, linewidth=1.0, linestyle=":", gid=gid)
+        lines(axis, curve.points[k, 0], grid, color=INK, linewidth=2.0, gid=gid)
+
+    return filmed(figure, time, draw)
 
 
 def draw_network(
@@ -198,20 +190,20 @@ def draw_network(
         tau: between them.
         path: without its ending.
     """
-    wide, tall = _extent(problem.grid)
+    wide, tall = extent(problem.grid)
     figure = blank(9.2, 4.2 * tall / wide + 0.9)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     count = len(networks) - 1
     for axis in (left, right):
         _background(axis, problem)
-        _lines(axis, networks[0], problem.grid, color=INK, linewidth=1.2)
+        lines(axis, networks[0], problem.grid, color=INK, linewidth=1.2)
     _mark(left, "start", color=INK, linewidth=1.2)
     for k in range(1, count + 1):
         color = passing(k / count)
-        _lines(left, networks[k], problem.grid, color=color, linewidth=2)
-        _lines(left, references[k], problem.grid, color=color, linewidth=1.2, linestyle=":")
+        lines(left, networks[k], problem.grid, color=color, linewidth=2)
+        lines(left, references[k], problem.grid, color=color, linewidth=1.2, linestyle=":")
         _mark(left, f"network, t = {k * tau:.3g} (dotted: the law)", color=color, linewidth=2)
-    _lines(right, control, problem.grid, color=_RED, linewidth=2)
+    lines(right, control, problem.grid, color=_RED, linewidth=2)
     _mark(right, "start", color=INK, linewidth=1.2)
     _mark(right, f"control after {count} steps", color=_RED, linewidth=2)
     left.set_title("trained with the perimeter", fontsize=10, color=INK)
@@ -237,7 +229,8 @@ def _thin(curve: Any, count: int = 13) -> tuple[list[float], list[float]]:
     return curve.time[index, 0].tolist(), curve.energy[index, 0].tolist()
 
 
-def _extent(grid: Grid) -> tuple[float, float]:
+def extent(grid: Grid) -> tuple[float, float]:
+    """Return the width and height of a grid."""
     return grid.high[0] - grid.low[0], grid.high[1] - grid.low[1]
 
 
@@ -265,5 +258,6 @@ def _background(axis: Axes, problem: Problem) -> None:
     axis.tick_params(labelsize=8, colors=INK)
 
 
-def _lines(axis: Axes, u: Tensor, grid: Grid, **style: Any) -> list[Any]:
+def lines(axis: Axes, u: Tensor, grid: Grid, **style: Any) -> list[Any]:
+    """Draw the boundary of {u > 0}; return its lines."""
     return [axis.plot(line[:, 0].tolist(), line[:, 1].tolist(), **style)[0] for line in contour(u, grid)]

@@ -49,6 +49,7 @@ def follow(
     training: Training | None = None,
     samples: int = 16384,
     drawings: dict[str, Any] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Run the neural flow of a study's problem with its control, draw it beside the law, and return the numbers.
 
@@ -60,9 +61,10 @@ def follow(
         model: the trained network that the problem starts from, a module; None to fit a new one to the start.
         steps: of the neural flow, which divide the time.
         path: of the picture, without its ending.
-        training: of each step.
+        training: of each step; by default :class:`Training` with the seed.
         samples: how many.
         drawings: gets the figure, under ``network``.
+        seed: of the samples, of a new network, and of its batches.
 
     Raises:
         TypeError: if the model is no module: there are no weights to train.
@@ -76,12 +78,12 @@ def follow(
     tau = float(study.curve.time[-1, 0]) / side**2 / steps
     corner = [_share(problem.grid, k) for k in (0, 1)]
     grid = Grid(problem.grid.shape, [-c for c in corner], corner)
-    drawn = draw(problem.densities, grid, samples)
-    training = training or Training()
+    drawn = draw(problem.densities, grid, samples, seed)
+    training = training or Training(seed=seed)
     if model is not None:
         net: nn.Module = Scaled(model, problem.grid)
     else:
-        net = fresh(signed_distance(problem.start, grid), grid, drawn, training.first)
+        net = fresh(signed_distance(problem.start, grid), grid, drawn, training.first, seed)
     eps = problem.eps / side
     reach = max(0.25, 2 * eps)
     judged = Samples(drawn.x[:_JUDGED], drawn.labels[:_JUDGED])
@@ -113,10 +115,10 @@ def follow(
     }
 
 
-def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int) -> nn.Module:
+def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int, seed: int = 0) -> nn.Module:
     """Return a network 2-64-64-64-1 whose boundary is about that of a signed distance, by regression on samples."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         layers: list[nn.Module] = []
         for width in (2, _WIDTH, _WIDTH):
             layers += [nn.Linear(width, _WIDTH), nn.SiLU()]

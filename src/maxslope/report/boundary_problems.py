@@ -48,13 +48,13 @@ class Problem:
 def disk(cells: int = 96, eps: float | None = None) -> Problem:
     """A disk of radius 0.6 in constant densities: r^2 = r0^2 - 2 t."""
     grid, even = _even(cells)
-    return Problem("A disk", grid, even, 0.6 - grid.points().norm(dim=-1), _radius(grid, eps), until=0.14)
+    return Problem("A disk", grid, even, 0.6 - grid.points().norm(dim=-1), radius(grid, eps), until=0.14)
 
 
 def ball(cells: int = 48, eps: float | None = None) -> Problem:
     """A ball of radius 0.6 in space, in constant densities: r^2 = r0^2 - 4 t."""
     grid, even = _even(cells, 3)
-    return Problem("A ball", grid, even, 0.6 - grid.points().norm(dim=-1), _radius(grid, eps), until=0.07)
+    return Problem("A ball", grid, even, 0.6 - grid.points().norm(dim=-1), radius(grid, eps), until=0.07)
 
 
 def dumbbell(cells: int = 96, eps: float | None = None, dim: int = 2) -> Problem:
@@ -71,7 +71,7 @@ def dumbbell(cells: int = 96, eps: float | None = None, dim: int = 2) -> Problem
     balls = torch.maximum(0.36 - torch.hypot(x - 0.5, away), 0.36 - torch.hypot(x + 0.5, away))
     neck = torch.minimum(0.1 - away, 0.5 - x.abs())
     until = 0.09 if dim == 2 else 0.012
-    return Problem("A dumbbell", grid, even, torch.maximum(balls, neck), _radius(grid, eps), until=until)
+    return Problem("A dumbbell", grid, even, torch.maximum(balls, neck), radius(grid, eps), until=until)
 
 
 def neck(cells: int = 48, eps: float | None = None) -> Problem:
@@ -105,7 +105,7 @@ def own(
     densities = Densities.from_functions(grid, rho0, rho1)
     if vanished(densities.bayes):
         raise ValueError("One class is more likely everywhere in the box, so there is no boundary; move the box.")
-    return Problem("Densities of one's own", grid, densities, densities.bayes, _radius(grid, eps))
+    return Problem("Densities of one's own", grid, densities, densities.bayes, radius(grid, eps))
 
 
 def gaussians(cells: int = 96, eps: float | None = None) -> Problem:
@@ -114,11 +114,11 @@ def gaussians(cells: int = 96, eps: float | None = None) -> Problem:
     grid = Grid((cells, rows), (-1.5, 0.1 - 1.5 * rows / cells), (1.5, 0.1 + 1.5 * rows / cells))
     below = [(-1.05, -0.45), (-0.35, 0.0), (0.35, -0.45), (1.05, 0.0)]
     above = [(-1.05, 0.2), (-0.35, 0.65), (0.35, 0.2), (1.05, 0.65)]
-    densities = Densities.from_functions(grid, _mixture(below, 0.2), _mixture(above, 0.2))
-    return Problem("Four Gaussians a class", grid, densities, densities.bayes, _radius(grid, eps))
+    densities = Densities.from_functions(grid, mixture(below, 0.2), mixture(above, 0.2))
+    return Problem("Four Gaussians a class", grid, densities, densities.bayes, radius(grid, eps))
 
 
-def moons(cells: int = 96, eps: float | None = None) -> Problem:
+def moons(cells: int = 96, eps: float | None = None, seed: int = 0) -> Problem:
     """Kernel densities of a thousand points of two noisy moons.
 
     Raises:
@@ -126,7 +126,7 @@ def moons(cells: int = 96, eps: float | None = None) -> Problem:
     """
     from maxslope.report.moons import data
 
-    x, y = data(1000)
+    x, y = data(1000, seed)
     return samples(x, y.long(), cells, eps, title="Two moons")
 
 
@@ -147,23 +147,33 @@ def samples(x: Tensor, y: Tensor, cells: int = 96, eps: float | None = None, *, 
         raise ValueError(
             f"Boundaries are drawn in the plane or in space: samples [n, 2] or [n, 3], got {tuple(x.shape)}."
         )
-    low, high = x.double().amin(0), x.double().amax(0)
-    side = float((high - low).max())
-    if not float((high - low).min()) > 1e-3 * side:
-        raise ValueError(f"The samples lie on a line, {low.tolist()} to {high.tolist()}; all coordinates must vary.")
     known = sorted(set(y.tolist()))
     if known != [0, 1]:
         raise ValueError(f"A boundary lies between two classes, 0 and 1, got labels {known[:5]}.")
-    h = side * (1 + 2 * _MARGIN) / cells
-    shape = [math.ceil(float(width) / h + 2 * _MARGIN * side / h) for width in high - low]
-    half = torch.tensor(shape, dtype=torch.float64) * h / 2
-    middle = (low + high) / 2
-    grid = Grid(shape, (middle - half).tolist(), (middle + half).tolist())
+    grid = around(x, cells)
+    side = float((x.double().amax(0) - x.double().amin(0)).max())
     densities = Densities.from_samples(grid, x, y)
     # Far from all samples no class is likelier by numbers: there the wider kernel decides.
     wide = Densities.from_samples(grid, x, y, bandwidth=max(0.15 * side, grid.h))
     start = densities.rho1 - densities.rho0 + 1e-2 * (wide.rho1 - wide.rho0)
-    return Problem(title, grid, densities, start, _radius(grid, eps), samples=Samples(x.float(), y.long()))
+    return Problem(title, grid, densities, start, radius(grid, eps), samples=Samples(x.float(), y.long()))
+
+
+def around(x: Tensor, cells: int) -> Grid:
+    """Return a grid around samples ``[n, d]`` with a quarter of their longer side of empty space around them.
+
+    Raises:
+        ValueError: if the samples lie on a line.
+    """
+    low, high = x.double().amin(0), x.double().amax(0)
+    side = float((high - low).max())
+    if not float((high - low).min()) > 1e-3 * side:
+        raise ValueError(f"The samples lie on a line, {low.tolist()} to {high.tolist()}; all coordinates must vary.")
+    h = side * (1 + 2 * _MARGIN) / cells
+    shape = [math.ceil(float(width) / h + 2 * _MARGIN * side / h) for width in high - low]
+    half = torch.tensor(shape, dtype=torch.float64) * h / 2
+    middle = (low + high) / 2
+    return Grid(shape, (middle - half).tolist(), (middle + half).tolist())
 
 
 def network(problem: Problem, model: Callable[[Tensor], Tensor], title: str) -> Problem:
@@ -187,14 +197,14 @@ def _even(cells: int, dim: int = 2) -> tuple[Grid, Densities]:
     return grid, Densities(even, even)
 
 
-def _radius(grid: Grid, eps: float | None) -> float:
-    """By default 3 % of the longer side, and two cells at least, so that the grid sees the adversary's ball."""
+def radius(grid: Grid, eps: float | None) -> float:
+    """Return the radius of the adversary: by default 3 % of the longer side, two cells at least."""
     side = max(b - a for a, b in zip(grid.low, grid.high, strict=True))
     return max(_SHARE * side, 2 * grid.h) if eps is None else eps
 
 
-def _mixture(centers: Sequence[tuple[float, float]], sigma: float) -> Density:
-    """Half the mass of a class: Gaussians of equal weight."""
+def mixture(centers: Sequence[tuple[float, float]], sigma: float) -> Density:
+    """Return half the mass of a class: Gaussians of equal weight."""
 
     def density(x: Tensor) -> Tensor:
         squares = [(x - x.new_tensor(c)).square().sum(-1) for c in centers]

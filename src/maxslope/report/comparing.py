@@ -31,6 +31,7 @@ def compare(
     budget: Budget | Sequence[Budget | None] | None = None,
     smallest: Sequence[MinimalResult] | None = None,
     classes: Sequence[str] = (),
+    seed: int | None = None,
 ) -> Comparison:
     """Compare evaluations of the same samples: models, or attacks on one model.
 
@@ -48,6 +49,8 @@ def compare(
         budget: of all, or of each.
         smallest: of ``minimal`` on the first samples in each run, for robust accuracy against the radius.
         classes: names by class number; by default those the reports know.
+        seed: of the draw of samples whose smallest perturbation is looked for, and of that search; by default those of
+            the evaluations.
 
     Returns:
         A :class:`Comparison`: prints and displays itself; ``.pairs``, ``.ranks()``, ``.save(path)``, ``.markdown()``.
@@ -73,7 +76,7 @@ def compare(
     budgets = [budget] * len(reports) if budget is None or isinstance(budget, Budget) else list(budget)
     rows: Sequence[int] = range(0 if smallest is None else len(smallest[0].norms))
     if smallest is None and data is not None and models is not None:
-        reports, smallest, rows = _looked(reports, data, models, budgets)
+        reports, smallest, rows = _looked(reports, data, models, budgets, seed)
     errs: tuple[tuple[float | None, ...], ...] = ()
     notes = _notes(reports)
     if data is not None and models is not None:
@@ -108,17 +111,21 @@ def _same_samples(reports: Sequence[Report]) -> None:
 
 
 def _looked(
-    reports: Sequence[Report], data: tuple[Tensor, Tensor], models: Sequence[Any], budgets: Sequence[Budget | None]
+    reports: Sequence[Report],
+    data: tuple[Tensor, Tensor],
+    models: Sequence[Any],
+    budgets: Sequence[Budget | None],
+    seed: int | None,
 ) -> tuple[tuple[Report, ...], list[MinimalResult] | None, Sequence[int]]:
     """Smallest perturbations of the same samples in each run, and the reports with what they say against them."""
     norms = {str(b.norm) if b is not None else "" for b in budgets}
-    cheapest = min((affordable(report, 0) for report in reports), key=len)
+    cheapest = min((affordable(report, 0, seed=seed) for report in reports), key=len)
     if len(norms) > 1 or "" in norms or not cheapest or any(model is None for model in models):
         return tuple(reports), None, ()
     found, after = [], []
     for report, model, own in zip(reports, models, budgets, strict=True):
         assert own is not None
-        near = nearest(cheapest, report, model, data, own)
+        near = nearest(cheapest, report, model, data, own, seed)
         assert near is not None
         found.append(near)
         candidates = [Candidates(cheapest, near.points, SEARCH, near.margin)]

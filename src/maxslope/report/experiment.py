@@ -24,7 +24,7 @@ from maxslope.report.sheets import moons
 from maxslope.schemes import Descent, Explicit, MinimizingMovement
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
-from maxslope.transport import Adversary, Cloud, adversary, distance, dual
+from maxslope.transport import AdversaryResult, Cloud, adversary, distance, dual
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,9 @@ Record = dict[str, float | str]
 PARTS = 9  # what is said to be done, with MNIST
 
 
-def run(out: Path, *, samples: int, taus: int, images: int, say: Say, command: str = "") -> dict[str, Any]:
+def run(
+    out: Path, *, samples: int, taus: int, images: int, say: Say, seed: int = 0, command: str = ""
+) -> dict[str, Any]:
     """Train, measure, draw; every part says how long it took.
 
     Args:
@@ -43,6 +45,7 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say, command: s
         taus: step sizes.
         images: MNIST images; 0 leaves MNIST out.
         say: told what was done.
+        seed: of the two moons, the networks and the initial values.
         command: how to do it again, for the page.
 
     Returns:
@@ -57,17 +60,17 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say, command: s
     def done(what: str) -> None:
         say(f"{time.perf_counter() - start:6.1f} s  {what}")
 
-    nets = {"ReLU": train(nn.ReLU), "GELU": train(nn.GELU)}
+    nets = {"ReLU": train(nn.ReLU, seed=seed), "GELU": train(nn.GELU, seed=seed)}
     done("trained two networks on two moons")
     drawings = {"trajectories": draw_trajectories(nets, out / "trajectories")}
     done(f"trajectories  {out / 'trajectories.svg'}")
     found: dict[str, Differences] = {}
     for name, net in nets.items():
-        found[name] = differences(net, samples, steps(count=taus))
+        found[name] = differences(net, samples, steps(count=taus), seed=seed)
         done(f"{name}: " + ", ".join(f"{d:.4f}" for d in found[name].largest.mean(1).tolist()))
     write_csv([r for name, d in found.items() for r in d.table(name)], out / "differences.csv")
     drawings["differences"] = draw_differences(found, out / "differences")
-    study = orders(nets["GELU"], rows=min(40, max(samples, 12)))
+    study = orders(nets["GELU"], min(40, max(samples, 12)), seed)
     drawings["convergence"] = picture.draw(
         study, out / "convergence", "GELU network: schemes against the event-driven reference"
     )
@@ -78,11 +81,11 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say, command: s
     done("where a constraint binds, astray: " + "; ".join(f"{c}: {', '.join(s.astray)}" for c, s in held.items()))
     tau = 0.05 if samples >= 10 else 0.1  # fewer samples are a trial run
     write_csv(
-        [{"network": n, **r} for n, net in nets.items() for r in geometries(net, min(10, samples), tau)],
+        [{"network": n, **r} for n, net in nets.items() for r in geometries(net, min(10, samples), tau, seed)],
         out / "geometries.csv",
     )
     done("norms l_1, l_2, l_inf; rates 2, 4, 16, inf")
-    write_csv(clouds_of_moons(nets["GELU"]), out / "transport.csv")
+    write_csv(clouds_of_moons(nets["GELU"], seed=seed), out / "transport.csv")
     done("distributional adversaries on two moons")
     if images:
         drawings["mnist"] = _mnist(out, images)
@@ -97,9 +100,9 @@ def run(out: Path, *, samples: int, taus: int, images: int, say: Say, command: s
     }
 
 
-def clouds_of_moons(net: nn.Module, eps: float = 0.15) -> list[Record]:
+def clouds_of_moons(net: nn.Module, eps: float = 0.15, seed: int = 0) -> list[Record]:
     """Risks of the adversaries in W_1, W_2 and W_inf of equal radius, and the dual bound for W_2."""
-    x, y = data(200)
+    x, y = data(200, seed)
     cloud = Cloud(x.double(), y.long())
     energy = SquaredError(net, y.double())
     runs = {
@@ -117,7 +120,7 @@ def clouds_of_moons(net: nn.Module, eps: float = 0.15) -> list[Record]:
     return records
 
 
-def _row(name: str, kind: str, found: Adversary, cloud: Cloud) -> Record:
+def _row(name: str, kind: str, found: AdversaryResult, cloud: Cloud) -> Record:
     spent = distance(cloud, found.cloud, 2, Lp(2))
     return {"data": name, "adversary": kind, "risk": found.risk, "errors": found.errors, "W_2": spent}
 

@@ -125,6 +125,7 @@ def page(
     title: str | None = None,
     command: str = "",
     progress: Callable[[str], None] | None = None,
+    seed: int | None = None,
 ) -> Page:
     """Gather what a report says about an evaluation.
 
@@ -144,6 +145,8 @@ def page(
         title: of the page.
         command: how to do the evaluation again, shown on the page.
         progress: called with words for each step.
+        seed: of the draw of samples whose smallest perturbation is looked for, and of that search; by default the
+            evaluation's.
 
     Returns:
         A :class:`Page`: ``.save(path)`` writes HTML; ``.json()``, ``.csv()``, ``.markdown()`` return text.
@@ -181,9 +184,9 @@ def page(
             followed, ends = tracks(report, model, x, data[1], budget, names)
             candidates.append(ends)
         if model is not None and smallest is None:
-            rows = affordable(report, sum(len(t.length) for t in followed), rows_again)
+            rows = affordable(report, sum(len(t.length) for t in followed), rows_again, seed)
             tell(f"smallest perturbations of {len(rows)} samples")
-            smallest = nearest(rows, report, model, data, budget)
+            smallest = nearest(rows, report, model, data, budget, seed)
         if smallest is not None:
             candidates.append(Candidates(rows, smallest.points, SEARCH, smallest.margin))
         report, known = merged(report, data, model, budget, [c for c in candidates if c is not None])

@@ -121,7 +121,7 @@ def _vouched(x: Tensor, budget: Budget, found: Candidates) -> dict[int, tuple[Te
     }
 
 
-def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> list[int]:
+def affordable(report: Report, spent: int, rows: Sequence[int] = (), seed: int | None = None) -> list[int]:
     """Return rows whose smallest perturbation is worth looking for, drawn by label.
 
     A page costs at most half of its evaluation, counted in passes; under some ten samples a curve says nothing.
@@ -130,6 +130,7 @@ def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> list[int
         report: of the evaluation.
         spent: forward and backward passes, in pairs, that went elsewhere.
         rows: that are attacked again.
+        seed: of the draw; by default the report's.
     """
     if report.effort.runs[0].blind:
         return []
@@ -138,17 +139,23 @@ def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> list[int
     left = (sum(passes) + sum(report.probes)) / 2 - 2 * spent - 3 * sum(passes[i] for i in rows)
     count = min(_CURVE, report.samples, int(left / (_PRICE * Effort.quick().passes)))
     labels = torch.tensor(report.classes) if report.classes else None
-    few = order(report.samples, report.seed, labels)[: max(count, 0)]
+    few = order(report.samples, report.seed if seed is None else seed, labels)[: max(count, 0)]
     return sorted(few.tolist()) if len(few) >= min(_FEWEST, report.samples) else []
 
 
 def nearest(
-    rows: Sequence[int], report: Report, model: Any, data: tuple[Tensor, Tensor], budget: Budget
+    rows: Sequence[int],
+    report: Report,
+    model: Any,
+    data: tuple[Tensor, Tensor],
+    budget: Budget,
+    seed: int | None = None,
 ) -> MinimalResult | None:
-    """Return the smallest perturbations of some samples; None of none."""
+    """Return the smallest perturbations of some samples; None of none. The seed is by default the report's."""
     if not rows:
         return None
     index = torch.tensor(rows)
     x, y = (t[index.to(t.device)].detach() for t in data)
     ids = torch.tensor([int(report.table["index"][row]) for row in rows])
-    return minimal(model, x, y, budget.norm, box=budget.box, effort=Effort.quick(), seed=report.seed, ids=ids)
+    seed = report.seed if seed is None else seed
+    return minimal(model, x, y, budget.norm, box=budget.box, effort=Effort.quick(), seed=seed, ids=ids)

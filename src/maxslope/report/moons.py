@@ -16,29 +16,30 @@ TAUS = 8
 EPS = 0.2
 
 
-def data(samples: int = 1000) -> tuple[Tensor, Tensor]:
-    """Return two moons with noise 0.1 and seed 0: points ``[n, 2]`` and labels ``[n]``, float32.
+def data(samples: int = 1000, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return two moons with noise 0.1: points ``[n, 2]`` and labels ``[n]``, float32.
 
     Raises:
         ImportError: if scikit-learn is not installed.
     """
     with optional("The two moons need scikit-learn", "[flows]"):
         from sklearn.datasets import make_moons
-    x, y = make_moons(samples, noise=0.1, random_state=0)
+    x, y = make_moons(samples, noise=0.1, random_state=seed % 2**32)
     return torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(y, dtype=torch.float32)
 
 
-def train(activation: type[nn.Module], *, epochs: int = 100) -> nn.Module:
+def train(activation: type[nn.Module], *, epochs: int = 100, seed: int = 0) -> nn.Module:
     """Train the network 2-20-20-20-1, batch norm after each activation and a sigmoid at the end, on the two moons.
 
-    Mean squared error, Adam, batches of 100, seed 0. Torch's global generator is left as it was.
+    Mean squared error, Adam, batches of 100; data, start and batches by the seed. Torch's global generator is left
+    as it was.
 
     Returns:
         The network in eval mode, float64, with frozen weights; maps ``[n, 2]`` to ``[n]``.
     """
-    x, y = data()
+    x, y = data(seed=seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         layers: list[nn.Module] = []
         for width in (2, 20, 20):
             layers += [nn.Linear(width, 20), activation(), nn.BatchNorm1d(20)]
@@ -90,9 +91,9 @@ class SquaredError(Energy):
         return 1
 
 
-def problem(net: nn.Module, rows: int) -> tuple[SquaredError, Tensor]:
-    """Return initial values uniform in [-1, 1]^2 (seed 0) and the energy with the network's own answers as labels."""
-    generator = torch.Generator().manual_seed(0)
+def problem(net: nn.Module, rows: int, seed: int = 0) -> tuple[SquaredError, Tensor]:
+    """Return initial values uniform in [-1, 1]^2 and the energy with the network's own answers as labels."""
+    generator = torch.Generator().manual_seed(seed)
     x = 2 * torch.rand(rows, 2, generator=generator, dtype=torch.float64) - 1
     with torch.no_grad():
         labels = (net(x) > 0.5).double()

@@ -14,7 +14,17 @@ from maxslope.energies import Constrained, Function, Linear
 from maxslope.loop import Record, flow
 from maxslope.reference import Convergence, convergence, reference
 from maxslope.report.moons import EPS, SquaredError, problem, steps
-from maxslope.schemes import Best, Consensus, Descent, Explicit, Inner, MinimizingMovement, Newton, Scheme, SemiImplicit
+from maxslope.schemes import (
+    Best,
+    Consensus,
+    Descent,
+    Explicit,
+    InnerSolver,
+    MinimizingMovement,
+    Newton,
+    Scheme,
+    SemiImplicit,
+)
 from maxslope.sets import L2, Budget, Linf
 from maxslope.spaces import Lp
 
@@ -51,7 +61,7 @@ class Differences:
         ]
 
 
-def solver(net: nn.Module) -> Inner:
+def solver(net: nn.Module) -> InnerSolver:
     """Newton's method where the energy is smooth; the better of it and consensus-based search where it has kinks."""
     kinks = any(isinstance(layer, nn.ReLU) for layer in net.modules())
     return Best((Newton(iterations=6), Consensus(particles=14, iterations=14))) if kinks else Newton()
@@ -63,6 +73,7 @@ def differences(
     taus: Sequence[float] | None = None,
     *,
     until: float = 1.0,
+    seed: int = 0,
 ) -> Differences:
     """Run the explicit scheme and minimizing movements from the same initial values and compare them at every step.
 
@@ -71,9 +82,10 @@ def differences(
         rows: initial values, uniform in [-1, 1]^2.
         taus: step sizes; eps 2^-i for i = 0..7 by default.
         until: the end.
+        seed: of the initial values.
     """
     taus = list(steps() if taus is None else taus)
-    energy, x = problem(net, rows)
+    energy, x = problem(net, rows, seed)
     constrained = energy.within(Linf(EPS, box=None).around(x))
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for tau in taus:
@@ -99,9 +111,9 @@ def trajectories(net: nn.Module, start: tuple[float, float], eps: float, tau: fl
     )
 
 
-def orders(net: nn.Module, rows: int = 40) -> Convergence:
+def orders(net: nn.Module, rows: int = 40, seed: int = 0) -> Convergence:
     """The three schemes against the event-driven reference on a smooth network, where coordinates cross or slide."""
-    energy, x = problem(net, rows)
+    energy, x = problem(net, rows, seed)
     found = reference(energy, x, 0.3, instants=30)
     keep = (found.unique & torch.tensor([len(e) > 0 for e in found.events])).nonzero().squeeze(1)
     known: dict[float, Tensor] = {}
@@ -143,9 +155,9 @@ def constraints(taus: Sequence[float] = (0.04, 0.01)) -> dict[str, Convergence]:
     return found
 
 
-def geometries(net: nn.Module, rows: int = 10, tau: float = 0.05) -> list[dict[str, float | str]]:
+def geometries(net: nn.Module, rows: int = 10, tau: float = 0.05, seed: int = 0) -> list[dict[str, float | str]]:
     """The three schemes in l_1, l_2 and l_inf, and rates from 2 to inf in l_2, with budgets of the same norm."""
-    energy, x = problem(net, rows)
+    energy, x = problem(net, rows, seed)
     records: list[dict[str, float | str]] = []
     cases = [(1.0, math.inf), (2.0, math.inf), (math.inf, math.inf), (2.0, 2.0), (2.0, 4.0), (2.0, 16.0)]
     for p, rate in cases:

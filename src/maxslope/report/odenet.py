@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from maxslope._status import Status
-from maxslope.odenet import Descent, Squared, save
+from maxslope.odenet import DescentResult, Squared, save
 from maxslope.report.canvas import write_csv
 from maxslope.report.odenet_figures import draw
 from maxslope.report.odenet_study import Data, Settings, Study, numbers, study
@@ -78,7 +78,7 @@ def run(
     return all_measured
 
 
-def _end(run: Descent, slope: float) -> str:
+def _end(run: DescentResult, slope: float) -> str:
     return f"The slope came down to {slope:g}." if run.status == Status.REACHED else run.status.sentence
 
 
@@ -88,7 +88,7 @@ def _held(found: Study) -> str:
     return f", {100 * found.held_out:.1f} % on {len(found.rest)} held out"
 
 
-def _trajectory(run: Descent) -> list[dict[str, float]]:
+def _trajectory(run: DescentResult) -> list[dict[str, float]]:
     names = ("time", "energy", "slope", "rate", "length")
     columns = [run.time, run.energy, run.slope, run.rate, run.length]
     return [dict(zip(names, row, strict=True)) for row in torch.stack(columns, 1).tolist()]

@@ -15,6 +15,7 @@ from maxslope import _random
 from maxslope._optional import optional
 from maxslope.odenet import (
     Design,
+    FlowVerdict,
     Lift,
     Logistic,
     Misfit,
@@ -24,7 +25,6 @@ from maxslope.odenet import (
     Softmax,
     Squared,
     Until,
-    Verdict,
     descend,
     escape,
     layered,
@@ -32,7 +32,7 @@ from maxslope.odenet import (
     sobol,
     verdict,
 )
-from maxslope.odenet.descent import Descent
+from maxslope.odenet.descent import DescentResult
 from maxslope.sets import L2
 
 _MANY = 12  # features beyond which principal components enter
@@ -94,17 +94,17 @@ class Study:
     risk: Risk
     network: OdeNet
     start: Tensor
-    run: Descent
-    verdict: Verdict
+    run: DescentResult
+    verdict: FlowVerdict
     score: float
     held_out: float | None
 
 
-def moons() -> Data:
+def moons(seed: int = 0) -> Data:
     """Return 200 points of two moons with noise 0.1."""
     from maxslope.report.moons import data
 
-    x, y = data(200)
+    x, y = data(200, seed)
     return Data("moons", x.double(), y.long())
 
 

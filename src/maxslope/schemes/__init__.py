@@ -1,9 +1,10 @@
 """How one step is made."""
 
+from maxslope._former import former
 from maxslope.schemes.base import Account, Accounting, Adaptive, Here, Memory, Scheme
 from maxslope.schemes.consensus import Consensus
 from maxslope.schemes.explicit import Explicit
-from maxslope.schemes.inner import Best, Descent, Inner, Problem, Solution
+from maxslope.schemes.inner import Best, Descent, InnerProblem, InnerSolver, Solution
 from maxslope.schemes.minimizing_movement import MinimizingMovement
 from maxslope.schemes.newton import Newton
 from maxslope.schemes.proximal import Proximal
@@ -24,12 +25,12 @@ __all__ = [
     "Descent",
     "Explicit",
     "Here",
-    "Inner",
+    "InnerSolver",
     "Memory",
     "MinimizingMovement",
     "Momentum",
     "Newton",
-    "Problem",
+    "InnerProblem",
     "Proximal",
     "RandomSearch",
     "Scheme",
@@ -38,3 +39,4 @@ __all__ = [
     "StepSize",
     "Swarm",
 ]
+__getattr__ = former(__name__, {"Inner": "InnerSolver", "Problem": "InnerProblem"})

@@ -18,6 +18,8 @@ _HALVINGS = 12
 _NEAR = 0.95  # of the way to the next constraint or multiplier: how far a step goes
 _ACCURACY = 1e-4  # of the largest decrease that one form alone could promise
 _SHARE = 0.05  # of the decrease that is left: likewise
+_SLOW, _FAST, _GOOD = 0.1, 0.02, 0.9  # of the gap: what a step aims at, and where the one before it went nearly whole
+_LEAST = 0.1  # of the largest decrease: the gap to begin with
 _INSIDE = 0.02  # of its width: how far from a bound the search starts
 
 
@@ -37,6 +39,8 @@ class Cap:
         """The p-th power of the norm over that of the radius, less 1, with derivatives and second derivatives."""
         p, scale = self.p, self.weights / self.radius
         u = scale * (self.offset + d)
+        if p == 2:
+            return float(u @ u) - 1, 2 * u * scale, 2 * scale**2
         delta = 2e-2 * len(u) ** (-1 / p)
         square = u * u + delta * delta
         power = square ** (p / 2 - 1)
@@ -67,7 +71,7 @@ def mixture(
 ) -> tuple[Array, Array]:
     """Return a step d that minimizes max_i <g_i, d> - lag_i and the weights of the forms there, to a few digits.
 
-    An interior point method; its systems have as many unknowns as there are forms and caps.
+    Interior point methods; their systems have as many unknowns as there are forms and caps.
 
     Args:
         forms: g_i, ``[m, n]``.
@@ -146,12 +150,11 @@ def _solve(forms: Array, low: Array, high: Array, caps: Sequence[Cap | _Linear],
     G, a, b = forms[:, free], low[free], high[free]
     inner = [cap.take(free) for cap in caps]
     d = _start(a, b, inner)
-    scale = float(np.abs(G @ d).max())
-    scale = max(scale, max((_promise(g, a, b, inner) for g in G), default=0.0))
+    scale = max(float(np.abs(G @ d).max()), max((_promise(g, a, b, inner) for g in G), default=0.0))
     if not 0 < scale < np.inf:
         return step, even
-    d, weights = _central(G / scale, a, b, inner, lags / scale, d)
-    step[free] = d
+    G, lags = G / scale, lags / scale
+    step[free], weights = _central(G, a, b, inner, lags, d) if inner else _bounded(G, a, b, lags)
     return step, weights
 
 
@@ -166,6 +169,55 @@ def _start(a: Array, b: Array, caps: Sequence[Cap | _Linear]) -> Array:
     """A step a little off the bounds; caps are met later."""
     off = np.minimum.reduce([_INSIDE * (b - a), *(cap.room for cap in caps)])
     return np.asarray(np.clip(0.0, a + off, b - off))
+
+
+def _bounded(G: Array, a: Array, b: Array, lags: Array) -> tuple[Array, Array]:
+    """:func:`mixture` within bounds alone: steps and multipliers are feasible from the first on, so their gap is known.
+
+    The step is (a + b) / 2 + s (b - a) / 2 with s in (-1, 1), ``values`` are the forms there; ``force`` are the
+    multipliers of s < 1 and of s > -1.
+    """
+    m, n = G.shape
+    middle, half = (a + b) / 2, (b - a) / 2
+    center, G = G @ middle - lags, G * half
+    s, w, values = np.zeros(n), np.full(m, 1 / m), center
+    pull = w @ G
+    mu = max(float(np.abs(pull).sum()), _LEAST) / n
+    force, t = np.maximum([-pull, pull], 0) + mu, float(values.max()) + m * mu
+    far = 0.0
+    for _ in range(_MOST):
+        gap = float(values.max() - w @ center + np.abs(force[1] - force[0]).sum())
+        if gap <= max(_ACCURACY, -_SHARE * float(values.max())):
+            break
+        slack, left = np.stack([1 - s, 1 + s]), t - values
+        mu = (_FAST if far > _GOOD else _SLOW) * float(w @ left + (force * slack).sum()) / (m + 2 * n)
+        ratio, aim = force / slack, mu / slack
+        curve, rest = ratio.sum(0), force[1] - force[0] + aim[0] - aim[1]
+        solved = _bordered((G / curve) @ G.T + np.diag(left / w), mu / w - left - G @ (rest / curve))
+        if solved is None:
+            break
+        move_w, move_t = solved
+        move = -(rest + move_w @ G) / curve
+        change, change_slack = G @ move, np.stack([-move, move])
+        move_force = aim - force - ratio * change_slack
+        ahead = min(1.0, _NEAR * _reach(slack, change_slack), _NEAR * _reach(left, move_t - change))
+        far = min(1.0, _NEAR * _reach(w, move_w), _NEAR * _reach(force, move_force))
+        s, t, values = s + ahead * move, t + ahead * move_t, values + ahead * change
+        w, force = w + far * move_w, force + far * move_force
+        far = min(far, ahead)
+    return np.clip(middle + s * half, a, b), w / w.sum()
+
+
+def _bordered(system: Array, right: Array) -> tuple[Array, float] | None:
+    """Solve system w + t = right for w of sum 0; None where rounding leaves nothing to solve."""
+    m = len(right)
+    whole = np.ones((m + 1, m + 1))
+    whole[:m, :m], whole[m, m] = system, 0
+    try:
+        solved = np.linalg.solve(whole, np.append(right, 0.0))
+    except np.linalg.LinAlgError:
+        return None
+    return solved[:m], float(solved[m])
 
 
 def _central(G: Array, a: Array, b: Array, caps: Sequence[Cap | _Linear], lags: Array, d: Array) -> tuple[Array, Array]:

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from maxslope import _random
 from maxslope._rows import column, flat
-from maxslope.schemes.inner import Inner, Problem, Solution
+from maxslope.schemes.inner import InnerProblem, InnerSolver, Solution
 from maxslope.sets import Set
 
 _POINTS = 4096  # of a block of rows on a processor
 
 
 @dataclass(frozen=True)
-class Consensus(Inner):
+class Consensus(InnerSolver):
     """Consensus-based optimization: particles drift to a weighted mean and explore in proportion to their distance.
 
     With m = sum_j w_j z_j, w_j proportional to exp(-alpha (E(z_j) - min E) / (max E - min E)), a particle moves by
@@ -56,8 +56,8 @@ class Consensus(Inner):
                 f"Consensus needs particles >= 2 and iterations >= 1, got {self.particles} and {self.iterations}."
             )
 
-    def solve(self, problem: Problem) -> Solution:
-        """See :class:`Inner`; rows go in blocks whose swarms stay in the cache of a processor."""
+    def solve(self, problem: InnerProblem) -> Solution:
+        """See :class:`InnerSolver`; rows go in blocks whose swarms stay in the cache of a processor."""
         rows = torch.arange(problem.x.shape[0], device=problem.x.device)
         blocks = torch.split(rows, max(1, _POINTS // self.particles)) if problem.x.device.type == "cpu" else (rows,)
         if len(blocks) == 1:
@@ -65,7 +65,7 @@ class Consensus(Inner):
         found = [self._search(problem.take(block)) for block in blocks]
         return Solution(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
-    def _search(self, problem: Problem) -> Solution:
+    def _search(self, problem: InnerProblem) -> Solution:
         x = problem.x
         rows, n = x.shape[0], self.particles
         owner = torch.arange(rows, device=x.device).repeat_interleave(n)
@@ -91,7 +91,7 @@ class Consensus(Inner):
         solved = (wide <= self.spread * problem.radius) & least.isfinite()
         return Solution(best, least, solved, spent, torch.zeros_like(spent))
 
-    def _starts(self, problem: Problem, region: Set, key: Tensor) -> Tensor:
+    def _starts(self, problem: InnerProblem, region: Set, key: Tensor) -> Tensor:
         x, n = problem.x, self.particles
         shots = [
             x + column(problem.radius, x) * problem.space.sample(_random.keys(j, key, -1), x) for j in range(n - 1)

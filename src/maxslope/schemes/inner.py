@@ -16,7 +16,7 @@ from maxslope.sets import Set
 from maxslope.spaces import Space
 
 
-class Problem(NamedTuple):
+class InnerProblem(NamedTuple):
     """Minimize E over a region around x, row by row.
 
     Attributes:
@@ -35,11 +35,11 @@ class Problem(NamedTuple):
     radius: Tensor
     space: Space
 
-    def take(self, index: Tensor) -> Problem:
+    def take(self, index: Tensor) -> InnerProblem:
         """Return the problems of the rows ``index``; an index may occur many times."""
         e = self.evaluation
         part = Evaluation(e.value[index], e.gradient[index], e.margin[index], e.reached[index])
-        return Problem(
+        return InnerProblem(
             self.energy.take(index), self.x[index], part, self.region.take(index), self.radius[index], self.space
         )
 
@@ -62,15 +62,15 @@ class Solution(NamedTuple):
     backward: Tensor
 
 
-class Inner(ABC):
+class InnerSolver(ABC):
     """A solver of argmin { E(z) : z in K, |z - x| <= radius }, many rows at once, each for itself."""
 
     @abstractmethod
-    def solve(self, problem: Problem) -> Solution:
+    def solve(self, problem: InnerProblem) -> Solution:
         """Return the best points found; numerics never raise, a failure shows in ``solved``."""
 
 
-def certified(problem: Problem, z: Tensor, gradient: Tensor, tolerance: float) -> Tensor:
+def certified(problem: InnerProblem, z: Tensor, gradient: Tensor, tolerance: float) -> Tensor:
     """Whether the linear gap max { <g, z - w> : w in the region } is at most ``tolerance`` times that of the center.
 
     No feasible direction then improves the linearized energy by more: a first-order certificate, ``[rows]``.
@@ -80,14 +80,14 @@ def certified(problem: Problem, z: Tensor, gradient: Tensor, tolerance: float) -
     return problem.region.gap(gradient, z) <= bound_of_gap(problem, tolerance) + rounding
 
 
-def bound_of_gap(problem: Problem, tolerance: float) -> Tensor:
+def bound_of_gap(problem: InnerProblem, tolerance: float) -> Tensor:
     """``tolerance`` times the linear gap at the center, and the least gap that counts, ``[rows]``."""
     e, tiny = problem.evaluation, torch.finfo(problem.x.dtype).eps
     return tolerance * problem.region.gap(e.gradient, problem.x) + tiny**2  # energies below eps^2 count as zero
 
 
 @dataclass(frozen=True)
-class Descent(Inner):
+class Descent(InnerSolver):
     """Projected descent with restarts: spectral steps (Barzilai and Borwein), Armijo's rule, exact projections.
 
     Starts: the center, the semi-implicit step (the minimizer of the linearized energy), and random points of the step
@@ -115,8 +115,8 @@ class Descent(Inner):
         if self.restarts < 0 or self.iterations < 1:
             raise ValueError(f"Descent needs restarts >= 0, iterations >= 1, got {self.restarts}, {self.iterations}.")
 
-    def solve(self, problem: Problem) -> Solution:
-        """See :class:`Inner`."""
+    def solve(self, problem: InnerProblem) -> Solution:
+        """See :class:`InnerSolver`."""
         rows, starts = problem.x.shape[0], 2 + self.restarts
         owner = torch.arange(rows, device=problem.x.device).repeat_interleave(starts)
         spread = problem.take(owner)
@@ -128,7 +128,7 @@ class Descent(Inner):
         solved = certified(spread, state.z, state.gradient, self.tolerance)
         return _best(problem, state.z, state.value, solved, state.spent)
 
-    def _starts(self, problem: Problem) -> Tensor:
+    def _starts(self, problem: InnerProblem) -> Tensor:
         """Starting points, ``[rows, starts, *shape]``."""
         x, g = problem.x, problem.evaluation.gradient
         linear = problem.region.minimize_linear(g)
@@ -142,7 +142,7 @@ class Descent(Inner):
 class _Paths:
     """Spectral projected gradient descent of many starts; every start pauses once it is done."""
 
-    def __init__(self, problem: Problem, z: Tensor) -> None:
+    def __init__(self, problem: InnerProblem, z: Tensor) -> None:
         self.problem, self.z = problem, z
         e = problem.energy.evaluate(z)
         self.value, self.gradient = e.value.clone(), e.gradient.clone()
@@ -192,7 +192,7 @@ class _Paths:
         self.gradient[index] = choose(good, e.gradient, self.gradient[index])
 
 
-def _best(problem: Problem, z: Tensor, value: Tensor, solved: Tensor, spent: Tensor) -> Solution:
+def _best(problem: InnerProblem, z: Tensor, value: Tensor, solved: Tensor, spent: Tensor) -> Solution:
     """The best start of each row; the center itself where nothing went further down."""
     rows = problem.x.shape[0]
     value = torch.where(value.isfinite(), value, torch.inf).reshape(rows, -1)
@@ -207,7 +207,7 @@ def _best(problem: Problem, z: Tensor, value: Tensor, solved: Tensor, spent: Ten
 
 
 @dataclass(frozen=True)
-class Best(Inner):
+class Best(InnerSolver):
     """The lowest point of several solvers; solved where one of them vouches for its own, which is no lower.
 
     Newton's method and a consensus-based search together serve energies with kinks: the one is exact off the kinks,
@@ -220,14 +220,14 @@ class Best(Inner):
         ValueError: if there is none.
     """
 
-    solvers: tuple[Inner, ...]
+    solvers: tuple[InnerSolver, ...]
 
     def __post_init__(self) -> None:
         if not self.solvers:
             raise ValueError("Best needs at least one solver, such as Best((Newton(), Consensus())), got none.")
 
-    def solve(self, problem: Problem) -> Solution:
-        """See :class:`Inner`."""
+    def solve(self, problem: InnerProblem) -> Solution:
+        """See :class:`InnerSolver`."""
         best, *others = (solver.solve(problem) for solver in self.solvers)
         for other in others:
             lower = other.value < best.value

@@ -13,7 +13,7 @@ from maxslope._rows import flat
 from maxslope.energies import Energy
 from maxslope.energies.convex import Convex, with_convex
 from maxslope.schemes.base import Account, Accounting, Here, Memory, check_rate
-from maxslope.schemes.inner import Descent, Inner, Problem, Solution
+from maxslope.schemes.inner import Descent, InnerProblem, InnerSolver, Solution
 from maxslope.schemes.kinks import SUSPECT, WIDTH, metric_slope, suspects
 from maxslope.schemes.proximal import Proximal
 from maxslope.schemes.steps import StepSize, step_size
@@ -70,7 +70,7 @@ class MinimizingMovement(Accounting):
     tau: StepSize
     space: Space
     rate: float
-    inner: Inner
+    inner: InnerSolver
     nodes: int
 
     def __init__(
@@ -78,7 +78,7 @@ class MinimizingMovement(Accounting):
         tau: float | Tensor | StepSize,
         space: Space | None = None,
         rate: float = math.inf,
-        inner: Inner | None = None,
+        inner: InnerSolver | None = None,
         nodes: int = 2,
     ) -> None:
         check_rate(rate)
@@ -215,7 +215,7 @@ class MinimizingMovement(Accounting):
             raise ValueError(
                 f"With a convex part besides a set the inner solver is Proximal(), got {type(self.inner).__name__}."
             )
-        return self.inner.solve(Problem(here.energy, here.x, here.evaluation, region, radius, self.space))
+        return self.inner.solve(InnerProblem(here.energy, here.x, here.evaluation, region, radius, self.space))
 
 
 def reach(domain: Set, x: Tensor, radius: Tensor, space: Space) -> Set:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import choose, flat
-from maxslope.schemes.inner import Inner, Problem, Solution, bound_of_gap
+from maxslope.schemes.inner import InnerProblem, InnerSolver, Solution, bound_of_gap
 from maxslope.schemes.models import minimize_model, minimize_planes, mixtures
 from maxslope.sets import Box
 
@@ -20,7 +20,7 @@ _BEYOND = 0.05  # of the distances of the two points from the kink: how far past
 
 
 @dataclass(frozen=True)
-class Newton(Inner):
+class Newton(InnerSolver):
     """Newton's method in a box: quadratic models, each minimized exactly, convex or not, in a trust region.
 
     The first trial is the vertex of the linearized energy; where the gradient there still points out of the box, one
@@ -49,8 +49,8 @@ class Newton(Inner):
     iterations: int = 12
     tolerance: float = 1e-11
 
-    def solve(self, problem: Problem) -> Solution:
-        """See :class:`Inner`."""
+    def solve(self, problem: InnerProblem) -> Solution:
+        """See :class:`InnerSolver`."""
         d = flat(problem.x).shape[1]
         if not isinstance(problem.region, Box) or d > _MOST:
             raise ValueError(
@@ -91,7 +91,7 @@ class _Planes(NamedTuple):
 class _Run:
     """The best points so far, those beyond a kink, and how far the quadratic model is trusted."""
 
-    def __init__(self, problem: Problem, box: Box, tolerance: float) -> None:
+    def __init__(self, problem: InnerProblem, box: Box, tolerance: float) -> None:
         e = problem.evaluation
         self.problem = problem
         self.lo, self.hi = (flat(b.expand_as(problem.x)) for b in (box.lo, box.hi))

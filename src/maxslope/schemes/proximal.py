@@ -8,11 +8,11 @@ import torch
 
 from maxslope._rows import choose, column, flat, inner
 from maxslope.energies.convex import Convex
-from maxslope.schemes.inner import Inner, Problem, Solution
+from maxslope.schemes.inner import InnerProblem, InnerSolver, Solution
 
 
 @dataclass(frozen=True)
-class Proximal(Inner):
+class Proximal(InnerSolver):
     """z+ = argmin { <DE_d(z), w> + |w - z|_2^2 / (2 s) + E_c(w) : w in the region }, s by the spectral rule.
 
     A step is taken if E = E_d + E_c falls by at least |z+ - z|^2 / (10 s), and tried again with s / 2 otherwise. Solved
@@ -32,8 +32,8 @@ class Proximal(Inner):
     iterations: int = 200
     tolerance: float = 1e-8
 
-    def solve(self, problem: Problem) -> Solution:
-        """See :class:`Inner`."""
+    def solve(self, problem: InnerProblem) -> Solution:
+        """See :class:`InnerSolver`."""
         region, e = problem.region, problem.evaluation
         if not isinstance(region, Convex):
             raise ValueError(

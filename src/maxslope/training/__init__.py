@@ -1,5 +1,6 @@
 """Adversarial training: a flow of weights with a flow inside."""
 
+from maxslope._former import former
 from maxslope.training._inside import Ramp
 from maxslope.training.adversary import Adversary, ByRecipe, Drawn, Each, Perturbed, Pointwise, Problem, Worst
 from maxslope.training.checkpoint import Checkpoint
@@ -12,7 +13,7 @@ from maxslope.training.objective import AdversarialRisk, Objective, Trades
 from maxslope.training.plan import Callback, Check, Fitted, Moment, Plan, Trace, adam
 from maxslope.training.shared import Lagrangian, Shared
 from maxslope.training.stepping import one_cycle
-from maxslope.training.weights import Optimizer, Risk
+from maxslope.training.weights import Optimizer, WeightRisk
 
 __all__ = [
     "AdversarialRisk",
@@ -36,7 +37,7 @@ __all__ = [
     "Pointwise",
     "Problem",
     "Ramp",
-    "Risk",
+    "WeightRisk",
     "Shared",
     "Trace",
     "Trades",
@@ -49,3 +50,4 @@ __all__ = [
     "processes",
     "world",
 ]
+__getattr__ = former(__name__, {"Risk": "WeightRisk"})

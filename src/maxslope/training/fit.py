@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from maxslope._status import Status
 from maxslope.energies import Energy, Evaluation
 from maxslope.energies.base import plain
-from maxslope.loop import Feed, Rows, Stop, march
+from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.sets import Everything, Set
 from maxslope.training.checkpoint import Checkpoint
 from maxslope.training.distributed import world
@@ -49,7 +49,7 @@ class _Batches(Energy):
         """
         raise NotImplementedError(
             "A training takes a new batch at every evaluation, so its energy has no value to look at beforehand; for "
-            "the objective on a frozen batch use maxslope.training.weights.Risk(model, objective, x, y)."
+            "the objective on a frozen batch use maxslope.training.weights.WeightRisk(model, objective, x, y)."
         )
 
     def take(self, index: Tensor) -> Energy:
@@ -62,7 +62,7 @@ class _Batches(Energy):
         return 1
 
 
-class _Weights(Feed):
+class _Weights(Driver):
     """One row: the weights."""
 
     def __init__(self, run: Run) -> None:
@@ -72,28 +72,28 @@ class _Weights(Feed):
         self.last = 0.0
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
-        """See :class:`Feed`."""
+        """See :class:`Driver`."""
         if not self.waiting:
             return None
         self.waiting = False
         return torch.zeros(1, dtype=torch.int64, device=self.run.device), self.run.layout.row(self.run.model)
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        """See :class:`Feed`."""
+        """See :class:`Driver`."""
         return self.energy, Everything()
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Feed`; a resumed training has fewer steps left."""
+        """See :class:`Driver`; a resumed training has fewer steps left."""
         end = torch.full(job.shape, torch.inf, dtype=torch.float64, device=job.device)
         return torch.full_like(job, self.run.steps - self.run.step), end
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
-        """See :class:`Feed`."""
+        """See :class:`Driver`."""
         self.last = float(evaluation.value)
         return torch.ones_like(rows.job, dtype=torch.bool) if self.run.stopped else None
 
     def report(self, ended: Rows, status: Tensor) -> None:
-        """See :class:`Feed`."""
+        """See :class:`Driver`."""
         self.status = int(status)
 
     def advance(self) -> Tensor:

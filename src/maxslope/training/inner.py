@@ -14,7 +14,7 @@ from maxslope._rows import inner
 from maxslope._status import Status
 from maxslope.attacks.starts import Start, Uniform
 from maxslope.energies import Energy, Evaluation
-from maxslope.loop import Feed, Rows, Stop, march
+from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.schemes import Scheme, StepSize
 from maxslope.sets import Set
 
@@ -75,7 +75,7 @@ class Climb(NamedTuple):
     spent: Tensor
 
 
-class Ascent(Feed, StepSize):
+class Ascent(Driver, StepSize):
     """Takes every row of a batch from its start to its own end; all rows at once, so that a step is one model call.
 
     Args:
@@ -103,19 +103,19 @@ class Ascent(Feed, StepSize):
         return Climb(self.end, self.scale.to(self.end.dtype), self.spent)
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
-        """See :class:`Feed`."""
+        """See :class:`Driver`."""
         if not self.waiting:
             return None
         self.waiting = False
         return torch.arange(room, device=self.end.device), self.end
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        """See :class:`Feed`."""
+        """See :class:`Driver`."""
         whole = job.numel() == self.end.shape[0]
         return (self.energy, self.domain) if whole else (self.energy.take(job), self.domain.take(job))
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Feed`."""
+        """See :class:`Driver`."""
         return torch.full_like(job, self.rules.steps), torch.full_like(job, torch.inf, dtype=torch.float64)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class Ascent(Feed, StepSize):
         return (self.lengths if row.numel() == self.lengths.numel() else self.lengths[row]) * wave
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
-        """See :class:`Feed`."""
+        """See :class:`Driver`."""
         self.clock += 1
         if self.rules.adapt and self.rules.steps > 1:
             self._rescale(rows, evaluation)
@@ -137,7 +137,7 @@ class Ascent(Feed, StepSize):
         return enough
 
     def report(self, ended: Rows, status: Tensor) -> None:
-        """See :class:`Feed`. A row that ended early was evaluated once more than it moved."""
+        """See :class:`Driver`. A row that ended early was evaluated once more than it moved."""
         spent = ended.clock + (status != Status.FINISHED)
         if ended.job.numel() == self.end.shape[0]:
             self.spent, self.end = spent, ended.x

@@ -27,7 +27,7 @@ from maxslope.training.objective import Objective
 from maxslope.training.plan import Callback, Check, Moment, Plan, Trace
 from maxslope.training.source import Batch, Source, Transform
 from maxslope.training.stepping import Stepping
-from maxslope.training.weights import Risk
+from maxslope.training.weights import WeightRisk
 
 _LOG = logging.getLogger("maxslope.training")
 _KEPT = ("step", "total", "clock", "history", "best", "best_robust", "waited", "stopped", "instants")  # in a checkpoint
@@ -183,7 +183,7 @@ class Run:
         if self.instants and self.instants[-1][0] >= self.clock > 0:
             return
         row = self.layout.row(self.model)
-        seen = Risk(self.model, trace.objective, trace.x.to(self.device), trace.y.to(self.device)).evaluate(row)
+        seen = WeightRisk(self.model, trace.objective, trace.x.to(self.device), trace.y.to(self.device)).evaluate(row)
         self.instants.append((self.clock, row[0], float(seen.value), float(Lp(2).dual_norm(seen.gradient))))
 
     def curve(self, status: int) -> Curve | None:

@@ -20,7 +20,7 @@ from maxslope.training.objective import Objective
 
 
 @dataclass(frozen=True, eq=False)
-class Risk(Energy):
+class WeightRisk(Energy):
     """E(w) = objective at weights w on a frozen batch: rows are weights, ``[rows, d]``.
 
     The gradient is taken at the adversary's points, as if they stood still: where the inner maximizer is unique this is
@@ -38,7 +38,7 @@ class Risk(Energy):
     >>> import maxslope as ms
     >>> from maxslope.training import AdversarialRisk
     >>> net, x, y = nn.Linear(2, 2).double(), torch.rand(8, 2).double(), torch.arange(8) % 2
-    >>> energy = Risk(net, AdversarialRisk(ms.Linf(0.1)), x, y)
+    >>> energy = WeightRisk(net, AdversarialRisk(ms.Linf(0.1)), x, y)
     >>> curve = ms.flow(energy, energy.row, scheme=ms.Explicit(0.1, ms.Lp(2), rate=2), until=1.0)
     >>> bool(curve.energy[-1] < curve.energy[0]), curve.end.shape
     (True, torch.Size([1, 6]))
@@ -75,7 +75,7 @@ class Risk(Energy):
         with torch.no_grad():
             return plain(torch.stack([self._value(weights) for weights in x.detach()]))
 
-    def take(self, index: Tensor) -> Risk:
+    def take(self, index: Tensor) -> WeightRisk:
         """See :class:`Energy`; every row is measured on the same batch."""
         return self
 

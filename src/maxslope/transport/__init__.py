@@ -1,14 +1,15 @@
 """Distributions: clouds of labeled points, adversaries that move them, exact transport distances."""
 
+from maxslope._former import former
 from maxslope.spaces.cloud import cloud_space
-from maxslope.transport.adversary import Adversary, adversary
+from maxslope.transport.adversary import AdversaryResult, adversary
 from maxslope.transport.clouds import Cloud, Potential, clouds, particle_speeds
 from maxslope.transport.distance import distance
 from maxslope.transport.dual import Dual, dual
 from maxslope.transport.paths import Paths, paths
 
 __all__ = [
-    "Adversary",
+    "AdversaryResult",
     "Cloud",
     "Dual",
     "Paths",
@@ -21,3 +22,4 @@ __all__ = [
     "particle_speeds",
     "paths",
 ]
+__getattr__ = former(__name__, {"Adversary": "AdversaryResult"})

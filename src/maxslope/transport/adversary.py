@@ -20,7 +20,7 @@ from maxslope.transport.clouds import Cloud, Potential
 
 
 @dataclass(frozen=True, eq=False)
-class Adversary:
+class AdversaryResult:
     """What a distributional adversary did.
 
     Attributes:
@@ -46,7 +46,7 @@ def adversary(
     steps: int = 20,
     box: tuple[float, float] | None = None,
     start: Cloud | None = None,
-) -> Adversary:
+) -> AdversaryResult:
     """Follow the W_r flow of the potential energy for as long as W_r(mu, mu_0) <= eps allows.
 
     The curve has unit W_r speed. For r = inf every particle follows its own flow in its own ball, and the result is the
@@ -69,7 +69,7 @@ def adversary(
         start: a cloud in the budget and the only one to start from; by default, for r < inf, the two above.
 
     Returns:
-        An :class:`Adversary`.
+        An :class:`AdversaryResult`.
 
     Raises:
         ValueError: if eps is negative or not finite, r or steps is below 1, or the start is outside the budget.
@@ -111,7 +111,7 @@ class _Task:
         """W_r of the displacements, without assignment."""
         return float(self._space(self.r).distance(self.cloud.row, start.row))
 
-    def alone(self, start: Cloud) -> Adversary:
+    def alone(self, start: Cloud) -> AdversaryResult:
         """W_inf: rows are particles, each in a ball of its own; then the rows are read as one cloud."""
         x = self.cloud.points
         domain, scheme = self._domain(x, self.norm), SemiImplicit(self.eps / self.steps, self.norm)
@@ -132,7 +132,7 @@ class _Task:
         )
         return self._result(best, curve)
 
-    def together(self, starts: list[Cloud]) -> Adversary:
+    def together(self, starts: list[Cloud]) -> AdversaryResult:
         """One budget for all: the cloud is one row, in one ball where that is a ball of coordinates."""
         x, space = self.cloud.row, self._space(self.r)
         flat_ball = self.r == self.norm.p
@@ -162,9 +162,11 @@ class _Task:
         bounds = Box(low, high)
         return bounds if space is None else ball(space, x, x.new_full(x.shape[:1], self.eps), bounds)
 
-    def _result(self, points: Tensor, curve: Curve) -> Adversary:
+    def _result(self, points: Tensor, curve: Curve) -> AdversaryResult:
         e = self.energy.look(points)
-        return Adversary(self.cloud.moved(points), float(-e.value.mean()), float(e.reached.double().mean()), curve)
+        return AdversaryResult(
+            self.cloud.moved(points), float(-e.value.mean()), float(e.reached.double().mean()), curve
+        )
 
 
 def affordable(values: Tensor, costs: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from maxslope._rows import flat
 from maxslope.energies import Energy
 from maxslope.energies.priced import Priced
-from maxslope.schemes import Descent, Problem
+from maxslope.schemes import Descent, InnerProblem
 from maxslope.sets import Box
 from maxslope.spaces import Lp
 from maxslope.transport.clouds import Cloud
@@ -89,7 +89,9 @@ def dual(
 def _at(energy: Energy, cloud: Cloud, eps: float, price: float, region: Box, solver: Descent) -> Dual:
     x = cloud.points
     priced = Priced(energy, x, x.new_full(x.shape[:1], price))
-    solution = solver.solve(Problem(priced, x, priced.evaluate(x), region, x.new_full(x.shape[:1], 2 * eps), Lp(2)))
+    solution = solver.solve(
+        InnerProblem(priced, x, priced.evaluate(x), region, x.new_full(x.shape[:1], 2 * eps), Lp(2))
+    )
     spent = float(flat(solution.x - x).square().sum(1).mean().sqrt())
     value = price * eps**2 - float(solution.value.mean())
     return Dual(price, value, cloud.moved(solution.x), float(-energy.look(solution.x).value.mean()), spent)

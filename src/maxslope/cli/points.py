@@ -1,0 +1,185 @@
+"""From the words of ``maxslope boundary`` to what is followed: built-in sets, points, densities, networks."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from maxslope.report.boundary import Problem
+    from maxslope.report.partition import Classes
+
+_PLANE, _SPACE = 96, 32  # cells
+_TABLES = (".csv", ".npz")
+
+
+def opened(
+    source: str, data: Path | None, cells: int | None, eps: float | None, seed: int
+) -> tuple[Problem | Classes, Any]:
+    """The one place where a string names a problem; and the model, where there is one."""
+    import torch
+
+    from maxslope.evaluation.models import call
+    from maxslope.report import boundary as ready
+    from maxslope.report.partition import classifier, three
+
+    built_in: dict[str, Callable[[int, float | None], Problem | Classes]] = {
+        "moons": partial(ready.moons, seed=seed),
+        "gaussians": ready.gaussians,
+        "disk": ready.disk,
+        "dumbbell": ready.dumbbell,
+        "ball": ready.ball,
+        "neck": ready.neck,
+        "three": three,
+    }
+    if data is not None and ":" not in source:
+        raise ValueError(f"--data belongs to a model (file.py:factory), got {source!r}; give the file itself.")
+    if source in built_in:
+        return built_in[source](cells or (_SPACE if source in ("ball", "neck") else _PLANE), eps), None
+    if source.endswith(_TABLES):
+        x, y, names = points(Path(source))
+        return _of_points(x, y, names, (cells, eps), Path(source).name), None
+    if ":" not in source:
+        raise ValueError(
+            f"The source is one of {', '.join(built_in)}, a .csv or .npz file or file.py:factory, got {source!r}."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = call(source, "model")
+    if isinstance(made, tuple) and len(made) == 4 and data is None:
+        rho0, rho1, low, high = made
+        return ready.own(rho0, rho1, low, high, cells or (_PLANE if len(low) == 2 else _SPACE), eps), None
+    model, (x, y, names) = _model(made, source, data)
+    problem, title = _of_points(x, y, names, (cells, eps), "Samples"), source.rpartition(":")[2]
+    if isinstance(problem, ready.Problem):
+        return ready.network(problem, model, title), model
+    return classifier(problem, model, title), model
+
+
+def _of_points(
+    x: Tensor, y: Tensor, names: tuple[str, ...], how: tuple[int | None, float | None], title: str
+) -> Problem | Classes:
+    """Kernel densities of points of two classes, or of several."""
+    from maxslope.report.boundary import samples
+    from maxslope.report.partition import several
+
+    cells, eps = how
+    cells = cells or (_SPACE if x.ndim == 2 and x.shape[1] == 3 else _PLANE)
+    if len(names) == 2:
+        return samples(x, y, cells, eps, title=title)
+    return several(x, y, names, cells, eps, title=title)
+
+
+def _model(made: Any, source: str, data: Path | None) -> tuple[Any, tuple[Tensor, Tensor, tuple[str, ...]]]:
+    """The model that a factory made, and samples: its own, or those of --data."""
+    import torch
+
+    if isinstance(made, tuple) and len(made) == 3:
+        model, found = made[0], numbered(torch.as_tensor(made[1]), torch.as_tensor(made[2]))
+    elif data is None:
+        raise ValueError(
+            f"{source} made a model alone; its points come by --data FILE.csv, or the factory returns (model, points, "
+            "labels)."
+        )
+    else:
+        model = made
+    if data is not None:
+        found = points(data)
+    if not callable(model):
+        raise TypeError(
+            f"{source} makes a model, a callable from points [n, 2] or [n, 3] to logits, got {type(model).__name__}."
+        )
+    if isinstance(model, torch.nn.Module):
+        model.eval()
+    return model, found
+
+
+def points(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Read labeled points from a .csv table, or from a .npz file as ``maxslope evaluate`` reads it.
+
+    Returns:
+        Points ``[n, 2]`` or ``[n, 3]``, labels 0, 1, ... ``[n]``, and what the labels were, in order.
+
+    Raises:
+        ValueError: if the file holds no such points.
+    """
+    if path.suffix != ".npz":
+        return read_table(path)
+    from maxslope.evaluation.datasets import load_data
+
+    x, y = load_data(str(path), unbounded=True).data
+    return numbered(x, y)
+
+
+def numbered(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Return points with the numbers of their labels, and the labels in order.
+
+    Raises:
+        ValueError: if there is one label only, or these are no integers, one a point.
+    """
+    if y.is_floating_point() and bool((y == y.round()).all()):
+        y = y.long()
+    if y.ndim != 1 or y.shape != x.shape[:1] or y.is_floating_point() or y.is_complex():
+        raise ValueError(
+            f"Points have one whole number each as a label, got labels of {y.dtype} and shape {tuple(y.shape)} for "
+            f"points of shape {tuple(x.shape)}."
+        )
+    known = sorted(set(y.tolist()))
+    if len(known) < 2:
+        raise ValueError(f"A boundary lies between two classes or more, got {len(y)} points with labels {known}.")
+    numbers = {label: k for k, label in enumerate(known)}
+    return x, y.new_tensor([numbers[label] for label in y.tolist()]).long(), tuple(map(str, known))
+
+
+def read_points(path: Path) -> tuple[Tensor, Tensor]:
+    """Return points and labels of :func:`read_table`."""
+    return read_table(path)[:2]
+
+
+def read_table(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Read a table with the columns x, y, label or x, y, z, label; a first line without numbers is a header.
+
+    Returns:
+        Points ``[n, 2]`` or ``[n, 3]``, labels 0, 1, ... ``[n]`` in the order of what was read (as numbers, else as
+        words), and that.
+
+    Raises:
+        ValueError: if the file is no such table, with the line at fault.
+    """
+    import torch
+
+    from maxslope.evaluation._files import needed
+
+    needed(path)
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not a table in UTF-8: {error}.") from error
+    if rows and not _numeric(rows[0][1][:2]):
+        rows = rows[1:]
+    columns = len(rows[0][1]) if rows else 3
+    places, words = [], []
+    for number, row in rows:
+        if len(row) != columns or columns not in (3, 4) or not _numeric(row[:-1]):
+            wanted = "x, y, label with two" if columns != 4 else "x, y, z, label with three"
+            raise ValueError(f"{path}, line {number}: expected {wanted} finite numbers, got {row!r}.")
+        places.append([float(word) for word in row[:-1]])
+        words.append(row[-1].strip())
+    known = sorted(set(words), key=lambda word: (0, float(word), word) if _numeric([word]) else (1, 0.0, word))
+    if len(known) < 2:
+        raise ValueError(f"{path} needs points of two classes or more, got {len(rows)} points with labels {known}.")
+    numbers = {word: k for k, word in enumerate(known)}
+    return torch.tensor(places), torch.tensor([numbers[word] for word in words]), tuple(known)
+
+
+def _numeric(words: list[str]) -> bool:
+    try:
+        return bool(words) and all(abs(float(word)) < float("inf") for word in words)
+    except ValueError:
+        return False

@@ -1,0 +1,290 @@
+"""The smallest perturbation of every sample of a data set: part by part, kept in a folder, gone on with."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from maxslope import _checks
+from maxslope.attacks import Effort
+from maxslope.attacks.findings import Finding, Kind
+from maxslope.attacks.minimal import approach, security_curve
+from maxslope.attacks.question import ask
+from maxslope.attacks.verify import clean
+from maxslope.energies.network import Context
+from maxslope.evaluation.about import About
+from maxslope.evaluation.contents import Contents
+from maxslope.evaluation.crew import Crew
+from maxslope.evaluation.data import LARGEST, length
+from maxslope.evaluation.hardware import Hardware, Ready
+from maxslope.evaluation.part import HEAD, Job, Orders, Part, Work, head_of, said_of
+from maxslope.evaluation.plan import Plan, Search
+from maxslope.evaluation.reader import readable
+from maxslope.evaluation.report import Column
+from maxslope.evaluation.run import finish, threatened
+from maxslope.evaluation.session import Session, reopened
+from maxslope.evaluation.store import APPROACH, contents
+from maxslope.goals import Goal
+from maxslope.realize import Realization
+from maxslope.sets import Budget
+from maxslope.sets.budget import Bounds
+from maxslope.spaces import Space
+
+Progress = Callable[[int, float], object]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Smallest:
+    """The smallest perturbations that were found, one entry per sample.
+
+    Attributes:
+        effort: what was spent.
+        seed: of all random numbers.
+        table: columns index, label, norm (0 where the clean sample is an error, inf where no error is known, NaN where
+            the model's answers are not finite), found, margin, forward, backward.
+        points: ``[n, *shape]``, the nearest errors found, or the clean samples; None where they were not kept.
+        executed: forward and backward passes of whole calls of the model, in rows.
+        warnings: what may be wrong with these numbers; ``str()`` of each is a sentence.
+        about: where they come from.
+    """
+
+    effort: Effort
+    seed: int
+    table: dict[str, Column]
+    points: Tensor | None
+    executed: tuple[int, int]
+    warnings: tuple[Finding, ...] = ()
+    about: About = field(default_factory=About)
+
+    @property
+    def norms(self) -> Tensor:
+        """The norms, ``[n]`` float64."""
+        return torch.tensor(self.table["norm"], dtype=torch.float64)
+
+    def robust_accuracy_at(self, eps: float) -> float:
+        """Return the share of samples without an error found within ``eps``, an upper bound of the robust accuracy.
+
+        Raises:
+            ValueError: if eps is negative or NaN.
+        """
+        return float(self.security_curve([eps])[0])
+
+    def security_curve(self, eps: Sequence[float] | Tensor) -> Tensor:
+        """Return robust accuracy against eps, ``[k]``; see :func:`maxslope.attacks.minimal.security_curve`."""
+        return security_curve(self.norms, eps)
+
+    def __repr__(self) -> str:
+        return f"<Smallest: {len(self.table['index'])} samples, median norm {median(self.table['norm']):.4g}>"
+
+
+def approach_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
+    """Look for the nearest error of each sample of a job."""
+    began, rows = time.perf_counter(), job.rows
+    x = _checks.points(ready.move(job.x))
+    threat = work.threat.take(rows, x)
+    question = ask(
+        ready.model, x, job.y, work.budget.take(rows), ids=rows, seed=work.seed, batch_size=ready.choice.tile,
+        **threat.words(),
+    )  # fmt: skip
+    first = torch.arange(min(HEAD, question.rows), device=question.x.device)
+    head = head_of(clean(question.take(first))) if job.number == 0 else ()
+    found = approach(question, threat.mask, orders.effort)
+    columns: dict[str, list[Any]] = {
+        "index": question.ids.tolist(),
+        "label": question.goal.shown(question.y),
+        "norm": found.norms.double().tolist(),
+        "found": found.found.tolist(),
+        "margin": found.margin.double().tolist(),
+        "forward": found.forward.tolist(),
+        "backward": found.backward.tolist(),
+    }
+    points = found.points.cpu() if work.keep_points else None
+    said, seconds = said_of(question.network), time.perf_counter() - began
+    table = cast(dict[str, Column], columns)
+    return Part(job.number, job.start, table, points, found.executed, orders.effort, said, head=head, seconds=seconds)
+
+
+def median(norms: Sequence[Any]) -> float:
+    """Return the lower median of the norms that are numbers; NaN where none is.
+
+    >>> median([0.3, 0.1, float("inf"), float("nan")])
+    0.3
+    """
+    known = [float(norm) for norm in norms if not math.isnan(norm)]
+    return statistics.median_low(known) if known else math.nan
+
+
+SEARCH = Search(approach_part, APPROACH, "norm", median)
+
+
+@torch.inference_mode(False)
+def smallest(
+    model: Any,
+    data: Any,
+    norm: Space,
+    *,
+    box: Bounds | None = (0.0, 1.0),
+    effort: Effort | None = None,
+    goal: Goal | Callable[[Tensor, Tensor], Tensor] | None = None,
+    targets: Tensor | None = None,
+    context: Context | Tensor = (),
+    mask: Tensor | None = None,
+    realize: Realization | Callable[[Tensor], Tensor] | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    keep_points: bool = True,
+    progress: Progress | None = None,
+    out: str | Path | None = None,
+    part: int = LARGEST,
+    crew: Crew | None = None,
+    about: About | None = None,
+    configuration: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Smallest:
+    """Look for the smallest perturbation of every sample of a data set: ``minimal`` for data that are kept in parts.
+
+        min { |z - x| : lo <= z <= hi, argmax model(z) != y }
+
+    Args:
+        model: from inputs ``[rows, *shape]`` to logits, in evaluation mode; preprocessing belongs inside.
+        data: as ``evaluate`` takes them.
+        norm: what is small, such as ``Lp(2)``.
+        box: the range of valid inputs; None for no box.
+        effort: its ``passes`` are spent on each sample; by default 100.
+        goal: what counts as an error; by default another class than the label being the largest.
+        targets: ``[n]``, classes to reach.
+        context: a tensor or a tuple of tensors, one row a sample, that the model gets after the inputs.
+        mask: boolean, of the shape of a sample or of all inputs; coordinates where it is False may not move.
+        realize: what a point becomes before it counts.
+        seed: of all random numbers, which are keyed by (seed, index of the sample).
+        batch_size: rows per call of the model.
+        keep_points: whether the result holds the points.
+        progress: called with (samples done, the median of their norms).
+        out: a folder to keep the run in as it goes on, so that :func:`resume_smallest` goes on with it; see
+            ``evaluation.store``.
+        part: samples of a part at most.
+        crew: who does the work; by default this process.
+        about: names of model and data.
+        configuration: tables of TOML that are kept in the folder as ``run.toml``.
+
+    Returns:
+        A :class:`Smallest`. Ctrl-C raises ``Interrupted``, a ``KeyboardInterrupt`` with what is done.
+
+    Raises:
+        TypeError: for a norm that is no space, an effort that is none, data of the wrong kind.
+        ValueError: for wrong shapes, labels or inputs out of range, a model in training mode, a folder that holds a
+            run or that another process writes to.
+        OSError: if the folder cannot be written; the run can be resumed.
+
+    >>> import maxslope as ms
+    >>> x, y = torch.tensor([[0.9, 0.1], [0.6, 0.5], [0.2, 0.3]]), torch.tensor([0, 0, 0])
+    >>> found = smallest(lambda x: 10 * x, (x, y), ms.Lp(float("inf")), effort=ms.Effort(passes=20))
+    >>> [round(norm, 2) for norm in found.table["norm"]], round(found.robust_accuracy_at(0.1), 2)
+    ([0.4, 0.05, 0.0], 0.33)
+    """
+    if not isinstance(norm, Space):
+        raise TypeError(f"The norm is a space such as Lp(2), got {norm!r}; eps itself is what is found: no budget.")
+    chosen = effort or Effort.standard()
+    if not isinstance(chosen, Effort):
+        raise TypeError(f"The effort is an Effort such as Effort(passes=100), got {effort!r}.")
+    _checks.batch_size(batch_size)
+    if part < 1:
+        raise ValueError(f"A part has at least one sample, got part={part}.")
+    data = readable(data, model)
+    threat = threatened(goal, targets, context, mask, realize, length(data))
+    given = about or About()
+    told = replace(
+        given, model=given.model or type(model).__name__, goal=threat.goal.name,
+        date=given.date or datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+    plan = Plan(
+        model, data, Budget(norm, 0.0, box), chosen, seed, batch_size, False, keep_points, part, Hardware(), threat,
+        words=configuration or {}, about=told, search=SEARCH,
+    )  # fmt: skip
+    return finish(Session(plan, out, crew), progress, _of_session)
+
+
+@torch.inference_mode(False)
+def resume_smallest(
+    path: str | Path,
+    model: Any,
+    data: Any,
+    *,
+    goal: Goal | Callable[[Tensor, Tensor], Tensor] | None = None,
+    targets: Tensor | None = None,
+    context: Context | Tensor = (),
+    mask: Tensor | None = None,
+    realize: Realization | Callable[[Tensor], Tensor] | None = None,
+    progress: Progress | None = None,
+    crew: Crew | None = None,
+) -> Smallest:
+    """Go on with a run of :func:`smallest` from its folder; what is finished is not computed again.
+
+    Args:
+        path: the folder given to ``smallest`` as ``out``.
+        model: the same model; its weights and answers are compared.
+        data: the same data; samples are compared.
+        goal: only where the run's own cannot be stored (a function of one's own).
+        targets: likewise.
+        context: likewise.
+        mask: likewise.
+        realize: likewise (a function of one's own).
+        progress: called with (samples done, the median of their norms).
+        crew: who does the work.
+
+    Returns:
+        The :class:`Smallest` that the uninterrupted run would have given.
+
+    Raises:
+        ValueError: if there is no such run, if model, data or what is asked are others, or if another process goes on
+            with it.
+
+    >>> import tempfile, maxslope as ms
+    >>> model, data = lambda x: 10 * x, (torch.tensor([[0.9, 0.1], [0.6, 0.5]]), torch.tensor([0, 0]))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first = smallest(model, data, ms.Lp(2), effort=ms.Effort(passes=20), out=f"{folder}/run")
+    ...     again = resume_smallest(f"{folder}/run", model, data)
+    >>> first.table == again.table
+    True
+    """
+    given = goal is not None or targets is not None or mask is not None or realize is not None or len(context) > 0
+    data = readable(data, model)
+    threat = threatened(goal, targets, context, mask, realize, length(data)) if given else None
+    return finish(reopened(path, model, data, None, None, threat, crew, SEARCH), progress, _of_session)
+
+
+def load_smallest(path: str | Path, *, points: bool = True) -> Smallest:
+    """Read the result of a run of :func:`smallest` from its folder, finished or not.
+
+    Args:
+        path: the folder.
+        points: whether to read the points, if they were kept.
+
+    Raises:
+        ValueError: if there is no such run, no finished part, or a file that is missing, damaged or altered.
+    """
+    return _of(contents(path, APPROACH, points=points))
+
+
+def _of_session(session: Session) -> Smallest:
+    return _of(session.contents())
+
+
+def _of(c: Contents) -> Smallest:
+    """The result that contents are, with what is to be said of its samples."""
+    said = list(c.said)
+    if c.about.first:
+        said.append(Finding(Kind.FIRST, f"{len(c.table['index'])} samples: the first of a stream, in its own order."))
+    index, norms = map(int, c.table["index"]), map(float, c.table["norm"])
+    if lost := tuple(i for i, norm in zip(index, norms, strict=True) if math.isnan(norm)):
+        seen = f"{len(lost)} samples met NaN or infinity: they have no norm, and are in no quantile."
+        said.append(Finding(Kind.NON_FINITE, seen, lost))
+    return Smallest(c.effort, c.seed, c.table, c.points, c.executed, tuple(said), c.about)
