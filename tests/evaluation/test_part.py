@@ -14,7 +14,7 @@ from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Kind, Severity
 from maxslope.evaluation.hardware import Choice, Ready
-from maxslope.evaluation.part import Job, Orders, Threat, Work, evaluate_part
+from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, evaluate_part
 
 TILE = 4
 EFFORT = Effort((recipes.pgd(4), recipes.pgd(3)))
@@ -141,6 +141,14 @@ def test_probes_and_points_are_as_ordered() -> None:
         assert few.table["index"] == list(range(right + 2))
     work = Work(model, Choice(TILE), Linf(0.2), Threat(), 3, False)
     assert evaluate_part(work, Ready(model, model, Choice(TILE)), Orders(EFFORT, False), job).points is None
+
+
+def test_what_a_part_begins_with_is_nothing() -> None:
+    """A stand-in for a part that was made before has cost nothing, and its work is to evaluate."""
+    stub = Part(0, 0, {}, None, (0, 0))
+    assert (stub.effort, stub.said, stub.probes, stub.head, stub.seconds) == (None, (), (0, 0), (), 0.0)
+    assert Work(None, Choice(TILE), Linf(0.2), Threat(), 3, False).task is evaluate_part
+    assert Threat().words() == {"goal": goals.Misclassified(), "context": (), "mask": None, "realize": None}
 
 
 def test_a_report_counts_and_names() -> None:
