@@ -106,8 +106,9 @@ def test_what_belongs_to_samples_goes_with_them() -> None:
     mask[10] = True
     part, _ = done(Linf(0.5), Threat(mask=mask), job)
     assert part.table["verdict"] == ["broken", "robust", "misclassified", "non-finite", "robust", "robust"]
-    with pytest.raises(ValueError, match="The mask has the shape of a sample"):  # not one of rows
-        done(Linf(0.5), Threat(mask=torch.zeros(2, n, 2, dtype=torch.bool)), job)
+    for rows in ((2, n), (0,)):  # which are not those of the data
+        with pytest.raises(ValueError, match="The mask has the shape of a sample"):
+            done(Linf(0.5), Threat(mask=torch.zeros(*rows, 2, dtype=torch.bool)), job)
     one = torch.tensor([False, True])
     part, _ = done(Linf(0.5), Threat(mask=one), job)
     assert part.table["verdict"].count("broken") == 0
