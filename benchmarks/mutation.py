@@ -58,7 +58,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "table": (
         ["evaluation/part.py"],
-        ["tests/evaluation/test_part.py", "tests/laws/test_one_answer.py", RECORDS],
+        ["tests/evaluation/test_part.py", RECORDS],
     ),
     "parts": (
         ["evaluation/draw.py", "evaluation/data.py"],

@@ -149,6 +149,14 @@ def test_the_seconds_of_a_part_are_from_beginning_to_end(monkeypatch: pytest.Mon
     assert done(Linf(0.2))[0].seconds == 4.0
 
 
+def test_a_part_without_a_right_sample_is_not_attacked() -> None:
+    part, model = done(Linf(0.2), job=Job(0, 0, X[2:4], Y[2:4]), probe=True)
+    assert part.table["verdict"] == ["misclassified", "non-finite"]
+    assert part.table["forward"] == [1, 1]
+    assert torch.equal(part.points, X[2:4])
+    assert (part.executed, part.effort, part.probes) == ((model.rows, 0), EFFORT, (0, 0))
+
+
 def test_what_a_part_begins_with_is_nothing() -> None:
     """A stand-in for a part that was made before has cost nothing, and its work is to evaluate."""
     stub = Part(0, 0, {}, None, (0, 0))
