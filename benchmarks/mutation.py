@@ -94,6 +94,7 @@ EQUIVALENT: list[tuple[str, str, tuple[str, ...], str]] = [
     ("evaluation/draw.py", "(sizes)).argsort(stable=True)", ("stable=False",), "no two of the numbers are equal"),
     ("evaluation/draw.py", "len(chosen) < count", ("!= count",), "no more are drawn than there are"),
     ("evaluation/data.py", "ndim == 0", ("ndim <= 0",), "there are no fewer than 0 axes"),
+    ("sets/_rounding.py", "bits < 0, -(bits", ("bits < -1,",), "the number of bits -1 is none: NaN"),
     ("sets/budget.py", "self._axes >= 0", (">= 1", "> 0"), "an eps by rows was given with an axis or more, or is -1"),
     ("sets/box.py", "bool((out > 0).any())", (">= 0", "!= 0", "> -1"), "work that is spared has the same answer"),
     ("sets/ball_box.py", "torch.where(size > 0, size", ("size != 0",), "a norm is not negative"),
