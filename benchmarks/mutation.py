@@ -87,6 +87,7 @@ EQUIVALENT: list[tuple[str, str, tuple[str, ...], str]] = [
     ("evaluation/part.py", "strict=True", ("strict=False",), "the two are as long as each other by their making"),
     ("evaluation/part.py", "State(question, 1)", (), "the history of runs, which there are none of, is not read"),
     ("evaluation/part.py", "(0, 0), orders.effort", (), "what was executed is written when all is done"),
+    ("evaluation/part.py", "job.number == 0", ("<= 0",), "parts are numbered from 0"),
     ("evaluation/part.py", "votes > 1", ("votes != 1",), "there are no fewer than 1"),
     ("evaluation/data.py", "strict=True", ("strict=False",), "the two are as long as each other by their making"),
     ("evaluation/draw.py", "strict=True", ("strict=False",), "the two are as long as each other by their making"),

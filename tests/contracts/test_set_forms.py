@@ -422,6 +422,7 @@ def test_what_a_ball_keeps_of_itself() -> None:
         assert (lp, w.tolist(), w.dtype) == (Lp(2), [1.0, 2.0], dtype)
         assert a.tolist() == [[-0.5, -1.0]] * rows
         assert b.tolist() == [[0.75, 0.5]] * rows
+    assert not any(own in repr(K) for own in ("_flat", "_single"))
     plainly = ball(Lp(2), torch.zeros(2, 1, 3), torch.ones(2))
     assert plainly._coordinates(torch.zeros(2, 1, 3))[1].tolist() == 1.0
     assert plainly.project(torch.full((2, 1, 3), 9.0)).shape == (2, 1, 3)

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from maxslope import L2, Budget, Linf, Lp, MaxslopeWarning, Randomized, attack, evaluate, goals, recipes
+from maxslope._checks import PROBABILITIES
 from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Kind, Severity
+from maxslope.energies import Network
 from maxslope.evaluation.hardware import Choice, Ready
-from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, evaluate_part
+from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, evaluate_part, said_of
 
 TILE = 4
 EFFORT = Effort((recipes.pgd(4), recipes.pgd(3)))
@@ -264,6 +266,14 @@ def test_a_search_without_gradients_is_certified_without_them_too() -> None:
     assert part.table["backward"] == [0] * 6
     assert (part.executed[1], model.backward, twin.backward) == (0, 0, 0)
     assert all(math.isnan(g) for g in part.table["gap"])
+
+
+def test_notes_speak_for_themselves_but_for_probabilities_and_once() -> None:
+    notes = ["A note.", PROBABILITIES, "Zero notes.", "A note."]
+    said = said_of(Network(Counted(), notes=notes))
+    assert [found.kind for found in said] == [Kind.MODEL, Kind.PROBABILITIES, Kind.MODEL]
+    assert [found.seen for found in said][::2] == ["A note.", "Zero notes."]
+    assert "sum to 1 in each row" in said[1].seen
 
 
 @pytest.mark.filterwarnings("ignore:The model is in training mode")
