@@ -271,7 +271,7 @@ def test_norms_of_which_there_are_sets() -> None:
         assert by == factor
         assert type(known) is type(base)
         assert repr(known) == repr(base)
-    for other in (Weighted(groups, w), Weighted(weighted, w), Weighted(Weighted(groups, w[:1]), w[:1])):
+    for other in (Weighted(groups, w), Weighted(groups, w[:0]), Weighted(weighted, w)):
         with pytest.raises(ValueError, match="with a single w"):
             plain(other)
 
