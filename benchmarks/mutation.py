@@ -96,7 +96,7 @@ EQUIVALENT: list[tuple[str, str, tuple[str, ...], str]] = [
     ("evaluation/draw.py", "len(chosen) < count", ("!= count",), "no more are drawn than there are"),
     ("evaluation/data.py", "ndim == 0", ("ndim <= 0",), "there are no fewer than 0 axes"),
     ("sets/_rounding.py", "bits < 0, -(bits", ("bits < -1,",), "the number of bits -1 is none: NaN"),
-    ("sets/_rounding.py", "(product == radius)", ("(product >= radius)",), "where it is larger is decided already"),
+    ("sets/_rounding.py", "(product == radius)", ("(product >= radius) & ~",), "where it is larger is decided already"),
     ("sets/_rounding.py", "(wide == value)", ("wide <= value) & (rest > 0", "wide >= value) & (rest < 0"), "likewise"),
     ("sets/_shapes.py", "whole = given[0] if", (">= x.ndim",), "what has more axes does not fit with one less either"),
     ("sets/budget.py", "self._axes >= 0", (">= 1", "> 0"), "an eps by rows was given with an axis or more, or is -1"),
@@ -106,7 +106,12 @@ EQUIVALENT: list[tuple[str, str, tuple[str, ...], str]] = [
     ("sets/ball_box.py", "torch.where(self.radius > 0", ("radius != 0",), "a radius is not negative"),
     ("attacks/verify.py", "Randomized) else 1", ("else 0",), "the last of one answer is the first"),
     ("attacks/question.py", "numel(), 1)", ("numel(), 2)",), "256 rows are the most, of one number or of two"),
-    ("sets/box.py", "torch.where(xi < 0", ("xi != 0",), "where xi > 0 is decided already, and NaN has no minimizer"),
+    (
+        "sets/box.py",
+        "torch.where(xi < 0",
+        ("where(xi != 0, self.hi",),
+        "where xi > 0 is decided already, and NaN has no minimizer",
+    ),
     ("attacks/question.py", "rows * size <= 98304", ("98305",), "no multiple of 16"),
 ]
 
