@@ -109,6 +109,8 @@ def test_parts_that_are_done_are_shown_and_not_yielded(kind: str) -> None:
         assert torch.equal(x, X[start:stop])
         assert torch.equal(y, Y[start:stop])
     assert [job.number for job in jobs(forms()[kind], 4, None, frozenset({0}))] == [1, 2]
+    assert [job.number for job in jobs(forms()[kind], 5, lambda *part: seen.append(part), frozenset({1}))] == [0]
+    assert torch.equal(seen[-1][1], X[5:] if streamed else X[5:6])
     assert list(jobs(forms()[kind], 4, None, frozenset({0, 1, 2}))) == []
 
 
