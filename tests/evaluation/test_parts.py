@@ -307,6 +307,7 @@ def test_labels_and_classes_that_data_know() -> None:
     for data in ((X, Y), [X, Y], TensorDataset(X, Y), (X, Y.int())):
         assert labels_of(data).tolist() == list(range(10))
         assert labels_of(data).dtype == torch.int64
+    assert labels_of(TensorDataset(X, X[:, 0], Y)).tolist() == list(range(10))
     assert labels_of(File()).tolist() == [0] * 5 + [1] * 5
     for unknown in (Pairs(), (X, X), (X, Y[:, None]), (X, Y.float()), Stream()):
         assert labels_of(unknown) is None
