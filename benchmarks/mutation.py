@@ -101,6 +101,7 @@ EQUIVALENT: list[tuple[str, str, tuple[str, ...], str]] = [
     ("sets/_shapes.py", "whole = given[0] if", (">= x.ndim",), "what has more axes does not fit with one less either"),
     ("sets/budget.py", "self._axes >= 0", (">= 1", "> 0"), "an eps by rows was given with an axis or more, or is -1"),
     ("sets/box.py", "bool((out > 0).any())", (">= 0", "!= 0", "> -1"), "work that is spared has the same answer"),
+    ("sets/ball_box.py", "known[1].shape[0]", ("known[ 2]",), "both bounds have as many rows"),
     ("sets/ball_box.py", "torch.where(size > 0, size", ("size != 0",), "a norm is not negative"),
     ("sets/ball_box.py", "torch.where(steep > 0", ("steep != 0",), "a norm is not negative"),
     ("sets/ball_box.py", "torch.where(self.radius > 0", ("radius != 0",), "a radius is not negative"),
