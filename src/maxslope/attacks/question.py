@@ -35,6 +35,7 @@ class Question:
         ids: ``[n]`` int64, what random numbers are keyed by.
         seed: likewise.
         inspected: forward passes of the look at the model before anything else, in rows.
+        clean: ``[m, 2]``, labels and answers of the clean samples that these are some of, where they are not all.
     """
 
     network: Network
@@ -49,6 +50,7 @@ class Question:
     ids: Tensor
     seed: int
     inspected: int
+    clean: Tensor | None = None
 
     @property
     def rows(self) -> int:

@@ -181,19 +181,32 @@ def _code(shape: tuple[int, ...], classes: int) -> str:
     )
 
 
-def warmup(out: Path, s: Settings, calls: int) -> int:
-    """Return the calls until the full radius; a training that goes on has those with which it was begun."""
-    from maxslope.evaluation.environment import toml
+def warmup(out: Path, s: Settings, how: dict[str, Any], calls: int) -> int:
+    """Return the calls until the full radius; a training that goes on has those with which it was begun.
 
+    Args:
+        out: the folder of the training, where a new one is described in ``training.toml``.
+        s: model, data and budget.
+        how: the other options.
+        calls: of a new training.
+    """
     path = out / "training.toml"
     if path.exists() and (out / "checkpoint.pt").exists():
         try:
             return int(tomllib.loads(path.read_text(encoding="utf-8"))["train"]["warmup"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged ({error!r}); give another --out, or remove the folder.") from error
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(toml({"train": {**s.table()["evaluate"], "warmup": calls}}), encoding="utf-8")
+    noted(out, s, how, calls)
     return calls
+
+
+def noted(out: Path, s: Settings, how: dict[str, Any], warmup: int) -> None:
+    """Write ``training.toml``: how a training was asked for."""
+    from maxslope.evaluation.environment import toml
+
+    out.mkdir(parents=True, exist_ok=True)
+    table = {**s.table()["evaluate"], **{name: value for name, value in how.items() if value is not None}}
+    (out / "training.toml").write_text(toml({"train": {**table, "warmup": warmup}}), encoding="utf-8")
 
 
 def written(

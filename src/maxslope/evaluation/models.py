@@ -195,6 +195,11 @@ def _from_file(path: Path) -> Any:
 def _module(found: Any, word: str) -> nn.Module:
     if isinstance(found, nn.Module):
         return found
+    if isinstance(found, type):
+        raise ValueError(
+            f"{word} makes a model, got the class {found.__name__} itself, which has no weights yet: return "
+            f"{found.__name__}()."
+        )
     if callable(found):
         return Function(found)
     raise ValueError(f"{word} makes a torch.nn.Module or a function from inputs to logits, got {type(found).__name__}.")

@@ -25,6 +25,7 @@ from maxslope.evaluation.about import About
 from maxslope.evaluation.contents import Contents
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
+from maxslope.evaluation.guessing import doubts
 from maxslope.evaluation.hardware import Hardware, Ready
 from maxslope.evaluation.part import HEAD, Job, Orders, Part, Work, head_of, said_of
 from maxslope.evaluation.plan import Plan, Search
@@ -280,7 +281,7 @@ def _of_session(session: Session) -> Smallest:
 
 def _of(c: Contents) -> Smallest:
     """The result that contents are, with what is to be said of its samples."""
-    said = list(c.said)
+    said = [*c.said, *doubts(c.table, c.about)]
     if c.about.first:
         said.append(Finding(Kind.FIRST, f"{len(c.table['index'])} samples: the first of a stream, in its own order."))
     index, norms = map(int, c.table["index"]), map(float, c.table["norm"])
