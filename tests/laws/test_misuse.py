@@ -153,7 +153,8 @@ def test_labels_without_a_class() -> None:
 
 def test_labels_in_other_numbers() -> None:
     refuses(ValueError, lambda: by_attack(y=torch.tensor([-1, 1] * 3)), "(y + 1) // 2")
-    refuses(ValueError, lambda: by_attack(y=torch.arange(6)), "5 classes", "use y - 1")
+    refuses(ValueError, lambda: by_attack(y=torch.arange(6).clamp_min(1)), "5 classes", "use y - 1")
+    refuses(ValueError, lambda: by_attack(y=torch.arange(6)), "5 classes", "a model with 6 outputs or more")
     refuses(ValueError, lambda: by_attack(y=torch.tensor(1)), "y.expand(6)")
     refuses(TypeError, lambda: by_attack(y=3), "torch.full((x.shape[0],), 3)")
     refuses(TypeError, lambda: by_attack(y=["cat", "dog"] * 3), "names.index(c)")

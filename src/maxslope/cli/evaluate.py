@@ -128,7 +128,7 @@ def _run(
     crew = _crew(*cluster)
     budget, level = asked.budget(s), _level(s)
     asked.goal(s.goal)
-    options.folder(out)
+    options.run_folder(out)
     options.file(picture, "--picture")
     sources = open_sources(s, quiet=quiet or json_)
     chosen, shown = budget(sources.box), None

@@ -18,11 +18,13 @@ from maxslope.cli import asked as words
 from maxslope.cli.settings import DEFAULT, Settings
 from maxslope.cli.sources import loading, open_data
 from maxslope.data import training_data
+from maxslope.energies import Network
 from maxslope.evaluation.data import by_number
 from maxslope.evaluation.draw import divided, drawn, labels_of
 from maxslope.evaluation.models import load_model
 from maxslope.evaluation.reader import collected
 from maxslope.sets import Budget
+from maxslope.training._modes import inference
 
 if TYPE_CHECKING:
     from maxslope.training import Fitted
@@ -134,7 +136,15 @@ def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tupl
             f"--model {word} has no parameter that requires a gradient: nothing would be trained. Make a module with "
             "weights, and do not freeze all of them."
         )
+    _fits(model, x)
     return model, word
+
+
+def _fits(model: nn.Module, x: Tensor) -> None:
+    """Raise ValueError if the model cannot take such inputs; one call, which changes nothing of it."""
+    kind = next(p for p in model.parameters() if p.requires_grad)
+    with inference(model):
+        Network(model).all_outputs(x.to(kind.device, kind.dtype))
 
 
 def _classes(data: Any) -> int:

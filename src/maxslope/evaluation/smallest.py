@@ -21,6 +21,7 @@ from maxslope.attacks.minimal import approach, security_curve
 from maxslope.attacks.question import ask
 from maxslope.attacks.verify import clean
 from maxslope.energies.network import Context
+from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation.about import About
 from maxslope.evaluation.contents import Contents
 from maxslope.evaluation.crew import Crew
@@ -199,6 +200,8 @@ def smallest(
     _checks.batch_size(batch_size)
     if part < 1:
         raise ValueError(f"A part has at least one sample, got part={part}.")
+    if out is not None:
+        parquet_module()  # missed before anything is read
     data = readable(data, model)
     threat = threatened(goal, targets, context, mask, realize, length(data))
     given = about or About()

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from maxslope._escape import first_line
 from maxslope.training.identity import apart
 
 
@@ -91,10 +92,9 @@ class Checkpoint:
             _check_size(path)
             state: Any = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            said = str(error).splitlines()[0] if str(error) else "no reason given"
             raise ValueError(
-                f"The checkpoint {path} cannot be read ({type(error).__name__}: {said}); was it cut off, or written by "
-                "something else? Remove it, and training starts again."
+                f"The checkpoint {path} cannot be read ({type(error).__name__}: {first_line(error)}); was it cut "
+                "off, or written by something else? Remove it, and training starts again."
             ) from error
         if not isinstance(state, dict) or not isinstance(state.get("fingerprint"), dict):
             raise ValueError(f"{path} is no checkpoint of a training; give another path or remove it.")

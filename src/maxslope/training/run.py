@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from maxslope import _checks, _random
+from maxslope._escape import first_line
 from maxslope.attacks import attack
 from maxslope.curve import Curve
 from maxslope.spaces import Lp
@@ -260,10 +261,9 @@ class Run:
             self.since = kept["step"] if longer else int(state.get("since", 0))
             self._restore(state, anew=longer and self.stepping.made)
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
-            said = str(error).splitlines()[0] if str(error) else "no reason given"
             raise ValueError(
-                f"The checkpoint {checkpoint.path} is damaged, or of another version ({type(error).__name__}: {said}); "
-                "remove it, and training starts again with fresh weights."
+                f"The checkpoint {checkpoint.path} is damaged, or of another version ({type(error).__name__}: "
+                f"{first_line(error)}); remove it, and training starts again with fresh weights."
             ) from error
         for name, value in kept.items():
             setattr(self, name, value)
