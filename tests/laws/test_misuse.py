@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -149,6 +150,16 @@ def test_labels_without_a_class() -> None:
     refuses(ValueError, lambda: by_attack(y=torch.full_like(Y, -1)), "have no labels", "model(x).argmax(1)")
     refuses(ValueError, lambda: by_attack(y=Y.index_fill(0, torch.tensor([2]), 255)), "x[y != 255] and y[y != 255]")
     refuses(TypeError, lambda: by_attack(y=Y.float().index_fill(0, torch.tensor([2]), math.nan)), "1 are NaN", "drop")
+
+
+def test_one_label_that_the_model_does_not_know_among_many() -> None:
+    """Only some rows are shown to the model beforehand, and this one is none of them."""
+    x, y = X.repeat(20, *[1] * (X.ndim - 1)), Y.repeat(20)
+    for k in (1, 33, 119):
+        odd = y.index_fill(0, torch.tensor([k]), 7)
+        refuses(ValueError, partial(by_attack, x=x, y=odd), "largest label is 7", "with 8 outputs or more")
+        odd = odd.clamp_min(1).clamp_max(5)
+        refuses(ValueError, partial(by_attack, x=x, y=odd), "largest label is 5", "use y - 1")
 
 
 def test_labels_in_other_numbers() -> None:
