@@ -57,7 +57,10 @@ def test_three_sectors_stay_and_a_wave_is_smoothed() -> None:
     even = torch.full((3, 32, 32), 1 / 12, dtype=torch.float64)
     still = study(Classes("sectors", grid, even, sectors, 0.15, ("0", "1", "2")), until=0.01)
     assert float(still.curve.energy[-1, 0]) == pytest.approx(float(still.curve.energy[0, 0]), rel=0.02)
-    wound = study(partition.three(48))
+    said: list[str] = []
+    wound = study(partition.three(48), tell=said.append)
+    assert said[0] == f"the boundaries, step 1 of {len(said)}"
+    assert said[-1] == f"the boundaries, step {len(said)} of {len(said)}"
     energy = wound.curve.energy[:, 0]
     assert float(energy[-1]) < 0.99 * float(energy[0])
     assert float(wound.risk[-1]) > float(wound.risk[0])

@@ -100,3 +100,17 @@ def test_a_film_shows_one_instant_and_plays(chromium: Any, tmp_path: Path) -> No
         seen.page.locator(".film output", has_text="t = 3").wait_for()
         assert seen.page.evaluate(on) == 1
         assert seen.errors == []
+
+
+def test_a_film_has_no_clock_where_motion_is_to_be_reduced(chromium: Any, tmp_path: Path) -> None:
+    with Seen(chromium, _film(tmp_path / "film.html")) as seen:
+        button, output = seen.page.locator(".play"), seen.page.locator(".film output")
+        assert button.inner_text().startswith("Play")
+        seen.page.emulate_media(reduced_motion="reduce")
+        seen.page.wait_for_function("document.querySelector('.play').firstChild.textContent === 'Next'")
+        for t in (0, 1, 2):  # from the last, where it begins
+            button.click()
+            assert output.inner_text() == f"t = {t}"
+            seen.page.wait_for_timeout(200)
+            assert output.inner_text() == f"t = {t}"
+        assert seen.errors == []

@@ -97,6 +97,7 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def experiment(out: Path, *, say: Callable[[str], None], seed: int, **more: int) -> dict[str, Any]:
         assert seed in (0, 7)
+        assert more["animation"]
         out.mkdir(exist_ok=True)
         for part in ("trained", "drawn"):
             say(part)
@@ -159,6 +160,10 @@ def test_every_command_has_the_same_five_under_the_same_words() -> None:
         assert known["--quiet"].opts == ["--quiet", "-q"], name
         assert known["--quiet"].help == "Print one line, no progress.", name  # type: ignore[attr-defined]
         assert not known["--out"].is_flag, name  # type: ignore[attr-defined]
+        panels = {option: known[option].rich_help_panel for option in ("--json", "--quiet", "--out", "--seed")}  # type: ignore[attr-defined]
+        assert panels == {"--json": "Output", "--quiet": "Output", "--out": "Output", "--seed": "Run"}, name
+        if "--animation" in known:
+            assert known["--animation"].help == "Write a GIF, and put a film on the page."  # type: ignore[attr-defined]
         assert known["--seed"].help.startswith("Seed of "), name  # type: ignore[attr-defined]
         assert known["--seed"].default == (None if name == "report" else 0), name  # that of the run
 

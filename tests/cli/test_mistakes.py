@@ -197,6 +197,7 @@ CASES: list[tuple[list[str], str]] = [
     (["minimal", "--config", "own.toml"], "own.toml has one table [minimal] of options, got evaluate"),
     (["minimal", "--config", "near.toml"], "'eps' is no option of a configuration; those are model, weights"),
     ([*MINIMAL, "--part", "0"], "--part"),
+    ([*MINIMAL, "--gpus", "1"], "--gpus and --ray belong to --workers"),
     ([*MINIMAL, "--out", "none/table.csv"], "There is no folder none"),
     ([*MINIMAL, "--eps", "0.1"], "--at 0.1 gives the robust accuracy"),
     ([*TRAIN, "--objective", "pgd"], "--objective is risk or trades, got 'pgd'"),

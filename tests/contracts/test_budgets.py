@@ -77,6 +77,7 @@ def test_the_budget_of_some_samples_is_known_to_be_by_sample() -> None:
         assert equal(same.radius(x), torch.full((3,), 0.5, dtype=torch.float64))
     assert Linf(eps).take(torch.tensor([1])).box == (0.0, 1.0)
     assert (Linf(0.1)._axes, Linf(eps)._axes, Linf(eps[:, None])._axes, part._axes) == (0, 1, 2, -1)
+    assert "_axes" not in repr(part)
     assert [str(b) for b in (L2(0.25), L2(torch.tensor(0.25)), L2(torch.tensor([0.5, 0.25, 1.0])), Linf(1 / 3))] == [
         "l_2 0.25", "l_2 0.25", "l_2 0.25..1", "l_inf 0.3333",
     ]  # fmt: skip

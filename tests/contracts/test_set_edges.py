@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from contracts._instances import instance, normal
-from maxslope.sets import L1, L2, BallBox, Box, Budget, Linf, Set, ball, near
+from maxslope.sets import L1, L2, BallBox, Box, Budget, Linf, Set, _joint, ball, near
 from maxslope.spaces import Lp, Mixed, Space, Weighted
 
 P = (1, 1.1, 1.5, 2, 3, 50, math.inf)
@@ -459,3 +459,47 @@ def test_steps_of_one_norm_hold_the_conditions_of_karush_kuhn_and_tucker(p: floa
             w = K.inside(K.project(other))
             w = y + (tau / lp.norm(w - y).clamp_min(1e-30)).clamp_max(1)[:, None] * (w - y)
             assert bool(((xi * (w - z)).sum(1) >= -1e-7 * tau * lp.dual_norm(xi)).all())
+
+
+@pytest.mark.parametrize("p", [1.1, 1.5, 3, 7, 50])
+def test_projections_of_every_norm_hold_the_conditions_of_karush_kuhn_and_tucker(p: float) -> None:
+    """Between its bounds d + mu phi(d) = v with one mu >= 0 a row; beyond a bound the sign says where v pulls."""
+    x, lp = (normal(15, 6, 60) * 1.2 - 0.3).clamp(0, 1), Lp(p)
+    eps = 0.2 * 60 ** (1 / p)
+    excess = torch.tensor([1e-7, 1e-3, 0.1, 1.0, 10.0, 100.0], dtype=torch.float64)
+    v = lp.steepest(normal(16, 6, 60)) * eps * (1 + excess[:, None])
+    d = Budget(lp, eps, None).around(0 * x).project(v)
+    pull = d.sign() * d.abs() ** (p - 1)
+    mu = ((v - d) * pull).sum(1) / pull.square().sum(1)
+    torch.testing.assert_close(lp.norm(d), torch.full((6,), eps, dtype=torch.float64), rtol=1e-9, atol=0)
+    assert bool((mu >= 0).all())
+    assert bool(((v - d - mu[:, None] * pull).abs().amax(1) <= 1e-9 * v.abs().amax(1)).all())
+    radius = torch.full((6,), eps, dtype=torch.float64)
+    e = ball(lp, 0 * x, radius, Box(-x, 1 - x)).project(v)
+    at_lo, at_hi = e <= 1e-12 - x, e >= 1 - 1e-12 - x
+    pull = e.sign() * e.abs() ** (p - 1)
+    free = ~(at_lo | at_hi)
+    mu = ((v - e) * pull * free).sum(1) / (pull.square() * free).sum(1).clamp_min(1e-300)
+    rest, scale = v - e - mu[:, None] * pull, 1e-7 * v.abs().amax(1, keepdim=True)
+    assert bool(
+        ((rest.abs() <= scale) | ~free).all() & ((rest <= scale) | ~at_lo).all() & ((rest >= -scale) | ~at_hi).all()
+    )
+
+
+@pytest.mark.parametrize("p", [1.1, 1.5, 3, 7, 50])
+def test_steps_along_a_curve_need_no_nested_roots(p: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where both balls bind, in every dtype and for short and long steps; nested roots take minutes."""
+
+    def nested(*_: object, **__: object) -> Tensor:
+        raise AssertionError("nested roots")
+
+    monkeypatch.setattr(_joint, "_nested", nested)
+    lp = Lp(p)
+    for dtype in (torch.float32, torch.float64):
+        x = (normal(17, 16, 200) * 1.2 - 0.8).clamp(0, 1).to(dtype)
+        eps = 0.6 * 200 ** (1 / p - 0.5)
+        K, z = Budget(lp, eps).around(x), x
+        for turn, share in enumerate((0.7, 0.5, 0.3, 0.1, 0.03, 0.003)):
+            xi = (normal(18, 16, 200) + (0.3 + turn % 3) * normal(19 + turn, 16, 200)).to(dtype)
+            z = K.minimize_linear_near(xi, z, torch.full((16,), share * eps, dtype=dtype), lp)
+            assert float(K.violation(z).max()) <= 1e-6 * eps

@@ -211,8 +211,8 @@ def test_a_point_counts_by_one_rounding_beyond_a_bound(dtype: torch.dtype) -> No
         True,
         False,
     ]
-    inside = torch.tensor([[1.0, 0.25], [3.0, -1.0]], dtype=dtype)
-    assert box.contains(inside).tolist() == [True, True]
+    inside = torch.tensor([[1.0, 0.25], [3.0, -1.0], [math.nan, 0.0]], dtype=dtype)
+    assert box.contains(inside).tolist() == [True, True, False]
     if few:
         for share, held in ((0.99e-6, True), (1.01e-6, False)):
             assert box.contains(double([1.0 - share, 0.0], [3.0 + share, 0.0]), dtype).tolist() == [held, held]
@@ -271,7 +271,7 @@ def test_norms_of_which_there_are_sets() -> None:
         assert by == factor
         assert type(known) is type(base)
         assert repr(known) == repr(base)
-    for other in (Weighted(groups, w), Weighted(weighted, w), Weighted(Weighted(groups, w[:1]), w[:1])):
+    for other in (Weighted(groups, w), Weighted(groups, w[:0]), Weighted(weighted, w)):
         with pytest.raises(ValueError, match="with a single w"):
             plain(other)
 
@@ -422,6 +422,7 @@ def test_what_a_ball_keeps_of_itself() -> None:
         assert (lp, w.tolist(), w.dtype) == (Lp(2), [1.0, 2.0], dtype)
         assert a.tolist() == [[-0.5, -1.0]] * rows
         assert b.tolist() == [[0.75, 0.5]] * rows
+    assert not any(own in repr(K) for own in ("_flat", "_single"))
     plainly = ball(Lp(2), torch.zeros(2, 1, 3), torch.ones(2))
     assert plainly._coordinates(torch.zeros(2, 1, 3))[1].tolist() == 1.0
     assert plainly.project(torch.full((2, 1, 3), 9.0)).shape == (2, 1, 3)

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
 from maxslope.cli.flow import app
 from maxslope.loop import flow
+from maxslope.report.drawn import panels
 from maxslope.report.experiment import clouds_of_moons
 from maxslope.report.moons import data, problem, train
-from maxslope.report.moons_figures import draw_differences, draw_trajectories
-from maxslope.report.moons_study import differences, geometries
+from maxslope.report.moons_figures import animate, draw_differences, draw_trajectories, film
+from maxslope.report.moons_study import differences, geometries, particles
 from maxslope.schemes import Best, Consensus, MinimizingMovement, Newton
 from maxslope.sets import Linf
 
@@ -67,6 +69,25 @@ def test_figures(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_particles_move_in_a_film_of_few_bytes(tmp_path: Path) -> None:
+    """Each within its budget, with an energy that falls; a frame of the page for each instant, and a GIF."""
+    net = network("GELU")
+    way = particles(net, 8, 0.05)
+    assert float((way.points - way.points[0]).abs().max()) <= 0.2 + 1e-12
+    assert bool((way.energy[-1] < way.energy[0]).all())
+    figure, names = film(net, way)
+    (panel,) = panels(figure, "film", ("How to read it.",), frames=names)
+    assert names[0] == "t = 0.0000"
+    assert panel.frames == tuple(names)
+    assert len(names) == len(way.time) == 7
+    assert {panel.svg.count(f'data-frame="{k}"') for k in range(7)} == {2}  # two labels
+    assert len(panel.svg) < 60_000
+    animate(net, way, tmp_path / "particles.gif")
+    with Image.open(tmp_path / "particles.gif") as gif:
+        assert gif.n_frames == 7
+    assert (tmp_path / "particles.gif").stat().st_size < 120_000
+
+
 def test_other_norms_and_rates() -> None:
     records = geometries(network("GELU"), rows=2, tau=0.1)
     assert {r["norm"] for r in records} == {1.0, 2.0, float("inf")}
@@ -83,7 +104,7 @@ def test_risks() -> None:
 
 @pytest.mark.slow
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maxslope.report.experiment.train", lambda activation: network(activation.__name__))
+    monkeypatch.setattr("maxslope.report.experiment.train", lambda activation, seed: network(activation.__name__))
     answer = CliRunner().invoke(
         app, ["moons", "--out", str(tmp_path), "--samples", "2", "--taus", "2", "--images", "8"]
     )
@@ -96,4 +117,8 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "geometries.csv",
         "mnist.svg",
         "report.html",
+        "particles.gif",
     } <= names
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'class="frame" data-frame="15"' in page
+    assert "particles.gif" in page

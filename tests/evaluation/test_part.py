@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
 from maxslope import L2, Budget, Linf, Lp, MaxslopeWarning, Randomized, attack, evaluate, goals, recipes
+from maxslope._checks import PROBABILITIES
 from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Kind, Severity
+from maxslope.energies import Network
 from maxslope.evaluation.hardware import Choice, Ready
-from maxslope.evaluation.part import Job, Orders, Threat, Work, evaluate_part
+from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, evaluate_part, said_of
 
 TILE = 4
 EFFORT = Effort((recipes.pgd(4), recipes.pgd(3)))
@@ -49,7 +51,6 @@ def done(budget: Budget, threat: Threat | None = None, job: Job | None = None, m
 
 
 def test_every_row_of_the_table() -> None:
-    began = time.perf_counter()
     part, model = done(Linf(0.2))
     table = part.table
     assert table["index"] == list(range(6))
@@ -88,7 +89,7 @@ def test_every_row_of_the_table() -> None:
     assert (part.number, part.start, part.rows, part.probes, part.said) == (0, 0, 6, (0, 0), ())
     assert part.head[0] == pytest.approx((0.1, 0.0))
     assert len(part.head) == 6
-    assert 0 < part.seconds <= time.perf_counter() - began
+    assert part.seconds > 0
     assert part.effort == EFFORT
 
 
@@ -106,8 +107,9 @@ def test_what_belongs_to_samples_goes_with_them() -> None:
     mask[10] = True
     part, _ = done(Linf(0.5), Threat(mask=mask), job)
     assert part.table["verdict"] == ["broken", "robust", "misclassified", "non-finite", "robust", "robust"]
-    with pytest.raises(ValueError, match="The mask has the shape of a sample"):  # not one of rows
-        done(Linf(0.5), Threat(mask=torch.zeros(2, n, 2, dtype=torch.bool)), job)
+    for rows in ((2, n), (0,)):  # which are not those of the data
+        with pytest.raises(ValueError, match="The mask has the shape of a sample"):
+            done(Linf(0.5), Threat(mask=torch.zeros(*rows, 2, dtype=torch.bool)), job)
     one = torch.tensor([False, True])
     part, _ = done(Linf(0.5), Threat(mask=one), job)
     assert part.table["verdict"].count("broken") == 0
@@ -141,6 +143,28 @@ def test_probes_and_points_are_as_ordered() -> None:
         assert few.table["index"] == list(range(right + 2))
     work = Work(model, Choice(TILE), Linf(0.2), Threat(), 3, False)
     assert evaluate_part(work, Ready(model, model, Choice(TILE)), Orders(EFFORT, False), job).points is None
+
+
+def test_the_seconds_of_a_part_are_from_beginning_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(perf_counter=iter([1.0, 5.0]).__next__)
+    monkeypatch.setattr("maxslope.evaluation.part.time", clock)
+    assert done(Linf(0.2))[0].seconds == 4.0
+
+
+def test_a_part_without_a_right_sample_is_not_attacked() -> None:
+    part, model = done(Linf(0.2), job=Job(0, 0, X[2:4], Y[2:4]), probe=True)
+    assert part.table["verdict"] == ["misclassified", "non-finite"]
+    assert part.table["forward"] == [1, 1]
+    assert torch.equal(part.points, X[2:4])
+    assert (part.executed, part.effort, part.probes) == ((model.rows, 0), EFFORT, (0, 0))
+
+
+def test_what_a_part_begins_with_is_nothing() -> None:
+    """A stand-in for a part that was made before has cost nothing, and its work is to evaluate."""
+    stub = Part(0, 0, {}, None, (0, 0))
+    assert (stub.effort, stub.said, stub.probes, stub.head, stub.seconds) == (None, (), (0, 0), (), 0.0)
+    assert Work(None, Choice(TILE), Linf(0.2), Threat(), 3, False).task is evaluate_part
+    assert Threat().words() == {"goal": goals.Misclassified(), "context": (), "mask": None, "realize": None}
 
 
 def test_a_report_counts_and_names() -> None:
@@ -242,6 +266,14 @@ def test_a_search_without_gradients_is_certified_without_them_too() -> None:
     assert part.table["backward"] == [0] * 6
     assert (part.executed[1], model.backward, twin.backward) == (0, 0, 0)
     assert all(math.isnan(g) for g in part.table["gap"])
+
+
+def test_notes_speak_for_themselves_but_for_probabilities_and_once() -> None:
+    notes = ["A note.", PROBABILITIES, "Zero notes.", "A note."]
+    said = said_of(Network(Counted(), notes=notes))
+    assert [found.kind for found in said] == [Kind.MODEL, Kind.PROBABILITIES, Kind.MODEL]
+    assert [found.seen for found in said][::2] == ["A note.", "Zero notes."]
+    assert "sum to 1 in each row" in said[1].seen
 
 
 @pytest.mark.filterwarnings("ignore:The model is in training mode")

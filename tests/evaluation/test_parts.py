@@ -109,6 +109,8 @@ def test_parts_that_are_done_are_shown_and_not_yielded(kind: str) -> None:
         assert torch.equal(x, X[start:stop])
         assert torch.equal(y, Y[start:stop])
     assert [job.number for job in jobs(forms()[kind], 4, None, frozenset({0}))] == [1, 2]
+    assert [job.number for job in jobs(forms()[kind], 5, lambda *part: seen.append(part), frozenset({1}))] == [0]
+    assert torch.equal(seen[-1][1], X[5:] if streamed else X[5:6])
     assert list(jobs(forms()[kind], 4, None, frozenset({0, 1, 2}))) == []
 
 
@@ -305,6 +307,7 @@ def test_labels_and_classes_that_data_know() -> None:
     for data in ((X, Y), [X, Y], TensorDataset(X, Y), (X, Y.int())):
         assert labels_of(data).tolist() == list(range(10))
         assert labels_of(data).dtype == torch.int64
+    assert labels_of(TensorDataset(X, X[:, 0], Y)).tolist() == list(range(10))
     assert labels_of(File()).tolist() == [0] * 5 + [1] * 5
     for unknown in (Pairs(), (X, X), (X, Y[:, None]), (X, Y.float()), Stream()):
         assert labels_of(unknown) is None

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 import maxslope as ms
-from maxslope.evaluation import cluster
+from maxslope.evaluation import cluster, smallest
 from maxslope.evaluation.cluster import RayCrew
 from maxslope.evaluation.hardware import Choice
 from maxslope.evaluation.part import Job, Orders, Threat, Work
@@ -127,6 +127,14 @@ def crewed(monkeypatch: pytest.MonkeyPatch, ray: Pretended, model: Any = NET, **
     monkeypatch.setattr(cluster, "_ray", lambda: ray)
     monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
     return ms.evaluate(model, (X, Y), ms.Linf(0.05), **{"effort": FAST, "part": 4} | options)
+
+
+def test_smallest_perturbations_are_those_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    few: dict[str, Any] = {"effort": ms.Effort(passes=8), "part": 4}
+    alone = smallest(NET, (X[:12], Y[:12]), ms.Lp(2), **few)
+    monkeypatch.setattr(cluster, "_ray", Pretended)
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+    assert smallest(NET, (X[:12], Y[:12]), ms.Lp(2), crew=RayCrew(2), **few).table == alone.table
 
 
 def test_jobs_wait_for_workers_and_come_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:

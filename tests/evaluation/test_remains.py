@@ -150,7 +150,7 @@ def test_intervals_are_narrower_on_more_samples() -> None:
         more = {n: getattr(one, n) * times for n in ("samples", "standing", "late", "foreseen", "soon", "ahead")}
         low, high = replace(one, **more).interval
         widths.append(high - low)
-    assert widths[0] > 1.5 * widths[1] > 2.25 * widths[2]
+    assert widths[0] > 1.2 * widths[1] > 1.44 * widths[2]
 
 
 # --- little to tell it from ------------------------------------------------------------------------------------------
@@ -332,3 +332,12 @@ def test_a_part_that_an_earlier_version_wrote_is_read_and_states_nothing(report:
     assert [math.isnan(v) for v in loaded.table["foreseen"]] == [16 <= i < 32 for i in range(40)]
     assert loaded.remains is None
     assert "would fall" not in str(loaded)
+
+
+def test_much_evidence_leaves_a_doubt() -> None:
+    """Late finds of earlier runs are not those of deeper ones: 47 on TRADES MNIST foresaw 19 where 36 fell."""
+    seen = Remains(10_000, 9278, 670, late=47, foreseen=34.8, soon=5.9, ahead=14.3, gradients=55_726)
+    assert round(seen.share * seen.samples) == 19
+    assert seen.interval[0] * seen.samples < 10 < 36 < seen.interval[1] * seen.samples
+    more = Remains(10_000, 9278, 670, late=4700, foreseen=3480, soon=5.9, ahead=14.3, gradients=55_726)
+    assert more.interval[1] - more.interval[0] > 0.7 * (seen.interval[1] - seen.interval[0])

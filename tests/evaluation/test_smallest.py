@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,29 @@ def test_it_is_minimal_part_by_part() -> None:
     assert torch.equal(WHOLE.points, found.points)  # type: ignore[arg-type]
     assert WHOLE.robust_accuracy_at(0.2) == found.robust_accuracy_at(0.2)
     assert 0 < WHOLE.robust_accuracy_at(0.0) < 1
+
+
+def test_what_a_mask_holds_fast_stays() -> None:
+    mask = torch.zeros(X.shape[1:], dtype=torch.bool)
+    mask[..., :4] = True
+    found = run(data=(X[:10], Y[:10]), mask=mask)
+    assert found.points is not None
+    assert torch.equal(found.points[..., 4:], X[:10, ..., 4:])
+    assert found.norms.tolist() == ms.minimal(NET, X[:10], Y[:10], ms.Lp(2), effort=EFFORT, mask=mask).norms.tolist()
+    assert bool((found.norms >= WHOLE.norms[:10]).any())
+
+
+def test_seed_ids_and_rows_per_call_reach_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, list[int], int]] = []
+    real = sys.modules["maxslope.evaluation.smallest"].ask
+
+    def recorded(*words: Any, **more: Any) -> Any:
+        asked.append((more["seed"], more["ids"].tolist(), more["batch_size"]))
+        return real(*words, **more)
+
+    monkeypatch.setattr(sys.modules["maxslope.evaluation.smallest"], "ask", recorded)
+    run(data=(X[:10], Y[:10]), seed=9, batch_size=4)
+    assert asked == [(9, list(range(8)), 4), (9, [8, 9], 4)]
 
 
 def test_what_was_interrupted_and_resumed_is_the_uninterrupted_run_bit_for_bit(tmp_path: Path) -> None:

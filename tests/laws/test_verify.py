@@ -101,6 +101,14 @@ def test_points_count_as_they_are_realized() -> None:
     seen = verify(out, torch.tensor([0]), torch.tensor([[0.5, 0.5]]))
     assert (bool(seen.inside), bool(seen.broken)) == (False, False)
     assert settled(out, X, X, out.domain)[0].tolist() == pytest.approx([0.2, 0.2])
+    rows, apart = torch.tensor([2, 0]), Linf(0.1).around(X[:2])
+    sought, within = question.energy(rows, Margin()), question.energy(rows, Margin(), domain=apart)
+    torch.testing.assert_close(sought.domain.project(X[rows] + 9), (X[rows] + 0.25).clamp_max(1))
+    assert within.domain is apart
+    one = realize.OneHot([[0, 1]])  # of two columns, which the samples have
+    assert ask(lambda x: 2 * x, torch.eye(2), Y[:2], Linf(1.0), realize=one).realize == one
+    with pytest.raises(ValueError, match=r"names column 2, but samples of shape \(2,\) have 2"):
+        asked(realize=realize.OneHot([[1, 2]]))
 
 
 def test_clean_says_who_is_right() -> None:

@@ -15,6 +15,7 @@ from maxslope.report.boundary_neural import fresh
 from maxslope.report.merging import affordable
 
 
+@pytest.mark.slow
 def test_the_moons_their_networks_and_initial_values_follow_the_seed() -> None:
     pytest.importorskip("sklearn", reason="the extra `flows` holds it")
     first, again, other = (moons.data(20, seed)[0] for seed in (3, 3, 4))
@@ -52,7 +53,7 @@ def test_the_experiment_hands_the_seed_to_all_that_is_random(monkeypatch: pytest
         def save(self, path: Path) -> Path:
             return path
 
-    for name in ("train", "differences", "orders", "geometries", "clouds_of_moons"):
+    for name in ("train", "differences", "orders", "geometries", "clouds_of_moons", "particles"):
         answer: Any = [] if name in ("geometries", "clouds_of_moons") else Nothing()
         monkeypatch.setattr(experiment, name, recorded(name, answer))
     monkeypatch.setattr(experiment, "constraints", dict)
@@ -60,10 +61,19 @@ def test_the_experiment_hands_the_seed_to_all_that_is_random(monkeypatch: pytest
         monkeypatch.setattr(experiment, name, lambda *words, **more: None)
     monkeypatch.setattr(experiment.picture, "draw", lambda *words, **more: None)
     monkeypatch.setattr(experiment, "moons", lambda *words, **more: Nothing())
-    experiment.run(tmp_path, samples=2, taus=2, images=0, say=lambda words: None, seed=11)
+    monkeypatch.setattr(experiment, "animate", lambda *words: asked.setdefault("animate", 11))
+    monkeypatch.setattr(experiment, "film", lambda *words: asked.setdefault("film", 11))
+    few: dict[str, Any] = {"samples": 2, "taus": 2, "images": 0, "say": lambda words: None, "seed": 11}
+    experiment.run(tmp_path, **few, animation=False)
     assert asked == dict.fromkeys(("train", "differences", "orders", "geometries", "clouds_of_moons"), 11)
+    experiment.run(tmp_path, **few)
+    assert asked.keys() - {"train", "differences", "orders", "geometries", "clouds_of_moons"} == {
+        "particles", "animate", "film"
+    }  # fmt: skip
+    assert set(asked.values()) == {11}
 
 
+@pytest.mark.slow
 def test_boundaries_follow_the_seed() -> None:
     pytest.importorskip("sklearn", reason="the extra `flows` holds it")
     pytest.importorskip("skfmm", reason="the extra `boundary` holds it")
@@ -79,6 +89,50 @@ def test_boundaries_follow_the_seed() -> None:
     nets = [next(fresh(grid.points()[..., 0], grid, few, 1, seed).parameters()) for seed in (0, 0, 1)]
     assert torch.equal(nets[0], nets[1])
     assert not torch.equal(nets[0], nets[2])
+
+
+@pytest.mark.slow
+def test_the_command_hands_its_seed_to_data_factory_and_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("sklearn", reason="the extra `flows` holds it")
+    pytest.importorskip("skfmm", reason="the extra `boundary` holds it")
+    from typer.testing import CliRunner
+
+    from maxslope.cli.main import app
+    from maxslope.cli.points import opened
+    from maxslope.report import boundary_neural
+    from maxslope.report.boundary_problems import moons as problem
+
+    made, _ = opened("moons", None, 24, None, 5)
+    assert torch.equal(made.start, problem(24, seed=5).start)
+    (tmp_path / "nets.py").write_text(
+        "import torch\ndef make():\n    x = torch.rand(40, 2)\n"
+        "    return (lambda z: z[:, 1] - 0.5), x, (x[:, 0] > 0.5).long()\n"
+    )
+    drawn = [opened(f"{tmp_path / 'nets.py'}:make", None, 24, None, seed)[0].samples.x for seed in (0, 0, 1)]  # type: ignore[union-attr]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    asked: dict[str, int] = {}
+
+    def recorded(name: str, real: Any) -> Any:
+        def called(*words: Any) -> Any:
+            asked[name] = words[-1]
+            return real(*words)
+
+        return called
+
+    def flow(*words: Any, training: Any, **more: Any) -> Any:
+        asked["batches"] = training.seed
+        raise KeyboardInterrupt
+
+    for name in ("draw", "fresh"):
+        monkeypatch.setattr(boundary_neural, name, recorded(name, getattr(boundary_neural, name)))
+    monkeypatch.setattr(boundary_neural, "neural_flow", flow)
+    monkeypatch.setattr(boundary_neural.Training, "first", 1)
+    words = ["boundary", "disk", "--cells", "24", "--until", "0.01", "--neural", "1", "--no-animation", "--seed", "6"]
+    assert CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out"), "-q"]).exit_code == 130
+    assert asked == {"draw": 6, "fresh": 6, "batches": 6}
 
 
 def test_a_page_draws_its_samples_by_its_own_seed_or_that_of_the_run() -> None:

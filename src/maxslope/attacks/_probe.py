@@ -15,6 +15,7 @@ from maxslope._rows import choose, column, flat, inner
 from maxslope._status import Status
 from maxslope.attacks.minimal import pursue
 from maxslope.attacks.question import Question
+from maxslope.attacks.verify import verify
 from maxslope.criteria import OwnMargin
 from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation
 from maxslope.goals import Misclassified
@@ -281,12 +282,8 @@ class Probe:
         return self._compare(at, curve.end, curve.margin[-1], curve.status == Status.REACHED)
 
     def _carry_over(self, at: Tensor) -> tuple[Tensor, Tensor]:
-        tally, question, domain, margin = (
-            self.tally,
-            self.question,
-            self.spot.domain.take(at),
-            self.spot.margin.take(at),
-        )
+        tally, question = self.tally, self.question
+        domain, margin = self.spot.domain.take(at), self.spot.margin.take(at)
         donors = _part(question, tally.broken, 6)
         donors = torch.cat([donors, self.rows[: 6 - donors.numel()]])
         candidates = [domain.project(self.spot.x[at] + tally.points[d] - question.x[d]) for d in donors]
@@ -316,10 +313,9 @@ class Probe:
         def blur(x: Tensor, key: Tensor) -> Tensor:
             return x + width * _random.normal(key, x.shape[1:]).to(x)
 
+        mean = Average(self.spot.margin.take(at), blur, draws=4, seed=self.question.seed)
         curve = flow(
-            Average(self.spot.margin.take(at), blur, draws=4, seed=self.question.seed).within(
-                self.spot.domain.take(at)
-            ),
+            mean.within(self.spot.domain.take(at)),
             self.spot.x[at],
             scheme=SemiImplicit(Cosine(eps.double(), 8), self.question.budget.motion),
             until=Steps(8),
@@ -332,17 +328,23 @@ class Probe:
     def _compare(self, at: Tensor, z: Tensor, margin: Tensor, reached: Tensor) -> tuple[Tensor, Tensor]:
         """Whether points clearly beat the attack, and whether they break the sample; the best points are kept.
 
-        Clearly: a fifth of the margin that the attack left is gone, and a tenth more was gained than by the attack.
+        Clearly: a fifth of the margin that the attack left is gone, and a tenth more was gained than by the attack. Of
+        a random model, where means of few draws do that by chance: votes say that the sample is broken.
         """
         fine = margin.isfinite() & self.question.domain.take(self.rows[at]).contains(z)
         better = fine & (margin < self.margins[at])
         self.points[at] = choose(better, z, self.points[at])
         self.margins[at] = torch.where(better, margin, self.margins[at])
         clean, least = self.measured.clean[at], self.spot.least[at]
-        clear = (margin < 0.8 * least - self.measured.rounding[at]) & (
-            clean - margin > 1.1 * (clean - least).clamp_min(0)
-        )
-        return fine & clear, fine & reached
+        clear = margin < 0.8 * least - self.measured.rounding[at]
+        clear &= clean - margin > 1.1 * (clean - least).clamp_min(0)
+        if self.question.votes == 1:
+            return fine & clear, fine & reached
+        broken, index = torch.zeros_like(fine), (fine & reached).nonzero().squeeze(1)
+        if index.numel():
+            self.forward[self.rows[at[index]]] += self.question.votes
+            broken[index] = verify(self.question, self.rows[at[index]], z[index]).broken
+        return broken, broken
 
     def _logits(self, rows: Tensor, x: Tensor) -> Tensor:
         self.forward[rows] += self.question.draws

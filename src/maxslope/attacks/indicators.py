@@ -74,7 +74,9 @@ def indicators(
     probe = Probe(question, tally, beyond, among)
     asked: list[Look] = [_randomness, _unseen_class]
     if gradients and probe.rows.numel():
-        asked += [_vanishing, _saturated, _disagreement, _open_gap, _random_steps, _transfer, _outside]
+        # Draws are others at every point: differences of a random model say nothing of its gradient.
+        differ = [] if question.votes > 1 else [_disagreement]
+        asked += [_vanishing, _saturated, *differ, _open_gap, _random_steps, _transfer, _outside]
     fired = [found for ask in asked if (found := ask(probe)) is not None]
     fired.sort(key=lambda one: -one.severity)
     forward, backward = probe.forward + probe.beyond.forward, probe.backward + probe.beyond.backward
@@ -96,9 +98,10 @@ def enough(hit: Tensor, share: float) -> bool:
 
 
 def _randomness(probe: Probe) -> Finding | None:
-    """Two identical calls of the model differ, or verified points failed."""
+    """Two identical calls of the model differ, or verified points failed, unless it were votes that took them back."""
     hit = probe.unsteady()
-    doubted = (probe.tally.unconfirmed > 0).nonzero().squeeze(1)
+    lost = (probe.tally.unconfirmed > 0) & (probe.question.votes == 1)
+    doubted = lost.nonzero().squeeze(1)
     rows = torch.zeros_like(probe.tally.broken)
     rows[probe.some[hit]] = rows[doubted] = True
     if not bool(rows.any()):

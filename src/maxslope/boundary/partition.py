@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,6 +72,7 @@ class Junctions(Scheme):
         rho: of the classes, ``[classes, *shape]``.
         tau: step size in time; at most 0.4 h^2 / d is stable.
         redistance: steps between two sharings, at least 1; less than a cell is diffused over if there are few.
+        tell: called with the number of each step before it is made.
 
     Source: S. Esedoglu, S. Ruuth, R. Tsai, J. Comput. Phys. 229 (2010) 1017-1042 (distances that diffuse); B. Merriman,
     J. K. Bence, S. Osher, J. Comput. Phys. 112 (1994) 334-363 (the largest takes all).
@@ -83,8 +84,16 @@ class Junctions(Scheme):
     tau: StepSize
     space: Space
     rate: float
+    tell: Callable[[int], object] | None
 
-    def __init__(self, grid: Grid, rho: Tensor, tau: float | Tensor | StepSize, redistance: int = 10) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        rho: Tensor,
+        tau: float | Tensor | StepSize,
+        redistance: int = 10,
+        tell: Callable[[int], object] | None = None,
+    ) -> None:
         if redistance < 1:
             raise ValueError(f"At least one step lies between two redistancings, got redistance={redistance!r}.")
         object.__setattr__(self, "grid", grid)
@@ -93,6 +102,7 @@ class Junctions(Scheme):
         object.__setattr__(self, "tau", step_size(tau))
         object.__setattr__(self, "space", Lp(math.inf))
         object.__setattr__(self, "rate", math.inf)
+        object.__setattr__(self, "tell", tell)
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; the steps made."""
@@ -101,6 +111,8 @@ class Junctions(Scheme):
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""
         made = memory[0] + 1
+        if self.tell is not None:
+            self.tell(int(made.max()))
         rows = []
         for u, tau, count in zip(here.x, here.tau.tolist(), made.tolist(), strict=True):
             new = u + tau * torch.stack([self._change(k, u) for k in range(len(u))])
@@ -150,6 +162,7 @@ def partition_flow(
     *,
     record: Record | None = None,
     redistance: int = 10,
+    tell: Callable[[int, int], object] | None = None,
 ) -> Curve:
     """Follow the boundaries between several classes, each by the law of its own pair, junctions as they come.
 
@@ -166,6 +179,7 @@ def partition_flow(
         until: the time, in length^2.
         record: which instants to keep; by default the first and the last.
         redistance: steps of h^2 / 5 (in space, 2 h^2 / 15) between two sharings.
+        tell: called with the number of each step before it is made, and with that of all.
 
     Returns:
         A :class:`Curve` with one row of points ``[classes, *shape]``, positive where a class is, and the energy of
@@ -198,7 +212,8 @@ def partition_flow(
     _ = Densities(rho[0], rho[1:].sum(0))  # checks their values
     count = max(math.ceil(until / (0.4 * grid.h**2 / grid.dim)), 1)
     count = redistance * math.ceil(count / redistance)  # shared at the end
-    scheme = Junctions(grid, rho, until / count, redistance)
+    told = None if tell is None else lambda step: tell(step, count)
+    scheme = Junctions(grid, rho, until / count, redistance, told)
     energy = PartitionPerimeter(grid, rho)
     curve = flow(
         energy, fields[None], scheme=scheme, until=Steps(count), stop=Stop(reached=True), record=record or Record(0)

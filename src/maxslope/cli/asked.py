@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from maxslope.cli.settings import Settings
+    from maxslope.evaluation.crew import Crew
     from maxslope.goals import Goal
     from maxslope.realize import Grid
     from maxslope.sets import Budget
@@ -104,6 +105,21 @@ def budget(s: Settings) -> Callable[[tuple[float, float] | None], Budget]:
 def threat(s: Settings) -> dict[str, Any]:
     """Return goal, mask and realization, as ``evaluate`` and ``minimal`` take them."""
     return {"goal": goal(s.goal), "mask": mask(s.mask, s.most), "realize": _grid(s.grid)}
+
+
+def crew(workers: int | None, gpus: float, ray: str | None) -> Crew | None:
+    """Return who does the work; None for this process.
+
+    Raises:
+        ValueError: for GPUs or a cluster without workers.
+    """
+    if workers is None:
+        if gpus or ray:
+            raise ValueError("--gpus and --ray belong to --workers: say how many workers.")
+        return None
+    from maxslope.evaluation.cluster import RayCrew
+
+    return RayCrew(workers, gpus=gpus, address=ray)
 
 
 def words(s: Settings) -> str:

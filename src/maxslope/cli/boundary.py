@@ -83,16 +83,11 @@ def boundary(
     neural: Annotated[
         int, typer.Option(min=0, help="Steps of the neural flow, with its control; slow.", rich_help_panel="Flow")
     ] = 0,
-    animation: Annotated[
-        bool,
-        typer.Option(
-            "--animation/--no-animation", help="Write a GIF, and put the film on the page.", rich_help_panel="Output"
-        ),
-    ] = True,
+    animation: options.Animation = True,
     seed: Annotated[
         int,
         options.seed_of(
-            "the points of moons, of what a factory draws, and with --neural of networks, samples, batches", "Run"
+            "the points of moons, of what a factory draws, and with --neural of networks, samples, batches"
         ),
     ] = 0,
     out: Out = Path("maxslope-boundary"),

@@ -71,9 +71,9 @@ def evaluate(
     fast: Annotated[
         bool, typer.Option("--fast", help="Measure what makes the search faster here, use it.", rich_help_panel="Run")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Workers of Ray.", rich_help_panel="Run")] = None,
-    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each worker.", rich_help_panel="Run")] = 0.0,
-    ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster, or auto.", rich_help_panel="Run")] = None,
+    workers: options.Workers = None,
+    gpus: options.Gpus = 0.0,
+    ray: options.Ray = None,
     config: options.Config = None,
     resume: options.Resume = None,
     out: Annotated[
@@ -125,7 +125,7 @@ def _run(
     say_warnings_plainly()
     resume, out, picture = places
     s = settings
-    crew = _crew(*cluster)
+    crew = asked.crew(*cluster)
     budget, level = asked.budget(s), _level(s)
     asked.goal(s.goal)
     options.run_folder(out)
@@ -183,16 +183,6 @@ def _level(s: Settings) -> Any:
     from maxslope.cli import names
 
     return names.effort(s.effort)
-
-
-def _crew(workers: int | None, gpus: float, ray: str | None) -> Any:
-    if workers is None:
-        if gpus or ray:
-            raise ValueError("--gpus and --ray belong to --workers: say how many workers.")
-        return None
-    from maxslope.evaluation.cluster import RayCrew
-
-    return RayCrew(workers, gpus=gpus, address=ray)
 
 
 def _about(s: Settings, sources: Sources) -> About:

@@ -31,14 +31,13 @@ def flow() -> None:
 def moons(
     context: typer.Context,
     out: Annotated[
-        Path, typer.Option(help="Folder for figures (SVG, PNG) and numbers (CSV).", rich_help_panel="Output")
+        Path, typer.Option(help="Folder for figures (SVG, PNG, GIF) and numbers (CSV).", rich_help_panel="Output")
     ] = Path("maxslope-flow"),
     samples: Annotated[int, typer.Option(min=2, help="Initial values of the difference against tau.")] = 200,
     taus: Annotated[int, typer.Option(min=2, help="Step sizes eps 2^-i, i = 0, 1, ...")] = 8,
     images: Annotated[int, typer.Option(min=0, help="MNIST images to follow; 0 leaves MNIST out.")] = 32,
-    seed: Annotated[
-        int, options.seed_of("the two moons, the networks trained on them, and the initial values", "Run")
-    ] = 0,
+    animation: options.Animation = True,
+    seed: Annotated[int, options.seed_of("the two moons, the networks trained on them, and the initial values")] = 0,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -64,9 +63,12 @@ def moons(
             update.note(text)
             update(told)
 
-        found = run(out, samples=samples, taus=taus, images=images, say=say, seed=seed, command=typed(context))
+        found = run(
+            out, samples=samples, taus=taus, images=images, say=say, seed=seed, animation=animation,
+            command=typed(context),
+        )  # fmt: skip
         update(PARTS, "all parts")
-    files = sorted(str(path) for path in out.iterdir() if path.suffix in (".html", ".svg", ".png", ".csv"))
+    files = sorted(str(path) for path in out.iterdir() if path.suffix in (".html", ".svg", ".png", ".gif", ".csv"))
     orders = ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (_, low, high) in found["orders"].items())
     if json_:
         document.say(found | {"seed": seed, "files": files})

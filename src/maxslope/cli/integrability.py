@@ -97,7 +97,7 @@ def integrability(
     digits: Annotated[int, typer.Option(min=5, max=200, help="Digits of the numerical monodromy.")] = 40,
     seed: Annotated[
         int,
-        options.seed_of("the base point of the loops, on which their traces do not depend; proofs draw nothing", "Run"),
+        options.seed_of("the base point of the loops, on which their traces do not depend; proofs draw nothing"),
     ] = 0,
     out: Annotated[
         Path, typer.Option(help="Folder for page (HTML), certificate (JSON), picture (SVG).", rich_help_panel="Output")

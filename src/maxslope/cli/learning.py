@@ -21,6 +21,7 @@ from maxslope.data import training_data
 from maxslope.energies import Network
 from maxslope.evaluation.data import by_number
 from maxslope.evaluation.draw import divided, drawn, labels_of
+from maxslope.evaluation.hardware import dtype_of
 from maxslope.evaluation.models import load_model
 from maxslope.evaluation.reader import collected
 from maxslope.sets import Budget
@@ -96,8 +97,7 @@ def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
     held = min(_HELD, count // 10)
     left = 0 if s.data == DEFAULT else max(1, min(held, _TEST // max(4 * x.numel(), 1)))
     model, word = _model(s, x, data, out, first=first)
-    kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-    checked, kept, rest = divided(alike(data, kind), [held, left], s.seed)
+    checked, kept, rest = divided(alike(data, dtype_of(model)), [held, left], s.seed)
     x, y = collected(checked)
     return Lesson(model, word, chosen, rest, count - held - left, (x, y), kept if left else None, bounds)
 
@@ -131,6 +131,7 @@ def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tupl
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = load_model(word, weights=s.weights, trust=s.trust, device=s.device, most=s.most, trained=True)
+    assert isinstance(model, nn.Module), "a random model is not trained"
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError(
             f"--model {word} has no parameter that requires a gradient: nothing would be trained. Make a module with "

@@ -31,6 +31,9 @@ A folder that keeps the run:  [cyan]maxslope minimal --samples 200 --out near[/]
 [cyan]maxslope minimal --resume near --out near.csv[/]
 """
 
+At = Annotated[
+    list[str] | None, typer.Option(help="A radius to give robust accuracy at; repeat it.", rich_help_panel="Attack")
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -58,15 +61,15 @@ def minimal(
     goal: options.Goal = None,
     mask: options.Mask = None,
     grid: options.Grid = None,
-    at: Annotated[
-        list[str] | None,
-        typer.Option(help="A radius to give robust accuracy at; repeat it.", rich_help_panel="Attack"),
-    ] = None,
+    at: At = None,
     eps: Annotated[str | None, typer.Option(hidden=True)] = None,
     effort: options.Effort = "standard",
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
     part: options.Part = 1024,
+    workers: options.Workers = None,
+    gpus: options.Gpus = 0.0,
+    ray: options.Ray = None,
     config: options.Config = None,
     resume: options.Resume = None,
     out: Out = None,
@@ -92,12 +95,13 @@ def minimal(
     if any(not radius >= 0 for radius in radii):
         raise ValueError(f"--at is a radius that is not negative, got {', '.join(at or [])}.")
     asked.goal(s.goal)
+    crew = asked.crew(workers, gpus, ray)
     folder, table = _places(out, resume)
     if points and folder is None:
         raise ValueError("--points are kept in a folder: give --out FOLDER.")
     sources = open_sources(s, quiet=quiet or json_)
     try:
-        found = _found(sources, s, (space, level), (resume, folder), quiet or json_)
+        found = _found(sources, s, (space, level, crew), (resume, folder), quiet or json_)
     except Interrupted as stop:
         if table is not None and stop.report is not None:
             _write(stop.report.table, table)
@@ -132,7 +136,7 @@ def _places(out: Path | None, resume: Path | None) -> tuple[Path | None, Path | 
 
 
 def _found(
-    sources: Sources, s: Settings, how: tuple[Any, Any], places: tuple[Path | None, ...], silent: bool
+    sources: Sources, s: Settings, how: tuple[Any, Any, Any], places: tuple[Path | None, ...], silent: bool
 ) -> Smallest:
     """Call ``smallest`` or ``resume_smallest`` with what was asked for, and tell how far it is."""
     from maxslope._checks import MaxslopeWarning
@@ -141,7 +145,7 @@ def _found(
     from maxslope.cli.sources import about
     from maxslope.evaluation import resume_smallest, smallest
 
-    (space, level), (resume, out), threat = how, places, asked.threat(s)
+    (space, level, crew), (resume, out), threat = how, places, asked.threat(s)
     with (
         progress(sources.total, silent, resumed=resume is not None, doing="searching") as update,
         warnings.catch_warnings(),
@@ -152,11 +156,11 @@ def _found(
             update(done, f"median {median:.4g} so far")
 
         if resume is not None:
-            return resume_smallest(resume, sources.model, sources.data, progress=tell, **threat)
+            return resume_smallest(resume, sources.model, sources.data, progress=tell, crew=crew, **threat)
         return smallest(
             sources.model, sources.data, space, box=sources.box, effort=level, seed=s.seed, batch_size=s.batch_size,
-            keep_points=s.points, progress=tell, out=out, part=s.part, about=about(s, sources, asked.words(s)),
-            configuration=s.table("minimal"), **threat,
+            keep_points=s.points, progress=tell, out=out, part=s.part, crew=crew,
+            about=about(s, sources, asked.words(s)), configuration=s.table("minimal"), **threat,
         )  # fmt: skip
 
 

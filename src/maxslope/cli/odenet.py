@@ -41,7 +41,7 @@ def odenet(
     ] = "0",
     slope: Annotated[float, typer.Option(min=0, help="Stop at this slope.")] = 1e-7,
     gradients: Annotated[int, typer.Option(min=1, help="Stop after this many gradients.")] = 8000,
-    seed: Annotated[int, options.seed_of("the two moons, the start, and the rows held out", "Run")] = 0,
+    seed: Annotated[int, options.seed_of("the two moons, the start, and the rows held out")] = 0,
     held_out: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of the rows to score on and not to learn from; 0: none.")
     ] = 0.2,

@@ -141,9 +141,9 @@ def _whole(value: int | None) -> int | None:
     return value
 
 
-def seed_of(what: str, panel: str = _HOW) -> Any:
+def seed_of(what: str) -> Any:
     """Return the option ``--seed`` of a command: an integer, in words what of the command is random."""
-    return typer.Option(callback=_whole, help=f"Seed of {what}.", rich_help_panel=panel)
+    return typer.Option(callback=_whole, help=f"Seed of {what}.", rich_help_panel=_RUN)
 
 
 Seed = Annotated[int, seed_of("all random numbers")]
@@ -153,6 +153,13 @@ Config = Annotated[
 ]
 Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", rich_help_panel=_RUN)]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows per call of the model.", rich_help_panel=_RUN)]
+Workers = Annotated[int | None, typer.Option(min=1, help="Workers of Ray.", rich_help_panel=_RUN)]
+Gpus = Annotated[float, typer.Option(min=0, help="GPUs of each worker.", rich_help_panel=_RUN)]
+Ray = Annotated[str | None, typer.Option(help="Address of a Ray cluster, or auto.", rich_help_panel=_RUN)]
+Animation = Annotated[
+    bool,
+    typer.Option("--animation/--no-animation", help="Write a GIF, and put a film on the page.", rich_help_panel=_OUT),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=_OUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print one line, no progress.", rich_help_panel=_OUT)]
 

@@ -52,9 +52,13 @@ class Format(StrEnum):
     pdf = "pdf"
 
 
+Out = Annotated[
+    Path | None,
+    typer.Option(help="File to write; by default report.html in the folder, or the screen.", rich_help_panel="Output"),
+]
 Seed = Annotated[
     int | None,
-    options.seed_of("the samples whose smallest perturbation is looked for; by default that of each run", "Run"),
+    options.seed_of("the samples whose smallest perturbation is looked for; by default that of each run"),
 ]
 
 
@@ -73,9 +77,7 @@ class Run:
 def report(
     *,
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs: one, or several on the same samples.")],
-    out: Annotated[
-        Path | None, typer.Option(help="File to write; by default report.html in the folder, or the screen.")
-    ] = None,
+    out: Out = None,
     format_: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.html,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     classes: Annotated[str, typer.Option(help="Names of the classes, with commas between.")] = "",

@@ -43,11 +43,12 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     """
     from maxslope.evaluation.data import length, limited
     from maxslope.evaluation.draw import by_class, classes_of, drawn
+    from maxslope.evaluation.hardware import dtype_of
     from maxslope.evaluation.tables import Table
 
     with loading(quiet):
         model, (data, box, notes) = _model(settings), open_data(settings)
-    kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    kind = dtype_of(model)
     if isinstance(data, tuple | list) and kind is not None and data[0].is_floating_point() and data[0].dtype != kind:
         notes = (*notes, f"{data[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
         data = data[0].to(kind), data[1]

@@ -169,7 +169,9 @@ def _numbered(
 ) -> Iterator[Job]:
     read, count = found
     start = 0
-    largest = largest if isinstance(largest, int) else largest(read(0, 1)[0]) if count else 1
+    if not count:
+        return
+    largest = largest if isinstance(largest, int) else largest(read(0, 1)[0])
     for number, size in enumerate(sizes(largest)):
         if start >= count:
             return

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from maxslope._digest import digest_of, digest_of_text
+from maxslope.energies import Randomized
 
 
 def environment() -> dict[str, Any]:
@@ -30,10 +31,15 @@ def environment() -> dict[str, Any]:
 def identity(model: Any) -> str:
     """Return a fingerprint of a model: class, layers and the bits of its weights; of a function, its name.
 
+    Of a random model, also how it is asked.
+
     >>> a, b = nn.Linear(2, 2), nn.Linear(2, 2)
     >>> identity(a) == identity(a), identity(a) == identity(b)
     (True, False)
     """
+    if isinstance(model, Randomized):
+        asked = (model.draws, model.votes, model.confidence, model.seed)
+        return f"Randomized {asked} of {identity(model.model)}"
     if not isinstance(model, nn.Module):
         kind = model if callable(getattr(model, "__name__", None)) else type(model)
         return f"{kind.__module__}:{getattr(model, '__qualname__', kind.__qualname__)}"

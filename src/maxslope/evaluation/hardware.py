@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from maxslope.attacks.question import tile_for
+from maxslope.energies import Randomized
 
 _LARGEST = 4096  # rows per call beyond which nothing is tried
 _GAIN = 0.9  # a change must save a tenth of the time to be kept
@@ -157,12 +158,23 @@ class Ready:
         return moved(x, self.model)
 
 
+def module_of(model: Any) -> nn.Module | None:
+    """Return a module, or that inside of a random model; None for functions."""
+    inside = model.model if isinstance(model, Randomized) else model
+    return inside if isinstance(inside, nn.Module) else None
+
+
 def device_of(model: Any) -> torch.device | None:
     """Return the device of a module's parameters or buffers; None for functions and modules without either."""
-    if not isinstance(model, nn.Module):
-        return None
-    first = next(itertools.chain(model.parameters(), model.buffers()), None)
+    module = module_of(model)
+    first = None if module is None else next(itertools.chain(module.parameters(), module.buffers()), None)
     return None if first is None else first.device
+
+
+def dtype_of(model: Any) -> torch.dtype | None:
+    """Return the precision of a module's parameters; None for functions and modules without any."""
+    module = module_of(model)
+    return None if module is None else next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
 
 
 def moved(x: Tensor, model: Any) -> Tensor:

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from maxslope._digest import digest_of_text
 from maxslope._escape import first_line
 from maxslope._optional import optional
+from maxslope.energies import Randomized
 from maxslope.evaluation._files import absent, bounded, needed, safetensors_header, unpacked, without_pickles
 from maxslope.evaluation.exported import load_exported
 from maxslope.evaluation.onnx_file import load_onnx
@@ -35,7 +37,7 @@ def load_model(
     device: str | None = None,
     most: int | None = None,
     trained: bool = False,
-) -> nn.Module:
+) -> nn.Module | Randomized:
     """Load a model and put it into evaluation mode, or leave it as it was made, to be trained.
 
     Args:
@@ -50,14 +52,14 @@ def load_model(
         trained: whether it is to be trained: modes and what requires a gradient stay as the factory left them.
 
     Returns:
-        The module. A function that the factory returned is wrapped into one.
+        The module; a function that the factory returned is wrapped into one, a :class:`Randomized` model stays one.
 
     Raises:
         ValueError: for a word of no known form, a file that cannot be read, weights that do not fit, or a file that
             needs ``trust``.
         ImportError: naming the package that is missing.
     """
-    path = Path(word)
+    path, random = Path(word), None
     if trained and path.suffix in (".pt2", ".onnx"):
         raise ValueError(
             f"{word} is an exported program, whose weights cannot be trained; give what makes the module: "
@@ -74,7 +76,9 @@ def load_model(
     elif path.suffix in PICKLES:
         model = _pickled(path, trust)
     elif ":" in word:
-        model = _module(call(word, "model"), word)
+        made = call(word, "model")
+        random = made if isinstance(made, Randomized) else None
+        model = _module(made if random is None else random.model, word)
     else:
         raise ValueError(
             f"A model is file.py:factory, package.module:factory, a .pt2 or .onnx file, hf://name or timm://name, got "
@@ -82,7 +86,11 @@ def load_model(
         )
     if weights is not None:
         model.load_state_dict(_fitting(model, _weights(Path(weights), most), weights))
-    return placed(model, device, trained=trained)
+    if random is None:
+        return placed(model, device, trained=trained)
+    if trained:
+        raise ValueError(f"{word} makes a Randomized model, whose verdicts are votes; train the model inside of it.")
+    return replace(random, model=placed(model, device))
 
 
 def runs_code(word: str) -> bool:
@@ -119,7 +127,7 @@ def call(word: str, what: str) -> Any:
         alike = difflib.get_close_matches(name, known, 1)
         has = f"did you mean {alike[0]}?" if alike else f"it has {', '.join(known[:8]) or 'nothing to call'}."
         raise ValueError(f"{place} has no {name}; {has}")
-    if isinstance(found, nn.Module) or not callable(found):
+    if isinstance(found, nn.Module | Randomized) or not callable(found):
         return found
     try:
         return found()

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from maxslope._pairs import alike, pair_of
 from maxslope.evaluation.data import Batch, jobs
 from maxslope.evaluation.datasets import load_data
+from maxslope.evaluation.hardware import dtype_of
 from maxslope.evaluation.tables import adopted
 
 
@@ -52,7 +52,4 @@ def collected(data: Any) -> Batch:
 
 def _alike(data: Any, model: Any) -> Any:
     """Tensors of floating-point numbers in the precision that a module computes with."""
-    kind = None
-    if isinstance(model, nn.Module):
-        kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-    return alike(data, kind)
+    return alike(data, dtype_of(model))

@@ -218,7 +218,7 @@ class Beyond(Goal):
 
     def check(self, outputs: Tensor, y: Tensor) -> None:
         """See :class:`Goal`."""
-        if outputs.shape not in ((y.shape[0],), (y.shape[0], 1)):
+        if outputs.shape not in ((len(y),), (len(y), 1)):
             raise ValueError(
                 f"Beyond() needs one real number per row, [rows] or [rows, 1], the model returns "
                 f"{tuple(outputs.shape)}; choose one output in a wrapper."

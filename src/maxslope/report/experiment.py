@@ -18,8 +18,8 @@ from maxslope.loop import Steps, flow
 from maxslope.report import convergence as picture
 from maxslope.report.canvas import write_csv
 from maxslope.report.moons import SquaredError, data, steps, train
-from maxslope.report.moons_figures import draw_differences, draw_images, draw_trajectories
-from maxslope.report.moons_study import Differences, constraints, differences, geometries, orders
+from maxslope.report.moons_figures import animate, draw_differences, draw_images, draw_trajectories, film
+from maxslope.report.moons_study import Differences, constraints, differences, geometries, orders, particles
 from maxslope.report.sheets import moons
 from maxslope.schemes import Descent, Explicit, MinimizingMovement
 from maxslope.sets import Linf
@@ -31,11 +31,19 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 Record = dict[str, float | str]
-PARTS = 9  # what is said to be done, with MNIST
+PARTS = 11  # what is said to be done, with MNIST and an animation
 
 
 def run(
-    out: Path, *, samples: int, taus: int, images: int, say: Say, seed: int = 0, command: str = ""
+    out: Path,
+    *,
+    samples: int,
+    taus: int,
+    images: int,
+    say: Say,
+    seed: int = 0,
+    animation: bool = True,
+    command: str = "",
 ) -> dict[str, Any]:
     """Train, measure, draw; every part says how long it took.
 
@@ -46,6 +54,7 @@ def run(
         images: MNIST images; 0 leaves MNIST out.
         say: told what was done.
         seed: of the two moons, the networks and the initial values.
+        animation: whether particles move, in a GIF and on the page.
         command: how to do it again, for the page.
 
     Returns:
@@ -64,6 +73,12 @@ def run(
     done("trained two networks on two moons")
     drawings = {"trajectories": draw_trajectories(nets, out / "trajectories")}
     done(f"trajectories  {out / 'trajectories.svg'}")
+    moving = None
+    if animation:
+        way = particles(nets["GELU"], seed=seed)
+        animate(nets["GELU"], way, out / "particles.gif")
+        moving = film(nets["GELU"], way)
+        done(f"particles  {out / 'particles.gif'}")
     found: dict[str, Differences] = {}
     for name, net in nets.items():
         found[name] = differences(net, samples, steps(count=taus), seed=seed)
@@ -90,8 +105,8 @@ def run(
     if images:
         drawings["mnist"] = _mnist(out, images)
         done(f"MNIST  {out / 'mnist.svg'}")
-    files = sorted(path.name for path in out.iterdir() if path.suffix in (".csv", ".svg", ".png"))
-    page = moons(study, found, held, drawings, command=command, files=files)
+    files = sorted(path.name for path in out.iterdir() if path.suffix in (".csv", ".svg", ".png", ".gif"))
+    page = moons(study, found, held, drawings, moving, command=command, files=files)
     done(f"page  {page.save(out / 'report.html')}")
     return {
         "differences": {name: d.largest.mean(1).tolist() for name, d in found.items()},

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from maxslope.report.canvas import COLORS, INK, blank, save, tidy
+from maxslope.report.film import film as filmed
+from maxslope.report.film import gif
 from maxslope.report.moons_study import Differences, trajectories
 
 if TYPE_CHECKING:
@@ -77,6 +80,58 @@ def _boxes(axis: Axes, curve: Curve, tau: float) -> None:
     moving = curve.points[1:, 0].ne(curve.points[:-1, 0]).any(1)
     for point in curve.points[:-1, 0][moving].tolist():
         axis.add_patch(_rectangle([c - tau for c in point], 2 * tau, _MM, 0.4))
+
+
+def film(net: nn.Module, curve: Curve) -> tuple[Figure, list[str]]:
+    """Return the film of a page: particles on their ways, over what the network answers."""
+    figure = blank(5.2, 3.9)
+    show = _particles(figure.subplots(), net, curve)
+
+    def draw(k: int, gid: str) -> None:
+        show(k, gid=gid)
+
+    return filmed(figure, curve.time[:, 0].tolist(), draw)
+
+
+def animate(net: nn.Module, curve: Curve, path: Path) -> None:
+    """Write the film as a GIF; ``path`` ends with .gif."""
+    figure = blank(5.2, 3.9)
+    axis = figure.subplots()
+    show, time = _particles(axis, net, curve), curve.time[:, 0].tolist()
+
+    def draw(k: int) -> list[Any]:
+        axis.set_title(f"t = {time[k]:.3f}", fontsize=10, color=INK)
+        return show(k)
+
+    gif(figure, time, draw, path)
+
+
+def _particles(axis: Axes, net: nn.Module, curve: Curve) -> Callable[..., list[Any]]:
+    """Draw what stands still, and return what draws the particles at an instant."""
+    points = curve.points
+    bounds = points.flatten(0, 1).aminmax(dim=0)
+    low, high = (bounds.min - 0.15).tolist(), (bounds.max + 0.15).tolist()
+    at = [torch.linspace(a, b, 60, dtype=torch.float64) for a, b in zip(low, high, strict=True)]
+    with torch.no_grad():
+        answer = net(torch.cartesian_prod(*at)).reshape(60, 60).T
+        ones = net(points[0]) > 0.5
+    edges: tuple[float, float, float, float] = (low[0], high[0], low[1], high[1])
+    axis.imshow(answer, origin="lower", extent=edges, cmap="Greys", vmin=-0.5, vmax=1.5, alpha=0.5)
+    axis.contour(at[0], at[1], answer, levels=[0.5], colors=INK, linewidths=1.0)
+    for way in points.unbind(1):
+        axis.plot(*way.T.tolist(), color=COLORS[5], linewidth=0.6)
+    axis.set_title("Particles along the flow")
+    axis.set_aspect("equal")
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+    def show(k: int, **style: Any) -> list[Any]:
+        return [
+            axis.plot(*points[k, own].T.tolist(), "o", color=color, markersize=3.5, **style)[0]
+            for own, color in ((ones, _MM), (~ones, _EXPLICIT))
+        ]
+
+    return show
 
 
 def draw_differences(found: dict[str, Differences], path: Path) -> Figure:

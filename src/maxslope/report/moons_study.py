@@ -13,7 +13,7 @@ from maxslope.curve import Curve
 from maxslope.energies import Constrained, Function, Linear
 from maxslope.loop import Record, flow
 from maxslope.reference import Convergence, convergence, reference
-from maxslope.report.moons import EPS, SquaredError, problem, steps
+from maxslope.report.moons import EPS, SquaredError, data, problem, steps
 from maxslope.schemes import (
     Best,
     Consensus,
@@ -109,6 +109,14 @@ def trajectories(net: nn.Module, start: tuple[float, float], eps: float, tau: fl
         flow(constrained, x, scheme=Explicit(tau), until=until),
         flow(constrained, x, scheme=movement, until=until),
     )
+
+
+def particles(net: nn.Module, rows: int = 24, tau: float = 0.02, seed: int = 0) -> Curve:
+    """Follow points of the two moons by explicit steps until time 0.3, each within its own l_inf budget."""
+    x = data(rows, seed)[0].double()
+    with torch.no_grad():
+        energy = SquaredError(net, (net(x) > 0.5).double())
+    return flow(energy.within(Linf(EPS, box=None).around(x)), x, scheme=Explicit(tau), until=0.3)
 
 
 def orders(net: nn.Module, rows: int = 40, seed: int = 0) -> Convergence:

@@ -192,9 +192,12 @@ def study(problem: Classes, *, until: float | None = None, tell: Callable[[str],
     end = until or _horizon(problem)
     steps = math.ceil(end / (_STEP * grid.h**2 / grid.dim))
     every = _SHARING * max(1, math.ceil(steps / (_SHARING * _INSTANTS)))
-    if tell is not None:
-        tell(f"{len(rho)} classes, {steps} steps")
-    curve = partition_flow(grid, rho, problem.start, end, record=Record(every, 0), redistance=_SHARING)
+    said = tell or (lambda words: None)
+
+    def told(step: int, count: int) -> None:
+        said(f"the boundaries, step {step} of {count}")
+
+    curve = partition_flow(grid, rho, problem.start, end, record=Record(every, 0), redistance=_SHARING, tell=told)
     fields = curve.points[:, 0]
     none = torch.zeros_like(rho[0])
     risks = [Perimeter(grid, Densities(none, own), problem.eps) for own in rho]

@@ -36,7 +36,7 @@ def draw_flow(found: PartitionStudy, path: Path) -> Figure:
         _boundaries(axis, found, instant, **style)
         axis.plot([], [], label=f"t = {float(found.curve.time[instant, 0]):.3g}", **style)
     axis.legend(fontsize=8, facecolor="white", framealpha=0.85, edgecolor="none")
-    axis.set_title("the boundaries over time", fontsize=10, color=INK)
+    axis.set_title("The boundaries at six times", fontsize=10, color=INK)
     figure.suptitle(found.problem.title, color=INK, fontsize=12)
     return save(figure, path)
 

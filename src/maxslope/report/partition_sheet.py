@@ -76,7 +76,7 @@ def sheet(
 
 _HUES = "Hues: the likeliest class, stronger where samples are denser and the class is surer."
 _FILM = ("The slider chooses the time.",)
-_BOUNDARY = ("At six times; the last in amber.",)
+_BOUNDARY = ("The last in amber.",)
 _NUMBERS = (
     "The perimeter that the flow shortens: each boundary counts with the densities of both its classes.",
     "The risk, and that under the adversary; the dot is where it is least.",

@@ -94,6 +94,7 @@ def moons(
     differences: Mapping[str, Differences],
     held: Mapping[str, Convergence],
     drawings: Drawings,
+    film: tuple[MatplotlibFigure, Sequence[str]] | None = None,
     *,
     command: str = "",
     files: Sequence[str] = (),
@@ -105,6 +106,7 @@ def moons(
         differences: of explicit scheme and minimizing movements, by network.
         held: the same where a constraint binds, by case.
         drawings: the figures by name.
+        film: of :func:`maxslope.report.moons_figures.film`; None for none.
         command: how to do it again.
         files: what else was written.
     """
@@ -130,16 +132,14 @@ def moons(
     remains.append(
         "Two networks, one data set: the orders are measured here, and proved in the paper under its assumptions."
     )
+    moving = () if film is None else panels(film[0], "film", _PARTICLES, frames=film[1])
+    ways = panels(
+        drawings["trajectories"],
+        "way",
+        ("Explicit steps in blue, minimizing movements in red, with their step boxes.",),
+    )
     parts = [
-        Part(
-            "Curves",
-            "White lines: level sets of the energy. The dark square: the budget.",
-            panels(
-                drawings["trajectories"],
-                "way",
-                ("Explicit steps in blue, minimizing movements in red, with their step boxes.",),
-            ),
-        ),
+        Part("Curves", "White lines: level sets of the energy. The dark square: the budget.", [*moving, *ways]),
         Part(
             "Explicit steps and minimizing movements",
             "",
@@ -164,6 +164,10 @@ def moons(
     return Sheet("Curves of maximal slope on two moons", asked, answer, numbers, (), remains, parts, command, files)
 
 
+_PARTICLES = (
+    "Points of the two moons on curves of maximal slope, each within its own budget, by explicit steps; the slider "
+    "chooses the time. Red and blue: what the network says at the start; the dark line: where it changes its mind.",
+)
 _GAPS = (
     "The largest distance over time, mean over initial values, with two standard errors. Dotted: order one.",
     "The same by the measure that was published, the largest row sum.",

@@ -16,7 +16,7 @@ from torch.nn.functional import pad, threshold
 from maxslope._rows import asks_freely, select
 from maxslope.sets._roots import Function, root
 from maxslope.spaces import Lp
-from maxslope.spaces.lp import euclidean
+from maxslope.spaces.lp import euclidean, swift
 
 Solver = Callable[..., Tensor]
 
@@ -43,7 +43,7 @@ def project(
         return _pull_back(lp, v, clipped, size, radius, a, b)
 
     def far(v: Tensor, _: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        return shrink(lp, _project_by_root(lp, v, radius, a, b, curvature), radius, a, b)
+        return shrink(lp, _project_by_root(lp, v, size, radius, a, b, curvature), radius, a, b)
 
     if lp.p != 2 or curvature.numel() > 1:
         return far(v, clipped, size, radius, a, b)
@@ -125,8 +125,8 @@ def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
     steps.
     """
     unit = torch.where(radius > 0, radius, torch.ones_like(radius))
-    w = threshold(_power(lp, weight), 1e-30, 0.0)
-    m = _power(lp, (reach / unit[:, None]).clamp_max_(1.0))
+    w = threshold(swift(weight, lp.p), 1e-30, 0.0)
+    m = swift((reach / unit[:, None]).clamp_max_(1.0), lp.p)
     t = 1 / w.sum(1).clamp_min(1e-30)
     for _ in range(64):
         grown = w * t[:, None]
@@ -137,7 +137,7 @@ def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
         if not bool(more.any()):
             break
         t = torch.where(more, new, t)
-    scale = (t.sqrt() if lp.p == 2 else t ** (1 / lp.p)) * unit * (radius > 0)
+    scale = swift(t, 1 / lp.p) * unit * (radius > 0)
     length = torch.minimum(weight * scale[:, None], reach)
     full = (slope <= 0) & (level < 1) & (radius > 0)  # all that counts is at its bound, and radius is left
     if not bool(full.any()):
@@ -146,12 +146,8 @@ def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
     faint = torch.where(full[:, None] & (w == 0), weight, 0.0)  # too small beside the top: they get what is left
     if not bool(faint.any()):
         return length
-    left = torch.where(full, radius * (1 - level) ** (1 / lp.p), 0.0)
+    left = torch.where(full, radius * swift(1 - level, 1 / lp.p), 0.0)
     return torch.where(faint > 0, _fill(lp, _scaled(faint), reach, left), length)
-
-
-def _power(lp: Lp, size: Tensor) -> Tensor:
-    return size.square() if lp.p == 2 else size**lp.p
 
 
 def _greedy(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, width: int = 128) -> Tensor:
@@ -182,6 +178,8 @@ def _oriented(direction: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, 
     sign = torch.ones_like(direction).copysign(direction)
     low, high = torch.minimum(a * sign, b * sign), torch.maximum(a * sign, b * sign)
     against = high < 0
+    if asks_freely(high) and not bool(against.any()):
+        return sign, low.clamp_min_(0), high
     return torch.where(against, -sign, sign), torch.where(against, -high, low.clamp_min(0)), high.abs()
 
 
@@ -212,84 +210,76 @@ def _level(base: Tensor, weight: Tensor, least: Tensor, most: Tensor, wanted: Te
     return t
 
 
-def _project_by_root(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor) -> Tensor:
+def _project_by_root(
+    lp: Lp, v: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor
+) -> Tensor:
     """Any p < inf, any box, in units where the radius is 1 and the coordinates are lengths along v."""
-    unit = torch.where(radius > 0, radius, torch.ones_like(radius))[:, None]
+    unit = torch.where(radius > 0, radius, torch.where(size > 0, size, 1.0))[:, None]
     sign, least, most = _oriented(v, a / unit, b / unit)
-    size = (v / unit) * sign
+    far = (v / unit).mul_(sign)
     if lp.p == 1:
         pull = -1 / curvature.expand_as(v)
-        top = (size * -1 / pull).amax(1).clamp_min(torch.finfo(v.dtype).tiny)
+        top = (far * -1 / pull).amax(1).clamp_min(torch.finfo(v.dtype).tiny)
         fixed = torch.maximum(least, torch.zeros_like(least))
-        t = _level(size, pull, fixed, most, torch.ones_like(top), top / 2)
-        d = torch.maximum(fixed, torch.minimum(torch.addcmul(size, pull, t[:, None]), most))
+        t = _level(far, pull, fixed, most, torch.ones_like(top), top / 2)
+        d = torch.maximum(fixed, torch.minimum(torch.addcmul(far, pull, t[:, None]), most))
         return d * sign * unit
-    d, settled = _shell(lp, size.clamp_min(0), least, most, curvature)
-    d = d * sign * unit
-    rest = (~settled & ~size.sum(1).isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
+    d, settled = _shell(lp, far.clamp_min_(0), size / unit[:, 0], least, most, curvature)
+    d = d.mul_(sign).mul_(unit)
+    rest = (~settled & ~size.isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
     if rest.numel():
         curved = curvature if curvature.numel() == 1 else curvature.expand_as(v)[rest]
         d[rest] = _project_by_bracket(lp, v[rest], radius[rest], a[rest], b[rest], curved)
     return d
 
 
-def _shell(lp: Lp, v: Tensor, least: Tensor, most: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
+def _shell(lp: Lp, v: Tensor, size: Tensor, least: Tensor, most: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
     """Return argmin { sum c_i (r_i - v_i)^2 : |r|_p <= 1, least <= r <= most } for v >= 0, and where it was found.
 
-    With the multiplier mu, w = mu / c and rho = p - 1 a free coordinate solves r + w r^rho = v. In z = r for rho >= 1
-    and z = w r^rho otherwise it is z + A z^kappa = v with a power kappa >= 1; the other of both is o = A z^kappa, and
-    r^p = z o / w. A step of Newton's method corrects each z and moves log mu so that sum r^p = 1 to first order: one
-    power a step.
+    With the multiplier mu, w = mu / c and rho = p - 1 a free coordinate solves r + w r^rho = v. The logarithm of the
+    left side is a function of x = log r with slopes between 1 and rho, for every p almost a line. A step of Newton's
+    method corrects each x and moves log mu so that sum r^p = 1 to first order, where r^p = r (w r^rho) / w.
+
+    Args:
+        lp: the norm, 1 < p < inf.
+        v: ``[rows, d]``, not negative.
+        size: the norm of v clipped to the bounds.
+        least: lower bounds, not negative.
+        most: upper bounds.
+        curvature: c, positive, broadcastable.
     """
-    rho = lp.p - 1
-    steep = rho >= 1
-    kappa, alpha = (rho, 1.0) if steep else (1 / rho, -1 / rho)  # A = w^alpha
-    kind = torch.finfo(v.dtype)
-    tight = (1 + (0.1 if steep else 2) * kappa) * (1e-6 if v.dtype == torch.float32 else 1e-12)
-    most_change = 3 * max(rho, min(0.3, 1.5 * rho))
-    least_p, most_p = least**lp.p, most**lp.p
-    start = v.clamp(least, most)
-    size = lp.norm(start)[:, None]
-    total = (curvature * start.square()).sum(1, keepdim=True)
-    log_mu = (total * (1 - 1 / size).clamp_min(0.01) / size).clamp_min(kind.tiny).log()
-    log_w = log_mu - curvature.log()
-    log_v = v.log()
-    # Both terms are at most v: the least upper bound of z
-    roof = torch.minimum(log_v, (log_v - alpha * log_w) / kappa)
-    z = roof.exp()
-    shift, settled = torch.zeros_like(log_mu), size[:, 0] <= 1 + 16 * kind.eps  # rounding that is taken back later
-    answer, last, share = start, torch.zeros_like(log_mu), torch.ones_like(log_mu)
+    p, rho, kind = lp.p, lp.p - 1, torch.finfo(v.dtype)
+    near = (3e-4 if v.dtype == torch.float32 else 3e-7) * min(rho, 1.0) ** 2
+    least_p, most_p = swift(least, p), swift(most, p)
+    over, top = size[:, None], v.amax(1, keepdim=True).clamp_min(kind.tiny)
+    open_, last, share = (over > 1 + 16 * kind.eps).to(v), torch.zeros_like(over), torch.ones_like(over)
+    radial = (curvature * v.clamp(least, most).square()).sum(1, keepdim=True) / over  # what mu is if r = v / over
+    log_w = (radial * (1 - 1 / over) * open_).clamp_min(kind.tiny).log() - curvature.log()
+    log_v = v.clamp_min(kind.tiny).log()
+    x = torch.minimum(log_v, (log_v - log_w).div_(rho))  # both terms are at most v
     for _ in range(60):
-        log_now = log_w + shift
-        o = (alpha * log_now + kappa * z.log()).exp()
-        r = z if steep else o
-        free = (r > least) & (r < most)
-        gain = (z * o) * (-log_now).exp()
-        part = torch.where(free, gain, torch.where(r <= least, least_p, most_p))
-        level = part.sum(1, keepdim=True)
-        miss = z + o - v
-        stiff = (z + kappa * o).clamp_min(kind.tiny)
-        rate = part * free
-        by_own = (rate * ((1 + kappa) * -miss / stiff)).sum(1, keepdim=True)
-        by_mu = -(1 + kappa) * (rate * (o if steep else z) / stiff).sum(1, keepdim=True)
-        change = (-level * level.log() - by_own) / by_mu
-        off = torch.maximum(level.log().abs()[:, 0], (miss.abs() * free).amax(1) / v.amax(1).clamp_min(kind.tiny))
-        answer = torch.where(settled[:, None], answer, r.clamp(least, most))
-        settled = settled | (off <= tight)
-        if bool((settled | off.isnan()).all()):
+        one, two = x.exp(), torch.add(log_w, x, alpha=rho).exp_()
+        both, steep = one + two, torch.add(one, two, alpha=rho).clamp_min_(kind.tiny)
+        part = one.mul_(two).mul_((-log_w).exp())
+        bounded = part.clamp(least_p, most_p)
+        free = 1 - (part - bounded).sign_().abs_()
+        level = bounded.sum(1, keepdim=True)
+        gap = both - v
+        own = (gap / (both + v)).mul_(-2).mul_(both).div_(steep)  # log(v / both) to the third order
+        rate, yields = part.mul_(free), two.div_(steep)
+        ahead = (rate * own).sum(1, keepdim=True) / (rate * yields).sum(1, keepdim=True)
+        change = level * level.log() / (p * (rate * yields).sum(1, keepdim=True)) + ahead
+        change = change.nan_to_num(0.0).clamp(-max(rho, 1.0), max(rho, 1.0))
+        share = torch.where((change * last < 0) & (change.abs() > 0.3 * last.abs()), 0.5 * share, 2 * share)
+        share = share.clamp_max(1)
+        last = share * change
+        x = x.addcmul(own, open_).addcmul_(yields, last * open_, value=-1)
+        log_w = log_w + last * open_
+        off = torch.maximum(level.log().abs(), gap.mul_(free).abs_().amax(1, keepdim=True) / top)
+        open_ = open_ * ((off > near) | (share < 1))  # a whole step squares what was off
+        if not bool(open_.any()):
             break
-        change = change.clamp(-most_change, most_change).nan_to_num(0.0)
-        swings = (change * last < 0) & (change.abs() > 0.3 * last.abs())
-        share = torch.where(swings, 0.5 * share, (2 * share).clamp_max(1))
-        change = share * change
-        if not steep:  # first the coordinates, where they are far from what the multiplier says
-            change = change.masked_fill(by_own.abs() > 0.1 * level, 0.0)
-        last = torch.where(change == 0, last, change)
-        shift = shift + change
-        z = z * (-(miss + alpha * o * change) / stiff).exp()
-        upper = torch.minimum(log_v, (log_v - alpha * (log_w + shift)) / kappa).exp()
-        z = torch.minimum(torch.maximum(z, 0.1 * (r if steep else z).clamp_min(0)), upper)
-    return answer, settled
+    return torch.minimum(x.exp_(), v).clamp(least, most), open_[:, 0] == 0
 
 
 def _project_by_bracket(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor) -> Tensor:
@@ -310,9 +300,9 @@ def _linear_by_root(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) ->
     down = -_scaled(xi)
     sign, least, most = _oriented(down, a / unit, b / unit)
     weight = Lp(lp.q).slope_of_power(down).abs() * (sign * down > 0)
-    w, least_p, most_p = _power(lp, weight), _power(lp, least), _power(lp, most.clamp_max(2.0))
+    w, least_p, most_p = swift(weight, lp.p), swift(least, lp.p), swift(most.clamp_max(2.0), lp.p)
     t = _level(torch.zeros_like(w), w, least_p, most_p, torch.ones_like(radius), 1 / w.sum(1).clamp_min(1e-30))
-    length = (weight * (t ** (1 / lp.p))[:, None]).clamp(least, torch.maximum(most, least))
+    length = (weight * swift(t, 1 / lp.p)[:, None]).clamp(least, torch.maximum(most, least))
     full = (t > 1e29)[:, None] & (weight > 0)
     return shrink(lp, torch.where(full, most, length) * sign * unit, radius, a, b)
 

@@ -83,6 +83,9 @@ class Box(Set):
 
     def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """See :class:`Set`; the radius is half the width of a coordinate."""
+        out = self.violation(x)
+        if not bool((out > 0).any()):
+            return ~out.isnan()
         kind = dtype or x.dtype
         # The bounds of a ball are rounded inwards themselves, by up to a unit.
         slack = tolerance(2 * half_unit(x, kind), (self.hi.double() - self.lo.double()) / 2, kind)

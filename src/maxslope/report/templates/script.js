@@ -75,7 +75,9 @@ for (const button of document.querySelectorAll("button.grow")) {
   button.hidden = false;
   button.addEventListener("click", () => grow(button.closest("figure").querySelector(".plot svg")));
 }
-// Films: one instant is seen, which a slider or the clock chooses; without this script all are.
+// Films: one instant is seen, which a slider or the clock chooses; without this script all are. Where motion is to be
+// reduced there is no clock: a press of the button is one instant.
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 for (const film of document.querySelectorAll(".film")) {
   const plot = film.closest(".plot"), svg = plot.querySelector("svg");
   const slider = film.querySelector("input"), button = film.querySelector(".play");
@@ -86,12 +88,18 @@ for (const film of document.querySelectorAll(".film")) {
     film.querySelector("output").textContent = slider.ariaValueText = names[slider.value];
   };
   let clock = 0;
-  const rest = () => { clearInterval(clock); clock = 0; button.firstChild.textContent = "Play"; };
+  const rest = () => { clearInterval(clock); clock = 0; button.firstChild.textContent = still.matches ? "Next" : "Play"; };
+  still.addEventListener("change", rest);
+  rest();
   svg.classList.add("filmed");
   film.hidden = false;
   slider.addEventListener("input", () => { rest(); show(); });
   button.addEventListener("click", () => {
     if (clock) return rest();
+    if (still.matches) {
+      slider.value = slider.value === slider.max ? 0 : Number(slider.value) + 1;
+      return show();
+    }
     if (slider.value === slider.max) slider.value = 0;
     button.firstChild.textContent = "Pause";
     clock = setInterval(() => {

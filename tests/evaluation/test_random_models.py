@@ -1,0 +1,92 @@
+"""A random model that is wrapped is one everywhere: from a file, in its fingerprint, before the indicators."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import maxslope as ms
+from maxslope.evaluation.environment import identity
+from maxslope.evaluation.hardware import device_of, dtype_of
+from maxslope.evaluation.models import load_model
+
+CODE = """
+import torch
+import maxslope as ms
+
+class Noisy(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inside = torch.nn.Linear(4, 2, dtype=torch.float64)
+        with torch.no_grad():
+            self.inside.weight.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0]]))
+            self.inside.bias.zero_()
+
+    def forward(self, x):
+        return self.inside(x + 0.05 * torch.randn_like(x))
+
+def make():
+    return ms.Randomized(Noisy(), draws=4, votes=32)
+
+made = make()
+"""
+
+
+class Noisy(nn.Module):
+    """The larger of two coordinates, seen through noise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 4 * (x + 0.05 * torch.randn_like(x))
+
+
+def data(rows: int = 24) -> tuple[Tensor, Tensor]:
+    x = torch.rand(rows, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return x, (x[:, 1] > x[:, 0]).long()
+
+
+@pytest.mark.parametrize("name", ["make", "made"])
+def test_votes_survive_being_loaded_from_a_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "nets.py").write_text(CODE)
+    model = load_model(f"{tmp_path / 'nets.py'}:{name}")
+    assert isinstance(model, ms.Randomized)
+    assert (model.draws, model.votes) == (4, 32)
+    assert not model.model.training
+    assert not any(p.requires_grad for p in model.model.parameters())
+    report = ms.evaluate(model, data(), ms.Linf(0.05), effort=ms.Effort.quick())
+    assert "rate" in report.table
+    assert not any("random" in str(w) for w in report.warnings)
+
+
+def test_weights_go_to_the_model_inside_and_training_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(CODE)
+    torch.save({"inside.weight": torch.ones(2, 4), "inside.bias": torch.zeros(2)}, tmp_path / "w.pt")
+    model = load_model(f"{tmp_path / 'nets.py'}:make", weights=tmp_path / "w.pt")
+    assert model.model.inside.weight.eq(1).all()
+    with pytest.raises(ValueError, match="train the model inside"):
+        load_model(f"{tmp_path / 'nets.py'}:make", trained=True)
+
+
+def test_the_fingerprint_is_that_of_the_weights_and_of_how_it_is_asked() -> None:
+    a = ms.Randomized(nn.Linear(2, 2), draws=4, votes=32)
+    assert identity(a) == identity(replace(a))
+    others = [ms.Randomized(nn.Linear(2, 2), draws=4, votes=32), replace(a, votes=33), replace(a, seed=1), a.model]
+    assert len({identity(one) for one in [a, *others]}) == 5
+
+
+def test_precision_and_device_are_those_of_the_model_inside() -> None:
+    inside = nn.Linear(2, 2, dtype=torch.float64)
+    assert dtype_of(ms.Randomized(inside)) == torch.float64
+    assert device_of(ms.Randomized(inside)) == torch.device("cpu")
+    assert dtype_of(lambda x: x) is None
+
+
+def test_indicators_take_no_noise_for_a_fault() -> None:
+    """Draws are others at every point: neither differences nor lost draws speak against the verdict."""
+    model = ms.Randomized(Noisy().eval(), draws=8, votes=64)
+    x, y = data()
+    x[:, :2] += 0.3 * nn.functional.one_hot(y, 2)
+    report = ms.evaluate(model, (x, y), ms.Linf(0.1, box=None), effort=ms.Effort.quick())
+    assert not report.warnings
+    ms.assert_robust(model, (x, y), ms.Linf(0.02, box=None), at_least=0.4, effort=ms.Effort.quick())
