@@ -43,6 +43,8 @@ def test_a_model_that_says_one_class_is_no_better_than_guessing() -> None:
         ([0, 1, 2, 3] * 10, [0, 2, 1, 0] * 10, True),  # a quarter is right, of several answers
         ([0] * 36 + [1] * 4, [0] * 40, True),  # 90 % are right, and so would be any model that says 0
         ([0] * 90 + [1] * 10, [0] * 90 + [1] * 10, False),
+        ([0] * 38 + [1] * 2, [0] * 38 + [1] * 2, False),  # all are right: few labels of the other kind, but known ones
+        ([0] * 38 + [1] * 2, [0] * 40, True),
         ([0, 1] * 20, [0, 1] * 15 + [1, 1] * 5, False),  # 35 of 40
         ([0, 1] * 5, [0, 0] * 5, False),  # ten samples say nothing
         ([3] * 40, [3] * 40, False),  # one label alone

@@ -21,8 +21,9 @@ _NAMED = 6  # classes that a sentence names
 def doubts(table: Mapping[str, Sequence[Any]], about: About) -> tuple[Finding, ...]:
     """Return what the clean answers say of labels and model: no better than guessing, or the classes in another order.
 
-    Guessing gives 1 / classes, and to a model that nearly always says one class the share of that label. Asked of at
-    least 20 samples with at least two labels, where an error is any other class.
+    Guessing gives 1 / classes, and to a model that nearly always says one class, and of other labels less than half are
+    right, the share of that label. Asked of at least 20 samples with at least two labels, where an error is any other
+    class.
 
     Args:
         table: columns of a run: index, label, and prediction, or norm, which is 0 where a clean sample is an error.
@@ -59,10 +60,12 @@ def _guessed(rows: list[tuple[int, int | None]], classes: int, name: Callable[[i
     low, high = wilson(right, n)
     chance, words = 1 / classes, f"guessing one of {classes} classes is right for {100 / classes:.1f} %"
     most, times = Counter(answers).most_common(1)[0] if len(answers) == n else (0, 0)
-    if times >= _CONSTANT * n:
-        chance = max(chance, sum(label == most for label, _ in rows) / n)
+    others = [label == answer for label, answer in rows if label != most]
+    if times >= _CONSTANT * n and 2 * sum(others) < len(others):
+        share = 1 - len(others) / n
+        chance = max(chance, share)
         words = f"the model answers class {name(most)} for {times} of them, and always to say so is right for "
-        words += f"{100 * sum(label == most for label, _ in rows) / n:.1f} %"
+        words += f"{100 * share:.1f} %"
     if low > chance:
         return None
     seen = (
