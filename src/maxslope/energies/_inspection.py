@@ -20,8 +20,8 @@ _LOW = 0.05  # likewise where half precision is seen
 _HIDDEN = 0.01  # likewise where it may be hidden in the model
 _MATTERS = 0.05  # a change of outputs, relative to how they differ between samples, that makes verdicts untrue
 _SHAPES = re.compile(
-    r"shapes cannot be multiplied|to have \d+ channels|must match the size|size mismatch|invalid for input of size|"
-    r"greater than actual input size|too small|to have \d+ elements|normalized_shape"
+    r"shapes cannot be multiplied|to have \d+ channels|singleton dimension [1-9]|size mismatch|"
+    r"invalid for input of size|greater than actual input size|too small|to have \d+ elements|normalized_shape"
 )
 _AT_ONCE = 1024  # rows that may be tried in one call when a call of a tile's rows fails
 
@@ -90,7 +90,7 @@ def known_failure(error: RuntimeError, x: Tensor) -> None:
     if _SHAPES.search(str(error)):
         image = x.ndim == 4
         what = (
-            f"images of {x.shape[2]} x {x.shape[3]} pixels and {x.shape[1]} channels"
+            f"images of {x.shape[2]} x {x.shape[3]} pixels and {x.shape[1]} channel{'s' * (x.shape[1] != 1)}"
             if image
             else (f"inputs of shape {tuple(x.shape[1:])}")
         )
@@ -133,9 +133,10 @@ def _works_on_all(network: Guarded, x: Tensor, context: Context, size: int, erro
         network.raw(x, context)
     except Exception:
         return
+    said = error.__cause__ or error  # in the model's own words
     raise ValueError(
-        f"The model works on all {count} rows, but fails on a call of {size} ({type(error).__name__}: "
-        f"{str(error)[:200]}). It is called with batch_size rows at a time. Tensors that belong to the rows (a second "
+        f"The model works on all {count} rows, but fails on a call of {size} ({type(said).__name__}: "
+        f"{str(said)[:200]}). It is called with batch_size rows at a time. Tensors that belong to the rows (a second "
         "input, lengths, masks) go along as context=(...), and are moved with them; a model made for calls of one size "
         f"takes batch_size={count}."
     ) from error

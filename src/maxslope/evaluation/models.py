@@ -205,9 +205,9 @@ def _module(found: Any, word: str) -> nn.Module:
     if isinstance(found, nn.Module):
         return found
     if isinstance(found, type):
+        name = found.__name__
         raise ValueError(
-            f"{word} makes a model, got the class {found.__name__} itself, which has no weights yet: return "
-            f"{found.__name__}()."
+            f"{word} makes a model, got the class {name} itself, which has no weights yet: return {name}()."
         )
     if callable(found):
         return Function(found)
@@ -318,11 +318,7 @@ def _pickled(path: Path, trust: bool) -> nn.Module:
 
 
 def unpickled(path: Path) -> Any:
-    """Return what a pickle of torch holds, whose code is run, with the modules that lie in the working directory.
-
-    Raises:
-        ValueError: if it cannot be read; a class whose module is missing is named.
-    """
+    """Return what a pickle holds, whose code is run, with modules of the working directory; ValueError if it fails."""
     _findable(Path.cwd())
     importlib.invalidate_caches()
     try:
