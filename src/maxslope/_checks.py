@@ -92,21 +92,6 @@ def _unwrapped(out: Any) -> str:
     return "wrap it: lambda x: model(x).logits, or model(x)[0]"
 
 
-def known_failure(error: RuntimeError) -> None:
-    """Raise with the way out if a model failed for a reason that torch states without it."""
-    if "Can't call numpy()" in str(error):
-        raise ValueError(
-            "The model does not depend differentiably on its inputs: it calls numpy, which no gradient passes. Write "
-            "that step in torch, or search without gradients: x.detach().numpy() inside and "
-            "recipe=ms.recipes.square(1000)."
-        ) from error
-    if "Inference tensors cannot be" in str(error):
-        raise ValueError(
-            "The model holds tensors made in torch.inference_mode(), which autograd cannot use; make them outside, or "
-            "take clones made outside."
-        ) from error
-
-
 def logits(out: Any, rows: int) -> None:
     """Raise unless ``out`` has one row of logits per point."""
     outputs(out, rows)
@@ -210,19 +195,18 @@ def batch_size(value: int | None) -> None:
         raise ValueError(f"batch_size must be at least 1, got {value}; leave it out for a default.")
 
 
-def classes(largest: int, count: int) -> None:
+class LabelsError(ValueError):
+    """Labels go beyond the outputs of the model."""
+
+
+def classes(y: Tensor, count: int) -> None:
     """Raise unless every label is below the number of the model's outputs."""
-    if largest < count:
-        return
-    way = "labels start at 0, and belong to this model?"
-    if largest == count:
-        way = "labels start at 0: where yours start at 1, use y - 1."
-    if largest in (255, 65535):
-        way = f"{largest} often marks what has no class: drop those rows, x[y != {largest}] and y[y != {largest}]."
-    raise ValueError(
-        f"Labels must be below the number of classes, but the model has {count} classes and the largest label is "
-        f"{largest}; {way}"
-    )
+    largest = int(y.max())
+    if largest >= count:
+        raise LabelsError(
+            f"Labels must be below the number of classes, but the model has {count} classes and the largest label is "
+            f"{largest}; {_labels.too_large(int(y.min()), largest, count)}."
+        )
 
 
 def eps_rows(eps: Any, rows: int) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 # controls, and what turns the direction of text or hides in it
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_MORE = "it holds more than tensors and plain values"
+_COLOR = re.compile("\x1b\\[[0-9;]*m")
 _SPECIAL = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")  # l_inf is no emphasis
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -22,6 +24,20 @@ def visible(text: str) -> str:
     'a\\x1b[31mb'
     """
     return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what an error says, without colors and a point at its end.
+
+    What torch says of a file that would run code is how to run it; that is left out.
+
+    >>> first_line(ValueError("\x1b[1mno\x1b[0m way.\nAnd more.")), first_line(ValueError())
+    ('no way', 'no reason given')
+    """
+    lines = _COLOR.sub("", str(error)).strip().splitlines()
+    if lines and lines[0].startswith("Weights only load failed"):
+        return _MORE
+    return lines[0].strip().rstrip(".") if lines else "no reason given"
 
 
 def markup(text: str) -> str:

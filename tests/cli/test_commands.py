@@ -47,6 +47,8 @@ class Slow(nn.Module):
         time.sleep(0.005)
         return self.net(x)
 def crashes():
+    return lambda x: 1 / 0 + x
+def small():
     return lambda x: x @ torch.zeros(3, 3)
 def training():
     class Stubborn(nn.Dropout):
@@ -254,7 +256,7 @@ def test_every_command_ends_on_sigterm_as_on_ctrl_c(place: Path) -> None:
         [sys.executable, "-c", code, "minimal", *OWN], capture_output=True, text=True, check=False, cwd=place
     )
     assert done.returncode == 130
-    assert "interrupted after 0 samples. They are not kept: --out FOLDER" in done.stderr
+    assert "interrupted before the first samples were done. Nothing is kept" in done.stderr
 
 
 @pytest.mark.parametrize(("how", "begins"), [("--json", "{"), ("--quiet", "robust ")])
@@ -344,7 +346,8 @@ def test_an_interruption_without_a_folder(place: Path, monkeypatch: pytest.Monke
         pytest.param(["train", "--eps", "8"], 2, "8/255 if pixels are meant", marks=IMAGES),
         (["evaluate", *OWN, "--eps", "0.1", "--size", "big"], 2, "--size is a number of pixels"),
         (["evaluate", *OWN[2:], "--model", "evil.pt", "--eps", "0.1"], 2, "is a pickle"),
-        (["evaluate", *OWN[2:], "--model", "nets.py:crashes", "--eps", "0.1"], 1, "RuntimeError"),
+        (["evaluate", *OWN[2:], "--model", "nets.py:crashes", "--eps", "0.1"], 1, "ZeroDivisionError"),
+        (["evaluate", *OWN[2:], "--model", "nets.py:small", "--eps", "0.1"], 2, "The model fails on images of 8 x 8"),
         (["evaluate", *OWN, "--eps", "0.1", "--out", "nets.py/run"], 2, "nets.py is a file, where a folder is wanted"),
         (["evaluate", *OWN, "--eps", "0.1", "--picture", "p.png"], 0, ""),
         (["minimal", *OWN, "--out", "x.txt"], 2, ".csv or .parquet"),

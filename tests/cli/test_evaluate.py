@@ -263,7 +263,7 @@ def test_a_report_is_the_sum_of_its_table() -> None:
     assert report.backward_per_sample == pytest.approx(sum(table["backward"]) / 30)
     assert sum(report.reasons().values()) == 30
     assert report.reasons()["The model misclassifies the clean point: nothing to attack."] == 3
-    assert report.warnings == ()
+    assert [found.name for found in report.warnings] == ["guessing"]  # the network says one class
     assert torch.equal(report.points[0], X[0])
     assert report.points.shape == X.shape
 
@@ -356,7 +356,8 @@ def test_the_printed_report(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "fast" in text
     assert "seed 0" in text
     assert "3  The model misclassifies the clean point: nothing to attack." in text
-    assert "warning" not in text
+    assert text.count("warning ") == 1  # the network says one class
+    assert "warning guessing: 27 of 30 clean samples are classified correctly" in text
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b" not in str(report)  # a string is no terminal
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from maxslope.cli import main
@@ -25,6 +27,10 @@ def plane(): return nn.Linear(2, 2)
 def function(): return lambda x: x
 def wide(): return nn.Sequential(nn.Flatten(), nn.Linear(99, 3))
 def one(): return torch.rand(4)
+def small(): return nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 6, 3))
+def gray(): return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 3))
+def pair(): return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+def kind(): return nn.Linear
 def two(): return (torch.rand(30, 16), torch.arange(30) % 3)
 """
 
@@ -53,6 +59,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "model.pth").write_bytes(b"pickle")
     (place / "net.onnx").write_bytes(b"no graph")
     (place / "nothing").mkdir()
+    for k in range(30):
+        for name in ("photos", "holes"):
+            path = place / name / ("bird", "cat", "dog")[k % 3] / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (8 * k, 0, 0)).save(path)
+    (place / "holes" / "aside").mkdir()
+    torch.save(torch.nn.Linear(2, 2), place / "whole.pt")
+    unseen = ModuleType("elsewhere")
+    unseen.Net = type("Net", (torch.nn.Linear,), {"__module__": "elsewhere"})  # type: ignore[attr-defined]
+    sys.modules["elsewhere"] = unseen
+    torch.save(unseen.Net(2, 2), place / "foreign.pt")
+    del sys.modules["elsewhere"]
     save_file({"0.weight": torch.zeros(3, 16)}, place / "other.safetensors")
     (place / "points.csv").write_text("0,0,1\n1,1,0\n0,1,1\n1,0,0\n0.2,0.3,1\n0.8,0.9,0\n")
     (place / "eleven.csv").write_text("".join(f"{k / 11},{k * k % 7},{k}\n" for k in range(11)))
@@ -86,6 +104,13 @@ SOURCES = [  # what evaluate, minimal and train share: (option, value, said)
     ("--weights", "none.safetensors", "There is no file none.safetensors"),
     ("--weights", "other.safetensors", "do not fit the model: missing: 1.bias, 1.weight; unknown: 0.weight"),
     ("--weights", "notes.txt", "holds no weights"),
+    ("--weights", "whole.pt", "more than tensors and plain values); save model.state_dict() alone"),
+    (
+        "--model",
+        "nets.py:kind",
+        "makes a model, got the class Linear itself, which has no weights yet: return Linear()",
+    ),
+    ("--data", "holes", "holes has folders without images, aside: as classes they would shift the numbers"),
     ("--device", "gpu", "The device 'gpu' cannot be used"),
     ("--data", "dat.npz", "There is no file dat.npz; its folder has data.npz"),
     ("--data", "torn.npz", "torn.npz is no npz file of plain arrays"),
@@ -110,6 +135,14 @@ EPS = [
     ("--eps", "nan", "eps=nan"),
     ("--eps", "1/0", "got '1/0'"),
 ]
+PHOTOS = ["evaluate", "--data", "photos", "--eps", "0.1"]
+IMAGES = [
+    ("small", "The model fails on images of 8 x 8 pixels and 3 channels (RuntimeError: mat1 and mat2 shapes"),
+    (
+        "gray",
+        "to have 1 channels, but got 3 channels instead): give it inputs of the size and channels it was made for",
+    ),
+]
 CASES: list[tuple[list[str], str]] = [
     *[([*base, option, value], said) for base in (EVALUATE, MINIMAL, TRAIN) for option, value, said in SOURCES],
     *[([*base, option, value], said) for base in (EVALUATE, TRAIN) for option, value, said in EPS],
@@ -117,6 +150,20 @@ CASES: list[tuple[list[str], str]] = [
     ([*EVALUATE[:-2], "--data", "dat.npz"], "There is no file dat.npz"),  # not hidden by the missing --eps
     ([*EVALUATE[:-2], "--model", "net.py:make"], "There is no file net.py"),
     ([*EVALUATE, "--data", "classes.npz"], "label"),
+    *[([*PHOTOS, "--model", f"nets.py:{model}"], said) for model, said in IMAGES],
+    ([*MINIMAL[:1], *PHOTOS[1:3], "--model", "nets.py:small"], IMAGES[0][1]),
+    ([*TRAIN[:1], *PHOTOS[1:], "--model", "nets.py:small"], IMAGES[0][1]),
+    (
+        [*PHOTOS, "--model", "nets.py:pair"],
+        "the largest label is 2; class numbers start at 0, and 2 belongs to a model with 3 outputs or more. The "
+        "classes of the data are 0 bird, 1 cat, 2 dog.",
+    ),
+    (
+        [*PHOTOS, "--model", "nets.py:small", "--classes", "cat,dog"],
+        "got 2 names for 3 classes (bird, cat, dog); give them all, or leave it away",
+    ),
+    ([*EVALUATE, "--classes", "cat, dog"], "got 2 names for 3 classes; give them all."),
+    ([*EVALUATE, "--model", "foreign.pt", "--trust"], "foreign.pt needs the module elsewhere, which is not here"),
     ([*EVALUATE, "--data", "pixels.npz"], "box"),
     ([*EVALUATE, "--data", "empty.npz"], "at least one sample"),
     ([*EVALUATE, "--model", "nets.py:wide"], "RuntimeError"),

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -151,9 +152,20 @@ def test_labels_without_a_class() -> None:
     refuses(TypeError, lambda: by_attack(y=Y.float().index_fill(0, torch.tensor([2]), math.nan)), "1 are NaN", "drop")
 
 
+def test_one_label_that_the_model_does_not_know_among_many() -> None:
+    """Only some rows are shown to the model beforehand, and this one is none of them."""
+    x, y = X.repeat(20, *[1] * (X.ndim - 1)), Y.repeat(20)
+    for k in (1, 33, 119):
+        odd = y.index_fill(0, torch.tensor([k]), 7)
+        refuses(ValueError, partial(by_attack, x=x, y=odd), "largest label is 7", "with 8 outputs or more")
+        odd = odd.clamp_min(1).clamp_max(5)
+        refuses(ValueError, partial(by_attack, x=x, y=odd), "largest label is 5", "use y - 1")
+
+
 def test_labels_in_other_numbers() -> None:
     refuses(ValueError, lambda: by_attack(y=torch.tensor([-1, 1] * 3)), "(y + 1) // 2")
-    refuses(ValueError, lambda: by_attack(y=torch.arange(6)), "5 classes", "use y - 1")
+    refuses(ValueError, lambda: by_attack(y=torch.arange(6).clamp_min(1)), "5 classes", "use y - 1")
+    refuses(ValueError, lambda: by_attack(y=torch.arange(6)), "5 classes", "a model with 6 outputs or more")
     refuses(ValueError, lambda: by_attack(y=torch.tensor(1)), "y.expand(6)")
     refuses(TypeError, lambda: by_attack(y=3), "torch.full((x.shape[0],), 3)")
     refuses(TypeError, lambda: by_attack(y=["cat", "dog"] * 3), "names.index(c)")

@@ -684,3 +684,17 @@ def test_low_precision_is_not_taken_for_company() -> None:
     network = ms.energies.Network(net, 16)
     network.inspect(X.bfloat16())
     assert network.notes == []
+
+
+def test_inputs_of_a_size_that_the_model_cannot_take_are_told_with_it() -> None:
+    """And what only the number of rows of a call breaks is told as that, in the model's own words."""
+    x, y = torch.rand(30, 1, 4, 4), torch.arange(30) % 3
+    for wrong in (nn.Linear(9, 3), nn.Conv2d(1, 2, 7), nn.Conv2d(3, 2, 1)):
+        with pytest.raises(ValueError, match=r"fails on images of 4 x 4 pixels and 1 channel \(RuntimeError: .*--size"):
+            ms.attack(wrong.eval(), x, y, ms.Linf(0.1))
+    with pytest.raises(ValueError, match=r"fails on inputs of shape \(16,\)"):
+        ms.attack(nn.Linear(9, 3).eval(), x.flatten(1), y, ms.Linf(0.1))
+    held, net = torch.rand(30, 3), nn.Linear(16, 3)
+    for rows in (lambda z: net(z.flatten(1)) + held, lambda z: net(z.reshape(30, 16))):
+        with pytest.raises(ValueError, match=r"works on all 30 rows, but fails on a call of 16 \(RuntimeError: .*size"):
+            ms.attack(rows, x, y, ms.Linf(0.1))

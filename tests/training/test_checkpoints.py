@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ import torch
 
 import maxslope as ms
 from maxslope.training import AdversarialRisk, Checkpoint, Plan, fit
-from maxslope.training.identity import data_words
+from maxslope.training.identity import apart, data_words
 from training._two import data, net
 
 X, Y = data()
@@ -69,7 +70,6 @@ OTHER: dict[str, tuple[str, dict[str, Any]]] = {
     "another precision": ("precision", {"plan": replace(FIRST, precision=torch.bfloat16)}),
     "an augmentation": ("transform", {"transform": lambda x, key: x}),
     "a check": ("check", {"check": ms.training.Check(X[:4], Y[:4], BUDGET)}),
-    "fewer epochs": ("epochs", {"plan": replace(FIRST, epochs=1)}),
     "more epochs, by another optimizer": ("optimizer", {"plan": replace(FIRST, epochs=3, optimizer=sgd)}),
     "more epochs, on another schedule": ("schedule", {"plan": replace(FIRST, epochs=3, schedule=constant)}),
     "another seed": ("seed", {"seed": 1}),
@@ -144,6 +144,88 @@ def test_more_epochs_go_on_and_are_resumed_bit_for_bit(how: str, tmp_path: Path)
     assert [r["rate"] for r in again.history] == rates
     last = go(tmp_path / "a.pt", 5)  # and once more
     assert last.step == 10
+
+
+def test_fewer_epochs_than_are_done_are_no_other_training(made: Path) -> None:
+    with pytest.raises(ValueError, match=r"is one of 2 epochs, of which 2 are done; asked for are 1\. Ask for 2"):
+        once(made, plan=replace(FIRST, epochs=1))
+    with pytest.raises(ValueError, match="belongs to another training"):
+        once(made, plan=replace(FIRST, epochs=1), seed=1)
+
+
+def test_what_differs_is_said_in_words(made: Path) -> None:
+    with pytest.raises(ValueError, match=rf"\(objective eps {BUDGET.eps:.6g} there, 0\.5 here\)"):
+        once(made, objective=AdversarialRisk(replace(BUDGET, eps=0.5)))
+    with pytest.raises(ValueError, match=r"\(data other numbers there, others here\)"):
+        once(made, data=(X, Y.roll(1)))
+    words = apart("Risk(norm=Lp(p=2), _axes=0, f=g 0123456789ab)", "Risk(norm=Lp(p=2), _axes=1, f=g ba9876543210)")
+    assert words == "axes 0 there, 1 here, f g of other code or content there, of another here"
+
+
+def test_the_seconds_of_a_training_that_goes_on_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    once(tmp_path / "c.pt")
+    state = torch.load(tmp_path / "c.pt", weights_only=True)
+    torch.save(state | {"seconds": 1000.0}, tmp_path / "c.pt")
+    fitted = once(tmp_path / "c.pt", plan=replace(FIRST, epochs=3))
+    assert 1000 < fitted.history[2]["seconds"] < 2000
+
+
+@pytest.mark.parametrize(
+    ("made_by", "setting", "then"),
+    [
+        (lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=4), "T_max=4", "climbs again"),
+        (lambda o: torch.optim.lr_scheduler.PolynomialLR(o, total_iters=4), "total_iters=4", "rate is 0"),
+        (
+            lambda o: torch.optim.lr_scheduler.SequentialLR(
+                o,
+                [torch.optim.lr_scheduler.ConstantLR(o), torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=3)],
+                [1],
+            ),
+            "T_max=3",
+            "climbs again",
+        ),
+    ],
+)
+def test_a_schedule_that_runs_past_its_end_is_said(made_by: Any, setting: str, then: str, tmp_path: Path) -> None:
+    """Two epochs of two steps end with the schedule; two epochs more do not."""
+
+    def go(epochs: int, made_by: Any = made_by) -> ms.training.Fitted:
+        model = net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        plan = Plan(epochs, 50, optimizer, made_by(optimizer))
+        return fit(model, (X, Y), AdversarialRisk(BUDGET), plan, checkpoint=Checkpoint(tmp_path / "c.pt"))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ms.MaxslopeWarning)
+        go(2)
+    with pytest.warns(ms.MaxslopeWarning, match=rf"ends after 4 steps \({setting}\).* goes on to 8: .*{then}"):
+        go(4)
+
+
+def test_a_schedule_that_is_made_begins_anew_where_a_scheduler_would_climb(tmp_path: Path) -> None:
+    """What the warning advises, after the first epochs were made with a scheduler of their length."""
+
+    def go(epochs: int, schedule: Any) -> list[float]:
+        model = net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        given = schedule(optimizer, 4) if epochs == 2 else schedule
+        plan = Plan(epochs, 50, optimizer, given)
+        fitted = fit(model, (X, Y), AdversarialRisk(BUDGET), plan, checkpoint=Checkpoint(tmp_path / "c.pt"))
+        return [record["rate"] for record in fitted.history]
+
+    go(2, torch.optim.lr_scheduler.CosineAnnealingLR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ms.MaxslopeWarning)
+        rates = go(4, torch.optim.lr_scheduler.CosineAnnealingLR)
+    assert rates == pytest.approx([0.025, 0.0, 0.025, 0.0])
+
+
+def test_one_cycle_past_its_end_is_refused_before_it_begins() -> None:
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    plan = Plan(3, 50, optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=4))
+    with pytest.raises(ValueError, match=r"ends after 4 steps \(total_steps=4\).* goes on to 6: torch refuses"):
+        fit(model, (X, Y), AdversarialRisk(BUDGET), plan)
 
 
 def test_short_trainings_go_on_though_the_first_rate_depends_on_their_length(tmp_path: Path) -> None:

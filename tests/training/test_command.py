@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,9 @@ def test_more_epochs_go_on_with_the_same_command(here: Path) -> None:
     with open("out/history.csv") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     fewer = RUN.invoke(app, [*words, "--epochs", "2"])
-    assert "epochs 3 there, 2 here" in str(fewer.exception)
+    assert "is one of 3 epochs, of which 3 are done; asked for are 2" in str(fewer.exception)
+    told = tomllib.loads((here / "out/training.toml").read_text(encoding="utf-8"))["train"]
+    assert (told["epochs"], told["rate"], told["objective"], told["steps"]) == (3, 0.03, "risk", 2)
     said = doing_again(Path("out"), "", facts["evaluate"]).splitlines()  # what the page prints: it was gone on with
     assert said[0].startswith("maxslope train ")
     assert "--epochs 1" in said[0]

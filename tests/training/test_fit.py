@@ -661,3 +661,13 @@ def test_what_is_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
         True,
         False,
     ]
+
+
+def test_what_a_training_made_is_one_line() -> None:
+    """Not the network and all of its history."""
+    x = torch.rand(40, 2, generator=torch.Generator().manual_seed(0))
+    fitted = fit(nn.Linear(2, 2), (x, torch.arange(40) % 2), AdversarialRisk(ms.Linf(0.02)), Plan(2, 20))
+    shown = repr(fitted)
+    assert shown.startswith("<Fitted: Linear of 6 weights, 2 epochs, 4 steps, loss 0.")
+    assert "\n" not in shown
+    assert len(shown) < 160

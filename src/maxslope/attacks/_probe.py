@@ -202,6 +202,11 @@ class Probe:
         size = flat(self.clean_logits.abs().masked_fill(self.clean_logits.isinf(), 0.0)).amax(1)
         return off > 1e-5 * size
 
+    @property
+    def looked_at(self) -> int:
+        """Clean samples whose labels and answers are known."""
+        return self.some.numel() if self.question.clean is None else self.question.clean.shape[0]
+
     def unseen_classes(self) -> tuple[Tensor, Tensor, list[int]] | None:
         """Broken rows, whether each went to a class unknown on clean data, and those classes; None if unanswerable."""
         question = self.question
@@ -210,7 +215,7 @@ class Probe:
             return None
         if question.x.shape[0] < 5 * self.clean_logits.shape[1]:
             return None
-        known = torch.cat([question.y, self.clean_logits.argmax(1)])
+        known = torch.cat([question.y, self.clean_logits.argmax(1)]) if question.clean is None else question.clean
         answers = self._logits(rows, self.tally.points[rows]).argmax(1)
         hit = ~torch.isin(answers, known)
         return rows, hit, sorted(set(answers[hit].tolist()))

@@ -95,6 +95,17 @@ class Kind(Enum):
         "The search had nothing to follow: a robust verdict there says that nobody could look.",
         "Use random search (recipes.square) beside the gradient runs.",
     )  # fmt: skip
+    GUESSING = (
+        "guessing", Severity.WARNING,
+        "The model knows its samples no better than guessing does: its robust accuracy says nothing.",
+        "Were its weights loaded (--weights)? Are the labels in the order of the model's classes? Does it get inputs "
+        "of the range and with the normalization it was trained on (which belongs into the model)?",
+    )  # fmt: skip
+    ORDER = (
+        "order of classes", Severity.WARNING,
+        "Labels and outputs of the model number the classes in two ways: right answers count as errors.",
+        "Give labels in the order of the model's outputs; folders are numbered in the order of their names.",
+    )  # fmt: skip
     MISSED = (
         "missed errors", Severity.WARNING,
         "Another search found more errors than the evaluation: its effort was too small.",

@@ -116,7 +116,7 @@ def _randomness(probe: Probe) -> Finding | None:
 
 
 def _unseen_class(probe: Probe) -> Finding | None:
-    """A class that no clean sample has or gets takes many of the points that count as errors."""
+    """A class that no clean sample looked at has or gets takes many of the points that count as errors."""
     taken = probe.unseen_classes()
     if taken is None or not enough(taken[1], 0.25) or int(taken[1].sum()) < 3:
         return None
@@ -124,7 +124,7 @@ def _unseen_class(probe: Probe) -> Finding | None:
     return Finding(
         Kind.UNSEEN_CLASS,
         f"{int(hit.sum())} of {hit.numel()} adversarial points are put into class {', '.join(map(str, classes))}, "
-        "which no clean sample has or gets: is it a detector or a class of rejects?",
+        f"which none of {probe.looked_at} clean samples has or gets: is it a detector or a class of rejects?",
         probe.ids(rows[hit]),
     )
 

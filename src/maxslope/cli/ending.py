@@ -24,15 +24,18 @@ def interrupted(stop: Interrupted, folder: Path | None, command: str, rows: Path
         command: that goes on.
         rows: a file that holds the rows of the samples that are done.
     """
-    if folder is None and rows is None:
+    if folder is None and not stop.done:
+        kept = "Nothing is kept: no part was finished."
+    elif folder is None and rows is None:
         kept = "They are not kept: --out FOLDER keeps a run, so that it can go on."
     elif folder is None:
         kept = f"Their rows are kept in {rows}; --out FOLDER keeps a run, so that it can go on."
     elif not stop.begun:
         kept = f"The run in {folder} was not begun yet."
     else:
-        kept = f"They are kept; go on with: {command}"
-    typer.echo(visible(f"maxslope: interrupted after {stop.done} samples. {kept}"), err=True)
+        kept = f"{'They are kept' if stop.done else 'No part was finished'}; go on with: {command}"
+    samples = "1 sample" if stop.done == 1 else f"{stop.done} samples" if stop.done else "the first samples were done"
+    typer.echo(visible(f"maxslope: interrupted {'after' if stop.done else 'before'} {samples}. {kept}"), err=True)
     raise typer.Exit(130) from None
 
 

@@ -129,7 +129,7 @@ def _run(
     crew = asked.crew(*cluster)
     budget, level = asked.budget(s), _level(s)
     asked.goal(s.goal)
-    options.folder(out)
+    options.run_folder(out)
     options.file(picture, "--picture")
     sources = open_sources(s, quiet=quiet or json_)
     chosen, shown = budget(sources.box), None

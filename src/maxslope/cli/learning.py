@@ -18,12 +18,14 @@ from maxslope.cli import asked as words
 from maxslope.cli.settings import DEFAULT, Settings
 from maxslope.cli.sources import loading, open_data
 from maxslope.data import training_data
+from maxslope.energies import Network
 from maxslope.evaluation.data import by_number
 from maxslope.evaluation.draw import divided, drawn, labels_of
 from maxslope.evaluation.hardware import dtype_of
 from maxslope.evaluation.models import load_model
 from maxslope.evaluation.reader import collected
 from maxslope.sets import Budget
+from maxslope.training._modes import inference
 
 if TYPE_CHECKING:
     from maxslope.training import Fitted
@@ -136,7 +138,15 @@ def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tupl
             f"--model {word} has no parameter that requires a gradient: nothing would be trained. Make a module with "
             "weights, and do not freeze all of them."
         )
+    _fits(model, x)
     return model, word
+
+
+def _fits(model: nn.Module, x: Tensor) -> None:
+    """Raise ValueError if the model cannot take such inputs; one call, which changes nothing of it."""
+    kind = next(p for p in model.parameters() if p.requires_grad)
+    with inference(model):
+        Network(model).all_outputs(x.to(kind.device, kind.dtype))
 
 
 def _classes(data: Any) -> int:
@@ -183,16 +193,31 @@ def _code(shape: tuple[int, ...], classes: int) -> str:
     )
 
 
-def warmup(out: Path, s: Settings, calls: int) -> int:
-    """Return the calls until the full radius; a training that goes on has those with which it was begun."""
-    from maxslope.evaluation.environment import toml
+def warmup(out: Path, s: Settings, how: dict[str, Any], calls: int) -> int:
+    """Return the calls until the full radius; a training that goes on has those with which it was begun.
 
+    Args:
+        out: the folder of the training, where a new one is described in ``training.toml``.
+        s: model, data and budget.
+        how: the other options.
+        calls: of a new training.
+    """
     path = out / _TOLD
     if path.exists() and (out / "checkpoint.pt").exists():
         return int(_kept(path)["train"]["warmup"])
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(toml({"train": {**s.table()["evaluate"], "warmup": calls}}), encoding="utf-8")
+    noted(out, s, how, calls)
     return calls
+
+
+def noted(out: Path, s: Settings, how: dict[str, Any], warmup: int) -> None:
+    """Write ``training.toml``: how a training was asked for, and by which commands it went."""
+    from maxslope.evaluation.environment import toml
+
+    path, begun = out / _TOLD, (out / "checkpoint.pt").exists()
+    out.mkdir(parents=True, exist_ok=True)
+    table = {**s.table()["evaluate"], **{name: value for name, value in how.items() if value is not None}}
+    went = {"went": _kept(path)["went"]} if path.exists() and begun else {}
+    path.write_text(toml({"train": {**table, "warmup": warmup}, **went}), encoding="utf-8")
 
 
 def _kept(path: Path) -> dict[str, dict[str, Any]]:

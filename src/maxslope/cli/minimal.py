@@ -125,7 +125,7 @@ def _places(out: Path | None, resume: Path | None) -> tuple[Path | None, Path | 
             raise ValueError(
                 f"--out is a folder to keep the run in, or a .csv or .parquet file of one row per sample, got {out}."
             )
-        options.folder(out)
+        options.run_folder(out)
         return out, None
     if not out.parent.is_dir():
         raise ValueError(f"There is no folder {out.parent} to write {out.name} into; make it first.")

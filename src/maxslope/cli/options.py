@@ -181,6 +181,15 @@ def folder(path: Path | None, option: str = "--out") -> None:
             raise ValueError(f"{option} {path}: {place} is a file, where a folder is wanted; give another {option}.")
 
 
+def run_folder(path: Path | None) -> None:
+    """Check the folder that is to keep a run, and what writes it, before anything long begins."""
+    folder(path)
+    if path is not None:
+        from maxslope.evaluation._arrays import parquet_module
+
+        parquet_module()
+
+
 def drawn_into(path: Path) -> None:
     """Check the folder that figures and a page are written into, and what draws them, before anything long begins."""
     folder(path)

@@ -54,7 +54,7 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     if not quiet:
         for note in notes:
             sys.stderr.write(f"data: {visible(note)}\n")
-    classes = tuple(settings.classes.split(",")) if settings.classes else classes_of(data)
+    classes = _named(settings.classes, data) if settings.classes else classes_of(data)
     as_is = settings.samples is None and isinstance(data, Table) and not by_class(data.labels())  # read at one stretch
     few = None if as_is else drawn(data, settings.samples, settings.seed)
     if few is not None:
@@ -64,6 +64,22 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     data = limited(data, settings.samples)
     words = f"the first {settings.samples}, in the order of the data"
     return Sources(model, data, box, length(data), words, True, classes, ordered=True)
+
+
+def _named(word: str, data: Any) -> tuple[str, ...]:
+    """The names that ``--classes`` gives, one for every class of the data at least."""
+    from maxslope.evaluation.draw import classes_of, labels_of
+
+    names, labels = tuple(name.strip() for name in word.split(",")), labels_of(data)
+    known = classes_of(data)
+    count = max(len(known), 0 if labels is None or not labels.numel() else 1 + int(labels.max()))
+    if len(names) < count:
+        folders = f" ({', '.join(known[:8])}{', ...' * (len(known) > 8)})" if known else ""
+        raise ValueError(
+            f"--classes names every class in the order of its number, got {len(names)} names for {count} "
+            f"classes{folders}; give them all" + (", or leave it away: the data have names." if known else ".")
+        )
+    return names
 
 
 def about(s: Settings, sources: Sources, asked: str) -> About:

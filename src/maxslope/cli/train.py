@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -46,6 +46,11 @@ class Asked:
     average: float
     patience: int | None
     out: Path
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """The options as ``training.toml`` has them."""
+        return {name: value for name, value in asdict(self).items() if name != "out"}
 
 
 def train(
@@ -119,17 +124,18 @@ def train(
 
 def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool, str, bool]) -> Fitted:
     """Train, and tell how far it is; an interruption says how to go on."""
-    from maxslope.cli.learning import warmup
+    from maxslope.cli.learning import noted, warmup
     from maxslope.cli.progress import progress
     from maxslope.training import Check, Checkpoint, Plan, fit
     from maxslope.training.checkpoint import OtherTrainingError
+    from maxslope.training.distributed import world
 
     silent, command, first = how
     batch = s.batch_size or min(100, given.count)
     if batch > given.count:
         raise ValueError(f"--batch-size is between 1 and all {given.count} samples to train on, got {batch}.")
     batches = given.count // batch
-    ramp = warmup(asked.out, s, int(0.3 * asked.epochs * batches))
+    ramp = warmup(asked.out, s, asked.words, int(0.3 * asked.epochs * batches))
     plan = Plan(asked.epochs, batch, adam, average=asked.average or None)
     check = Check(*given.check, given.budget, patience=asked.patience)
     kept = Checkpoint(asked.out / "checkpoint.pt")
@@ -141,10 +147,13 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool
                 f"{given.budget}" + (f"; going on from {kept.path}" if kept.path.exists() else "")
             )
             calls = [_telling(update, asked.epochs), *([_keeping(asked, command)] if first else [])]
-            return fit(
+            fitted = fit(
                 given.model, given.data, _objective(asked, given.budget, ramp, s.seed), plan, check=check,
                 checkpoint=kept, callbacks=calls, seed=s.seed,
             )  # fmt: skip
+        if world().rank == 0:  # of a training that went on, the epochs are others now
+            noted(asked.out, s, asked.words, ramp)
+        return fitted
     except OtherTrainingError as error:
         raise ValueError(
             f"--out {asked.out} holds another training ({error.differences}); give another --out, or remove the folder."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -11,12 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from maxslope import _checks
+from maxslope._escape import first_line
 from maxslope.energies._culprit import Rows, culprit
 
 _ROUNDING = 1e-3  # a change of outputs, relative to their size, that may be rounding
 _LOW = 0.05  # likewise where half precision is seen
 _HIDDEN = 0.01  # likewise where it may be hidden in the model
 _MATTERS = 0.05  # a change of outputs, relative to how they differ between samples, that makes verdicts untrue
+_SHAPES = re.compile(
+    r"shapes cannot be multiplied|to have \d+ channels|singleton dimension [1-9]|size mismatch|"
+    r"invalid for input of size|greater than actual input size|too small|to have \d+ elements|normalized_shape"
+)
 _AT_ONCE = 1024  # rows that may be tried in one call when a call of a tile's rows fails
 
 # Steps of autograd that move, cut, cast or clamp numbers, without making others of them.
@@ -68,6 +74,36 @@ def _numbers(out: Tensor) -> Tensor:
     return out.detach().double().reshape(out.shape[0], -1)
 
 
+def known_failure(error: RuntimeError, x: Tensor) -> None:
+    """Raise with the way out if a model failed for a reason that torch states without it."""
+    if "Can't call numpy()" in str(error):
+        raise ValueError(
+            "The model does not depend differentiably on its inputs: it calls numpy, which no gradient passes. Write "
+            "that step in torch, or search without gradients: x.detach().numpy() inside and "
+            "recipe=ms.recipes.square(1000)."
+        ) from error
+    if "Inference tensors cannot be" in str(error):
+        raise ValueError(
+            "The model holds tensors made in torch.inference_mode(), which autograd cannot use; make them outside, or "
+            "take clones made outside."
+        ) from error
+    if _SHAPES.search(str(error)):
+        image = x.ndim == 4
+        what = (
+            f"images of {x.shape[2]} x {x.shape[3]} pixels and {x.shape[1]} channel{'s' * (x.shape[1] != 1)}"
+            if image
+            else (f"inputs of shape {tuple(x.shape[1:])}")
+        )
+        way = (
+            "of the size and channels it was made for; --size scales the images of files"
+            if image
+            else "as it was made for"
+        )
+        raise ValueError(
+            f"The model fails on {what} ({type(error).__name__}: {first_line(error)[:200]}): give it inputs {way}."
+        ) from error
+
+
 def inspect(network: Guarded, x: Tensor, context: Context, *, logits: bool) -> tuple[Tensor, Rows]:
     """See :meth:`maxslope.energies.Network.inspect`."""
     size = network.tile or x.shape[0]
@@ -97,9 +133,10 @@ def _works_on_all(network: Guarded, x: Tensor, context: Context, size: int, erro
         network.raw(x, context)
     except Exception:
         return
+    said = error.__cause__ or error  # in the model's own words
     raise ValueError(
-        f"The model works on all {count} rows, but fails on a call of {size} ({type(error).__name__}: "
-        f"{str(error)[:200]}). It is called with batch_size rows at a time. Tensors that belong to the rows (a second "
+        f"The model works on all {count} rows, but fails on a call of {size} ({type(said).__name__}: "
+        f"{str(said)[:200]}). It is called with batch_size rows at a time. Tensors that belong to the rows (a second "
         "input, lengths, masks) go along as context=(...), and are moved with them; a model made for calls of one size "
         f"takes batch_size={count}."
     ) from error

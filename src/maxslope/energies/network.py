@@ -92,7 +92,7 @@ class Network:
             try:
                 out: Any = self.model(x.clone(), *(t.clone() for t in context))
             except RuntimeError as error:
-                _checks.known_failure(error)
+                _inspection.known_failure(error, x)
                 raise
         _checks.outputs(out, x.shape[0])
         result: Tensor = out

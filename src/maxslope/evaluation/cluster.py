@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from maxslope._escape import first_line
 from maxslope._optional import optional
 from maxslope.evaluation.crew import Crew, Team
 from maxslope.evaluation.hardware import Ready
@@ -160,7 +161,7 @@ def _got(ray: Any, reference: Any) -> Any:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, ray.exceptions.RayError):
-            first = str(error.cause).splitlines()[0]
+            first = first_line(error.cause)
             raise OSError(f"A worker of Ray cannot load the model or what it is to do: {first}") from error
         raise error.cause if isinstance(error.cause, Exception) else error from None
     except ray.exceptions.RayError as error:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from maxslope._escape import first_line
 from maxslope._optional import optional
 from maxslope.evaluation._arrays import npz
 from maxslope.evaluation._files import digest_of_file, needed, safetensors_header
 from maxslope.evaluation.data import Batch, Stored
 from maxslope.evaluation.images import ImageFolder
-from maxslope.evaluation.models import PICKLES, call, tensors_of
+from maxslope.evaluation.models import PICKLES, call, tensors_of, unpickled
 from maxslope.evaluation.tables import INPUTS, LABELS, Arrow, Parquet, Table, adopted, names_of, saved
 
 Bounds = tuple[float, float]
@@ -236,14 +237,14 @@ def _prepared(x: Tensor, path: Path) -> tuple[Tensor, tuple[str, ...]]:
 
 def _pickled(path: Path, trust: bool, most: int | None) -> tuple[Any, Any, tuple[str, ...]]:
     try:
-        made = torch.load(path, map_location="cpu", weights_only=False) if trust else tensors_of(path, most)
+        made = unpickled(path) if trust else tensors_of(path, most)
     except Exception as error:
-        why = str(error).splitlines()[0] if isinstance(error, ValueError) else type(error).__name__
+        if trust:
+            raise
+        why = first_line(error) if isinstance(error, ValueError) else type(error).__name__
         raise ValueError(
             f"{path} cannot be read without running code that its author may have put into it, or is damaged ({why}); "
             "save tensors as .npz or safetensors, give file.py:factory, or add --trust if you made the file yourself."
-            if not trust
-            else f"{path} cannot be read: {type(error).__name__}: {error}."
         ) from error
     if isinstance(made, dict):
         made = (_pick(made, INPUTS, path, "inputs"), _pick(made, LABELS, path, "labels"))

@@ -33,7 +33,7 @@ class ImageFolder(Stored):
         most: bytes that an image may take in memory; by default 1 GiB.
 
     Raises:
-        ValueError: if there are no classes or no images.
+        ValueError: if there are no classes or no images, or some classes without any, which have no number then.
     """
 
     def __init__(self, folder: Path, size: tuple[int, int] | None = None, most: int | None = None) -> None:
@@ -51,6 +51,13 @@ class ImageFolder(Stored):
             raise ValueError(
                 f"{folder} holds no images in folders of classes ({folder.name}/cat/1.png, ...), nor a data set of "
                 "another kind."
+            )
+        empty = sorted(set(classes) - {path.relative_to(folder).parts[0] for path, _ in self.files})
+        if empty and not self.numbered:
+            raise ValueError(
+                f"{folder} has folders without images, {', '.join(empty[:4])}{', ...' * (len(empty) > 4)}: as classes "
+                "they would shift the numbers of those after them. Remove them, or, where the model knows classes that "
+                "have no images here, name all folders by the numbers of their classes: 0, 1, 2, ..."
             )
         self.classes = classes
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from maxslope._digest import digest_of_text
+from maxslope._escape import first_line
 from maxslope._optional import optional
 from maxslope.energies import Randomized
 from maxslope.evaluation._files import absent, bounded, needed, safetensors_header, unpacked, without_pickles
@@ -203,6 +204,11 @@ def _from_file(path: Path) -> Any:
 def _module(found: Any, word: str) -> nn.Module:
     if isinstance(found, nn.Module):
         return found
+    if isinstance(found, type):
+        name = found.__name__
+        raise ValueError(
+            f"{word} makes a model, got the class {name} itself, which has no weights yet: return {name}()."
+        )
     if callable(found):
         return Function(found)
     raise ValueError(f"{word} makes a torch.nn.Module or a function from inputs to logits, got {type(found).__name__}.")
@@ -220,7 +226,7 @@ def placed(model: nn.Module, device: str | None, *, trained: bool = False) -> nn
         try:
             model = model.to(device)
         except (RuntimeError, AssertionError, ValueError) as error:
-            raise ValueError(f"The device {device!r} cannot be used: {str(error).splitlines()[0]}.") from error
+            raise ValueError(f"The device {device!r} cannot be used: {first_line(error)}.") from error
     if trained:
         return model
     for module in model.modules():  # as eval() does, which exported programs refuse
@@ -271,7 +277,7 @@ def _weights(path: Path, most: int | None = None) -> dict[str, Tensor]:
     except Exception as error:
         raise ValueError(
             f"{path} holds no weights that can be read without running code ({type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); save them with safetensors."
+            f"{first_line(error)}); save model.state_dict() alone (torch.save), or with safetensors."
         ) from error
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
@@ -305,13 +311,25 @@ def _pickled(path: Path, trust: bool) -> nn.Module:
             "export the model (torch.export.save), or add --trust if you made the file yourself."
         )
     needed(path)
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}.") from error
+    found = unpickled(path)
     if isinstance(found, dict):
         raise ValueError(f"{path} holds weights, not a model; give --model file.py:factory and --weights {path}.")
     return _module(found, str(path))
+
+
+def unpickled(path: Path) -> Any:
+    """Return what a pickle holds, whose code is run, with modules of the working directory; ValueError if it fails."""
+    _findable(Path.cwd())
+    importlib.invalidate_caches()
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{path} needs the module {error.name}, which is not here: call from the folder that has it, or give "
+            "--model file.py:factory with a state_dict() as --weights."
+        ) from error
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {first_line(error)}.") from error
 
 
 def _transformers(name: str, trust: bool) -> nn.Module:
@@ -323,7 +341,7 @@ def _transformers(name: str, trust: bool) -> nn.Module:
                 AutoModelForImageClassification.from_pretrained(name, local_files_only=True, trust_remote_code=False)
             )
     except (Exception, SystemExit) as error:
-        raise ValueError(f"hf://{name} is not here: {type(error).__name__}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"hf://{name} is not here: {type(error).__name__}: {first_line(error)}.") from error
 
 
 def _timm(name: str, weights: str | Path | None, trust: bool, most: int | None) -> nn.Module:

@@ -169,7 +169,7 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     if right.numel():
         probe = orders.probe and right.numel() >= _FEW
         fast = ready.search is not ready.model and not probe  # indicators judge the model itself
-        own = question.take(right)
+        own = replace(question.take(right), clean=_answered(question, cleans))
         asked = replace(own, network=replace(own.network, model=ready.search)) if fast else own
         result = answer(asked, orders.effort, probe=probe, certify=not fast)
         assert part.points is not None
@@ -206,6 +206,13 @@ def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
         "runs": [0] * rows,
         "reason": [_CLEAN_NON_FINITE if one else _CLEAN_WRONG for one in bad],
     }
+
+
+def _answered(question: Question, cleans: Cleans) -> Tensor | None:
+    """Labels and answers of all clean samples, right or wrong, ``[rows, 2]``, where they are classes."""
+    if not isinstance(question.goal, Misclassified):
+        return None
+    return torch.stack([question.y, cleans.outputs.argmax(1)], 1)
 
 
 def head_of(cleans: Cleans) -> tuple[tuple[float, ...], ...]:

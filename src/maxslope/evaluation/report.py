@@ -20,6 +20,7 @@ from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding, Kind, Severity
 from maxslope.attacks.finish import LEFT
 from maxslope.evaluation.about import About
+from maxslope.evaluation.guessing import doubts
 from maxslope.evaluation.remains import Remains, remains
 from maxslope.evaluation.statistics import wilson
 
@@ -319,7 +320,7 @@ def warnings_of(table: dict[str, Column], about: About | None = None) -> tuple[F
         )
         few = len(stuck) <= _FEW * len(table["index"])
         found.append(Finding(Kind.STATIONARY, seen, stuck, Severity.NOTE if few else None))
-    return tuple(found)
+    return (*found, *(() if about is None else doubts(table, about)))
 
 
 def in_order(table: dict[str, Column], points: Tensor | None) -> tuple[dict[str, Column], Tensor | None]:

@@ -17,9 +17,11 @@ from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.attack import chosen_effort
 from maxslope.attacks.question import wanted
 from maxslope.energies.network import Context
+from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation.about import About
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
+from maxslope.evaluation.draw import classes_of
 from maxslope.evaluation.hardware import Hardware
 from maxslope.evaluation.part import Threat
 from maxslope.evaluation.plan import Plan
@@ -31,6 +33,7 @@ from maxslope.realize import Realization, as_realization
 from maxslope.sets import Budget
 
 Progress = Callable[[int, int], object]
+_NAMED = 12  # classes that a message names
 T = TypeVar("T")
 
 
@@ -134,6 +137,8 @@ def evaluate(
     _checks.batch_size(batch_size)
     if part < 1:
         raise ValueError(f"A part has at least one sample, got part={part}.")
+    if out is not None:
+        parquet_module()  # missed before anything is read
     data = readable(data, model)
     samples = length(data)
     pair = pair_of(data)
@@ -233,4 +238,10 @@ def finish(session: Session, progress: Callable[[int, Any], object] | None, repo
                 progress(done, so_far)
     except KeyboardInterrupt:
         raise Interrupted(session, report) from None
+    except _checks.LabelsError as error:
+        names = session.plan.about.classes or classes_of(session.plan.data)
+        if not names:
+            raise
+        said = ", ".join(f"{number} {name}" for number, name in enumerate(names[:_NAMED]))
+        raise ValueError(f"{error} The classes of the data are {said}{', ...' * (len(names) > _NAMED)}.") from error
     return report(session)

@@ -21,10 +21,12 @@ from maxslope.attacks.minimal import approach, security_curve
 from maxslope.attacks.question import ask
 from maxslope.attacks.verify import clean
 from maxslope.energies.network import Context
+from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation.about import About
 from maxslope.evaluation.contents import Contents
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
+from maxslope.evaluation.guessing import doubts
 from maxslope.evaluation.hardware import Hardware, Ready
 from maxslope.evaluation.part import HEAD, Job, Orders, Part, Work, head_of, said_of
 from maxslope.evaluation.plan import Plan, Search
@@ -198,6 +200,8 @@ def smallest(
     _checks.batch_size(batch_size)
     if part < 1:
         raise ValueError(f"A part has at least one sample, got part={part}.")
+    if out is not None:
+        parquet_module()  # missed before anything is read
     data = readable(data, model)
     threat = threatened(goal, targets, context, mask, realize, length(data))
     given = about or About()
@@ -280,7 +284,7 @@ def _of_session(session: Session) -> Smallest:
 
 def _of(c: Contents) -> Smallest:
     """The result that contents are, with what is to be said of its samples."""
-    said = list(c.said)
+    said = [*c.said, *doubts(c.table, c.about)]
     if c.about.first:
         said.append(Finding(Kind.FIRST, f"{len(c.table['index'])} samples: the first of a stream, in its own order."))
     index, norms = map(int, c.table["index"]), map(float, c.table["norm"])

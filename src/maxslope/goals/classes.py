@@ -29,7 +29,7 @@ class OfClasses(Goal):
     def check(self, outputs: Tensor, y: Tensor) -> None:
         """See :class:`Goal`."""
         _checks.logits(outputs, y.shape[0])
-        _checks.classes(int(y.max()), self.outputs(outputs).shape[1])
+        _checks.classes(y, self.outputs(outputs).shape[1])
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: the logits."""

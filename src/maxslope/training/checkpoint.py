@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-_SHOWN, _BEFORE = 70, 30  # characters of a description in a message
+from maxslope._escape import first_line
+from maxslope.training.identity import apart
 
 
 class OtherTrainingError(ValueError):
@@ -91,10 +92,9 @@ class Checkpoint:
             _check_size(path)
             state: Any = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            said = str(error).splitlines()[0] if str(error) else "no reason given"
             raise ValueError(
-                f"The checkpoint {path} cannot be read ({type(error).__name__}: {said}); was it cut off, or written by "
-                "something else? Remove it, and training starts again."
+                f"The checkpoint {path} cannot be read ({type(error).__name__}: {first_line(error)}); was it cut "
+                "off, or written by something else? Remove it, and training starts again."
             ) from error
         if not isinstance(state, dict) or not isinstance(state.get("fingerprint"), dict):
             raise ValueError(f"{path} is no checkpoint of a training; give another path or remove it.")
@@ -105,7 +105,7 @@ class Checkpoint:
         stored, path = state["fingerprint"], self.path
         differing = [k for k, mine in fingerprint.items() if k in stored and stored[k] != mine]
         if differing:
-            words = "; ".join(f"{k} {_apart(stored[k], fingerprint[k])}" for k in differing)
+            words = "; ".join(f"{k} {apart(stored[k], fingerprint[k])}" for k in differing)
             raise OtherTrainingError(Path(path), words)
         if unknown := [k for k in fingerprint if k not in stored]:
             warnings.warn(
@@ -122,12 +122,3 @@ def _check_size(path: Path) -> None:
             size = sum(item.file_size for item in archive.infolist())
         if size > path.stat().st_size:
             raise ValueError(f"it has {path.stat().st_size} bytes and unpacks to {size}")
-
-
-def _apart(theirs: Any, mine: Any) -> str:
-    """Two descriptions, from a little before the place where they part."""
-    a, b = str(theirs), str(mine)
-    first = next((k for k, (c, d) in enumerate(zip(a, b, strict=False)) if c != d), min(len(a), len(b)))
-    start = max(first - _BEFORE, 0) if max(len(a), len(b)) > _SHOWN else 0
-    there, here = (("..." if start else "") + t[start : start + _SHOWN] for t in (a, b))
-    return f"{there!r} there, {here!r} here" if isinstance(theirs, str) else f"{there} there, {here} here"

@@ -134,7 +134,7 @@ def fit(
         plan: epochs, batches, optimizer, schedule, averaging, precision.
         check: verified robust accuracy on held-out samples, for the record and for early stopping.
         checkpoint: where to save, and to go on from. With more epochs in the plan than it was begun with, training goes
-            on for those, and the schedule begins anew over them.
+            on for those; a schedule that is made here begins anew over them, a scheduler that is given goes on.
         transform: augmentation, ``transform(x, key)`` with an int64 key for each row, keyed by (seed, id, epoch).
         trace: records the curve of weights on a frozen batch.
         progress: told after every step and after every epoch.
@@ -173,6 +173,7 @@ def fit(
     run.callbacks = _callbacks(callbacks) + _quiet(progress)
     if checkpoint is not None:
         run.resume(checkpoint)
+    run.warn()
     if not model.training:  # inside a model in training mode, a submodule in evaluation mode is frozen, and stays so
         model.train()
     weights = _Weights(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import random
+import re
 import types
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.utils.data import TensorDataset
 
 from maxslope._digest import digest_of, digest_of_text
 
+_BETWEEN, _DIGEST = re.compile(r"[][(){},]"), re.compile(r"(?<![.\w])[0-9a-f]{12,}\b")
 _STATE = {"clock", "spent", "inspected", "memory", "ratio", "alarms", "until", "floor"}  # of an objective under way
 
 
@@ -111,3 +113,54 @@ def data_words(data: Any) -> str:
         np.random.set_state(numpy)
     same = [first for first, again in seen if first == again]
     return f"{type(data).__qualname__} of {count} samples {digest_of_text(str(same))[:12]}"
+
+
+def apart(theirs: Any, mine: Any) -> str:
+    """Say where two descriptions part: the names of settings and their two values, two settings at most.
+
+    >>> from maxslope import Linf
+    >>> apart(described(Linf(0.5)), described(Linf(0.25))), apart("SGD [lr: 0.2]", "Adam [lr: 0.1]"), apart(3, 2)
+    ('eps 0.5 there, 0.25 here', 'SGD there, Adam here', '3 there, 2 here')
+    """
+    a, b = _leaves(str(theirs)), _leaves(str(mine))
+    if len(a) == 1 == len(b):
+        return _two("", a[0][1], b[0][1])
+    pairs = [(one, other) for one, other in zip(a, b, strict=False) if one != other]
+    if not pairs:
+        return f"{len(a)} settings there, {len(b)} here"
+    (name, there), (other, here) = pairs[0]
+    if name != other:
+        return f"{' '.join(filter(None, (name, there)))} there, {' '.join(filter(None, (other, here)))} here"
+    if not name or len(a) != len(b) or [n for n, _ in a] != [n for n, _ in b]:
+        return _two(name, there, here)
+    more = f", and {len(pairs) - 2} more" if len(pairs) > 2 else ""
+    return ", ".join(_two(n, t, h) for (n, t), (_, h) in pairs[:2]) + more
+
+
+def _two(name: str, there: str, here: str) -> str:
+    """Two values of a setting, in words."""
+    if "tensor" in there and "tensor" in here:  # digests
+        return f"{name} other numbers there, others here".lstrip()
+    first, last = (_DIGEST.sub("", value).strip() for value in (there, here))
+    if first == last:
+        return f"{' '.join(filter(None, (name, first)))} of other code or content there, of another here"
+    return f"{name} {_short(first)} there, {_short(last)} here".lstrip()
+
+
+def _short(value: str) -> str:
+    """A number as a person writes it; None in a word."""
+    try:
+        return f"{float(value):.6g}"
+    except ValueError:
+        return "none" if value == "None" else value[:40]
+
+
+def _leaves(text: str) -> list[tuple[str, str]]:
+    """The settings of a description in their order, (name, value); what has no name goes by the name before it."""
+    found, name = [], ""
+    for chunk in _BETWEEN.split(text):
+        own, sep, value = chunk.strip().rpartition("=") if "=" in chunk else chunk.strip().rpartition(": ")
+        name = own.strip(" '_") if sep else name
+        if value.strip(" '=:"):
+            found.append((name, value.strip(" '=:")))
+    return found

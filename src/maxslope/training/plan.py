@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.curve import Curve
 from maxslope.sets import Budget
@@ -158,16 +159,16 @@ class Callback:
     end: Callable[[Fitted], None] | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fitted:
-    """What a training made.
+    """What a training made; ``repr()`` of it is one line.
 
     Attributes:
         network: the model to use, in evaluation mode: with the best checked weights if there were checks, the running
             mean of the weights if there was one; otherwise the trained model itself.
         history: one record for each epoch: epoch, step, loss (mean over its batches), rate, radius (factor of the
-            curriculum), backward (inner gradients a sample, of this epoch), ratio and alarms of the guard, seconds, and
-            clean and robust accuracy where they were checked.
+            curriculum), backward (inner gradients a sample, of this epoch), ratio and alarms of the guard, seconds of
+            training until then (of all runs that went on), and clean and robust accuracy where they were checked.
         status: why training ended, a :class:`Status` value.
         step: optimizer steps made.
         spent: of the objective: samples, forward and backward passes of the inner flows and of the guard.
@@ -180,3 +181,14 @@ class Fitted:
     step: int
     spent: dict[str, int]
     curve: Curve | None
+
+    def __repr__(self) -> str:
+        last = self.history[-1] if self.history else {}
+        words = [f"{len(self.history)} epochs, {self.step} steps"]
+        words += [f"loss {last['loss']:.4g}"] if "loss" in last else []
+        if checked := [(record["robust"], record["clean"]) for record in self.history if "robust" in record]:
+            robust, clean = max(checked)
+            words.append(f"best clean {100 * clean:.2f} %, robust {100 * robust:.2f} %")
+        network = f"{type(self.network).__name__} of {sum(p.numel() for p in self.network.parameters())} weights"
+        ended = Status(self.status).sentence.rstrip(".")
+        return f"<Fitted: {network}, {', '.join(words)}; {ended[:1].lower()}{ended[1:]}>"

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from maxslope import _random
+from maxslope import _checks, _random
+from maxslope._escape import first_line
 from maxslope.attacks import attack
 from maxslope.curve import Curve
 from maxslope.spaces import Lp
@@ -227,37 +228,53 @@ class Run:
         state = {name: getattr(self, name) for name in _KEPT}
         state |= {name: part.state_dict() for name, part in self._parts().items()}
         state |= {"objective": self.objective.state(), "spent before": self.spent_before, "since": self.since}
+        state["seconds"] = time.perf_counter() - self.began
         checkpoint.save(state | {"fingerprint": self.fingerprint})
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on where the checkpoint was written, if there is one; where it was for fewer epochs, with more of them.
 
-        Then the schedule begins anew, over the steps that are left, and so does patience.
+        Then a schedule that is made here begins anew, over the steps that are left, and so does patience.
         """
         wanted, state = self.fingerprint, checkpoint.read()
         if state is None:
             return
         told = state["fingerprint"].get("epochs")
-        longer = type(told) is int and 0 < told < self.plan.epochs
-        if longer:
+        other = type(told) is int and 0 < told != self.plan.epochs
+        longer = other and told < self.plan.epochs
+        if other:
             wanted = wanted | {"epochs": told, **self._movement(told)}
         checkpoint.compare(state, wanted)
+        if other and not longer:
+            done, step = "its state is not known", state.get("step")
+            if type(step) is int:
+                done = f"{step // self.source.batches} are done"
+            raise ValueError(
+                f"The training in {checkpoint.path} is one of {told} epochs, of which {done}; asked for are "
+                f"{self.plan.epochs}. Ask for {told}, or for more to go on, or begin another elsewhere."
+            )
         try:
             kept = {name: state[name] for name in _KEPT}
             if not (type(kept["step"]) is int and 0 <= kept["step"] <= self.steps and type(kept["history"]) is list):
                 raise ValueError(f"step {kept['step']!r} of {self.steps}")
+            self.began -= float(state.get("seconds", 0.0))
             self.since = kept["step"] if longer else int(state.get("since", 0))
             self._restore(state, anew=longer and self.stepping.made)
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
-            said = str(error).splitlines()[0] if str(error) else "no reason given"
             raise ValueError(
-                f"The checkpoint {checkpoint.path} is damaged, or of another version ({type(error).__name__}: {said}); "
-                "remove it, and training starts again with fresh weights."
+                f"The checkpoint {checkpoint.path} is damaged, or of another version ({type(error).__name__}: "
+                f"{first_line(error)}); remove it, and training starts again with fresh weights."
             ) from error
         for name, value in kept.items():
             setattr(self, name, value)
         if longer:
             self.stopped, self.waited = False, 0
+
+    def warn(self) -> None:
+        """Say where the schedule ends before the training does."""
+        epochs = self.plan.epochs - self.step // self.source.batches
+        if epochs and (said := self.stepping.runs_out(self.steps - self.step, epochs)):
+            _checks.warn(said)
 
     def _restore(self, state: dict[str, Any], *, anew: bool) -> None:
         """Take over the states of a checkpoint; of the schedule only if it does not begin anew."""

@@ -9,7 +9,15 @@ from typing import Any
 
 from torch import nn
 from torch.optim import LBFGS, Optimizer
-from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LRScheduler,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 
 from maxslope.training.identity import schedule_words
 
@@ -134,6 +142,30 @@ class Stepping:
             )
         self.scheduler.step(loss if self.scheduler.mode == "min" or robust is None else robust)
 
+    def runs_out(self, steps: int, epochs: int) -> str:
+        """Return what happens where a schedule ends before so many steps and epochs more do; empty where none does.
+
+        Raises:
+            ValueError: if torch would refuse a step of it.
+        """
+        assert self.scheduler is not None
+        found = _end(self.scheduler)
+        if found is None:
+            return ""
+        end, setting, then = found
+        unit, asked = ("epochs", epochs) if self.per_epoch else ("steps", steps)
+        last = self.scheduler.last_epoch + asked
+        if last <= end:
+            return ""
+        said = (
+            f"The schedule {type(self.scheduler).__name__} ends after {end} {unit} ({setting}), and this training goes "
+            f"on to {last}: {then}. Give a function that makes it of the optimizer and the number of {unit}, "
+            f"lambda optimizer, {unit}: ...: it spans them all, and begins anew where more epochs are asked for."
+        )
+        if isinstance(self.scheduler, OneCycleLR):
+            raise ValueError(said)
+        return said
+
     def resume(self, optimizer: dict[str, Any], scheduler: dict[str, Any] | None) -> None:
         """Take over the states of a checkpoint; of the optimizer alone, at the rate of a schedule that began anew."""
         assert self.scheduler is not None
@@ -163,6 +195,20 @@ class Stepping:
             for name in group.keys() - held.keys() - {"params"}:  # what a scheduler had put there
                 del group[name]
             group.update(held)
+
+
+def _end(scheduler: LRScheduler) -> tuple[int, str, str] | None:
+    """How many steps a schedule has, by which setting, and what torch does after them; None where it has no end."""
+    if isinstance(scheduler, CosineAnnealingLR):
+        return scheduler.T_max, f"T_max={scheduler.T_max}", "the rate climbs again"
+    if isinstance(scheduler, OneCycleLR):
+        return scheduler.total_steps, f"total_steps={scheduler.total_steps}", "torch refuses to step it further"
+    if isinstance(scheduler, PolynomialLR):
+        return scheduler.total_iters, f"total_iters={scheduler.total_iters}", "the rate is 0 there"
+    if isinstance(scheduler, SequentialLR):
+        last = _end(scheduler._schedulers[-1])
+        return None if last is None else (scheduler._milestones[-1] + last[0], *last[1:])
+    return None
 
 
 def _takes_length(schedule: Callable[..., Any], optimizer: Optimizer) -> bool:
