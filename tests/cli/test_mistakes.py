@@ -66,11 +66,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Image.new("RGB", (8, 8), (8 * k, 0, 0)).save(path)
     (place / "holes" / "aside").mkdir()
     torch.save(torch.nn.Linear(2, 2), place / "whole.pt")
-    unseen = ModuleType("elsewhere")
-    unseen.Net = type("Net", (torch.nn.Linear,), {"__module__": "elsewhere"})  # type: ignore[attr-defined]
-    sys.modules["elsewhere"] = unseen
+    unseen = ModuleType("of_another_machine")
+    unseen.Net = type("Net", (torch.nn.Linear,), {"__module__": "of_another_machine"})  # type: ignore[attr-defined]
+    sys.modules["of_another_machine"] = unseen
     torch.save(unseen.Net(2, 2), place / "foreign.pt")
-    del sys.modules["elsewhere"]
+    del sys.modules["of_another_machine"]
     save_file({"0.weight": torch.zeros(3, 16)}, place / "other.safetensors")
     (place / "points.csv").write_text("0,0,1\n1,1,0\n0,1,1\n1,0,0\n0.2,0.3,1\n0.8,0.9,0\n")
     (place / "eleven.csv").write_text("".join(f"{k / 11},{k * k % 7},{k}\n" for k in range(11)))
@@ -163,7 +163,10 @@ CASES: list[tuple[list[str], str]] = [
         "got 2 names for 3 classes (bird, cat, dog); give them all, or leave it away",
     ),
     ([*EVALUATE, "--classes", "cat, dog"], "got 2 names for 3 classes; give them all."),
-    ([*EVALUATE, "--model", "foreign.pt", "--trust"], "foreign.pt needs the module elsewhere, which is not here"),
+    (
+        [*EVALUATE, "--model", "foreign.pt", "--trust"],
+        "foreign.pt needs the module of_another_machine, which is not here",
+    ),
     ([*EVALUATE, "--data", "pixels.npz"], "box"),
     ([*EVALUATE, "--data", "empty.npz"], "at least one sample"),
     ([*EVALUATE, "--model", "nets.py:wide"], "RuntimeError"),
