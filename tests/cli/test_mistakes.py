@@ -66,11 +66,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Image.new("RGB", (8, 8), (8 * k, 0, 0)).save(path)
     (place / "holes" / "aside").mkdir()
     torch.save(torch.nn.Linear(2, 2), place / "whole.pt")
-    unseen = ModuleType("of_another_machine")
-    unseen.Net = type("Net", (torch.nn.Linear,), {"__module__": "of_another_machine"})  # type: ignore[attr-defined]
-    sys.modules["of_another_machine"] = unseen
+    unseen = ModuleType("of_another")
+    unseen.Net = type("Net", (torch.nn.Linear,), {"__module__": "of_another"})  # type: ignore[attr-defined]
+    sys.modules["of_another"] = unseen
     torch.save(unseen.Net(2, 2), place / "foreign.pt")
-    del sys.modules["of_another_machine"]
+    del sys.modules["of_another"]
     save_file({"0.weight": torch.zeros(3, 16)}, place / "other.safetensors")
     (place / "points.csv").write_text("0,0,1\n1,1,0\n0,1,1\n1,0,0\n0.2,0.3,1\n0.8,0.9,0\n")
     (place / "eleven.csv").write_text("".join(f"{k / 11},{k * k % 7},{k}\n" for k in range(11)))
