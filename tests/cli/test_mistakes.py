@@ -165,7 +165,7 @@ CASES: list[tuple[list[str], str]] = [
     ([*EVALUATE, "--classes", "cat, dog"], "got 2 names for 3 classes; give them all."),
     (
         [*EVALUATE, "--model", "foreign.pt", "--trust"],
-        "foreign.pt needs the module of_another_machine, which is not here",
+        "foreign.pt needs the module of_another, which is not here",
     ),
     ([*EVALUATE, "--data", "pixels.npz"], "box"),
     ([*EVALUATE, "--data", "empty.npz"], "at least one sample"),
