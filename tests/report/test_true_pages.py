@@ -297,7 +297,7 @@ def test_a_paper_gets_the_tests_of_pairs() -> None:
 @pytest.mark.slow
 def test_no_backticks_are_shown() -> None:
     model, x, y, _ = picture_run()
-    report = ms.evaluate(model, (x[:20], y[:20]), BUDGET, effort=ms.Effort.quick())
+    report = ms.evaluate(model, (x[:12], y[:12]), BUDGET, effort=ms.Effort.quick())
     assert report.remains is not None
     both = compare(report, report)
     for text in (page(report).html().split("</style>")[1], str(report), report.latex(), both.latex(), str(both)):
