@@ -84,13 +84,13 @@ def test_what_a_mask_holds_fast_stays() -> None:
 
 def test_seed_ids_and_rows_per_call_reach_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, list[int], int]] = []
-    real = sys.modules["maxslope.evaluation.smallest"].ask
+    real = sys.modules["maxslope.evaluation.part"].ask
 
     def recorded(*words: Any, **more: Any) -> Any:
         asked.append((more["seed"], more["ids"].tolist(), more["batch_size"]))
         return real(*words, **more)
 
-    monkeypatch.setattr(sys.modules["maxslope.evaluation.smallest"], "ask", recorded)
+    monkeypatch.setattr(sys.modules["maxslope.evaluation.part"], "ask", recorded)
     run(data=(X[:10], Y[:10]), seed=9, batch_size=4)
     assert asked == [(9, list(range(8)), 4), (9, [8, 9], 4)]
 

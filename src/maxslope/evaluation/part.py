@@ -148,15 +148,18 @@ class Part:
         return len(self.table["index"])
 
 
+def asked_of(work: Work, ready: Ready, job: Job) -> Question:
+    """Return what is asked about the samples of a job."""
+    x = _checks.points(ready.move(job.x))
+    return ask(
+        ready.model, x, job.y, work.budget.take(job.rows), ids=job.rows, seed=work.seed, batch_size=ready.choice.tile,
+        **work.threat.take(job.rows, x).words(),
+    )  # fmt: skip
+
+
 def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     """Classify the samples of a job, and attack those that are right."""
-    began, rows = time.perf_counter(), job.rows
-    x = _checks.points(ready.move(job.x))
-    threat = work.threat.take(rows, x)
-    question = ask(
-        ready.model, x, job.y, work.budget.take(rows), ids=rows, seed=work.seed, batch_size=ready.choice.tile,
-        **threat.words(),
-    )  # fmt: skip
+    began, question = time.perf_counter(), asked_of(work, ready, job)
     cleans = clean(question)
     table = _clean(question, cleans)
     head = head_of(cleans) if job.number == 0 else ()

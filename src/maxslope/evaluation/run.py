@@ -148,11 +148,7 @@ def evaluate(
         _checks.eps_rows(budget.eps, samples)
     threat = threatened(goal, targets, context, mask, realize, samples)
     plain = isinstance(threat.goal, Misclassified) and mask is None and realize is None and not threat.context
-    given = about or About()
-    told = replace(
-        given, model=given.model or type(model).__name__, goal=threat.goal.name, plain=plain,
-        date=given.date or datetime.now(UTC).isoformat(timespec="seconds"),
-    )  # fmt: skip
+    told = replace(dated(about, model, threat), plain=plain)
     plan = Plan(
         model, data, budget, chosen, seed, batch_size, probe, keep_points, part, hardware or Hardware(), threat,
         words=configuration or {}, about=told,
@@ -208,9 +204,8 @@ def resume(
     >>> first.table["verdict"] == again.table["verdict"]
     True
     """
-    given = goal is not None or targets is not None or mask is not None or realize is not None or len(context) > 0
     data = readable(data, model)
-    threat = threatened(goal, targets, context, mask, realize, length(data)) if given else None
+    threat = threatened_again(goal, targets, context, mask, realize, length(data))
     return finish(reopened(path, model, data, budget, effort, threat, crew), progress, Session.report)
 
 
@@ -228,6 +223,21 @@ def threatened(
             )
     _checks.mask(mask)
     return Threat(wanted(goal, targets), found, mask, as_realization(realize))
+
+
+def threatened_again(
+    goal: Any, targets: Tensor | None, context: Any, mask: Tensor | None, realize: Any, samples: int | None
+) -> Threat | None:
+    """:func:`threatened`, where something is given; None for what the folder of a run holds."""
+    given = any(one is not None for one in (goal, targets, mask, realize)) or len(context) > 0
+    return threatened(goal, targets, context, mask, realize, samples) if given else None
+
+
+def dated(about: About | None, model: Any, threat: Threat) -> About:
+    """Return what is told of a run, with what is known without being told."""
+    told = about or About()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return replace(told, model=told.model or type(model).__name__, goal=threat.goal.name, date=told.date or now)
 
 
 def finish(session: Session, progress: Callable[[int, Any], object] | None, report: Callable[[Session], T]) -> T:

@@ -6,8 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +17,6 @@ from maxslope import _checks
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.minimal import approach, security_curve
-from maxslope.attacks.question import ask
 from maxslope.attacks.verify import clean
 from maxslope.energies.network import Context
 from maxslope.evaluation._arrays import parquet_module
@@ -28,11 +26,11 @@ from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
 from maxslope.evaluation.guessing import doubts
 from maxslope.evaluation.hardware import Hardware, Ready
-from maxslope.evaluation.part import HEAD, Job, Orders, Part, Work, head_of, said_of
+from maxslope.evaluation.part import HEAD, Job, Orders, Part, Work, asked_of, head_of, said_of
 from maxslope.evaluation.plan import Plan, Search
 from maxslope.evaluation.reader import readable
 from maxslope.evaluation.report import Column
-from maxslope.evaluation.run import finish, threatened
+from maxslope.evaluation.run import dated, finish, threatened, threatened_again
 from maxslope.evaluation.session import Session, reopened
 from maxslope.evaluation.store import APPROACH, contents
 from maxslope.goals import Goal
@@ -90,16 +88,10 @@ class Smallest:
 
 def approach_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     """Look for the nearest error of each sample of a job."""
-    began, rows = time.perf_counter(), job.rows
-    x = _checks.points(ready.move(job.x))
-    threat = work.threat.take(rows, x)
-    question = ask(
-        ready.model, x, job.y, work.budget.take(rows), ids=rows, seed=work.seed, batch_size=ready.choice.tile,
-        **threat.words(),
-    )  # fmt: skip
+    began, question = time.perf_counter(), asked_of(work, ready, job)
     first = torch.arange(min(HEAD, question.rows), device=question.x.device)
     head = head_of(clean(question.take(first))) if job.number == 0 else ()
-    found = approach(question, threat.mask, orders.effort)
+    found = approach(question, work.threat.take(job.rows, question.x).mask, orders.effort)
     columns: dict[str, list[Any]] = {
         "index": question.ids.tolist(),
         "label": question.goal.shown(question.y),
@@ -204,14 +196,9 @@ def smallest(
         parquet_module()  # missed before anything is read
     data = readable(data, model)
     threat = threatened(goal, targets, context, mask, realize, length(data))
-    given = about or About()
-    told = replace(
-        given, model=given.model or type(model).__name__, goal=threat.goal.name,
-        date=given.date or datetime.now(UTC).isoformat(timespec="seconds"),
-    )  # fmt: skip
     plan = Plan(
         model, data, Budget(norm, 0.0, box), chosen, seed, batch_size, False, keep_points, part, Hardware(), threat,
-        words=configuration or {}, about=told, search=SEARCH,
+        words=configuration or {}, about=dated(about, model, threat), search=SEARCH,
     )  # fmt: skip
     return finish(Session(plan, out, crew), progress, _of_session)
 
@@ -259,9 +246,8 @@ def resume_smallest(
     >>> first.table == again.table
     True
     """
-    given = goal is not None or targets is not None or mask is not None or realize is not None or len(context) > 0
     data = readable(data, model)
-    threat = threatened(goal, targets, context, mask, realize, length(data)) if given else None
+    threat = threatened_again(goal, targets, context, mask, realize, length(data))
     return finish(reopened(path, model, data, None, None, threat, crew, SEARCH), progress, _of_session)
 
 
