@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maxslope._escape import visible
+from maxslope._optional import optional
 from maxslope.cli import document, options
 from maxslope.cli.again import going_on
 from maxslope.cli.ending import interrupted
@@ -130,8 +130,9 @@ def _places(out: Path | None, resume: Path | None) -> tuple[Path | None, Path | 
     if not out.parent.is_dir():
         raise ValueError(f"There is no folder {out.parent} to write {out.name} into; make it first.")
     options.file(out)
-    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise ImportError('Tables in Parquet need pyarrow: pip install "maxslope[data]".')
+    if out.suffix == ".parquet":
+        with optional("Tables in Parquet need pyarrow", "[data]"):
+            import pyarrow.parquet  # noqa: F401
     return None, out
 
 
