@@ -25,8 +25,8 @@ from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.neural_flow import Training
 from maxslope.cli import main
 from maxslope.cli import points as cli
-from maxslope.cli.boundary import read_points
 from maxslope.cli.main import app
+from maxslope.cli.points import read_table
 from maxslope.evaluation.models import call
 from maxslope.loop import Record
 from maxslope.report import boundary as ready
@@ -330,10 +330,10 @@ def test_help_shows_examples_and_typer_refuses_the_rest() -> None:
 
 
 def test_tables_of_points(tmp_path: Path) -> None:
-    x, y = read_points(table(tmp_path / "a.csv", ["1,2,10", "", "3,4,9", "-1e-1,0,10"]))
+    x, y, _ = read_table(table(tmp_path / "a.csv", ["1,2,10", "", "3,4,9", "-1e-1,0,10"]))
     torch.testing.assert_close(x, torch.tensor([[1.0, 2.0], [3.0, 4.0], [-0.1, 0.0]]))
     assert y.tolist() == [1, 0, 1]  # 9 < 10 as numbers
-    assert read_points(table(tmp_path / "b.csv", ["u,v,w", "1,2,b", "3,4,a"]))[1].tolist() == [1, 0]
+    assert read_table(table(tmp_path / "b.csv", ["u,v,w", "1,2,b", "3,4,a"]))[1].tolist() == [1, 0]
 
 
 def test_misuse_of_the_experiments_is_explained() -> None:

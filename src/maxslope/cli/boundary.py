@@ -13,7 +13,7 @@ from maxslope._escape import visible
 from maxslope._optional import optional
 from maxslope.cli import document, options
 from maxslope.cli.ending import interruptible
-from maxslope.cli.points import opened, read_points
+from maxslope.cli.points import opened
 from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ Two steps of the neural flow as well:  [cyan]maxslope boundary gaussians --neura
 
 
 _FILES = ("boundary.svg", "boundary.png", "numbers.svg", "numbers.png", "numbers.csv", "boundary.npz")
-
-__all__ = ["EXAMPLES", "boundary", "read_points"]
 
 Source = Annotated[
     str,

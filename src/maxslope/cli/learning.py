@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from maxslope._escape import visible
+from maxslope._optional import optional
 from maxslope._pairs import alike
 from maxslope.cli import asked as words
 from maxslope.cli.settings import DEFAULT, Settings
@@ -80,8 +81,8 @@ def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
     Raises:
         ValueError: if one cannot be loaded, or options do not go together.
     """
-    if importlib.util.find_spec("safetensors") is None:
-        raise ImportError('Weights are written with safetensors: pip install "maxslope[train]".')
+    with optional("Weights in files need safetensors", "[train]"):
+        importlib.import_module("safetensors.torch")
     budget = words.budget(s)
     with loading(quiet):
         data, bounds, notes = _data(s)

@@ -136,11 +136,6 @@ def numbered(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     return x, y.new_tensor([numbers[label] for label in y.tolist()]).long(), tuple(map(str, known))
 
 
-def read_points(path: Path) -> tuple[Tensor, Tensor]:
-    """Return points and labels of :func:`read_table`."""
-    return read_table(path)[:2]
-
-
 def read_table(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """Read a table with the columns x, y, label or x, y, z, label; a first line without numbers is a header.
 
