@@ -97,7 +97,7 @@ class Kind(Enum):
     )  # fmt: skip
     GUESSING = (
         "guessing", Severity.WARNING,
-        "The model knows its samples no better than guessing does: its robust accuracy says nothing.",
+        "The clean accuracy cannot be told from that of guessing: what is robust of it says little of a trained model.",
         "Were its weights loaded (--weights)? Are the labels in the order of the model's classes? Does it get inputs "
         "of the range and with the normalization it was trained on (which belongs into the model)?",
     )  # fmt: skip

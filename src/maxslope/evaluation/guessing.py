@@ -19,7 +19,7 @@ _NAMED = 6  # classes that a sentence names
 
 
 def doubts(table: Mapping[str, Sequence[Any]], about: About) -> tuple[Finding, ...]:
-    """Return what the clean answers say of labels and model: no better than guessing, or the classes in another order.
+    """Return what the clean answers say of labels and model: not to be told from guessing, or classes in another order.
 
     Guessing gives 1 / classes, and to a model that nearly always says one class, and of other labels less than half are
     right, the share of that label. Asked of at least 20 samples with at least two labels, where an error is any other

@@ -141,7 +141,7 @@ def swift(size: Tensor, exponent: float) -> Tensor:
 
 
 def _by_products(size: Tensor, exponent: float) -> Tensor | None:
-    """Whole and half powers by products and a root, which are rounded correctly and cost a tenth; None for others."""
+    """Whole and half powers by products and a root, each of which rounds alike at every place; None for others."""
     twice = round(2 * exponent)
     if not 1 <= twice <= 128 or abs(twice - 2 * exponent) > 1e-12 * exponent:
         return None
