@@ -257,10 +257,9 @@ def _full_precision(part: Part, question: Question, at: list[int], result: Attac
     known.points, known.broken, known.backward = result.points, result.broken, result.backward.clone()
     known.best = question.energy(everyone, Margin()).look(result.points).margin
     known.count(everyone, question.draws, 0)
-    nan = torch.full_like(known.best, torch.nan)
-    gap, slope = (nan, nan) if result.effort.gradient_free else certificate(question, known, result.effort)
+    found = certificate(question, known, result.effort)
     table: dict[str, list[Any]] = {name: list(column) for name, column in part.table.items()}
-    columns = {"margin": known.best, "gap": gap, "slope": slope, "local_gap": nan}
+    columns = {"margin": known.best, **found._asdict()}
     for k, row in enumerate(at):
         for name, values in columns.items():
             table[name][row] = float(values[k])
