@@ -29,7 +29,11 @@ class OfClasses(Goal):
     def check(self, outputs: Tensor, y: Tensor) -> None:
         """See :class:`Goal`."""
         _checks.logits(outputs, y.shape[0])
-        _checks.classes(y, self.outputs(outputs).shape[1])
+        _checks.classes(y, self.class_count(outputs))
+
+    def class_count(self, outputs: Tensor) -> int:
+        """See :class:`Goal`: the logits of a row."""
+        return self.outputs(outputs).shape[1]
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: the logits."""
@@ -148,7 +152,7 @@ class TopK(OfClasses):
     def check(self, outputs: Tensor, y: Tensor) -> None:
         """See :class:`Goal`."""
         OfClasses.check(self, outputs, y)
-        classes = self.outputs(outputs).shape[1]
+        classes = self.class_count(outputs)
         if self.k >= classes:
             raise ValueError(
                 f"TopK({self.k}) needs more than {self.k} classes, the model has {classes}: the label is always among "
@@ -212,7 +216,7 @@ class Undetected(OfClasses):
     def check(self, outputs: Tensor, y: Tensor) -> None:
         """See :class:`Goal`."""
         OfClasses.check(self, outputs, y)
-        classes = self.outputs(outputs).shape[1]
+        classes = self.class_count(outputs)
         if self.reject >= classes or classes < 3:
             raise ValueError(
                 f"Undetected(reject={self.reject}) needs at least 3 classes with the class of rejects among them, the "

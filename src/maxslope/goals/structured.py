@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope import _checks
 from maxslope.criteria import Criterion, CrossEntropy, Margin, OwnMargin, against_rival, pick
 from maxslope.goals.base import Goal, lowest, rows_of
 from maxslope.goals.classes import divergence
@@ -120,11 +121,11 @@ class Share(Goal):
                 f"Share() needs logits [rows, classes, *places] for labels [rows, *places]: the model returns "
                 f"{tuple(outputs.shape)} for labels {tuple(y.shape)}."
             )
-        if int(y.max()) >= outputs.shape[1]:
-            raise ValueError(
-                f"Labels must be below the number of classes, but the model has {outputs.shape[1]} and the largest "
-                f"label is {int(y.max())}; give places that do not count a negative label."
-            )
+        _checks.classes(y, self.class_count(outputs))
+
+    def class_count(self, outputs: Tensor) -> int:
+        """See :class:`Goal`: the logits of a place."""
+        return outputs.shape[1]
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: the margin against 0."""

@@ -124,7 +124,7 @@ class Inside:
             self.inspected.append(True)
             outputs, rows = network.inspect(batch.x, batch.context, logits=self.goal.logits)
             self.spent["forward"] += network.executed[0]
-            self.goal.check(outputs, batch.y[rows])
+            self.goal.check_all(outputs, rows, batch.y)
         return network
 
     def again(self) -> Inside:
