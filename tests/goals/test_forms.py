@@ -101,6 +101,13 @@ def test_a_class_of_rejects_stands_with_the_label() -> None:
         assert bool(scores[alone, reject].isneginf().all())
         assert int(scores.isinf().sum()) == int(alone.sum())
         assert goal.name == f"reject={reject}"
+    rivals, rows = torch.tensor([1, 0, 1, 1]), torch.arange(4)
+    goal, p = Undetected(2), Z.softmax(1)
+    one, wins = p[rows, Y] + p[:, 2], torch.maximum(Z[rows, Y], Z[:, 2])
+    close(goal.energy(CrossEntropy(), Z, Y, rivals), one.log())
+    close(goal.energy(ProbabilityMargin(), Z, Y, rivals), one - p[rows, rivals])
+    for criterion in (Margin(), OwnMargin()):
+        close(goal.energy(criterion, Z, Y, rivals), wins - Z[rows, rivals])
 
 
 def test_targets() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,7 +190,8 @@ class TopK(OfClasses):
 class Undetected(OfClasses):
     """Wrong, and not put into the class of rejects: m = max(z_y, z_reject) - max { z_k : k not y, not reject }.
 
-    A clean sample that is put into the class of rejects counts as wrong.
+    A clean sample that is put into the class of rejects counts as wrong. Criteria of probabilities see
+    label and rejects as one class of probability p_y + p_reject, without the kink of the maximum.
 
     Args:
         reject: the class of rejects.
@@ -225,9 +227,18 @@ class Undetected(OfClasses):
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: label and class of rejects stand together."""
-        label = torch.maximum(pick(outputs, y), outputs[:, self.reject])
-        merged = outputs.index_fill(1, torch.tensor([self.reject], device=y.device), -torch.inf)
-        return merged.scatter(1, y[:, None], label[:, None]), y
+        return self._merged(outputs, y, torch.maximum), y
+
+    def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
+        """See :class:`Goal`."""
+        join = torch.maximum if isinstance(criterion, Margin | OwnMargin) else torch.logaddexp
+        return -criterion(lowest(self._merged(lowest(outputs), y, join)), y, rivals)
+
+    def _merged(self, outputs: Tensor, y: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """The logits with one number for label and rejects, in the place of the label."""
+        label = join(pick(outputs, y), outputs[:, self.reject])
+        rest = outputs.index_fill(1, torch.tensor([self.reject], device=y.device), -torch.inf)
+        return rest.scatter(1, y[:, None], label[:, None])
 
     def clean(self, outputs: Tensor, y: Tensor) -> Tensor:
         """See :class:`Goal`: the margin of :class:`Misclassified`."""

@@ -90,16 +90,20 @@ class Inside:
         self.inspected: list[bool] = []  # whether outputs were looked at: at the first call, not at each
         self.spent = {"samples": 0, "forward": 0, "backward": 0, "guard forward": 0, "guard backward": 0}
 
+    @property
+    def scale(self) -> float:
+        """The radius of the next call as a share of the budget's."""
+        return 1.0 if self.ramp is None else self.ramp.at(self.clock)
+
     def find(self, net: Any, energy: Energy, batch: Batch) -> Perturbed:
         """Return the points of this call, and advance the clock."""
         x, y, ids = batch.x, batch.y, batch.ids
         places = torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device)
-        scale = 1.0 if self.ramp is None else self.ramp.at(self.clock)
         more = self.watch.more(self.clock)
         known = None if ids is None else places
         cold, draw = self.clock < self.watch.until, (self.seed, self.clock)
         problem = Problem(
-            net, energy, x, y, known, places, draw, scale, more, cold, self.memory, "0", self.goal, batch.context,
+            net, energy, x, y, known, places, draw, self.scale, more, cold, self.memory, "0", self.goal, batch.context,
             batch.mask,
         )  # fmt: skip
         found = self.adversary.perturb(problem)
