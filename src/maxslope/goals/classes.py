@@ -65,10 +65,7 @@ class Misclassified(OfClasses):
     tensor([ 2., -2.])
     """
 
-    @property
-    def name(self) -> str:
-        """See :class:`Goal`."""
-        return "misclassified"
+    name = "misclassified"
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,10 +25,7 @@ class AnyLabel(Goal):
     tensor([0.5000])
     """
 
-    @property
-    def name(self) -> str:
-        """See :class:`Goal`."""
-        return "any-label"
+    name = "any-label"
 
     def labels(self, y: Any, x: Tensor) -> Tensor:
         """See :class:`Goal`."""
@@ -155,10 +152,6 @@ class Share(Goal):
     def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
         """See :class:`Goal`: the mean over places of the KL between their classes."""
         return divergence(reference, outputs).flatten(1).mean(1)
-
-    def answers(self, outputs: Tensor) -> list[Any]:
-        """See :class:`Goal`: nothing, a map has no place in a table."""
-        return [""] * outputs.shape[0]
 
     def _places(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Margins and which places count, ``[rows, places]``; logits, labels and rivals of all places of all rows."""

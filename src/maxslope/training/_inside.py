@@ -87,7 +87,7 @@ class Inside:
         self.adversary, self.ramp, self.seed, self.goal = adversary, ramp, seed, as_goal(goal)
         self.memory, self.watch = Memory(), Watch(guard)
         self.clock = 0
-        self.inspected: list[bool] = []  # whether outputs were looked at: at the first call, not at each
+        self.inspected = False  # outputs are looked at in the first call, not in each
         self.spent = {"samples": 0, "forward": 0, "backward": 0, "guard forward": 0, "guard backward": 0}
 
     @property
@@ -125,7 +125,7 @@ class Inside:
         """Return the model, which at the first call is asked whether it is what a search assumes."""
         network = Network(net)
         if not self.inspected:
-            self.inspected.append(True)
+            self.inspected = True
             outputs, rows = network.inspect(batch.x, batch.context, logits=self.goal.logits)
             self.spent["forward"] += network.executed[0]
             self.goal.check_all(outputs, rows, batch.y)
@@ -150,4 +150,4 @@ class Inside:
         self.clock, self.spent = int(state["clock"]), dict(state["spent"])
         self.memory.restore(state["memory"], device)
         self.watch.restore(state["watch"])
-        self.inspected = [True] * bool(self.clock)  # a run that goes on has looked at its model
+        self.inspected = self.clock > 0  # a run that goes on has looked at its model
