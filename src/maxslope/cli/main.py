@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -24,6 +24,7 @@ from maxslope.cli.report import EXAMPLES as REPORT_EXAMPLES
 from maxslope.cli.report import report
 from maxslope.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from maxslope.cli.train import train
+from maxslope.cli.usage import UsageError, sentence
 
 app = typer.Typer(
     name="maxslope",
@@ -86,7 +87,13 @@ def main() -> None:
     """Run the command line: exit code 0 done, 1 failed, 2 misuse, 130 interrupted; errors are one line."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # sent before a cluster takes the machine away
     try:
-        app()
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        if not error.format_message():  # no command was given, and the help is printed
+            raise SystemExit(2) from None
+        _fail(error, sentence(error, typer.main.get_command(app), sys.argv[1:]), 2)
+    except typer.Abort as error:
+        _fail(error, "interrupted.", 130)
     except (ValueError, TypeError, ImportError) as error:
         _fail(error, str(error), 2)
     except OSError as error:
@@ -97,9 +104,10 @@ def main() -> None:
         )
     finally:
         signal.signal(signal.SIGTERM, before)
+    raise SystemExit(code)
 
 
-def _fail(error: Exception, text: str, code: int) -> None:
+def _fail(error: Exception, text: str, code: int) -> NoReturn:
     if _state["traceback"]:
         traceback.print_exception(error)
     typer.echo(f"maxslope: {visible(' '.join(text.split()))}", err=True)
