@@ -217,12 +217,9 @@ def _print(facts: dict[str, Any], places: tuple[Path | None, ...]) -> None:
 
 def _write(columns: dict[str, Any], out: Path) -> None:
     if out.suffix == ".csv":
-        import csv
+        from maxslope.report.html_export import to_csv
 
-        with open(out, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))
+        out.write_text(to_csv(list(columns), zip(*columns.values(), strict=True)), encoding="utf-8")
         return
     import pyarrow
     import pyarrow.parquet

@@ -72,7 +72,6 @@ class Run:
     model: Any
     data: tuple[Tensor, Tensor] | None
     command: str
-    files: tuple[str, ...] = ()
 
 
 def report(
@@ -158,7 +157,7 @@ def _page(run: Run, title: str | None, classes: list[str], seed: int | None, tel
 
     return page(
         run.report, model=run.model, data=run.data, budget=run.budget, classes=classes, title=title or None,
-        command=run.command, progress=tell, seed=seed, files=run.files,
+        command=run.command, progress=tell, seed=seed,
     )  # fmt: skip
 
 
@@ -169,7 +168,7 @@ def _comparison(runs: list[Run], title: str | None, classes: list[str], seed: in
     return compare(
         *(run.report for run in runs), names=_names([run.name for run in runs]), data=runs[0].data,
         models=[run.model for run in runs] if all_there else None, budget=[run.budget for run in runs], classes=classes,
-        seed=seed, title=title or None, files=runs[0].files,
+        seed=seed, title=title or None,
     )  # fmt: skip
 
 
@@ -189,8 +188,8 @@ def _open(folder: Path, given: dict[str, Any], *, with_model: bool) -> Run:
         budget = decode(header["budget"])
     except ValueError:
         budget = None  # a norm of somebody's own
-    model, data, files = _again(folder, header, found, given) if with_model else (None, None, ())
-    return Run(folder.resolve().name, found, budget, model, data, _command(folder), files)
+    model, data = _again(folder, header, found, given) if with_model else (None, None)
+    return Run(folder.resolve().name, found, budget, model, data, _command(folder))
 
 
 def _command(folder: Path) -> str:
@@ -204,17 +203,14 @@ def _command(folder: Path) -> str:
     return f"maxslope evaluate --config {shlex.quote(str(folder / 'run.toml'))}{' --trust' if found.code else ''}"
 
 
-def _again(
-    folder: Path, header: dict[str, Any], found: Report, given: dict[str, Any]
-) -> tuple[Any, Any, tuple[str, ...]]:
-    """The run's model, its data and the names of their files, if they can be loaded and have not changed.
+def _again(folder: Path, header: dict[str, Any], found: Report, given: dict[str, Any]) -> tuple[Any, Any]:
+    """The run's model and its data, if they can be loaded and have not changed.
 
     Otherwise it says why not, on the error stream.
     """
     from maxslope.cli.settings import taken
     from maxslope.cli.sources import open_sources
     from maxslope.evaluation.data import fingerprint
-    from maxslope.evaluation.draw import files_of
     from maxslope.evaluation.environment import identity
 
     try:
@@ -225,10 +221,10 @@ def _again(
         ):
             if before != now:
                 raise ValueError(f"the {what} of {folder} changed since the run")
-        return sources.model, _samples(sources.data, found), files_of(sources.data, found.table["index"])
+        return sources.model, _samples(sources.data, found)
     except (ValueError, TypeError, ImportError, OSError) as error:
         sys.stderr.write(visible(f"no samples and curves on the page: {' '.join(str(error).split())}") + "\n")
-        return None, None, ()
+        return None, None
 
 
 def _samples(data: Any, found: Report) -> tuple[Tensor, Tensor]:

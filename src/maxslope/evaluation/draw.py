@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, Subset, TensorDataset, default_collate
 
 from maxslope import _random
 from maxslope._digest import digest_of
@@ -188,7 +190,21 @@ def classes_of(data: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def files_of(data: Any, indices: Sequence[Any]) -> tuple[str, ...]:
-    """Return the names of the files of samples, given by their index; none where samples have no files."""
-    whole = data.whole if isinstance(data, Drawn) else data
-    return tuple(whole.name_of(int(k)) for k in indices) if isinstance(whole, ImageFolder) else ()
+def files_of(data: Any, indices: Sequence[Any]) -> list[str]:
+    """Return the names of the files of samples, given by their index; none where samples have no files.
+
+    Of images in folders by class, as ``--data`` or torchvision's ``ImageFolder`` have them, and of what is chosen from
+    them or loaded in their own order.
+    """
+    if isinstance(data, Drawn):
+        data = data.whole
+    if isinstance(data, DataLoader) and isinstance(data.sampler, SequentialSampler):
+        data = data.dataset
+    if isinstance(data, Subset):
+        return files_of(data.dataset, [data.indices[int(k)] for k in indices])
+    if isinstance(data, ImageFolder):
+        return [data.name_of(int(k)) for k in indices]
+    root, samples = getattr(data, "root", None), getattr(data, "samples", None)
+    if isinstance(root, str | Path) and isinstance(samples, list):
+        return [os.path.relpath(samples[int(k)][0], root).replace(os.sep, "/") for k in indices]
+    return []

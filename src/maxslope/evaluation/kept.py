@@ -56,10 +56,6 @@ EVALUATED = Columns(
     ("margin", "gap", "slope", "distance", "chance"), since=("foreseen",),
 )  # fmt: skip
 APPROACHED = Columns(("index", "forward", "backward"), ("label",), (), ("norm", "margin"), ("found",))
-_ALL = (EVALUATED, APPROACHED)
-_WHOLE = {name for kind in _ALL for name in kind.integers}
-_WORDED = {name for kind in _ALL for name in kind.words}
-_ANSWERED = {name for kind in _ALL for name in kind.answers}
 
 
 def parts_of(folder: Path) -> list[Path]:
@@ -94,28 +90,11 @@ def written(part: Part, seed: int, known: dict[str, Any]) -> bytes:
     import pyarrow
 
     parquet = parquet_module()
-    arrays = {}
-    for name, column in part.table.items():
-        arrays[name] = pyarrow.array(column, _kind(name, column))
-    arrays["seed"] = pyarrow.array([(seed + 2**63) % 2**64 - 2**63] * part.rows, pyarrow.int64())
-    stored = pyarrow.table(arrays)
+    stored = pyarrow.table(part.table | {"seed": [(seed + 2**63) % 2**64 - 2**63] * part.rows})
     known = known | {"content": digest_of_table(stored.to_pydict())}
     buffer = io.BytesIO()
     parquet.write_table(stored.replace_schema_metadata({"maxslope": json.dumps(known)}), buffer)
     return buffer.getvalue()
-
-
-def _kind(name: str, column: Column) -> Any:
-    """The type of a column in the file."""
-    import pyarrow
-
-    first = column[0] if column else 0
-    if name in _WORDED or (name in _ANSWERED and isinstance(first, str)):
-        return pyarrow.string()
-    if isinstance(first, bool):
-        return pyarrow.bool_()
-    whole = name in _WHOLE or (name in _ANSWERED and isinstance(first, int))
-    return pyarrow.int64() if whole else pyarrow.float64()
 
 
 def digest_of_table(table: dict[str, Column]) -> str:
@@ -187,8 +166,9 @@ def _check_rows(table: dict[str, Any], start: int, rows: int, columns: Columns, 
         if any(type(value) is not bool for value in table[name]):
             raise ValueError(f"its column {name} holds other things than truths")
     strange = {str(v) for v in table.get("verdict", ())} - _VERDICTS
-    if strange or any(not isinstance(value, str) for name in columns.words for value in table[name]):
-        raise ValueError(f"it has verdicts or reasons that are none: {sorted(strange)[:2]}")
+    words = (*columns.words, *(table.keys() & {"file"}))
+    if strange or any(not isinstance(value, str) for name in words for value in table[name]):
+        raise ValueError(f"it has verdicts, reasons or files that are none: {sorted(strange)[:2]}")
 
 
 def check_place(path: Path, known: dict[str, Any], header: dict[str, Any], *, last: bool) -> None:

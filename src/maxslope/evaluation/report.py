@@ -47,7 +47,7 @@ class Report:
             returned point), gap, slope, local_gap (by how much steps nearby may still lower the margin, kinks included;
             NaN where that was not looked for), distance, chance (that another run would have succeeded, as the stopping
             rule estimates it), foreseen (finds it had expected of the sample's runs after the second), forward,
-            backward, runs, reason.
+            backward, runs, reason; file, where samples are images in folders.
         points: ``[n, *shape]``, the returned points (the clean ones where misclassified), if kept.
         executed: forward and backward passes of whole calls of the model, in rows, padding included.
         probes: forward and backward passes of the indicators' probes, on a few samples, not in the table.
@@ -177,14 +177,7 @@ class Report:
         Raises:
             ImportError: if pandas is not installed.
         """
-        with optional("A table of pandas needs pandas", "pandas"):
-            pandas = import_module("pandas")
-        frame = pandas.DataFrame(self.table).set_index("index")
-        if self.about.classes:
-            for column in ("label", "prediction"):
-                frame[f"{column}_name"] = [self.about.name(k) for k in self.table[column]]
-        frame.attrs["warnings"] = [str(found) for found in self.warnings]
-        return frame
+        return framed(self.table, self.about, self.warnings)
 
     def plot(self) -> Any:
         """Return security curve, margins and cost as a figure of matplotlib; ``.savefig("figure.pdf")`` writes it.
@@ -338,6 +331,18 @@ def in_order(table: dict[str, Column], points: Tensor | None) -> tuple[dict[str,
         return table, points
     sorted_: dict[str, Any] = {name: [column[k] for k in order] for name, column in table.items()}
     return sorted_, None if points is None else points[order]
+
+
+def framed(table: dict[str, Column], about: About, warnings: tuple[Finding, ...]) -> Any:
+    """Return a table as a ``pandas.DataFrame``; see :meth:`Report.to_pandas`."""
+    with optional("A table of pandas needs pandas", "pandas"):
+        pandas = import_module("pandas")
+    frame = pandas.DataFrame(table).set_index("index")
+    for column in ("label", "prediction") if about.classes else ():
+        if column in table:
+            frame[f"{column}_name"] = [about.name(k) for k in table[column]]
+    frame.attrs["warnings"] = [str(found) for found in warnings]
+    return frame
 
 
 def _samples(table: dict[str, Column], column: str, word: str) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.contents import Contents
 from maxslope.evaluation.crew import Crew, LocalCrew, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs
+from maxslope.evaluation.draw import files_of
 from maxslope.evaluation.environment import identity
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
 from maxslope.evaluation.kept import decided
@@ -140,7 +142,9 @@ class Session:
                     digests[job.number] = digest_of(job.x, job.y), digest_of(job.x[:1], job.y[:1])
                 yield job
 
-        for part in team(orders, known(todo)):
+        for found in team(orders, known(todo)):
+            files = files_of(self.plan.data, found.table["index"])
+            part = replace(found, table=found.table | {"file": files}) if files else found
             if self.folder is None:
                 self.held.append(part)
             else:

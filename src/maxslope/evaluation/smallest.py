@@ -29,7 +29,7 @@ from maxslope.evaluation.hardware import Hardware, Ready
 from maxslope.evaluation.part import HEAD, Job, Orders, Part, Work, asked_of, head_of, said_of
 from maxslope.evaluation.plan import Plan, Search
 from maxslope.evaluation.reader import readable
-from maxslope.evaluation.report import Column
+from maxslope.evaluation.report import Column, framed
 from maxslope.evaluation.run import dated, finish, threatened, threatened_again
 from maxslope.evaluation.session import Session, reopened
 from maxslope.evaluation.store import APPROACH, contents
@@ -50,7 +50,8 @@ class Smallest:
         effort: what was spent.
         seed: of all random numbers.
         table: columns index, label, norm (0 where the clean sample is an error, inf where no error is known, NaN where
-            the model's answers are not finite), found, margin, forward, backward.
+            the model's answers are not finite), found, margin, forward, backward; file, where samples are images in
+            folders.
         points: ``[n, *shape]``, the nearest errors found, or the clean samples; None where they were not kept.
         executed: forward and backward passes of whole calls of the model, in rows.
         warnings: what may be wrong with these numbers; ``str()`` of each is a sentence.
@@ -81,6 +82,10 @@ class Smallest:
     def security_curve(self, eps: Sequence[float] | Tensor) -> Tensor:
         """Return robust accuracy against eps, ``[k]``; see :func:`maxslope.attacks.minimal.security_curve`."""
         return security_curve(self.norms, eps)
+
+    def to_pandas(self) -> Any:
+        """Return the table as a ``pandas.DataFrame``, as a report's :meth:`Report.to_pandas` does."""
+        return framed(self.table, self.about, self.warnings)
 
     def __repr__(self) -> str:
         return f"<Smallest: {len(self.table['index'])} samples, median norm {median(self.table['norm']):.4g}>"

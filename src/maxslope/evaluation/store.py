@@ -21,7 +21,7 @@ Layout, formats 2 and 3 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslo
 Columns of ``rows``: index, label, prediction (int64), verdict (robust, broken, misclassified, non-finite), margin
 (logit margin at the returned point), gap, slope, distance, chance, foreseen (float64, NaN where they do not apply;
 runs of earlier versions lack foreseen), forward, backward (passes), runs (starts made), reason (why the last run
-ended), seed. The schema's metadata hold, under
+ended), file (where samples are images in folders), seed. The schema's metadata hold, under
 ``maxslope``, a JSON object: number, start, rows, drawn (whether indices are in the order of a draw), executed (passes,
 padding included), seconds, digest and first (fingerprints of the part's samples and of its first one), and checksums
 (BLAKE2b, 128 bits): run (of run.json), decision (of decision.json, in part 0), points (of the part's points), content
@@ -29,7 +29,7 @@ padding included), seconds, digest and first (fingerprints of the part's samples
 care writes new ones. Format 1 has no checksums and is read with a warning.
 
 Format 3 is that of ``smallest(..., out=DIR)`` and ``maxslope minimal --out DIR``: the same, with the columns index,
-label, norm, found (truths), margin, forward, backward, seed.
+label, norm, found (truths), margin, forward, backward, file (likewise), seed.
 
 A part's files appear whole or not at all (temporary file, fsync, rename), its points before its rows; parts may appear
 in any order. ``load(DIR)`` returns a :class:`Report` of the parts that are there.
@@ -272,7 +272,8 @@ class Folder:
                 table.setdefault(name, []).extend(values)
         if len(set(table.get("index", ()))) != len(table.get("index", ())):
             raise ValueError(f"The parts in {self.path / 'rows'} hold a sample twice; one is of another run.")
-        return table
+        rows = len(table.get("index", ()))  # parts that an earlier version wrote have no files
+        return {name: column for name, column in table.items() if len(column) == rows}
 
     def points(self) -> Tensor | None:
         """Return the returned points of all parts that are there, None where they were not kept.
