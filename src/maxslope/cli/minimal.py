@@ -28,7 +28,7 @@ Yours, with robust accuracy at two radii and a table:  [cyan]maxslope minimal --
 --at 1/255 --at 2/255 --out nearest.csv[/]
 
 A folder that keeps the run:  [cyan]maxslope minimal --samples 200 --out near[/]; to go on, or for its table:
-[cyan]maxslope minimal --resume near --out near.csv[/]
+[cyan]maxslope minimal --resume near --out near.csv[/]; for a page: [cyan]maxslope report near[/]
 """
 
 At = Annotated[
@@ -41,7 +41,6 @@ Out = Annotated[
         rich_help_panel="Output",
     ),
 ]
-_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def minimal(
@@ -170,7 +169,9 @@ def _say(
 ) -> None:
     """Print the numbers, and beside them, also in quiet mode, what may be wrong with them."""
     said = [str(one) for one in found.warnings]
-    facts = _facts(found, *asked) | {"warnings": said, "folder": None if places[0] is None else str(places[0])}
+    norm, radii = asked
+    place = None if places[0] is None else str(places[0])
+    facts = {"norm": norm, **found.facts(radii), "warnings": said, "folder": place}
     json_, quiet = how
     if json_:
         document.say(facts)
@@ -181,24 +182,6 @@ def _say(
         _print(facts, places)
     for sentence in said:
         typer.echo(f"maxslope: warning: {visible(sentence)}", err=True)
-
-
-def _facts(found: Smallest, norm: str, radii: list[float]) -> dict[str, Any]:
-    norms = found.norms
-    known = norms[~norms.isnan()]
-    ranked = (known if len(known) else norms).sort().values  # inf sorts last, and no quantile is interpolated with it
-    means = {name: sum(map(float, found.table[name])) / len(norms) for name in ("found", "forward", "backward")}
-    return {
-        "samples": len(norms),
-        "norm": norm,
-        "seed": found.seed,
-        "clean_accuracy": found.robust_accuracy_at(0),
-        "found": means["found"],
-        "quantiles": {f"{q:g}": float(ranked[int(q * (len(ranked) - 1))]) for q in _QUANTILES},
-        "robust_accuracy": {f"{radius:.6g}": found.robust_accuracy_at(radius) for radius in radii},
-        "forward_per_sample": means["forward"],
-        "backward_per_sample": means["backward"],
-    }
 
 
 def _print(facts: dict[str, Any], places: tuple[Path | None, ...]) -> None:

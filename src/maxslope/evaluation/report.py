@@ -148,6 +148,11 @@ class Report:
         return dict(Counter(map(str, self.table["reason"])).most_common())
 
     @property
+    def files(self) -> list[str]:
+        """The name of each sample's file; empty where samples have none."""
+        return [str(name) for name in self.table.get("file", ())]
+
+    @property
     def classes(self) -> list[int]:
         """The label of each sample; empty where labels are no class numbers."""
         labels = self.table["label"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +39,7 @@ from maxslope.sets.budget import Bounds
 from maxslope.spaces import Space
 
 Progress = Callable[[int, float], object]
+_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,12 +83,27 @@ class Smallest:
         """Return robust accuracy against eps, ``[k]``; see :func:`maxslope.attacks.minimal.security_curve`."""
         return security_curve(self.norms, eps)
 
+    def facts(self, radii: Sequence[float] = ()) -> dict[str, Any]:
+        """Return samples, seed, accuracies (clean, and at radii), quantiles of the norm, and what was spent."""
+        norms = self.table["norm"]
+        means = {name: sum(map(float, self.table[name])) / len(norms) for name in ("found", "forward", "backward")}
+        return {
+            "samples": len(norms),
+            "seed": self.seed,
+            "clean_accuracy": self.robust_accuracy_at(0),
+            "found": means["found"],
+            "quantiles": {f"{share:g}": quantile(norms, share) for share in _QUANTILES},
+            "robust_accuracy": {f"{radius:.6g}": self.robust_accuracy_at(radius) for radius in radii},
+            "forward_per_sample": means["forward"],
+            "backward_per_sample": means["backward"],
+        }
+
     def to_pandas(self) -> Any:
         """Return the table as a ``pandas.DataFrame``, as a report's :meth:`Report.to_pandas` does."""
         return framed(self.table, self.about, self.warnings)
 
     def __repr__(self) -> str:
-        return f"<Smallest: {len(self.table['index'])} samples, median norm {median(self.table['norm']):.4g}>"
+        return f"<Smallest: {len(self.table['index'])} samples, median norm {quantile(self.table['norm']):.4g}>"
 
 
 def approach_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
@@ -112,17 +127,17 @@ def approach_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     return Part(job.number, job.start, table, points, found.executed, orders.effort, said, head=head, seconds=seconds)
 
 
-def median(norms: Sequence[Any]) -> float:
-    """Return the lower median of the norms that are numbers; NaN where none is.
+def quantile(norms: Sequence[Any], share: float = 0.5) -> float:
+    """Return the norm that a share of the norms that are numbers do not exceed, never a mean; NaN where none is.
 
-    >>> median([0.3, 0.1, float("inf"), float("nan")])
+    >>> quantile([0.3, 0.1, float("inf"), float("nan")])
     0.3
     """
-    known = [float(norm) for norm in norms if not math.isnan(norm)]
-    return statistics.median_low(known) if known else math.nan
+    known = sorted(float(norm) for norm in norms if not math.isnan(norm))
+    return known[int(share * (len(known) - 1))] if known else math.nan
 
 
-SEARCH = Search(approach_part, APPROACH, "norm", median)
+SEARCH = Search(approach_part, APPROACH, "norm", quantile)
 
 
 @torch.inference_mode(False)

@@ -94,7 +94,7 @@ def compare(
         facts=_facts(reports, named, budgets, None if smallest is None else (rows, smallest), words),
         pairs=_pairs(stood),
         differences=tuple(_difference(reports, i, words) for i in differ),
-        shown=_shown(reports, named, stood, data, models, budgets, words, files or reports[0].table.get("file", ())),
+        shown=_shown(reports, named, stood, data, models, budgets, words, files or reports[0].files),
         notes=notes,
         transfer=errs,
         heading=title or "",

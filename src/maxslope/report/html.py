@@ -218,7 +218,7 @@ def page(
         tell("samples")
         having = None if report.points is not None else {*rows_again, *known}
         report = with_points(report, rows_again, data, model, budget, known)
-    shown = groups(report, x, model, bounds_of(budget, x), names, having, files or report.table.get("file", ()))
+    shown = groups(report, x, model, bounds_of(budget, x), names, having, files or report.files)
     return Page(report, found, shown, followed, command, budget)
 
 
