@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from maxslope.evaluation._files import digest_of_file, needed, safetensors_heade
 from maxslope.evaluation.data import Batch, Stored
 from maxslope.evaluation.images import ImageFolder
 from maxslope.evaluation.models import PICKLES, call, tensors_of, unpickled
-from maxslope.evaluation.tables import INPUTS, LABELS, Arrow, Parquet, Table, adopted, names_of, saved
+from maxslope.evaluation.tables import INPUTS, LABELS, Table, adopted, arrow, names_of, parquet, saved
 
 Bounds = tuple[float, float]
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -102,16 +103,14 @@ def _read(
         return _safetensors(path)
     if path.suffix in PICKLES:
         return _pickled(path, trust, most)
-    return _table(Parquet([path], size, most) if path.suffix == ".parquet" else Arrow([path], size, most))
+    return _table((parquet if path.suffix == ".parquet" else arrow)([path], size, most))
 
 
 def _folder(path: Path, size: tuple[int, int] | None, most: int | None) -> tuple[Any, Any, tuple[str, ...]]:
     files = saved(path)
     if files is not None:
-        table = Arrow(files, size, most)
-        table.classes = names_of(path, table.label)
-        return _table(table)
-    for ending, kind in ((".parquet", Parquet), (".arrow", Arrow)):
+        return _table(arrow(files, size, most, partial(names_of, path)))
+    for ending, kind in ((".parquet", parquet), (".arrow", arrow)):
         if found := sorted(p for p in path.iterdir() if p.suffix == ending):
             return _table(kind(found, size, most))
     images = ImageFolder(path, size, most)
