@@ -13,8 +13,10 @@ import typer
 
 from maxslope._escape import visible
 from maxslope._optional import optional
-from maxslope.cli import document, options
+from maxslope.cli import document, names, options
+from maxslope.cli.again import typed
 from maxslope.cli.ending import interruptible
+from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.points import opened
 from maxslope.cli.progress import progress
 
@@ -48,19 +50,8 @@ Source = Annotated[
         "(model, points, labels), or two densities and a box, (rho0, rho1, low, high)."
     ),
 ]
-Cells = Annotated[
-    int | None,
-    typer.Option(
-        min=24, max=1024, help="Cells of the grid along its longer side; 96, in space 32.", rich_help_panel="Flow"
-    ),
-]
-Out = Annotated[
-    Path,
-    typer.Option(
-        help="Folder for pictures (SVG, PNG, GIF), numbers (CSV), boundaries and networks (NPZ, safetensors).",
-        rich_help_panel="Output",
-    ),
-]
+_CELLS = "Cells of the grid along its longer side; 96, in space 32."
+_OUT = "Folder for pictures (SVG, PNG, GIF), numbers (CSV), boundaries and networks (NPZ, safetensors)."
 
 
 @dataclass(frozen=True)
@@ -80,22 +71,14 @@ def boundary(
     context: typer.Context,
     source: Source = "moons",
     *,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="A .csv or .npz file of labeled points, for a model.", rich_help_panel="Data"),
-    ] = None,
+    data: Annotated[Path | None, option("Data", "A .csv or .npz file of labeled points, for a model.")] = None,
     eps: Annotated[
-        str | None,
-        typer.Option(help="Radius of the adversary, in units of the points; 3 % of the box.", rich_help_panel="Flow"),
+        str | None, option("Flow", "Radius of the adversary, in units of the points; 3 % of the box.")
     ] = None,
-    until: Annotated[
-        float | None, typer.Option(help="Time, in length squared; twice the stopping time.", rich_help_panel="Flow")
-    ] = None,
-    tau: Annotated[float | None, typer.Option(help="Time step.", rich_help_panel="Flow")] = None,
-    cells: Cells = None,
-    neural: Annotated[
-        int, typer.Option(min=0, help="Steps of the neural flow, with its control; slow.", rich_help_panel="Flow")
-    ] = 0,
+    until: Annotated[float | None, option("Flow", "Time, in length squared; twice the stopping time.")] = None,
+    tau: Annotated[float | None, option("Flow", "Time step.")] = None,
+    cells: Annotated[int | None, option("Flow", _CELLS, min=24, max=1024)] = None,
+    neural: Annotated[int, option("Flow", "Steps of the neural flow, with its control; slow.", min=0)] = 0,
     animation: options.Animation = True,
     seed: Annotated[
         int,
@@ -103,7 +86,7 @@ def boundary(
             "the points of moons, of what a factory draws, and with --neural of networks, samples, batches"
         ),
     ] = 0,
-    out: Out = Path("maxslope-boundary"),
+    out: Annotated[Path, option(OUTPUT, _OUT)] = Path("maxslope-boundary"),
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -113,9 +96,6 @@ def boundary(
     stopping rule, and an animation; writes the numbers as CSV. More than two labels: every pair's boundary by the limit
     law, without a second solution beside it. Source: arXiv:2404.14402.
     """
-    from maxslope.cli import names
-    from maxslope.cli.again import typed
-
     radius = None if eps is None else names.number(eps)
     for name, value in (("--eps", radius), ("--until", until), ("--tau", tau)):
         if value is not None and not 0 < value < float("inf"):

@@ -5,25 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from importlib import import_module
 from typing import Annotated, NoReturn
 
 import typer
 
 from maxslope._escape import visible
 from maxslope.cli import document, flow, options
-from maxslope.cli.boundary import EXAMPLES as BOUNDARY_EXAMPLES
-from maxslope.cli.boundary import boundary
-from maxslope.cli.evaluate import EXAMPLES, evaluate
-from maxslope.cli.integrability import EXAMPLES as INTEGRABILITY_EXAMPLES
-from maxslope.cli.integrability import integrability
-from maxslope.cli.minimal import EXAMPLES as MINIMAL_EXAMPLES
-from maxslope.cli.minimal import minimal
-from maxslope.cli.odenet import EXAMPLES as ODENET_EXAMPLES
-from maxslope.cli.odenet import odenet
-from maxslope.cli.report import EXAMPLES as REPORT_EXAMPLES
-from maxslope.cli.report import report
-from maxslope.cli.train import EXAMPLES as TRAIN_EXAMPLES
-from maxslope.cli.train import train
 from maxslope.cli.usage import UsageError, sentence
 
 app = typer.Typer(
@@ -36,13 +24,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command(epilog=EXAMPLES)(evaluate)
-app.command(epilog=MINIMAL_EXAMPLES)(minimal)
-app.command(epilog=REPORT_EXAMPLES)(report)
-app.command(epilog=TRAIN_EXAMPLES)(train)
-app.command(epilog=INTEGRABILITY_EXAMPLES)(integrability)
-app.command(epilog=ODENET_EXAMPLES)(odenet)
-app.command(epilog=BOUNDARY_EXAMPLES)(boundary)
+for _name in ("evaluate", "minimal", "report", "train", "integrability", "odenet", "boundary"):
+    _module = import_module(f"maxslope.cli.{_name}")
+    app.command(epilog=_module.EXAMPLES)(getattr(_module, _name))
 app.add_typer(flow.app, name="flow")
 
 _state = {"traceback": False}

@@ -16,6 +16,7 @@ import typer
 from maxslope._escape import visible
 from maxslope.cli import options
 from maxslope.cli.ending import interruptible
+from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -55,14 +56,8 @@ class Format(StrEnum):
     pdf = "pdf"
 
 
-Out = Annotated[
-    Path | None,
-    typer.Option(help="File to write; by default report.html in the folder, or the screen.", rich_help_panel="Output"),
-]
-Seed = Annotated[
-    int | None,
-    options.seed_of("the samples whose smallest perturbation is looked for; by default that of each run"),
-]
+Out = Annotated[Path | None, option(OUTPUT, "File to write; by default report.html in the folder, or the screen.")]
+_SEED = "the samples whose smallest perturbation is looked for; by default that of each run"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +80,11 @@ def report(
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     classes: Annotated[str, typer.Option(help="Names of the classes, with commas between.")] = "",
     model: Annotated[
-        bool,
-        typer.Option("--model/--no-model", help="Load the run's model and data again, to show samples and curves."),
+        bool, option(None, "Load the run's model and data again, to show samples and curves.", "--model/--no-model")
     ] = True,
     trust: options.Trust = False,
     memory: options.Memory = None,
-    seed: Seed = None,
+    seed: Annotated[int | None, options.seed_of(_SEED)] = None,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
