@@ -50,14 +50,10 @@ def goal(word: str | None) -> Goal:
 
 
 def mask(word: str | None, most: int | None = None) -> Tensor | None:
-    """Return the boolean array in an .npy or .npz file; None for no file.
-
-    Args:
-        word: the path; of an .npz file, its only array, or the one that is called mask.
-        most: bytes that it may take; see ``--memory``.
+    """Return the boolean array in an .npy or .npz file (its only one, or that called mask); None for no file.
 
     Raises:
-        ValueError: if there is no such file, or it holds no array of truths.
+        ValueError: if there is no such file, it takes more than ``most`` bytes, or holds no array of truths.
     """
     import zipfile
 

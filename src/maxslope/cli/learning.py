@@ -70,13 +70,7 @@ class Lesson:
 
 
 def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
-    """Load the model and the data of settings, and divide the data.
-
-    Args:
-        s: the settings.
-        out: where a network is described that nobody gave.
-        first: whether this process writes files.
-        quiet: whether nothing is said of the data.
+    """Load the model and the data of settings, and divide the data; only the first process writes files.
 
     Raises:
         ValueError: if one cannot be loaded, or options do not go together.
@@ -195,14 +189,7 @@ def _code(shape: tuple[int, ...], classes: int) -> str:
 
 
 def warmup(out: Path, s: Settings, how: dict[str, Any], calls: int) -> int:
-    """Return the calls until the full radius; a training that goes on has those with which it was begun.
-
-    Args:
-        out: the folder of the training, where a new one is described in ``training.toml``.
-        s: model, data and budget.
-        how: the other options.
-        calls: of a new training.
-    """
+    """Return the calls until the full radius; a training that goes on has those with which it was begun."""
     path = out / _TOLD
     if path.exists() and (out / "checkpoint.pt").exists():
         return int(_kept(path)["train"]["warmup"])

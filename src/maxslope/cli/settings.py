@@ -67,7 +67,7 @@ def asked_for(config: Path | None, resume: Path | None, given: dict[str, Any], c
     """Return what a command is to compute, from its configuration, or the run it goes on with, and the command line.
 
     Raises:
-        ValueError: as :func:`taken` does; also if there is no run of that command, or options do not go together.
+        ValueError: as :func:`taken`; also if there is no run of that command, or options do not go together.
     """
     if resume is None:
         return replace(Settings(), **given) if config is None else taken(config, given, command=command)
@@ -84,16 +84,10 @@ def asked_for(config: Path | None, resume: Path | None, given: dict[str, Any], c
 
 
 def taken(path: Path, given: dict[str, Any], *, typed: bool = True, command: str = TABLE) -> Settings:
-    """Return the settings of a file, with what was typed in their place.
-
-    Args:
-        path: a configuration, or the run.toml of a run, which somebody else may have written.
-        given: options by name, as typed.
-        typed: whether the command lets one type the model and data.
-        command: whose options they are.
+    """Return the settings of a file, which somebody else may have written, with what was typed in their place.
 
     Raises:
-        ValueError: as :func:`read` does; also if the file names code, and nobody typed that name or ``--trust``.
+        ValueError: as :func:`read`; also if it names code, and nobody typed that name (if one may) or ``--trust``.
     """
     found = replace(read(path, command), **given)
     named = [name for name in found.code if name not in given]

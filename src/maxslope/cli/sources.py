@@ -40,17 +40,18 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     Raises:
         ValueError: if one cannot be loaded, or options do not go together.
     """
-    from maxslope.evaluation.data import length, limited
+    from maxslope._pairs import alike
+    from maxslope.evaluation.data import FirstStreamed, length
     from maxslope.evaluation.draw import by_class, classes_of, drawn
     from maxslope.evaluation.hardware import dtype_of
     from maxslope.evaluation.tables import Table
 
     with loading(quiet):
         model, (data, box, notes) = _model(settings), open_data(settings)
-    kind = dtype_of(model)
-    if isinstance(data, tuple | list) and kind is not None and data[0].is_floating_point() and data[0].dtype != kind:
-        notes = (*notes, f"{data[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
-        data = data[0].to(kind), data[1]
+    kind, before = dtype_of(model), data
+    data = alike(data, kind)
+    if isinstance(before, tuple | list) and before[0].dtype != data[0].dtype:
+        notes = (*notes, f"{before[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
     if not quiet:
         for note in notes:
             sys.stderr.write(f"data: {visible(note)}\n")
@@ -61,9 +62,8 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
         return Sources(model, few, box, len(few), few.words, classes=classes)
     if settings.samples is None:
         return Sources(model, data, box, length(data), classes=classes, ordered=True)
-    data = limited(data, settings.samples)
-    words = f"the first {settings.samples}, in the order of the data"
-    return Sources(model, data, box, length(data), words, True, classes, ordered=True)
+    first, words = FirstStreamed(data, settings.samples), f"the first {settings.samples}, in the order of the data"
+    return Sources(model, first, box, None, words, True, classes, ordered=True)
 
 
 def _named(word: str, data: Any) -> tuple[str, ...]:

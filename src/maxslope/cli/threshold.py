@@ -19,11 +19,7 @@ Strict = Annotated[
 
 
 def checked(percent: float | None) -> float | None:
-    """Return a threshold as a share.
-
-    Raises:
-        ValueError: unless it is a percentage in (0, 100), 1 at least where a share may have been meant.
-    """
+    """Return a percentage in [1, 100) as a share; ValueError else, as 0.6 hardly means 0.6 %."""
     if percent is None:
         return None
     if not 1 <= percent < 100:

@@ -12,13 +12,7 @@ UsageError: Any = typer.BadParameter.__base__  # wherever this version of typer 
 
 
 def sentence(error: Any, root: Any, words: list[str]) -> str:
-    """Return what is wrong with the words of a command line, with the nearest name or the help of an option.
-
-    Args:
-        error: of the parser.
-        root: the command of all commands.
-        words: that were typed after its name.
-    """
+    """Return what is wrong with the words typed after the name of the ``root`` command, with the nearest option."""
     command, path = root, ["maxslope"]
     words = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
     for word in words:

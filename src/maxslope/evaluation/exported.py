@@ -50,15 +50,10 @@ class SuspectError(Exception):
 
 
 def load_exported(path: Path, *, trust: bool, most: int | None = None) -> nn.Module:
-    """Return the module of a program that torch.export saved.
-
-    Args:
-        path: of the archive.
-        trust: whether torch may read it as it is.
-        most: bytes that it may take when it is unpacked; see :func:`maxslope.evaluation._files.allowance`.
+    """Return the module of a program that torch.export saved; with ``trust`` torch reads it as it is.
 
     Raises:
-        ValueError: if it can run code, is damaged, or is too large.
+        ValueError: if it can run code, is damaged, or takes more than ``most`` bytes.
     """
     needed(path)
     try:
@@ -79,13 +74,9 @@ def load_exported(path: Path, *, trust: bool, most: int | None = None) -> nn.Mod
 def plain_archive(path: Path, most: int | None = None) -> io.BytesIO:
     """Return an archive that holds what is tensors and a graph in another one, and nothing else.
 
-    Args:
-        path: of the archive.
-        most: bytes that it may take when it is unpacked; None as :func:`maxslope.evaluation._files.allowance` says.
-
     Raises:
         SuspectError: if it holds something that can run code.
-        ValueError: if it is no archive, is damaged, or is too large.
+        ValueError: if it is no archive, is damaged, or takes more than ``most`` bytes.
     """
     members = _members(path, most)
     packed = {name: len(content) for name, content in members.items()}

@@ -153,10 +153,6 @@ class Ready:
     search: Any
     choice: Choice
 
-    def move(self, x: Tensor) -> Tensor:
-        """Return samples on the model's device."""
-        return moved(x, self.model)
-
 
 def module_of(model: Any) -> nn.Module | None:
     """Return a module, or that inside of a random model; None for functions."""

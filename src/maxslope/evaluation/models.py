@@ -103,11 +103,7 @@ def runs_code(word: str) -> bool:
 
 
 def call(word: str, what: str) -> Any:
-    """Return what ``file.py:factory`` or ``package.module:factory`` makes.
-
-    Args:
-        word: names the factory; an object that is no function stands for itself.
-        what: it makes, for messages.
+    """Return what ``file.py:factory`` or ``package.module:factory`` makes; an object that is no function is itself.
 
     Raises:
         ValueError: if the module, the name or the call fails, with the error of the code that was called.
@@ -217,10 +213,7 @@ def _module(found: Any, word: str) -> nn.Module:
 def placed(model: nn.Module, device: str | None, *, trained: bool = False) -> nn.Module:
     """Return a module on a device (None leaves it where it is), in evaluation mode and with nothing to train.
 
-    If it is to be trained, modes and what requires a gradient stay as they are.
-
-    Raises:
-        ValueError: for a device that is not there.
+    If it is to be trained, modes and what requires a gradient stay. ValueError for a device that is not there.
     """
     if device is not None:
         try:
@@ -239,7 +232,6 @@ def tensors_of(path: Path, most: int | None = None) -> Any:
 
     Raises:
         ValueError: if it unpacks to more than it may take, or holds other tensors than plain ones on the CPU.
-        Exception: as torch raises them, if the file is damaged or holds something else.
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:

@@ -21,7 +21,7 @@ from maxslope.attacks.state import State
 from maxslope.attacks.verify import Cleans, clean
 from maxslope.energies import Margin, Network
 from maxslope.energies.network import Context
-from maxslope.evaluation.hardware import Choice, Ready
+from maxslope.evaluation.hardware import Choice, Ready, moved
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column
 from maxslope.goals import Goal, Misclassified
 from maxslope.realize import Realization
@@ -150,7 +150,7 @@ class Part:
 
 def asked_of(work: Work, ready: Ready, job: Job) -> Question:
     """Return what is asked about the samples of a job."""
-    x = _checks.points(ready.move(job.x))
+    x = _checks.points(moved(job.x, ready.model))
     return ask(
         ready.model, x, job.y, work.budget.take(job.rows), ids=job.rows, seed=work.seed, batch_size=ready.choice.tile,
         **work.threat.take(job.rows, x).words(),
@@ -178,7 +178,9 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
         assert part.points is not None
         part.points[right] = result.points
         _fill(table, right.tolist(), result, question.votes)
-        part = _with(part, result)
+        if (found := result.findings) is not None:
+            probes = int(found.forward.sum()), int(found.backward.sum())
+            part = replace(part, effort=result.effort, said=(*part.said, *found.indicators), probes=probes)
         if fast:
             part = _full_precision(part, own, right.tolist(), result)
     points = part.points.cpu() if work.keep_points and part.points is not None else None
@@ -235,19 +237,6 @@ def said_of(network: Network) -> tuple[Finding, ...]:
             Finding(Kind.MODEL, "The model is in training mode, though no layer depends on it.", weight=Severity.NOTE)
         )
     return tuple(found)
-
-
-def _with(part: Part, result: AttackResult) -> Part:
-    """The part with what the attack cost and what the indicators said."""
-    findings = result.findings
-    if findings is None:
-        return part
-    return replace(
-        part,
-        effort=result.effort,
-        said=(*part.said, *findings.indicators),
-        probes=(int(findings.forward.sum()), int(findings.backward.sum())),
-    )
 
 
 def _full_precision(part: Part, question: Question, at: list[int], result: AttackResult) -> Part:

@@ -24,13 +24,9 @@ from maxslope.sets import Budget
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for in a run.
+    """What is looked for in a run: the task of a part, the format of the folder, and how far it is.
 
-    Attributes:
-        task: what is done with a part.
-        format: of the folder.
-        column: of the table, that tells how far it is.
-        so_far: what the column of the samples done says.
+    ``so_far`` says that of the values that a ``column`` of the table has for the samples done.
     """
 
     task: Task

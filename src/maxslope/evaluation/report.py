@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -216,46 +216,36 @@ class Report:
         from html import escape as plain
 
         said = "".join(f"<p><b>{plain(found.name)}.</b> {plain(found.sentence)}</p>" for found in self.warnings)
-        rows = [
-            ("samples", self.about.samples or f"{self.samples}"),
-            ("clean accuracy", f"{100 * self.clean_accuracy:.2f} % ({_span(*self.clean_interval)})"),
-            ("robust accuracy", f"{100 * self.robust_accuracy:.2f} % ({_span(*self.interval)})"),
-            ("cost", f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"),
-            ("effort", self.effort.name),
-        ]
-        if (left := self.remains) is not None:
-            rows[3:3] = [("would fall", left.words)]
-            rows.insert(5, ("late finds", left.place))
-        rows = [
-            (name, words) for name, words in (("model", self.about.model), ("data", self.about.data), *rows) if words
-        ]
-        cells = "".join(f"<tr><th>{name}</th><td>{plain(words)}</td></tr>" for name, words in rows)
+        cells = "".join(f"<tr><th>{name}</th><td>{plain(words)}</td></tr>" for name, words in self._rows())
         doubt = "" if self.trusted else "<p><b>Not to be trusted:</b></p>"
         return f"<h4>Robustness within {plain(self.asked)}</h4>{doubt}{said}<table>{cells}</table>"
 
+    def _rows(self) -> list[tuple[str, str]]:
+        """The numbers with their names, in words."""
+        left, beside = self.remains, sum(self.probes)
+        rows = [
+            ("model", self.about.model),
+            ("data", self.about.data),
+            ("samples", self.about.samples or f"{self.samples}"),
+            ("clean accuracy", f"{100 * self.clean_accuracy:.2f} %  (95 % interval {_span(*self.clean_interval)})"),
+            ("robust accuracy", f"{100 * self.robust_accuracy:.2f} %  (95 % interval {_span(*self.interval)})"),
+            ("would fall", "" if left is None else left.words),
+            ("cost", f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"
+             + (f" ({beside / self.samples:.1f} of them by indicators)" if beside else "")),
+            ("late finds", "" if left is None else left.place),
+            ("effort", f"{self.effort.name}, seed {self.seed}"),
+        ]  # fmt: skip
+        return [(name, words) for name, words in rows if words]
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        low, high = self.interval
         title = f"Robustness within {markup(self.asked)}"
         table = Table(title=title, title_justify="left", show_header=False, box=None)
         table.add_column(style="bold")
         table.add_column()
-        clean = self.clean_interval
-        for name, words in (("model", self.about.model), ("data", self.about.data)):
-            if words:
-                table.add_row(name, markup(words))
-        table.add_row("samples", markup(self.about.samples) or f"{self.samples}")
-        table.add_row("clean accuracy", f"{100 * self.clean_accuracy:.2f} %  (95 % interval {_span(*clean)})")
-        table.add_row("robust accuracy", f"{100 * self.robust_accuracy:.2f} %  (95 % interval {_span(low, high)})")
-        left = self.remains
-        if left is not None:
-            table.add_row("would fall", f"{left.words}")
-        if not self.trusted:
-            table.add_row("", "[yellow]not to be trusted: see the warnings[/]")
-        cost = f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"
-        table.add_row("cost", cost + self._beyond_samples())
-        if left is not None:
-            table.add_row("late finds", left.place)
-        table.add_row("effort", f"{markup(self.effort.name)}, seed {self.seed}")
+        for name, words in self._rows():
+            if name == "cost" and not self.trusted:
+                table.add_row("", "[yellow]not to be trusted: see the warnings[/]")
+            table.add_row(name, markup(words))
         yield table
         yield ""
         yield "Why each sample's evaluation ended"
@@ -266,10 +256,6 @@ class Report:
             first, *rest = _hanging("warning " if warns else "note ", str(warning), options.max_width)
             yield f"[yellow]warning[/] {first.removeprefix('warning ')}" if warns else first
             yield from rest
-
-    def _beyond_samples(self) -> str:
-        """What was spent beside the samples' own passes, in words."""
-        return f" ({sum(self.probes) / self.samples:.1f} of them by indicators)" if sum(self.probes) else ""
 
     def __repr__(self) -> str:
         doubt = "" if self.trusted else ", not to be trusted"
@@ -294,11 +280,11 @@ def _span(low: float, high: float) -> str:
     return f"{100 * low:.2f} to {100 * high:.2f}"
 
 
-def warnings_of(table: dict[str, Column], about: About | None = None) -> tuple[Finding, ...]:
-    """Return what is to be said on samples whose rows are not to be trusted, and on how samples were chosen."""
-    found = []
-    if about is not None and about.first:
-        found.append(Finding(Kind.FIRST, f"{len(table['index'])} samples: the first of a stream, in its own order."))
+def judged(report: Report) -> Report:
+    """Return a report with what its rows and the choice of its samples say against it, after its other warnings."""
+    table, about, found = report.table, report.about, list(report.warnings)
+    if about.first:
+        found.append(Finding(Kind.FIRST, f"{report.samples} samples: the first of a stream, in its own order."))
     bad = _samples(table, "verdict", NON_FINITE)
     if bad:
         seen = f"{len(bad)} samples met NaN or infinity and are neither robust nor broken (first: {list(bad[:5])})."
@@ -318,7 +304,7 @@ def warnings_of(table: dict[str, Column], about: About | None = None) -> tuple[F
         )
         few = len(stuck) <= _FEW * len(table["index"])
         found.append(Finding(Kind.STATIONARY, seen, stuck, Severity.NOTE if few else None))
-    return (*found, *(() if about is None else doubts(table, about)))
+    return replace(report, warnings=(*found, *doubts(table, about)))
 
 
 def in_order(table: dict[str, Column], points: Tensor | None) -> tuple[dict[str, Column], Tensor | None]:

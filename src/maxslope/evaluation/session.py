@@ -18,7 +18,6 @@ from maxslope._rows import flat
 from maxslope.attacks import Effort
 from maxslope.energies import Network
 from maxslope.evaluation._codec import decode, encode
-from maxslope.evaluation.contents import Contents
 from maxslope.evaluation.crew import Crew, LocalCrew, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs
 from maxslope.evaluation.draw import files_of
@@ -83,12 +82,8 @@ class Session:
             if self.folder is not None:
                 self.folder.finish(self.done, time.perf_counter() - began)
 
-    def report(self) -> Report:
-        """Return the report of what is done so far."""
-        return self.contents().report()
-
-    def contents(self) -> Contents:
-        """Return what is done so far."""
+    def contents(self) -> Report:
+        """Return what is done so far, whatever was looked for, as a report without doubts about its rows."""
         plan = self.plan
         if self.folder is not None:
             return contents(self.folder.path, plan.search.format, points=plan.keep_points)
@@ -103,7 +98,7 @@ class Session:
         executed = (sum(p.executed[0] for p in parts), sum(p.executed[1] for p in parts))
         table, points = in_order(table, points)
         first = self.first
-        return Contents(
+        return Report(
             str(plan.budget), self._effort, plan.seed, table, points, executed, first.probes, first.said, plan.about
         )
 

@@ -12,15 +12,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from maxslope import _checks
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.minimal import approach, security_curve
 from maxslope.attacks.verify import clean
 from maxslope.energies.network import Context
-from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation.about import About
-from maxslope.evaluation.contents import Contents
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
 from maxslope.evaluation.guessing import doubts
@@ -28,8 +25,8 @@ from maxslope.evaluation.hardware import Hardware, Ready
 from maxslope.evaluation.part import HEAD, Job, Orders, Part, Work, asked_of, head_of, said_of
 from maxslope.evaluation.plan import Plan, Search
 from maxslope.evaluation.reader import readable
-from maxslope.evaluation.report import Column, framed
-from maxslope.evaluation.run import dated, finish, threatened, threatened_again
+from maxslope.evaluation.report import Column, Report, framed
+from maxslope.evaluation.run import dated, finish, opened, threatened, threatened_again
 from maxslope.evaluation.session import Session, reopened
 from maxslope.evaluation.store import APPROACH, contents
 from maxslope.goals import Goal
@@ -209,18 +206,13 @@ def smallest(
     chosen = effort or Effort.standard()
     if not isinstance(chosen, Effort):
         raise TypeError(f"The effort is an Effort such as Effort(passes=100), got {effort!r}.")
-    _checks.batch_size(batch_size)
-    if part < 1:
-        raise ValueError(f"A part has at least one sample, got part={part}.")
-    if out is not None:
-        parquet_module()  # missed before anything is read
-    data = readable(data, model)
+    data = opened(data, model, batch_size, part, out)
     threat = threatened(goal, targets, context, mask, realize, length(data))
     plan = Plan(
         model, data, Budget(norm, 0.0, box), chosen, seed, batch_size, False, keep_points, part, Hardware(), threat,
         words=configuration or {}, about=dated(about, model, threat), search=SEARCH,
     )  # fmt: skip
-    return finish(Session(plan, out, crew), progress, _of_session)
+    return finish(Session(plan, out, crew), progress, _of)
 
 
 @torch.inference_mode(False)
@@ -268,7 +260,7 @@ def resume_smallest(
     """
     data = readable(data, model)
     threat = threatened_again(goal, targets, context, mask, realize, length(data))
-    return finish(reopened(path, model, data, None, None, threat, crew, SEARCH), progress, _of_session)
+    return finish(reopened(path, model, data, None, None, threat, crew, SEARCH), progress, _of)
 
 
 def load_smallest(path: str | Path, *, points: bool = True) -> Smallest:
@@ -284,13 +276,9 @@ def load_smallest(path: str | Path, *, points: bool = True) -> Smallest:
     return _of(contents(path, APPROACH, points=points))
 
 
-def _of_session(session: Session) -> Smallest:
-    return _of(session.contents())
-
-
-def _of(c: Contents) -> Smallest:
-    """The result that contents are, with what is to be said of its samples."""
-    said = [*c.said, *doubts(c.table, c.about)]
+def _of(c: Report) -> Smallest:
+    """The result that the contents of a run are, with what is to be said of its samples."""
+    said = [*c.warnings, *doubts(c.table, c.about)]
     if c.about.first:
         said.append(Finding(Kind.FIRST, f"{len(c.table['index'])} samples: the first of a stream, in its own order."))
     index, norms = map(int, c.table["index"]), map(float, c.table["norm"])

@@ -54,9 +54,8 @@ from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation._files import digest_of_file, read_json, write_whole
-from maxslope.evaluation.contents import Contents
 from maxslope.evaluation.part import Part
-from maxslope.evaluation.report import Column, Report, in_order
+from maxslope.evaluation.report import Column, Report, in_order, judged
 
 FORMAT, APPROACH = 2, 3  # of an evaluation, of a search for smallest perturbations
 _FORMATS = (1, FORMAT, APPROACH)
@@ -332,11 +331,11 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         ValueError: if there is no run, no finished part, or a file that is missing, damaged, altered, repeated or of
             another run.
     """
-    return contents(path, FORMAT, points=points).report()
+    return judged(contents(path, FORMAT, points=points))
 
 
-def contents(path: str | Path, wanted: int, *, points: bool) -> Contents:
-    """Return what the folder of a run of the wanted kind holds; raises as :func:`load` does."""
+def contents(path: str | Path, wanted: int, *, points: bool) -> Report:
+    """Return what the folder of a run of the wanted kind holds, without doubts about its rows; see :func:`load`."""
     folder = Folder(path)
     header, decision, parts = folder.opened(wanted), folder.decision, folder.finished()
     if not parts or decision is None:
@@ -356,4 +355,4 @@ def contents(path: str | Path, wanted: int, *, points: bool) -> Contents:
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f"{folder.path / 'run.json'} is damaged: {error!r}.") from error
     both = (executed[0], executed[1])
-    return Contents(words, effort, seed, table, returned, both, probes, tuple(said), about)
+    return Report(words, effort, seed, table, returned, both, probes, tuple(said), about)
