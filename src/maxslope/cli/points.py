@@ -100,11 +100,7 @@ def _model(made: Any, source: str, data: Path | None) -> tuple[Any, tuple[Tensor
 
 
 def points(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Return points ``[n, 2]`` or ``[n, 3]``, labels 0, 1, ... and what these were in a .csv or .npz file.
-
-    Raises:
-        ValueError: if the file holds no such points.
-    """
+    """Return points ``[n, 2]`` or ``[n, 3]``, labels 0, 1, ... and what these were in a .csv or .npz file."""
     if path.suffix != ".npz":
         return read_table(path)
     from maxslope.evaluation.datasets import load_data

@@ -18,6 +18,8 @@ from maxslope.cli import options
 from maxslope.cli.ending import interruptible
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
+from maxslope.cli.settings import read, taken
+from maxslope.cli.sources import open_sources, say_warnings_plainly
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,8 +97,6 @@ def report(
     The model and data are loaded as the run names them, and used only if they are still the same. Where the run names
     code, that needs --trust: a run's folder may come from somebody else.
     """
-    from maxslope.cli.sources import say_warnings_plainly
-
     say_warnings_plainly()
     if json_ and out is None:
         format_ = Format.json  # the numbers alone; with --out the file as well
@@ -124,23 +124,28 @@ def report(
             update(next(told), "comparing")
             content = _comparison(found, title, names, seed)
         update(steps, "written")
+    _write(content, format_, out, runs)
+    if json_ and out is not None:
+        typer.echo(content.json(), nl=False)
+
+
+def _write(content: Content, format_: Format, out: Path | None, runs: list[Path]) -> None:
+    """Write a file, or to the screen what is no page and no drawing."""
+    from maxslope.report.html import write
+
     if format_ in (Format.svg, Format.pdf):
-        _figures(content, out or Path(f"maxslope.{format_.value}"), format_)
-        if json_:
-            typer.echo(content.json(), nl=False)
+        out = out or Path(f"maxslope.{format_.value}")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        content.plot().savefig(out, format=format_.value)
+        typer.echo(f"{out}", err=True)
         return
-    writers = {Format.html: content.html, Format.json: content.json, Format.csv: content.csv}
-    text = writers.get(format_, content.latex if format_ is Format.latex else content.markdown)()
+    text = getattr(content, format_.value)()
     if out is None and format_ is Format.html:
         out = runs[0] / "report.html" if len(runs) == 1 else Path("maxslope-compare.html")
     if out is None:
         typer.echo(text, nl=False)
         return
-    from maxslope.report.html import write
-
     write(out, text)
-    if json_:
-        typer.echo(content.json(), nl=False)
     typer.echo(f"{out} ({len(text.encode()) / 1e6:.2f} MB)", err=True)
 
 
@@ -154,13 +159,6 @@ def _comparable(runs: list[Path]) -> None:
             f"A comparison is of evaluations, and {near[0]} holds smallest perturbations (of maxslope minimal); give "
             f"it alone, maxslope report {near[0]}, and compare evaluations."
         )
-
-
-def _figures(content: Content, out: Path, format_: Format) -> None:
-    """Write the charts as one drawing of vectors."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    content.plot().savefig(out, format=format_.value)
-    typer.echo(f"{out}", err=True)
 
 
 def _page(run: Run, title: str | None, classes: list[str], seed: int | None, tell: Callable[[str], None]) -> Content:
@@ -218,8 +216,6 @@ def _open(folder: Path, given: dict[str, Any], *, with_model: bool) -> Run:
 
 def _command(folder: Path, of: str) -> str:
     """How to do a run again; nothing for one that was begun from Python, with objects."""
-    from maxslope.cli.settings import read
-
     try:
         found = read(folder / "run.toml", of)
     except ValueError:
@@ -234,8 +230,6 @@ def _again(
 
     Otherwise it says why not, on the error stream.
     """
-    from maxslope.cli.settings import taken
-    from maxslope.cli.sources import open_sources
     from maxslope.evaluation.data import fingerprint
     from maxslope.evaluation.environment import identity
 

@@ -19,9 +19,7 @@ _ROWS = 64  # that are unpacked at once
 def npz(path: Path, wanted: set[str], most: int | None = None) -> dict[str, Any]:
     """Return the arrays of an .npz file by name, None for those not wanted; ``most`` as in :func:`bounded`.
 
-    Raises:
-        ValueError: if it is no archive of plain arrays, or takes more.
-        Exception: as zipfile raises them, if it is damaged.
+    ValueError if it is no archive of plain arrays or takes more; what zipfile raises, if it is damaged.
     """
     if not zipfile.is_zipfile(path):
         raise ValueError("no archive of arrays")
@@ -38,11 +36,7 @@ def npz(path: Path, wanted: set[str], most: int | None = None) -> dict[str, Any]
 
 
 def npy(file: Any, size: int, path: Path, most: int | None = None) -> np.ndarray:
-    """Return the array of a .npy stream of ``size`` bytes, after a look at how large it says it is.
-
-    Raises:
-        ValueError: if it is no plain array, takes more than ``most`` bytes, or another number than its shape says.
-    """
+    """Return the array of a .npy stream of ``size`` bytes; ValueError, before memory is taken, if it says otherwise."""
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
@@ -72,11 +66,7 @@ def npy(file: Any, size: int, path: Path, most: int | None = None) -> np.ndarray
 def batches(
     path: Path, *, groups: list[int] | None = None, columns: list[str] | None = None, most: int | None = None
 ) -> Iterator[Any]:
-    """Yield rows of groups of a Parquet file (of all), of columns (of all), a few at a time.
-
-    Raises:
-        ValueError: if they would take more memory than the file may, see :func:`bounded`.
-    """
+    """Yield rows of groups of a Parquet file (of all), of columns (of all), a few at a time, as far as it may."""
     parquet = parquet_module()
     with parquet.ParquetFile(path) as opened:
         found = opened.metadata

@@ -68,12 +68,7 @@ def sizes(largest: int = LARGEST) -> Iterator[int]:
 
 
 def fitting(x: Tensor, largest: int = LARGEST, device: str = "cpu") -> int:
-    """Return how many samples like those of ``x`` a part has at most: few enough for memory, enough for full calls.
-
-    Args:
-        x: samples, ``[rows, *shape]``.
-        largest: that the caller allows.
-        device: the kind of device the model runs on.
+    """Return how many samples like ``x`` a part has at most: few enough for memory, enough for full calls of a device.
 
     >>> fitting(torch.zeros(1, 1, 28, 28)), fitting(torch.zeros(1, 3, 64, 64)), fitting(torch.zeros(1, 3, 224, 224))
     (1024, 256, 32)
@@ -90,16 +85,11 @@ def jobs(
     """Yield the samples of whatever the user gave, in order, in parts.
 
     Args:
-        data: ``(x, y)`` tensors, a ``Dataset`` of (input, label) pairs, or a ``DataLoader`` (its own order is kept: do
-            not shuffle where rows are to be found again).
+        data: ``(x, y)`` tensors, a ``Dataset`` of (input, label) pairs, or a ``DataLoader``, whose own order is kept.
         largest: samples of a part, or what decides that on seeing the first inputs.
         finished: told about every part in ``done``: its number, inputs and labels, and whether these are all its
             samples or only the first one (where samples can be read by number, the rest is not read).
         done: numbers of parts not to yield.
-
-    Raises:
-        TypeError: for anything else.
-        ValueError: for tensors of different lengths, or no samples.
     """
     read = by_number(data)
     parts = _numbered(read, largest, finished, done) if read else _streamed(data, largest, finished, done)

@@ -27,11 +27,6 @@ def order(count: int, seed: int, labels: Tensor | None = None) -> Tensor:
     The k-th of the m samples of a label, in an order drawn for it, stands at (k + u) / m of the whole, u uniform: the
     first n samples hold n m / count of the label, up to one more or less. Without labels it is a random permutation.
 
-    Args:
-        count: of all samples.
-        seed: of the draw.
-        labels: ``[count]``, if known.
-
     >>> labels = torch.arange(100) // 50  # sorted, as folders are
     >>> labels[order(100, 0, labels)[:10]].bincount().tolist()
     [5, 5]
@@ -48,14 +43,7 @@ def order(count: int, seed: int, labels: Tensor | None = None) -> Tensor:
 
 
 class Drawn(Stored):
-    """Samples of data that are read by number, in a drawn order; each keeps its index in the data as its id.
-
-    Args:
-        whole: the data.
-        indices: of the samples, in order.
-        words: how they were drawn.
-        named: a fingerprint of the draw.
-    """
+    """Samples of data that are read by number, in a drawn order; each keeps its index in the data as its id."""
 
     def __init__(self, whole: Any, indices: Tensor, words: str, named: str) -> None:
         found = by_number(whole)
@@ -129,13 +117,7 @@ def whole_of(data: Any) -> Any:
 def divided(data: Any, counts: Sequence[int], seed: int) -> list[Any]:
     """Return disjoint parts of data, of so many samples each, and the rest: seeded draws, in proportion to labels.
 
-    Args:
-        data: tensors ``(x, y)``, or what is read by number.
-        counts: samples of the first parts.
-        seed: of the draw.
-
-    Raises:
-        ValueError: if no sample is left.
+    ValueError if no sample is left.
 
     >>> x, y = torch.arange(8.0)[:, None], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
     >>> [part[1].bincount().tolist() for part in divided((x, y), [2, 4], 0)]

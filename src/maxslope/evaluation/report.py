@@ -308,11 +308,7 @@ def judged(report: Report) -> Report:
 
 
 def in_order(table: dict[str, Column], points: Tensor | None) -> tuple[dict[str, Column], Tensor | None]:
-    """Return rows and points in the order of the samples' indices, whatever order they were evaluated in.
-
-    Raises:
-        ValueError: if a sample is there twice.
-    """
+    """Return rows and points by the samples' indices, however evaluated; ValueError if a sample is there twice."""
     index = [int(i) for i in table["index"]]
     if len(set(index)) < len(index):
         twice = next(i for i, count in Counter(index).items() if count > 1)

@@ -34,14 +34,7 @@ _CLOSE = 1e-3  # relative; logits of one model on two machines
 
 
 class Session:
-    """Takes the jobs of a plan to a crew and keeps the parts, in memory or in a folder.
-
-    Args:
-        plan: what is to be evaluated.
-        out: the folder; None keeps parts in memory.
-        crew: who does the work.
-        header: of the run to go on with, None for a new one.
-    """
+    """Takes the jobs of a plan to a crew and keeps the parts, in memory or in a folder; with a header it goes on."""
 
     def __init__(
         self, plan: Plan, out: str | Path | None, crew: Crew | None, header: dict[str, Any] | None = None
@@ -219,11 +212,7 @@ def reopened(
     crew: Crew | None,
     search: Search = EVALUATION,
 ) -> Session:
-    """Return the session that goes on with the run in a folder.
-
-    Raises:
-        ValueError: if there is none, or one of another kind, or budget or effort are others.
-    """
+    """Return the session that goes on with the run in a folder; ValueError if that is another one than is asked for."""
     header = Folder(path).opened(search.format)
     try:
         stored = {"budget": header["budget"], "effort": header["effort"]}

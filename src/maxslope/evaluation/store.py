@@ -75,6 +75,8 @@ _NEEDED = {"budget", "effort", "words", "seed", "batch_size", "part", "probe", "
 class Folder:
     """The folder of a run; see the module's first lines for its layout.
 
+    What is missing, damaged, altered, repeated or of another run raises ValueError with the name of the file.
+
     Args:
         path: of the folder.
     """
@@ -89,11 +91,7 @@ class Folder:
 
     @property
     def header(self) -> dict[str, Any]:
-        """What the run is.
-
-        Raises:
-            ValueError: if there is no run, or its description cannot be read.
-        """
+        """What the run is."""
         if not self.exists:
             raise ValueError(
                 f"{self.path} holds no run of maxslope (no run.json); start one with out={str(self.path)!r}."
@@ -111,11 +109,7 @@ class Folder:
         return header
 
     def opened(self, wanted: int) -> dict[str, Any]:
-        """Return the header of a run of the wanted kind, ``FORMAT`` or ``APPROACH``.
-
-        Raises:
-            ValueError: as :attr:`header` does; also if the run is of another kind.
-        """
+        """Return the header of a run of the wanted kind, ``FORMAT`` or ``APPROACH``."""
         header = self.header
         kind, how = _KINDS[max(header["format"], FORMAT)]
         if kind != _KINDS[wanted][0]:
@@ -159,12 +153,9 @@ class Folder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for writing.
+        """Hold the folder for writing; ValueError if a living process holds it.
 
         The lock belongs to the process as the operating system knows it, so that a dead process holds none.
-
-        Raises:
-            ValueError: if a living process holds it.
         """
         from filelock import FileLock, Timeout
 
@@ -189,11 +180,7 @@ class Folder:
             lock.release()
 
     def finished(self) -> dict[int, dict[str, Any]]:
-        """Return what is known of each part that is there: number, start, rows, executed, digests.
-
-        Raises:
-            ValueError: naming a file that cannot be read, or is no part of this run.
-        """
+        """Return what is known of each part that is there: number, start, rows, executed, digests."""
         header, parts = self.header, self._parts()
         found, run = {}, digest_of_file(self.path / "run.json")
         for path in parts:
@@ -258,11 +245,7 @@ class Folder:
         self._write("done.json", {"samples": samples, "parts": len(self._parts()), "seconds": round(seconds, 3)})
 
     def table(self) -> dict[str, Column]:
-        """Return the columns of all parts that are there, in the order of their samples.
-
-        Raises:
-            ValueError: naming a part that is damaged, altered, or not of this run.
-        """
+        """Return the columns of all parts that are there, in the order of their samples."""
         table: dict[str, Any] = {}
         columns = kept.APPROACHED if self.header["format"] == APPROACH else kept.EVALUATED
         for number, known in self.finished().items():
@@ -275,11 +258,7 @@ class Folder:
         return {name: column for name, column in table.items() if len(column) == rows}
 
     def points(self) -> Tensor | None:
-        """Return the returned points of all parts that are there, None where they were not kept.
-
-        Raises:
-            ValueError: naming points that are missing, damaged, altered or swapped.
-        """
+        """Return the returned points of all parts that are there, None where they were not kept."""
         if not self.header["keep_points"]:
             return None
         found = [kept.points_of(self._points(number), known) for number, known in self.finished().items()]

@@ -48,16 +48,8 @@ class Block:
 class Table(Stored):
     """Rows of columnar files: one column of inputs (images as bytes, or lists of numbers), one of integer labels.
 
-    Args:
-        schema: the columns.
-        blocks: the rows, in order.
-        files: that hold them, none of a data set in memory.
-        size: for images; see :class:`ImageFolder`.
-        most: bytes that what is read at once may take; see :func:`maxslope.evaluation._files.allowance`.
-        classes: their names, by the column of labels.
-
-    Raises:
-        ValueError: if the columns are not found.
+    What is read at once takes ``most`` bytes at most; images have a size as in :class:`ImageFolder`; a data set in
+    memory has no files. ValueError if the columns are not found.
     """
 
     def __init__(
@@ -155,7 +147,7 @@ class Table(Stored):
 
 
 def parquet(files: list[Path], size: tuple[int, int] | None, most: int | None) -> Table:
-    """Return Parquet files as one table, read row group by row group; raises as :func:`arrow` does."""
+    """Return Parquet files as one table, read row group by row group; ValueError if they cannot be read."""
     pyarrow = _pyarrow()
 
     def group(file: Path, number: int, columns: list[str]) -> Any:
@@ -173,12 +165,7 @@ def arrow(
     files: list[Path], size: tuple[int, int] | None, most: int | None,
     classes: Names = _unnamed,
 ) -> Table:  # fmt: skip
-    """Return Arrow files or streams as one table, mapped into memory.
-
-    Raises:
-        ImportError: if pyarrow is not installed.
-        ValueError: if a file cannot be read, or the columns are not found.
-    """
+    """Return Arrow files or streams as one table, mapped into memory; ValueError if they cannot be read."""
     pyarrow = _pyarrow()
 
     def opened(file: Path) -> Any:
@@ -213,11 +200,7 @@ def _pyarrow() -> Any:
 
 
 def adopted(data: Any, size: tuple[int, int] | None = None, most: int | None = None) -> Any:
-    """Return a data set of Hugging Face's datasets, with its own choice and order of rows, as a table; others as is.
-
-    Raises:
-        ValueError: for several splits, or a stream of that package.
-    """
+    """Return one split of Hugging Face's datasets, with its own choice and order of rows, as a table; others as is."""
     kind = type(data)
     if kind.__module__.partition(".")[0] != "datasets":
         return data
@@ -238,11 +221,7 @@ def adopted(data: Any, size: tuple[int, int] | None = None, most: int | None = N
 
 
 def saved(folder: Path) -> list[Path] | None:
-    """Return the Arrow files of a data set that ``save_to_disk`` wrote, None if the folder is none.
-
-    Raises:
-        ValueError: if it holds several splits, or its description is damaged.
-    """
+    """Return the Arrow files of a data set that ``save_to_disk`` wrote (of one split), None if the folder is none."""
     if (folder / "dataset_dict.json").exists():
         splits = sorted(p.name for p in folder.iterdir() if (p / "state.json").exists())
         raise ValueError(
