@@ -56,7 +56,7 @@ class Family:
 def _reduce(element: Residue, c: int, p: int, generator: int) -> int:
     """The element at t = c modulo p."""
     out = 0
-    for value in reversed(element.rep):
+    for value in element.rep.to_list():
         out = (out * c + image_mod(value, p, generator)) % p
     return out
 
@@ -176,7 +176,7 @@ def _largest_gap(local: Local, generator: Any) -> float:
     if local.factor is not None:
         f = [_number(c, generator) for c in local.factor.rep.to_list()]
         places = mpmath.polyroots(f, maxsteps=500, extraprec=500) if len(f) > 1 else places
-    values = [_number(c, generator) for c in reversed(local.discriminant.rep)] if local.discriminant else []
+    values = [_number(c, generator) for c in local.discriminant.rep.to_list()]
     largest: float = float(max(abs(mpmath.polyval(values or [0], z)) for z in places))
     return float(largest**0.5)
 

@@ -10,7 +10,7 @@ from typing import Any
 import sympy as sp
 
 from maxslope.integrability import _lists as ls
-from maxslope.integrability._residue import Residue
+from maxslope.integrability._residue import Residue, poly, trace
 from maxslope.integrability._split_prime import embedding, image_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
@@ -43,8 +43,8 @@ class _Choice:
 
 def _sum_over_roots(u: Residue, x: sp.Symbol, power: int) -> sp.Expr:
     """Sum over the roots c of f of u(c)/(x - c)**power."""
-    f = u.field.factor
-    top = (u.poly() * f.diff()).rem(f)
+    f = u.ext.modulus
+    top = (poly(u) * f.diff()).rem(f)
     simple = top.as_expr() / f.as_expr()
     value = sp.diff(simple, x, power - 1) if power > 1 else simple
     return sp.cancel((-1) ** (power - 1) * value / sp.factorial(power - 1))
@@ -67,12 +67,12 @@ def _choices(local: Local, x: sp.Symbol) -> list[_Choice]:
             for k, sigma in enumerate(local.polar):
                 part = sigma * (amplitude or 0) * sign
                 theta += _sum_over_roots(part, x, len(local.polar) + 1 - k)
-            out.append(_Choice(theta, -alpha.trace()))
+            out.append(_Choice(theta, -trace(alpha)))
         else:
             for k, sigma in enumerate(local.polar):
-                part = (sigma * (amplitude or 0) * sign).poly().as_expr()
+                part = poly(sigma * (amplitude or 0) * sign).as_expr()
                 theta += part * x ** (len(local.polar) - 1 - k)
-            out.append(_Choice(theta, alpha.trace()))
+            out.append(_Choice(theta, trace(alpha)))
     return out
 
 
