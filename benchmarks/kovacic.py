@@ -1,9 +1,9 @@
 """Verdicts and times beside Maxima's kovacicODE: python benchmarks/kovacic.py [--seconds 100] [--repeats 3] [--table].
 
 Needs `maxima` with its share packages (Debian: maxima, maxima-share). Each equation y'' = r y is solved by both in
-processes of their own, and the verdicts (solvable or not) must agree. Times are CPU seconds of the solver alone, medians
-over the processes. Maxima's clock counts in hundredths of a second, so that what a side solves faster than a tenth it
-solves 20 times in a row, and the ratio is that of the means; ours of the first call, with sympy imported, is beside it.
+processes of their own, and the verdicts (solvable or not) must agree. Times are CPU seconds of the solver alone,
+medians over the processes. Maxima's clock counts in hundredths of a second, so that what a side solves faster than a
+tenth it solves 20 times in a row, and the ratio is that of the means; ours of the first call is beside it.
 """
 
 import argparse
@@ -153,8 +153,8 @@ def report(rows: list, every: bool) -> None:
     console.print(
         f"{len(rows)} equations, {len(wrong)} wrong cases, {len(both)} answered by both, {len(apart)} disagreements "
         f"({len(denied)} where Maxima denies solutions that are verified by substitution). Slower by more than 2: "
-        f"{len(slower)}; median ratio {median(row[3] / max(row[7], 1e-3) for row in both):.2f}. Sum on those answered by "
-        f"both: first calls {mine:.2f} s (with solutions {full:.2f}) against {maxima:.2f} s."
+        f"{len(slower)}; median ratio {median(row[3] / max(row[7], 1e-3) for row in both):.2f}. Sum on those answered "
+        f"by both: first calls {mine:.2f} s (with solutions {full:.2f}) against {maxima:.2f} s."
     )
 
 

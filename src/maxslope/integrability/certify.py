@@ -108,7 +108,7 @@ def _part(eq: Equation, locals_: tuple[Local, ...], split: Splitting) -> dict[st
         power = symmetric_power(locals_, m)
         sizes = [q.degree for q in locals_[:-1]]
         stated = [e for e, n in zip(power.exponents, sizes, strict=True) for _ in range(n)] if power.columns else []
-        ranks = rank(eq, power, split.prime, split.generator)
+        ranks = rank(power.recursion(eq), power.columns, split.prime, split.generator) if power.columns else 0
         powers.append({"m": m, "exponents": stated, "columns": power.columns, "rank": ranks})
     return {
         "roots": [list(cs) for cs in split.roots],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,6 +15,7 @@ from maxslope.integrability._residue import Residue
 from maxslope.integrability._split_prime import PRIME, generators, image_mod, primes, roots_mod, sqrt_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
+from maxslope.integrability.symmetric import Recursion
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,9 @@ def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
     for indices, degree in ls.small_sums(signed, _degree_bound(eq.field, split), split.prime):
         picks = tuple(table[i] for table, i in zip(tables, indices, strict=True))
         signs = "".join(c.sign for c in picks[:-1]) + "|" + picks[-1].sign
-        matrix = _matrix(eq, split, picks, degree)
-        found.append(Family(signs, degree, ls.rank_mod(matrix, split.prime)))
+        polar = [{1: c.alpha, **dict(c.powers)} for c in picks[:-1]]
+        system = modular_recursion(eq, split, 1, polar, dict(picks[-1].powers))
+        found.append(Family(signs, degree, ls.rank_mod(system.matrix(degree + 1, split.prime), split.prime)))
     return prod(len(table) for table in tables), found
 
 
@@ -188,49 +190,36 @@ def _number(value: Any, generator: Any) -> Any:
     return mpmath.mpf(int(value.numerator)) / int(value.denominator)
 
 
-def _iterate(start: list[int], factor: list[int], count: int, p: int) -> list[int]:
-    for _ in range(count):
-        start = ls.mul(start, factor, p)
-    return start
+def modular_recursion(
+    eq: Equation, split: Splitting, m: int, polar: Sequence[Mapping[int, int]], entire: Mapping[int, int]
+) -> Recursion:
+    """The recursion modulo p for phi with phi'/phi given by its polar parts at the poles and its polynomial part.
 
-
-def _matrix(eq: Equation, split: Splitting, picks: tuple[_Choice, ...], degree: int) -> list[list[int]]:
-    """Rows of the system of S^2 (P'' + 2 theta P' + (theta' + theta^2 - r) P) = 0."""
+    Args:
+        eq: the equation.
+        split: its prime.
+        m: of the symmetric power; 1 for y itself.
+        polar: {k: c} for every pole, of c/(x - pole)**k.
+        entire: {k: c} of c x**k.
+    """
     p = split.prime
-    finite = [(q, c) for q, c in zip(split.points, picks, strict=True) if q.place is not None]
-    nus = [max(1, (q.local.order or 0) // 2) for q, _ in finite]
-    whole = [1]
-    for (q, _), nu in zip(finite, nus, strict=True):
-        whole = _iterate(whole, [-(q.place or 0), 1], nu, p)
-    t = [v for k, v in sorted(_entire(picks[-1]).items())]
-    t = ls.mul(t, whole, p)
-    for index, (_, choice) in enumerate(finite):
-        for power, value in ((1, choice.alpha), *choice.powers):
-            part = [value]
-            for other, (q, _) in enumerate(finite):
-                count = nus[other] - (power if other == index else 0)
-                part = _iterate(part, [-(q.place or 0), 1], count, p)
-            t = ls.add(t, part)
+    places = [(c, order) for (_, order), cs in zip(eq.factors, split.roots, strict=True) for c in cs]
+    nus = [(order + 1) // 2 for _, order in places]
+
+    def times(start: list[int], exponents: Iterable[int]) -> list[int]:
+        for (c, _), n in zip(places, exponents, strict=True):
+            for _ in range(n):
+                start = ls.mul(start, [-c, 1], p)
+        return start
+
+    w = times([1], nus)
+    a = ls.mul([entire.get(k, 0) for k in range(max(entire, default=-1) + 1)], w, p)
+    for i, part in enumerate(polar):
+        for k, value in part.items():
+            a = ls.add(a, times([value], (nu - k * (i == j) for j, nu in enumerate(nus))))
     num = [image_mod(c, p, split.generator) for c in reversed(eq.num.rep.to_list())]
-    for (q, _), nu in zip(finite, nus, strict=True):
-        num = _iterate(num, [-(q.place or 0), 1], 2 * nu - (q.local.order or 0), p)
-    g = ls.mul(ls.derivative(t), whole, p)
-    g = ls.add(g, ls.scale(ls.mul(t, ls.derivative(whole), p), -1))
-    g = ls.reduce_mod(ls.add(ls.add(g, ls.mul(t, t, p)), ls.scale(num, -1)), p)
-    ts, s2 = ls.mul(t, whole, p), ls.mul(whole, whole, p)
-    images = []
-    for j in range(degree + 1):
-        image = [0] * j + g
-        image = ls.add(image, [0] * max(j - 1, 0) + ls.scale(ts, 2 * j))
-        images.append(ls.add(image, [0] * max(j - 2, 0) + ls.scale(s2, j * (j - 1))))
-    height = max(len(i) for i in images)
-    return [[i[k] if k < len(i) else 0 for i in images] for k in range(height)]
-
-
-def _entire(choice: _Choice) -> dict[int, int]:
-    """The polynomial part of theta, as {power: coefficient} without gaps."""
-    values = dict(choice.powers)
-    return {k: values.get(k, 0) for k in range(max(values, default=-1) + 1)}
+    r = times(num, (2 * nu - order for nu, (_, order) in zip(nus, places, strict=True)))
+    return Recursion(m, w, ls.reduce_mod(a, p), r)
 
 
 def family_list(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[Family]:

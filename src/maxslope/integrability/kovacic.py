@@ -13,7 +13,7 @@ from maxslope.integrability.local import local_data
 from maxslope.integrability.ode import Equation, equation
 from maxslope.integrability.riccati import RiccatiSolution, rational_riccati
 from maxslope.integrability.solutions import Found, solutions
-from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial, recursion
+from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial
 
 W = sp.Symbol("w")
 
@@ -186,9 +186,13 @@ def _decide(eq: Equation) -> Liouvillian:
             continue
         if m == 4:
             return _imprimitive(eq, basis)
-        minimal = omega_polynomial(eq, basis[0], W).as_expr()
+        minimal = _minimal(eq, basis[0])
         return Liouvillian(eq, 3, n, minimal=minimal, invariant=(m, basis[0].expression(eq)))
     return Liouvillian(eq, 4, None)
+
+
+def _minimal(eq: Equation, invariant: Invariant) -> sp.Expr:
+    return omega_polynomial(eq, invariant.power.recursion(eq), invariant.polynomial, W).as_expr()
 
 
 def _imprimitive(eq: Equation, basis: list[Invariant]) -> Liouvillian:
@@ -202,9 +206,9 @@ def _imprimitive(eq: Equation, basis: list[Invariant]) -> Liouvillian:
         if minimal is not None:
             square = f.expression(eq)
             return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, square), square=square)
-    minimal, member = omega_polynomial(eq, basis[0], W).as_expr(), basis[0].expression(eq)
+    found = (4, basis[0].expression(eq))
     square = _irrational_square(eq, basis)
-    return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, member), square=square)
+    return Liouvillian(eq, 2, 2, minimal=_minimal(eq, basis[0]), invariant=found, square=square)
 
 
 def _quadratic(eq: Equation, f: Invariant) -> sp.Expr | None:
@@ -246,7 +250,7 @@ def _discriminant(eq: Equation, basis: list[Invariant]) -> sp.Poly:
     taken at one point.
     """
     k, t = eq.field, sp.Dummy("t")
-    rec = recursion(eq, basis[0].power)
+    rec = basis[0].power.recursion(eq)
     point = next(c for c in range(2, 3 + eq.den.degree()) if not eq.field.is_zero(_at(rec.w, c, k)))
     terms: dict[tuple[int, int], Any] = {}
     for j, member in enumerate(basis):

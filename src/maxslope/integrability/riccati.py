@@ -14,7 +14,7 @@ from maxslope.integrability._residue import Residue, poly, trace
 from maxslope.integrability._split_prime import embedding, image_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
-from maxslope.integrability.symmetric import invariants, kernel
+from maxslope.integrability.symmetric import invariants, polynomials, recursion
 
 _LARGEST = 10**6  # degree of a polynomial P that is looked for
 _FEW = 24
@@ -96,24 +96,10 @@ def _admissible(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[list
 
 def _family_solution(eq: Equation, theta: sp.Expr, degree: int) -> RiccatiSolution | None:
     """Solve P'' + 2 theta P' + (theta' + theta^2 - r) P = 0 for P monic of the given degree."""
-    x = eq.x
-    top, bottom = (sp.Poly(e, x, domain=eq.field) for e in sp.fraction(theta))
-    # multiply by bottom^2 * den: D P'' + E P' + G P = 0
-    d = bottom**2 * eq.den
-    e = 2 * top * bottom * eq.den
-    g = (top.diff() * bottom - top * bottom.diff() + top**2) * eq.den - bottom**2 * eq.num
-    images = []
-    for j in range(degree + 1):
-        p = sp.Poly(x**j, x, domain=eq.field)
-        images.append(list(reversed((d * p.diff().diff() + e * p.diff() + g * p).rep.to_list())))
-    height = max(len(i) for i in images)
-    rows = [[i[k] if k < len(i) else eq.field.zero for i in images] for k in range(height)]
-    prime, generator = embedding(eq.field)
-    if ls.rank_mod([[image_mod(c, prime, generator) for c in row] for row in rows], prime) == degree + 1:
-        return None
-    for p in kernel(rows, degree + 1, eq):
+    top, bottom = (sp.Poly(e, eq.x, domain=eq.field) for e in sp.fraction(theta))
+    for p in polynomials(eq, recursion(eq, 1, (top, bottom)), degree + 1):
         expr = p.as_expr()
-        return RiccatiSolution(sp.factor(theta + sp.diff(expr, x) / expr), theta, expr)
+        return RiccatiSolution(sp.factor(theta + sp.diff(expr, eq.x) / expr), theta, expr)
     return None
 
 
