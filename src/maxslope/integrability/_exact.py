@@ -6,6 +6,7 @@ field is given. Nothing here uses a computer algebra system.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,8 +41,33 @@ def tick() -> None:
         raise OverTimeError("the time is up")
 
 
+class Operators(ABC):
+    """The operators that follow from -x, x + y and x * y."""
+
+    @abstractmethod
+    def __neg__(self) -> Any: ...
+
+    @abstractmethod
+    def __add__(self, other: Any) -> Any: ...
+
+    @abstractmethod
+    def __mul__(self, other: Any) -> Any: ...
+
+    def __radd__(self, other: Any) -> Any:
+        return self + other
+
+    def __sub__(self, other: Any) -> Any:
+        return self + (-other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
+
+    def __rmul__(self, other: Any) -> Any:
+        return self * other
+
+
 @dataclass(frozen=True, eq=False)
-class Number:
+class Number(Operators):
     """An element of Q[alpha]/(m): fractions, lowest first, without vanishing leading ones.
 
     m need not be irreducible: what is computed without a refused division holds at every root of m.
@@ -68,18 +94,8 @@ class Number:
     def __add__(self, other: Any) -> Number:
         return Number(tuple(plus(self.rep, self._other(other))), self.modulus)
 
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Number:
-        return Number(tuple(plus(self.rep, self._other(other), -1)), self.modulus)
-
-    def __rsub__(self, other: Any) -> Number:
-        return (-self).__add__(other)
-
     def __mul__(self, other: Any) -> Number:
         return self._new(times(self.rep, self._other(other)))
-
-    __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Number:
         return self._new(times(self.rep, inverse_mod(self._other(other), self.modulus)))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import mpmath
 import sympy as sp
 
 from maxslope.integrability import _lists as ls
@@ -15,7 +14,7 @@ from maxslope.integrability._residue import Residue
 from maxslope.integrability._split_prime import PRIME, generators, image_mod, primes, roots_mod, sqrt_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
-from maxslope.integrability.symmetric import Recursion
+from maxslope.integrability.symmetric import LARGEST, Recursion
 
 
 @dataclass(frozen=True)
@@ -148,46 +147,13 @@ def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
     tables = [_choices(q, split.prime, split.generator) for q in split.points]
     found = []
     signed = [[-c.alpha for c in table] for table in tables[:-1]] + [[c.alpha for c in tables[-1]]]
-    for indices, degree in ls.small_sums(signed, _degree_bound(eq.field, split), split.prime):
+    for indices, degree in ls.small_sums(signed, LARGEST, split.prime):
         picks = tuple(table[i] for table, i in zip(tables, indices, strict=True))
         signs = "".join(c.sign for c in picks[:-1]) + "|" + picks[-1].sign
         polar = [{1: c.alpha, **dict(c.powers)} for c in picks[:-1]]
         system = modular_recursion(eq, split, 1, polar, dict(picks[-1].powers))
         found.append(Family(signs, degree, ls.rank_mod(system.matrix(degree + 1, split.prime), split.prime)))
     return prod(len(table) for table in tables), found
-
-
-def _degree_bound(field: Any, split: Splitting) -> int:
-    """A number above every degree, from floating-point exponents at every conjugate, doubled."""
-    conjugates = [None]
-    if field.is_Algebraic:
-        polynomial = [mpmath.mpf(int(c.numerator)) / int(c.denominator) for c in field.mod.to_list()]
-        conjugates = mpmath.polyroots(polynomial, maxsteps=500, extraprec=500)
-    totals = []
-    for generator in conjugates:
-        total = 2.0
-        for point in split.points:
-            if point.local.discriminant is not None:
-                total += abs(point.local.half) + _largest_gap(point.local, generator)
-        totals.append(total)
-    return int(2 * max(totals))
-
-
-def _largest_gap(local: Local, generator: Any) -> float:
-    places = [mpmath.mpf(0)]
-    if local.factor is not None:
-        f = [_number(c, generator) for c in local.factor.rep.to_list()]
-        places = mpmath.polyroots(f, maxsteps=500, extraprec=500) if len(f) > 1 else places
-    values = [_number(c, generator) for c in local.discriminant.rep.to_list()]
-    largest: float = float(max(abs(mpmath.polyval(values or [0], z)) for z in places))
-    return float(largest**0.5)
-
-
-def _number(value: Any, generator: Any) -> Any:
-    """A coefficient as a complex number, at one conjugate of the generator."""
-    if isinstance(value, sp.polys.polyclasses.ANP):
-        return mpmath.polyval([_number(c, None) for c in value.to_list()] or [0], generator)
-    return mpmath.mpf(int(value.numerator)) / int(value.denominator)
 
 
 def modular_recursion(

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import sympy as sp
-
-from maxslope.integrability.ode import fraction_of
 
 
 @dataclass(frozen=True)
@@ -76,8 +73,3 @@ def _logarithms(part: sp.Poly, f: sp.Poly, x: sp.Symbol) -> tuple[list[tuple[sp.
     return [], sp.RootSum(f.as_expr(), body, x=x, auto=False) if f.domain.is_QQ else sp.Integral(
         part.as_expr() / f.as_expr(), x
     )
-
-
-def polys(expr: sp.Expr, x: sp.Symbol, field: Any) -> tuple[sp.Poly, sp.Poly]:
-    """An expression as a fraction of polynomials in lowest terms."""
-    return fraction_of(expr, x, field)

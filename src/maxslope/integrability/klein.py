@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from maxslope.integrability.integrals import polys
-from maxslope.integrability.ode import Equation
+from maxslope.integrability.ode import Equation, fraction_of
 
 # exponent differences at 0, 1 and infinity of the standard equation, by the degree of the rational invariant
 _STANDARD = {
@@ -42,13 +41,6 @@ class Pullback:
         return front * sp.hyper((a, b), (1 - ell,), s)
 
 
-def standard(differences: tuple[sp.Expr, sp.Expr, sp.Expr], s: sp.Expr) -> sp.Expr:
-    """h(s) with the exponent differences l at 0, m at 1 and n at infinity."""
-    ell, m, n = differences
-    cross = (1 - ell**2 - m**2 + n**2) / (4 * s * (s - 1))
-    return (ell**2 - 1) / (4 * s**2) + (m**2 - 1) / (4 * (s - 1) ** 2) + cross
-
-
 def pullback(eq: Equation, m: int, invariant: sp.Expr) -> Pullback | None:
     """Klein's rational function of an equation with a rational invariant F of degree 6, 8 or 12.
 
@@ -64,8 +56,8 @@ def pullback(eq: Equation, m: int, invariant: sp.Expr) -> Pullback | None:
     first = sp.diff(f, x)
     hessian = m * f * sp.diff(first, x) - m**2 * eq.r * f**2 - (m - 1) * first**2
     shape = {6: (3, -4), 8: (-2, 3), 12: (3, -5)}[m]
-    num, den = polys(sp.together(hessian), x, eq.field)
-    base_num, base_den = polys(f, x, eq.field)
+    num, den = fraction_of(sp.together(hessian), x, eq.field)
+    base_num, base_den = fraction_of(f, x, eq.field)
     pairs = [(num, den, shape[0]), (base_num, base_den, shape[1])]
     top = bottom = sp.Poly(1, x, domain=eq.field)
     for p, q, e in pairs:

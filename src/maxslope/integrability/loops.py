@@ -9,6 +9,7 @@ from typing import Any
 
 import mpmath
 import sympy as sp
+from sympy.polys.densetools import dup_shift
 
 from maxslope._random import keys, uniform
 from maxslope.integrability._numbers import (
@@ -134,7 +135,7 @@ class _Transport:
 
     def _step(self, here: Any, step: Any) -> list[list[Any]]:
         z, h = make_complex(here, self.flint), make_complex(step, self.flint)
-        num, den = _shift(self.num, z), _shift(self.den, z)
+        num, den = (dup_shift(p[::-1], z, None)[::-1] for p in (self.num, self.den))
         lead = 1 / den[0]
         columns = []
         for start in ((1, 0), (0, 1)):
@@ -152,14 +153,6 @@ class _Transport:
                 dy = dy * h + c[k] * k if k else dy
             columns.append((sharpen(y, self.flint), sharpen(dy, self.flint)))
         return [[columns[0][0], columns[1][0]], [columns[0][1], columns[1][1]]]
-
-
-def _shift(p: list[Any], z: Any) -> list[Any]:
-    out = list(p)
-    for i in range(len(out) - 1):
-        for k in range(len(out) - 2, i - 1, -1):
-            out[k] = out[k] + out[k + 1] * z
-    return out
 
 
 def _loop(base: Any, pole: Any, poles: list[Any]) -> list[Any]:

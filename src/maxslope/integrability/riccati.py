@@ -14,9 +14,8 @@ from maxslope.integrability._residue import Residue, poly, trace
 from maxslope.integrability._split_prime import embedding, image_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
-from maxslope.integrability.symmetric import invariants, polynomials, recursion
+from maxslope.integrability.symmetric import LARGEST, invariants, polynomials, recursion
 
-_LARGEST = 10**6  # degree of a polynomial P that is looked for
 _FEW = 24
 
 
@@ -87,7 +86,7 @@ def _admissible(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[list
     tables = [_choices(p, eq.x) for p in locals_]
     prime, generator = embedding(eq.field)
     images = [[image_mod(c.degree, prime, generator) for c in table] for table in tables]
-    for indices, _ in ls.small_sums(images, _LARGEST, prime):
+    for indices, _ in ls.small_sums(images, LARGEST, prime):
         picks = [table[i] for table, i in zip(tables, indices, strict=True)]
         degree = eq.field.to_sympy(sum((c.degree for c in picks), eq.field.zero))
         if degree.is_Integer and degree >= 0:

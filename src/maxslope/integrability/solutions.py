@@ -2,74 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 
 import sympy as sp
 
-from maxslope.integrability.integrals import Antiderivative, antiderivative, polys
-from maxslope.integrability.klein import pullback
+from maxslope.integrability.integrals import Antiderivative, antiderivative
 from maxslope.integrability.local import local_data
-from maxslope.integrability.ode import Equation, extend
+from maxslope.integrability.ode import Equation, extend, fraction_of
 from maxslope.integrability.riccati import RiccatiSolution, family_solutions, many_families
 
 Pair = tuple[sp.Expr, sp.Expr]
 
 
-@dataclass(frozen=True)
-class Found:
-    """What there is to write solutions from: `family` and `product` in case 1, `square` in case 2, `invariant` in 3."""
-
-    family: RiccatiSolution | None = None
-    product: sp.Expr | None = None
-    square: sp.Expr | None = None
-    invariant: tuple[int, sp.Expr] | None = None
-
-
-def solutions(eq: Equation, found: Found) -> Pair | None:
-    """Two independent Liouvillian solutions of y'' = r y, or None.
-
-    Case 1: P exp(int theta) and a second one of that form, or y int dx/y^2 where there is none. Case 2:
-    F^(1/4) exp(+-C/2 int dx/sqrt F) with F = (y1 y2)^2. Case 3: algebraic functions, written by 2F1.
-    """
-    if found.family is not None:
-        return _triangular(eq, found.family)
-    if found.product is not None:
-        return _torus(eq, found.product)
-    if found.square is not None:
-        return _imprimitive(eq, found.square)
-    klein = None if found.invariant is None else pullback(eq, *found.invariant)
-    return None if klein is None else klein.solutions()
-
-
-def _triangular(eq: Equation, first: RiccatiSolution) -> Pair:
+def triangular(eq: Equation, first: RiccatiSolution) -> Pair:
+    """P exp(int theta), and a second one of that form, or y int dx/y^2 where there is none."""
     y = _exponential(eq, first)
     locals_ = local_data(eq)
     found = () if many_families(eq, locals_) else family_solutions(eq, locals_)
-    others = (f for f in found if sp.cancel(f.omega - _omega(eq, first)) != 0)
-    for other in islice(others, 1):
-        return y, _exponential(eq, other)
-    return y, y * _reduction(eq, first, y)
-
-
-def _omega(eq: Equation, family: RiccatiSolution) -> sp.Expr:
-    return family.theta + sp.diff(family.polynomial, eq.x) / family.polynomial
+    other = next((f for f in found if sp.cancel(f.omega - first.omega) != 0), None)
+    return y, y * _reduction(eq, y) if other is None else _exponential(eq, other)
 
 
 def _exponential(eq: Equation, family: RiccatiSolution) -> sp.Expr:
     """P exp(int theta)."""
-    return family.polynomial * antiderivative(*polys(family.theta, eq.x, eq.field)).exponential()
+    return family.polynomial * antiderivative(*fraction_of(family.theta, eq.x, eq.field)).exponential()
 
 
-def _reduction(eq: Equation, first: RiccatiSolution, y: sp.Expr) -> sp.Expr:
+def _reduction(eq: Equation, y: sp.Expr) -> sp.Expr:
     """int dx/y^2, written out where 1/y^2 is rational."""
     square = sp.powsimp(sp.expand_power_base(1 / y**2, force=True), force=True)
     if square.is_rational_function(eq.x):
-        return antiderivative(*polys(square, eq.x, eq.field)).expression()
+        return antiderivative(*fraction_of(square, eq.x, eq.field)).expression()
     return sp.Integral(square, eq.x)
 
 
-def _torus(eq: Equation, f: sp.Expr) -> Pair:
+def torus(eq: Equation, f: sp.Expr) -> Pair:
     """sqrt(F) exp(+-c/2 int dx/F) with F the product of two solutions and c^2 = F'^2 - 2 F F'' + 4 r F^2.
 
     Over the field with c the two solutions are of the form P exp(int theta), and are written so.
@@ -80,9 +47,9 @@ def _torus(eq: Equation, f: sp.Expr) -> Pair:
     pair = [_exponential(larger, s) for s in islice(family_solutions(larger, local_data(larger)), 2)]
     if len(pair) == 2:
         return pair[0], pair[1]
-    inside = antiderivative(*reversed(polys(f, eq.x, eq.field)))
-    first, second = (_scaled(inside, sign * c / 2).exponential() for sign in (1, -1))
-    return sp.sqrt(f) * first, sp.sqrt(f) * second
+    inside = antiderivative(*reversed(fraction_of(f, eq.x, eq.field)))
+    root = sp.sqrt(f)
+    return root * _scaled(inside, c / 2).exponential(), root * _scaled(inside, -c / 2).exponential()
 
 
 def _scaled(inside: Antiderivative, factor: sp.Expr) -> Antiderivative:
@@ -90,19 +57,15 @@ def _scaled(inside: Antiderivative, factor: sp.Expr) -> Antiderivative:
     return Antiderivative(factor * inside.rational, logs, factor * inside.rest)
 
 
-def _imprimitive(eq: Equation, f: sp.Expr) -> Pair:
+def imprimitive(eq: Equation, f: sp.Expr) -> Pair:
     """F^(1/4) exp(+-C/2 int dx/sqrt F) with C^2 = F (4 r - 2 g' - g^2), g = F'/(2F)."""
     x = eq.x
     g = sp.diff(f, x) / (2 * f)
     point = next(c for c in range(2, 1000) if all(sp.sympify(e).subs(x, c) != 0 for e in (f, eq.den.as_expr())))
     constant = sp.radsimp((f * (4 * eq.r - 2 * sp.diff(g, x) - g**2)).subs(x, point))
     inside = _inverse_root(f, x)
-    first, second = (f ** sp.Rational(1, 4) * _power(inside, sign * sp.sqrt(constant) / 2) for sign in (1, -1))
-    return first, second
-
-
-def _power(inside: Antiderivative, factor: sp.Expr) -> sp.Expr:
-    return _scaled(inside, factor).exponential()
+    half, root = sp.sqrt(constant) / 2, f ** sp.Rational(1, 4)
+    return root * _scaled(inside, half).exponential(), root * _scaled(inside, -half).exponential()
 
 
 def _inverse_root(f: sp.Expr, x: sp.Symbol) -> Antiderivative:
@@ -121,7 +84,7 @@ def _inverse_root(f: sp.Expr, x: sp.Symbol) -> Antiderivative:
     outside = sp.Mul(*(g ** (e // 2) for g, e in factors)) / bottom
     # sqrt F = sqrt(content) outside root, with x = image(t), root = sqrt q, t = back(x)
     integrand = sp.diff(image, t) / (outside.subs(x, image) * root)
-    part = antiderivative(*polys(integrand, t, sp.QQ))
+    part = antiderivative(*fraction_of(integrand, t, sp.QQ))
     scale = sp.sqrt(content)
     logs = tuple((g.subs(t, back), c / scale) for g, c in part.logs)
     return Antiderivative(part.rational.subs(t, back) / scale, logs, part.rest.subs(t, back) / scale)

@@ -18,6 +18,8 @@ from maxslope.integrability._split_prime import PRIME, embedding, image_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
 
+LARGEST = 10**6  # degree of a polynomial P that is looked for
+
 
 @dataclass(frozen=True)
 class SymmetricPower:

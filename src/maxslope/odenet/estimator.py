@@ -53,7 +53,7 @@ class OdeNetClassifier(ClassifierMixin, Base):  # type: ignore[misc]
         self,
         layers: int = 3,
         particles: int = 32,
-        penalty: float = 2e-2,
+        penalty: float = 1e-2,
         slope: float = 5e-3,
         gradients: int = 250,
         seed: int = 0,
