@@ -9,6 +9,7 @@ tenth it solves 20 times in a row, and the ratio is that of the means; ours of t
 import argparse
 import json
 import multiprocessing
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,13 @@ def equations() -> list[tuple[str, str, int]]:
     return rows
 
 
-def _solve(r: str, pipe: object) -> None:
+def _limit(seconds: float) -> None:
+    """End this process after so many CPU seconds."""
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))
+
+
+def _solve(r: str, seconds: float, pipe: object) -> None:
+    _limit(process_time() + seconds)
     from maxslope.integrability import liouvillian
 
     start = process_time()
@@ -81,12 +88,15 @@ def _solve(r: str, pipe: object) -> None:
 def ours(r: str, seconds: float) -> tuple[int | None, float, float, float]:
     """Case, mean seconds to the verdict, those of the first call, and with both solutions written out."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=_solve, args=(r, there))
+    process = multiprocessing.get_context("fork").Process(target=_solve, args=(r, seconds, there))
     process.start()
-    answer = here.recv() if here.poll(seconds) else (None, seconds, seconds, seconds)
-    process.kill()
-    process.join()
-    return answer
+    there.close()
+    try:
+        return here.recv()
+    except EOFError:
+        return None, seconds, seconds, seconds
+    finally:
+        process.join()
 
 
 def theirs(r: str, seconds: float) -> tuple[bool | None, float]:
@@ -100,11 +110,8 @@ def theirs(r: str, seconds: float) -> tuple[bool | None, float]:
         'print("ANSWER",if s=[] then error_ else (if s[1]=false then none_ else found_),"TIME",t1-t0)$'
     )
     command = ["maxima", "--very-quiet", f"--batch-string={program}"]
-    try:
-        quiet = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
-        done = subprocess.run(command, timeout=seconds + 10, check=False, **quiet)
-    except subprocess.TimeoutExpired:
-        return None, seconds
+    quiet = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+    done = subprocess.run(command, check=False, preexec_fn=lambda: _limit(seconds + 5), **quiet)
     line = next((row for row in done.stdout.splitlines() if row.startswith("ANSWER")), "")
     if not line or "error_" in line:
         return None, seconds
@@ -113,7 +120,7 @@ def theirs(r: str, seconds: float) -> tuple[bool | None, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=100, help="when to give up on one equation")
+    parser.add_argument("--seconds", type=float, default=100, help="CPU seconds, when to give up on one equation")
     parser.add_argument("--repeats", type=int, default=3, help="processes for each equation and side")
     parser.add_argument("--table", action="store_true", help="print every equation")
     parser.add_argument("--out", type=Path, default=None, help="JSON file for the rows")

@@ -200,22 +200,8 @@ def _coprime(p: Sequence[Any], q: Sequence[Any], prime: int = 2**61 - 1) -> bool
     if not r0[-1] or not r1[-1]:
         return False
     while r1:
-        r0, r1 = r1, mod_remainder(r0, r1, prime)
+        r0, r1 = r1, mod_divmod(r0, r1, prime)[1]
     return len(r0) == 1
-
-
-def mod_remainder(a: Sequence[int], b: Sequence[int], p: int) -> ModPoly:
-    """Remainder modulo p; the leading coefficient of b does not vanish."""
-    rest, lead, width = list(a), pow(b[-1], -1, p), len(b)
-    while len(rest) >= width:
-        factor = rest.pop() * lead % p
-        if factor:
-            base = len(rest) - width + 1
-            for k in range(width - 1):
-                rest[base + k] = (rest[base + k] - factor * b[k]) % p
-    while rest and not rest[-1]:
-        rest.pop()
-    return rest
 
 
 def fraction_sqrt(value: Fraction) -> Fraction | None:
@@ -286,15 +272,21 @@ def mod_diff(a: Sequence[int], p: int) -> ModPoly:
     return [k * c % p for k, c in enumerate(a)][1:]
 
 
-def mod_quotient(a: Sequence[int], b: Sequence[int], p: int) -> ModPoly | None:
-    """Exact quotient modulo p, or None when b does not divide a."""
+def mod_divmod(a: Sequence[int], b: Sequence[int], p: int) -> tuple[ModPoly, ModPoly]:
+    """Quotient and remainder modulo p; the leading coefficient of b does not vanish."""
     rest, out = list(a), [0] * max(len(a) - len(b) + 1, 0)
     lead = pow(b[-1], -1, p)
     for shift in range(len(out) - 1, -1, -1):
-        out[shift] = rest[shift + len(b) - 1] * lead % p
-        for k, c in enumerate(b):
-            rest[shift + k] = (rest[shift + k] - out[shift] * c) % p
-    return None if any(rest) else out
+        out[shift] = rest.pop() * lead % p
+        for k in range(len(b) - 1):
+            rest[shift + k] = (rest[shift + k] - out[shift] * b[k]) % p
+    return out, strip(rest)
+
+
+def mod_quotient(a: Sequence[int], b: Sequence[int], p: int) -> ModPoly | None:
+    """Exact quotient modulo p, or None when b does not divide a."""
+    quotient, rest = mod_divmod(a, b, p)
+    return None if rest else quotient
 
 
 def mod_rank(columns: Sequence[Sequence[int]], p: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -186,10 +186,3 @@ def modular_recursion(
     num = [image_mod(c, p, split.generator) for c in reversed(eq.num.rep.to_list())]
     r = times(num, (2 * nu - order for nu, (_, order) in zip(nus, places, strict=True)))
     return Recursion(m, w, ls.reduce_mod(a, p), r)
-
-
-def family_list(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[Family]:
-    """Families with d in N, for display; empty when no splitting prime is found."""
-    split = splitting(eq.field, locals_)
-    if split is not None:
-        yield from families(eq, split[0])[1]

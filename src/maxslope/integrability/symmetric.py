@@ -151,18 +151,6 @@ def polynomials(eq: Equation, rec: Recursion, columns: int) -> Iterator[sp.Poly]
         yield from kernel(rec.matrix(columns), columns, eq)
 
 
-def rational_solutions(eq: Equation, locals_: tuple[Local, ...], m: int) -> list[sp.Expr]:
-    """A basis of the rational solutions of the m-th symmetric power of y'' = r y.
-
-    >>> from maxslope.integrability.ode import equation
-    >>> from maxslope.integrability.local import local_data
-    >>> eq = equation("1/x - 3/(16*x**2)")
-    >>> rational_solutions(eq, local_data(eq), 4)
-    [x]
-    """
-    return [f.expression(eq) for f in invariants(eq, locals_, m)]
-
-
 @dataclass(frozen=True)
 class Invariant:
     """F = prod f**e * P, a rational solution of the m-th symmetric power."""
@@ -182,7 +170,14 @@ class Invariant:
 
 
 def invariants(eq: Equation, locals_: tuple[Local, ...], m: int) -> list[Invariant]:
-    """A basis of the rational solutions of a symmetric power, as polynomials with prefactor."""
+    """A basis of the rational solutions of the m-th symmetric power of y'' = r y.
+
+    >>> from maxslope.integrability.ode import equation
+    >>> from maxslope.integrability.local import local_data
+    >>> eq = equation("1/x - 3/(16*x**2)")
+    >>> [f.expression(eq) for f in invariants(eq, local_data(eq), 4)]
+    [x]
+    """
     power = symmetric_power(locals_, m)
     if not power.columns:
         return []

@@ -36,7 +36,7 @@ with optional("The estimators need scikit-learn, from 1.6 on, and odenet.descend
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 Array = np.ndarray
-_SIZE = 4.0
+_SIZE = 2.0
 _TOLERANCE = 0.1  # on the dissipation defect, over the fall of the risk
 
 
