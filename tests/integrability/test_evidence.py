@@ -11,8 +11,7 @@ from sympy import lambdify, sinh, sympify
 from integrability._lists import CUBIC, FINITE, ONES, TWOS, X, tanh_normal_form
 from maxslope.integrability import LINEAR, Activation, NarrowNetwork, decide, liouvillian, monodromy, numeric_flow
 from maxslope.integrability import settings as ready
-from maxslope.integrability._numbers import flint_module
-from maxslope.integrability.loops import _judge
+from maxslope.integrability.loops import _judge, flint_module
 from maxslope.integrability.oracles import linear_bias_equation, linear_closed_form
 
 FINE = mpmath.mpf(10) ** -36

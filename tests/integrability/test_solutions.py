@@ -8,10 +8,9 @@ from sympy import QQ, Expr, Integral, Rational, Symbol, cancel, diff, exp, hyper
 
 from integrability._lists import EXPECTED, FINITE, TWOS, X, hypergeometric
 from maxslope.integrability import certificate, lean, liouvillian, pull_back
-from maxslope.integrability.integrals import antiderivative
-from maxslope.integrability.klein import pullback
 from maxslope.integrability.ode import fraction_of
 from maxslope.integrability.oracles import hypergeometric as standard
+from maxslope.integrability.solutions import antiderivative, pullback
 
 SOLVABLE = [(r, case) for r, case, _ in EXPECTED if case != 4]
 POINT = mpmath.mpc("1.9", "0.3")

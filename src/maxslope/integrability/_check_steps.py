@@ -104,29 +104,16 @@ def _choices(case: Case, place: Place, c: int | None, s: int) -> list[Choice]:
 def _sqrt_series(case: Case, place: Place, c: int | None, top: int) -> tuple[int, list[int]]:
     """Leading Laurent coefficient of r at a point and sqrt(r/leading) to order `top`."""
     p = case.p
+
+    def settle(value: int) -> int:
+        return value % p
+
     if c is None:
         u, v = case.num[::-1], case.den[::-1]
     else:
-        u, v = _shift(case.num, c, p), _shift(case.den, c, p)[place.order :]
-    inverse = pow(v[0], -1, p)
-    series: list[int] = []
-    for k in range(top + 1):
-        value = u[k] if k < len(u) else 0
-        value -= sum(v[j] * series[k - j] for j in range(1, min(k, len(v) - 1) + 1))
-        series.append(value * inverse % p)
-    lead, sigma, half = pow(series[0], -1, p), [1], pow(2, -1, p)
-    for k in range(1, top + 1):
-        cross = sum(sigma[j] * sigma[k - j] for j in range(1, k))
-        sigma.append((series[k] * lead - cross) * half % p)
-    return series[0], sigma
-
-
-def _shift(poly: list[int], c: int, p: int) -> list[int]:
-    """Coefficients of poly(x + c)."""
-    out: list[int] = []
-    for value in reversed(poly):
-        out = ex.mod_sum(p, (1, [0, *out]), (c, out), (1, [value]))
-    return out
+        u, v = ex.shift(case.num, c, settle), ex.shift(case.den, c, settle)[place.order :]
+    series = ex.series(u, v, pow(v[0], -1, p), top + 1, settle)
+    return series[0], ex.root_series(series, pow(series[0], -1, p), pow(2, -1, p), settle)
 
 
 def _power(base: list[int], exponent: int, p: int) -> list[int]:

@@ -7,7 +7,7 @@ field is given. Nothing here uses a computer algebra system.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -165,6 +165,37 @@ def divmod_poly(p: Sequence[Any], q: Sequence[Any]) -> tuple[Poly, Poly]:
         for k, c in enumerate(q):
             rest[shift + k] -= out[shift] * c
     return strip(out), strip(rest[: len(q) - 1] if len(rest) >= len(q) else rest)
+
+
+def shift(p: Sequence[Any], c: Any, settle: Callable[[Any], Any]) -> Poly:
+    """Coefficients of p(c + t); `settle` reduces every one."""
+    out: Poly = []
+    for value in reversed(p):
+        moved = [c * v for v in out] + [0]
+        out = [settle(a + b) for a, b in zip(moved, [value, *out], strict=True)]
+    return out
+
+
+def series(num: Sequence[Any], den: Sequence[Any], inverse: Any, count: int, settle: Callable[[Any], Any]) -> Poly:
+    """Coefficients of the power series num/den; `inverse` is 1/den[0]."""
+    out: Poly = []
+    for k in range(count):
+        value = num[k] if k < len(num) else 0
+        for j in range(1, min(k, len(den) - 1) + 1):
+            value = value - den[j] * out[k - j]
+        out.append(settle(value * inverse))
+    return out
+
+
+def root_series(series: Sequence[Any], inverse: Any, half: Any, settle: Callable[[Any], Any]) -> Poly:
+    """Coefficients of sqrt(series/series[0]); `inverse` is 1/series[0], `half` is 1/2."""
+    sigma: Poly = [1]
+    for k in range(1, len(series)):
+        value = series[k] * inverse
+        for j in range(1, k):
+            value = value - sigma[j] * sigma[k - j]
+        sigma.append(settle(value * half))
+    return sigma
 
 
 def inverse_mod(p: Sequence[Any], f: Sequence[Any]) -> Poly:

@@ -8,7 +8,9 @@ from math import isqrt
 from typing import Any
 
 import sympy as sp
-from sympy.polys.agca.extensions import ExtensionElement as Residue
+from sympy.polys.agca.extensions import ExtensionElement
+
+Residue = ExtensionElement
 
 
 def constants(field: Any, values: Sequence[Any]) -> list[Residue]:
@@ -18,7 +20,8 @@ def constants(field: Any, values: Sequence[Any]) -> list[Residue]:
 
 def coefficients(u: Residue) -> list[Any]:
     """Coefficients of the representing polynomial, lowest first."""
-    return u.rep.to_list()[::-1]
+    found: list[Any] = u.rep.to_list()
+    return found[::-1]
 
 
 def poly(u: Residue) -> sp.Poly:

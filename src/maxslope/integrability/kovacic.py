@@ -9,11 +9,10 @@ from typing import Any
 import sympy as sp
 from sympy.polys.densetools import dup_eval
 
-from maxslope.integrability.klein import pullback
 from maxslope.integrability.local import local_data
 from maxslope.integrability.ode import Equation, equation, fraction_of
 from maxslope.integrability.riccati import RiccatiSolution, rational_riccati
-from maxslope.integrability.solutions import imprimitive, torus, triangular
+from maxslope.integrability.solutions import imprimitive, pullback, torus, triangular
 from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial
 
 W = sp.Symbol("w")

@@ -12,9 +12,9 @@ from sympy.solvers.ode import ode as sympy_ode
 from sympy.solvers.ode.single import SingleODESolver
 
 from maxslope.integrability.exact import exact
-from maxslope.integrability.integrals import antiderivative
 from maxslope.integrability.kovacic import Liouvillian, latex_answer, liouvillian
 from maxslope.integrability.ode import equation
+from maxslope.integrability.solutions import antiderivative
 from maxslope.integrability.variational import normal_form
 
 
@@ -89,7 +89,8 @@ class Kovacic(SingleODESolver):  # type: ignore[misc]
         if terms is None or terms[-1] != 0 or terms[2] == 0:
             return False
         try:
-            self.found = second_order(*(sp.cancel(terms[k] / terms[2]) for k in (1, 0)), problem.sym)
+            p, q = (sp.cancel(terms[k] / terms[2]) for k in (1, 0))
+            self.found = second_order(p, q, problem.sym)
         except ValueError:
             return False
         return self.found.solutions() is not None

@@ -116,8 +116,7 @@ def root_series(series: Sequence[Any], settle: Callable[[Any], Any] = _same) -> 
 
 def _local(eq: Equation, factor: sp.Poly | None, order: int | None) -> Local:
     """Local data at the roots of a factor of multiplicity `order`, or at infinity, where exponents are growth rates."""
-    simple = (order is None or order > 2) if factor is None else order == 1
-    if simple:
+    if order is None or (order > 2 if factor is None else order == 1):
         return Local(factor, order, 1, FiniteExtension(factor or sp.Poly(eq.x, eq.x, domain=eq.field)).one)
     if order == 2:
         return Local(factor, 2, 1, laurent(eq, factor, 1)[0] * 4 + 1)

@@ -11,8 +11,8 @@ from typing import Any
 import mpmath
 import sympy as sp
 
-from maxslope.integrability._numbers import flint_module, precision
 from maxslope.integrability.exact import exact
+from maxslope.integrability.loops import flint_module, precision
 from maxslope.integrability.networks import NarrowNetwork
 
 ORDER = 40
