@@ -8,9 +8,8 @@ from math import isqrt
 from typing import Any
 
 import sympy as sp
-from sympy.polys.agca.extensions import ExtensionElement
 
-Residue = ExtensionElement
+Residue = Any  # an ExtensionElement of sympy's FiniteExtension
 
 
 def constants(field: Any, values: Sequence[Any]) -> list[Residue]:
