@@ -7,9 +7,9 @@ import pytest
 from sympy import QQ, Expr, Integral, Rational, Symbol, cancel, diff, exp, hyper, lambdify, sqrt, sympify
 
 from integrability._lists import EXPECTED, FINITE, TWOS, X, hypergeometric
+from integrability._oracles import hypergeometric as standard
 from maxslope.integrability import certificate, lean, liouvillian, pull_back
 from maxslope.integrability.ode import fraction_of
-from maxslope.integrability.oracles import hypergeometric as standard
 from maxslope.integrability.solutions import antiderivative, pullback
 
 SOLVABLE = [(r, case) for r, case, _ in EXPECTED if case != 4]
