@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import sympy as sp
-
 from maxslope.integrability import _lists as ls
 from maxslope.integrability._residue import Residue
 from maxslope.integrability._split_prime import PRIME, generators, image_mod, primes, roots_mod, sqrt_mod
@@ -76,48 +74,40 @@ def splitting(field: Any, locals_: tuple[Local, ...], tries: int = 20000) -> tup
 
 
 def _split_at(locals_: tuple[Local, ...], p: int, generator: int) -> Splitting | None:
-    roots: list[tuple[int, ...]] = []
-    points: list[Point] = []
-    for local in locals_[:-1]:
-        if local.factor is None:
-            return None
-        f = [image_mod(c, p, generator) for c in reversed(local.factor.rep.to_list())]
-        found = roots_mod(f, p)
+    roots: list[list[int]] = []
+    for factor in (local.factor for local in locals_ if local.factor is not None):
+        found = roots_mod([image_mod(c, p, generator) for c in reversed(factor.rep.to_list())], p)
         if found is None:
             return None
-        roots.append(tuple(found))
+        roots.append(found)
     places: list[tuple[Local, int | None]] = [(q, c) for q, cs in zip(locals_, roots, strict=False) for c in cs]
     places.append((locals_[-1], None))
     squares = [_square(local, c, p, generator) for local, c in places]
     if not all(v is None or v == 0 or pow(v, (p - 1) // 2, p) == 1 for v in squares):
         return None  # before any root is taken: most primes fail here
-    for (local, c), square in zip(places, squares, strict=True):
-        gap = local.difference() if not local.irregular else None
-        if local.discriminant is None:
-            root: int | None = 0
-        elif gap is not None:
-            root = image_mod(sp.Rational(gap.numerator, gap.denominator), p)
-        else:
-            root = None if square is None else sqrt_mod(square, p)
-        if root is None:
-            return None
-        points.append(Point(local, c, root))
-    return Splitting(p, tuple(roots), tuple(points), generator)
+    points = (Point(q, c, _root(q, v, p)) for (q, c), v in zip(places, squares, strict=True))
+    return Splitting(p, tuple(tuple(cs) for cs in roots), tuple(points), generator)
 
 
 def _square(local: Local, c: int | None, p: int, generator: int) -> int | None:
     """What must be a square modulo p at a point: the amplitude's square, or the discriminant; None if nothing must."""
     if local.discriminant is None or (not local.irregular and local.difference() is not None):
         return None
-    element = local.leading if local.irregular else local.discriminant
-    return None if element is None else _reduce(element, c or 0, p, generator)
+    return _reduce(local.leading if local.irregular else local.discriminant, c or 0, p, generator)
+
+
+def _root(local: Local, square: int | None, p: int) -> int:
+    """The square root, or a rational exponent difference as it is."""
+    if square is not None:
+        return sqrt_mod(square, p) or 0
+    return 0 if local.discriminant is None else image_mod(local.difference(), p)
 
 
 @dataclass(frozen=True)
 class _Choice:
     sign: str
     alpha: int
-    powers: tuple[tuple[int, int], ...]
+    powers: dict[int, int]
 
 
 def _choices(point: Point, p: int, generator: int) -> list[_Choice]:
@@ -125,17 +115,17 @@ def _choices(point: Point, p: int, generator: int) -> list[_Choice]:
     if local.discriminant is None:
         return []
     if point.place is not None and local.order == 1:
-        return [_Choice("+", 1, ())]
+        return [_Choice("+", 1, {})]
     out = []
     for sign, s in (("+", point.root), ("-", -point.root)):
         if local.irregular and local.linear is not None:
             sigma = [_reduce(e, c, p, generator) for e in local.polar]
             top = len(sigma) + (1 if point.place is not None else -1)
-            powers = tuple((top - k, s * e % p) for k, e in enumerate(sigma))
+            powers = {top - k: s * e % p for k, e in enumerate(sigma)}
             alpha = (local.half * half + s * _reduce(local.linear, c, p, generator)) % p
             out.append(_Choice(sign, alpha, powers))
         elif s or sign == "+":
-            out.append(_Choice(sign, (local.half + s) * half % p, ()))
+            out.append(_Choice(sign, (local.half + s) * half % p, {}))
     return out
 
 
@@ -150,8 +140,8 @@ def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
     for indices, degree in ls.small_sums(signed, LARGEST, split.prime):
         picks = tuple(table[i] for table, i in zip(tables, indices, strict=True))
         signs = "".join(c.sign for c in picks[:-1]) + "|" + picks[-1].sign
-        polar = [{1: c.alpha, **dict(c.powers)} for c in picks[:-1]]
-        system = modular_recursion(eq, split, 1, polar, dict(picks[-1].powers))
+        polar = [{1: c.alpha, **c.powers} for c in picks[:-1]]
+        system = modular_recursion(eq, split, 1, polar, picks[-1].powers)
         found.append(Family(signs, degree, ls.rank_mod(system.matrix(degree + 1, split.prime), split.prime)))
     return prod(len(table) for table in tables), found
 

@@ -60,17 +60,12 @@ def _choices(local: Local, x: sp.Symbol) -> list[_Choice]:
     out = []
     for sign in signs:
         alpha = (root * sign + local.half) / 2
-        theta = sp.Integer(0)
+        polar = [sigma * amplitude * sign for sigma in local.polar]  # highest power first
         if local.factor is not None:
-            theta = _sum_over_roots(alpha, x, 1)
-            for k, sigma in enumerate(local.polar):
-                part = sigma * (amplitude or 0) * sign
-                theta += _sum_over_roots(part, x, len(local.polar) + 1 - k)
-            out.append(_Choice(theta, -trace(alpha)))
+            parts = ((u, len(polar) + 1 - k) for k, u in enumerate([*polar, alpha]))
+            out.append(_Choice(sp.Add(*(_sum_over_roots(u, x, power) for u, power in parts)), -trace(alpha)))
         else:
-            for k, sigma in enumerate(local.polar):
-                part = poly(sigma * (amplitude or 0) * sign).as_expr()
-                theta += part * x ** (len(local.polar) - 1 - k)
+            theta = sp.Add(*(poly(u).as_expr() * x**k for k, u in enumerate(reversed(polar))))
             out.append(_Choice(theta, trace(alpha)))
     return out
 
