@@ -22,6 +22,8 @@ from maxslope.schemes import Here, Memory, Scheme, StepSize
 from maxslope.schemes.steps import step_size
 from maxslope.spaces import Lp, Space
 
+_LIGHTEST = 0.1  # the weight of a class, at least, against the heaviest there: none would slip between two others
+
 
 @dataclass(frozen=True, eq=False)
 class PartitionPerimeter(Energy):
@@ -64,8 +66,9 @@ class Junctions(Scheme):
 
     du_k/dt = div(rho_kj grad u_k) / rho_kj, rho_kj = rho_k + rho_j, with j the strongest rival of k there: for a
     distance this is -(kappa + d_nu log rho_kj), the law of the pair. After ``redistance`` explicit steps of it class k
-    is where u_k is largest. Diffusion does not mind the kinks where three classes meet, and there makes the angles of
-    120 degrees that balance equal tensions.
+    is where rho_k u_k is largest, rho_k held above a tenth of the heaviest. On the boundary of a pair u_k = -u_j, and
+    the weights do not matter; where three classes meet they make the angles that balance the tensions rho_k + rho_j, as
+    in threshold dynamics, where the least of sum_j (rho_k + rho_j) G * 1_j is the largest rho_k (2 G * 1_k - 1).
 
     Args:
         grid: the cells.
@@ -74,11 +77,12 @@ class Junctions(Scheme):
         redistance: steps between two sharings, at least 1; less than a cell is diffused over if there are few.
         tell: called with the number of each step before it is made.
 
-    Source: S. Esedoglu, S. Ruuth, R. Tsai, J. Comput. Phys. 229 (2010) 1017-1042 (distances that diffuse); B. Merriman,
-    J. K. Bence, S. Osher, J. Comput. Phys. 112 (1994) 334-363 (the largest takes all).
+    Source: S. Esedoglu, S. Ruuth, R. Tsai, J. Comput. Phys. 229 (2010) 1017-1042 (distances that diffuse);
+    S. Esedoglu, F. Otto, Comm. Pure Appl. Math. 68 (2015) 808-864 (the largest takes all, by tensions).
     """
 
     grid: Grid
+    weights: Tensor
     drifts: tuple[tuple[Tensor, ...], ...]
     redistance: int
     tau: StepSize
@@ -97,6 +101,7 @@ class Junctions(Scheme):
         if redistance < 1:
             raise ValueError(f"At least one step lies between two redistancings, got redistance={redistance!r}.")
         object.__setattr__(self, "grid", grid)
+        object.__setattr__(self, "weights", rho.maximum(_LIGHTEST * rho.amax(0)))
         object.__setattr__(self, "drifts", tuple(tuple(_drift(a + b, grid) for b in rho) for a in rho))
         object.__setattr__(self, "redistance", redistance)
         object.__setattr__(self, "tau", step_size(tau))
@@ -117,7 +122,7 @@ class Junctions(Scheme):
         for u, tau, count in zip(here.x, here.tau.tolist(), made.tolist(), strict=True):
             new = u + tau * torch.stack([self._change(k, u) for k in range(len(u))])
             if count % self.redistance == 0:
-                new = torch.stack([redistanced(v, self.grid) for v in shared(new)])
+                new = torch.stack([redistanced(v, self.grid) for v in shared(self.weights * new)])
             rows.append(new)
         return torch.stack(rows), (made,)
 
@@ -133,9 +138,14 @@ class Junctions(Scheme):
 
 
 def _drift(rho: Tensor, grid: Grid) -> Tensor:
-    """The gradient of log rho, ``[d, *shape]``, rho held above a thousandth of its maximum."""
-    gradient, _ = derivatives(rho.clamp_min(1e-3 * float(rho.max())).log()[None], grid.h)
+    """The gradient of log rho, ``[d, *shape]``."""
+    gradient, _ = derivatives(_held(rho).log()[None], grid.h)
     return gradient[0]
+
+
+def _held(rho: Tensor) -> Tensor:
+    """rho, held above a thousandth of its maximum."""
+    return rho.clamp_min(1e-3 * float(rho.max()))
 
 
 def shared(v: Tensor) -> Tensor:
@@ -169,8 +179,8 @@ def partition_flow(
     Adversarial training of a classifier of several classes adds to its risk eps sum_k int rho_k over the boundary of
     A_k, as eps -> 0: the boundary of i and j has tension rho_i + rho_j, and moves by V = -kappa - d_nu log (rho_i +
     rho_j). In constant equal densities a class with n neighbors in the plane changes its area by (pi / 3) (n - 6), the
-    law of von Neumann and Mullins. Reflection at the edge; classes may vanish. Angles where three classes of different
-    tensions meet are not balanced to them, but of 120 degrees.
+    law of von Neumann and Mullins. Reflection at the edge; classes may vanish. Where three meet, their angles balance
+    the tensions (Herring's law), to first order in the cells, densities held above a tenth of the largest there.
 
     Args:
         grid: where.
