@@ -13,7 +13,7 @@ from maxslope.attacks._probe import PROBES, Beyond
 from maxslope.attacks.effort import Effort, grouped
 from maxslope.attacks.finish import gathered
 from maxslope.attacks.indicators import Findings, indicators, misled
-from maxslope.attacks.minimal import pursue
+from maxslope.attacks.outside import pursue
 from maxslope.attacks.patterns import piecewise, solved
 from maxslope.attacks.question import Question
 from maxslope.attacks.recipes import square
