@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from maxslope._rows import column, flat
 from maxslope._status import Status
-from maxslope.boundary import _optional as optional
+from maxslope.boundary._optional import load
 from maxslope.boundary.densities import Densities
 from maxslope.boundary.distance import measures, signed_distance, vanished
 from maxslope.boundary.grid import Grid
@@ -159,7 +159,9 @@ class WeightedPerimeter(Energy):
         middle, size = measures(field, wide)
         index = wide.to_index(middle)
         outer = (index < 1) | (index > index.new_tensor(grid.shape))
-        weight = optional.ndimage().map_coordinates(rho.cpu().numpy(), index.T.numpy(), order=1, mode="nearest")
+        weight = load("scipy.ndimage", "scipy").map_coordinates(
+            rho.cpu().numpy(), index.T.numpy(), order=1, mode="nearest"
+        )
         return float((torch.from_numpy(weight) * size * 0.5 ** outer.sum(1)).sum())
 
     def take(self, index: Tensor) -> WeightedPerimeter:
