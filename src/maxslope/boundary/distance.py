@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d, max_pool3d
 
+from maxslope._rows import flat
 from maxslope.boundary._optional import load
 from maxslope.boundary._spline import Spline
 from maxslope.boundary.grid import Grid
@@ -54,10 +55,15 @@ def signed_distance(u: Tensor, grid: Grid, width: float | None = None) -> Tensor
     return torch.where(near, start, _march(start, near, sign, grid)).to(device)
 
 
+def gone(x: Tensor) -> Tensor:
+    """Return of which rows {u > 0} or its complement is empty, ``[rows]``."""
+    within = flat(x) > 0
+    return within.all(1) | ~within.any(1)
+
+
 def vanished(u: Tensor) -> bool:
     """Whether {u > 0} or its complement is empty."""
-    within = u > 0
-    return bool(within.all()) or not bool(within.any())
+    return bool(gone(u[None]))
 
 
 def contour(u: Tensor, grid: Grid) -> list[Tensor]:
