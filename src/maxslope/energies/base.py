@@ -50,9 +50,9 @@ class Energy(ABC):
         """Return the energy of the rows ``index``."""
 
     @property
-    @abstractmethod
     def passes(self) -> int:
         """Model passes that one evaluation of a row takes."""
+        return 1
 
     def within(self, domain: Set) -> Constrained:
         """Return E + chi_K, the energy that is infinite outside ``domain``, or E + E_c with a :class:`Convex` part."""
