@@ -43,6 +43,16 @@ def root(f: Function, lo: Tensor, hi: Tensor, *, iterations: int = 100) -> Tenso
     return torch.where(bracketed, torch.where(fa.abs() < fb.abs(), a, b), ends)
 
 
+def above(f: Function, hi: Tensor, factor: float = 2.0) -> Tensor:
+    """Return ``hi`` > 0, multiplied until an increasing ``f`` is not negative there, entry by entry."""
+    for _ in range(60):
+        short = f(hi) < 0
+        if not bool(short.any()):
+            break
+        hi = torch.where(short, factor * hi, hi)
+    return hi
+
+
 def newton(f: Callable[[Tensor], tuple[Tensor, Tensor]], lo: Tensor, hi: Tensor, x: Tensor) -> Tensor:
     """Return where an increasing ``f`` is 0 between ``lo`` and ``hi``, entry by entry, by Newton's method from ``x``.
 
@@ -98,9 +108,5 @@ def minimum(f: Function, hi: Tensor, *, iterations: int = 80) -> tuple[Tensor, T
 
 def least(f: Function, reach: Tensor) -> Tensor:
     """Return the least value of a convex ``f`` over [0, inf), row by row; ``reach`` > 0 is where to look first."""
-    for _ in range(60):
-        growing = f(2 * reach) < f(reach)
-        if not bool(growing.any()):
-            break
-        reach = torch.where(growing, 2 * reach, reach)
+    reach = above(lambda r: f(2 * r) - f(r), reach)
     return minimum(f, 2 * reach)[1]
