@@ -1,10 +1,9 @@
 """What goes down along a curve."""
 
 from maxslope.criteria import Criterion, CrossEntropy, Diversified, LogitsRatio, Margin, ProbabilityMargin
-from maxslope.energies.algebra import Average, Sum
+from maxslope.energies.algebra import Average, Blind, Sum
 from maxslope.energies.analytic import Function, Linear, Quadratic
 from maxslope.energies.base import Constrained, Energy, Evaluation
-from maxslope.energies.blind import Blind
 from maxslope.energies.classifier import Loss, PerRow, TargetedLoss
 from maxslope.energies.convex import Convex, Sparse, TotalVariation
 from maxslope.energies.network import Network

@@ -1,4 +1,4 @@
-"""Energies made of energies: sums, and averages over random transforms."""
+"""Energies made of energies: sums, averages over random transforms, prices on distance, values alone, clouds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import flat
+from maxslope._rows import column, flat, take
 from maxslope.energies.base import Energy, Evaluation
 
 Transform = Callable[[Tensor, Tensor], Tensor]
@@ -118,6 +118,126 @@ class Average(Energy):
     def _keys(self, x: Tensor) -> list[Tensor]:
         content = _random.keys_of_points(flat(x))
         return [_random.keys(self.seed, content, j) for j in range(self.draws)]
+
+
+@dataclass(frozen=True, eq=False)
+class Priced(Energy):
+    """E(z) + price |z - x|_2^2: going far costs.
+
+    Args:
+        base: E.
+        center: x, row for row.
+        price: ``[rows]``.
+    """
+
+    base: Energy
+    center: Tensor
+    price: Tensor
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        e, way = self.base.evaluate(x), x - self.center
+        value = e.value + self.price * flat(way).square().sum(1)
+        return e._replace(value=value, gradient=e.gradient + 2 * column(self.price, x) * way)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        e = self.base.look(x)
+        return e._replace(value=e.value + self.price * flat(x - self.center).square().sum(1))
+
+    def take(self, index: Tensor) -> Priced:
+        """See :class:`Energy`."""
+        return Priced(self.base.take(index), self.center[index], self.price[index])
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return self.base.passes
+
+
+@dataclass(frozen=True, eq=False)
+class Blind(Energy):
+    """E itself, seen by its values alone: ``evaluate`` is one forward pass and its gradient has size zero.
+
+    For gradient-free schemes and for models that autograd cannot see through (numpy, ONNX, a remote service): any
+    callable that returns logits as a tensor will do.
+
+    Args:
+        energy: E; only its ``look`` is called.
+        key: ``[rows]`` int64, what the random numbers of a scheme are keyed by besides the starting point and its own
+            seed: ``_random.keys(seed, ids, run)`` keeps restarts from one point apart. None adds nothing.
+
+    >>> from maxslope.energies import Quadratic
+    >>> e = Blind(Quadratic(torch.eye(2))).evaluate(torch.ones(1, 2))
+    >>> e.value, e.gradient.shape
+    (tensor([1.]), torch.Size([1, 0]))
+    """
+
+    energy: Energy
+    key: Tensor | None = None
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`; ``passes`` forward passes, none backward."""
+        return self.look(x)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        return self.energy.look(x)._replace(gradient=x.new_zeros(x.shape[0], 0))
+
+    def take(self, index: Tensor) -> Blind:
+        """See :class:`Energy`."""
+        return Blind(self.energy.take(index), None if self.key is None else take(self.key, index))
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return self.energy.passes
+
+
+@dataclass(frozen=True, eq=False)
+class Potential(Energy):
+    """The potential energy of a cloud, (1/n) sum_i E(x_i), of one row that holds n particles.
+
+    Its gradient has the particle gradients over n as entries. The goal is reached where it is for every particle.
+
+    Args:
+        base: E, row for row with the particles.
+
+    Source: arXiv:2406.05376 (potential energies on Wasserstein spaces).
+
+    >>> from maxslope.energies import Quadratic
+    >>> Potential(Quadratic(torch.eye(2))).evaluate(torch.ones(1, 4, 2)).value
+    tensor([1.])
+    """
+
+    base: Energy
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        return self._gather(self.base.evaluate(_particles(x)), x)
+
+    def look(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`."""
+        return self._gather(self.base.look(_particles(x)), x)
+
+    def take(self, index: Tensor) -> Potential:
+        """See :class:`Energy`; there is one row, so nothing to choose from."""
+        return self
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`; passes per particle."""
+        return self.base.passes
+
+    def _gather(self, e: Evaluation, x: Tensor) -> Evaluation:
+        gradient = e.gradient.reshape(x.shape) / x.shape[1] if e.gradient.numel() else e.gradient.reshape(1, -1)
+        return Evaluation(e.value.mean()[None], gradient, e.margin.mean()[None], e.reached.all()[None])
+
+
+def _particles(x: Tensor) -> Tensor:
+    if x.shape[0] != 1:
+        raise ValueError(f"A cloud is a single row [1, n, *shape], got {x.shape[0]} rows; run clouds one by one.")
+    return x[0]
 
 
 def _combine(parts: Sequence[Evaluation], weights: Sequence[float], *, majority: bool = False) -> Evaluation:

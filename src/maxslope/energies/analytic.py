@@ -38,11 +38,6 @@ class Linear(Energy):
         """See :class:`Energy`."""
         return Linear(take(self.c, index))
 
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
-
 
 @dataclass(frozen=True, eq=False)
 class Quadratic(Energy):
@@ -87,11 +82,6 @@ class Quadratic(Energy):
         """See :class:`Energy`."""
         return self
 
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
-
 
 @dataclass(frozen=True, eq=False)
 class Function(Energy):
@@ -133,11 +123,6 @@ class Function(Energy):
     def take(self, index: Tensor) -> Function:
         """See :class:`Energy`."""
         return Function(self.f, tuple(select(part, index) for part in self.rows)) if self.rows else self
-
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
 
     def _value(self, x: Tensor) -> Tensor:
         counts = [part.shape[0] if part.ndim else 0 for part in self.rows]

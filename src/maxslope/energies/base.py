@@ -12,7 +12,7 @@ from torch import Tensor
 
 from maxslope._rows import flat
 from maxslope.energies.convex import with_convex
-from maxslope.sets import Set
+from maxslope.sets import Everything, Set
 
 
 class Evaluation(NamedTuple):
@@ -50,9 +50,9 @@ class Energy(ABC):
         """Return the energy of the rows ``index``."""
 
     @property
-    @abstractmethod
     def passes(self) -> int:
         """Model passes that one evaluation of a row takes."""
+        return 1
 
     def within(self, domain: Set) -> Constrained:
         """Return E + chi_K, the energy that is infinite outside ``domain``, or E + E_c with a :class:`Convex` part."""
@@ -107,6 +107,11 @@ class Constrained(Energy):
         value = with_convex(value, self.domain, x)
         slack = 1e3 * torch.finfo(x.dtype).eps * flat(x).abs().amax(1).clamp_min(1)
         return torch.where(self.domain.violation(x) > slack, torch.inf, value)
+
+
+def parts(energy: Energy) -> tuple[Energy, Set]:
+    """The smooth energy, and the set it is constrained to."""
+    return (energy.smooth, energy.domain) if isinstance(energy, Constrained) else (energy, Everything())
 
 
 def plain(value: Tensor, gradient: Tensor | None = None) -> Evaluation:

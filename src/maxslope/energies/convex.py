@@ -14,7 +14,7 @@ from torch import Tensor
 from maxslope._optional import optional
 from maxslope._rows import column, flat, inner, take
 from maxslope.sets import Box, Set
-from maxslope.sets._roots import root
+from maxslope.sets._roots import above, root
 from maxslope.spaces import Lp, Space
 
 
@@ -75,12 +75,7 @@ class Convex(Set):
         def over(s: Tensor) -> Tensor:
             return excess(s, euclidean(step(s) - x))
 
-        last = first.clamp(1e-30, 1.0)
-        for _ in range(60):
-            short = over(last) < 0
-            if not bool(short.any()):
-                break
-            last = torch.where(short, 2 * last, last)
+        last = above(over, first.clamp(1e-30, 1.0))
         found: Tensor = step(root(over, torch.zeros_like(last), last, iterations=60))
         return found
 
@@ -264,15 +259,10 @@ class Within(Convex):
             return self.radius - euclidean(drawn(m) - self.center)
 
         zero = torch.zeros_like(self.radius)
-        high = torch.ones_like(zero)
         far = outside(zero) < 0
         if not bool(far.any()):
             return drawn(zero)
-        for _ in range(60):
-            short = far & (outside(high) < 0)
-            if not bool(short.any()):
-                break
-            high = torch.where(short, 4 * high, high)
+        high = above(lambda m: torch.where(far, outside(m), 0.0), torch.ones_like(zero), 4.0)
         m = torch.where(far, root(outside, zero, high, iterations=60), zero)
         return drawn(m)
 

@@ -10,14 +10,15 @@ from torch import Tensor
 from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.curve import Curve
-from maxslope.energies import Constrained, Energy, Evaluation
+from maxslope.energies import Energy, Evaluation
+from maxslope.energies.base import parts
 from maxslope.energies.convex import with_convex
 from maxslope.loop.marching import Driver, Rows, Stop, ended, march
 from maxslope.schemes import Accounting, Here, Memory, MinimizingMovement, Scheme
 from maxslope.schemes.base import length
 from maxslope.schemes.kinks import WIDTH, metric_slope
 from maxslope.schemes.steps import by_row
-from maxslope.sets import Everything, Set
+from maxslope.sets import Set
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +228,7 @@ def flow(
         raise ValueError(f"until is a finite time >= 0 or Steps(n), got {until!r}.")
     if not isinstance(until, Steps) and until > 0:
         _check_arrival(scheme, x, until)
-    smooth, domain = (energy.smooth, energy.domain) if isinstance(energy, Constrained) else (energy, Everything())
+    smooth, domain = parts(energy)
     curves = _Curves(smooth, domain, domain.project(x.detach()), scheme, until, record or Record())
     march(curves, scheme, stop=stop or Stop(), room=x.shape[0])
     return curves.curve()

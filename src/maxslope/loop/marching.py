@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,30 +51,20 @@ class Rows(NamedTuple):
 
     def take(self, index: Tensor) -> Rows:
         """Return the rows ``index`` (a mask or integers)."""
-        memory = tuple(select(m, index) for m in self.memory)
-        job, x, clock, time = (select(part, index) for part in self[:4])
-        return Rows(job, x, clock, time, memory)
+        return self._each(lambda own: select(own, index))
 
     def put(self, at: Tensor, other: Rows) -> Rows:
         """Return these rows with those ``at`` replaced by ``other``."""
-
-        def replaced(a: Tensor, b: Tensor) -> Tensor:
-            return a.index_copy(0, at, b)
-
-        memory = tuple(replaced(a, b) for a, b in zip(self.memory, other.memory, strict=True))
-        job, x, clock, time = (replaced(a, b) for a, b in zip(self[:4], other[:4], strict=True))
-        return Rows(job, x, clock, time, memory)
+        return self._each(lambda own, new: own.index_copy(0, at, new), other)
 
     def join(self, other: Rows) -> Rows:
         """Return these rows followed by ``other``."""
-        memory = tuple(torch.cat([a, b]) for a, b in zip(self.memory, other.memory, strict=True))
-        return Rows(
-            torch.cat([self.job, other.job]),
-            torch.cat([self.x, other.x]),
-            torch.cat([self.clock, other.clock]),
-            torch.cat([self.time, other.time]),
-            memory,
-        )
+        return self._each(lambda *both: torch.cat(both), other)
+
+    def _each(self, change: Callable[..., Tensor], *others: Rows) -> Rows:
+        job, x, clock, time = (change(*parts) for parts in zip(self[:4], *(o[:4] for o in others), strict=True))
+        memory = tuple(change(*parts) for parts in zip(self.memory, *(o.memory for o in others), strict=True))
+        return Rows(job, x, clock, time, memory)
 
 
 class Driver(ABC):

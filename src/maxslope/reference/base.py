@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ class Row(ABC):
         self.events: list[float] = []
         self.bound, self.scale = np.inf, 0.0
         self.here = (0.0, self.x)  # the last time and point of which the curve is sure
+        self.pieces: list[Any] = []
 
     @abstractmethod
     def run(self, grid: Array) -> None:
@@ -71,6 +73,11 @@ class Row(ABC):
         """Return the point at any time of a curve that was followed."""
         when, x = self.here
         return x if t >= when and self.status != Status.FINISHED else self.point(t)
+
+    def piece(self, t: float) -> Any:
+        """Return the piece of the curve that a time lies in, for pieces that know when they begin, ``t0``."""
+        later = [k for k, piece in enumerate(self.pieces) if piece.t0 > t]
+        return self.pieces[later[0] - 1 if later else -1]
 
     def ended(self) -> bool:
         """Whether the curve cannot go on."""

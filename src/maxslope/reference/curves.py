@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from maxslope.curve import Curve
-from maxslope.energies import Constrained, Energy
+from maxslope.energies import Energy
+from maxslope.energies.base import parts
 from maxslope.reference.base import Array, Row
 from maxslope.reference.events import Straight
 from maxslope.reference.rates import Rated
@@ -98,7 +99,7 @@ def reference(
     >>> found.curve.end, found.unique.tolist()
     (tensor([[0.5000, 0.0000]], dtype=torch.float64), [True])
     """
-    smooth, domain = (energy.smooth, energy.domain) if isinstance(energy, Constrained) else (energy, Everything())
+    smooth, domain = parts(energy)
     space = Lp(math.inf) if space is None else space
     check_rate(rate)
     if not until > 0 or instants < 1:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
 
 from maxslope._status import Status
-from maxslope.energies import Energy
 from maxslope.reference.base import Array, Row
 from maxslope.reference.modes import Mode, choose_mode, descent
-from maxslope.sets import Set
 
 
 class Straight(Row):
     """One curve in l_inf with unit speed."""
 
-    def __init__(self, energy: Energy, domain: Set, x: Tensor, i: int, tolerance: float) -> None:
-        Row.__init__(self, energy, domain, x, i, tolerance)
-        self.pieces: list[_Piece] = []
-
     def point(self, t: float) -> Array:
         """See :class:`Row`."""
-        later = [k for k, piece in enumerate(self.pieces) if piece.t0 > t]
-        piece = self.pieces[later[0] - 1 if later else -1]
-        return piece.x0 if piece.rest else np.clip(piece.at(t), self.lo, self.hi)
+        piece = self.piece(t)
+        return np.asarray(piece.x0 if piece.rest else np.clip(piece.at(t), self.lo, self.hi))
 
     def lose(self, t: float, x: Array, status: Status) -> None:
         """End here, with a reason."""

@@ -27,13 +27,8 @@ class Rated(Row):
     """
 
     def __init__(self, unit: Row, space: Lp, rate: float) -> None:
+        Row.__init__(self, unit.energy, unit.domain, unit.like, 0, unit.tolerance)
         self.unit, self.space, self.power = unit, space, 1 / (rate - 1)
-        self.energy, self.like, self.domain, self.tolerance = unit.energy, unit.like, unit.domain, unit.tolerance
-        self.x, self.lo, self.hi = unit.x, unit.lo, unit.hi
-        self.unique, self.status, self.spent, self.events, self.bound = True, Status.FINISHED, 0, [], np.inf
-        self.scale = 0.0
-        self.here = (0.0, self.x)
-        self.pieces: list[tuple[float, float, Any]] = []
 
     def slope(self, s: float) -> float:
         """|dE|(U(s))."""

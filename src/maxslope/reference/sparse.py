@@ -6,12 +6,9 @@ import itertools
 import math
 
 import numpy as np
-from torch import Tensor
 
 from maxslope._status import Status
-from maxslope.energies import Energy
 from maxslope.reference.base import Array, Row
-from maxslope.sets import Set
 
 _TIED = 8  # coordinates among which sharing sets are sought by going through all
 
@@ -81,14 +78,9 @@ class _Share:
 class Single(Row):
     """One curve in l_1 without constraint."""
 
-    def __init__(self, energy: Energy, domain: Set, x: Tensor, i: int, tolerance: float) -> None:
-        Row.__init__(self, energy, domain, x, i, tolerance)
-        self.pieces: list[_Share] = []
-
     def point(self, t: float) -> Array:
         """See :class:`Row`."""
-        later = [k for k, piece in enumerate(self.pieces) if piece.t0 > t]
-        return self.pieces[later[0] - 1 if later else -1].at(t)
+        return np.asarray(self.piece(t).at(t))
 
     def run(self, grid: Array) -> None:
         """See :class:`Row`."""

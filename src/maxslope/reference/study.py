@@ -12,11 +12,11 @@ from torch import Tensor
 
 from maxslope._rows import inner
 from maxslope.curve import Curve
-from maxslope.energies import Constrained, Energy
+from maxslope.energies import Energy
+from maxslope.energies.base import parts
 from maxslope.loop import flow
 from maxslope.reference.curves import Reference
 from maxslope.schemes import Scheme
-from maxslope.sets import Everything
 
 Maker = Callable[[float], Scheme]
 Path = Callable[[float], Tensor]
@@ -152,7 +152,7 @@ def residual(energy: Energy, curve: Curve) -> Tensor:
     """
     if curve.rate != torch.inf:
         return torch.full_like(curve.time[0], torch.nan)
-    smooth, domain = (energy.smooth, energy.domain) if isinstance(energy, Constrained) else (energy, Everything())
+    smooth, domain = parts(energy)
     total = torch.zeros_like(curve.time[0])
     for before, after, passed in zip(curve.points[:-1], curve.points[1:], curve.time.diff(dim=0), strict=True):
         middle = (before + after) / 2

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from maxslope.energies import Energy, Evaluation
-from maxslope.schemes.steps import StepSize
+from maxslope.schemes.steps import StepSize, step_size
 from maxslope.sets import Set
-from maxslope.spaces import Space
+from maxslope.spaces import Lp, Space
 
 Memory = tuple[Tensor, ...]
 
@@ -60,6 +62,25 @@ class Scheme(ABC):
     @abstractmethod
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """Return the next points, in the domain, and what is carried on."""
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Memoryless(Scheme):
+    """A scheme of a step size, a norm and a rate that carries nothing."""
+
+    tau: StepSize
+    space: Space
+    rate: float
+
+    def __init__(self, tau: float | Tensor | StepSize, space: Space | None = None, rate: float = math.inf) -> None:
+        check_rate(rate)
+        object.__setattr__(self, "tau", step_size(tau))
+        object.__setattr__(self, "space", Lp(math.inf) if space is None else space)
+        object.__setattr__(self, "rate", rate)
+
+    def start(self, x: Tensor) -> Memory:
+        """See :class:`Scheme`; nothing is carried."""
+        return ()
 
 
 class Account(NamedTuple):

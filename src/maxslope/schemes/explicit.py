@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,13 +9,12 @@ from torch import Tensor
 
 from maxslope._rows import column
 from maxslope.energies.convex import Convex
-from maxslope.schemes.base import Here, Memory, Scheme, check_rate, length
-from maxslope.schemes.steps import StepSize, step_size
-from maxslope.spaces import Lp, Space
+from maxslope.schemes.base import Here, Memory, Memoryless, length
+from maxslope.spaces import Lp
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Explicit(Scheme):
+class Explicit(Memoryless):
     """x+ = P_K(x + tau |xi|_*^(q-1) v(xi)), with v the steepest direction and P_K the Euclidean projection.
 
     For l_inf this is iterated FGSM (one step with tau = eps is FGSM), for l_2 normalized gradient descent, for l_1
@@ -38,20 +36,6 @@ class Explicit(Scheme):
     Source: arXiv:2406.05376 (explicit Euler; FGSM as its first step). The theorem there is about
     semi-implicit steps and minimizing movements.
     """
-
-    tau: StepSize
-    space: Space
-    rate: float
-
-    def __init__(self, tau: float | Tensor | StepSize, space: Space | None = None, rate: float = math.inf) -> None:
-        check_rate(rate)
-        object.__setattr__(self, "tau", step_size(tau))
-        object.__setattr__(self, "space", Lp(math.inf) if space is None else space)
-        object.__setattr__(self, "rate", rate)
-
-    def start(self, x: Tensor) -> Memory:
-        """See :class:`Scheme`; nothing is carried."""
-        return ()
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""

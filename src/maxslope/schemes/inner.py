@@ -37,8 +37,7 @@ class InnerProblem(NamedTuple):
 
     def take(self, index: Tensor) -> InnerProblem:
         """Return the problems of the rows ``index``; an index may occur many times."""
-        e = self.evaluation
-        part = Evaluation(e.value[index], e.gradient[index], e.margin[index], e.reached[index])
+        part = Evaluation(*(value[index] for value in self.evaluation))
         return InnerProblem(
             self.energy.take(index), self.x[index], part, self.region.take(index), self.radius[index], self.space
         )

@@ -18,7 +18,7 @@ from maxslope.schemes.kinks import SUSPECT, WIDTH, metric_slope, suspects
 from maxslope.schemes.proximal import Proximal
 from maxslope.schemes.steps import StepSize, step_size
 from maxslope.sets import BallBox, Box, Set, near
-from maxslope.sets._roots import root
+from maxslope.sets._roots import above, root
 from maxslope.spaces import Lp, Space
 
 _SHARES = (1.0, 0.25, 0.06)  # of the way to the minimizer of the linearized energy
@@ -199,12 +199,7 @@ class MinimizingMovement(Accounting):
             return (r / tau) ** (self.rate - 1) - here.domain.slope(g, found.x, self.space)
 
         slope = here.domain.slope(here.evaluation.gradient, here.x, self.space)
-        high = torch.where(slope.isfinite(), here.tau * slope ** (1 / (self.rate - 1)), 0.0)
-        for _ in range(40):
-            short = balance(high) < 0
-            if not bool(short.any()):
-                break
-            high = torch.where(short, 2 * high, high)
+        high = above(balance, torch.where(slope.isfinite(), here.tau * slope ** (1 / (self.rate - 1)), 0.0))
         radius = root(balance, torch.zeros_like(high), high, iterations=60)
         found = self._within(here, radius)
         return found._replace(forward=found.forward + total[0], backward=found.backward + total[1]), radius

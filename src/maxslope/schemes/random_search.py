@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from maxslope.schemes.steps import Constant, StepSize
 from maxslope.sets import BallBox, Box, Groups, Set, Shared
 from maxslope.spaces import Lp, Space
 
+L_INF = Lp(math.inf)
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # of the run, where the windows' area halves
 _SIZES = (0.3, 2.0)  # of an addition, in units of the radius
 
@@ -29,6 +30,9 @@ class Search(Scheme):
 
     queries: int
     seed: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tau", Constant(1 / self.queries))
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`."""
@@ -50,7 +54,7 @@ def key_at(key: Tensor, clock: Tensor, energy: Energy) -> Tensor:
     return _random.keys(0, key, clock)
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False)
 class RandomSearch(Search):
     """z = best + change on a random window; best+ = z if E(z) < E(best), else best.
 
@@ -88,18 +92,18 @@ class RandomSearch(Search):
     """
 
     queries: int
-    share: float | None
-    space: Space
-    rate: float
-    tau: StepSize
-    seed: int
+    share: float | None = None
+    space: Space = L_INF
+    seed: int = 0
+    rate: float = field(default=math.inf, init=False)
+    tau: StepSize = field(init=False)
 
-    def __init__(self, queries: int, share: float | None = None, space: Space | None = None, seed: int = 0) -> None:
-        if queries < 1 or not (share is None or 0 < share <= 1):
-            raise ValueError(f"Random search needs queries >= 1 and a share in (0, 1], got {queries} and {share}.")
-        values = (queries, share, Lp(math.inf) if space is None else space, math.inf, Constant(1 / queries), seed)
-        for name, value in zip(("queries", "share", "space", "rate", "tau", "seed"), values, strict=True):
-            object.__setattr__(self, name, value)
+    def __post_init__(self) -> None:
+        if self.queries < 1 or not (self.share is None or 0 < self.share <= 1):
+            raise ValueError(
+                f"Random search needs queries >= 1 and a share in (0, 1], got {self.queries} and {self.share}."
+            )
+        Search.__post_init__(self)
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""

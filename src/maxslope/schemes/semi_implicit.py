@@ -10,15 +10,14 @@ from torch import Tensor
 
 from maxslope._rows import column, inner
 from maxslope.energies.convex import Convex, with_convex
-from maxslope.schemes.base import Here, Memory, Scheme, check_rate, length
-from maxslope.schemes.steps import StepSize, step_size
+from maxslope.schemes.base import Here, Memory, Memoryless, length
 from maxslope.sets import Everything
 from maxslope.sets._roots import minimum
-from maxslope.spaces import Lp, Space
+from maxslope.spaces import Lp
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class SemiImplicit(Scheme):
+class SemiImplicit(Memoryless):
     """x+ in argmin { <DE(x), z> : z in K, |z - x| <= tau }  (rate inf),
     x+ in argmin { <DE(x), z> + |z - x|^p / (p tau^(p-1)) : z in K }  (rate p < inf).
 
@@ -36,20 +35,6 @@ class SemiImplicit(Scheme):
 
     Source: arXiv:2406.05376 (semi-implicit scheme; its limit is an inf-curve of maximal slope).
     """  # noqa: D205
-
-    tau: StepSize
-    space: Space
-    rate: float
-
-    def __init__(self, tau: float | Tensor | StepSize, space: Space | None = None, rate: float = math.inf) -> None:
-        check_rate(rate)
-        object.__setattr__(self, "tau", step_size(tau))
-        object.__setattr__(self, "space", Lp(math.inf) if space is None else space)
-        object.__setattr__(self, "rate", rate)
-
-    def start(self, x: Tensor) -> Memory:
-        """See :class:`Scheme`; nothing is carried."""
-        return ()
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""

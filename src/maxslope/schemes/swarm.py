@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,13 +12,13 @@ from maxslope import _random
 from maxslope._rows import choose, column
 from maxslope.schemes.base import Here, Memory
 from maxslope.schemes.consensus import consensus, drift
-from maxslope.schemes.random_search import Search, judge, key_at
-from maxslope.schemes.steps import Constant, StepSize
+from maxslope.schemes.random_search import L_INF, Search, judge, key_at
+from maxslope.schemes.steps import StepSize
 from maxslope.sets import Set
-from maxslope.spaces import Lp, Space
+from maxslope.spaces import Space
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False)
 class Swarm(Search):
     """z_j+ = P_K(z_j - dt (z_j - m) + sigma sqrt(dt) |z_j - m| n): particles take turns, m the consensus of all.
 
@@ -52,32 +52,20 @@ class Swarm(Search):
     """
 
     queries: int
-    particles: int
-    alpha: float
-    sigma: float
-    dt: float
-    space: Space
-    rate: float
-    tau: StepSize
-    seed: int
+    particles: int = 20
+    _: KW_ONLY
+    alpha: float = 200.0
+    sigma: float = 1.5
+    dt: float = 0.5
+    space: Space = L_INF
+    seed: int = 0
+    rate: float = field(default=math.inf, init=False)
+    tau: StepSize = field(init=False)
 
-    def __init__(
-        self,
-        queries: int,
-        particles: int = 20,
-        *,
-        alpha: float = 200.0,
-        sigma: float = 1.5,
-        dt: float = 0.5,
-        space: Space | None = None,
-        seed: int = 0,
-    ) -> None:
-        if queries < 1 or particles < 2:
-            raise ValueError(f"A swarm needs queries >= 1 and particles >= 2, got {queries} and {particles}.")
-        made: dict[str, object] = {"space": Lp(math.inf) if space is None else space, "rate": math.inf}
-        made |= {"queries": queries, "particles": particles, "alpha": alpha, "sigma": sigma, "dt": dt, "seed": seed}
-        for name, value in (made | {"tau": Constant(1 / queries)}).items():
-            object.__setattr__(self, name, value)
+    def __post_init__(self) -> None:
+        if self.queries < 1 or self.particles < 2:
+            raise ValueError(f"A swarm needs queries >= 1 and particles >= 2, got {self.queries} and {self.particles}.")
+        Search.__post_init__(self)
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; besides what every search carries, the swarm and its values."""

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import pad, threshold
 
 from maxslope._rows import asks_freely, select
-from maxslope.sets._roots import Function, root
+from maxslope.sets._roots import root
 from maxslope.spaces import Lp
-from maxslope.spaces.lp import euclidean, swift
+from maxslope.spaces.lp import euclidean, faintest, swift
 
 Solver = Callable[..., Tensor]
 
@@ -256,9 +256,10 @@ def _shell(lp: Lp, v: Tensor, size: Tensor, least: Tensor, most: Tensor, curvatu
     radial = (curvature * v.clamp(least, most).square()).sum(1, keepdim=True) / over  # what mu is if r = v / over
     log_w = (radial * (1 - 1 / over) * open_).clamp_min(kind.tiny).log() - curvature.log()
     log_v = v.clamp_min(kind.tiny).log()
+    floor = faintest(v)
     x = torch.minimum(log_v, (log_v - log_w).div_(rho))  # both terms are at most v
     for _ in range(60):
-        one, two = x.exp(), torch.add(log_w, x, alpha=rho).exp_()
+        one, two = x.clamp_min(floor).exp_(), torch.add(log_w, x, alpha=rho).clamp_min_(floor).exp_()
         both, steep = one + two, torch.add(one, two, alpha=rho).clamp_min_(kind.tiny)
         part = one.mul_(two).mul_((-log_w).exp())
         bounded = part.clamp(least_p, most_p)
@@ -283,7 +284,11 @@ def _shell(lp: Lp, v: Tensor, size: Tensor, least: Tensor, most: Tensor, curvatu
 
 
 def _project_by_bracket(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor, curvature: Tensor) -> Tensor:
-    """One root in the logarithm of the multiplier, in units where the radius is 1: slow, and always right."""
+    """One root in the logarithm of the multiplier, in units where the radius is 1: slow, and always right.
+
+    ``top`` bounds it where the origin lies in the box. Where it does not, the norm falls to that of the nearest point
+    of the box only as the multiplier grows, hence the margin above; below, the excess is zero to rounding.
+    """
     unit = torch.where(radius > 0, radius, torch.ones_like(radius))[:, None]
     v1, a1, b1 = v / unit, a / unit, b / unit
 
@@ -291,7 +296,7 @@ def _project_by_bracket(lp: Lp, v: Tensor, radius: Tensor, a: Tensor, b: Tensor,
         return lp.prox(v1, log_multiplier.exp()[:, None] / curvature).clamp(a1, b1)
 
     top = (lp.dual_norm(v1 * curvature) * (1 + 1e-12)).clamp_min(1e-30).log()
-    return at(_multiplier(lambda s: lp.norm(at(s)) - 1, top)) * unit
+    return at(root(lambda s: lp.norm(at(s)) - 1, top - 80.0, top + 40.0)) * unit
 
 
 def _linear_by_root(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -305,15 +310,6 @@ def _linear_by_root(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) ->
     length = (weight * swift(t, 1 / lp.p)[:, None]).clamp(least, torch.maximum(most, least))
     full = (t > 1e29)[:, None] & (weight > 0)
     return shrink(lp, torch.where(full, most, length) * sign * unit, radius, a, b)
-
-
-def _multiplier(excess: Function, top: Tensor) -> Tensor:
-    """The logarithm of the multiplier at which the excess of the norm vanishes.
-
-    ``top`` bounds it where the origin lies in the box. Where it does not, the norm falls to that of the nearest point
-    of the box only as the multiplier grows, hence the margin above; below, the excess is zero to rounding.
-    """
-    return root(excess, top - 80.0, top + 40.0)
 
 
 def shrink(lp: Lp, d: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -43,28 +43,41 @@ def root(f: Function, lo: Tensor, hi: Tensor, *, iterations: int = 100) -> Tenso
     return torch.where(bracketed, torch.where(fa.abs() < fb.abs(), a, b), ends)
 
 
-def newton(f: Callable[[Tensor], tuple[Tensor, Tensor]], lo: Tensor, hi: Tensor, x: Tensor) -> Tensor:
+def above(f: Function, hi: Tensor, factor: float = 2.0) -> Tensor:
+    """Return ``hi`` > 0, multiplied until an increasing ``f`` is not negative there, entry by entry."""
+    for _ in range(60):
+        short = f(hi) < 0
+        if not bool(short.any()):
+            break
+        hi = torch.where(short, factor * hi, hi)
+    return hi
+
+
+def newton(f: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], lo: Tensor, hi: Tensor, x: Tensor) -> Tensor:
     """Return where an increasing ``f`` is 0 between ``lo`` and ``hi``, entry by entry, by Newton's method from ``x``.
 
-    ``f`` returns values, of which those near 1 are large, and where Newton's method goes from there. A step that goes
-    most of the last one back, as between two sides of a kink, is cut to a half; one that leaves the bracket halves it.
-    An entry that is found, or where ``f`` is NaN, rests. The last call of ``f`` is at what is returned.
+    ``f`` takes points and which entries they belong to, and returns values, of which those near 1 are large, and where
+    Newton's method goes from there. A step that goes most of the last one back, as between two sides of a kink, is cut
+    to a half; one that leaves the bracket halves it. ``f`` is not asked again of entries that are found or NaN: the
+    last answer is that of the root. All tensors are ``[entries]``.
     """
     tight = 16 * torch.finfo(x.dtype).eps
-    done, last = lo == hi, torch.zeros_like(x)
+    found, index = x.clone(), (lo < hi).nonzero().squeeze(1)
+    lo, hi, x = lo[index], hi[index], x[index]
+    last = torch.zeros_like(x)
     for _ in range(100):
-        value, new = f(x)
-        lo, hi = torch.where(value < 0, x, lo), torch.where(value < 0, hi, x)
-        step = new - x
-        width = tight * x.abs().clamp_min(1.0)
-        done = done | (step.abs() <= width) | (hi - lo <= width) | (value.abs() <= tight) | value.isnan()
-        if bool(done.all()):
+        if not index.numel():
             break
+        value, new = f(x, index)
+        lo, hi = torch.where(value < 0, x, lo), torch.where(value < 0, hi, x)
+        step, width = new - x, tight * x.abs().clamp_min(1.0)
+        done = (step.abs() <= width) | (hi - lo <= width) | (value.abs() <= tight) | value.isnan()
+        found[index] = x
         last = torch.where((step * last < 0) & (step.abs() > 0.5 * last.abs()), 0.5 * step, step)
-        new = x + last
-        last = torch.where((new > lo) & (new < hi), last, (lo + hi) / 2 - x)
-        x = torch.where(done, x, x + last)
-    return x
+        inside = (x + last > lo) & (x + last < hi)
+        last = torch.where(inside, last, (lo + hi) / 2 - x)
+        index, lo, hi, x, last = (part[~done] for part in (index, lo, hi, x + last, last))
+    return found
 
 
 def _next(a: Tensor, b: Tensor, c: Tensor, fa: Tensor, fb: Tensor, fc: Tensor) -> Tensor:
@@ -98,9 +111,5 @@ def minimum(f: Function, hi: Tensor, *, iterations: int = 80) -> tuple[Tensor, T
 
 def least(f: Function, reach: Tensor) -> Tensor:
     """Return the least value of a convex ``f`` over [0, inf), row by row; ``reach`` > 0 is where to look first."""
-    for _ in range(60):
-        growing = f(2 * reach) < f(reach)
-        if not bool(growing.any()):
-            break
-        reach = torch.where(growing, 2 * reach, reach)
+    reach = above(lambda r: f(2 * r) - f(r), reach)
     return minimum(f, 2 * reach)[1]

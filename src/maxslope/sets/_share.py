@@ -8,6 +8,7 @@ a group of l_p the same holds for coordinates: with theta = lambda t^(1-p) each 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -39,6 +40,15 @@ class Cells:
     a: Tensor
     b: Tensor
     linear: bool
+
+    def take(self, index: Tensor) -> Cells:
+        """Those of some rows."""
+        return replace(self, towards=self.towards[index], a=self.a[index], b=self.b[index])
+
+    def each(self) -> Cells:
+        """Every group as a row of its own."""
+        towards, a, b = (part.flatten(0, 1)[:, None] for part in (self.towards, self.a, self.b))
+        return replace(self, towards=towards, a=a, b=b)
 
     def free(self) -> Tensor:
         """Where the groups would go without a radius."""
@@ -85,8 +95,7 @@ def radii(cells: Cells, r: float, radius: Tensor) -> Tensor:
     high = torch.maximum(torch.minimum(part.size(part.free()), one[:, None]), low)
     todo = (outer.norm(high) > one).nonzero().squeeze(1)
     if todo.numel():
-        rows = replace(part, towards=part.towards[todo], a=part.a[todo], b=part.b[todo])
-        high = high.index_copy(0, todo, _shared(rows, outer, low[todo], high[todo]))
+        high = high.index_copy(0, todo, _shared(part.take(todo), outer, low[todo], high[todo]))
     return high * unit[:, :, 0]
 
 
@@ -96,10 +105,11 @@ def _shared(cells: Cells, outer: Lp, low: Tensor, high: Tensor) -> Tensor:
     top = cells.towards.abs().flatten(1).amax(1).clamp_min(1e-300).log()
     least, most = top + _LOW, top + 10.0 + (outer.p - 1) * math.log(low.shape[1])
     if line is None:
-        answer = _Answer(cells, outer, low, high)
-        found, of = newton(answer.excess, least, most, top), answer.radii
+        answer, every = _Answer(cells, outer, low, high), torch.arange(len(top), device=top.device)
+        found = newton(answer.excess, least, most, top)
         if not cells.linear:  # nothing jumps
-            return answer.now.t
+            return answer.now.t.reshape(low.shape)
+        of: Callable[[Tensor], Tensor] = lambda log_mu: answer.radii(log_mu, every)  # noqa: E731
     else:
         found, of = root(lambda log_mu: outer.norm(line(log_mu)) - 1, least, most), line
     step = _CLOSE * found.abs().clamp_min(1.0)
@@ -112,7 +122,8 @@ def _shared(cells: Cells, outer: Lp, low: Tensor, high: Tensor) -> Tensor:
 class _Answer:
     """How the radii answer to a multiplier, p < inf, by the logarithms s of theta, which rise with it.
 
-    The next ones are looked for where the last ones and their derivative say.
+    The next ones are looked for where the last ones and their derivative say. All tensors are those of the groups of
+    all rows, one after the other.
 
     Args:
         cells: the groups.
@@ -122,55 +133,60 @@ class _Answer:
     """
 
     def __init__(self, cells: Cells, outer: Lp, low: Tensor, high: Tensor) -> None:
-        self.cells, self.outer, self.low, self.high = cells, outer, low, high
+        self.cells, self.outer, self.groups = cells.each(), outer, torch.arange(low.shape[1], device=low.device)
+        self.low, self.high = low.flatten(), high.flatten()
         self.more = cells.lp.p - outer.p
-        self.top = cells.towards.abs().amax(2).clamp_min(1e-300).log()
-        self.first, self.last = torch.full_like(low, _LOW), torch.full_like(low, _TINY * (cells.lp.p - 1))
-        self.least, self.most = self._at(self.first).log_mu, self._at(self.last).log_mu
-        self.s, self.wanted = torch.full_like(low, -1.0), torch.full_like(low, math.nan)
-        self.now = self._at(self.s)
+        self.top = self.cells.towards.abs().amax((1, 2)).clamp_min(1e-300).log()
+        every = torch.arange(len(self.low), device=low.device)
+        self.first, self.last = _LOW, _TINY * (cells.lp.p - 1)
+        self.least, self.most = (self._at(torch.full_like(self.low, s), every).log_mu for s in (_LOW, self.last))
+        self.now = self._at(torch.full_like(self.low, -1.0), every)
 
-    def excess(self, log_mu: Tensor) -> tuple[Tensor, Tensor]:
-        """1 less the norm of the radii, and the multiplier that Newton's method tries next, ``[rows]``."""
-        t = self.radii(log_mu)
+    def excess(self, log_mu: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """1 less the norm of the radii of some rows, and the multiplier that Newton's method tries next."""
+        t = self.radii(log_mu, rows)
         size = self.outer.norm(t)
-        moves = (self.s > self.first) & (self.s < self.last)
-        falls = torch.where(moves, self.now.fall / (1 - self.more * self.now.fall), 0.0)
-        fall = ((t / size[:, None]) ** self.outer.p * falls).sum(1)
-        return 1 - size, log_mu + _log1p((size - 1) / (size * fall if self.outer.p < 2 else fall))
+        s, fall = (part.reshape(-1, len(self.groups))[rows] for part in (self.now.s, self.now.fall))
+        falls = torch.where((s > self.first) & (s < self.last), fall / (1 - self.more * fall), 0.0)
+        rate = ((t / size[:, None]) ** self.outer.p * falls).sum(1)
+        return 1 - size, log_mu + _log1p((size - 1) / (size * rate if self.outer.p < 2 else rate))
 
-    def radii(self, log_mu: Tensor) -> Tensor:
-        """The radii for a multiplier, ``[rows, groups]``."""
-        wanted = log_mu[:, None].expand_as(self.low)
-        ends = torch.where(wanted <= self.least, self.first, self.last)
-        inside = (wanted > self.least) & (wanted < self.most)
-        lo, hi = torch.where(inside, self.first, ends), torch.where(inside, self.last, ends)
+    def radii(self, log_mu: Tensor, rows: Tensor) -> Tensor:
+        """The radii of some rows for their multipliers, ``[k, groups]``."""
+        entries = (rows[:, None] * len(self.groups) + self.groups).flatten()
+        wanted = log_mu.repeat_interleave(len(self.groups))
+        now = self.now.take(entries)
+        beyond = wanted >= self.most[entries]
+        fixed = beyond | (wanted <= self.least[entries])
+        ends = torch.where(beyond, self.last, self.first).to(wanted)
+        lo, hi = ends.where(fixed, ends.new_tensor(self.first)), ends.where(fixed, ends.new_tensor(self.last))
 
-        def miss(s: Tensor) -> tuple[Tensor, Tensor]:
-            self.now = self._at(s)
-            return self.now.log_mu - wanted, self._next(s, wanted)
+        def miss(s: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+            here = self._at(s, entries[at])
+            return here.log_mu - wanted[at], self._next(here, wanted[at])
 
-        start = self._next(self.s, wanted)
-        start = torch.where((start > lo) & (start < hi), start, self.s.clamp(lo, hi))
-        same = wanted == self.wanted  # a row that is found rests, whatever its neighbors still do
-        lo, hi, start = (torch.where(same, self.s, end) for end in (lo, hi, start))
-        self.s, self.wanted = newton(miss, lo, hi, start), wanted
-        return self.now.t
+        start = self._next(now, wanted)
+        start = torch.where((start > lo) & (start < hi), start, now.s.clamp(lo, hi))
+        found = self._at(newton(miss, lo, hi, start), entries)
+        self.now = _Radii(*(old.index_copy(0, entries, new) for old, new in zip(self.now, found, strict=True)))
+        return found.t.reshape(len(rows), -1)
 
-    def _next(self, s: Tensor, wanted: Tensor) -> Tensor:
+    def _next(self, now: _Radii, wanted: Tensor) -> Tensor:
         """Newton's method, for a projection in t for the rate less mu t^(r-1); log t is a line in s, t one in theta."""
-        p, r, now = self.cells.lp.p, self.outer.p, self.now
+        p, r = self.cells.lp.p, self.outer.p
         if self.cells.linear:
-            return s + (wanted - now.log_mu) / (1 - self.more * now.fall)
+            return now.s + (wanted - now.log_mu) / (1 - self.more * now.fall)
         ratio = (wanted - now.log_mu).exp()
         grows = (1 - ratio) * now.fall / (1 - (p - 1) * now.fall + (r - 1) * ratio * now.fall)
-        bent = s + _log1p(-grows / now.fall) if p == 1 else s - _log1p(grows) / now.fall
-        return torch.where(now.fall > 0, bent, s + wanted - now.log_mu)
+        bent = now.s + _log1p(-grows / now.fall) if p == 1 else now.s - _log1p(grows) / now.fall
+        return torch.where(now.fall > 0, bent, now.s + wanted - now.log_mu)
 
-    def _at(self, s: Tensor) -> _Radii:
-        norm, fall = self.cells.priced((s + self.top).exp())
-        t = norm.clamp(self.low, self.high)
-        return _Radii(t, torch.where(t == norm, fall, 0.0), s + self.top + self.more * t.clamp_min(1e-300).log())
+    def _at(self, s: Tensor, entries: Tensor) -> _Radii:
+        cells = self.cells if len(entries) == len(self.low) else self.cells.take(entries)
+        log_theta = s + self.top[entries]
+        norm, fall = (part.squeeze(1) for part in cells.priced(log_theta.exp()[:, None]))
+        t = norm.clamp(self.low[entries], self.high[entries])
+        return _Radii(s, t, torch.where(t == norm, fall, 0.0), log_theta + self.more * t.clamp_min(1e-300).log())
 
 
 def _log1p(x: Tensor) -> Tensor:
@@ -179,9 +195,13 @@ def _log1p(x: Tensor) -> Tensor:
 
 
 class _Radii(NamedTuple):
+    s: Tensor
     t: Tensor
     fall: Tensor  # minus the derivative of log t by s
     log_mu: Tensor  # of the multiplier for which they are best
+
+    def take(self, entries: Tensor) -> _Radii:
+        return _Radii(*(part[entries] for part in self))
 
 
 def _line(cells: Cells, r: float, low: Tensor, high: Tensor) -> _Steps | _Corners | None:
@@ -215,7 +235,7 @@ class _Steps:
     def __call__(self, log_mu: Tensor) -> Tensor:
         more = self.rate - log_mu[:, None, None]
         if self.slant is not None:
-            wanted = _meeting(more.exp(), self.slant * (-log_mu).exp()[:, None, None], self.r)
+            wanted = _meeting(more.exp(), self.slant * (-log_mu).exp()[:, None, None], self.r).reshape(more.shape)
         else:
             wanted = (more / (self.r - 1)).exp() if self.r > 1 else torch.where(more > 0, math.inf, 0.0)
         spent = torch.minimum((wanted - self.before).clamp_min(0), self.rooms).sum(2)
@@ -226,15 +246,15 @@ def _meeting(rate: Tensor, slant: Tensor, r: float) -> Tensor:
     """The t >= 0 with t^(r-1) = rate - slant t; where r is neither 1 nor 2 by Newton's method from above."""
     if r in (1, 2):
         return (rate - 1).clamp_min(0) / slant if r == 1 else rate / (slant + 1)
-    zero = torch.zeros_like(rate)
-    most = torch.minimum(rate / slant, rate ** (1 / (r - 1)))
+    most = torch.minimum(rate / slant, rate ** (1 / (r - 1))).flatten()
+    rate, slant = rate.flatten(), slant.expand_as(rate).flatten()
 
-    def miss(t: Tensor) -> tuple[Tensor, Tensor]:
+    def miss(t: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         power = t ** (r - 1)
-        excess = power + slant * t - rate
-        return excess / rate, t - excess / ((r - 1) * power / t + slant)
+        excess = power + slant[at] * t - rate[at]
+        return excess / rate[at], t - excess / ((r - 1) * power / t + slant[at])
 
-    return newton(miss, zero, most, most)
+    return newton(miss, torch.zeros_like(most), most, most)
 
 
 class _Corners:

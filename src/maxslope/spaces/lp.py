@@ -144,7 +144,12 @@ def swift(size: Tensor, exponent: float) -> Tensor:
     if powered is not None:
         return powered
     least = torch.finfo(size.dtype).tiny
-    return size.clamp_min(least).log_().mul_(exponent).clamp_min_(math.log(least)).exp_().mul_(size.sign())
+    return size.clamp_min(least).log_().mul_(exponent).clamp_min_(faintest(size)).exp_().mul_(size.sign())
+
+
+def faintest(like: Tensor) -> float:
+    """The least number whose exponential is a normal number, and so one of the quick ones."""
+    return math.log(torch.finfo(like.dtype).tiny) + 0.01
 
 
 def _by_products(size: Tensor, exponent: float) -> Tensor | None:

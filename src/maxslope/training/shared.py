@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import flat
-from maxslope.energies.potential import Potential
-from maxslope.energies.priced import Priced
+from maxslope.energies.algebra import Potential, Priced
 from maxslope.schemes import Explicit, SemiImplicit
 from maxslope.sets import Box, Budget, Set, ball
 from maxslope.spaces import Lp
-from maxslope.spaces.cloud import cloud_space
+from maxslope.spaces.mixed import cloud_space
 from maxslope.training.adversary import Adversary, Perturbed, Problem
 from maxslope.training.inner import Ascent, Inner
 

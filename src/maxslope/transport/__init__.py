@@ -1,7 +1,7 @@
 """Distributions: clouds of labeled points, adversaries that move them, exact transport distances."""
 
 from maxslope._former import former
-from maxslope.spaces.cloud import cloud_space
+from maxslope.spaces.mixed import cloud_space
 from maxslope.transport.adversary import AdversaryResult, adversary
 from maxslope.transport.clouds import Cloud, Potential, clouds, particle_speeds
 from maxslope.transport.distance import distance

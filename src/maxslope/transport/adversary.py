@@ -15,7 +15,7 @@ from maxslope.loop import flow
 from maxslope.schemes import Explicit, SemiImplicit
 from maxslope.sets import Box, Set, ball
 from maxslope.spaces import Lp, Space
-from maxslope.spaces.cloud import cloud_space
+from maxslope.spaces.mixed import cloud_space
 from maxslope.transport.clouds import Cloud, Potential
 
 

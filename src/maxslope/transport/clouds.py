@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from maxslope.curve import Curve
-from maxslope.energies.potential import Potential
+from maxslope.energies.algebra import Potential
 from maxslope.spaces import Space
 
 __all__ = ["Cloud", "Potential", "clouds", "particle_speeds"]

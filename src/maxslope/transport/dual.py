@@ -9,7 +9,7 @@ import torch
 
 from maxslope._rows import flat
 from maxslope.energies import Energy
-from maxslope.energies.priced import Priced
+from maxslope.energies.algebra import Priced
 from maxslope.schemes import Descent, InnerProblem
 from maxslope.sets import Box
 from maxslope.spaces import Lp

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import inner
-from maxslope.energies import Constrained, Energy
-from maxslope.sets import Everything
+from maxslope.energies import Energy
+from maxslope.energies.base import parts
 from maxslope.spaces import Space
 from maxslope.transport.clouds import Cloud
 from maxslope.transport.distance import bottleneck, optimal_plan
@@ -64,13 +64,13 @@ class Paths:
         Args:
             energy: of one particle, row for row with the first cloud; ``energy.within(K)`` where they are constrained.
         """
-        smooth, domain = (energy.smooth, energy.domain) if isinstance(energy, Constrained) else (energy, Everything())
-        parts = []
+        smooth, domain = parts(energy)
+        found = []
         for before, after, passed in zip(self.points[:-1], self.points[1:], self.times.diff().tolist(), strict=True):
             middle = (before + after) / 2
             g = smooth.evaluate(middle).gradient
-            parts.append(domain.slope(g, middle, self.space) + inner(g, after - before) / passed)
-        return torch.stack(parts)
+            found.append(domain.slope(g, middle, self.space) + inner(g, after - before) / passed)
+        return torch.stack(found)
 
 
 def paths(clouds: Sequence[Cloud], times: Sequence[float] | Tensor, r: float, space: Space) -> Paths:
