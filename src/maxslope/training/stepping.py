@@ -93,8 +93,8 @@ class Stepping:
         self.optimizer = optimizer_of(optimizer, model)
         self.given, self.counts_epochs = schedule, per_epoch
         self.groups = self._settings()
-        self.scheduler: LRScheduler | None = schedule if isinstance(schedule, LRScheduler) else None
-        if self.scheduler is not None and self.scheduler.optimizer is not self.optimizer:
+        self.scheduler: LRScheduler = schedule if isinstance(schedule, LRScheduler) else self._constant()
+        if self.scheduler.optimizer is not self.optimizer:
             raise ValueError(
                 "A scheduler moves the rate of the training's optimizer, got one of another optimizer; give both: "
                 "Plan(optimizer=optimizer, schedule=scheduler), or a function that makes the scheduler of an optimizer."
@@ -115,12 +115,10 @@ class Stepping:
         if self.made:
             self._set(self.groups)
             self.scheduler = self._scheduler(epochs if self.counts_epochs else epochs * batches)
-        assert self.scheduler is not None
         return self.scheduler
 
     def advance(self, *, epoch: bool, loss: float = 0.0, robust: float | None = None) -> None:
         """Step the schedule after a step of the optimizer, or after an epoch with its mean loss and robust accuracy."""
-        assert self.scheduler is not None
         if epoch != self.per_epoch:
             return
         if not isinstance(self.scheduler, ReduceLROnPlateau):
@@ -139,7 +137,6 @@ class Stepping:
         Raises:
             ValueError: if torch would refuse a step of it.
         """
-        assert self.scheduler is not None
         found = _end(self.scheduler)
         if found is None:
             return ""
@@ -159,7 +156,6 @@ class Stepping:
 
     def resume(self, optimizer: dict[str, Any], scheduler: dict[str, Any] | None) -> None:
         """Take over the states of a checkpoint; of the optimizer alone, at the rate of a schedule that began anew."""
-        assert self.scheduler is not None
         fresh = self._settings()
         self.optimizer.load_state_dict(optimizer)
         if scheduler is None:
@@ -170,13 +166,16 @@ class Stepping:
     def _scheduler(self, length: int) -> LRScheduler:
         given = self.given
         if given is None:
-            return ConstantLR(self.optimizer, 1.0, 0)
+            return self._constant()
         if not callable(given):
             raise TypeError(f"A schedule is a scheduler of torch, or a function that makes one, got {given!r}.")
         made = given(self.optimizer, length) if _takes_length(given, self.optimizer) else given(self.optimizer)
         if not isinstance(made, LRScheduler):
             raise TypeError(f"A schedule makes a scheduler of torch.optim.lr_scheduler, got {type(made).__name__}.")
         return made
+
+    def _constant(self) -> LRScheduler:
+        return ConstantLR(self.optimizer, 1.0, 0)
 
     def _settings(self) -> list[dict[str, Any]]:
         return [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
