@@ -273,12 +273,6 @@ class Realized(Energy):
     """E(R(x)), R the realization, with the derivative of E at R(x): R counts as the identity.
 
     Where R(x) is not allowed, the goal is not reached and the margin is infinite.
-
-    Args:
-        base: E.
-        realize: R.
-        domain: the allowed sets, row for row.
-        center: the clean points.
     """
 
     base: Energy

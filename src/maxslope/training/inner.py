@@ -64,17 +64,9 @@ class Inner:
 class Ascent(Driver, StepSize):
     """Takes every row of a batch from its start to its own end; all rows at once, so that a step is one model call.
 
-    Args:
-        energy: minus the loss, row for row.
-        domain: the allowed sets.
-        start: ``[rows, *shape]``, in them.
-        reach: the first step lengths, ``[rows]``.
-        scale: what they are multiplied by.
-        inner: the rules.
-
     Attributes:
         points: where the rows ended, in the domain, once :meth:`go` has returned.
-        scale: of their step lengths by then, ``[rows]`` float64.
+        scale: what their step lengths ``reach`` are multiplied by then, ``[rows]`` float64.
         spent: gradients of each row, ``[rows]`` int64; as many forward as backward passes.
     """
 

@@ -33,15 +33,7 @@ def one_cycle(optimizer: Optimizer, steps: int) -> LRScheduler:
 
 
 def optimizer_of(given: Any, model: nn.Module) -> Optimizer:
-    """Return an optimizer of the trainable parameters of a model.
-
-    Args:
-        given: an optimizer of such parameters, or what makes one of them: a class of ``torch.optim``, a function.
-        model: whose weights are trained.
-
-    Raises:
-        TypeError: if it is neither.
-        ValueError: if the optimizer moves other weights than the model's, or needs the loss more than once a step.
+    """Return the optimizer that is given, or is made by what is given, of the trainable parameters of a model.
 
     >>> from torch.optim import SGD
     >>> net = nn.Linear(2, 1)
@@ -75,19 +67,7 @@ def _called(given: Any, made: Any) -> str:
 
 
 class Stepping:
-    """The optimizer of a training and its schedule, which begins anew where more epochs are asked for.
-
-    Args:
-        model: whose weights are trained.
-        optimizer: see :func:`optimizer_of`.
-        schedule: a scheduler of that very optimizer; what makes one, of the optimizer and the number of steps, or of
-            the optimizer alone; None keeps the rate.
-        per_epoch: whether the schedule is stepped after each epoch, and counts epochs.
-
-    Raises:
-        TypeError: for an optimizer or a schedule that is none.
-        ValueError: for an optimizer of other weights, a scheduler of another optimizer.
-    """
+    """The optimizer of a training and its schedule, as in ``Plan``; it begins anew where more epochs are asked for."""
 
     def __init__(self, model: nn.Module, optimizer: Any, schedule: Schedule, per_epoch: bool) -> None:
         self.optimizer = optimizer_of(optimizer, model)
@@ -132,11 +112,7 @@ class Stepping:
         self.scheduler.step(loss if self.scheduler.mode == "min" or robust is None else robust)
 
     def runs_out(self, steps: int, epochs: int) -> str:
-        """Return what happens where a schedule ends before so many steps and epochs more do; empty where none does.
-
-        Raises:
-            ValueError: if torch would refuse a step of it.
-        """
+        """What happens where a schedule ends before so many steps or epochs do; an error if torch refuses them."""
         found = _end(self.scheduler)
         if found is None:
             return ""
