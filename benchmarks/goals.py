@@ -1,6 +1,7 @@
 """Every goal beside the best attack written by hand for it, on the same 200 samples and network.
 
-    python benchmarks/goals.py [--case top-3 detector ...] [--samples 200] [--efforts quick standard] [--data DIR]
+    python benchmarks/goals.py [--case top-3 detector ...] [--samples 200] [--efforts quick standard] [--libraries]
+                               [--data DIR]
 
 Networks are trained here, in seconds, from stated seeds, on the shipped digits and on data made here; ``grid-cnn-a``
 needs ``--data DIR`` (cifar10_test_2000.npz, cifar_cnn_a_mix.safetensors). An attack by hand is projected
@@ -8,7 +9,7 @@ gradient descent on each of the losses that are natural for the goal (named in t
 random corners and uniform points of the ball and from its point nearest to gray, 100 steps each with momentum, of
 lengths that fall along half a cosine wave; a sample leaves as soon as it is broken. All verdicts, of both sides, are
 recomputed from the returned points by a plain forward pass and a plain check of ball, box and grid. Rows of every call
-are counted inside the model, padding included.
+are counted inside the model, padding included. What foolbox, ART and adv-lib have for a case is in ``goal_peers.py``.
 """
 
 from __future__ import annotations
@@ -538,9 +539,11 @@ def outcome(case: Case, points: Tensor, standing: Tensor) -> tuple[int, int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    global SEED  # noqa: PLW0603
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", nargs="+", default=[k for k in CASES if k != "grid-cnn-a"], choices=list(CASES))
     parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the split of the digits, and of networks")
     parser.add_argument("--efforts", nargs="*", default=["quick", "standard"])
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--libraries", action="store_true", help="attacks of foolbox, adv-lib and ART, too")
@@ -548,6 +551,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--each", action="store_true", help="each loss of the attack by hand alone, too")
     parser.add_argument("--data", type=Path)
     chosen = parser.parse_args(arguments)
+    SEED = chosen.seed
     torch.set_num_threads(1)
     print("| case | attack | right | robust | not allowed | passes a sample, forward + backward | CPU s |")
     print("|---|---|---|---|---|---|---|")

@@ -116,6 +116,11 @@ class Grid(Realization):
         lo, hi = (torch.as_tensor(bound, device=x.device).to(torch.float64) for bound in self.box)
         return lo, hi
 
+    def _level(self, x: Tensor) -> Tensor:
+        """Where coordinates lie among the levels, float64: 0 at the first, between two of them a fraction."""
+        lo, hi = self._scale(x)
+        return (x.double() - lo) / (hi - lo) * (self.levels - 1)
+
     def _limits(self, x: Tensor, bounds: Box | None) -> tuple[Tensor, Tensor, Tensor]:
         """The first and the last level within bounds, up to rounding, and which coordinates cannot move."""
         lo, hi = self._scale(x)
@@ -123,21 +128,20 @@ class Grid(Realization):
         if bounds is None:
             return torch.zeros_like(top), top, torch.zeros_like(top, dtype=torch.bool)
         slack = 4 * torch.finfo(x.dtype).eps * torch.maximum(lo.abs(), hi.abs()) / (hi - lo) * (self.levels - 1)
-        least = ((bounds.lo.double() - lo) / (hi - lo) * (self.levels - 1) - slack).ceil().clamp_min(0).minimum(top)
-        most = ((bounds.hi.double() - lo) / (hi - lo) * (self.levels - 1) + slack).floor().clamp_min(0).minimum(top)
+        least = (self._level(bounds.lo) - slack).ceil().clamp_min(0).minimum(top)
+        most = (self._level(bounds.hi) + slack).floor().clamp_min(0).minimum(top)
         return least, torch.maximum(least, most), bounds.lo == bounds.hi
 
     def _rounded(self, x: Tensor, center: Tensor, limits: tuple[Tensor, Tensor, Tensor], threshold: Tensor) -> Tensor:
         """Points on the grid; ``threshold`` of a step is how far beyond a level the next one away is taken."""
         lo, hi = self._scale(x)
-        steps, (least, most, held) = self.levels - 1, limits
-        at, home = ((t.double() - lo) / (hi - lo) * steps for t in (x, center))
-        home = home.round()
-        way = at - home
+        least, most, held = limits
+        home = self._level(center).round()
+        way = self._level(x) - home
         whole = way.abs().floor()
         far = (way.abs() - whole) >= column(threshold, x).double() - 1e-9
         level = (home + way.sign() * (whole + far)).maximum(least).minimum(most)
-        z = (lo + level / steps * (hi - lo)).to(x.dtype)
+        z = (lo + level / (self.levels - 1) * (hi - lo)).to(x.dtype)
         close = 8 * torch.finfo(x.dtype).eps * torch.maximum(lo.abs(), hi.abs())
         stays = (level == home) & ((z - center).abs() <= close)
         return torch.where(stays | held, center, z)
@@ -273,12 +277,6 @@ class Realized(Energy):
     """E(R(x)), R the realization, with the derivative of E at R(x): R counts as the identity.
 
     Where R(x) is not allowed, the goal is not reached and the margin is infinite.
-
-    Args:
-        base: E.
-        realize: R.
-        domain: the allowed sets, row for row.
-        center: the clean points.
     """
 
     base: Energy

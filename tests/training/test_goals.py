@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -69,6 +71,14 @@ def test_a_goal_without_a_divergence_is_refused_by_trades() -> None:
         Trades(Linf(0.1), goal=lambda z, y: z[:, 0])(net(2), X, X[:, 0])
     with pytest.raises(ValueError, match="Targeted"):
         AdversarialRisk(Linf(0.1), goal=goals.Targeted(1))(net(3), X, torch.zeros(12).long())
+
+
+@pytest.mark.parametrize("make", [AdversarialRisk, Trades])
+def test_a_class_that_the_model_does_not_know_is_refused_in_any_row_of_the_first_batch(make: Any) -> None:
+    x, y = X.repeat(20, 1), torch.zeros(240).long()
+    y[101] = 3
+    with pytest.raises(ValueError, match="below the number of classes, but the model has 3 classes"):
+        make(Linf(0.1))(net(3), x, y)
 
 
 def test_context_and_mask_go_with_their_rows() -> None:

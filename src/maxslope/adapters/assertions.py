@@ -22,6 +22,7 @@ from maxslope.sets import Budget
 
 _CHUNK = 64
 _MOST = 1_000_000
+_ASKED: dict[str, Any] = {"goal": None, "targets": None, "context": (), "mask": None, "realize": None}
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def assert_robust(
             "samples shows a share of 1."
         )
     effort = effort or Effort.quick()
-    if unknown := sorted(asked.keys() - {"goal", "targets", "context", "mask", "realize"}):
+    if unknown := sorted(asked.keys() - _ASKED.keys()):
         raise TypeError(f"assert_robust has no argument {unknown[0]!r}; see maxslope.evaluate for what is asked.")
     if sequential:
         return _one_by_one(model, data, budget, at_least, confidence, effort, seed, asked, strict=strict)
@@ -140,11 +141,8 @@ def _one_by_one(
     x, y = data
     n, enough, robust = length(data) or 0, 1 / (1 - confidence), 0
     said: tuple[Finding, ...] = ()
-    threat = threatened(
-        **({"goal": None, "targets": None, "context": (), "mask": None, "realize": None} | asked), samples=n
-    )
-    edges = [*range(0, n, _CHUNK), n]
-    for part, (start, stop) in enumerate(pairwise(edges)):
+    threat = threatened(**(_ASKED | asked), samples=n)
+    for part, (start, stop) in enumerate(pairwise([*range(0, n, _CHUNK), n])):
         rows = torch.arange(start, stop)
         report = evaluate(
             model, (x[rows], y[rows]), budget.take(rows), effort=effort, seed=seed + part, keep_points=False,

@@ -36,16 +36,8 @@ def lower_bound(k: int, n: int, confidence: float = 0.95) -> float:
     The p with P(B >= k) = 1 - confidence: whatever the true share, this is above it with probability at most
     1 - confidence.
 
-    Args:
-        k: 0 to n.
-        n: samples.
-        confidence: in (0, 1).
-
-    Returns:
-        The bound, in [0, 1).
-
     Raises:
-        ValueError: for counts or a confidence out of range.
+        ValueError: unless 0 <= k <= n and 0 < confidence < 1.
 
     Source: C. J. Clopper and E. S. Pearson, Biometrika 26 (1934), 404-413.
 
@@ -78,18 +70,10 @@ def evidence(k: int, n: int, share: float) -> float:
     e = int_share^1 q^k (1 - q)^(n-k) dq / ((1 - share) share^k (1 - share)^(n-k)): the likelihood ratio of larger
     shares, mixed evenly. As samples come in one by one it is a nonnegative supermartingale that starts at 1 if the true
     share is at most ``share``; by Ville's inequality it then ever reaches 1 / alpha with probability at most alpha. So
-    one may look after every sample and stop at will.
-
-    Args:
-        k: 0 to n.
-        n: samples so far.
-        share: in (0, 1).
-
-    Returns:
-        e, at least 0; infinite where it is too large for a float.
+    one may look after every sample and stop at will. Infinite where it is too large for a float.
 
     Raises:
-        ValueError: for counts or a share out of range.
+        ValueError: unless 0 <= k <= n and 0 < share < 1.
 
     Source: J. Ville, Étude critique de la notion de collectif (1939); the mixture of H. Robbins, Ann. Math. Stat. 41
     (1970), 1397-1409.

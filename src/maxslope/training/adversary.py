@@ -145,7 +145,7 @@ class Pointwise(Adversary):
             lambda tau: SemiImplicit(tau, budget.motion)
         )
         if problem.ids is not None and self.inner.warm and not problem.cold:
-            problem.memory.keep(problem.slot, problem.ids, climb.points - x, climb.scale, eps)
+            problem.memory.keep(problem.slot, problem.ids, climb.points - x, climb.scale.to(x.dtype), eps)
         spent = int(climb.spent.sum())
         return Perturbed(climb.points, torch.arange(x.shape[0], device=x.device), spent, spent)
 

@@ -16,12 +16,7 @@ from maxslope.training.identity import apart
 
 
 class OtherTrainingError(ValueError):
-    """A checkpoint was made by another training.
-
-    Args:
-        path: of the checkpoint.
-        differences: what differs, in words.
-    """
+    """A checkpoint was made by another training; ``differences`` says in words what differs."""
 
     def __init__(self, path: Path, differences: str) -> None:
         ValueError.__init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -61,57 +61,40 @@ class Inner:
             )
 
 
-class Climb(NamedTuple):
-    """Where an inner flow ended.
-
-    Attributes:
-        points: ``[rows, *shape]``, in the domain.
-        scale: ``[rows]``, of the step lengths.
-        spent: gradients of each row, ``[rows]`` int64; as many forward as backward passes.
-    """
-
-    points: Tensor
-    scale: Tensor
-    spent: Tensor
-
-
 class Ascent(Driver, StepSize):
     """Takes every row of a batch from its start to its own end; all rows at once, so that a step is one model call.
 
-    Args:
-        energy: minus the loss, row for row.
-        domain: the allowed sets.
-        start: ``[rows, *shape]``, in them.
-        reach: the first step lengths, ``[rows]``.
-        scale: what they are multiplied by.
-        inner: the rules.
+    Attributes:
+        points: where the rows ended, in the domain, once :meth:`go` has returned.
+        scale: what their step lengths ``reach`` are multiplied by then, ``[rows]`` float64.
+        spent: gradients of each row, ``[rows]`` int64; as many forward as backward passes.
     """
 
     def __init__(self, energy: Energy, domain: Set, start: Tensor, reach: Tensor, scale: Tensor, inner: Inner) -> None:
         self.energy, self.domain, self.rules = energy, domain, inner
         self.reach, self.scale = reach.double() * inner.first, scale.double()
         self.lengths = self.reach * self.scale
-        self.end = start
+        self.points = start
         self.spent = torch.zeros(start.shape[0], dtype=torch.int64, device=start.device)
         self.waiting = True
         self.clock = -1  # steps before the present one, the same for all rows: they entered together
         self.before: tuple[Tensor, Tensor, Evaluation] | None = None
 
-    def go(self, scheme: Callable[[StepSize], Scheme]) -> Climb:
-        """Run and return where the rows ended."""
-        march(self, scheme(self), stop=Stop(), room=self.end.shape[0])
-        return Climb(self.end, self.scale.to(self.end.dtype), self.spent)
+    def go(self, scheme: Callable[[StepSize], Scheme]) -> Self:
+        """Take all rows to their ends."""
+        march(self, scheme(self), stop=Stop(), room=self.points.shape[0])
+        return self
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         """See :class:`Driver`."""
         if not self.waiting:
             return None
         self.waiting = False
-        return torch.arange(room, device=self.end.device), self.end
+        return torch.arange(room, device=self.points.device), self.points
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
         """See :class:`Driver`."""
-        whole = job.numel() == self.end.shape[0]
+        whole = job.numel() == self.points.shape[0]
         return (self.energy, self.domain) if whole else (self.energy.take(job), self.domain.take(job))
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,11 +122,11 @@ class Ascent(Driver, StepSize):
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Driver`. A row that ended early was evaluated once more than it moved."""
         spent = ended.clock + (status != Status.FINISHED)
-        if ended.job.numel() == self.end.shape[0]:
-            self.spent, self.end = spent, ended.x
+        if ended.job.numel() == self.points.shape[0]:
+            self.spent, self.points = spent, ended.x
         else:
             self.spent = self.spent.index_copy(0, ended.job, spent)
-            self.end = self.end.index_copy(0, ended.job, ended.x)
+            self.points = self.points.index_copy(0, ended.job, ended.x)
 
     def _rescale(self, rows: Rows, evaluation: Evaluation) -> None:
         """Compare what the last step gained with what its linearization promised."""

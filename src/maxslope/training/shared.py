@@ -6,18 +6,16 @@ import math
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
 
 from maxslope._rows import flat
 from maxslope.energies.algebra import Potential, Priced
 from maxslope.schemes import Explicit, SemiImplicit
 from maxslope.sets import Box, Budget, Set, ball
+from maxslope.sets.budget import Bounds
 from maxslope.spaces import Lp
 from maxslope.spaces.mixed import cloud_space
 from maxslope.training.adversary import Adversary, Perturbed, Problem
 from maxslope.training.inner import Ascent, Inner
-
-Bounds = tuple[float | Tensor, float | Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +63,7 @@ class Shared(Adversary):
         cloud = x[None]
         eps = x.new_full((1,), float(self.budget.eps) * problem.scale)
         exact = self.r == norm.p
-        box = _box(cloud, self.budget.box)
+        box = Box(*(bound.expand_as(x)[None] for bound in self.budget.bounds(x)))
         domain: Set = ball(space, cloud, eps, box) if exact else box
         # Where nothing is projected onto the budget the lengths must add up to it; half cosines sum to (n + 1) / 2.
         reach = eps if exact else eps * 2 / (steps + 1) / self.inner.first
@@ -121,7 +119,8 @@ class Lagrangian(Adversary):
         rows = x.new_ones(x.shape[0])
         energy = Priced(problem.energy, x, price * rows)
         rules = Inner(steps=self.steps + problem.more, first=1.0, adapt=False, warm=False)
-        ascent = Ascent(energy, _box(x, self.box), x, rows / (2 * price), rows, rules)
+        box = Box(*Budget(Lp(2), 0.0, self.box).bounds(x))
+        ascent = Ascent(energy, box, x, rows / (2 * price), rows, rules)
         climb = ascent.go(lambda tau: Explicit(tau, Lp(2), rate=2))
         if self.eps is not None and not problem.cold:
             spent = float(flat(climb.points - x).square().sum(1).mean())
@@ -134,9 +133,3 @@ class Lagrangian(Adversary):
 def _unmasked(problem: Problem) -> None:
     if problem.mask is not None:
         raise ValueError("A shared budget knows no mask; use Pointwise(budget), whose samples move where it allows.")
-
-
-def _box(x: Tensor, box: Bounds | None) -> Box:
-    low, high = (-math.inf, math.inf) if box is None else box
-    lo, hi = (torch.as_tensor(b, dtype=x.dtype, device=x.device).expand(x.shape[1:])[None] for b in (low, high))
-    return Box(lo, hi)

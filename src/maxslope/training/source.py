@@ -32,21 +32,8 @@ def order(seed: int, epoch: int, samples: int) -> Tensor:
 class Source:
     """Yields (ids, inputs, labels) of the steps from one step on; each process gets its share of every batch.
 
-    The last, incomplete batch of an epoch is left out; the next epoch has another order.
-
-    Args:
-        data: ``(x, y)`` tensors or numpy arrays, a map-style ``Dataset`` of (input, label) pairs, or a ``DataLoader``
-            of one.
-        batch_size: samples of a step, over all processes; None takes the loader's, else 100, or all if there are fewer.
-        seed: of the order.
-        workers: of the DataLoader, for a ``Dataset``.
-        rank: of this process.
-        size: number of processes.
-        kind: dtype of inputs with a point, where numpy arrays are given.
-
-    Raises:
-        TypeError: for other data.
-        ValueError: if there are fewer samples than a batch, processes do not divide it, or a loader draws otherwise.
+    The last, incomplete batch of an epoch is left out; the next epoch has another order. Numbers with a point in numpy
+    arrays become of ``kind``.
     """
 
     def __init__(
@@ -109,12 +96,11 @@ class Source:
 
 def _wanted(data: Any) -> str:
     """What is said of data of another kind."""
+    way = ""
     if isinstance(data, str | Path) or type(data).__module__.partition(".")[0] == "datasets":
         way = "; of files and of Hugging Face's datasets give maxslope.evaluation.reader.readable(...)"
     elif isinstance(data, IterableDataset):
         way = "; a stream has no order to be keyed by the seed: collect it, or write the loop yourself"
-    else:
-        way = ""
     return (
         f"Training data are (x, y) tensors or arrays, or a map-style Dataset of pairs or a DataLoader of one, got "
         f"{type(data).__name__}{way}."

@@ -33,15 +33,7 @@ def one_cycle(optimizer: Optimizer, steps: int) -> LRScheduler:
 
 
 def optimizer_of(given: Any, model: nn.Module) -> Optimizer:
-    """Return an optimizer of the trainable parameters of a model.
-
-    Args:
-        given: an optimizer of such parameters, or what makes one of them: a class of ``torch.optim``, a function.
-        model: whose weights are trained.
-
-    Raises:
-        TypeError: if it is neither.
-        ValueError: if the optimizer moves other weights than the model's, or needs the loss more than once a step.
+    """Return the optimizer that is given, or is made by what is given, of the trainable parameters of a model.
 
     >>> from torch.optim import SGD
     >>> net = nn.Linear(2, 1)
@@ -75,26 +67,14 @@ def _called(given: Any, made: Any) -> str:
 
 
 class Stepping:
-    """The optimizer of a training and its schedule, which begins anew where more epochs are asked for.
-
-    Args:
-        model: whose weights are trained.
-        optimizer: see :func:`optimizer_of`.
-        schedule: a scheduler of that very optimizer; what makes one, of the optimizer and the number of steps, or of
-            the optimizer alone; None keeps the rate.
-        per_epoch: whether the schedule is stepped after each epoch, and counts epochs.
-
-    Raises:
-        TypeError: for an optimizer or a schedule that is none.
-        ValueError: for an optimizer of other weights, a scheduler of another optimizer.
-    """
+    """The optimizer of a training and its schedule, as in ``Plan``; it begins anew where more epochs are asked for."""
 
     def __init__(self, model: nn.Module, optimizer: Any, schedule: Schedule, per_epoch: bool) -> None:
         self.optimizer = optimizer_of(optimizer, model)
         self.given, self.counts_epochs = schedule, per_epoch
         self.groups = self._settings()
-        self.scheduler: LRScheduler | None = schedule if isinstance(schedule, LRScheduler) else None
-        if self.scheduler is not None and self.scheduler.optimizer is not self.optimizer:
+        self.scheduler: LRScheduler = schedule if isinstance(schedule, LRScheduler) else self._constant()
+        if self.scheduler.optimizer is not self.optimizer:
             raise ValueError(
                 "A scheduler moves the rate of the training's optimizer, got one of another optimizer; give both: "
                 "Plan(optimizer=optimizer, schedule=scheduler), or a function that makes the scheduler of an optimizer."
@@ -115,12 +95,10 @@ class Stepping:
         if self.made:
             self._set(self.groups)
             self.scheduler = self._scheduler(epochs if self.counts_epochs else epochs * batches)
-        assert self.scheduler is not None
         return self.scheduler
 
     def advance(self, *, epoch: bool, loss: float = 0.0, robust: float | None = None) -> None:
         """Step the schedule after a step of the optimizer, or after an epoch with its mean loss and robust accuracy."""
-        assert self.scheduler is not None
         if epoch != self.per_epoch:
             return
         if not isinstance(self.scheduler, ReduceLROnPlateau):
@@ -134,12 +112,7 @@ class Stepping:
         self.scheduler.step(loss if self.scheduler.mode == "min" or robust is None else robust)
 
     def runs_out(self, steps: int, epochs: int) -> str:
-        """Return what happens where a schedule ends before so many steps and epochs more do; empty where none does.
-
-        Raises:
-            ValueError: if torch would refuse a step of it.
-        """
-        assert self.scheduler is not None
+        """What happens where a schedule ends before so many steps or epochs do; an error if torch refuses them."""
         found = _end(self.scheduler)
         if found is None:
             return ""
@@ -159,7 +132,6 @@ class Stepping:
 
     def resume(self, optimizer: dict[str, Any], scheduler: dict[str, Any] | None) -> None:
         """Take over the states of a checkpoint; of the optimizer alone, at the rate of a schedule that began anew."""
-        assert self.scheduler is not None
         fresh = self._settings()
         self.optimizer.load_state_dict(optimizer)
         if scheduler is None:
@@ -170,13 +142,16 @@ class Stepping:
     def _scheduler(self, length: int) -> LRScheduler:
         given = self.given
         if given is None:
-            return ConstantLR(self.optimizer, 1.0, 0)
+            return self._constant()
         if not callable(given):
             raise TypeError(f"A schedule is a scheduler of torch, or a function that makes one, got {given!r}.")
         made = given(self.optimizer, length) if _takes_length(given, self.optimizer) else given(self.optimizer)
         if not isinstance(made, LRScheduler):
             raise TypeError(f"A schedule makes a scheduler of torch.optim.lr_scheduler, got {type(made).__name__}.")
         return made
+
+    def _constant(self) -> LRScheduler:
+        return ConstantLR(self.optimizer, 1.0, 0)
 
     def _settings(self) -> list[dict[str, Any]]:
         return [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
