@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
-from math import factorial
+from math import factorial, lcm
 from operator import mul
 from typing import Any
 
@@ -126,13 +126,9 @@ def _slopes(polynomial: sp.Poly, factors: list[tuple[sp.Poly, Any]]) -> tuple[sp
     return sum((f.diff() * den.quo(f) * e for f, e in parts), den * 0), den
 
 
-def _clear(lists: list[list[Any]]) -> list[list[Any]]:
+def _clear(lists: list[list[Any]]) -> list[list[int]]:
     """Scale W and A by s and R by s**2 so that all coefficients are integers."""
-    s = 1
-    for row, weight in zip(lists, (1, 1, 2), strict=True):
-        for c in row:
-            while int(c.denominator) and s**weight % int(c.denominator):
-                s *= int(c.denominator) // sp.igcd(s**weight, int(c.denominator))
+    s = lcm(*(int(c.denominator) for row in lists for c in row))
     return [
         [int(c.numerator) * s**weight // int(c.denominator) for c in row]
         for row, weight in zip(lists, (1, 1, 2), strict=True)
