@@ -198,10 +198,10 @@ def _decide(eq: Equation) -> Liouvillian:
 def _powers(locals_: tuple[Local, ...]) -> tuple[tuple[int, int], ...]:
     """The symmetric powers, with n, that may have a rational solution where the group is irreducible.
 
-    Two equal exponents mean a logarithm, whose monodromy is in no imprimitive and in no finite group; a finite group
-    has algebraic solutions, and those have no irregular point.
+    A simple pole (exponents 0 and 1) and two equal exponents mean a logarithm, whose monodromy is in no imprimitive
+    and in no finite group; a finite group has algebraic solutions, and those have no irregular point.
     """
-    if any(p.order == 2 and not p.discriminant for p in locals_):
+    if any((p.order == 1 and p.factor is not None) or (p.order == 2 and not p.discriminant) for p in locals_):
         return ()
     return ((4, 2), (6, 4), (8, 6), (12, 12)) if all(p.regular for p in locals_) else ((4, 2),)
 
