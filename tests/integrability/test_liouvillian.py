@@ -13,7 +13,7 @@ from integrability._lists import (
     tanh_normal_form,
 )
 from maxslope.integrability import liouvillian, local_data, log_obstruction
-from maxslope.integrability.kovacic import W, verify_algebraic, verify_riccati
+from maxslope.integrability.kovacic import W, _powers, verify_algebraic, verify_riccati
 from maxslope.integrability.ode import equation
 from maxslope.integrability.symmetric import invariants, symmetric_power
 from maxslope.integrability.variational import pull_back
@@ -206,3 +206,14 @@ def test_verification_refuses_wrong_answers() -> None:
 def test_misuse(r: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         liouvillian(r, X)
+
+
+@pytest.mark.parametrize("r", ["1/x + 1/(x-1)", "-1/(4*x**2) + 1/(x-1)", "-1/(4*x**2) - 1/(4*(x-1)**2)", "1/x**2 + 3"])
+def test_what_local_exponents_exclude_no_rank_contradicts(r: str) -> None:
+    """Powers that are not tried, for a logarithm or an irregular point, have no invariants: their ranks say so."""
+    eq = equation(r)
+    locals_ = local_data(eq)
+    tried = {m for m, _ in _powers(locals_)}
+    assert tried < {4, 6, 8, 12}
+    assert all(invariants(eq, locals_, m) == [] for m in {4, 6, 8, 12} - tried)
+    assert liouvillian(r).case == 4

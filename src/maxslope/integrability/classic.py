@@ -14,7 +14,7 @@ from maxslope.integrability.families import Splitting, families, modular_recursi
 from maxslope.integrability.kovacic import W, verify_algebraic
 from maxslope.integrability.local import Local, local_data
 from maxslope.integrability.ode import Equation
-from maxslope.integrability.symmetric import kernel, logarithmic_derivative, omega_polynomial, recursion
+from maxslope.integrability.symmetric import kernel, omega_polynomial, product_recursion
 
 _WEIGHTS = {2: 4, 4: 12, 6: 12, 12: 12}  # of Kovacic's exponents, by n
 
@@ -117,7 +117,7 @@ def _lift(eq: Equation, n: int, exponents: list[list[int]], degree: int) -> sp.E
     if any(len(set(place)) > 1 for place in exponents):
         return None
     weights = [sp.Rational(place[0] * n, _WEIGHTS[n]) for place in exponents]
-    rec = recursion(eq, n, logarithmic_derivative(eq, weights))
+    rec = product_recursion(eq, n, weights)
     for p in kernel(rec.matrix(degree + 1), degree + 1, eq):
         minimal = omega_polynomial(eq, rec, p, W).as_expr()
         if verify_algebraic(eq, minimal):

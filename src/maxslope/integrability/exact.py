@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from operator import add, mul, sub, truediv
 from typing import Any
 
 import sympy as sp
@@ -98,23 +99,25 @@ def _value(node: ast.expr, symbols: Mapping[str, sp.Symbol]) -> sp.Expr:
     raise ValueError(f"{ast.unparse(node)[:40]} is not allowed")
 
 
+_OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: add,
+    ast.Sub: sub,
+    ast.Mult: mul,
+    ast.Div: truediv,
+    ast.Pow: pow,
+}
+
+
 def _combine(a: sp.Expr, op: ast.operator, b: sp.Expr) -> sp.Expr:
-    match op:
-        case ast.Add():
-            return a + b
-        case ast.Sub():
-            return a - b
-        case ast.Mult():
-            return a * b
-        case ast.Div():
-            if b == 0:
-                raise ValueError("it divides by zero")
-            return a / b
-        case ast.Pow():
-            if (b.is_Rational and abs(b) > _POWER) or (a.is_Rational and b.is_Rational and _bits(a) * abs(b) > _BITS):
-                raise ValueError("a power is too large")
-            return a**b
-    raise ValueError("an operator is not allowed")
+    if type(op) not in _OPERATORS:
+        raise ValueError("an operator is not allowed")
+    if isinstance(op, ast.Div) and b == 0:
+        raise ValueError("it divides by zero")
+    if isinstance(op, ast.Pow) and (
+        (b.is_Rational and abs(b) > _POWER) or (a.is_Rational and b.is_Rational and _bits(a) * abs(b) > _BITS)
+    ):
+        raise ValueError("a power is too large")
+    return _OPERATORS[type(op)](a, b)
 
 
 def _bits(number: sp.Rational) -> int:

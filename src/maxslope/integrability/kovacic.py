@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 from sympy.polys.densetools import dup_eval
 
-from maxslope.integrability.local import local_data
+from maxslope.integrability.local import Local, local_data
 from maxslope.integrability.ode import Equation, equation, fraction_of
 from maxslope.integrability.riccati import RiccatiSolution, rational_riccati
 from maxslope.integrability.solutions import imprimitive, pullback, torus, triangular
@@ -184,7 +184,7 @@ def _decide(eq: Equation) -> Liouvillian:
     if riccati is not None:
         pair = None if riccati.product is None else (2, riccati.product)
         return Liouvillian(eq, 1, 1, riccati.omega, riccati.theta, riccati.polynomial, invariant=pair)
-    for m, n in ((4, 2), (6, 4), (8, 6), (12, 12)):
+    for m, n in _powers(locals_):
         basis = invariants(eq, locals_, m)
         if not basis:
             continue
@@ -193,6 +193,17 @@ def _decide(eq: Equation) -> Liouvillian:
         minimal = _minimal(eq, basis[0])
         return Liouvillian(eq, 3, n, minimal=minimal, invariant=(m, basis[0].expression(eq)))
     return Liouvillian(eq, 4, None)
+
+
+def _powers(locals_: tuple[Local, ...]) -> tuple[tuple[int, int], ...]:
+    """The symmetric powers, with n, that may have a rational solution where the group is irreducible.
+
+    A simple pole (exponents 0 and 1) and two equal exponents mean a logarithm, whose monodromy is in no imprimitive
+    and in no finite group; a finite group has algebraic solutions, and those have no irregular point.
+    """
+    if any((p.order == 1 and p.factor is not None) or (p.order == 2 and not p.discriminant) for p in locals_):
+        return ()
+    return ((4, 2), (6, 4), (8, 6), (12, 12)) if all(p.regular for p in locals_) else ((4, 2),)
 
 
 def _minimal(eq: Equation, invariant: Invariant) -> sp.Expr:

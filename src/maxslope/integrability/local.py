@@ -45,6 +45,11 @@ class Local:
         return bool(self.polar)
 
     @property
+    def regular(self) -> bool:
+        """Whether the point is regular singular, or no singular point at all."""
+        return self.discriminant is not None and not self.irregular
+
+    @property
     def degree(self) -> int:
         """Number of conjugate points described (1 at infinity)."""
         return 1 if self.factor is None else int(self.factor.degree())

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import sympy as sp
 
 from maxslope.integrability.exact import exact
+
+
+class Cleared(NamedTuple):
+    """W = prod f**ceil(order/2) over the factors f of the denominator, W**2 r, and W f'/f: all are polynomials."""
+
+    w: sp.Poly
+    r: sp.Poly
+    slopes: tuple[sp.Poly, ...]
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,15 @@ class Equation:
     def r(self) -> sp.Expr:
         """The rational function as an expression."""
         return self.num.as_expr() / self.den.as_expr()
+
+    @cached_property
+    def cleared(self) -> Cleared:
+        """What clears the poles of the equation."""
+        w = sp.Poly(1, self.x, domain=self.field)
+        for f, order in self.factors:
+            w = w * f ** ((order + 1) // 2)
+        slopes = tuple(f.diff() * w.quo(f) for f, _ in self.factors)
+        return Cleared(w, (w**2 * self.num).quo(self.den), slopes)
 
     @property
     def order_at_infinity(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -43,6 +43,8 @@ class _Choice:
 def _sum_over_roots(u: Residue, x: sp.Symbol, power: int) -> sp.Expr:
     """Sum over the roots c of f of u(c)/(x - c)**power."""
     f = u.ext.modulus
+    if f.degree() == 1:
+        return poly(u).as_expr() / f.as_expr() ** power
     top = (poly(u) * f.diff()).rem(f)
     simple = top.as_expr() / f.as_expr()
     value = sp.diff(simple, x, power - 1) if power > 1 else simple
@@ -91,7 +93,7 @@ def _admissible(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[list
 def _family_solution(eq: Equation, theta: sp.Expr, degree: int) -> RiccatiSolution | None:
     """Solve P'' + 2 theta P' + (theta' + theta^2 - r) P = 0 for P monic of the given degree."""
     top, bottom = (sp.Poly(e, eq.x, domain=eq.field) for e in sp.fraction(theta))
-    for p in polynomials(eq, recursion(eq, 1, (top, bottom)), degree + 1):
+    for p in polynomials(eq, recursion(eq, 1, (eq.cleared.w * top).quo(bottom)), degree + 1):
         expr = p.as_expr()
         return RiccatiSolution(sp.factor(theta + sp.diff(expr, eq.x) / expr), theta, expr)
     return None
@@ -115,11 +117,12 @@ def rational_riccati(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolutio
     """
     if any(p.discriminant is None for p in locals_):
         return None
-    if many_families(eq, locals_):
+    few = list(islice(families(eq, locals_), _FEW + 1))
+    found = None
+    if len(few) > _FEW:
         found = _torus_solution(eq, locals_)
-        if found is not None:
-            return found
-    return next(family_solutions(eq, locals_), None) or _torus_solution(eq, locals_)
+        few = [] if found is not None else list(families(eq, locals_))
+    return found or next(_solutions(eq, few), None) or _torus_solution(eq, locals_)
 
 
 def many_families(eq: Equation, locals_: tuple[Local, ...]) -> bool:
@@ -129,10 +132,14 @@ def many_families(eq: Equation, locals_: tuple[Local, ...]) -> bool:
 
 def family_solutions(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[RiccatiSolution]:
     """The solutions w = theta + P'/P, one for each family with a polynomial P."""
-    for theta, degree in sorted(families(eq, locals_), key=lambda item: item[1]):
-        found = _family_solution(eq, theta, degree)
-        if found is not None:
-            yield found
+    return _solutions(eq, families(eq, locals_))
+
+
+def _solutions(eq: Equation, found: Iterable[tuple[sp.Expr, int]]) -> Iterator[RiccatiSolution]:
+    for theta, degree in sorted(found, key=lambda item: item[1]):
+        solution = _family_solution(eq, theta, degree)
+        if solution is not None:
+            yield solution
 
 
 def _torus_solution(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolution | None:

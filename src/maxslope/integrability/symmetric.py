@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
-from math import factorial
+from functools import cached_property, reduce
+from math import factorial, lcm
 from operator import mul
 from typing import Any
 
@@ -40,7 +40,7 @@ class SymmetricPower:
 
     def recursion(self, eq: Equation) -> Recursion:
         """The recursion for P."""
-        return recursion(eq, self.m, logarithmic_derivative(eq, self.exponents))
+        return product_recursion(eq, self.m, self.exponents)
 
 
 def _integer_bound(local: Local, m: int, largest: bool) -> int | None:
@@ -82,16 +82,19 @@ class Recursion:
     a: list[Any]
     r: list[Any]
 
+    @cached_property
+    def factors(self) -> list[list[Any]]:
+        """A - i W'."""
+        dw = ls.derivative(self.w)
+        return [ls.add(self.a, ls.scale(dw, -i)) for i in range(self.m + 1)]
+
     def images(self, p: list[Any], modulus: int | None = None) -> list[list[Any]]:
         """All N_0 = p, ..., N_{m+1}."""
-        dw = ls.derivative(self.w)
         before: list[Any] = []
         current, out = p, [p]
-        for i in range(self.m + 1):
-            new = ls.mul(self.w, ls.derivative(current), modulus)
-            factor = ls.add(self.a, ls.scale(dw, -i))
-            new = ls.add(new, ls.mul(factor, current, modulus))
-            new = ls.add(new, ls.scale(ls.mul(self.r, before, modulus), -i * (self.m - i + 1)))
+        for i, factor in enumerate(self.factors):
+            new = ls.add(ls.mul(ls.derivative(current), self.w), ls.mul(current, factor))
+            new = ls.add(new, ls.scale(ls.mul(before, self.r), -i * (self.m - i + 1)))
             before, current = current, ls.reduce_mod(new, modulus)
             out.append(current)
         return out
@@ -105,34 +108,21 @@ class Recursion:
         return [[p[k] if k < len(p) else zero for p in images] for k in range(height)]
 
 
-def recursion(eq: Equation, m: int, theta: tuple[sp.Poly, sp.Poly]) -> Recursion:
-    """The recursion for phi with phi'/phi = theta, a fraction; with integer coefficients over the rationals."""
-    w = sp.Poly(1, eq.x, domain=eq.field)
-    for f, order in eq.factors:
-        w = w * f ** ((order + 1) // 2)
-    polynomials = w, (w * theta[0]).quo(theta[1]), (w**2 * eq.num).quo(eq.den)
-    lists = [p.rep.to_list()[::-1] for p in polynomials]
+def recursion(eq: Equation, m: int, a: sp.Poly) -> Recursion:
+    """The recursion for phi with A = W phi'/phi; with integer coefficients over the rationals."""
+    lists = [p.rep.to_list()[::-1] for p in (eq.cleared.w, a, eq.cleared.r)]
     return Recursion(m, *(_clear(lists) if eq.over_rationals else lists))
 
 
-def logarithmic_derivative(eq: Equation, exponents: Iterable[Any]) -> tuple[sp.Poly, sp.Poly]:
-    """phi'/phi of phi = prod f**e over the factors of the denominator, as a fraction."""
-    return _slopes(sp.Poly(1, eq.x, domain=eq.field), [(f, e) for (f, _), e in zip(eq.factors, exponents, strict=True)])
+def product_recursion(eq: Equation, m: int, exponents: Iterable[Any]) -> Recursion:
+    """The recursion for phi = prod f**e over the factors of the denominator."""
+    parts = (s * e for s, e in zip(eq.cleared.slopes, exponents, strict=True) if e)
+    return recursion(eq, m, sum(parts, eq.cleared.w * 0))
 
 
-def _slopes(polynomial: sp.Poly, factors: list[tuple[sp.Poly, Any]]) -> tuple[sp.Poly, sp.Poly]:
-    parts = [(polynomial, 1), *((f, e) for f, e in factors if e)]
-    den = reduce(mul, (f for f, _ in parts))
-    return sum((f.diff() * den.quo(f) * e for f, e in parts), den * 0), den
-
-
-def _clear(lists: list[list[Any]]) -> list[list[Any]]:
+def _clear(lists: list[list[Any]]) -> list[list[int]]:
     """Scale W and A by s and R by s**2 so that all coefficients are integers."""
-    s = 1
-    for row, weight in zip(lists, (1, 1, 2), strict=True):
-        for c in row:
-            while int(c.denominator) and s**weight % int(c.denominator):
-                s *= int(c.denominator) // sp.igcd(s**weight, int(c.denominator))
+    s = lcm(*(int(c.denominator) for row in lists for c in row))
     return [
         [int(c.numerator) * s**weight // int(c.denominator) for c in row]
         for row, weight in zip(lists, (1, 1, 2), strict=True)
@@ -160,7 +150,10 @@ class Invariant:
 
     def logarithmic_derivative(self, eq: Equation) -> tuple[sp.Poly, sp.Poly]:
         """F'/F as a fraction."""
-        return _slopes(self.polynomial, [(f, e) for (f, _), e in zip(eq.factors, self.power.exponents, strict=True)])
+        pairs = [(f, e) for (f, _), e in zip(eq.factors, self.power.exponents, strict=True) if e]
+        parts = [(self.polynomial, 1), *pairs]
+        den = reduce(mul, (f for f, _ in parts))
+        return sum((e * f.diff() * den.quo(f) for f, e in parts), den * 0), den
 
     def expression(self, eq: Equation) -> sp.Expr:
         """F as a factored expression."""

@@ -96,25 +96,27 @@ def _odefun(network: NarrowNetwork, field: list[Any], begin: list[Any], time: An
 def _taylor(
     network: NarrowNetwork, field: list[Any], begin: list[Any], time: Any, digits: int, flint: Any
 ) -> tuple[list[Any], int]:
-    places = mpmath.mp.dps + 5
-    state = [flint.arb(mpmath.nstr(v, places)) for v in begin]
+    program = sp.cse(field)
+    state = [flint.arb(v) for v in begin]
     left, steps = mpmath.mpf(time), 0
     while left > 0:
-        rows = _coefficients(network.parameters, field, state, flint)
+        rows = _coefficients(network.parameters, program, state, flint)
         step = min(left, _step_size(rows, digits))
-        h = flint.arb(mpmath.nstr(step, places))
+        h = flint.arb(step)
         state = [reduce(lambda total, value: total * h + value, row[::-1]).mid() for row in rows]
         left, steps = left - step, steps + 1
-    return [mpmath.mpf(v.str(places, radius=False)) for v in state], steps
+    return [mpmath.mpf(v) for v in state], steps
 
 
-def _coefficients(parameters: tuple[sp.Symbol, ...], field: list[Any], state: list[Any], flint: Any) -> list[list[Any]]:
+def _coefficients(parameters: tuple[sp.Symbol, ...], program: Any, state: list[Any], flint: Any) -> list[list[Any]]:
     """Taylor coefficients of the solution: y_{k+1} = [t^k] f(y) / (k+1)."""
     rows = [[value] for value in state]
     for k in range(ORDER):
         flint.ctx.cap = k + 1
         known = {name: flint.arb_series(row) for name, row in zip(parameters, rows, strict=False)}
-        values = [_value(e, known, flint) for e in field]
+        for symbol, expr in program[0]:  # common parts first
+            known[symbol] = _value(expr, known, flint)
+        values = [_value(e, known, flint) for e in program[1]]
         for row, value in zip(rows, values, strict=True):
             row.append((value[k] / (k + 1)).mid())
     return rows
@@ -126,8 +128,8 @@ def _step_size(rows: list[list[Any]], digits: int) -> Any:
     best = mpmath.inf
     for k in (ORDER - 1, ORDER):
         for row in rows:
-            size = mpmath.mpf(abs(row[k]).str(15, radius=False))
-            scale = 1 + mpmath.mpf(abs(row[0]).str(15, radius=False))
+            size = mpmath.mpf(abs(row[k]))
+            scale = 1 + mpmath.mpf(abs(row[0]))
             if size > 0:
                 best = min(best, (goal * scale / size) ** (mpmath.mpf(1) / k))
     return best

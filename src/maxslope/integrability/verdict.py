@@ -60,7 +60,7 @@ class Verdict:
     @property
     def neighborhood(self) -> str:
         """Where first integrals must be meromorphic for the negative statement."""
-        irregular = [p for p in self.local if p.irregular or p.discriminant is None]
+        irregular = [p for p in self.local if not p.regular]
         if not irregular:
             return "near the curve"
         if any(p.factor is None for p in irregular):

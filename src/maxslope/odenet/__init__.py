@@ -28,10 +28,9 @@ from maxslope.odenet.tableau import Tableau
 from maxslope.odenet.verdict import Fate, FlowVerdict, verdict
 
 if TYPE_CHECKING:
-    from maxslope.odenet.estimator import OdeNetClassifier, OdeNetRegressor
-    from maxslope.odenet.search import OdeNetCV
+    from maxslope.odenet.estimator import OdeNetClassifier, OdeNetCV, OdeNetRegressor
 
-_HOME = {"OdeNetCV": "search", "OdeNetClassifier": "estimator", "OdeNetRegressor": "estimator"}
+_ESTIMATORS = ("OdeNetCV", "OdeNetClassifier", "OdeNetRegressor")
 
 __all__ = [
     "Affine",
@@ -90,12 +89,10 @@ _former = former(
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _ESTIMATORS:
         return _former(name)
-    value = getattr(importlib.import_module(f"maxslope.odenet.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    return getattr(importlib.import_module("maxslope.odenet.estimator"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted([*globals(), *_ESTIMATORS])

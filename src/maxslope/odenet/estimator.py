@@ -1,9 +1,10 @@
-"""Estimators for scikit-learn: ``fit``, ``predict`` and ``score`` by the flow of the risk."""
+"""Estimators for scikit-learn: ``fit``, ``predict`` and ``score`` by the flow of the risk; a search for the penalty."""
 
 from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from maxslope.sets import Budget
 with optional("The estimators need scikit-learn, from 1.6 on", "[flows]"):
     from sklearn.base import ClassifierMixin, RegressorMixin
     from sklearn.exceptions import DataConversionWarning
+    from sklearn.model_selection import ParameterGrid
+    from sklearn.model_selection._search import BaseSearchCV
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import column_or_1d
 
@@ -155,6 +158,54 @@ class OdeNetRegressor(RegressorMixin, Base):  # type: ignore[misc]
         tags = RegressorMixin.__sklearn_tags__(self)
         tags.target_tags.multi_output = True
         return tags
+
+
+class OdeNetCV(BaseSearchCV):  # type: ignore[misc]
+    """An estimator with the penalty lambda that predicts held-out folds best, fitted again to all data with it.
+
+    Everything else is that of scikit-learn's searches: ``cv_results_``, ``best_score_``, ``best_estimator_``,
+    ``predict`` and ``score``, several processes by ``n_jobs``.
+
+    Args:
+        estimator: an :class:`OdeNetClassifier` or :class:`OdeNetRegressor`.
+        penalties: to try.
+        cv: a number of folds, or a splitter; stratified by class for a classifier.
+        scoring: see scikit-learn; by default the estimator's ``score``.
+        n_jobs: processes.
+
+    Raises:
+        ValueError: by ``fit``, if there are no penalties.
+
+    >>> import numpy as np
+    >>> from maxslope.odenet import OdeNetRegressor
+    >>> x = np.linspace(-1, 1, 30)[:, None]
+    >>> y = np.random.default_rng(0).permutation(x[:, 0])  # noise: the more penalty the better
+    >>> OdeNetCV(OdeNetRegressor(2, 4), penalties=(1e-2, 1.0), cv=3).fit(x, y).penalty_
+    1.0
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        penalties: Sequence[float] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+        *,
+        cv: Any = 5,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        BaseSearchCV.__init__(self, estimator, cv=cv, scoring=scoring, n_jobs=n_jobs)
+        self.penalties = penalties
+
+    def _run_search(self, evaluate_candidates: Callable[[Any], Any]) -> None:
+        if not len(self.penalties):
+            raise ValueError(f"A search needs penalties to try, got penalties={self.penalties!r}.")
+        evaluate_candidates(ParameterGrid({"penalty": list(self.penalties)}))
+
+    @property
+    def penalty_(self) -> float:
+        """The penalty chosen."""
+        found: float = self.best_params_["penalty"]
+        return found
 
 
 def _class_weights(asked: Any, classes: Array, numbers: Array, weights: Array) -> Array:
