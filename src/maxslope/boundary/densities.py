@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maxslope.boundary._optional import load
-from maxslope.boundary.grid import Grid
+from maxslope.boundary.grid import Grid, shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,15 +175,10 @@ def _kernel_density(grid: Grid, x: Tensor, samples: Tensor, bandwidth: float | N
     width = _scott(x, samples, grid.h) if bandwidth is None else float(bandwidth)
     if not width >= grid.h:
         raise ValueError(f"The bandwidth of a kernel density is at least h = {grid.h}, got {width}; refine the grid.")
-    index = grid.to_index(x)
-    base = index.floor()
-    share = index - base
+    cells, weights = shares(grid.to_index(x))
+    inner = cells.clamp_min(0).minimum(torch.tensor(grid.shape) - 1)
     counts = torch.zeros(grid.shape, dtype=torch.float64)
-    limit = torch.tensor(grid.shape) - 1
-    for corner in torch.cartesian_prod(*[torch.tensor([0, 1])] * grid.dim):
-        weight = torch.where(corner == 1, share, 1 - share).prod(1)
-        cell = (base.long() + corner).clamp_min(0).minimum(limit)
-        counts.index_put_(tuple(cell.T), weight, accumulate=True)
+    counts.index_put_(inner.unbind(-1), weights, accumulate=True)
     spread = (width**2 - grid.h**2 / 6) ** 0.5 / grid.h
     smooth = load("scipy.ndimage", "scipy").gaussian_filter(counts.numpy(), spread, mode="reflect", truncate=6.0)
     return torch.from_numpy(smooth) / (samples.shape[0] * grid.cell)

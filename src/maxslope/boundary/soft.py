@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maxslope.boundary._sup import Cells, LatticeVariation, SphereVariation, Variation, gibbs_width, sphere_points
+from maxslope.boundary._optional import load
+from maxslope.boundary._sup import Cells, LatticeVariation, SphereVariation, gibbs_width, sphere_points
 from maxslope.boundary.grid import Grid
 from maxslope.boundary.solver import Solution, Solver, Step, check_step
 from maxslope.boundary.window import Window
 from maxslope.spaces import Lp
+
+Variation = LatticeVariation | SphereVariation
 
 _MOST = 2000
 _LARGEST = 600.0  # exponents beyond which exp overflows, with a margin
@@ -30,6 +33,17 @@ class _Smooth(Solver):
     sharpness: float
     space: Lp
     tolerance: float
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        if not 0 < self.sharpness < math.inf or not 0 < self.tolerance < math.inf:
+            raise ValueError(
+                f"Sharpness and tolerance are positive and finite, got sharpness={self.sharpness!r} and "
+                f"tolerance={self.tolerance!r}."
+            )
+        Window(self.radius, self.space, 2)  # checks the radius
 
     @abstractmethod
     def _points(self, dim: int) -> Tensor:
@@ -102,10 +116,6 @@ class Soft(_Smooth):
     space: Lp = Lp(2)  # noqa: RUF009  # frozen
     tolerance: float = 5e-4
 
-    def __post_init__(self) -> None:
-        _check(self.sharpness, self.tolerance)
-        Window(self.radius, self.space, 2)  # checks the radius
-
     @staticmethod
     def reaching(eps: float, grid: Grid, space: Lp | None = None) -> Soft:
         """Return the solver whose adversary has radius ``eps`` on this grid, R and b to match.
@@ -125,12 +135,11 @@ class Soft(_Smooth):
         while Window(math.sqrt(square), norm, grid.dim).scale < 1.05 * cells:
             square += 1
         radius = math.sqrt(square)
-        low, high = 0.01, 50.0
-        for _ in range(40):
-            middle = math.sqrt(low * high)
-            short = Soft(radius, middle, norm).eps(grid) < eps
-            low, high = (middle, high) if short else (low, middle)
-        return Soft(radius, math.sqrt(low * high), norm)
+
+        def excess(log: float) -> float:
+            return Soft(radius, math.exp(log), norm).eps(grid) / eps - 1
+
+        return Soft(radius, math.exp(load("scipy.optimize", "scipy").brentq(excess, -5, 4)), norm)
 
     def _points(self, dim: int) -> Tensor:
         return torch.tensor(sorted(Window(self.radius, self.space, dim).offsets), dtype=torch.float64)
@@ -170,8 +179,7 @@ class Isotropic(_Smooth):
     tolerance: float = 5e-4
 
     def __post_init__(self) -> None:
-        _check(self.sharpness, self.tolerance)
-        Window(self.radius, self.space, 2)  # checks the radius
+        self._check()
         if self.points is not None and (self.points < 4 or self.points % 2):
             raise ValueError(f"The points of a sphere come in at least 2 opposite pairs, got points={self.points!r}.")
 
@@ -197,10 +205,3 @@ def _descend(
         if float(change.abs().max()) < limit:
             return u, True, count
     return u, False, _MOST
-
-
-def _check(sharpness: float, tolerance: float) -> None:
-    if not 0 < sharpness < math.inf or not 0 < tolerance < math.inf:
-        raise ValueError(
-            f"Sharpness and tolerance are positive and finite, got sharpness={sharpness!r} and tolerance={tolerance!r}."
-        )
