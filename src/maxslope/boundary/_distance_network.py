@@ -106,9 +106,8 @@ def nearest(
 ) -> Nearest:
     """Return the zeros of f nearest to points, and their signed distances sign(f(x)) min { |z - x| : f(z) = 0 }.
 
-    Every row takes ``steps`` steps of :class:`Closest`, with f as the energy of the common loop, from x itself and,
-    where zeros are known, also from the nearest of those; the best zero on the way is taken. A local minimizer is what
-    this finds: ``near`` helps against the others, in low dimensions entirely.
+    Every row takes ``steps`` steps of :class:`Closest` from x itself and, where zeros are known, also from the nearest
+    of those; the best zero on the way is taken, a local minimizer.
 
     Args:
         f: maps ``[rows, d]`` to ``[rows]``, differentiable and one row at a time, such as a network in eval mode.
@@ -116,9 +115,6 @@ def nearest(
         reach: the longest step towards the zero set, in the units of x; about the largest distance of interest.
         steps: at least 1.
         near: zeros of f that are known, ``[m, d]``.
-
-    Returns:
-        :class:`Nearest`, row for row with x.
 
     Raises:
         TypeError: if the points are not a floating-point tensor.

@@ -16,10 +16,10 @@ FREE = -1
 
 
 def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, factorized: bool = True) -> Tensor:
-    """Return argmin over sets A of Per_eps(A) + sum_{i in A} h^d cost_i, the largest minimizer.
+    """Return argmin over sets A of Per_eps(A) + sum_{i in A} h^d cost_i, the largest minimizer, exactly.
 
     The supremum of a layer is a node above others, by the levels of the window; cells decided beforehand, and
-    suprema they decide, take no part. The cut is exact: the energy is submodular.
+    suprema they decide, take no part.
 
     Args:
         problem: grid, densities, window.
@@ -30,8 +30,7 @@ def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, fac
     Returns:
         Bool ``[*shape]``.
 
-    Source: B. V. Cherkassky, A. V. Goldberg, Algorithmica 19 (1997) 390-410 (the algorithm); the graph is described in
-    the documentation of the boundary flow.
+    Source: B. V. Cherkassky, A. V. Goldberg, Algorithmica 19 (1997) 390-410 (the algorithm).
 
     >>> from maxslope.boundary import Densities, Grid
     >>> from maxslope.boundary.window import Window
@@ -141,8 +140,7 @@ class _Graph:
 def nested_cuts(problem: Lattice, g: Tensor, tau: float, levels: Tensor, band: float) -> Tensor:
     """Return where u lies among ``levels``, u = argmin TV_eps(u) + (1/2 tau) int (u - g)^2 drho, by nested cuts.
 
-    {u >= s} minimizes Per_eps(A) + (1/tau) int_A (s - g) drho, and these sets shrink as s grows: level s is cut on the
-    cells that the levels cut before left open, in the order of bisection.
+    The sets {u >= s} shrink as s grows: a level is cut on the cells that those before left open, by bisection.
 
     Args:
         problem: grid, densities, window.

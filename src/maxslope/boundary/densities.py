@@ -15,7 +15,7 @@ from maxslope.boundary.grid import Grid, shares
 
 @dataclass(frozen=True, eq=False)
 class Densities:
-    """Densities of the classes 0 and 1, with their priors: the integrals of rho0 and rho1 add up to the mass.
+    """Densities of the classes 0 and 1, with their priors.
 
     Args:
         rho0: ``[*shape]``, not negative, in mass per length^d.

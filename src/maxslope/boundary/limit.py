@@ -149,7 +149,7 @@ class WeightedPerimeter(Measured):
         grid: the cells.
         rho: the weight, ``[*shape]``.
 
-    >>> grid = Grid((64, 64), (-1.0, -1.0), (1.0, 1.0))
+    >>> grid = Grid((64, 64), -1, 1)
     >>> disk = 0.5 - grid.points().norm(dim=-1)
     >>> round(float(WeightedPerimeter(grid, torch.ones(64, 64)).look(disk[None]).value / torch.pi), 3)
     1.0

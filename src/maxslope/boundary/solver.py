@@ -51,8 +51,8 @@ class Solution(NamedTuple):
 class Solver(ABC):
     """A way to make a step; interchangeable objects.
 
-    {u > s} minimizes Per_eps(A) + (1/tau) int_A (s - g) drho, because suprema commute with thresholds (coarea). For
-    s = 0 this is the step  argmin Per_eps(A) + (1/tau) int_{A symdiff A_k} |sd_k| drho  of the flow.
+    {u > s} minimizes Per_eps(A) + (1/tau) int_A (s - g) drho, because suprema commute with thresholds (coarea): for
+    s = 0 the step of :class:`Movement`.
 
     Attributes:
         space: the adversary's norm.
