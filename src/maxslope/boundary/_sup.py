@@ -15,12 +15,7 @@ _CHUNK = 1024
 
 
 class Cells:
-    """Some cells of a grid in one list; what is not among them is absent.
-
-    Args:
-        mask: bool ``[*shape]``.
-        reach: the largest coordinate of an offset that will be asked for.
-    """
+    """Some cells of a grid in one list; ``reach`` is the largest coordinate of an offset that will be asked for."""
 
     def __init__(self, mask: Tensor, reach: int) -> None:
         self.size = int(mask.sum())

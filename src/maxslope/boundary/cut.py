@@ -142,15 +142,7 @@ def nested_cuts(problem: Lattice, g: Tensor, tau: float, levels: Tensor, band: f
 
     The sets {u >= s} shrink as s grows: a level is cut on the cells that those before left open, by bisection.
 
-    Args:
-        problem: grid, densities, window.
-        g: ``[*shape]``, the signed distance before the step.
-        tau: time step, in length^2.
-        levels: s, ``[2^m - 1]``, increasing.
-        band: cells with |g| > band keep the sign of g.
-
-    Returns:
-        int64 ``[*shape]``: how many levels are at most u.
+    Cells with |g| > band keep the sign of g. Returned is how many of the 2^m - 1 levels are at most u, ``[*shape]``.
     """
     count = levels.numel()
     low, high = torch.zeros(g.shape, dtype=torch.int64), torch.full(g.shape, count)

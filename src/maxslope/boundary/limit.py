@@ -75,7 +75,7 @@ class LimitLaw:
             )
 
     def velocity(self, u: Tensor) -> Tensor:
-        """Return V at every cell, of the level set through it, ``[rows, *shape]``; outward, in length per time."""
+        """Return V, outward, of the level set through every cell, ``[rows, *shape]``."""
         gradient, _ = derivatives(u, self.grid.h)
         return self.change(u) / _norm(gradient)
 
@@ -178,17 +178,9 @@ class WeightedPerimeter(Measured):
 
 @dataclass(frozen=True, eq=False)
 class LevelSet(Scheme):
-    r"""x+ = x + tau V \|grad x\|, an explicit step; every few steps level-set functions become distances anew.
+    r"""x+ = x + tau V \|grad x\|, an explicit step; every few steps a row becomes its distances ``anew``.
 
-    Args:
-        change: V \|grad x\| of all rows, such as :meth:`LimitLaw.change`.
-        anew: the distances of a row, such as :func:`redistanced`.
-        tau: step size in time; at most 0.4 h^2 / d is stable.
-        redistance: steps between two redistancings, at least 1.
-        tell: called with the number of each step before it is made.
-
-    Raises:
-        ValueError: if there is no step between redistancings.
+    At most 0.4 h^2 / d is stable. ``tell`` is called with the number of each step before it is made.
     """
 
     change: Callable[[Tensor], Tensor]
@@ -223,11 +215,7 @@ def redistanced(u: Tensor, grid: Grid) -> Tensor:
 
 
 def steps(until: float, grid: Grid) -> int:
-    """Return how many explicit steps of 0.4 h^2 / d at most make the time.
-
-    Raises:
-        ValueError: if the time is negative or not finite.
-    """
+    """Return how many explicit steps of 0.4 h^2 / d at most make the time."""
     if not 0 <= until < math.inf:
         raise ValueError(f"until is a finite time >= 0, got until={until!r}.")
     return max(math.ceil(until / (0.4 * grid.h**2 / grid.dim)), 1)
@@ -251,8 +239,8 @@ def limit_flow(law: LimitLaw, u: Tensor, until: float, *, record: Record | None 
         redistance: steps between two redistancings.
 
     Returns:
-        A :class:`Curve` whose points are level-set functions, signed distances at the end, and whose energy is the
-        weighted perimeter. A row ends early, with status VANISHED, when its set or its complement has vanished.
+        A :class:`Curve` of level-set functions, signed distances at the end, with the weighted perimeter as energy. A
+        row ends early, with status VANISHED, when its set or its complement has vanished.
 
     Raises:
         ValueError: if u is not on the grid or does not change its sign.

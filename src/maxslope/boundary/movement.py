@@ -116,10 +116,9 @@ def evolve(
         record: which instants to keep; by default all.
 
     Returns:
-        A :class:`Curve` of signed distances, with the perimeter as energy, its slope and speed, rate 2; ``defect()`` is
-        the error of the energy dissipation equality. Slopes are NaN for :class:`Cut` and for norms other than l_2. The
-        status of a row whose set or complement became empty is VANISHED, its time when that was seen; UNSOLVED tells
-        that a solver missed its tolerance.
+        A :class:`Curve` of signed distances, with the perimeter as energy, of rate 2. Slopes are NaN for :class:`Cut`
+        and for norms other than l_2. The status of a row whose set or complement became empty is VANISHED, its time
+        when that was seen; UNSOLVED tells that a solver missed its tolerance.
 
     Raises:
         ValueError: if ``u`` is not on the grid or has one sign, or the time or time step is not positive.

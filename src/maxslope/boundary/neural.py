@@ -128,13 +128,6 @@ def worst(model: Model, x: Tensor, labels: Tensor, eps: float, steps: int = 3) -
 
     A curve of unit speed does not leave the ball in that time, so nothing is projected; the model is in eval mode.
 
-    Args:
-        model: see :func:`score`.
-        x: ``[rows, d]``.
-        labels: 0 or 1, ``[rows]``.
-        eps: the radius, at least 0.
-        steps: at least 1.
-
     Raises:
         ValueError: if there are no steps, or eps is negative.
 

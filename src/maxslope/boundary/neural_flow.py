@@ -115,12 +115,6 @@ class Variation(Measured):
     """Per_eps of the boundary of a network as a function of its weights: (robust risk - risk) / eps on the samples.
 
     The adversary is :func:`maxslope.attack`, so this is a lower bound. Weights that were judged before are not again.
-
-    Args:
-        model: whose weights are the points, ``[rows, weights]``.
-        samples: the measure of the flow.
-        eps: radius of the adversary.
-        effort: of the attack; by default ``Effort.quick()``.
     """
 
     model: nn.Module
@@ -148,9 +142,9 @@ class Variation(Measured):
             u = score(model, z)
             return torch.stack([-u / 2, u / 2], 1)
 
-        with evaluating(model), torch.no_grad():
-            wrong = margin(model, x, labels) <= 0
         with evaluating(model):
+            with torch.no_grad():
+                wrong = margin(model, x, labels) <= 0
             budget = Budget(Lp(2), self.eps, box=None)
             found = attack(logits, x, labels, budget, effort=self.effort, certify=False)
         shares = wrong, wrong | found.broken, found.forward, found.backward
@@ -171,7 +165,6 @@ class Retrain(Scheme):
     samples: Samples
     movement: StepLoss
     training: Training
-
     space: Space = Lp(2)  # noqa: RUF009  # frozen
     rate: float = math.inf  # of sets: the speed of the weights is whatever it is
 
@@ -200,13 +193,6 @@ def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Traini
     Step 0 is no step of the flow: it fits the network to its distances where it stands. To the samples come points
     between each and its nearest zero p, where the distance is known too, sd(x + s (p - x)) = (1 - s) sd(x): samples
     alone bind a network at the samples alone, and where none is near its boundary the boundary would go where it likes.
-
-    Args:
-        model: left as it is.
-        samples: the measure of the flow.
-        movement: the loss.
-        training: how it is minimized; ``iterations``, or ``first`` for step 0.
-        number: of the step; keys the batches.
     """
     found = distances(model, samples.x, reach=movement.reach)
     way = torch.where(found.found[:, None], found.point - samples.x, 0.0)

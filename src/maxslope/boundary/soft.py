@@ -150,7 +150,7 @@ class Soft(_Smooth):
 
 @dataclass(frozen=True)
 class Isotropic(_Smooth):
-    """Soft suprema over points of the continuous sphere, of half its radius and the center, interpolated between cells.
+    """Soft suprema over points of the sphere, of half its radius and the center, interpolated between cells.
 
     Round to 0.1 % from R = 1.5 on and for any norm, at 6 to 9 times the cost of :class:`Soft`; the comparison
     principle is not guaranteed.
