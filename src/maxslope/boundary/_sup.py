@@ -119,10 +119,9 @@ def sphere_points(radius: float, count: int, space: Lp, dim: int) -> Tensor:
 
 
 def gibbs_width(points: Tensor, sharpness: float, space: Lp) -> float:
-    """Return m / h: what a soft perimeter of functions with |grad u| = 1 is to be divided by, in cells.
+    """Return what a soft perimeter of functions with |grad u| = 1 is to be divided by, in cells.
 
-    m / h = mean_nu <o, nu>_b / mean_nu |nu|_*, with <.>_b the mean under weights exp(b <o, nu>): the first variation of
-    LSE along a plane with normal nu.
+    m / h = mean_nu <o, nu>_b / mean_nu |nu|_*, <.>_b the mean under weights exp(b <o, nu>): the first variation of LSE.
     """
     nu = directions(points.shape[1])
     thickness = nu @ points.T

@@ -27,9 +27,6 @@ def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, fac
         fixed: int8 ``[*shape]``: 1 in A, 0 not in A, -1 free (all by default).
         factorized: whether to use the levels of the window; the naive graph is there to be compared with.
 
-    Returns:
-        Bool ``[*shape]``.
-
     Source: B. V. Cherkassky, A. V. Goldberg, Algorithmica 19 (1997) 390-410 (the algorithm).
 
     >>> from maxslope.boundary import Densities, Grid

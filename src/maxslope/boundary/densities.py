@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -172,7 +171,8 @@ def _kernel_density(grid: Grid, x: Tensor, samples: Tensor, bandwidth: float | N
     """The smoothed histogram of one class, with the share of the class as its mass."""
     if not x.shape[0]:
         return torch.zeros(grid.shape, dtype=torch.float64)
-    width = _scott(x, samples, grid.h) if bandwidth is None else float(bandwidth)
+    sigma = float(x.std(0, correction=0).mean()) or float(samples.std(0, correction=0).mean())
+    width = max(sigma * len(x) ** (-1 / (grid.dim + 4)), grid.h) if bandwidth is None else float(bandwidth)
     if not width >= grid.h:
         raise ValueError(f"The bandwidth of a kernel density is at least h = {grid.h}, got {width}; refine the grid.")
     cells, weights = shares(grid.to_index(x))
@@ -182,9 +182,3 @@ def _kernel_density(grid: Grid, x: Tensor, samples: Tensor, bandwidth: float | N
     spread = (width**2 - grid.h**2 / 6) ** 0.5 / grid.h
     smooth = load("scipy.ndimage", "scipy").gaussian_filter(counts.numpy(), spread, mode="reflect", truncate=6.0)
     return torch.from_numpy(smooth) / (samples.shape[0] * grid.cell)
-
-
-def _scott(x: Tensor, samples: Tensor, least: float) -> float:
-    n, d = x.shape
-    spread = float(x.std(0, correction=0).mean()) or float(samples.std(0, correction=0).mean())
-    return max(spread * math.pow(n, -1 / (d + 4)), least)

@@ -65,9 +65,7 @@ class Perimeter(Measured):
 
     def look(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
-        up, down = self._layers(x)
-        here = inside(x, self.grid.h)
-        value = self._mass(up - here, here - down) / self.eps
+        value = (self.robust_risk(x) - self.risk(x)) / self.eps
         return plain(value)._replace(reached=gone(x))
 
     def risk(self, x: Tensor) -> Tensor:

@@ -279,13 +279,12 @@ def limit_flow(law: LimitLaw, u: Tensor, until: float, *, record: Record | None 
 def derivatives(u: Tensor, h: float) -> tuple[Tensor, Tensor]:
     """Gradient ``[rows, d, *shape]`` and Hessian ``[rows, d, d, *shape]`` by central differences."""
     gradient = slopes(u, h)
-    axes = range(1, u.ndim)
-    second = {(i, i): _second(u, h, i) for i in axes}
-    for i in axes:
-        for j in range(i + 1, u.ndim):
-            second[i, j] = second[j, i] = _central(gradient[:, i - 1], h, j)
-    rows = [torch.stack([second[i, j] for j in axes], 1) for i in axes]
-    return gradient, torch.stack(rows, 1)
+    hessian = u.new_empty(u.shape[0], u.ndim - 1, u.ndim - 1, *u.shape[1:])
+    for i in range(u.ndim - 1):
+        hessian[:, i, i] = (sum(_sides(u, i + 1)) - 2 * u) / h**2
+        for j in range(i + 1, u.ndim - 1):
+            hessian[:, i, j] = hessian[:, j, i] = _central(gradient[:, i], h, j + 1)
+    return gradient, hessian
 
 
 def slopes(u: Tensor, h: float) -> Tensor:
@@ -303,11 +302,6 @@ def _sides(u: Tensor, axis: int) -> tuple[Tensor, Tensor]:
 def _central(u: Tensor, h: float, axis: int) -> Tensor:
     before, after = _sides(u, axis)
     return (after - before) / (2 * h)
-
-
-def _second(u: Tensor, h: float, axis: int) -> Tensor:
-    before, after = _sides(u, axis)
-    return (after - 2 * u + before) / h**2
 
 
 def _norm(gradient: Tensor) -> Tensor:

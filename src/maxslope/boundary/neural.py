@@ -219,11 +219,7 @@ class Regression(StepLoss):
     with x* the worst point of B(x, eps) for the score u and B the reach. The mean over samples is the integral against
     rho, so no sample may be weighted. Sets are compared through the superlevels of the Rudin-Osher-Fatemi problem.
 
-    Args:
-        tau, eps, reach, steps, variation: see :class:`StepLoss`.
-
-    Raises:
-        ValueError: if a number is out of range.
+    Args and errors are those of :class:`StepLoss`.
 
     Source: arXiv:2404.14402; the regression form is derived on the page on boundaries.
 
@@ -247,11 +243,7 @@ class Relaxation(StepLoss):
 
         -mean clip(sd) p / tau + (1/eps) mean ( \|p(x*) - y\| - \|p(x) - y\| )
 
-    Args:
-        tau, eps, reach, steps, variation: see :class:`StepLoss`.
-
-    Raises:
-        ValueError: if a number is out of range.
+    Args and errors are those of :class:`StepLoss`.
 
     Source: arXiv:2404.14402; coarea formula for the nonlocal total variation.
 

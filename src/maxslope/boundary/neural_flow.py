@@ -95,14 +95,7 @@ def draw(densities: Densities, grid: Grid, count: int, seed: int = 0) -> Samples
 
 
 class Judgment(NamedTuple):
-    """What an attack says of a network; shares of the samples, and passes a sample.
-
-    Attributes:
-        risk: misclassified as they are.
-        robust_risk: misclassified somewhere within eps, each at a point that was found and looked at again.
-        forward: forward passes of the attack.
-        backward: likewise.
-    """
+    """What an attack says of a network: shares misclassified, as they are and within eps, and passes a sample."""
 
     risk: float
     robust_risk: float

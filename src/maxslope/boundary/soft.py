@@ -35,9 +35,6 @@ class _Smooth(Solver):
     tolerance: float
 
     def __post_init__(self) -> None:
-        self._check()
-
-    def _check(self) -> None:
         if not 0 < self.sharpness < math.inf or not 0 < self.tolerance < math.inf:
             raise ValueError(
                 f"Sharpness and tolerance are positive and finite, got sharpness={self.sharpness!r} and "
@@ -83,10 +80,8 @@ class _Smooth(Solver):
         lipschitz = 1 + 2 * tau * beta / m * math.sqrt(ratio)
         limit = self.tolerance * grid.h / math.sqrt(lipschitz)
         start = g[mask]
-        found, solved, count = _descend(variation, start, start.abs() < band, tau / rho[mask], lipschitz, limit)
-        u = g.clone()
-        u[mask] = found
-        return Solution(u, solved, count)
+        found = _descend(variation, start, start.abs() < band, tau / rho[mask], lipschitz, limit)
+        return found._replace(u=g.masked_scatter(mask, found.u))
 
 
 @dataclass(frozen=True)
@@ -179,7 +174,7 @@ class Isotropic(_Smooth):
     tolerance: float = 5e-4
 
     def __post_init__(self) -> None:
-        self._check()
+        _Smooth.__post_init__(self)
         if self.points is not None and (self.points < 4 or self.points % 2):
             raise ValueError(f"The points of a sphere come in at least 2 opposite pairs, got points={self.points!r}.")
 
@@ -191,9 +186,7 @@ class Isotropic(_Smooth):
         return SphereVariation(cells, self._points(dim), beta, weights)
 
 
-def _descend(
-    variation: Variation, g: Tensor, free: Tensor, pace: Tensor, lipschitz: float, limit: float
-) -> tuple[Tensor, bool, int]:
+def _descend(variation: Variation, g: Tensor, free: Tensor, pace: Tensor, lipschitz: float, limit: float) -> Solution:
     """Minimize; cells that are not free keep g."""
     q = lipschitz**-0.5
     momentum = (1 - q) / (1 + q)
@@ -203,5 +196,5 @@ def _descend(
         change = new - u
         u, y = new, new + momentum * change
         if float(change.abs().max()) < limit:
-            return u, True, count
-    return u, False, _MOST
+            return Solution(u, True, count)
+    return Solution(u, False, _MOST)

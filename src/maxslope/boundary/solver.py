@@ -78,11 +78,7 @@ class Solver(ABC):
 
 
 def check_step(step: Step) -> Step:
-    """Return the step with a checked g.
-
-    Raises:
-        ValueError: if tau is not positive and finite, rho vanishes somewhere, or shapes do not match.
-    """
+    """Return the step with tau, g and rho checked, and all on the device of g."""
     if not 0 < step.tau < math.inf:
         raise ValueError(f"A time step is positive and finite, got tau={step.tau!r}.")
     g = step.grid.function(step.g, "A signed distance")
