@@ -55,7 +55,7 @@ def compare(
         seed: of the draw of samples whose smallest perturbation is looked for, and of that search; by default those of
             the evaluations.
         title: of the page; by default the names of the runs.
-        files: names of the samples' files, in the order of the reports, where they have any.
+        files: names of the samples' files, in the order of the reports; by default those in the first's table.
 
     Returns:
         A :class:`Comparison`: prints and displays itself; ``.pairs``, ``.ranks()``, ``.save(path)``, ``.markdown()``.
@@ -94,7 +94,7 @@ def compare(
         facts=_facts(reports, named, budgets, None if smallest is None else (rows, smallest), words),
         pairs=_pairs(stood),
         differences=tuple(_difference(reports, i, words) for i in differ),
-        shown=_shown(reports, named, stood, data, models, budgets, words, files),
+        shown=_shown(reports, named, stood, data, models, budgets, words, files or reports[0].files),
         notes=notes,
         transfer=errs,
         heading=title or "",

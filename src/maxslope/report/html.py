@@ -165,7 +165,7 @@ def page(
         progress: called with words for each step.
         seed: of the draw of samples whose smallest perturbation is looked for, and of that search; by default the
             evaluation's.
-        files: names of the samples' files, in the order of the report, where they have any.
+        files: names of the samples' files, in the order of the report; by default those in its table.
 
     Returns:
         A :class:`Page`: ``.save(path)`` writes HTML; ``.json()``, ``.csv()``, ``.markdown()`` return text.
@@ -218,7 +218,7 @@ def page(
         tell("samples")
         having = None if report.points is not None else {*rows_again, *known}
         report = with_points(report, rows_again, data, model, budget, known)
-    shown = groups(report, x, model, bounds_of(budget, x), names, having, files)
+    shown = groups(report, x, model, bounds_of(budget, x), names, having, files or report.files)
     return Page(report, found, shown, followed, command, budget)
 
 
