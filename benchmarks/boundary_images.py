@@ -18,6 +18,7 @@ from functools import partial
 from statistics import mean
 
 import torch
+from _table import head, row
 from torch import Tensor, nn
 
 import maxslope as ms
@@ -81,9 +82,7 @@ def main() -> None:
     train, test = chosen(training_data()), chosen(default_data())
     budget = ms.L2(options.eps)
     adversary = Pointwise(budget, Inner(steps=3, tolerance=0.0))
-    print(
-        "| seed | method | forward passes (thousands) | CPU s | clean | robust |\n|---|---|---|---|---|---|", flush=True
-    )
+    head("seed | method | forward passes (thousands) | CPU s | clean | robust")
 
     found: dict[str, list[tuple[float, float]]] = {}
 
@@ -125,10 +124,10 @@ def main() -> None:
             began = time.process_time()
             other = trained(net, train, objective, rows)
             say(seed, name, other, other.rows[0], time.process_time() - began)
-    print("\n| method | clean | robust, mean over seeds | least to most |\n|---|---|---|---|")
+    head("method | clean | robust, mean over seeds | least to most")
     for name, pairs in found.items():
         clean, robust = zip(*pairs, strict=True)
-        print(f"| {name} | {mean(clean):.3f} | {mean(robust):.3f} | {min(robust):.3f} to {max(robust):.3f} |")
+        row(name, f"{mean(clean):.3f}", f"{mean(robust):.3f}", f"{min(robust):.3f} to {max(robust):.3f}")
 
 
 if __name__ == "__main__":
