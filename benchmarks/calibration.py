@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from _table import head
 from strength import CASES
 
 import maxslope as ms
@@ -28,8 +29,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print("| case | effort | risk | given up | mean chance stated | broken by 10 x | share | backward | further runs |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    head("case | effort | risk | given up | mean chance stated | broken by 10 x | share | backward | further runs")
     for name in options.case:
         case = CASES[name]
         model, x, y = case.load(options.data)

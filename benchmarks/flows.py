@@ -9,6 +9,7 @@ import math
 import time
 
 import torch
+from _table import row
 from torch import Tensor, nn
 
 from maxslope.energies import Function, Linear, Quadratic
@@ -40,14 +41,14 @@ def references() -> None:
         begin = time.perf_counter()
         found = reference(energy, x, 2.5, space=space, rate=rate, instants=50)
         errors = [float((found.at(t) - closed(x, t)).abs().max()) for t in (0.1, 0.777, 1.3, 2.11, 2.5)]
-        print(f"| {name} | {max(errors):.1e} | {time.perf_counter() - begin:.1f} s |")
+        row(name, f"{max(errors):.1e}", f"{time.perf_counter() - begin:.1f} s")
 
 
 def held() -> None:
     print("\nwhere a constraint binds: largest error against the reference")
     for case, study in constraints((0.04, 0.02, 0.01)).items():
         for name, table in study.errors.items():
-            print(f"| {case} | {name} | " + " | ".join(f"{float(e):.4f}" for e in table.mean(1)) + " |")
+            row(case, name, *(f"{float(e):.4f}" for e in table.mean(1)))
 
 
 def kinks() -> None:
@@ -58,7 +59,7 @@ def kinks() -> None:
             flow(energy, x, scheme=MinimizingMovement(tau, inner=Newton()), until=1.3, record=r)
             for r in (Record(kinks=0), Record())
         ]
-        print(f"| modulus | {tau} | " + " | ".join(f"{abs(float(c.defect())):.4f}" for c in runs) + " |")
+        row("modulus", tau, *(f"{abs(float(c.defect())):.4f}" for c in runs))
     net = train(nn.ReLU)
     energy, x = problem(net, 30)
     constrained = energy.within(Linf(EPS, box=None).around(x))
@@ -68,7 +69,7 @@ def kinks() -> None:
         mean = [float(c.defect().abs().mean()) for c in runs]
         most = [float(c.defect().abs().max()) for c in runs]
         cells = [f"{a:.3f} ({b:.2f})" for a, b in zip(mean, most, strict=True)]
-        print(f"| ReLU network, mean (largest) | {tau} | " + " | ".join(cells) + " |")
+        row("ReLU network, mean (largest)", tau, *cells)
 
 
 def vouched() -> None:
@@ -78,7 +79,7 @@ def vouched() -> None:
         scheme = MinimizingMovement(0.1, inner=Consensus())
         curve = flow(Linear(c), torch.zeros_like(c), scheme=scheme, until=Steps(1))
         share = float((-curve.energy[-1] / (0.1 * c.abs().sum(1))).mean())
-        print(f"| {d} | {100 * share:.1f} % | {100 * float((curve.status == 6).double().mean()):.0f} % |")
+        row(d, f"{100 * share:.1f} %", f"{100 * float((curve.status == 6).double().mean()):.0f} %")
 
 
 def found_again() -> None:
@@ -92,12 +93,12 @@ def found_again() -> None:
         curve = flow(energy, x, scheme=SemiImplicit(tau, Lp(2)), until=Steps(5))
         orders = [torch.arange(n), *(torch.randperm(n, generator=g) for _ in range(5))]
         mixed = [Cloud(p[o], labels[o]) for p, o in zip(curve.points, orders, strict=True)]
-        row = []
+        shares = []
         for r in (2, math.inf):
             again = paths(mixed, curve.time[:, 0], r, Lp(2))
             same = (again.points == curve.points).flatten(2).all(2).all(0)
-            row.append(f"{100 * float(same.double().mean()):.0f} %")
-        print(f"| {tau} | {float(again.apart.min()):.2f} | " + " | ".join(row) + " |")
+            shares.append(f"{100 * float(same.double().mean()):.0f} %")
+        row(tau, f"{float(again.apart.min()):.2f}", *shares)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import Any
 import goal_peers
 import torch
 from _counting import Counting
+from _table import head
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, logsigmoid, one_hot, softplus
 
@@ -553,8 +554,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     SEED = chosen.seed
     torch.set_num_threads(1)
-    print("| case | attack | right | robust | not allowed | passes a sample, forward + backward | CPU s |")
-    print("|---|---|---|---|---|---|---|")
+    head("case | attack | right | robust | not allowed | passes a sample, forward + backward | CPU s")
     for name in chosen.case:
         case = CASES[name](chosen.samples, chosen.data)
         eps = chosen.radius * float(case.budget.eps)

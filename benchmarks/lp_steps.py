@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from _table import head, row
 from torch import Tensor, nn
 
 import maxslope as ms
@@ -89,12 +90,12 @@ def main() -> None:
         for name in names:
             for p in EXPONENTS:  # in turns, so that what else the machine does falls on all of them
                 times[p, name].append(seconds(made[p][name]))
-    print("| p | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1))
+    head(" | ".join(["p", *names]))
     for p in EXPONENTS:
         cells = [statistics.median(times[p, name][1:]) for name in names]
         base = [statistics.median(times[2, name][1:]) for name in names]
         shown = (f"{1e3 * a:.1f} ms" if p == 2 else f"{a / b:.1f}" for a, b in zip(cells, base, strict=True))
-        print(f"| {p:g} | " + " | ".join(shown) + " |")
+        row(f"{p:g}", *shown)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import numpy as np
 import strength
 import torch
 from _counting import Counting
+from _table import head, row
 from torch import Tensor, nn
 
 from maxslope.attacks.effort import Effort
@@ -153,7 +154,7 @@ def compare(case: str, data: strength.Data, p: float, options: argparse.Namespac
                 except Exception as error:  # a peer that fails is reported, not fatal
                     failure = f"{type(error).__name__}: {error}".split("\n")[0][:60]
             if not outcomes:
-                print(f"| {case} | {p:g} | {name} {passes} | failed ({failure}) | | | | | |", flush=True)
+                row(case, f"{p:g}", f"{name} {passes}", f"failed ({failure})", *[""] * 5)
                 continue
             setting, best = min(outcomes, key=lambda o: (float(o[1][0].median()), -int(o[1][0].isfinite().sum())))
             print(line(case, p, f"{name} {passes} {setting}".strip(), best), flush=True)
@@ -186,8 +187,7 @@ def main() -> None:
     _stand_ins.install()
     standard = [case for case in CASES if options.data or case not in ("trades", "cnn-a")]
     print(f"{versions()}; {options.samples} samples, seed {options.seed}, {options.threads} thread(s).\n")
-    print("| network | p | attack | median norm | mean norm of found | success % | forward | backward | seconds |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    head("network | p | attack | median norm | mean norm of found | success % | forward | backward | seconds")
     for case in options.case or standard:
         torch.manual_seed(options.seed)
         data = CASES[case](options.data or Path("."))

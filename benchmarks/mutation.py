@@ -33,6 +33,7 @@ import pytest
 import scipy.optimize  # noqa: F401
 import sympy  # noqa: F401
 import torch  # noqa: F401
+from _table import head
 from cosmic_ray.ast import ast_nodes, get_ast_from_path
 from cosmic_ray.mutating import use_mutation
 from cosmic_ray.plugins import get_operator, operator_names
@@ -246,8 +247,7 @@ def main() -> None:
     which, of = map(int, given.part.split("/"))
     os.environ["HYPOTHESIS_PROFILE"] = "mutation"
     gc.freeze()
-    print("| room | seed | mutants | tried | equivalent | killed | share of the others | seconds |")
-    print("|---|---|---|---|---|---|---|---|")
+    head("room | seed | mutants | tried | equivalent | killed | share of the others | seconds")
     for room in given.rooms:
         found = tried(room, given.sample, given.seed, given.timeout, slice(which - 1, None, of))
         mutants, drawn, same, killed, seconds = found.values()

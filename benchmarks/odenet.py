@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from _table import head, row
 from torch import Tensor
 
 import maxslope as ms
@@ -50,15 +51,6 @@ from maxslope.odenet import (
 )  # fmt: skip
 from maxslope.odenet.descent import DescentResult
 from maxslope.odenet.sweep import General
-
-
-def table(title: str, head: str) -> None:
-    print(f"\n{title}\n\n| {head} |\n|{'---|' * (head.count('|') + 1)}", flush=True)
-
-
-def line(*cells: object) -> None:
-    print("| " + " | ".join(f"{c:.4g}" if isinstance(c, float) else str(c) for c in cells) + " |", flush=True)
-
 
 # cost -----------------------------------------------------------------------------------------------------------------
 
@@ -104,8 +96,10 @@ def general(risk: Risk, theta: Tensor) -> Callable[[int], object]:
 
 
 def cost() -> None:
-    table("Cost over a plain autograd step (paired, interleaved, CPU time, median of 9)",
-          "size | dtype | plain ms | gradient, generic | fast | full flow step | Hessian product")  # fmt: skip
+    head(
+        "size | dtype | plain ms | gradient, generic | fast | full flow step | Hessian product",
+        "Cost over a plain autograd step (paired, interleaved, CPU time, median of 9)",
+    )
     for name, samples, layers, particles in SIZES:
         for dtype in (torch.float64, torch.float32):
             base = moons(samples) if "moons" in name else digits(samples)
@@ -136,12 +130,12 @@ def cost() -> None:
                     run(30)  # a flow has one gradient more, that of its start
                     ratios[key].append((time.process_time() - middle) / (middle - start))
                     times.append((middle - start) / 30)
-            line(name, str(dtype)[6:], 1e3 * statistics.median(times), *(statistics.median(r) for r in ratios.values()))
+            row(name, str(dtype)[6:], 1e3 * statistics.median(times), *(statistics.median(r) for r in ratios.values()))
 
 
 def memory() -> None:
     """Peak resident memory of one gradient, in a process of its own."""
-    table("Peak memory of a gradient, N = 5000, d = 3", "L | m | L m | MiB above the start")
+    head("L | m | L m | MiB above the start", "Peak memory of a gradient, N = 5000, d = 3")
     for layers, particles in ((4, 32), (8, 32), (8, 64), (16, 64), (32, 64), (16, 128)):
         code = (
             "import torch; torch.set_num_threads(1)\n"
@@ -154,7 +148,7 @@ def memory() -> None:
             "a = at('VmRSS'); r.evaluate(t); print((at('VmHWM') - a) / 1024)"
         )
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        line(layers, particles, layers * particles, float(out.stdout))
+        row(layers, particles, layers * particles, float(out.stdout))
 
 
 # flows ----------------------------------------------------------------------------------------------------------------
@@ -167,9 +161,9 @@ def timed(risk: object, theta: Tensor, **options: object) -> tuple[DescentResult
 
 
 def solvers() -> None:
-    table(
-        "To slope 1e-5 on moons N = 100, L4 m16",
+    head(
         "method | steps (rejected) | gradients | CPU s | relative defect | slope",
+        "To slope 1e-5 on moons N = 100, L4 m16",
     )
     risk = moons(100)
     theta = iid(risk.design, 4, 16)
@@ -183,12 +177,10 @@ def solvers() -> None:
     ]
     for name, scheme in methods:
         run, seconds = timed(risk, theta, until=Until(slope=1e-5, gradients=70_000), scheme=scheme)
-        line(
-            name, f"{len(run.way)} ({run.rejected})", run.gradients, seconds, run.relative_defect, float(run.slope[-1])
-        )
-    table(
-        "Worst defect over tolerance, 4 seeds, moons and digits, T = 20",
+        row(name, f"{len(run.way)} ({run.rejected})", run.gradients, seconds, run.relative_defect, float(run.slope[-1]))
+    head(
         "method | 1e-2 | 1e-3 | 1e-4 | 1e-6 | all monotone",
+        "Worst defect over tolerance, 4 seeds, moons and digits, T = 20",
     )
     for name, mover in (
         ("ee", ExplicitEuler()),
@@ -208,7 +200,7 @@ def solvers() -> None:
                 found += [run.relative_defect / tolerance for run in runs]
                 monotone &= all(run.monotone for run in runs)
             worst.append(f"{max(found):.2f}")
-        line(name, *worst, monotone)
+        row(name, *worst, monotone)
 
 
 def report(
@@ -226,7 +218,7 @@ def report(
         else (f"{found.theta:.4f}", f"[{found.low:.3f}, {found.high:.3f}]", f"{found.free:.4f}")
     )
     sure = f"{certificate.smallest:.2e} ({certificate.error:.0e}; {certificate.drift:.0e})"
-    line(name, *cells, sure, "-" if found is None else found.rate, float(run.slope[-1]), float(run.length[-1]),
+    row(name, *cells, sure, "-" if found is None else found.rate, float(run.slope[-1]), float(run.length[-1]),
          judged.fate.name, run.gradients, seconds)  # fmt: skip
     return run, math.nan if found is None else found.theta, certificate.smallest
 
@@ -238,7 +230,7 @@ HEAD = (
 
 
 def exponents() -> None:
-    table("Exponents of networks, RKL2 with tolerance 1e-3", HEAD)
+    head(HEAD, "Exponents of networks, RKL2 with tolerance 1e-3")
     for seed in range(6):
         risk = moons(100, seed=seed)
         report(f"moons seed {seed}, lambda 1e-2, L4 m16", risk, iid(risk.design, 4, 16, seed=seed), 1e-11, 60_000)
@@ -258,7 +250,7 @@ def exponents() -> None:
 
 
 def lengths() -> None:
-    table("Remaining length, predicted over actual", "problem | slope 1e-2 | 1e-3 | 1e-4 | 1e-5 | 1e-7")
+    head("problem | slope 1e-2 | 1e-3 | 1e-4 | 1e-5 | 1e-7", "Remaining length, predicted over actual")
     problems = (
         ("moons lambda 5e-2, L4 m16", moons(100, penalty=5e-2), (4, 16)),
         ("pitchfork at lambda_c, L2 m4", pitchfork(1.0), (2, 4)),
@@ -274,7 +266,7 @@ def lengths() -> None:
             (part,) = descend(risk, theta, until=Until(slope=slope))
             guess = exponent(part)
             cells.append("-" if guess is None else f"{guess.tail / (total - float(part.length[-1])):.3f}")
-        line(name, *cells)
+        row(name, *cells)
 
 
 def meanfield() -> None:
@@ -292,12 +284,12 @@ def meanfield() -> None:
         return torch.stack([run.energy for run in runs])
 
     limit = losses(deep, sobol(base.design, 32, 512))[0]
-    table(
-        "Root mean square over 40 seeds of J(t) - J_ref(t), sup over t in [0, 5]",
+    head(
         "start | Lm 32 | 64 | 128 | 256 | 512 | 1024 | 2048 | slope",
+        "Root mean square over 40 seeds of J(t) - J_ref(t), sup over t in [0, 5]",
     )
 
-    def row(name: str, start: Callable[..., Tensor], shapes: list[tuple[int, int]], seeds: int = 40) -> None:
+    def fall(name: str, start: Callable[..., Tensor], shapes: list[tuple[int, int]], seeds: int = 40) -> None:
         found = [
             (losses(deep, start(base.design, *s, rows=seeds)) - limit).square().mean(0).sqrt().max().item()
             for s in shapes
@@ -305,22 +297,22 @@ def meanfield() -> None:
         x = torch.tensor([math.log(a * b) for a, b in shapes])
         y = torch.tensor(found).log()
         slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
-        line(name, *([""] * (7 - len(found))), *found, slope)
+        row(name, *([""] * (7 - len(found))), *found, slope)
 
-    row("iid, L = 8", iid, [(8, m) for m in (4, 8, 16, 32, 64, 128, 256)])
-    row("iid, m = 32", iid, [(n, 32) for n in (1, 2, 4, 8, 16, 32, 64)], 20)
-    row("Sobol, L = 8", sobol, [(8, m) for m in (8, 16, 32, 64, 128, 256)])
-    table("Depth error at fixed particles, sup over t", "scheme | L 2 | 4 | 8 | 16 | 32 | last order")
+    fall("iid, L = 8", iid, [(8, m) for m in (4, 8, 16, 32, 64, 128, 256)])
+    fall("iid, m = 32", iid, [(n, 32) for n in (1, 2, 4, 8, 16, 32, 64)], 20)
+    fall("Sobol, L = 8", sobol, [(8, m) for m in (8, 16, 32, 64, 128, 256)])
+    head("scheme | L 2 | 4 | 8 | 16 | 32 | last order", "Depth error at fixed particles, sup over t")
     theta = iid(base.design, 1, 32)
     limit = losses(at(Depth.midpoint()), theta.repeat(1, 256, 1, 1))[0]
     for name, depth in (("Euler", Depth.euler()), ("midpoint", Depth.midpoint()), ("RK4", Depth.rk4())):
         found = [float((losses(at(depth), theta.repeat(1, n, 1, 1))[0] - limit).abs().max()) for n in (2, 4, 8, 16, 32)]
-        line(name, *(f"{e:.1e}" for e in found), math.log2(found[-2] / found[-1]))
+        row(name, *(f"{e:.1e}" for e in found), math.log2(found[-2] / found[-1]))
 
 
 def robust() -> None:
     """Beyond the design: exponent and length of the flow of the robust risk."""
-    table("Standard against robust risk, moons N = 60, logistic, lambda 1e-2, L4 m16, l_2 budget", HEAD)
+    head(HEAD, "Standard against robust risk, moons N = 60, logistic, lambda 1e-2, L4 m16, l_2 budget")
     ends: dict[float, list[tuple[float, float, float]]] = {}
     for seed in range(3):
         risk = moons(60, seed=seed, misfit=Logistic())
@@ -332,14 +324,14 @@ def robust() -> None:
             if eps:
                 gap = float(energy.gap(run.end).max())  # type: ignore[union-attr]
                 print(f"    J(T) {float(run.energy[-1]):.5f}, largest gap {gap:.1e}, {run.status.name}")
-    table("Median (range) over three seeds", "eps | theta | length | lambda_min")
+    head("eps | theta | length | lambda_min", "Median (range) over three seeds")
     for eps, rows in ends.items():
-        line(eps, *(f"{statistics.median(c):.4g} ({min(c):.4g} to {max(c):.4g})" for c in zip(*rows, strict=True)))
+        row(eps, *(f"{statistics.median(c):.4g} ({min(c):.4g} to {max(c):.4g})" for c in zip(*rows, strict=True)))
 
 
 def without_limit() -> None:
-    table(
-        "Separable moons, logistic, lambda = 0, L4 m16", "t | 1e2 | 1e3 | 1e4 | 1e5 | 1e6 | theta | interval | verdict"
+    head(
+        "t | 1e2 | 1e3 | 1e4 | 1e5 | 1e6 | theta | interval | verdict", "Separable moons, logistic, lambda = 0, L4 m16"
     )
     risk = separable(100)
     (run,) = descend(risk, iid(risk.design, 4, 16), until=Until(time=1e6))
@@ -347,7 +339,7 @@ def without_limit() -> None:
     judged = verdict(run)
     found = judged.fit
     assert found is not None
-    line("length", *at, found.theta, f"[{found.low:.3f}, {found.high:.3f}]", judged.fate.name)
+    row("length", *at, found.theta, f"[{found.low:.3f}, {found.high:.3f}]", judged.fate.name)
 
 
 PARTS = {

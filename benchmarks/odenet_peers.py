@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _table import head, row
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import (
     load_breast_cancer,
@@ -82,7 +83,7 @@ def folds(name: str, table: Table, seed: int) -> list[tuple[np.ndarray, np.ndarr
 
 
 def peers(names: list[str]) -> None:
-    print("\n| data | rows x features | MLP | odenet | MLP s | odenet s | ratio | converged |" + "\n|" + "---|" * 8)
+    head("data | rows x features | MLP | odenet | MLP s | odenet s | ratio | converged")
     means = []
     for name in names:
         x, y = SIX[name]
@@ -203,17 +204,17 @@ def chosen(file: Path) -> None:
         + "|"
     )
     for setting in ranked[:8]:
-        row = scores[setting]
-        cells = [f"{np.mean(list(row.values())):.4f}", *(f"{row[name]:.3f}" for name in names)]
-        print("| " + " | ".join([*map(str, setting), *cells]) + " |")
-    print("\n| left out | chosen by the others | score on it |\n|---|---|---|")
+        got = scores[setting]
+        cells = [f"{np.mean(list(got.values())):.4f}", *(f"{got[name]:.3f}" for name in names)]
+        row(*setting, *cells)
+    head("left out | chosen by the others | score on it")
     for name in names:
         best = max(scores, key=lambda s, out=name: np.mean([v for k, v in scores[s].items() if k != out]))
-        print(f"| {name} | {best} | {scores[best][name]:.3f} |")
+        row(name, best, f"{scores[best][name]:.3f}")
 
 
 def penalty() -> None:
-    print("\n| data | default | chosen by OdeNetCV | penalties |\n|---|---|---|---|")
+    head("data | default | chosen by OdeNetCV | penalties")
     warnings.simplefilter("ignore", ConvergenceWarning)
     for name, (x, y) in SIX.items():
         if name == "digits":
@@ -225,7 +226,7 @@ def penalty() -> None:
             search = OdeNetCV(model, cv=3).fit(x[train], y[train])
             by_data.append(search.score(x[test], y[test]))
             values.append(search.penalty_)
-        print(f"| {name} | {np.mean(plain):.3f} | {np.mean(by_data):.3f} | {', '.join(map(str, values))} |", flush=True)
+        row(name, f"{np.mean(plain):.3f}", f"{np.mean(by_data):.3f}", ", ".join(map(str, values)))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import _stand_ins
 import torch
 from _networks import resnet18
+from _table import head
 from torch import Tensor, nn
 
 import maxslope as ms
@@ -129,8 +130,7 @@ def main() -> None:
         ("ResNet-18, 32 x 32", resnet18(), torch.rand(8, 3, 32, 32), (1e-4, 1e-4), max(3, options.repeats // 2)),
     ]
     print(f"torch {torch.__version__}, {options.threads} threads, {options.steps} steps, medians of paired ratios\n")
-    print("| network | batch | norm | attack | passes (with / without gradient) | time over bare passes | range |")
-    print("|---|---|---|---|---|---|---|")
+    head("network | batch | norm | attack | passes (with / without gradient) | time over bare passes | range")
     wanted = [case for case, key in zip(cases, ("shipped", "resnet18"), strict=True) if key in options.networks]
     for name, model, images, radii, repeats in wanted:
         labels = model(images).argmax(1)

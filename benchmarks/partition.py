@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _table import head, row
 
 from maxslope.boundary import Densities, Grid, Lattice, Window, contour, partition_flow
 from maxslope.loop import Record
@@ -28,7 +29,7 @@ SEEDS = ((-0.55, -0.5), (0.6, -0.45), (-0.05, 0.1), (-0.6, 0.6), (0.5, 0.65))  #
 
 def waves() -> None:
     """The speed of the traveling wave, by densities and cells."""
-    print("| densities | cells a side | speed | closed form | error | CPU s |\n|---|---|---|---|---|---|")
+    head("densities | cells a side | speed | closed form | error | CPU s")
     for rho in ((1.0, 1.0, 1.0), (1.0, 1.0, 3.0), (3.0, 3.0, 1.0)):
         for n in (16, 32, 48):
             began = time.process_time()
@@ -39,7 +40,7 @@ def waves() -> None:
             first, last = (grid.measure(u) for u in ends)
             speed = (last - first) / 0.08
             spent = time.process_time() - began
-            print(f"| {rho} | {n} | {speed:.4f} | {exact:.4f} | {speed / exact - 1:+.1%} | {spent:.1f} |", flush=True)
+            row(rho, n, f"{speed:.4f}", f"{exact:.4f}", f"{speed / exact - 1:+.1%}", f"{spent:.1f}")
 
 
 def voronoi(grid: Grid) -> torch.Tensor:
@@ -52,8 +53,7 @@ def networks() -> None:
     rho = torch.tensor([1.0, 1.0, 2.0, 1.0, 3.0], dtype=torch.float64)
     until, fine = 0.06, Grid((768, 768), -1, 1)
     labels = voronoi(fine).argmax(0).numpy()
-    print("| method | areas at the end | mean distance to the finest threshold dynamics, by class | CPU s |")
-    print("|---|---|---|---|")
+    head("method | areas at the end | mean distance to the finest threshold dynamics, by class | CPU s")
     found = []
     for steps in (40, 20, 10):
         began = time.process_time()
@@ -75,13 +75,12 @@ def networks() -> None:
 def say(name: str, areas: list[float], found: list[list[list[torch.Tensor]]], spent: float) -> None:
     gaps = [apart(a, b, 1.0)[1] if a and b else float("nan") for a, b in zip(found[-1], found[0], strict=True)]
     shown = (", ".join(f"{v:.{digits}f}" for v in values) for values, digits in ((areas, 3), (gaps, 4)))
-    print(f"| {name} | {' | '.join(shown)} | {spent:.1f} |", flush=True)
+    row(name, *shown, f"{spent:.1f}")
 
 
 def programs() -> None:
     """The least robust risk of three classes by a linear program beside the flow's, on the same cells."""
-    print("| cells a side | R | likeliest class | least along the flow | least of all (bound) | fractions | CPU s |")
-    print("|---|---|---|---|---|---|---|")
+    head("cells a side | R | likeliest class | least along the flow | least of all (bound) | fractions | CPU s")
     for n, radius in ((32, 1.5), (48, 2.3), (64, 3.2)):
         problem, window = three(n, radius * 2.4 / n), Window(radius, Lp(2), 2)
         grid, rho = problem.grid, problem.rho
@@ -92,7 +91,7 @@ def programs() -> None:
         parts = [Lattice(grid, Densities(0 * own, own), window) for own in rho]
         curve = partition_flow(grid, rho, rho, 0.02, record=Record(5), redistance=5)
         risks = [sum(p.robust_risk(u) for p, u in zip(parts, fields, strict=True)) for fields in curve.points[:, 0]]
-        print(f"| {n} | {radius} | {risks[0]:.4f} | {min(risks):.4f} | {bound:.4f} | {between:.1%} | {spent:.1f} |")
+        row(n, radius, f"{risks[0]:.4f}", f"{min(risks):.4f}", f"{bound:.4f}", f"{between:.1%}", f"{spent:.1f}")
 
 
 if __name__ == "__main__":

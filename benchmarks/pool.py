@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from _table import head
 from torch import Tensor, nn
 
 import maxslope as ms
@@ -54,8 +55,7 @@ def main() -> None:
     right = model(x).argmax(1) == y
     x, y = x[right], y[right]
     tile = tile_for(x)
-    print("| effort | samples | robust | useful backward / forward | executed over useful | time over useful passes |")
-    print("|---|---|---|---|---|---|")
+    head("effort | samples | robust | useful backward / forward | executed over useful | time over useful passes")
     for name in options.effort:
         effort = {"quick": ms.Effort.quick, "standard": ms.Effort.standard}[name]()
         before = bare(model, x[:tile], y[:tile])

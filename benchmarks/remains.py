@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from _table import head
 from strength import Data, cnn_a, digits, fit, images, mlp, trained
 from torch import Tensor, nn
 
@@ -270,11 +271,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     found = [case for name in options.pair for case in cases(name, options)]
-    print(
-        "| pair | effort | samples | robust | late finds (foreseen) | foreseen ahead | would fall | by others alone "
-        "| fell | width |"
+    head(
+        "pair | effort | samples | robust | late finds (foreseen) | foreseen ahead | would fall | by others alone | "
+        "fell | width"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
     for case in found:
         apart = case.by(fitted([other for other in found if other.network != case.network]))
         s = case.said

@@ -24,6 +24,7 @@ import _stand_ins
 import numpy as np
 import torch
 from _counting import Counting
+from _table import head
 from torch import Tensor, nn
 
 import maxslope as ms
@@ -230,10 +231,7 @@ def main(about: str | None = __doc__, samples: int = 500) -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     _stand_ins.install()
-    print(
-        "| case | samples | clean % | attack | robust % | backward | forward | executed backward / forward | seconds |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    head("case | samples | clean % | attack | robust % | backward | forward | executed backward / forward | seconds")
     for name in options.case:
         case = CASES[name]
         torch.manual_seed(options.seed)

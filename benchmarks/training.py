@@ -23,6 +23,8 @@ from pathlib import Path
 import _stand_ins
 import numpy as np
 import torch
+from _table import head
+from strength import images
 from torch import Tensor, nn
 
 import maxslope as ms
@@ -275,7 +277,7 @@ def transport(data: Data, test: Data, network: Network, options: argparse.Namesp
 
     eps, inner = 1.5, Inner(steps=3, start=Clean(), adapt=True)
     print(f"\nl_2 budgets of {eps}, {options.epochs} epochs; risk and errors of both adversaries, 100 test samples\n")
-    print("| trained in | clean % | W_inf risk | W_inf errors % | W_2 risk | W_2 errors % |\n|---|---|---|---|---|---|")
+    head("trained in | clean % | W_inf risk | W_inf errors % | W_2 risk | W_2 errors %")
     x, y = (t[:100] for t in test)
     for name, make in {
         "nothing": lambda r: AdversarialRisk(Pointwise(ms.L2(0.0), Inner(steps=1))),
@@ -377,10 +379,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.part == "cifar":
-        stored = np.load(options.data / "cifar10_test_2000.npz")
-        order = torch.randperm(2000, generator=torch.Generator().manual_seed(0))
-        x = torch.from_numpy(stored["images"]).float()[order] / 255
-        y = torch.from_numpy(stored["labels"]).long()[order]
+        x, y = images(options.data / "cifar10_test_2000.npz")
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))  # the file is sorted by class
+        x, y = x[order], y[order]
         compare((x[:1600], y[:1600]), (x[1600:], y[1600:]), colored, 8 / 255, options)
         return
     data = training_data()
@@ -395,7 +396,7 @@ def main() -> None:
     elif options.part == "transport":
         transport(data, test, small, options)
     else:
-        print("| what | time over a hand-written loop | middle half |\n|---|---|---|")
+        head("what | time over a hand-written loop | middle half")
         for network in (small, shipped):
             overhead(data, network, options)
 

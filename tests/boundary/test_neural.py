@@ -18,7 +18,7 @@ from maxslope.attacks.effort import Effort
 from maxslope.boundary import Densities, Grid, contour, signed_distance
 from maxslope.boundary._distance_network import nearest
 from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
-from maxslope.boundary.neural import Against, Regression, Relaxation, distances, on_grid, score, worst
+from maxslope.boundary.neural import Regression, Relaxation, distances, margin, on_grid, score, worst
 from maxslope.boundary.neural_flow import (
     NeuralFlow,
     Samples,
@@ -197,14 +197,9 @@ def test_the_model_is_left_as_it_was() -> None:
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
 
 
-def test_the_energy_of_an_adversary_takes_rows() -> None:
+def test_a_margin_is_positive_where_the_model_is_right() -> None:
     x, labels = somewhere(5), torch.tensor([0, 1, 1, 0, 1])
-    energy = Against(Disk(0.5), labels)
-    whole = energy.evaluate(x)
-    part = energy.take(torch.tensor([3, 1])).evaluate(x[[3, 1]])
-    assert torch.equal(part.gradient, whole.gradient[[3, 1]])
-    assert torch.equal(whole.reached, (Disk(0.5)(x) > 0) != (labels == 1))
-    assert energy.passes == 1
+    assert torch.equal(margin(Disk(0.5), x, labels) > 0, (Disk(0.5)(x) > 0) == (labels == 1))
 
 
 # --- losses ----------------------------------------------------------------------------------------------------------

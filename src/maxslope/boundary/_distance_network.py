@@ -43,12 +43,8 @@ class Closest(Scheme):
 
     g is the gradient of f at z, P the projection onto its complement. With w = 1 the step minimizes \|z+ - x\| over the
     zeros of the linearized f, which converges if the curvature times the distance is below 1; so w is the secant
-    (Barzilai-Borwein) estimate of 1 / (1 + curvature distance) from the step before. A step towards the zero set that
-    overshoots halves the longest one allowed.
-
-    Args:
-        reach: the longest step towards the zero set, in the units of x.
-        anchor: x, ``[rows, d]``, where it is not the point the rows start from.
+    (Barzilai-Borwein) estimate of 1 / (1 + curvature distance) from the step before. A step towards the zero set is no
+    longer than ``reach``; one that overshoots halves the longest one allowed.
 
     Source: the sequential quadratic program of min \|z - x\| subject to f(z) = 0; step sizes of Barzilai and Borwein,
     IMA J. Numer. Anal. 8 (1988).
@@ -106,19 +102,9 @@ def nearest(
 ) -> Nearest:
     """Return the zeros of f nearest to points, and their signed distances sign(f(x)) min { |z - x| : f(z) = 0 }.
 
-    Every row takes ``steps`` steps of :class:`Closest`, with f as the energy of the common loop, from x itself and,
-    where zeros are known, also from the nearest of those; the best zero on the way is taken. A local minimizer is what
-    this finds: ``near`` helps against the others, in low dimensions entirely.
-
-    Args:
-        f: maps ``[rows, d]`` to ``[rows]``, differentiable and one row at a time, such as a network in eval mode.
-        x: ``[rows, d]``.
-        reach: the longest step towards the zero set, in the units of x; about the largest distance of interest.
-        steps: at least 1.
-        near: zeros of f that are known, ``[m, d]``.
-
-    Returns:
-        :class:`Nearest`, row for row with x.
+    Every row takes ``steps`` steps of :class:`Closest` from x itself and, where zeros are known, also from the nearest
+    of those, ``near``; the best zero on the way is taken, a local minimizer. ``reach`` is the longest step towards the
+    zero set, about the largest distance of interest.
 
     Raises:
         TypeError: if the points are not a floating-point tensor.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +17,6 @@ _PAD = 3
 @dataclass(frozen=True, eq=False)
 class Spline:
     """The interpolating cubic spline of a function on a grid, mirrored at the outermost centers.
-
-    Args:
-        grid: where.
-        coefficients: of B-splines, ``[*shape]`` padded by 3 cells a side.
 
     >>> grid = Grid((8, 8), 0, 1)
     >>> value, gradient = Spline.of(grid.points()[..., 0], grid)(torch.tensor([[0.5, 0.5]], dtype=torch.float64))
@@ -47,12 +42,7 @@ class Spline:
         weights, slopes = _weights(t - base)
         strides = torch.tensor(self.coefficients.stride())
         corner = ((base.long() + _PAD - 1) * strides).sum(1)
-        steps = torch.tensor(
-            [
-                sum(o * int(s) for o, s in zip(off, strides, strict=True))
-                for off in itertools.product(range(4), repeat=d)
-            ]
-        )
+        steps = torch.cartesian_prod(*[torch.arange(4)] * d) @ strides
         near = self.coefficients.flatten()[corner[:, None] + steps].reshape(-1, *(4,) * d)
         value = _contract(near, [weights[:, k] for k in range(d)])
         gradient = [_contract(near, [(slopes if k == a else weights)[:, k] for k in range(d)]) for a in range(d)]

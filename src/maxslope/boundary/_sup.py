@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
 
+from maxslope.boundary.grid import shares
 from maxslope.boundary.window import Offset, Window, directions, lines, mean_width, spiral
 from maxslope.spaces import Lp
 
@@ -16,12 +15,7 @@ _CHUNK = 1024
 
 
 class Cells:
-    """Some cells of a grid in one list; what is not among them is absent.
-
-    Args:
-        mask: bool ``[*shape]``.
-        reach: the largest coordinate of an offset that will be asked for.
-    """
+    """Some cells of a grid in one list; ``reach`` is the largest coordinate of an offset that will be asked for."""
 
     def __init__(self, mask: Tensor, reach: int) -> None:
         self.size = int(mask.sum())
@@ -36,21 +30,12 @@ class Cells:
         return self.number[self.where + sum(o * s for o, s in zip(offset, self.strides, strict=True))]
 
 
-class Variation(ABC):
-    """The first variation of  sum_i a_i (LSE u - u)_i + b_i (u - LSEmin u)_i  on a band.
+class LatticeVariation:
+    """The first variation of  sum_i a_i (LSE u - u)_i + b_i (u - LSEmin u)_i  on a band, over the lattice ball.
 
-    LSE u = (1/beta) log sum_o exp(beta u(. + o)) and LSEmin u = -LSE(-u), over the points o of a ball.
-    """
-
-    @abstractmethod
-    def at(self, u: Tensor) -> Tensor:
-        """Return the gradient at ``u``, ``[size]``; wrong within two reaches of where the band ends inside the grid."""
-
-
-class LatticeVariation(Variation):
-    """Over the lattice ball, by running sums along the last axis and a sum over lines.
-
-    With e = exp(beta u), S = W * e and S' = W * (1/e): e (W * (a/S)) - a + b - (W * (b/S')) / e.
+    LSE u = (1/beta) log sum_o exp(beta u(. + o)) and LSEmin u = -LSE(-u). With e = exp(beta u), S = W * e and
+    S' = W * (1/e) it is e (W * (a/S)) - a + b - (W * (b/S')) / e, by running sums along the last axis and a sum over
+    lines.
     """
 
     def __init__(self, cells: Cells, window: Window, beta: float, weights: Tensor) -> None:
@@ -75,15 +60,15 @@ class LatticeVariation(Variation):
         return out
 
     def at(self, u: Tensor) -> Tensor:
-        """See :class:`Variation`."""
+        """Return the gradient at ``u``, ``[size]``; wrong within two reaches of where the band ends inside the grid."""
         e = (self.beta * u).exp()
         both = torch.stack([e, 1 / e])
         pull = both * self.total(self.weights / self.total(both)) - self.weights
         return pull[0] - pull[1]
 
 
-class SphereVariation(Variation):
-    """Over points of the continuous ball, where u is interpolated linearly between cells."""
+class SphereVariation:
+    """The same over points of the continuous ball, where u is interpolated linearly between cells."""
 
     def __init__(self, cells: Cells, points: Tensor, beta: float, weights: Tensor) -> None:
         self.beta, self.weights = beta, weights
@@ -94,7 +79,7 @@ class SphereVariation(Variation):
         self.present = (absent == 0).to(weights)
 
     def at(self, u: Tensor) -> Tensor:
-        """See :class:`Variation`; on a CPU a thousand cells at a time, so that their tables stay in the cache."""
+        """Return the gradient at ``u``; on a CPU a thousand cells at a time, so that their tables stay in the cache."""
         chunk = _CHUNK if u.device.type == "cpu" else max(u.shape[0], 1)
         spare, out = torch.cat([u, u.new_zeros(1)]), u.new_zeros(u.shape[0] + 1)
         tables = zip(*(torch.split(t, chunk) for t in (self.index, self.present, self.weights.T)), strict=True)
@@ -110,21 +95,12 @@ class SphereVariation(Variation):
 
 def stencils(points: Tensor) -> tuple[list[Offset], Tensor]:
     """Return lattice offsets and the weights ``[offsets, points]`` of multilinear interpolation at ``points``."""
-    base = (points + 1e-9).floor()
-    share = (points - base).clamp(0, 1)
-    entries: dict[Offset, dict[int, float]] = {}
-    for corner in itertools.product((0, 1), repeat=points.shape[1]):
-        side = torch.tensor(corner)
-        weight = torch.where(side == 1, share, 1 - share).prod(1)
-        for k, (o, w) in enumerate(zip((base.long() + side).tolist(), weight.tolist(), strict=True)):
-            if w > 1e-12:
-                entries.setdefault(tuple(o), {})[k] = w
-    offsets = sorted(entries)
-    table = torch.zeros(len(offsets), points.shape[0], dtype=torch.float64)
-    for row, o in enumerate(offsets):
-        for k, w in entries[o].items():
-            table[row, k] = w
-    return offsets, table
+    cells, weights = shares(points.round(decimals=9))
+    corner, point = (weights > 1e-8).nonzero(as_tuple=True)
+    offsets, row = cells[corner, point].unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
+    table = torch.zeros(len(offsets), len(points), dtype=torch.float64)
+    table[row, point] = weights[corner, point]
+    return [tuple(o) for o in offsets.tolist()], table
 
 
 def sphere_points(radius: float, count: int, space: Lp, dim: int) -> Tensor:
@@ -143,10 +119,9 @@ def sphere_points(radius: float, count: int, space: Lp, dim: int) -> Tensor:
 
 
 def gibbs_width(points: Tensor, sharpness: float, space: Lp) -> float:
-    """Return m / h: what a soft perimeter of functions with |grad u| = 1 is to be divided by, in cells.
+    """Return what a soft perimeter of functions with |grad u| = 1 is to be divided by, in cells.
 
-    m / h = mean_nu <o, nu>_b / mean_nu |nu|_*, with <.>_b the mean under weights exp(b <o, nu>): the first variation of
-    LSE along a plane with normal nu.
+    m / h = mean_nu <o, nu>_b / mean_nu |nu|_*, <.>_b the mean under weights exp(b <o, nu>): the first variation of LSE.
     """
     nu = directions(points.shape[1])
     thickness = nu @ points.T

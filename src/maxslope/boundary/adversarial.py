@@ -21,9 +21,7 @@ from maxslope.curve import Curve
 def robust_classifier(problem: Lattice) -> Tensor:
     """Return the set A that minimizes the robust risk R(A) + eps Per_eps(A), the largest one, by one minimum cut.
 
-    It is one step of the flow with tau = eps and 2 eta - 1 in place of the signed distance: adversarial training is a
-    minimizing movement. Near the Bayes boundary that distance is 2 |grad eta| times the true one, hence a time of
-    eps / (2 |grad eta|).
+    It is one step of the flow with tau = eps and 2 eta - 1 in place of the signed distance.
 
     Args:
         problem: grid, densities, and a window with ``eps`` R h (the default of :class:`Lattice`).
@@ -51,10 +49,8 @@ def stopping_time(grid: Grid, densities: Densities, eps: float, start: Tensor | 
         t* = [eps <V^2> + <(2 eta - 1) V>] / (2 <-d_nu eta V^2>),  <.> the integral over the boundary with weight rho,
 
     from the Bayes classifier, where eta = 1/2,  t* = eps / (2 <|grad eta|>)  with weight rho V^2. Displaced by t V, the
-    boundary has robust risk  RR(0) - t [eps int rho V^2 + int rho (2 eta - 1) V] + t^2 int rho (-d_nu eta) V^2 + ... :
-    the perimeter falls at once, and the risk of the Bayes classifier, least at the start, rises with the square of the
-    time; the risk of another is falling or rising already. Where adversarial training with radius eps ends, the flow
-    from the Bayes classifier passes at about this time; later it smooths on, and the robust risk rises.
+    boundary has robust risk  RR(0) - t [eps int rho V^2 + int rho (2 eta - 1) V] + t^2 int rho (-d_nu eta) V^2 + ... .
+    At about this time the flow from the Bayes classifier passes where adversarial training with radius eps ends.
 
     Args:
         grid: where.
@@ -126,18 +122,13 @@ class Stopped:
 def first_rise(curve: Curve, perimeter: Perimeter, row: int = 0) -> Stopped:
     """Stop a flow at the last instant before its robust risk first rises.
 
-    The robust risk R + eps Per_eps falls at first, because the perimeter does and the risk is least at the Bayes
-    classifier, and rises later, because the flow knows only the perimeter. To second order in time it is a parabola
-    with its minimum at :func:`stopping_time`, so that the first rise is the best stop; run the flow to about twice that
-    time.
+    To second order in time the robust risk is a parabola with its minimum at :func:`stopping_time`, so that the first
+    rise is the best stop; run the flow to about twice that time.
 
     Args:
         curve: from :func:`evolve`, with all instants recorded.
         perimeter: of the adversary whose robust risk counts; its densities are those of the problem.
         row: of the curve.
-
-    Returns:
-        A :class:`Stopped`.
 
     Source: derived on the page on boundaries.
 

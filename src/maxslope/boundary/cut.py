@@ -16,10 +16,10 @@ FREE = -1
 
 
 def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, factorized: bool = True) -> Tensor:
-    """Return argmin over sets A of Per_eps(A) + sum_{i in A} h^d cost_i, the largest minimizer.
+    """Return argmin over sets A of Per_eps(A) + sum_{i in A} h^d cost_i, the largest minimizer, exactly.
 
     The supremum of a layer is a node above others, by the levels of the window; cells decided beforehand, and
-    suprema they decide, take no part. The cut is exact: the energy is submodular.
+    suprema they decide, take no part.
 
     Args:
         problem: grid, densities, window.
@@ -27,11 +27,7 @@ def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, fac
         fixed: int8 ``[*shape]``: 1 in A, 0 not in A, -1 free (all by default).
         factorized: whether to use the levels of the window; the naive graph is there to be compared with.
 
-    Returns:
-        Bool ``[*shape]``.
-
-    Source: B. V. Cherkassky, A. V. Goldberg, Algorithmica 19 (1997) 390-410 (the algorithm); the graph is described in
-    the documentation of the boundary flow.
+    Source: B. V. Cherkassky, A. V. Goldberg, Algorithmica 19 (1997) 390-410 (the algorithm).
 
     >>> from maxslope.boundary import Densities, Grid
     >>> from maxslope.boundary.window import Window
@@ -52,26 +48,26 @@ def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, fac
     scale = problem.grid.cell / problem.eps
     rho0, rho1 = (t.cpu().numpy() * scale for t in (problem.densities.rho0, problem.densities.rho1))
     for price in (problem.grid.function(cost, "A cost").cpu().numpy() * problem.grid.cell, -rho0, rho1):
-        graph.cells(price)  # one by one: what cancels goes on to cancel when capacities are rounded
+        graph.pay(graph.cells[free], price[free])  # one by one: what cancels goes on to cancel when rounded
     graph.suprema(rho0, rising=True)
     graph.suprema(rho1, rising=False)
-    state[free] = graph.solve()
+    state[free] = ~graph.outside()[: int(free.sum())]
     return torch.from_numpy(state == 1)
 
 
 class _Graph:
-    """A flow network over the free cells; the source's side is A."""
+    """A flow network whose first nodes are the free cells; the source's side is A."""
 
     def __init__(self, state: np.ndarray, levels: tuple[Level, ...], reach: int) -> None:
-        self.state, self.free = state, state == FREE
-        self.levels, self.reach = levels, reach
-        self.count = int(self.free.sum())
-        self.edges: list[tuple[np.ndarray, np.ndarray]] = []
-        self.ends: list[tuple[np.ndarray, np.ndarray]] = []  # nodes and the cost of their being in A
+        self.state, self.levels, self.reach = state, levels, reach
+        self.count = 0
+        self.cells = self._number(state == FREE)
+        self.edges: list[tuple[np.ndarray, np.ndarray]] = [(self.cells[:0].ravel(),) * 2]
+        self.ends: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def cells(self, cost: np.ndarray) -> None:
-        """Every free cell pays its cost in A."""
-        self.ends.append((np.arange(self.count), cost[self.free]))
+    def pay(self, nodes: np.ndarray, cost: np.ndarray) -> None:
+        """Nodes pay their cost in A."""
+        self.ends.append((nodes, cost))
 
     def suprema(self, price: np.ndarray, rising: bool) -> None:
         """Add sum price max_W u (rising), or - sum price min_W u.
@@ -80,7 +76,7 @@ class _Graph:
         the same is done with 1 - u.
         """
         one = self.state == (1 if rising else 0)
-        states = [np.pad(np.where(self.free, 1, np.where(one, 2, 0)).astype(np.uint8), self.reach)]
+        states = [np.pad(np.where(self.state == FREE, 1, np.where(one, 2, 0)).astype(np.uint8), self.reach)]
         for children in self.levels:
             level = np.zeros_like(states[0])
             for k, o in children:
@@ -94,9 +90,9 @@ class _Graph:
             for k, o in self.levels[t - 1]:
                 here, there = overlap(o, used[t].shape)
                 used[k][there] |= used[t][here] & (states[k][there] == 1)
-        numbers = [np.pad(self._cells(), self.reach, constant_values=-1), *map(self._number, used[1:])]
+        numbers = [np.pad(self.cells, self.reach, constant_values=-1), *map(self._number, used[1:])]
         cost = priced[used[-1]]
-        self.ends.append((numbers[-1][used[-1]], cost if rising else -cost))
+        self.pay(numbers[-1][used[-1]], cost if rising else -cost)
         for t, children in enumerate(self.levels, 1):
             for k, o in children:
                 here, there = overlap(o, used[t].shape)
@@ -104,70 +100,46 @@ class _Graph:
                 up, down = numbers[t][here][both], numbers[k][there][both]
                 self.edges.append((down, up) if rising else (up, down))
 
-    def _cells(self) -> np.ndarray:
-        numbers = np.full(self.state.shape, -1)
-        numbers[self.free] = np.arange(int(self.free.sum()))
-        return numbers
-
     def _number(self, mask: np.ndarray) -> np.ndarray:
         numbers = np.full(mask.shape, -1)
-        size = int(mask.sum())
-        numbers[mask] = np.arange(self.count, self.count + size)
-        self.count += size
+        numbers[mask] = self.count + np.arange(int(mask.sum()))
+        self.count += int(mask.sum())
         return numbers
 
-    def solve(self) -> np.ndarray:
-        """Cut, and return which free cells are in A."""
+    def outside(self) -> np.ndarray:
+        """Return which nodes reach the sink, by the push-relabel method of OR-Tools.
+
+        Costs are rounded to multiples of q = 2^-58 of their sum S (to a power of two). The n of them change the energy
+        of a set by n q / 2 at most, so that the set is optimal up to n q: 3e-13 S for 1e5 of them.
+        """
         nodes, cost = (np.concatenate(column) for column in zip(*self.ends, strict=True))
-        free = int(self.free.sum())
-        down, up = (
-            (np.concatenate(column) for column in zip(*self.edges, strict=True)) if self.edges else (nodes[:0],) * 2
+        down, up = (np.concatenate(column) for column in zip(*self.edges, strict=True))
+        total = float(np.abs(cost).sum())
+        price = np.zeros(self.count, dtype=np.int64)
+        if total > 0:
+            np.add.at(price, nodes, np.rint(cost * 2.0 ** (58 - math.ceil(math.log2(total)))).astype(np.int64))
+        inside, outside = np.flatnonzero(price < 0), np.flatnonzero(price > 0)
+        source, sink = self.count, self.count + 1
+        graph = load("ortools.graph.python.max_flow", "ortools").SimpleMaxFlow()
+        graph.add_arcs_with_capacity(  # the first arc carries nothing; it names the two ends, where no other does
+            np.concatenate([[source], down, np.full(len(inside), source), outside]).astype(np.int32),
+            np.concatenate([[sink], up, inside, np.full(len(outside), sink)]).astype(np.int32),
+            np.concatenate([[0], np.full(len(down), 2**60), -price[inside], price[outside]]).astype(np.int64),
         )
-        return ~_outside(self.count, down, up, nodes, cost)[:free]
-
-
-def _outside(count: int, down: np.ndarray, up: np.ndarray, nodes: np.ndarray, cost: np.ndarray) -> np.ndarray:
-    """Which nodes reach the sink, by the push-relabel method of OR-Tools.
-
-    Costs are rounded to multiples of q = 2^-58 of their sum S (to a power of two). The n of them change the energy of a
-    set by n q / 2 at most, so that the set is optimal up to n q: 3e-13 S for 1e5 of them.
-    """
-    max_flow = load("ortools.graph.python.max_flow", "ortools")
-    total = float(np.abs(cost).sum())
-    price = np.zeros(count, dtype=np.int64)
-    if total > 0:
-        np.add.at(price, nodes, np.rint(cost * 2.0 ** (58 - math.ceil(math.log2(total)))).astype(np.int64))
-    inside, outside = np.flatnonzero(price < 0), np.flatnonzero(price > 0)
-    source, sink = count, count + 1
-    graph = max_flow.SimpleMaxFlow()
-    graph.add_arcs_with_capacity(  # the first arc carries nothing; it names the two ends, where no other does
-        np.concatenate([[source], down, np.full(len(inside), source), outside]).astype(np.int32),
-        np.concatenate([[sink], up, inside, np.full(len(outside), sink)]).astype(np.int32),
-        np.concatenate([[0], np.full(len(down), 2**60), -price[inside], price[outside]]).astype(np.int64),
-    )
-    status = graph.solve(source, sink)
-    if status != graph.OPTIMAL:
-        raise RuntimeError(f"The minimum cut was not found: OR-Tools says {status}.")
-    reaching = np.zeros(count + 2, dtype=bool)
-    reaching[graph.get_sink_side_min_cut()] = True
-    return reaching
+        status = graph.solve(source, sink)
+        if status != graph.OPTIMAL:
+            raise RuntimeError(f"The minimum cut was not found: OR-Tools says {status}.")
+        reaching = np.zeros(self.count + 2, dtype=bool)
+        reaching[graph.get_sink_side_min_cut()] = True
+        return reaching
 
 
 def nested_cuts(problem: Lattice, g: Tensor, tau: float, levels: Tensor, band: float) -> Tensor:
     """Return where u lies among ``levels``, u = argmin TV_eps(u) + (1/2 tau) int (u - g)^2 drho, by nested cuts.
 
-    {u >= s} minimizes Per_eps(A) + (1/tau) int_A (s - g) drho, and these sets shrink as s grows: level s is cut on the
-    cells that the levels cut before left open, in the order of bisection.
+    The sets {u >= s} shrink as s grows: a level is cut on the cells that those before left open, by bisection.
 
-    Args:
-        problem: grid, densities, window.
-        g: ``[*shape]``, the signed distance before the step.
-        tau: time step, in length^2.
-        levels: s, ``[2^m - 1]``, increasing.
-        band: cells with |g| > band keep the sign of g.
-
-    Returns:
-        int64 ``[*shape]``: how many levels are at most u.
+    Cells with |g| > band keep the sign of g. Returned is how many of the 2^m - 1 levels are at most u, ``[*shape]``.
     """
     count = levels.numel()
     low, high = torch.zeros(g.shape, dtype=torch.int64), torch.full(g.shape, count)

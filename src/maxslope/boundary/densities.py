@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,12 +9,12 @@ import torch
 from torch import Tensor
 
 from maxslope.boundary._optional import load
-from maxslope.boundary.grid import Grid
+from maxslope.boundary.grid import Grid, shares
 
 
 @dataclass(frozen=True, eq=False)
 class Densities:
-    """Densities of the classes 0 and 1, with their priors: the integrals of rho0 and rho1 add up to the mass.
+    """Densities of the classes 0 and 1, with their priors.
 
     Args:
         rho0: ``[*shape]``, not negative, in mass per length^d.
@@ -172,24 +171,14 @@ def _kernel_density(grid: Grid, x: Tensor, samples: Tensor, bandwidth: float | N
     """The smoothed histogram of one class, with the share of the class as its mass."""
     if not x.shape[0]:
         return torch.zeros(grid.shape, dtype=torch.float64)
-    width = _scott(x, samples, grid.h) if bandwidth is None else float(bandwidth)
+    sigma = float(x.std(0, correction=0).mean()) or float(samples.std(0, correction=0).mean())
+    width = max(sigma * len(x) ** (-1 / (grid.dim + 4)), grid.h) if bandwidth is None else float(bandwidth)
     if not width >= grid.h:
         raise ValueError(f"The bandwidth of a kernel density is at least h = {grid.h}, got {width}; refine the grid.")
-    index = grid.to_index(x)
-    base = index.floor()
-    share = index - base
+    cells, weights = shares(grid.to_index(x))
+    inner = cells.clamp_min(0).minimum(torch.tensor(grid.shape) - 1)
     counts = torch.zeros(grid.shape, dtype=torch.float64)
-    limit = torch.tensor(grid.shape) - 1
-    for corner in torch.cartesian_prod(*[torch.tensor([0, 1])] * grid.dim):
-        weight = torch.where(corner == 1, share, 1 - share).prod(1)
-        cell = (base.long() + corner).clamp_min(0).minimum(limit)
-        counts.index_put_(tuple(cell.T), weight, accumulate=True)
+    counts.index_put_(inner.unbind(-1), weights, accumulate=True)
     spread = (width**2 - grid.h**2 / 6) ** 0.5 / grid.h
     smooth = load("scipy.ndimage", "scipy").gaussian_filter(counts.numpy(), spread, mode="reflect", truncate=6.0)
     return torch.from_numpy(smooth) / (samples.shape[0] * grid.cell)
-
-
-def _scott(x: Tensor, samples: Tensor, least: float) -> float:
-    n, d = x.shape
-    spread = float(x.std(0, correction=0).mean()) or float(samples.std(0, correction=0).mean())
-    return max(spread * math.pow(n, -1 / (d + 4)), least)

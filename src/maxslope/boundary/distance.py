@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, max_pool2d, max_pool3d
+from torch.nn.functional import interpolate
 
 from maxslope._rows import flat
 from maxslope.boundary._optional import load
@@ -52,7 +52,9 @@ def signed_distance(u: Tensor, grid: Grid, width: float | None = None) -> Tensor
     start = torch.where(near, distance, grid.diameter) * sign
     if bool(near.all()):
         return start.to(device)
-    return torch.where(near, start, _march(start, near, sign, grid)).to(device)
+    guess = torch.where(near, start, sign * 2 * grid.h)  # the front starts from what is near: beyond, signs are enough
+    far = torch.from_numpy(load("skfmm", "scikit-fmm").distance(guess.numpy(), dx=grid.h))
+    return torch.where(near, start, far).to(device)
 
 
 def gone(x: Tensor) -> Tensor:
@@ -126,8 +128,7 @@ def _near(u: Tensor, grid: Grid, width: float) -> tuple[Tensor, Tensor]:
     """Which cells are within ``width``, and their distances to the zero set of the spline.
 
     Newton's method finds a local minimizer, so it starts from the nearest of known zeros, one for each pair of
-    neighbors of two signs on a lattice twice as fine, and again from the next ones: of two branches the second may be
-    the nearer one.
+    neighbors of two signs on a lattice twice as fine, and again from a next one, on another branch perhaps.
     """
     spline = Spline.of(u, grid)
     crossing = _crossings(*_refined(u, spline, grid), grid.h / 2)
@@ -157,19 +158,14 @@ def _refined(u: Tensor, spline: Spline, grid: Grid) -> tuple[Tensor, Tensor]:
     fine = interpolate(u[None, None], shape, mode=mode, align_corners=True)[0, 0]
     lines = [torch.arange(n, dtype=torch.float64) / 2 for n in shape]
     points = grid.to_points(torch.stack(torch.meshgrid(*lines, indexing="ij"), -1))
-    low, high = (-_pooled(-u, grid.dim), _pooled(u, grid.dim))
+    ndimage = load("scipy.ndimage", "scipy")
+    low, high = (torch.from_numpy(of(u.numpy(), 3)) for of in (ndimage.minimum_filter, ndimage.maximum_filter))
     open_ = (torch.minimum(low.abs(), high.abs()) < high - low).double()
     near = interpolate(open_[None, None], shape, mode="nearest")[0, 0] > 0
     fine[near], _ = spline(points[near])
     every = (slice(None, None, 2),) * grid.dim
     fine[every] = u
     return fine, points
-
-
-def _pooled(u: Tensor, dim: int) -> Tensor:
-    """The maximum over a cell and its neighbors."""
-    pool = max_pool2d if dim == 2 else max_pool3d
-    return pool(u[None, None], 3, stride=1, padding=1)[0, 0]
 
 
 def _crossings(u: Tensor, points: Tensor, h: float) -> Tensor:
@@ -186,19 +182,16 @@ def _crossings(u: Tensor, points: Tensor, h: float) -> Tensor:
 
 
 def _closest(spline: Spline, x: Tensor, start: Tensor, h: float) -> Tensor:
-    """The points of the zero set closest to ``x``, from starts on (or near) it; where Newton fails, the start.
-
-    Every iteration steps onto the zero set along the gradient, and along the tangent towards x.
-    """
+    """The points of the zero set closest to ``x``, from starts on (or near) it; where Newton fails, the start."""
     foot = start.clone()
     moving = torch.arange(x.shape[0])
     for _ in range(_ITERATIONS):
         here = foot[moving]
         value, gradient = spline(here)
         square = (gradient**2).sum(1, keepdim=True).clamp_min(1e-24)
-        onto = _at_most(-value[:, None] * gradient / square, h)
+        onto = (-value[:, None] * gradient / square).renorm(2, 0, h)
         way = x[moving] - here
-        along = _at_most(way - (way * gradient).sum(1, keepdim=True) * gradient / square, h)
+        along = (way - (way * gradient).sum(1, keepdim=True) * gradient / square).renorm(2, 0, h)
         foot[moving] = here + onto + along
         # What is left after a small step along the tangent changes the distance by its square.
         small = (onto.abs().amax(1) < 1e-6 * h) & (along.abs().amax(1) < 1e-3 * h)
@@ -211,18 +204,3 @@ def _closest(spline: Spline, x: Tensor, start: Tensor, h: float) -> Tensor:
     reach = torch.linalg.vector_norm(x - start, dim=1)
     good = (value.abs() <= 1e-3 * h * size) & (onto <= reach + 0.05 * h)
     return torch.where(good[:, None], foot, start)
-
-
-def _at_most(v: Tensor, length: float) -> Tensor:
-    size = torch.linalg.vector_norm(v, dim=1, keepdim=True)
-    shorter: Tensor = v * (length / size.clamp_min(length))
-    return shorter
-
-
-def _march(start: Tensor, near: Tensor, sign: Tensor, grid: Grid) -> Tensor:
-    """Continue signed distances from the cells ``near`` outwards."""
-    skfmm = load("skfmm", "scikit-fmm")
-    # The front starts from the zero level of what is known, so what is unknown needs only a sign.
-    guess = torch.where(near, start, sign * 2 * grid.h)
-    far: Tensor = torch.from_numpy(skfmm.distance(guess.numpy(), dx=grid.h))
-    return far

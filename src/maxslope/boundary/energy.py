@@ -23,9 +23,8 @@ class Perimeter(Measured):
     """Per_eps(A) = (1/eps) [int_{A^eps minus A} rho0 + int_{A minus A^(-eps)} rho1], A = {sd > 0}, to a fraction of h.
 
     A^eps = {sd > -eps |nu|_*}, exactly in l_2 and to first order in eps in other norms; indicators are smoothed over a
-    cell. In l_2 the gradient is the first variation G_eps = -rho V_eps spread over the boundary, with V_eps of
-    :class:`LimitLaw`; in other norms, crystalline or not, only values are known and slopes are NaN. The goal is reached
-    where the set or its complement is empty.
+    cell. In l_2 the gradient is the first variation -rho V_eps of :class:`LimitLaw`, spread over the boundary; in other
+    norms only values are known. The goal is reached where the set or its complement is empty.
 
     Args:
         grid: where.
@@ -66,9 +65,7 @@ class Perimeter(Measured):
 
     def look(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
-        up, down = self._layers(x)
-        here = inside(x, self.grid.h)
-        value = self._mass(up - here, here - down) / self.eps
+        value = (self.robust_risk(x) - self.risk(x)) / self.eps
         return plain(value)._replace(reached=gone(x))
 
     def risk(self, x: Tensor) -> Tensor:

@@ -130,6 +130,14 @@ def inside(s: Tensor, width: float) -> Tensor:
     return 0.5 + t - 0.5 * t * t.abs()
 
 
+def shares(index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cells around fractional indices ``[n, d]``, ``[2^d, n, d]`` int64, and their multilinear weights."""
+    base = index.floor()
+    corner = torch.cartesian_prod(*[torch.arange(2)] * index.shape[1])[:, None]
+    share = index - base
+    return base.long() + corner, torch.where(corner == 1, share, 1 - share).prod(-1)
+
+
 def _per_axis(value: Number | Sequence[Number], dim: int) -> tuple[float, ...]:
     values = (value,) * dim if isinstance(value, float | int) else tuple(value)
     if len(values) != dim:

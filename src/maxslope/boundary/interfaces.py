@@ -116,7 +116,7 @@ class Interfaces(Set):
         return flat(torch.where(exact.abs() < 2 * self.grid.h, (x - exact).abs(), 0.0)).amax(1)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`; there is no minimizer."""
+        """See :class:`Set`; not for this set."""
         raise ValueError("A linear form has no minimizer over signed distance functions; use the scheme Movement.")
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:

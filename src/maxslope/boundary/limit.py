@@ -75,7 +75,7 @@ class LimitLaw:
             )
 
     def velocity(self, u: Tensor) -> Tensor:
-        """Return V at every cell, of the level set through it, ``[rows, *shape]``; outward, in length per time."""
+        """Return V, outward, of the level set through every cell, ``[rows, *shape]``."""
         gradient, _ = derivatives(u, self.grid.h)
         return self.change(u) / _norm(gradient)
 
@@ -149,7 +149,7 @@ class WeightedPerimeter(Measured):
         grid: the cells.
         rho: the weight, ``[*shape]``.
 
-    >>> grid = Grid((64, 64), (-1.0, -1.0), (1.0, 1.0))
+    >>> grid = Grid((64, 64), -1, 1)
     >>> disk = 0.5 - grid.points().norm(dim=-1)
     >>> round(float(WeightedPerimeter(grid, torch.ones(64, 64)).look(disk[None]).value / torch.pi), 3)
     1.0
@@ -178,17 +178,9 @@ class WeightedPerimeter(Measured):
 
 @dataclass(frozen=True, eq=False)
 class LevelSet(Scheme):
-    r"""x+ = x + tau V \|grad x\|, an explicit step; every few steps level-set functions become distances anew.
+    r"""x+ = x + tau V \|grad x\|, an explicit step; every few steps a row becomes its distances ``anew``.
 
-    Args:
-        change: V \|grad x\| of all rows, such as :meth:`LimitLaw.change`.
-        anew: the distances of a row, such as :func:`redistanced`.
-        tau: step size in time; at most 0.4 h^2 / d is stable.
-        redistance: steps between two redistancings, at least 1.
-        tell: called with the number of each step before it is made.
-
-    Raises:
-        ValueError: if there is no step between redistancings.
+    At most 0.4 h^2 / d is stable. ``tell`` is called with the number of each step before it is made.
     """
 
     change: Callable[[Tensor], Tensor]
@@ -223,11 +215,7 @@ def redistanced(u: Tensor, grid: Grid) -> Tensor:
 
 
 def steps(until: float, grid: Grid) -> int:
-    """Return how many explicit steps of 0.4 h^2 / d at most make the time.
-
-    Raises:
-        ValueError: if the time is negative or not finite.
-    """
+    """Return how many explicit steps of 0.4 h^2 / d at most make the time."""
     if not 0 <= until < math.inf:
         raise ValueError(f"until is a finite time >= 0, got until={until!r}.")
     return max(math.ceil(until / (0.4 * grid.h**2 / grid.dim)), 1)
@@ -251,8 +239,8 @@ def limit_flow(law: LimitLaw, u: Tensor, until: float, *, record: Record | None 
         redistance: steps between two redistancings.
 
     Returns:
-        A :class:`Curve` whose points are level-set functions, signed distances at the end, and whose energy is the
-        weighted perimeter. A row ends early, with status VANISHED, when its set or its complement has vanished.
+        A :class:`Curve` of level-set functions, signed distances at the end, with the weighted perimeter as energy. A
+        row ends early, with status VANISHED, when its set or its complement has vanished.
 
     Raises:
         ValueError: if u is not on the grid or does not change its sign.
@@ -291,13 +279,12 @@ def limit_flow(law: LimitLaw, u: Tensor, until: float, *, record: Record | None 
 def derivatives(u: Tensor, h: float) -> tuple[Tensor, Tensor]:
     """Gradient ``[rows, d, *shape]`` and Hessian ``[rows, d, d, *shape]`` by central differences."""
     gradient = slopes(u, h)
-    axes = range(1, u.ndim)
-    second = {(i, i): _second(u, h, i) for i in axes}
-    for i in axes:
-        for j in range(i + 1, u.ndim):
-            second[i, j] = second[j, i] = _central(gradient[:, i - 1], h, j)
-    rows = [torch.stack([second[i, j] for j in axes], 1) for i in axes]
-    return gradient, torch.stack(rows, 1)
+    hessian = u.new_empty(u.shape[0], u.ndim - 1, u.ndim - 1, *u.shape[1:])
+    for i in range(u.ndim - 1):
+        hessian[:, i, i] = (sum(_sides(u, i + 1)) - 2 * u) / h**2
+        for j in range(i + 1, u.ndim - 1):
+            hessian[:, i, j] = hessian[:, j, i] = _central(gradient[:, i], h, j + 1)
+    return gradient, hessian
 
 
 def slopes(u: Tensor, h: float) -> Tensor:
@@ -315,11 +302,6 @@ def _sides(u: Tensor, axis: int) -> tuple[Tensor, Tensor]:
 def _central(u: Tensor, h: float, axis: int) -> Tensor:
     before, after = _sides(u, axis)
     return (after - before) / (2 * h)
-
-
-def _second(u: Tensor, h: float, axis: int) -> Tensor:
-    before, after = _sides(u, axis)
-    return (after - 2 * u + before) / h**2
 
 
 def _norm(gradient: Tensor) -> Tensor:

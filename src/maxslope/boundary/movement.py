@@ -16,7 +16,7 @@ from maxslope.boundary.grid import Grid
 from maxslope.boundary.interfaces import Interfaces, Motion
 from maxslope.boundary.limit import ending
 from maxslope.boundary.soft import Soft
-from maxslope.boundary.solver import Solver, Step
+from maxslope.boundary.solver import Solution, Solver, Step
 from maxslope.curve import Curve
 from maxslope.energies import Blind
 from maxslope.loop import Record, Stop, flow
@@ -76,19 +76,19 @@ class Movement(Accounting):
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""
         spent, failed, _ = memory
-        found = [self._row(u, float(tau)) for u, tau in zip(here.x, here.tau.tolist(), strict=True)]
-        x = torch.stack([u for u, _, _ in found])
-        iterations = torch.tensor([n for _, _, n in found], device=x.device)
-        missed = torch.tensor([not solved for _, solved, _ in found], device=x.device)
+        found = [self._row(u, tau) for u, tau in zip(here.x, here.tau.tolist(), strict=True)]
+        x = torch.stack([row.u for row in found])
+        iterations = torch.tensor([row.iterations for row in found], device=x.device)
+        missed = torch.tensor([not row.solved for row in found], device=x.device)
         spent_now = self.space.distance(here.x, x) ** 2 / (2 * here.tau)
         excess = here.energy.look(x).value + spent_now - here.evaluation.value
         return x, (spent + iterations, failed + missed, excess.double())
 
-    def _row(self, u: Tensor, tau: float) -> tuple[Tensor, bool, int]:
+    def _row(self, u: Tensor, tau: float) -> Solution:
         if vanished(u) or tau == 0:
-            return u, True, 0
+            return Solution(u, True, 0)
         found = self.solver.solve(Step(self.grid, self.densities, u, tau))
-        return signed_distance(found.u, self.grid, self.solver.width(self.grid, tau)), found.solved, found.iterations
+        return found._replace(u=signed_distance(found.u, self.grid, self.solver.width(self.grid, tau)))
 
 
 def evolve(
@@ -116,10 +116,9 @@ def evolve(
         record: which instants to keep; by default all.
 
     Returns:
-        A :class:`Curve` of signed distances, with the perimeter as energy, its slope and speed, rate 2; ``defect()`` is
-        the error of the energy dissipation equality. Slopes are NaN for :class:`Cut` and for norms other than l_2. The
-        status of a row whose set or complement became empty is VANISHED, its time when that was seen; UNSOLVED tells
-        that a solver missed its tolerance.
+        A :class:`Curve` of signed distances, with the perimeter as energy, of rate 2. Slopes are NaN for :class:`Cut`
+        and for norms other than l_2. The status of a row whose set or complement became empty is VANISHED, its time
+        when that was seen; UNSOLVED tells that a solver missed its tolerance.
 
     Raises:
         ValueError: if ``u`` is not on the grid or has one sign, or the time or time step is not positive.

@@ -7,17 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from maxslope import _checks
-from maxslope._rows import take
 from maxslope.boundary._distance_network import Nearest, nearest
 from maxslope.boundary.grid import Grid
-from maxslope.energies import Energy, Evaluation
-from maxslope.energies.base import gradient_of, plain
+from maxslope.energies import Function
 from maxslope.loop import Record, Steps, flow
 from maxslope.schemes import Explicit
 from maxslope.spaces import Lp
@@ -71,8 +70,8 @@ def evaluating(model: Any) -> Iterator[None]:
 def distances(model: Model, x: Tensor, *, reach: float = 0.25, steps: int = 12) -> Nearest:
     r"""Return signed distances of points to the boundary of a network, \|sd\| <= reach, without any grid.
 
-    Newton's method with a tangential correction from every point; then again from the nearest zero that the first 2048
-    points found, so that saturated networks and second branches are no trap. In any dimension.
+    :func:`nearest` zeros from every point; then again from the nearest zero that the first 2048 points found, so that
+    saturated networks and second branches are no trap. In any dimension.
 
     Args:
         model: see :func:`score`; used in eval mode and left as it is.
@@ -115,60 +114,19 @@ def on_grid(model: Model, grid: Grid) -> Tensor:
     return u.reshape(grid.shape).double().cpu()
 
 
-@dataclass(frozen=True, eq=False)
-class Against(Energy):
-    """E(x) = u(x) where the label is 1 and -u(x) where it is 0, u the score: an adversary of a set, not of a loss.
+def margin(model: Model, x: Tensor, labels: Tensor) -> Tensor:
+    """Return the score where the label is 1, minus the score where it is 0, ``[rows]``: positive where it is right.
 
-    Args:
-        model: see :func:`score`.
-        labels: 0 or 1, ``[rows]``.
-
-    >>> Against(lambda x: x[:, 0], torch.tensor([0])).evaluate(torch.tensor([[2.0]])).gradient
-    tensor([[-1.]])
+    >>> margin(lambda x: x[:, 0], torch.tensor([[2.0], [3.0]]), torch.tensor([0, 1]))
+    tensor([-2.,  3.])
     """
-
-    model: Model
-    labels: Tensor
-
-    def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        with torch.enable_grad():
-            z = x.detach().requires_grad_(True)
-            value = self._side(x) * score(self.model, z)
-            gradient = gradient_of(value, z)
-        return plain(value.detach(), gradient)._replace(reached=value.detach() <= 0)
-
-    def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        with torch.no_grad():
-            value = self._side(x) * score(self.model, x)
-        return plain(value)._replace(reached=value <= 0)
-
-    def take(self, index: Tensor) -> Against:
-        """See :class:`Energy`."""
-        return replace(self, labels=take(self.labels, index))
-
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
-
-    def _side(self, x: Tensor) -> Tensor:
-        return 2 * self.labels.to(x) - 1
+    return (2 * labels.to(x) - 1) * score(model, x)
 
 
 def worst(model: Model, x: Tensor, labels: Tensor, eps: float, steps: int = 3) -> Tensor:
     """Return points of the balls B(x, eps) where the score is worst for the labels: the l_2 flow of time eps.
 
-    A curve of unit speed does not leave the ball in that time, so nothing is projected; ``steps`` normalized gradient
-    steps of length eps / steps, by the common loop, with the model in eval mode.
-
-    Args:
-        model: see :func:`score`.
-        x: ``[rows, d]``.
-        labels: 0 or 1, ``[rows]``.
-        eps: the radius, at least 0.
-        steps: at least 1.
+    A curve of unit speed does not leave the ball in that time, so nothing is projected; the model is in eval mode.
 
     Raises:
         ValueError: if there are no steps, or eps is negative.
@@ -181,7 +139,8 @@ def worst(model: Model, x: Tensor, labels: Tensor, eps: float, steps: int = 3) -
         raise ValueError(f"The search for the worst point takes at least 1 step, got steps={steps!r}.")
     scheme = Explicit(eps / steps, Lp(2))
     with evaluating(model):
-        return flow(Against(model, labels), x, scheme=scheme, until=Steps(steps), record=Record(0)).end
+        energy = Function(partial(margin, model), (labels,))
+        return flow(energy, x, scheme=scheme, until=Steps(steps), record=Record(0)).end
 
 
 @dataclass(frozen=True)
@@ -260,11 +219,7 @@ class Regression(StepLoss):
     with x* the worst point of B(x, eps) for the score u and B the reach. The mean over samples is the integral against
     rho, so no sample may be weighted. Sets are compared through the superlevels of the Rudin-Osher-Fatemi problem.
 
-    Args:
-        tau, eps, reach, steps, variation: see :class:`StepLoss`.
-
-    Raises:
-        ValueError: if a number is out of range.
+    Args and errors are those of :class:`StepLoss`.
 
     Source: arXiv:2404.14402; the regression form is derived on the page on boundaries.
 
@@ -288,11 +243,7 @@ class Relaxation(StepLoss):
 
         -mean clip(sd) p / tau + (1/eps) mean ( \|p(x*) - y\| - \|p(x) - y\| )
 
-    Args:
-        tau, eps, reach, steps, variation: see :class:`StepLoss`.
-
-    Raises:
-        ValueError: if a number is out of range.
+    Args and errors are those of :class:`StepLoss`.
 
     Source: arXiv:2404.14402; coarea formula for the nonlocal total variation.
 

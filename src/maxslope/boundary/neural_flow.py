@@ -17,7 +17,7 @@ from maxslope.attacks.effort import Effort
 from maxslope.boundary.densities import Densities
 from maxslope.boundary.grid import Grid
 from maxslope.boundary.limit import Measured
-from maxslope.boundary.neural import Against, Regression, StepLoss, distances, evaluating, score
+from maxslope.boundary.neural import Regression, StepLoss, distances, evaluating, margin, score
 from maxslope.curve import Curve
 from maxslope.energies import Evaluation
 from maxslope.energies.base import plain
@@ -95,14 +95,7 @@ def draw(densities: Densities, grid: Grid, count: int, seed: int = 0) -> Samples
 
 
 class Judgment(NamedTuple):
-    """What an attack says of a network; shares of the samples, and passes a sample.
-
-    Attributes:
-        risk: misclassified as they are.
-        robust_risk: misclassified somewhere within eps, each at a point that was found and looked at again.
-        forward: forward passes of the attack.
-        backward: likewise.
-    """
+    """What an attack says of a network: shares misclassified, as they are and within eps, and passes a sample."""
 
     risk: float
     robust_risk: float
@@ -115,12 +108,6 @@ class Variation(Measured):
     """Per_eps of the boundary of a network as a function of its weights: (robust risk - risk) / eps on the samples.
 
     The adversary is :func:`maxslope.attack`, so this is a lower bound. Weights that were judged before are not again.
-
-    Args:
-        model: whose weights are the points, ``[rows, weights]``.
-        samples: the measure of the flow.
-        eps: radius of the adversary.
-        effort: of the attack; by default ``Effort.quick()``.
     """
 
     model: nn.Module
@@ -138,11 +125,10 @@ class Variation(Measured):
         """Return the judgment of one network by its weights."""
         key = weights.detach().cpu().numpy().tobytes()
         if key not in self._known:
-            self._known[key] = self.judge(with_weights(self.model, weights))
+            self._known[key] = self._judge(with_weights(self.model, weights))
         return self._known[key]
 
-    def judge(self, model: nn.Module) -> Judgment:
-        """Return the risk and the robust risk of a network by an attack on every sample, and what it cost."""
+    def _judge(self, model: nn.Module) -> Judgment:
         x, labels = self.samples.x, self.samples.labels
 
         def logits(z: Tensor) -> Tensor:  # of both classes: one output in [0, 1] could be meant as a probability
@@ -150,7 +136,8 @@ class Variation(Measured):
             return torch.stack([-u / 2, u / 2], 1)
 
         with evaluating(model):
-            wrong = Against(model, labels).look(x).reached
+            with torch.no_grad():
+                wrong = margin(model, x, labels) <= 0
             budget = Budget(Lp(2), self.eps, box=None)
             found = attack(logits, x, labels, budget, effort=self.effort, certify=False)
         shares = wrong, wrong | found.broken, found.forward, found.backward
@@ -165,20 +152,12 @@ class Variation(Measured):
 
 @dataclass(frozen=True, eq=False)
 class Retrain(Scheme):
-    """A step of the flow: freeze the network, measure the samples' distances to its boundary, minimize the loss, warm.
-
-    Args:
-        model: the architecture; it is copied, never trained itself.
-        samples: the measure of the flow.
-        movement: the loss, whose tau is the step.
-        training: how it is minimized.
-    """
+    """A step of the flow: :func:`fit` a copy of the network of the weights; the tau of the movement is the step."""
 
     model: nn.Module
     samples: Samples
     movement: StepLoss
     training: Training
-
     space: Space = Lp(2)  # noqa: RUF009  # frozen
     rate: float = math.inf  # of sets: the speed of the weights is whatever it is
 
@@ -207,13 +186,6 @@ def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Traini
     Step 0 is no step of the flow: it fits the network to its distances where it stands. To the samples come points
     between each and its nearest zero p, where the distance is known too, sd(x + s (p - x)) = (1 - s) sd(x): samples
     alone bind a network at the samples alone, and where none is near its boundary the boundary would go where it likes.
-
-    Args:
-        model: left as it is.
-        samples: the measure of the flow.
-        movement: the loss.
-        training: how it is minimized; ``iterations``, or ``first`` for step 0.
-        number: of the step; keys the batches.
     """
     found = distances(model, samples.x, reach=movement.reach)
     way = torch.where(found.found[:, None], found.point - samples.x, 0.0)
@@ -279,8 +251,7 @@ def neural_flow(
 
     A regression first fits the network to its own signed distances. Every step freezes the network, measures distances
     of the samples to its boundary and minimizes the loss of ``movement``; the boundary moves by
-    V = -kappa - d_nu log rho up to O(eps). Compare with ``variation=0``, the control, which should stand still: what
-    moves there is bias.
+    V = -kappa - d_nu log rho up to O(eps). What moves under the control, ``variation=0``, is bias.
 
     Args:
         model: two classes, see :func:`maxslope.boundary.neural.score`; left as it is.
@@ -291,9 +262,6 @@ def neural_flow(
         judged: samples on which risks and the energy are measured; by default those of the flow.
         effort: of the attack that measures them; by default ``Effort.quick()``.
 
-    Returns:
-        A :class:`NeuralFlow`.
-
     Raises:
         ValueError: if there are no steps, or the network says the same of every sample.
 
@@ -303,7 +271,8 @@ def neural_flow(
         raise ValueError(f"A neural flow takes at least 1 step, got steps={steps!r}.")
     training = training or Training()
     energy = Variation(model, judged or samples, movement.eps, effort or Effort.quick())
-    answers = Against(model, torch.ones_like(samples.labels)).look(samples.x).reached
+    with torch.no_grad():
+        answers = score(model, samples.x) > 0
     if bool(answers.all()) or not bool(answers.any()):
         raise ValueError(
             "The network gives every sample the same label, so it has no boundary there to follow; train "

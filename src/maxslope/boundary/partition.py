@@ -130,11 +130,11 @@ def partition_flow(
 ) -> Curve:
     """Follow the boundaries between several classes, each by the law of its own pair, junctions as they come.
 
-    Adversarial training of a classifier of several classes adds to its risk eps sum_k int rho_k over the boundary of
-    A_k, as eps -> 0: the boundary of i and j has tension rho_i + rho_j, and moves by V = -kappa - d_nu log (rho_i +
-    rho_j). In constant equal densities a class with n neighbors in the plane changes its area by (pi / 3) (n - 6), the
-    law of von Neumann and Mullins. Reflection at the edge; classes may vanish. Where three meet, their angles balance
-    the tensions (Herring's law), to first order in the cells, densities held above a tenth of the largest there.
+    As eps -> 0, adversarial training adds eps times :class:`PartitionPerimeter` to the risk: the boundary of i and j
+    has tension rho_i + rho_j, and moves by V = -kappa - d_nu log (rho_i + rho_j). In constant equal densities a class
+    with n neighbors in the plane changes its area by (pi / 3) (n - 6), the law of von Neumann and Mullins. Reflection
+    at the edge; classes may vanish. Where three meet, their angles balance the tensions (Herring's law), to first order
+    in the cells, densities held above a tenth of the largest there.
 
     Args:
         grid: where.

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maxslope.boundary._sup import Cells, LatticeVariation, SphereVariation, Variation, gibbs_width, sphere_points
+from maxslope.boundary._optional import load
+from maxslope.boundary._sup import Cells, LatticeVariation, SphereVariation, gibbs_width, sphere_points
 from maxslope.boundary.grid import Grid
 from maxslope.boundary.solver import Solution, Solver, Step, check_step
 from maxslope.boundary.window import Window
 from maxslope.spaces import Lp
+
+Variation = LatticeVariation | SphereVariation
 
 _MOST = 2000
 _LARGEST = 600.0  # exponents beyond which exp overflows, with a margin
@@ -30,6 +33,14 @@ class _Smooth(Solver):
     sharpness: float
     space: Lp
     tolerance: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sharpness < math.inf or not 0 < self.tolerance < math.inf:
+            raise ValueError(
+                f"Sharpness and tolerance are positive and finite, got sharpness={self.sharpness!r} and "
+                f"tolerance={self.tolerance!r}."
+            )
+        Window(self.radius, self.space, 2)  # checks the radius
 
     @abstractmethod
     def _points(self, dim: int) -> Tensor:
@@ -69,10 +80,8 @@ class _Smooth(Solver):
         lipschitz = 1 + 2 * tau * beta / m * math.sqrt(ratio)
         limit = self.tolerance * grid.h / math.sqrt(lipschitz)
         start = g[mask]
-        found, solved, count = _descend(variation, start, start.abs() < band, tau / rho[mask], lipschitz, limit)
-        u = g.clone()
-        u[mask] = found
-        return Solution(u, solved, count)
+        found = _descend(variation, start, start.abs() < band, tau / rho[mask], lipschitz, limit)
+        return found._replace(u=g.masked_scatter(mask, found.u))
 
 
 @dataclass(frozen=True)
@@ -102,10 +111,6 @@ class Soft(_Smooth):
     space: Lp = Lp(2)  # noqa: RUF009  # frozen
     tolerance: float = 5e-4
 
-    def __post_init__(self) -> None:
-        _check(self.sharpness, self.tolerance)
-        Window(self.radius, self.space, 2)  # checks the radius
-
     @staticmethod
     def reaching(eps: float, grid: Grid, space: Lp | None = None) -> Soft:
         """Return the solver whose adversary has radius ``eps`` on this grid, R and b to match.
@@ -125,12 +130,11 @@ class Soft(_Smooth):
         while Window(math.sqrt(square), norm, grid.dim).scale < 1.05 * cells:
             square += 1
         radius = math.sqrt(square)
-        low, high = 0.01, 50.0
-        for _ in range(40):
-            middle = math.sqrt(low * high)
-            short = Soft(radius, middle, norm).eps(grid) < eps
-            low, high = (middle, high) if short else (low, middle)
-        return Soft(radius, math.sqrt(low * high), norm)
+
+        def excess(log: float) -> float:
+            return Soft(radius, math.exp(log), norm).eps(grid) / eps - 1
+
+        return Soft(radius, math.exp(load("scipy.optimize", "scipy").brentq(excess, -5, 4)), norm)
 
     def _points(self, dim: int) -> Tensor:
         return torch.tensor(sorted(Window(self.radius, self.space, dim).offsets), dtype=torch.float64)
@@ -141,7 +145,7 @@ class Soft(_Smooth):
 
 @dataclass(frozen=True)
 class Isotropic(_Smooth):
-    """Soft suprema over points of the continuous sphere, of half its radius and the center, interpolated between cells.
+    """Soft suprema over points of the sphere, of half its radius and the center, interpolated between cells.
 
     Round to 0.1 % from R = 1.5 on and for any norm, at 6 to 9 times the cost of :class:`Soft`; the comparison
     principle is not guaranteed.
@@ -170,8 +174,7 @@ class Isotropic(_Smooth):
     tolerance: float = 5e-4
 
     def __post_init__(self) -> None:
-        _check(self.sharpness, self.tolerance)
-        Window(self.radius, self.space, 2)  # checks the radius
+        _Smooth.__post_init__(self)
         if self.points is not None and (self.points < 4 or self.points % 2):
             raise ValueError(f"The points of a sphere come in at least 2 opposite pairs, got points={self.points!r}.")
 
@@ -183,9 +186,7 @@ class Isotropic(_Smooth):
         return SphereVariation(cells, self._points(dim), beta, weights)
 
 
-def _descend(
-    variation: Variation, g: Tensor, free: Tensor, pace: Tensor, lipschitz: float, limit: float
-) -> tuple[Tensor, bool, int]:
+def _descend(variation: Variation, g: Tensor, free: Tensor, pace: Tensor, lipschitz: float, limit: float) -> Solution:
     """Minimize; cells that are not free keep g."""
     q = lipschitz**-0.5
     momentum = (1 - q) / (1 + q)
@@ -195,12 +196,5 @@ def _descend(
         change = new - u
         u, y = new, new + momentum * change
         if float(change.abs().max()) < limit:
-            return u, True, count
-    return u, False, _MOST
-
-
-def _check(sharpness: float, tolerance: float) -> None:
-    if not 0 < sharpness < math.inf or not 0 < tolerance < math.inf:
-        raise ValueError(
-            f"Sharpness and tolerance are positive and finite, got sharpness={sharpness!r} and tolerance={tolerance!r}."
-        )
+            return Solution(u, True, count)
+    return Solution(u, False, _MOST)

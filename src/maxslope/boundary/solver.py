@@ -51,8 +51,8 @@ class Solution(NamedTuple):
 class Solver(ABC):
     """A way to make a step; interchangeable objects.
 
-    {u > s} minimizes Per_eps(A) + (1/tau) int_A (s - g) drho, because suprema commute with thresholds (coarea). For
-    s = 0 this is the step  argmin Per_eps(A) + (1/tau) int_{A symdiff A_k} |sd_k| drho  of the flow.
+    {u > s} minimizes Per_eps(A) + (1/tau) int_A (s - g) drho, because suprema commute with thresholds (coarea): for
+    s = 0 the step of :class:`Movement`.
 
     Attributes:
         space: the adversary's norm.
@@ -78,11 +78,7 @@ class Solver(ABC):
 
 
 def check_step(step: Step) -> Step:
-    """Return the step with a checked g.
-
-    Raises:
-        ValueError: if tau is not positive and finite, rho vanishes somewhere, or shapes do not match.
-    """
+    """Return the step with tau, g and rho checked, and all on the device of g."""
     if not 0 < step.tau < math.inf:
         raise ValueError(f"A time step is positive and finite, got tau={step.tau!r}.")
     g = step.grid.function(step.g, "A signed distance")
