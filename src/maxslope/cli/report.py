@@ -15,9 +15,8 @@ import typer
 
 from maxslope._escape import visible
 from maxslope.cli import options
-from maxslope.cli.ending import interruptible
+from maxslope.cli.ending import steps
 from maxslope.cli.options import OUTPUT, option
-from maxslope.cli.progress import progress
 from maxslope.cli.settings import read, taken
 from maxslope.cli.sources import open_sources, say_warnings_plainly
 
@@ -108,11 +107,8 @@ def report(
         _comparable(runs)
     seen = format_ in (Format.html, Format.svg, Format.pdf)
     names = [name.strip() for name in classes.split(",")] if classes else []
-    steps = _STEPS if len(runs) == 1 else len(runs) + 1
-    with (
-        interruptible("No page is written."),
-        progress(steps, quiet or json_ or not seen, doing="reading", unit="steps", even=False) as update,
-    ):
+    total = _STEPS if len(runs) == 1 else len(runs) + 1
+    with steps("No page is written.", total, quiet or json_ or not seen, "reading", "steps") as update:
         told = itertools.count()
         found = []
         for folder in runs:
@@ -123,7 +119,7 @@ def report(
         else:
             update(next(told), "comparing")
             content = _comparison(found, title, names, seed)
-        update(steps, "written")
+        update(total, "written")
     _write(content, format_, out, runs)
     if json_ and out is not None:
         typer.echo(content.json(), nl=False)

@@ -63,6 +63,27 @@ class Settings:
         return None if self.memory is None else int(self.memory * (1 << 30))
 
 
+@dataclass(frozen=True)
+class How:
+    """Where a run is kept, what is written beside it (a picture, a table), and how much is said."""
+
+    resume: Path | None
+    out: Path | None
+    beside: Path | None
+    json: bool
+    quiet: bool
+
+    @property
+    def folder(self) -> Path | None:
+        """That keeps the run."""
+        return self.resume or self.out
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is said of how far it is."""
+        return self.json or self.quiet
+
+
 def asked_for(config: Path | None, resume: Path | None, given: dict[str, Any], command: str = TABLE) -> Settings:
     """Return what a command is to compute: of its configuration, or the run it goes on with, and the command line."""
     if resume is None:
