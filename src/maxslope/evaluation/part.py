@@ -213,9 +213,7 @@ def _full_precision(table: dict[str, Column], question: Question, at: list[int],
     known.points, known.broken, known.backward = result.points, result.broken, result.backward.clone()
     known.best = question.energy(everyone, Margin()).look(result.points).margin
     known.count(everyone, question.draws, 0)
-    nan = torch.full_like(known.best, torch.nan)
-    gap, slope = (nan, nan) if result.effort.gradient_free else certificate(question, known, result.effort)
-    columns = {"margin": known.best, "gap": gap, "slope": slope, "local_gap": nan}
+    columns = {"margin": known.best, **certificate(question, known, result.effort)._asdict()}
     for name, more in (("forward", known.forward), ("backward", known.backward - result.backward)):
         columns[name] = more + torch.tensor([table[name][k] for k in at], device=more.device)
     _write(table, at, {name: values.tolist() for name, values in columns.items()})

@@ -24,7 +24,7 @@ from maxslope.boundary import (
     signed_distance,
     stopping_time,
 )
-from maxslope.boundary import _optional as optional
+from maxslope.boundary._optional import load
 from maxslope.boundary.distance import measures, vanished
 from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
 from maxslope.boundary.solver import Solution
@@ -212,7 +212,9 @@ def level_sets(law: LimitLaw, start: Tensor, until: float) -> Curve:
 
     def there(u: Tensor, to: Grid, of: Grid, order: int) -> Tensor:
         index = of.to_index(to.points()).movedim(-1, 0).numpy()
-        return torch.from_numpy(optional.ndimage().map_coordinates(u.numpy(), index, order=order, mode="nearest"))
+        return torch.from_numpy(
+            load("scipy.ndimage", "scipy").map_coordinates(u.numpy(), index, order=order, mode="nearest")
+        )
 
     d = law.densities
     few = Densities(*(there(rho, wide, grid, 1) for rho in (d.rho0, d.rho1)))

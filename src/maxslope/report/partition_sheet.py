@@ -56,8 +56,8 @@ def sheet(
     remains = [
         "The law is that of a radius going to 0, for each pair of classes; eps is that of the adversary whose risk is "
         "measured, and the flow does not know it.",
-        "Where three classes meet the angles are of 120 degrees, whatever their densities: an approximation where "
-        "these differ much. No second computation stands beside this one, as it does for two classes.",
+        "Where three classes meet, the angles balance the densities there, those below a tenth of the largest taken as "
+        "a tenth. No second computation is made beside this one, as it is for two classes.",
         f"Why the flow ended: {said['status']}",
     ]
     moving = () if film is None else panels(film[0], "film", _FILM, frames=film[1])
