@@ -46,30 +46,10 @@ at least so robust, 3 shown to be less, 4 too few samples to tell, 5 verdicts no
 """
 
 
+@options.of_settings()
 def evaluate(
     context: typer.Context,
     *,
-    model: options.Model = DEFAULT,
-    weights: options.Weights = None,
-    device: options.Device = None,
-    trust: options.Trust = False,
-    memory: options.Memory = None,
-    data: options.Data = DEFAULT,
-    box: options.Box = None,
-    no_box: options.NoBox = False,
-    size: options.Size = None,
-    samples: options.Samples = None,
-    classes: options.Classes = None,
-    norm: options.Norm = "linf",
-    eps: options.Eps = None,
-    goal: options.Goal = None,
-    mask: options.Mask = None,
-    grid: options.Grid = None,
-    effort: options.Effort = "standard",
-    seed: options.Seed = 0,
-    batch_size: options.BatchSize = None,
-    part: options.Part = 1024,
-    fast: Annotated[bool, option("Run", "Measure what makes the search faster here, use it.", "--fast")] = False,
     workers: options.Workers = None,
     gpus: options.Gpus = 0.0,
     ray: options.Ray = None,

@@ -14,7 +14,7 @@ from maxslope.cli import asked, document, names, options
 from maxslope.cli.ending import going_on, interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
-from maxslope.cli.settings import DEFAULT, How, Settings, asked_for
+from maxslope.cli.settings import ELSEWHERE, How, Settings, asked_for
 from maxslope.cli.sources import about, open_sources, say_warnings_plainly
 
 if TYPE_CHECKING:
@@ -37,29 +37,12 @@ _OUT = "Folder to keep the run in, so that it can go on; or a .csv or .parquet f
 Out = Annotated[Path | None, option(OUTPUT, _OUT)]
 
 
+@options.of_settings(*ELSEWHERE["minimal"])
 def minimal(
     context: typer.Context,
     *,
-    model: options.Model = DEFAULT,
-    weights: options.Weights = None,
-    device: options.Device = None,
-    trust: options.Trust = False,
-    memory: options.Memory = None,
-    data: options.Data = DEFAULT,
-    box: options.Box = None,
-    no_box: options.NoBox = False,
-    size: options.Size = None,
-    samples: options.Samples = None,
-    norm: options.Norm = "linf",
-    goal: options.Goal = None,
-    mask: options.Mask = None,
-    grid: options.Grid = None,
     at: At = None,
     eps: Annotated[str | None, typer.Option(hidden=True)] = None,
-    effort: options.Effort = "standard",
-    seed: options.Seed = 0,
-    batch_size: options.BatchSize = None,
-    part: options.Part = 1024,
     workers: options.Workers = None,
     gpus: options.Gpus = 0.0,
     ray: options.Ray = None,

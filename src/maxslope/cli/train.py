@@ -37,6 +37,7 @@ Two processes:  [cyan]torchrun --no-python --nproc-per-node 2 maxslope train[/]
 """
 
 _TRAINING, _OUT = "Training", Path("maxslope-train")
+_WITHOUT = ("classes", "goal", "mask", "grid", "effort", "part", "fast")
 
 
 @dataclass(frozen=True)
@@ -57,21 +58,10 @@ class Asked:
         return {name: value for name, value in asdict(self).items() if name != "out"}
 
 
+@options.of_settings(*_WITHOUT, model=options.Trained, data=options.TrainingData)
 def train(
     context: typer.Context,
     *,
-    model: options.Trained = DEFAULT,
-    weights: options.Weights = None,
-    device: options.Device = None,
-    trust: options.Trust = False,
-    memory: options.Memory = None,
-    data: options.TrainingData = DEFAULT,
-    box: options.Box = None,
-    no_box: options.NoBox = False,
-    size: options.Size = None,
-    samples: options.Samples = None,
-    norm: options.Norm = "linf",
-    eps: options.Eps = None,
     objective: Annotated[str, option(_TRAINING, "risk or trades.")] = "risk",
     steps: Annotated[int, option(_TRAINING, "Most inner gradients a sample; 1: single-step.", min=1)] = 2,
     epochs: Annotated[int, option(_TRAINING, "In all; more than --out has seen go on from there.", min=1)] = 20,
@@ -80,7 +70,7 @@ def train(
     average: Annotated[float, option(_TRAINING, "Decay of the mean of weights; 0: none.", min=0, max=0.99999)] = 0.0,
     patience: Annotated[int | None, option(_TRAINING, "Epochs without progress until it stops.", min=1)] = None,
     out: Annotated[Path, option(OUTPUT, "Folder for weights, history, figure and checkpoint.")] = _OUT,
-    seed: options.Seed = 0,
+    seed: Annotated[int, options.seed_of("all random numbers")] = 0,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
