@@ -29,9 +29,8 @@ class RayCrew(Crew):
     """Workers of Ray, each with a copy of the model.
 
     This process alone reads data and writes the folder. One job a worker is under way and one more is read, so that
-    memory does not grow with the data and no job queues behind a long one while another worker has nothing to do. A
-    worker that dies is started again and its job is repeated; since a part depends on its job alone, the table is the
-    same.
+    memory does not grow with the data. A worker that dies is started again and its job is repeated; since a part
+    depends on its job alone, the table is the same.
 
     Args:
         workers: how many.
