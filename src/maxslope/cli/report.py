@@ -252,16 +252,14 @@ def _samples(data: Any, found: Report | Smallest) -> tuple[Tensor, Tensor]:
     wanted = [int(i) for i in found.table["index"]]
     if len(wanted) > _MOST:
         raise ValueError(f"samples are shown of runs with at most {_MOST} of them, got {len(wanted)}")
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    known: dict[int, tuple[Tensor, Tensor]] = {}
     left = set(wanted)
     for job in jobs(data):
-        parts.append((job.rows, job.x, job.y))
-        left -= set(job.rows.tolist())
+        known |= dict(zip(job.rows.tolist(), zip(job.x, job.y, strict=True), strict=True))
+        left -= known.keys()
         if not left:
             break
-    ids, x, y = (torch.cat([part[k] for part in parts]) for k in range(3))
-    place = {int(i): k for k, i in enumerate(ids)}
     if left:
         raise ValueError(f"{len(left)} samples of the run are not in the data")
-    rows = torch.tensor([place[i] for i in wanted])
-    return x[rows], y[rows]
+    x, y = zip(*(known[i] for i in wanted), strict=True)
+    return torch.stack(x), torch.stack(y)
