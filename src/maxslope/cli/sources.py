@@ -85,16 +85,14 @@ def _named(word: str, data: Any) -> tuple[str, ...]:
 
 def about(s: Settings, sources: Sources, asked: str) -> About:
     """Return what was asked, in the words of the command; a file by its name, not by its place on this machine."""
-    from datetime import UTC, datetime
-
     from maxslope.evaluation.about import About
 
     model = "the network that ships with maxslope" if s.model == DEFAULT else s.model
     data = "the 1,000 MNIST images that ship with maxslope" if s.data == DEFAULT else s.data
     weights = f", weights {_short(s.weights)}" if s.weights else ""
     return About(
-        model=_short(model) + weights, data=_short(data), date=datetime.now(UTC).isoformat(timespec="seconds"),
-        budget=asked, samples=sources.samples, first=sources.first, classes=sources.classes,
+        model=_short(model) + weights, data=_short(data), budget=asked, samples=sources.samples, first=sources.first,
+        classes=sources.classes,
     )  # fmt: skip
 
 
