@@ -10,8 +10,19 @@ from typing import Any
 
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.stages import Bundle, OutsideProbe, Patterns, Probing, Pursuit, RandomSearch, Rescue, Runs, Stage
-from maxslope.attacks.starts import Best, Clean, Middle, Mixed, Opposite, Start, Uniform
+from maxslope.attacks.stages import (
+    Bundle,
+    OutsideProbe,
+    Patterns,
+    Probing,
+    Pursuit,
+    RandomSearch,
+    Rescue,
+    Restarts,
+    Runs,
+    Stage,
+)
+from maxslope.attacks.starts import Best, Clean, Last, Middle, Mixed, Opposite, Start, Uniform
 from maxslope.energies import Criterion, CrossEntropy, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
 
@@ -23,7 +34,6 @@ _FORMER = {  # attributes and arguments until 0.3, and what says it now
 }
 _DESCENT = 0.2  # later runs that broke a sample of seven networks with sound gradients needed 0.11 of it at most
 _STANDARD, _PURSUED = Rule(5e-4, _DESCENT), 2.5e-4  # runs; the risk of pursuits
-_BETWEEN = 28  # late runs between two descents by gradients gathered nearby: four rounds of the portfolio
 _CE, _M, _PM = CrossEntropy(), Margin(), ProbabilityMargin()
 
 
@@ -128,10 +138,8 @@ class Effort:
         of ReLUs, with scipy, programs of seconds to minutes each for those samples (see the stage ``Patterns``).
         """  # noqa: D205
         *stages, rescue = staged(portfolio(), 400, 3000, 100)
-        later = portfolio(more=200)[len(portfolio()) :]
-        for at in range(0, len(later), _BETWEEN):
-            stages += [Runs(later[at : at + _BETWEEN]), Bundle(100)]
-        return cls((*stages, Patterns(), rescue), "exhaustive", Rule(3e-6), candidates=9, passes=400)
+        stages += [Restarts(portfolio(), 4), Bundle(100), Patterns()]
+        return cls((*stages, rescue), "exhaustive", Rule(3e-6), candidates=9, passes=400)
 
     def __getattr__(self, name: str) -> Any:
         """Return what was an attribute until 0.3."""
@@ -321,12 +329,15 @@ def _jumps(count: int) -> tuple[Recipe, ...]:
 def _jump(steps: int, k: int) -> Recipe:
     """A jump of a basin-hopping search: from the best point, with a share of its coordinates drawn anew.
 
-    One in six draws next to nothing and takes short steps; one in six draws nothing, and takes very short ones: on a
-    network of many kinks they end the descent that longer ones leave undone.
+    One in six takes half of them from where the run before ended, which began elsewhere: a crossover of two good
+    points. One in six draws nothing, and takes very short steps: on a network of many kinks they end the descent that
+    longer ones leave undone.
     """
+    if k % 6 == 0:
+        return _run(steps, 0.1, Mixed(Best(), Last(), 0.5), _M)
     if k % 6 == 3:
         return _run(steps, 0.005, Best(), _M)
-    share, first = ((0.02, 0.1), (0.1, 0.25), (0.3, 0.5))[k % 3]
+    share, first = ((0.1, 0.25), (0.3, 0.5))[k % 3 - 1]
     return _run(steps, first, Mixed(Best(), Uniform(), share), (_M, _CE, _PM)[(k + k // 3) % 3])
 
 

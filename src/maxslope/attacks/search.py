@@ -20,12 +20,23 @@ from maxslope.attacks.question import Question
 from maxslope.attacks.recipes import square
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.runs import Runner
-from maxslope.attacks.stages import Bundle, OutsideProbe, Patterns, Pursuit, RandomSearch, Rescue, Runs, Stage
+from maxslope.attacks.stages import (
+    Bundle,
+    OutsideProbe,
+    Patterns,
+    Pursuit,
+    RandomSearch,
+    Rescue,
+    Restarts,
+    Runs,
+    Stage,
+)
 from maxslope.attacks.state import State
 from maxslope.criteria import OwnMargin
 
 _NEAR = 0.2  # of the margin at the first point: samples that nearly fell
 _SEARCHED = 12  # runs of an effort, the first left out, that a new search for good points makes
+_APART = 2_000_003  # between the seeds of new searches
 _TRIAL = 5  # the part of its queries that a random search must show its worth in
 
 
@@ -68,6 +79,8 @@ class Search:
                     self.effort, stages = self.effort.decided(stage), deque(stage.then)
             elif isinstance(stage, Bundle):
                 self._gather(stage)
+            elif isinstance(stage, Restarts):
+                self._restart(stage)
             elif isinstance(stage, Patterns):
                 self._solve(stage)
             else:
@@ -150,6 +163,20 @@ class Search:
         if near.numel():
             self.made.append(stage)
             known.absorb(near, gathered(question.take(near), known.points[near], known.best[near], passes, stage.share))
+
+    def _restart(self, stage: Restarts) -> None:
+        """Search from scratch, with other random numbers; without a limit of passes alone."""
+        known, effort = self.known, self.effort
+        for number in range(1, stage.times + 1):
+            on = (~known.broken & effort.rule.goes_on(known.prospect.chance)).nonzero().squeeze(1)
+            if self.limit is not None or not on.numel():
+                return
+            if number == 1:
+                self.made.append(stage)
+            again = replace(self.question.take(on), seed=self.question.seed + number * _APART)
+            found = Runner(again, stage.recipes, effort.rule, effort.candidates).go()
+            known.absorb(on, found)
+            known.prospect.absorb(on, found.prospect)
 
     def _solve(self, stage: Patterns) -> None:
         """Search exactly between good points of samples that nearly fell; without a limit of passes alone."""

@@ -110,6 +110,32 @@ class Bundle:
 
 
 @dataclass(frozen=True)
+class Restarts:
+    """New searches from scratch, with random numbers of their own, of the samples that the rule does not give up.
+
+    Jumps of a search start from its best point, and so stay where it has led; on the hardest samples several shorter
+    searches break other ones than one long search does. Made only where backward passes have no limit.
+
+    Args:
+        recipes: the runs of each search, in order.
+        times: how many searches.
+
+    Raises:
+        ValueError: if there are no runs, or no searches.
+    """
+
+    recipes: tuple[Recipe, ...]
+    times: int
+
+    def __post_init__(self) -> None:
+        if not self.recipes or self.times < 1:
+            raise ValueError(f"Restarts need a recipe and a time at least, got {len(self.recipes)} and {self.times}.")
+
+    def __str__(self) -> str:
+        return f"{self.times} restarts of {len(self.recipes)} runs"
+
+
+@dataclass(frozen=True)
 class Patterns:
     """Exact search where gradients end: mixed-integer programs among the activation patterns of good points.
 
@@ -167,4 +193,4 @@ class Rescue:
 
 
 Probing = OutsideProbe | Rescue
-Stage = Runs | Pursuit | RandomSearch | Bundle | Patterns | Probing
+Stage = Runs | Pursuit | RandomSearch | Bundle | Restarts | Patterns | Probing

@@ -76,6 +76,11 @@ class Prospect:
         self.history[samples, run] = margin
         self.foreseen[samples] += torch.where(run < EARLY, 0.0, self.chance[samples])
 
+    def absorb(self, samples: Tensor, other: Prospect) -> None:
+        """Take over what the rule thought of a new search for the samples."""
+        self.foreseen[samples] += other.foreseen
+        self.chance[samples] = other.chance
+
 
 class State:
     """What is known of each sample. Every tensor is ``[n]`` or ``[n, *shape]``.
