@@ -11,6 +11,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 
 from maxslope.cli import main, progress
 from maxslope.cli.main import app
+from maxslope.cli.settings import ELSEWHERE, Settings
 
 ROOT = Path(__file__).parents[2]
 NETS = """
@@ -180,6 +182,15 @@ def test_a_seed_is_a_64_bit_integer(
         "maxslope: --seed is a 64-bit integer, from -2^63 to 2^63 - 1, got 9223372036854775808; give a smaller one.\n"
     )
     assert not out
+
+
+def test_every_setting_is_an_option_with_the_default_of_the_settings() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name in ("evaluate", "minimal"):
+        known = {p.name: p.default for p in commands[name].params if not getattr(p, "hidden", False)}
+        wanted = {f.name: f.default for f in fields(Settings) if f.name not in ELSEWHERE.get(name, ())}
+        assert {field: known[field] for field in wanted} == wanted
+        assert known.keys().isdisjoint(ELSEWHERE.get(name, ()))
 
 
 def test_the_exit_codes_are_in_the_help() -> None:

@@ -147,6 +147,8 @@ def test_samples_of_folders_are_known_by_their_files(tmp_path: Path) -> None:
     assert files_of(DataLoader(data, 2, shuffle=True), [0]) == []  # which sample is the first is not known
     theirs = type("Theirs", (Dataset,), {"root": str(tmp_path), "samples": [(str(p), 0) for p, _ in data.files]})()
     assert files_of(theirs, range(6)) == names  # as torchvision has them
+    theirs.samples = [{"image": k} for k in range(6)]
+    assert files_of(theirs, range(6)) == files_of(theirs, range(9)) == []
     assert files_of((few, few), [0]) == []
 
 

@@ -18,6 +18,7 @@ import maxslope as ms
 from maxslope.attacks import Effort, recipes
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.cli.evaluate import _say, as_data
+from maxslope.cli.settings import How
 from maxslope.evaluation import kept
 from maxslope.evaluation.remains import (
     _ALIKE,
@@ -269,11 +270,11 @@ def test_the_command_line_states_it(report: ms.Report, capsys: pytest.CaptureFix
     assert said["share"] == report.remains.share
     assert tuple(said["interval"]) == report.remains.interval
     assert said["words"] == report.remains.words
-    _say(report, None, ms.L2(0.12), json_=False, quiet=True)
+    _say(report, None, ms.L2(0.12), How(None, None, None, json=False, quiet=True))
     assert f"would fall by about {report.remains.points} points" in capsys.readouterr().out
     doubted = replace(report, warnings=(Finding(Kind.VANISHING, "Seen."),))
     assert as_data(doubted, None, ms.L2(0.12))["remains"] is None
-    _say(doubted, None, ms.L2(0.12), json_=False, quiet=True)
+    _say(doubted, None, ms.L2(0.12), How(None, None, None, json=False, quiet=True))
     assert "would fall" not in capsys.readouterr().out
 
 

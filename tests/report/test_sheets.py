@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from maxslope.cli.again import typed
+from maxslope.cli.ending import typed
 from maxslope.report.canvas import COLORS, INK, blank, passing
 from maxslope.report.drawn import panels
 from maxslope.report.sheet import Part, Rows, Sheet

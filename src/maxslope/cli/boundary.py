@@ -14,11 +14,9 @@ import typer
 from maxslope._escape import visible
 from maxslope._optional import optional
 from maxslope.cli import document, names, options
-from maxslope.cli.again import typed
-from maxslope.cli.ending import interruptible
+from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.points import opened
-from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
     from maxslope.report.boundary import Problem
@@ -138,24 +136,21 @@ def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bo
         study, figures, sheet = partition.study, partition_figures, partition_sheet.sheet
         moving = how.animation
         _for_several(how)
-    steps, total = itertools.count(), 3 + bool(how.neural)
-    with (
-        interruptible(how.out),
-        progress(total, silent, doing="following", unit="parts", even=False) as update,
-    ):
-        step = next(steps)
+    count, total = itertools.count(), 3 + bool(how.neural)
+    with steps(how.out, total, silent, "following") as update:
+        step = next(count)
         found = study(problem, until=how.until, tell=lambda words: update(step, words))
-        update(next(steps), "drawing")
+        update(next(count), "drawing")
         drawings, written = _draw(found, how.out, figures, moving)
         more: dict[str, Any] = {}
         if how.neural:
             from maxslope.report.boundary_neural import follow
 
-            update(next(steps), "the neural flow and its control")
+            update(next(count), "the neural flow and its control")
             place = how.out / "network"
             more = {"neural": follow(found, model, how.neural, place, drawings=drawings, seed=how.seed)}
             written += [how.out / name for name in ("network.svg", "network.png", "networks.safetensors")]
-        update(next(steps), "writing the page")
+        update(next(count), "writing the page")
         film = figures.film(found) if moving else None
         page = sheet(found, drawings, film, **more, command=how.command, files=[path.name for path in written])
         written.insert(0, page.save(how.out / "report.html"))

@@ -1,17 +1,21 @@
-"""How a command ends before its end: one sentence on what is kept, and exit code 130."""
+"""How a command is done again, or gone on with; and how it ends before its end: in one sentence, with exit code 130."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from maxslope._escape import visible
+from maxslope.cli.progress import Update, progress
 
 if TYPE_CHECKING:
+    from maxslope.cli.settings import Settings
     from maxslope.evaluation import Interrupted
 
 
@@ -47,3 +51,44 @@ def interruptible(kept: str | Path | Callable[[], str]) -> Iterator[None]:
         said = f"Finished files stay in {kept}; the same command begins again." if isinstance(kept, Path) else kept
         typer.echo(visible(f"maxslope: interrupted. {said if isinstance(said, str) else said()}"), err=True)
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def steps(kept: str | Path, total: int | None, quiet: bool, doing: str, unit: str = "parts") -> Iterator[Update]:
+    """Yield what is told of steps that each take their own time; an interruption says what is kept."""
+    with interruptible(kept), progress(total, quiet, doing=doing, unit=unit, even=False) as update:
+        yield update
+
+
+def typed(context: typer.Context) -> str:
+    """Return the command that runs, with the arguments and options that were given."""
+    words = context.command_path.split()
+    words[:1] = ["maxslope"]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        words += _words(parameter, context.params[name])
+    return shlex.join(words)
+
+
+def going_on(command: str, folder: Path | None, s: Settings) -> str:
+    """Return the command that goes on with a run."""
+    return f"maxslope {command} --resume {shlex.quote(str(folder))}{' --trust' if s.code or s.trust else ''}"
+
+
+def _words(parameter: Any, value: Any) -> list[str]:
+    """An argument or option as words."""
+    if isinstance(value, Enum):
+        value = value.value
+    values = [str(part) for part in value] if isinstance(value, tuple | list) else [str(value)]
+    if parameter.param_type_name == "argument":
+        return values
+    option = max(parameter.opts, key=len)
+    if isinstance(value, bool):
+        off = max(parameter.secondary_opts, key=len, default="")
+        return [option] if value or not off else [off]
+    if parameter.multiple:
+        return [word for one in values for word in (option, one)]
+    return [option, *values]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,11 +9,10 @@ import typer
 
 from maxslope._escape import visible
 from maxslope.cli import asked, document, names, options
-from maxslope.cli.again import going_on
-from maxslope.cli.ending import interrupted
+from maxslope.cli.ending import going_on, interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
-from maxslope.cli.settings import DEFAULT, Settings, asked_for
+from maxslope.cli.settings import DEFAULT, How, Settings, asked_for
 from maxslope.cli.sources import about as named
 from maxslope.cli.sources import open_sources, say_warnings_plainly
 from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
@@ -48,30 +46,10 @@ at least so robust, 3 shown to be less, 4 too few samples to tell, 5 verdicts no
 """
 
 
+@options.of_settings()
 def evaluate(
     context: typer.Context,
     *,
-    model: options.Model = DEFAULT,
-    weights: options.Weights = None,
-    device: options.Device = None,
-    trust: options.Trust = False,
-    memory: options.Memory = None,
-    data: options.Data = DEFAULT,
-    box: options.Box = None,
-    no_box: options.NoBox = False,
-    size: options.Size = None,
-    samples: options.Samples = None,
-    classes: options.Classes = None,
-    norm: options.Norm = "linf",
-    eps: options.Eps = None,
-    goal: options.Goal = None,
-    mask: options.Mask = None,
-    grid: options.Grid = None,
-    effort: options.Effort = "standard",
-    seed: options.Seed = 0,
-    batch_size: options.BatchSize = None,
-    part: options.Part = 1024,
-    fast: Annotated[bool, option("Run", "Measure what makes the search faster here, use it.", "--fast")] = False,
     workers: options.Workers = None,
     gpus: options.Gpus = 0.0,
     ray: options.Ray = None,
@@ -98,41 +76,25 @@ def evaluate(
         raise ValueError("--points are kept in a folder: give --out.")
     if picture is None and s.data == DEFAULT and not (out or resume or json_ or quiet):
         picture = _PICTURE
-    report = _run(s, _How(resume, out, picture, json_, quiet), asked.crew(workers, gpus, ray))
+    report = _run(s, How(resume, out, picture, json_, quiet), asked.crew(workers, gpus, ray))
     if share is not None:
         code, sentence = verdict(report, share, strict=strict)
         typer.echo(f"maxslope: {'passed' if code == 0 else 'failed'}, {sentence}", err=True)
         raise typer.Exit(code)
 
 
-@dataclass(frozen=True)
-class _How:
-    """Where a run is kept, and how much is said."""
-
-    resume: Path | None
-    out: Path | None
-    picture: Path | None
-    json: bool
-    quiet: bool
-
-    @property
-    def folder(self) -> Path | None:
-        """That keeps the run."""
-        return self.resume or self.out
-
-
-def _run(s: Settings, how: _How, crew: Any) -> Report:
+def _run(s: Settings, how: How, crew: Any) -> Report:
     """Load, check, evaluate, and say what came out; an interruption says what is kept and how to go on."""
     from maxslope.evaluation import Hardware, Interrupted, evaluate, resume, wilson
 
     say_warnings_plainly()
-    budget, level, silent = asked.budget(s), names.effort(s.effort), how.json or how.quiet
+    budget, level, silent = asked.budget(s), names.effort(s.effort), how.silent
     asked.goal(s.goal)
     options.run_folder(how.out)
-    options.file(how.picture, "--picture")
+    options.file(how.beside, "--picture")
     sources = open_sources(s, quiet=silent)
     chosen, threat = budget(sources.box), asked.threat(s)
-    shown = None if how.picture is None else _inputs(sources.data, how, how.picture)
+    shown = None if how.beside is None else _inputs(sources.data, how, how.beside)
     about = named(s, sources, ", ".join(filter(None, (names.asked(s.norm, s.eps), asked.words(s)))))
     try:
         with progress(sources.total, silent, resumed=how.resume is not None) as update:
@@ -147,25 +109,25 @@ def _run(s: Settings, how: _How, crew: Any) -> Report:
             else:
                 report = evaluate(
                     sources.model, sources.data, chosen, effort=level, seed=s.seed, batch_size=s.batch_size,
-                    keep_points=s.points or how.picture is not None, progress=tell, out=how.out, part=s.part, crew=crew,
+                    keep_points=s.points or how.beside is not None, progress=tell, out=how.out, part=s.part, crew=crew,
                     hardware=Hardware.measured() if s.fast else None, about=about, configuration=s.table(), **threat,
                 )  # fmt: skip
     except Interrupted as stop:
         if stop.report is not None:
-            _say(stop.report, None, chosen, how.json, how.quiet)
+            _say(stop.report, None, chosen, how)
         interrupted(stop, how.folder, going_on("evaluate", how.folder, s))
-    _say(report, how.folder, chosen, how.json, how.quiet)
-    if how.picture is not None:
-        _draw(report, sources.model, shown, how.picture, silent)
+    _say(report, how.folder, chosen, how)
+    if how.beside is not None:
+        _draw(report, sources.model, shown, how.beside, silent)
     return report
 
 
-def _say(report: Report, folder: Path | None, budget: Budget, json_: bool, quiet: bool) -> None:
+def _say(report: Report, folder: Path | None, budget: Budget, how: How) -> None:
     from rich.console import Console
 
-    if json_:
+    if how.json:
         document.say(as_data(report, folder, budget))
-    elif quiet:
+    elif how.quiet:
         low, high = (100 * bound for bound in report.interval)
         typer.echo(
             f"robust {100 * report.robust_accuracy:.2f} % ({low:.2f} to {high:.2f}) within {report.asked}, clean "
@@ -209,7 +171,7 @@ def as_data(report: Report, folder: Path | None, budget: Budget) -> dict[str, An
     }
 
 
-def _inputs(data: Any, how: _How, picture: Path) -> Any:
+def _inputs(data: Any, how: How, picture: Path) -> Any:
     """The clean inputs that a picture shows beside the points; what cannot be drawn is refused before the run."""
     from maxslope.evaluation import Folder
     from maxslope.evaluation.data import Stored, by_number

@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 from maxslope.cli import document, options
-from maxslope.cli.again import typed
-from maxslope.cli.ending import interruptible
+from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
-from maxslope.cli.progress import progress
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -52,10 +50,7 @@ def moons(
 
     options.drawn_into(out)
     told = 0
-    with (
-        interruptible(out),
-        progress(PARTS, json_ or quiet, doing="following curves", unit="parts", even=False) as update,
-    ):
+    with steps(out, PARTS, json_ or quiet, "following curves") as update:
 
         def say(text: str) -> None:
             nonlocal told

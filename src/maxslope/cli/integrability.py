@@ -13,10 +13,8 @@ import typer
 
 from maxslope._escape import visible
 from maxslope.cli import document, names, options
-from maxslope.cli.again import typed
-from maxslope.cli.ending import interruptible
+from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
-from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,10 +117,7 @@ def integrability(
     own = _Own(activation, data, neurons, bias, curve, search)
     linear = _Linear(equation, p, q, parameter, values, latex)
     places = _places(out, certificate, picture)
-    with (
-        interruptible(out),
-        progress(None, json_ or quiet, doing="deciding", unit="parts", even=False),
-    ):
+    with steps(out, None, json_ or quiet, "deciding"):
         if parameter:
             text = _family(linear)
             facts: dict[str, Any] = {"parameter": parameter, "answer": text}

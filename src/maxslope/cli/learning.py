@@ -19,6 +19,7 @@ from maxslope.cli.sources import loading, open_data, said
 from maxslope.data import training_data
 from maxslope.energies import Network
 from maxslope.evaluation.data import by_number
+from maxslope.evaluation.datasets import Loaded
 from maxslope.evaluation.draw import divided, drawn, labels_of
 from maxslope.evaluation.hardware import dtype_of
 from maxslope.evaluation.models import load_model
@@ -73,9 +74,10 @@ def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
         importlib.import_module("safetensors.torch")
     budget = words.budget(s)
     with loading(quiet):
-        data, bounds, notes = _data(s)
+        loaded = _data(s)
+    data, bounds = loaded.data, loaded.box
     chosen = budget(bounds)
-    said(notes, quiet)
+    said(loaded.notes, quiet)
     read, count = by_number(data)  # type: ignore[misc]
     if count < 10:
         raise ValueError(
@@ -90,23 +92,17 @@ def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
     return Lesson(model, word, chosen, rest, count - held - left, (x, y), kept if left else None, bounds)
 
 
-def _data(s: Settings) -> tuple[Any, tuple[float, float] | None, tuple[str, ...]]:
-    """The data of settings, as many as are asked for, their box, and what was done to them."""
-    data, bounds, notes = (training_data(), (0.0, 1.0), ()) if s.data == DEFAULT else open_data(s)
+def _data(s: Settings) -> Loaded:
+    """The data of settings, as many as are asked for: in memory, if they fit or come as a stream."""
+    loaded = Loaded(training_data(), (0.0, 1.0)) if s.data == DEFAULT else open_data(s)
+    data, notes, most = loaded.data, loaded.notes, _MEMORY if s.most is None else s.most
     if s.samples is not None and (few := drawn(data, s.samples, s.seed)) is not None:
         data, notes = few, (*notes, few.words)
-    data, more = _held(data, _MEMORY if s.most is None else s.most)
-    return data, bounds, (*notes, *more)
-
-
-def _held(data: Any, most: int) -> tuple[Any, tuple[str, ...]]:
-    """Data in memory, if they fit or come as a stream; else as they are, to be read sample by sample."""
     found = by_number(data)
-    if isinstance(data, tuple | list):
-        return data, ()
     if found is not None and found[1] and 4 * found[1] * found[0](0, 1)[0].numel() > most:
-        return data, (f"more than {most / (1 << 30):.3g} GiB, read sample by sample (--memory holds more)",)
-    return collected(data), ()
+        large = f"more than {most / (1 << 30):.3g} GiB, read sample by sample (--memory holds more)"
+        return loaded if isinstance(data, tuple | list) else Loaded(data, loaded.box, (*notes, large))
+    return Loaded(collected(data), loaded.box, notes)
 
 
 def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tuple[nn.Module, str]:

@@ -11,11 +11,10 @@ import typer
 from maxslope._escape import visible
 from maxslope._optional import optional
 from maxslope.cli import asked, document, names, options
-from maxslope.cli.again import going_on
-from maxslope.cli.ending import interrupted
+from maxslope.cli.ending import going_on, interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
-from maxslope.cli.settings import DEFAULT, Settings, asked_for
+from maxslope.cli.settings import ELSEWHERE, How, Settings, asked_for
 from maxslope.cli.sources import about, open_sources, say_warnings_plainly
 
 if TYPE_CHECKING:
@@ -38,29 +37,12 @@ _OUT = "Folder to keep the run in, so that it can go on; or a .csv or .parquet f
 Out = Annotated[Path | None, option(OUTPUT, _OUT)]
 
 
+@options.of_settings(*ELSEWHERE["minimal"])
 def minimal(
     context: typer.Context,
     *,
-    model: options.Model = DEFAULT,
-    weights: options.Weights = None,
-    device: options.Device = None,
-    trust: options.Trust = False,
-    memory: options.Memory = None,
-    data: options.Data = DEFAULT,
-    box: options.Box = None,
-    no_box: options.NoBox = False,
-    size: options.Size = None,
-    samples: options.Samples = None,
-    norm: options.Norm = "linf",
-    goal: options.Goal = None,
-    mask: options.Mask = None,
-    grid: options.Grid = None,
     at: At = None,
     eps: Annotated[str | None, typer.Option(hidden=True)] = None,
-    effort: options.Effort = "standard",
-    seed: options.Seed = 0,
-    batch_size: options.BatchSize = None,
-    part: options.Part = 1024,
     workers: options.Workers = None,
     gpus: options.Gpus = 0.0,
     ray: options.Ray = None,
@@ -85,10 +67,11 @@ def minimal(
     folder, table = _places(out, resume)
     if points and folder is None:
         raise ValueError("--points are kept in a folder: give --out FOLDER.")
-    found = _run(s, crew, (resume, folder, table), json_ or quiet)
+    how = How(resume, folder, table, json_, quiet)
+    found = _run(s, crew, how)
     if table is not None:
         _write(found.table, table)
-    _say(found, (s.norm, radii), (json_, quiet), (resume or folder, table))
+    _say(found, s.norm, radii, how)
 
 
 def _places(out: Path | None, resume: Path | None) -> tuple[Path | None, Path | None]:
@@ -115,19 +98,18 @@ def _places(out: Path | None, resume: Path | None) -> tuple[Path | None, Path | 
     return None, out
 
 
-def _run(s: Settings, crew: Any, places: tuple[Path | None, ...], silent: bool) -> Smallest:
+def _run(s: Settings, crew: Any, how: How) -> Smallest:
     """Load, check and search, and tell how far it is; an interruption says what is kept and how to go on."""
     from maxslope._checks import MaxslopeWarning
     from maxslope.evaluation import Interrupted, resume_smallest, smallest
 
     say_warnings_plainly()
-    resume, out, table = places
     space, level = names.norm(s.norm), names.effort(s.effort)
     asked.goal(s.goal)
-    sources, threat = open_sources(s, quiet=silent), asked.threat(s)
+    sources, threat = open_sources(s, quiet=how.silent), asked.threat(s)
     try:
         with (
-            progress(sources.total, silent, resumed=resume is not None, doing="searching") as update,
+            progress(sources.total, how.silent, resumed=how.resume is not None, doing="searching") as update,
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore", MaxslopeWarning)  # the result says the same
@@ -135,41 +117,40 @@ def _run(s: Settings, crew: Any, places: tuple[Path | None, ...], silent: bool) 
             def tell(done: int, median: float) -> None:
                 update(done, f"median {median:.4g} so far")
 
-            if resume is not None:
-                return resume_smallest(resume, sources.model, sources.data, progress=tell, crew=crew, **threat)
+            if how.resume is not None:
+                return resume_smallest(how.resume, sources.model, sources.data, progress=tell, crew=crew, **threat)
             return smallest(
                 sources.model, sources.data, space, box=sources.box, effort=level, seed=s.seed,
-                batch_size=s.batch_size, keep_points=s.points, progress=tell, out=out, part=s.part, crew=crew,
+                batch_size=s.batch_size, keep_points=s.points, progress=tell, out=how.out, part=s.part, crew=crew,
                 about=about(s, sources, asked.words(s)), configuration=s.table("minimal"), **threat,
             )  # fmt: skip
     except Interrupted as stop:
-        kept = None if stop.report is None else table
-        if kept is not None:
-            _write(stop.report.table, kept)
-        interrupted(stop, resume or out, going_on("minimal", resume or out, s), kept)
+        rows = None if stop.report is None else how.beside
+        if rows is not None:
+            _write(stop.report.table, rows)
+        interrupted(stop, how.folder, going_on("minimal", how.folder, s), rows)
 
 
-def _say(
-    found: Smallest, question: tuple[str, list[float]], how: tuple[bool, bool], places: tuple[Path | None, ...]
-) -> None:
+def _say(found: Smallest, norm: str, radii: list[float], how: How) -> None:
     """Print the numbers, and beside them, also in quiet mode, what may be wrong with them."""
     said = [str(one) for one in found.warnings]
-    norm, radii = question
-    place = None if places[0] is None else str(places[0])
+    place = None if how.folder is None else str(how.folder)
     facts = {"norm": norm, **found.facts(radii), "warnings": said, "folder": place}
-    json_, quiet = how
-    if json_:
+    if how.json:
         document.say(facts)
-    elif quiet:
+    elif how.quiet:
         median, clean = facts["quantiles"]["0.5"], 100 * facts["clean_accuracy"]
-        typer.echo(f"median {facts['norm']} norm {median:.4g}, clean {clean:.2f} %, {facts['samples']} samples")
+        typer.echo(f"median {norm} norm {median:.4g}, clean {clean:.2f} %, {facts['samples']} samples")
     else:
-        _print(facts, places)
+        _print(facts)
+        for name, path in (("kept in", how.folder), ("table", how.beside)):
+            if path is not None:
+                typer.echo(f"{name:<16} {visible(str(path))}")
     for sentence in said:
         typer.echo(f"maxslope: warning: {visible(sentence)}", err=True)
 
 
-def _print(facts: dict[str, Any], places: tuple[Path | None, ...]) -> None:
+def _print(facts: dict[str, Any]) -> None:
     typer.echo(f"Smallest perturbations found, norm {facts['norm']}, {facts['samples']} samples")
     typer.echo(f"clean accuracy   {100 * facts['clean_accuracy']:.2f} %")
     for q, value in facts["quantiles"].items():
@@ -178,9 +159,6 @@ def _print(facts: dict[str, Any], places: tuple[Path | None, ...]) -> None:
         typer.echo(f"robust accuracy at {float(radius):.4g}   {100 * share:.2f} %")
     cost = [facts[f"{name}_per_sample"] for name in ("backward", "forward")]
     typer.echo(f"cost             {cost[0]:.1f} backward, {cost[1]:.1f} forward passes a sample")
-    for name, place in zip(("kept in", "table"), places, strict=True):
-        if place is not None:
-            typer.echo(f"{name:<16} {visible(str(place))}")
 
 
 def _write(columns: dict[str, Any], out: Path) -> None:

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maxslope.cli import document, names, options
-from maxslope.cli.again import typed
-from maxslope.cli.ending import interruptible
+from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
-from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
     from maxslope.report.odenet_study import Data
@@ -72,10 +70,7 @@ def odenet(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small products: a second thread only waits
     try:
-        with (
-            interruptible(out),
-            progress(len(tables), json_ or quiet, doing="training", unit="data sets", even=False) as update,
-        ):
+        with steps(out, len(tables), json_ or quiet, "training", "data sets") as update:
             found = report.run(out, tables, settings, say=lines.append, begun=update, command=typed(context))
             update(len(tables))
     finally:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import fields
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,57 +44,88 @@ def _whole(value: int | None) -> int | None:
     return value
 
 
-def _named(text: str) -> Any:
-    return option(_DATA, text, show_default=False)
-
-
-Model = Annotated[
-    str,
-    option(_WHAT, _MODELS.format("a .pt2 or .onnx file, ", "the network that ships with maxslope"), show_default=False),
-]
-Trained = Annotated[str, option(_WHAT, _MODELS.format("", "a small network for the data"), show_default=False)]
-Weights = Annotated[
-    Path | None, option(_WHAT, "A safetensors file (or .pt with tensors alone) for the factory's model.")
-]
-Device = Annotated[str | None, option(_WHAT, "Where the model runs: cpu, cuda, cuda:1, ...")]
 _TRUST = (
     "Load pickles (.pt, .pth, .pkl) as models or data, and code that a configuration or a run's folder names. "
     "Both can do whatever you can do: only for files you made yourself."
 )
-Trust = Annotated[bool, option(_WHAT, _TRUST, "--trust")]
 _GIGABYTES = "GiB that a packed file may take in memory; by default 1, or 64 times its size if that is more."
-Memory = Annotated[float | None, option(_WHAT, _GIGABYTES, min=0.001)]
-Data = Annotated[str, _named(_SOURCES.format("1,000"))]
-TrainingData = Annotated[str, _named(_SOURCES.format("4,000"))]
 _BOX = "Smallest and largest valid input, as --box 0 1; not needed where the data say it."
-Box = Annotated[tuple[float, float] | None, option(_DATA, _BOX)]
-NoBox = Annotated[bool, option(_DATA, "Inputs may take any value.", "--no-box")]
-Size = Annotated[str | None, option(_DATA, "Scale images to cover HEIGHTxWIDTH (224 means 224x224) and cut them.")]
-Samples = Annotated[int | None, option(_DATA, "How many samples, drawn by label with --seed; by default all.", min=1)]
-Classes = Annotated[
-    str | None, option(_DATA, "Names of the classes, with commas between; not needed for folders of images.")
-]
-Norm = Annotated[str, option(_HOW, "Norm of the perturbation: linf, l2, l1, l1.5, ...", autocompletion=lambda: NORMS)]
-Eps = Annotated[str | None, option(_HOW, "Radius, in the units of the inputs: 0.3 or 8/255.")]
 _ERRORS = (
     "What counts as an error, if not another class: top-3 (the label leaves the 3 largest), target=3, reject=10 "
     "(wrong, and not put into class 10), any-label, share=0.5 (of the places), beyond=0.1."
 )
-Goal = Annotated[str | None, option(_HOW, _ERRORS, autocompletion=lambda: GOALS)]
-Mask = Annotated[Path | None, option(_HOW, "A .npy or .npz file of truths: where an input may move.")]
-Grid = Annotated[int | None, option(_HOW, "Only points in so many equal steps of the box: 256 for 8-bit files.", min=2)]
-Effort = Annotated[str, option(_HOW, "quick, standard or exhaustive.", autocompletion=lambda: EFFORTS)]
-Seed = Annotated[int, seed_of("all random numbers")]
-Part = Annotated[int, option(_RUN, "Most samples of a part.", min=1)]
+_LEVELS = "Only points in so many equal steps of the box: 256 for 8-bit files."
+_NAMES = "Names of the classes, with commas between; not needed for folders of images."
+_SHIPPED = _MODELS.format("a .pt2 or .onnx file, ", "the network that ships with maxslope")
+
+Trust = Annotated[bool, option(_WHAT, _TRUST, "--trust")]
+Memory = Annotated[float | None, option(_WHAT, _GIGABYTES, min=0.001)]
+Trained = Annotated[str, option(_WHAT, _MODELS.format("", "a small network for the data"), show_default=False)]
+TrainingData = Annotated[str, option(_DATA, _SOURCES.format("4,000"), show_default=False)]
 Config = Annotated[Path | None, option(_RUN, "Options from a TOML file; those given here win.")]
 Resume = Annotated[Path | None, option(_RUN, "Go on with the run in this folder.")]
-BatchSize = Annotated[int | None, option(_RUN, "Rows per call of the model.", min=1)]
 Workers = Annotated[int | None, option(_RUN, "Workers of Ray.", min=1)]
 Gpus = Annotated[float, option(_RUN, "GPUs of each worker.", min=0)]
 Ray = Annotated[str | None, option(_RUN, "Address of a Ray cluster, or auto.")]
 Animation = Annotated[bool, option(OUTPUT, "Write a GIF, and put a film on the page.", "--animation/--no-animation")]
 Json = Annotated[bool, option(OUTPUT, "Print one JSON object and nothing else.", "--json")]
 Quiet = Annotated[bool, option(OUTPUT, "Print one line, no progress.", "--quiet", "-q")]
+
+_OF_SETTINGS: dict[str, Any] = {
+    "model": Annotated[str, option(_WHAT, _SHIPPED, show_default=False)],
+    "weights": Annotated[
+        Path | None, option(_WHAT, "A safetensors file (or .pt with tensors alone) for the factory's model.")
+    ],
+    "device": Annotated[str | None, option(_WHAT, "Where the model runs: cpu, cuda, cuda:1, ...")],
+    "trust": Trust,
+    "memory": Memory,
+    "data": Annotated[str, option(_DATA, _SOURCES.format("1,000"), show_default=False)],
+    "box": Annotated[tuple[float, float] | None, option(_DATA, _BOX)],
+    "no_box": Annotated[bool, option(_DATA, "Inputs may take any value.", "--no-box")],
+    "size": Annotated[
+        str | None, option(_DATA, "Scale images to cover HEIGHTxWIDTH (224 means 224x224) and cut them.")
+    ],
+    "samples": Annotated[
+        int | None, option(_DATA, "How many samples, drawn by label with --seed; by default all.", min=1)
+    ],
+    "classes": Annotated[str | None, option(_DATA, _NAMES)],
+    "norm": Annotated[
+        str, option(_HOW, "Norm of the perturbation: linf, l2, l1, l1.5, ...", autocompletion=lambda: NORMS)
+    ],
+    "eps": Annotated[str | None, option(_HOW, "Radius, in the units of the inputs: 0.3 or 8/255.")],
+    "goal": Annotated[str | None, option(_HOW, _ERRORS, autocompletion=lambda: GOALS)],
+    "mask": Annotated[Path | None, option(_HOW, "A .npy or .npz file of truths: where an input may move.")],
+    "grid": Annotated[int | None, option(_HOW, _LEVELS, min=2)],
+    "effort": Annotated[str, option(_HOW, "quick, standard or exhaustive.", autocompletion=lambda: EFFORTS)],
+    "seed": Annotated[int, seed_of("all random numbers")],
+    "batch_size": Annotated[int | None, option(_RUN, "Rows per call of the model.", min=1)],
+    "part": Annotated[int, option(_RUN, "Most samples of a part.", min=1)],
+    "fast": Annotated[bool, option(_RUN, "Measure what makes the search faster here, use it.", "--fast")],
+}
+
+
+def of_settings(*without: str, **instead: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of :class:`Settings`, but for some, and others instead; :func:`given` reads them."""
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        kinds = {name: kind for name, kind in (_OF_SETTINGS | instead).items() if name not in {*own, *without}}
+        defaults = {field.name: field.default for field in fields(Settings)}
+        common = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind)
+            for name, kind in kinds.items()
+        ]
+        context, *others = own.values()
+
+        @wraps(command)
+        def called(**values: Any) -> None:
+            command(**{name: values[name] for name in own})
+
+        called.__signature__ = inspect.Signature([context, *common, *others])  # type: ignore[attr-defined]
+        called.__annotations__ = {p.name: p.annotation for p in (context, *common, *others)}
+        return called
+
+    return with_options
 
 
 def given(context: typer.Context) -> dict[str, Any]:

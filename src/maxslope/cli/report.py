@@ -15,9 +15,8 @@ import typer
 
 from maxslope._escape import visible
 from maxslope.cli import options
-from maxslope.cli.ending import interruptible
+from maxslope.cli.ending import steps
 from maxslope.cli.options import OUTPUT, option
-from maxslope.cli.progress import progress
 from maxslope.cli.settings import read, taken
 from maxslope.cli.sources import open_sources, say_warnings_plainly
 
@@ -108,11 +107,8 @@ def report(
         _comparable(runs)
     seen = format_ in (Format.html, Format.svg, Format.pdf)
     names = [name.strip() for name in classes.split(",")] if classes else []
-    steps = _STEPS if len(runs) == 1 else len(runs) + 1
-    with (
-        interruptible("No page is written."),
-        progress(steps, quiet or json_ or not seen, doing="reading", unit="steps", even=False) as update,
-    ):
+    total = _STEPS if len(runs) == 1 else len(runs) + 1
+    with steps("No page is written.", total, quiet or json_ or not seen, "reading", "steps") as update:
         told = itertools.count()
         found = []
         for folder in runs:
@@ -123,7 +119,7 @@ def report(
         else:
             update(next(told), "comparing")
             content = _comparison(found, title, names, seed)
-        update(steps, "written")
+        update(total, "written")
     _write(content, format_, out, runs)
     if json_ and out is not None:
         typer.echo(content.json(), nl=False)
@@ -256,16 +252,14 @@ def _samples(data: Any, found: Report | Smallest) -> tuple[Tensor, Tensor]:
     wanted = [int(i) for i in found.table["index"]]
     if len(wanted) > _MOST:
         raise ValueError(f"samples are shown of runs with at most {_MOST} of them, got {len(wanted)}")
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    known: dict[int, tuple[Tensor, Tensor]] = {}
     left = set(wanted)
     for job in jobs(data):
-        parts.append((job.rows, job.x, job.y))
-        left -= set(job.rows.tolist())
+        known |= dict(zip(job.rows.tolist(), zip(job.x, job.y, strict=True), strict=True))
+        left -= known.keys()
         if not left:
             break
-    ids, x, y = (torch.cat([part[k] for part in parts]) for k in range(3))
-    place = {int(i): k for k, i in enumerate(ids)}
     if left:
         raise ValueError(f"{len(left)} samples of the run are not in the data")
-    rows = torch.tensor([place[i] for i in wanted])
-    return x[rows], y[rows]
+    x, y = zip(*(known[i] for i in wanted), strict=True)
+    return torch.stack(x), torch.stack(y)

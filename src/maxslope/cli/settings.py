@@ -10,7 +10,7 @@ from typing import Any
 
 DEFAULT = "default"
 TABLE = "evaluate"
-_ELSEWHERE = {"minimal": ("eps", "classes", "fast")}  # options that a command does not have
+ELSEWHERE = {"minimal": ("eps", "classes", "fast")}  # options that a command does not have
 _ASKED = ("trust", "memory")  # at each call, and never by a file
 _LARGEST = 1 << 20  # bytes of a configuration
 
@@ -48,7 +48,7 @@ class Settings:
         for key in ("model", "weights", "data", "mask"):
             if key in values:
                 values[key] = absolute(values[key])
-        return {command: {key: value for key, value in values.items() if key not in _ELSEWHERE.get(command, ())}}
+        return {command: {key: value for key, value in values.items() if key not in ELSEWHERE.get(command, ())}}
 
     @property
     def code(self) -> list[str]:
@@ -61,6 +61,27 @@ class Settings:
     def most(self) -> int | None:
         """Bytes that a packed file may take, None for the default."""
         return None if self.memory is None else int(self.memory * (1 << 30))
+
+
+@dataclass(frozen=True)
+class How:
+    """Where a run is kept, what is written beside it (a picture, a table), and how much is said."""
+
+    resume: Path | None
+    out: Path | None
+    beside: Path | None
+    json: bool
+    quiet: bool
+
+    @property
+    def folder(self) -> Path | None:
+        """That keeps the run."""
+        return self.resume or self.out
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is said of how far it is."""
+        return self.json or self.quiet
 
 
 def asked_for(config: Path | None, resume: Path | None, given: dict[str, Any], command: str = TABLE) -> Settings:
@@ -139,7 +160,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 def _value(key: str, value: Any, path: Path, command: str) -> Any:
-    without = (*_ASKED, *_ELSEWHERE.get(command, ()))
+    without = (*_ASKED, *ELSEWHERE.get(command, ()))
     if key not in _KINDS or key in without:
         known = ", ".join(name for name in _KINDS if name not in without)
         raise ValueError(f"{path}: {key!r} is no option of a configuration; those are {known}.")

@@ -15,6 +15,7 @@ from maxslope.cli.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
     from maxslope.evaluation.about import About
+    from maxslope.evaluation.datasets import Loaded
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +44,11 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
     from maxslope.evaluation.tables import Table
 
     with loading(quiet):
-        model, (data, box, notes) = _model(settings), open_data(settings)
-    kind, before = dtype_of(model), data
-    data = alike(data, kind)
-    if isinstance(before, tuple | list) and before[0].dtype != data[0].dtype:
-        notes = (*notes, f"{before[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
+        model, loaded = _model(settings), open_data(settings)
+    kind, notes, box = dtype_of(model), loaded.notes, loaded.box
+    data = alike(loaded.data, kind)
+    if isinstance(data, tuple | list) and loaded.data[0].dtype != data[0].dtype:
+        notes = (*notes, f"{loaded.data[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
     said(notes, quiet)
     classes = _named(settings.classes, data) if settings.classes else classes_of(data)
     as_is = settings.samples is None and isinstance(data, Table) and not by_class(data.labels())  # read at one stretch
@@ -84,16 +85,14 @@ def _named(word: str, data: Any) -> tuple[str, ...]:
 
 def about(s: Settings, sources: Sources, asked: str) -> About:
     """Return what was asked, in the words of the command; a file by its name, not by its place on this machine."""
-    from datetime import UTC, datetime
-
     from maxslope.evaluation.about import About
 
     model = "the network that ships with maxslope" if s.model == DEFAULT else s.model
     data = "the 1,000 MNIST images that ship with maxslope" if s.data == DEFAULT else s.data
     weights = f", weights {_short(s.weights)}" if s.weights else ""
     return About(
-        model=_short(model) + weights, data=_short(data), date=datetime.now(UTC).isoformat(timespec="seconds"),
-        budget=asked, samples=sources.samples, first=sources.first, classes=sources.classes,
+        model=_short(model) + weights, data=_short(data), budget=asked, samples=sources.samples, first=sources.first,
+        classes=sources.classes,
     )  # fmt: skip
 
 
@@ -126,19 +125,19 @@ def _model(s: Settings) -> Any:
     return placed(default_network(), s.device)
 
 
-def open_data(s: Settings) -> tuple[Any, tuple[float, float] | None, tuple[str, ...]]:
+def open_data(s: Settings) -> Loaded:
     """Return the data that settings name, their box, and what was done to them."""
     from maxslope.data import default_data
-    from maxslope.evaluation.datasets import load_data
+    from maxslope.evaluation.datasets import Loaded, load_data
 
     if s.box is not None and s.no_box:
         raise ValueError("--box and --no-box exclude each other.")
     if s.data == DEFAULT:
         if s.box is not None or s.no_box or s.size is not None:
             raise ValueError("--box, --no-box and --size belong to data of yours: give --data.")
-        return default_data(), (0.0, 1.0), ()
-    loaded = load_data(s.data, box=s.box, unbounded=s.no_box, size=height_and_width(s.size), trust=s.trust, most=s.most)
-    return loaded.data, loaded.box, loaded.notes
+        return Loaded(default_data(), (0.0, 1.0))
+    size = height_and_width(s.size)
+    return load_data(s.data, box=s.box, unbounded=s.no_box, size=size, trust=s.trust, most=s.most)
 
 
 def height_and_width(word: str | None) -> tuple[int, int] | None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maxslope.cli import document, names, options
-from maxslope.cli.again import typed
-from maxslope.cli.ending import interruptible
+from maxslope.cli.ending import interruptible, typed
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
 from maxslope.cli.settings import DEFAULT, Settings
@@ -38,6 +37,7 @@ Two processes:  [cyan]torchrun --no-python --nproc-per-node 2 maxslope train[/]
 """
 
 _TRAINING, _OUT = "Training", Path("maxslope-train")
+_WITHOUT = ("classes", "goal", "mask", "grid", "effort", "part", "fast")
 
 
 @dataclass(frozen=True)
@@ -51,28 +51,21 @@ class Asked:
     average: float
     patience: int | None
     out: Path
+    command: str = ""  # that asks
+    json: bool = False
+    quiet: bool = False
 
     @property
     def words(self) -> dict[str, Any]:
         """The options as ``training.toml`` has them."""
-        return {name: value for name, value in asdict(self).items() if name != "out"}
+        without = ("out", "command", "json", "quiet")
+        return {name: value for name, value in asdict(self).items() if name not in without}
 
 
+@options.of_settings(*_WITHOUT, model=options.Trained, data=options.TrainingData)
 def train(
     context: typer.Context,
     *,
-    model: options.Trained = DEFAULT,
-    weights: options.Weights = None,
-    device: options.Device = None,
-    trust: options.Trust = False,
-    memory: options.Memory = None,
-    data: options.TrainingData = DEFAULT,
-    box: options.Box = None,
-    no_box: options.NoBox = False,
-    size: options.Size = None,
-    samples: options.Samples = None,
-    norm: options.Norm = "linf",
-    eps: options.Eps = None,
     objective: Annotated[str, option(_TRAINING, "risk or trades.")] = "risk",
     steps: Annotated[int, option(_TRAINING, "Most inner gradients a sample; 1: single-step.", min=1)] = 2,
     epochs: Annotated[int, option(_TRAINING, "In all; more than --out has seen go on from there.", min=1)] = 20,
@@ -81,7 +74,7 @@ def train(
     average: Annotated[float, option(_TRAINING, "Decay of the mean of weights; 0: none.", min=0, max=0.99999)] = 0.0,
     patience: Annotated[int | None, option(_TRAINING, "Epochs without progress until it stops.", min=1)] = None,
     out: Annotated[Path, option(OUTPUT, "Folder for weights, history, figure and checkpoint.")] = _OUT,
-    seed: options.Seed = 0,
+    seed: Annotated[int, options.seed_of("all random numbers")] = 0,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -100,25 +93,25 @@ def train(
     say_warnings_plainly()
     options.folder(out)
     s = replace(Settings(), **options.given(context))
-    asked = Asked(objective, steps, epochs, rate, average, patience, out)
+    asked = Asked(objective, steps, epochs, rate, average, patience, out, typed(context), json_, quiet)
     plan, _ = _adam(rate), _objective(asked, None, 0, seed)  # words are checked before anything is loaded
     with processes() as here:
         silent = quiet or json_ or here.rank > 0
         with first_before_others():
             given = lesson(s, out, first=here.rank == 0, quiet=silent)
-        fitted = _fitted(given, asked, s, plan, (silent, typed(context), here.rank == 0))
+        fitted = _fitted(given, asked, s, plan, silent=silent)
         if here.rank == 0:
-            _finish(fitted, given, asked, s, (json_, quiet), typed(context))
+            _finish(fitted, given, asked, s)
 
 
-def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool, str, bool]) -> Fitted:
+def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, *, silent: bool) -> Fitted:
     """Train, and tell how far it is; an interruption says how to go on."""
     from maxslope.cli.learning import noted, remember, warmup
     from maxslope.training import Callback, Check, Checkpoint, Plan, fit
     from maxslope.training.checkpoint import OtherTrainingError
     from maxslope.training.distributed import world
 
-    silent, command, first = how
+    first = world().rank == 0
     batch = s.batch_size or min(100, given.count)
     if batch > given.count:
         raise ValueError(f"--batch-size is between 1 and all {given.count} samples to train on, got {batch}.")
@@ -130,7 +123,7 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool
     steps = asked.epochs * batches
     try:
         with (
-            interruptible(lambda: _kept(kept.path, command)),
+            interruptible(lambda: _kept(kept.path, asked.command)),
             progress(steps, silent, resumed=kept.path.exists(), doing="training", unit="steps") as update,
         ):
             update.note(
@@ -141,14 +134,14 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool
             if first:
 
                 def keep(moment: Moment) -> None:
-                    remember(asked.out, command, asked.epochs, int(moment.last["epoch"]) - 1)
+                    remember(asked.out, asked.command, asked.epochs, int(moment.last["epoch"]) - 1)
 
                 calls.append(Callback(epoch=keep))
             fitted = fit(
                 given.model, given.data, _objective(asked, given.budget, ramp, s.seed), plan, check=check,
                 checkpoint=kept, callbacks=calls, seed=s.seed,
             )  # fmt: skip
-        if world().rank == 0:  # of a training that went on, the epochs are others now
+        if first:  # of a training that went on, the epochs are others now
             noted(asked.out, s, asked.words, ramp)
         return fitted
     except OtherTrainingError as error:
@@ -174,7 +167,7 @@ def _telling(update: Update, epochs: int) -> Callback:
     return Callback(step=step, epoch=epoch)
 
 
-def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple[bool, bool], again: str) -> None:
+def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings) -> None:
     """Write what was trained and say what it is; the exit code is 1 where it broke off."""
     from maxslope._status import Status
     from maxslope.cli.learning import doing_again, written
@@ -186,7 +179,7 @@ def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple
         )
     best = max(fitted.history, key=lambda record: (record["robust"], record["clean"]))
     command = shlex.join(given.evaluation(s, asked.out))
-    again = doing_again(asked.out, again, command)
+    again = doing_again(asked.out, asked.command, command)
     files = [str(file) for file in written(fitted, best, given, asked.out, _facts(given, asked, s), again)]
     facts = {
         "samples": given.count, "checked": len(given.check[0]), "budget": names.asked(s.norm, s.eps),
@@ -195,11 +188,10 @@ def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple
         "robust_accuracy": best["robust"], "backward_per_sample": best["backward"], "finite": finite,
         "files": files, "evaluate": command,
     }  # fmt: skip
-    json_, quiet = how
     accuracy = f"clean {100 * best['clean']:.1f} %, robust {100 * best['robust']:.1f} % after epoch {best['epoch']}"
-    if json_:
+    if asked.json:
         document.say(facts)
-    elif quiet:
+    elif asked.quiet:
         typer.echo(f"{accuracy} on the {facts['checked']} samples that chose the weights")
     else:
         typer.echo(f"best       {accuracy}, on the {facts['checked']} samples that chose it")

@@ -21,7 +21,7 @@ def sentence(error: Any, root: Any, words: list[str]) -> str:
             path.append(word)
     name = " ".join(path)
     way = f"{name} --help lists what there is."
-    if "possibilities" in vars(error):
+    if {"option_name", "possibilities"} <= vars(error).keys():
         known = [option for one in command.params for option in (*one.opts, *one.secondary_opts)]
         alike = difflib.get_close_matches(error.option_name, [word for word in [*known, "--help"] if "--" in word], 1)
         found = f"did you mean {alike[0]}? " if alike else ""

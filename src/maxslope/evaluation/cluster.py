@@ -29,9 +29,8 @@ class RayCrew(Crew):
     """Workers of Ray, each with a copy of the model.
 
     This process alone reads data and writes the folder. One job a worker is under way and one more is read, so that
-    memory does not grow with the data and no job queues behind a long one while another worker has nothing to do. A
-    worker that dies is started again and its job is repeated; since a part depends on its job alone, the table is the
-    same.
+    memory does not grow with the data. A worker that dies is started again and its job is repeated; since a part
+    depends on its job alone, the table is the same.
 
     Args:
         workers: how many.
@@ -78,7 +77,10 @@ class RayCrew(Crew):
             options = {
                 "num_cpus": self.cpus, "num_gpus": self.gpus, "max_restarts": -1, "max_task_retries": self.retries,
             }  # fmt: skip
-            shared = ray.put(replace(work, model=_movable(work.model)) if self.gpus else work)
+            if self.gpus and not isinstance(work.model, torch.nn.Module):
+                kind = type(work.model).__name__
+                raise TypeError(f"Workers with GPUs move the model there, which needs a torch.nn.Module, got {kind}.")
+            shared = ray.put(work)
             make = ray.remote(**options)(_Worker)
             workers += [make.remote(self.gpus > 0) for _ in range(self.workers)]
             yield _Team(ray, workers, partial(ray.get, shared)).parts
@@ -178,14 +180,6 @@ def _own_sigterm() -> Iterator[None]:
     yield
     if before is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
-
-
-def _movable(model: Any) -> Any:
-    if not isinstance(model, torch.nn.Module):
-        raise TypeError(
-            f"Workers with GPUs move the model there, which needs a torch.nn.Module, got {type(model).__name__}."
-        )
-    return model
 
 
 def _ray() -> Any:

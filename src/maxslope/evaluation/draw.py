@@ -187,6 +187,9 @@ def files_of(data: Any, indices: Sequence[Any]) -> list[str]:
     if isinstance(data, ImageFolder):
         return [data.name_of(int(k)) for k in indices]
     root, samples = getattr(data, "root", None), getattr(data, "samples", None)
-    if isinstance(root, str | Path) and isinstance(samples, list):
-        return [os.path.relpath(samples[int(k)][0], root).replace(os.sep, "/") for k in indices]
-    return []
+    if not (isinstance(root, str | Path) and isinstance(samples, list)):
+        return []
+    chosen = [samples[int(k)] for k in indices if int(k) < len(samples)]
+    if len(chosen) < len(indices) or not all(isinstance(s, tuple) and isinstance(s[0], str | Path) for s in chosen):
+        return []  # samples of another kind
+    return [os.path.relpath(path, root).replace(os.sep, "/") for path, *_ in chosen]

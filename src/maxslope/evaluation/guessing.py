@@ -23,11 +23,7 @@ def doubts(table: Mapping[str, Sequence[Any]], about: About) -> tuple[Finding, .
 
     Guessing gives 1 / classes, and to a model that nearly always says one class, and of other labels less than half are
     right, the share of that label. Asked of at least 20 samples with at least two labels, where an error is any other
-    class.
-
-    Args:
-        table: columns of a run: index, label, and prediction, or norm, which is 0 where a clean sample is an error.
-        about: what the run is about.
+    class; the table has index, label, and prediction, or norm, which is 0 where a clean sample is an error.
 
     >>> table = {"index": range(40), "label": [0, 1, 2, 3] * 10, "prediction": [2] * 40}
     >>> [found.name for found in doubts(table, About(goal="misclassified"))]

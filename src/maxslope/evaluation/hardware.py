@@ -56,15 +56,12 @@ class Hardware:
         return cls(True, True, True, True, True)
 
     def measure(self, model: Any, x: Tensor, tile: int | None = None) -> Choice:
-        """Time the options on samples like ``x`` and return what pays.
+        """Time the options on samples like ``x`` and return what pays, with the times that decided.
 
         Args:
             model: the caller's model.
             x: samples, ``[rows, *shape]``, at least one.
             tile: rows per call that the caller insists on.
-
-        Returns:
-            A :class:`Choice`, with the times that decided.
         """
         x = moved(x, model)
         choice = Choice(tile or tile_for(x))

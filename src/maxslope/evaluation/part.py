@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -132,32 +132,27 @@ def asked_of(work: Work, ready: Ready, job: Job) -> Question:
 def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     """Classify the samples of a job, and attack those that are right."""
     began, question = time.perf_counter(), asked_of(work, ready, job)
-    cleans = clean(question)
-    table = _clean(question, cleans)
-    head = head_of(cleans) if job.number == 0 else ()
-    part = Part(
-        job.number, job.start, table, question.x.clone(), (0, 0), orders.effort, head=head,
-        said=said_of(question.network),
-    )  # fmt: skip
+    cleans, spent = clean(question), question.network.executed
+    table, points, probes = _clean(question, cleans), question.x.clone(), (0, 0)
+    effort, said = orders.effort, said_of(question.network)
     right = cleans.right.nonzero().squeeze(1)
-    spent = question.network.executed
     if right.numel():
         probe = orders.probe and right.numel() >= _FEW
         fast = ready.search is not ready.model and not probe  # indicators judge the model itself
         own = replace(question.take(right), clean=_answered(question, cleans))
         asked = replace(own, network=replace(own.network, model=ready.search)) if fast else own
-        result = answer(asked, orders.effort, probe=probe, certify=not fast)
-        assert part.points is not None
-        part.points[right] = result.points
+        result = answer(asked, effort, probe=probe, certify=not fast)
+        points[right] = result.points
         _fill(table, right.tolist(), result, question.votes)
         if (found := result.findings) is not None:
+            effort, said = result.effort, (*said, *found.indicators)
             probes = int(found.forward.sum()), int(found.backward.sum())
-            part = replace(part, effort=result.effort, said=(*part.said, *found.indicators), probes=probes)
         if fast:
-            part = _full_precision(part, own, right.tolist(), result)
-    points = part.points.cpu() if work.keep_points and part.points is not None else None
+            _full_precision(table, own, right.tolist(), result)
+    head = head_of(cleans) if job.number == 0 else ()
+    kept, executed = points.cpu() if work.keep_points else None, (spent[0], spent[1])
     seconds = time.perf_counter() - began
-    return replace(part, points=points, executed=(spent[0], spent[1]), seconds=seconds)
+    return Part(job.number, job.start, table, kept, executed, effort, said, probes, head, seconds)
 
 
 def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
@@ -211,20 +206,17 @@ def said_of(network: Network) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _full_precision(part: Part, question: Question, at: list[int], result: AttackResult) -> Part:
-    """Margins and certificates of a faster search, computed again by the model itself."""
+def _full_precision(table: dict[str, Column], question: Question, at: list[int], result: AttackResult) -> None:
+    """Write margins and certificates of a faster search, computed again by the model itself."""
     everyone = torch.arange(len(at), device=question.x.device)
     known = State(question, 1)
     known.points, known.broken, known.backward = result.points, result.broken, result.backward.clone()
     known.best = question.energy(everyone, Margin()).look(result.points).margin
     known.count(everyone, question.draws, 0)
-    found = {"margin": known.best, **certificate(question, known, result.effort)._asdict()}
-    table: dict[str, list[Any]] = {name: list(column) for name, column in part.table.items()}
-    _write(table, at, {name: values.tolist() for name, values in found.items()})
-    for k, row in enumerate(at):
-        table["forward"][row] += int(known.forward[k])
-        table["backward"][row] += int(known.backward[k] - result.backward[k])
-    return replace(part, table=cast(dict[str, Column], table))
+    columns = {"margin": known.best, **certificate(question, known, result.effort)._asdict()}
+    for name, more in (("forward", known.forward), ("backward", known.backward - result.backward)):
+        columns[name] = more + torch.tensor([table[name][k] for k in at], device=more.device)
+    _write(table, at, {name: values.tolist() for name, values in columns.items()})
 
 
 def _fill(table: dict[str, Column], at: list[int], result: AttackResult, votes: int) -> None:

@@ -169,10 +169,6 @@ def remains(table: Mapping[str, Sequence[Any]], effort: Effort) -> Remains | Non
     That is so where runs are not those the estimate was fitted to (other recipes, fewer than six of them, pursuit or
     random search), and where an earlier version wrote the run, which did not keep what is needed.
 
-    Args:
-        table: of a report.
-        effort: what was run.
-
     >>> table = {"verdict": ["robust"], "runs": [7], "chance": [0.003], "foreseen": [0.1], "backward": [130]}
     >>> found = remains(table, Effort.quick())
     >>> found.standing, found.late, remains(table, Effort(Effort.quick().runs[:2]))

@@ -94,8 +94,7 @@ class Report:
     def remains(self) -> Remains | None:
         """How far ``robust_accuracy`` would still fall with more effort: an estimate from this run, not a bound.
 
-        None where there is nothing to tell it from: see :func:`maxslope.evaluation.remains.remains`; also where the
-        numbers are not to be trusted for another reason than a lack of effort.
+        None where there is nothing to tell it from, or the numbers are doubted for more than a lack of effort.
         """
         doubted = any(f.severity == Severity.WARNING and f.kind is not Kind.MISSED for f in self.warnings)
         return None if doubted else remains(self.table, self.effort)

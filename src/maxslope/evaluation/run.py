@@ -38,13 +38,9 @@ T = TypeVar("T")
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was interrupted; what was done until then is at hand.
+    """A run was interrupted; ``done`` samples are done, and their ``report`` is at hand, if there are any.
 
-    Attributes:
-        report: of the samples that are done (a :class:`Report`, or what else the run returns); None where none is, or
-            where a folder keeps them.
-        done: samples.
-        begun: whether the run's folder holds it, so that it can be resumed.
+    None where a folder keeps them; ``begun`` says whether it does, so that the run can be resumed.
     """
 
     def __init__(self, session: Session, result: Callable[[Report], Any]) -> None:

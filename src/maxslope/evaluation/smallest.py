@@ -231,24 +231,8 @@ def resume_smallest(
 ) -> Smallest:
     """Go on with a run of :func:`smallest` from its folder; what is finished is not computed again.
 
-    Args:
-        path: the folder given to ``smallest`` as ``out``.
-        model: the same model; its weights and answers are compared.
-        data: the same data; samples are compared.
-        goal: only where the run's own cannot be stored (a function of one's own).
-        targets: likewise.
-        context: likewise.
-        mask: likewise.
-        realize: likewise (a function of one's own).
-        progress: called with (samples done, the median of their norms).
-        crew: who does the work.
-
-    Returns:
-        The :class:`Smallest` that the uninterrupted run would have given.
-
-    Raises:
-        ValueError: if there is no such run, if model, data or what is asked are others, or if another process goes on
-            with it.
+    The arguments are those of :func:`resume`; it returns the :class:`Smallest` that the uninterrupted run would have
+    given. ValueError if there is no such run, model, data or what is asked are others, or another process goes on.
 
     >>> import tempfile, maxslope as ms
     >>> model, data = lambda x: 10 * x, (torch.tensor([[0.9, 0.1], [0.6, 0.5]]), torch.tensor([0, 0]))
@@ -264,15 +248,7 @@ def resume_smallest(
 
 
 def load_smallest(path: str | Path, *, points: bool = True) -> Smallest:
-    """Read the result of a run of :func:`smallest` from its folder, finished or not.
-
-    Args:
-        path: the folder.
-        points: whether to read the points, if they were kept.
-
-    Raises:
-        ValueError: if there is no such run, no finished part, or a file that is missing, damaged or altered.
-    """
+    """Read the result of a run of :func:`smallest` from its folder, finished or not, as :func:`load` does of others."""
     return _of(contents(path, APPROACH, points=points))
 
 

@@ -1,35 +1,16 @@
 """A run on disk: a folder that can be read at any time, and gone on with after any interruption.
 
-Layout, formats 2 and 3 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslope evaluate --out DIR`` write)::
+Its files and the columns of its rows are listed in ``docs/scale.md``. ``run.json`` says what the run is, with
+``format`` 2 for an evaluation, 3 for a search for smallest perturbations (1: an evaluation of an earlier version,
+without checksums, read with a warning). ``decision.json`` says what the first part decided for all: effort (null, or
+how many runs of it are made and what follows; earlier versions wrote rescued and early), said (findings; earlier
+sentences), probes, and head (logits of the first samples, by which the model is known again).
 
-    DIR/
-      run.toml               the configuration in words; `maxslope evaluate --config DIR/run.toml` does it again
-      run.json               what the run is: format, maxslope, created, budget, effort (the portfolio, with every
-                             run's start, criterion, scheme, steps), words (budget and effort in words), about (what
-                             the report says of model, data, samples, classes), seed, part (most samples of a part),
-                             probe, keep_points, samples (null if unknown), choice (of calls), model and data (words
-                             and fingerprints), toml (checksum of run.toml), environment
-      decision.json          what the first part decided for all: effort (null, or how many runs of it are made and what
-                             follows; earlier versions wrote rescued and early), said (findings; sentences in runs of
-                             earlier versions), probes,
-                             head (logits of the first samples, by which the model is known again)
-      rows/part-00000.parquet, ...     a Parquet data set: one row per sample, see below
-      points/part-00000.npy, ...       the returned points [rows, *shape], if kept
-      done.json              when everything is there: samples, parts, seconds
-      lock                   held by the process that writes, and released by its death
-
-Columns of ``rows``: index, label, prediction (int64), verdict (robust, broken, misclassified, non-finite), margin
-(logit margin at the returned point), gap, slope, distance, chance, foreseen (float64, NaN where they do not apply;
-runs of earlier versions lack foreseen), forward, backward (passes), runs (starts made), reason (why the last run
-ended), file (where samples are images in folders), seed. The schema's metadata hold, under
-``maxslope``, a JSON object: number, start, rows, drawn (whether indices are in the order of a draw), executed (passes,
-padding included), seconds, digest and first (fingerprints of the part's samples and of its first one), and checksums
-(BLAKE2b, 128 bits): run (of run.json), decision (of decision.json, in part 0), points (of the part's points), content
-(of its own columns). They find what was damaged, mixed up or edited without care; they are no signature: who edits with
-care writes new ones. Format 1 has no checksums and is read with a warning.
-
-Format 3 is that of ``smallest(..., out=DIR)`` and ``maxslope minimal --out DIR``: the same, with the columns index,
-label, norm, found (truths), margin, forward, backward, file (likewise), seed.
+The metadata of a part's schema hold, under ``maxslope``, a JSON object: number, start, rows, drawn (whether indices are
+in the order of a draw), executed (passes, padding included), seconds, digest and first (fingerprints of the part's
+samples and of its first one), and checksums (BLAKE2b, 128 bits): run (of run.json), decision (of decision.json, in part
+0), points (of the part's points), content (of its own columns). They find what was damaged, mixed up or edited without
+care; they are no signature: who edits with care writes new ones.
 
 A part's files appear whole or not at all (temporary file, fsync, rename), its points before its rows; parts may appear
 in any order. ``load(DIR)`` returns a :class:`Report` of the parts that are there.
@@ -73,7 +54,7 @@ _NEEDED = {"budget", "effort", "words", "seed", "batch_size", "part", "probe", "
 
 
 class Folder:
-    """The folder of a run; see the module's first lines for its layout.
+    """The folder of a run; see the module's first lines.
 
     What is missing, damaged, altered, repeated or of another run raises ValueError with the name of the file.
 
