@@ -126,7 +126,18 @@ def test_without_smallest_perturbations_the_curve_ends_at_the_budget_and_says_so
     assert found.security[-1].eps == EPS
     assert found.security[-1].share.count == found.robust.count
     assert "one radius only" in found.security_source
+    assert found.security_samples == "upper bound from 40 samples"
     assert facts(report).security[-1].eps == pytest.approx(EPS, abs=1e-6)
+
+
+def test_a_curve_that_only_repeats_the_answer_is_not_drawn() -> None:
+    report = picture_run()[3]
+    right = [EPS if v == "broken" else math.nan for v in report.table["verdict"]]
+    flat = facts(replace(report, table={**report.table, "distance": right}), eps=EPS)
+    assert not flat.has_curve
+    assert security_figure([("", flat)]) is None
+    nearer = facts(report, eps=EPS, smallest=torch.tensor([EPS / 2]), rows=[right.index(EPS)])
+    assert security_figure([("", nearer)]) is not None
 
 
 def test_the_cost_curve_falls_from_correct_to_robust(full) -> None:

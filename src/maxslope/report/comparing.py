@@ -16,6 +16,7 @@ from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
 from maxslope.report.comparison import Comparison, Difference, Pair
 from maxslope.report.html import bounds_of, norm_and_eps
 from maxslope.report.html_facts import Facts, class_name, facts
+from maxslope.report.html_radius import counted
 from maxslope.report.html_samples import Example, answers_of, examples, with_points
 from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest, representative
 from maxslope.sets import Budget
@@ -67,7 +68,7 @@ def compare(
     >>> data = torch.tensor([[0.9, 0.1], [0.6, 0.5]]), torch.tensor([0, 0])
     >>> runs = [ms.evaluate(lambda x: 10 * x, data, ms.Linf(eps)) for eps in (0.04, 0.2)]
     >>> compare(*runs).sentence
-    'A is 50.0 points above B, which 1 samples with different verdicts do not establish: p = 1.'
+    'A is 50.0 points above B, not established by 1 sample with different verdicts: p = 1.'
     """
     if len(reports) < 2:
         raise ValueError(f"A comparison is about two runs at least, got {len(reports)}.")
@@ -169,8 +170,8 @@ def _transferred(
                 better[j] = merged(better[j], data, model, budget, [candidates] if rows else [])[0]
         errs.append(tuple(row))
     notes = [
-        f"The points of the other runs break {fell} samples that stand in {name}, verified within its budget: its "
-        f"robust accuracy is at most {100 * now.robust_accuracy:.1f} %."
+        f"The points of the other runs break {counted(fell, 'sample')} that stood in {name}, verified within its "
+        f"budget: its robust accuracy is at most {100 * now.robust_accuracy:.1f} %."
         for name, before, now in zip(names, reports, better, strict=True)
         if (fell := round((before.robust_accuracy - now.robust_accuracy) * before.samples))
     ]
@@ -234,11 +235,13 @@ def _shown(
     classes: Sequence[str],
     files: Sequence[str],
 ) -> tuple[tuple[Example, ...], ...]:
-    """For each run, samples that stand there and fell in another run, as the first such run broke them."""
+    """For each run, samples that stand there and fell in another run, as the first such run broke them; each once."""
     found: list[tuple[Example, ...]] = []
+    before: set[int] = set()
     for own in stood:
         fell = {i: next((j for j, s in enumerate(stood) if not s[i]), None) for i, stands in enumerate(own) if stands}
-        wanted = [(i, j) for i, j in fell.items() if j is not None][:_SHOWN]
+        wanted = [(i, j) for i, j in fell.items() if j is not None and i not in before][:_SHOWN]
+        before |= {i for i, _ in wanted}
         shown: dict[int, Example] = {}
         for j in dict.fromkeys(j for _, j in wanted):
             rows, other, model = [i for i, of in wanted if of == j], reports[j], None if models is None else models[j]

@@ -13,6 +13,7 @@ from maxslope.report.html import framed, render, write
 from maxslope.report.html_export import latex_table, markdown_table, plain, to_csv
 from maxslope.report.html_facts import Facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure
+from maxslope.report.html_radius import counted
 from maxslope.report.html_samples import Example
 from maxslope.report.plots import plotted
 
@@ -163,8 +164,8 @@ class Comparison:
             return f"{first} and {second} agree on every sample."
         if self.p >= LEVEL:
             return (
-                f"{first} is {gap:.1f} points above {second}, which {len(self.differences)} samples with different "
-                f"verdicts do not establish: p = {self.p:.2g}."
+                f"{first} is {gap:.1f} points above {second}, not established by "
+                f"{counted(len(self.differences), 'sample')} with different verdicts: p = {self.p:.2g}."
             )
         return f"{first} is {gap:.1f} points more robust than {second}: p = {self.p:.2g}."
 

@@ -63,7 +63,8 @@ class Facts:
             nearby, within which share of the budget).
         passes: mean backward and forward passes of a sample.
         security: robust accuracy against the radius; empty where no distance is known.
-        security_source: where that curve comes from, in a sentence.
+        security_samples: whether that curve is a bound or an estimate, and from how many samples.
+        security_source: where it comes from, in sentences.
         cost: samples standing against passes.
         cost_unit: backward or forward.
         survivor_cost: median passes of a sample that stands, in the same unit; None where none stands.
@@ -88,6 +89,7 @@ class Facts:
     local: tuple[int, int, float]
     passes: tuple[float, float]
     security: tuple[Radius, ...]
+    security_samples: str
     security_source: str
     cost: tuple[Standing, ...]
     cost_unit: str
@@ -143,6 +145,12 @@ class Facts:
         return sorted(self.classes, key=lambda c: c.robust.high)[:count]
 
     @property
+    def has_curve(self) -> bool:
+        """Whether the curve against the radius says more than the accuracies at 0 and at the budget."""
+        known = {r.share.value for r in self.security[:-1]}
+        return len(known) > 1 or (bool(known) and self.security[-1].eps > (self.eps or 0))
+
+    @property
     def trusted(self) -> bool:
         """Whether no warning says that the numbers are not to be trusted."""
         return all(found.severity < Severity.WARNING for found in self.doubts)
@@ -179,7 +187,7 @@ def facts(
     counts = {v: verdicts.count(v) for v in MEANINGS}
     cost, unit, survivors = _cost(report, verdicts)
     few = None if smallest is None else (range(len(smallest)) if rows is None else rows, smallest.tolist())
-    radii, source = security(report, few, eps, reach)
+    radii, samples, source = security(report, few, eps, reach)
     names = classes or report.about.classes
     return Facts(
         title=title or f"Robustness within {report.asked}",
@@ -196,6 +204,7 @@ def facts(
         local=(*report.local_minima, next((s.share for s in report.effort.stages if isinstance(s, Bundle)), 0.0)),
         passes=(report.backward_per_sample, report.forward_per_sample),
         security=radii,
+        security_samples=samples,
         security_source=source,
         cost=cost,
         cost_unit=unit,

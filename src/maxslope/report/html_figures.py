@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from maxslope.report.html_facts import Facts, Standing
-from maxslope.report.html_radius import Radius
+from maxslope.report.html_radius import Radius, counted
 from maxslope.report.html_svg import Axis, Chart
 from maxslope.report.html_tracks import Track
 
@@ -55,15 +55,16 @@ def signed(value: float) -> str:
 
 
 def security_figure(found: Sequence[tuple[str, Facts]]) -> Figure | None:
-    """Robust accuracy against the radius, of one run or of two."""
-    colored = [(color, name, f) for color, (name, f) in enumerate(found, 1) if len(f.security) > 1]
+    """Robust accuracy against the radius; none where it says no more than the accuracies at 0 and at the budget."""
+    colored = [(color, name, f) for color, (name, f) in enumerate(found, 1) if f.has_curve]
     shown = [(name, f) for _, name, f in colored]
-    if not shown or shown[0][1].security[-1].eps <= 0:
+    if not shown:
         return None
     first = shown[0][1]
     norm = first.norm or "the norm"
     x = Axis(0, max(f.security[-1].eps for _, f in shown), f"radius eps in {norm}")
-    chart = Chart(x, Axis(0, 1, "", percent=True), "security", "Robust accuracy against the radius", _describe(shown))
+    said = "; ".join(dict.fromkeys(f.security_samples for _, f in shown))
+    chart = Chart(x, Axis(0, 1, f"{said}; band: 95 %", percent=True), "security", _SECURITY, _describe(shown))
     for color, _, f in colored:
         _security(chart, f.security, color)
     if first.eps is not None and first.eps <= x.high:
@@ -76,7 +77,10 @@ def security_figure(found: Sequence[tuple[str, Facts]]) -> Figure | None:
     header = ("eps", *(f"{name or 'robust accuracy'} (95 % interval)" for name, _ in shown))
     rows = _joined([{r.eps: r.share.words for r in f.security} for _, f in shown], lambda eps: f"{eps:.3g}")
     caption = _together([(name, f.security_source) for name, f in shown])
-    return Figure("security", "How robust at which radius", chart.text(), caption, header, rows)
+    return Figure("security", _SECURITY, chart.text(), caption, header, rows)
+
+
+_SECURITY = "Robust accuracy against the radius"
 
 
 def _security(chart: Chart, radii: Sequence[Radius], color: int) -> None:
@@ -112,7 +116,7 @@ def cost_figure(found: Sequence[tuple[str, Facts]]) -> Figure | None:
     most = max(s.passes for _, f in shown for s in f.cost)
     shares = [s.share.value for _, f in shown for s in f.cost]
     low = max(0.0, min(shares) - 0.25 * (max(shares) - min(shares)) - 0.005)
-    y = Axis(low, min(1.0, max(shares) + 0.005), "", percent=True)
+    y = Axis(low, min(1.0, max(shares) + 0.005), "samples that stand", percent=True)
     title = "Samples that stand against passes"
     description = "Falling steps. " + " ".join(_cost_words(name, f) for name, f in shown)
     chart = Chart(Axis(1, max(most, 2), f"{unit} passes on a sample", log=True), y, "cost", title, description)
@@ -142,7 +146,7 @@ def _cost_words(name: str, f: Facts) -> str:
     last = max((s.passes for s, t in zip(f.cost[1:], f.cost, strict=False) if s.share.count < t.share.count), default=0)
     if not fell:
         return f"{lead}no sample fell; {stood}."
-    return f"{lead}{fell} samples fell, the last after {last} passes; {stood}."
+    return f"{lead}{counted(fell, 'sample')} fell, the last after {last} passes; {stood}."
 
 
 def track_figures(found: Sequence[Track], norm: str) -> tuple[Figure, ...]:
@@ -152,11 +156,12 @@ def track_figures(found: Sequence[Track], norm: str) -> tuple[Figure, ...]:
     longest = max(t.length[-1] for t in found)
     margins, slopes = [m for t in found for m in t.margin], [s for t in found for s in t.slope]
     falls = [f"sample {t.index} errs from length {t.falls:.3g} on" for t in found if t.falls is not None]
-    words = f"Margins of {len(found)} samples fall along their curves; " + ("; ".join(falls) or "none errs") + "."
+    words = f"Margins of {counted(len(found), 'sample')}: " + ("; ".join(falls) or "none errs") + "."
     x = Axis(0, longest, f"length of the curve in {norm}")
     low, high = min(0.0, *margins), max(0.0, *margins)
-    margin = Chart(x, Axis(low, max(high, low + 1e-9), ""), "margin", "Margin along curves", words, margin=62)
-    slope = Chart(x, Axis(0, max(*slopes, 1e-9), ""), "slope", "Slope along curves", "The slope of each.", margin=62)
+    margin = Chart(x, Axis(low, max(high, low + 1e-9), "logits"), "margin", "Margin along curves", words, margin=62)
+    y = Axis(0, max(*slopes, 1e-9), "logits per unit of length")
+    slope = Chart(x, y, "slope", "Slope along curves", "The slope of each.", margin=62)
     margin.level(0, "below: error")
     for color, t in enumerate(found, 1):
         for chart, values in ((margin, t.margin), (slope, t.slope)):

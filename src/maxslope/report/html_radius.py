@@ -51,10 +51,19 @@ class Radius:
     share: Share
 
 
+def counted(count: float, noun: str) -> str:
+    """Return a number of things in words.
+
+    >>> counted(1, "sample"), counted(0, "sample")
+    ('1 sample', '0 samples')
+    """
+    return f"{count:.0f} {noun}{'' if count == 1 else 's'}"
+
+
 def security(
     report: Report, few: tuple[Sequence[int], Sequence[float]] | None, eps: float | None, reach: float | None
-) -> tuple[tuple[Radius, ...], str]:
-    """Return robust accuracy against the radius, and where the curve comes from.
+) -> tuple[tuple[Radius, ...], str, str]:
+    """Return robust accuracy against the radius, from how many samples, and where the curve comes from in sentences.
 
     Where smallest perturbations are known of a few samples only, those that stand stand for all that stand, and those
     that fell for all that fell: the curve begins at the share of samples that are right and passes through the robust
@@ -84,13 +93,13 @@ def security(
     beyond = bool(looked) and not (strata[0][0] and not strata[0][1])  # whether anything is known beyond the budget
     finite = [d for _, own in strata for d in own if 0 < d < math.inf]
     if not finite and not eps:
-        return (), _source(report, looked, eps, ())
+        return (), *_source(report, looked, eps, ())
     top = reach or _reach(finite, eps, beyond)
     if not beyond and eps:
         top = min(top, eps)
     grid = sorted({top * k / _RADII for k in range(_RADII + 1)} | ({eps} if eps is not None and eps <= top else set()))
     radii = tuple(Radius(r, _share(strata, r, eps or 0.0, len(verdicts))) for r in grid)
-    return radii, _source(report, looked, eps, radii)
+    return radii, *_source(report, looked, eps, radii)
 
 
 def _share(strata: Sequence[tuple[int, Sequence[float]]], radius: float, eps: float, total: int) -> Share:
@@ -114,10 +123,10 @@ def _share(strata: Sequence[tuple[int, Sequence[float]]], radius: float, eps: fl
     return Share(value * total, total, low, high)
 
 
-def _source(report: Report, looked: set[int], eps: float | None, radii: Sequence[Radius]) -> str:
-    """Where the curve comes from, in words that are true of it."""
+def _source(report: Report, looked: set[int], eps: float | None, radii: Sequence[Radius]) -> tuple[str, str]:
+    """Of how many samples the curve is, and where it comes from, in words that are true of it."""
     if not looked:
-        return (
+        return f"upper bound from {counted(report.samples, 'sample')}", (
             "From the points of this one evaluation, which looked at one radius only: an upper bound that is loose at "
             "smaller radii, and says nothing beyond its own."
         )
@@ -125,7 +134,7 @@ def _source(report: Report, looked: set[int], eps: float | None, radii: Sequence
     right = {k for k, v in enumerate(verdicts) if v in (ROBUST, BROKEN)}
     if right <= looked:
         which = "every sample" if len(looked) == len(verdicts) else "every sample that is right without a change"
-        return (
+        return f"upper bound from all {counted(report.samples, 'sample')}", (
             f"From the smallest perturbation found for {which}, each verified, and the points of this evaluation: at "
             "every radius an upper bound of the true robust accuracy."
         )
@@ -136,7 +145,7 @@ def _source(report: Report, looked: set[int], eps: float | None, radii: Sequence
     if eps is not None and abs(at.get(eps, math.nan) - report.robust_accuracy) < 1e-9:
         meets.append("the robust accuracy of the whole run at the budget")
     passes = f", so that the curve passes through {' and '.join(meets)}" if meets else ""
-    return (
+    return f"estimated from {len(looked & right)} of {len(right)} samples", (
         f"Estimated from {len(looked & right)} of the {len(right)} samples that are right without a change, by the "
         "smallest perturbation found for each. Those that stand and those that fell count by their numbers in the "
         f"whole run{passes}. Elsewhere it is an estimate, with the band as its 95 % interval. The upright interval at "

@@ -12,7 +12,7 @@ from itertools import pairwise
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 440, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 14, 50
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 22, 32, 50
 _STRETCHES = 300  # of a long series
 _LINE = 17  # least distance of two labels
 
@@ -177,6 +177,7 @@ class Chart:
             px = self.place((value, self.y.low))[0]
             parts.append(f'<path class="grid" d="M{px} {HEIGHT - _BOTTOM}v5"/>')
             parts.append(f'<text x="{px}" y="{HEIGHT - _BOTTOM + 19}" text-anchor="middle">{name}</text>')
+        parts.append(f'<text class="label" x="0" y="{_TOP - 16}">{escape(self.y.label)}</text>')
         parts.append(f'<path class="axis" d="M{_LEFT} {HEIGHT - _BOTTOM}H{self.right}"/>')
         middle = (_LEFT + self.right) / 2
         parts.append(

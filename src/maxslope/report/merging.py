@@ -78,7 +78,7 @@ def merged(
     finding = Finding(
         Kind.MISSED,
         f"{len(ids)} of {stood} samples that stood in the evaluation were broken afterwards, by "
-        f"{' and '.join(dict.fromkeys(ways))}, verified and counted: sample{'s' if len(ids) > 1 else ''} {named}. The "
+        f"{' and '.join(dict.fromkeys(ways))}, verified and counted: {named}. The "
         f"evaluation alone had said {100 * report.robust_accuracy:.1f} %.",
         ids,
     )

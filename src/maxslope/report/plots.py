@@ -29,7 +29,7 @@ def plotted(runs: Named, report: Report | None = None) -> Figure:
         ImportError: if matplotlib is not installed.
     """
     panels: list[Any] = []
-    if any(len(f.security) > 1 and f.security[-1].eps > 0 for _, f in runs):
+    if any(f.has_curve for _, f in runs):
         panels.append(lambda axis: security(axis, runs))
     if report is not None:
         panels.append(lambda axis: margins(axis, report))
@@ -48,7 +48,7 @@ def security(axis: Axes, runs: Named) -> None:
     """Robust accuracy against the radius, with its band, and the answer at the budget with its interval."""
     for k, (name, f) in enumerate(runs):
         color, radii = COLORS[k % len(COLORS)], f.security
-        if len(radii) < 2:
+        if not f.has_curve:
             continue
         x = [r.eps for r in radii]
         low, high = [100 * r.share.low for r in radii], [100 * r.share.high for r in radii]
@@ -62,6 +62,8 @@ def security(axis: Axes, runs: Named) -> None:
     axis.set_xlim(left=0)
     axis.set_xlabel(f"radius in {runs[0][1].norm or 'the norm'}", color=INK)
     axis.set_ylabel("robust accuracy in %", color=INK)
+    said = "; ".join(dict.fromkeys(f.security_samples for _, f in runs if f.has_curve))
+    axis.set_title(f"{said}; band: 95 %", fontsize=8, color=INK)
     _finish(axis, runs)
 
 
