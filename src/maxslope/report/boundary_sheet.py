@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from maxslope.report.drawn import panels
-from maxslope.report.sheet import Part, Rows, Sheet, number
+from maxslope.report.numbers import number
+from maxslope.report.sheet import Part, Rows, Sheet
 from maxslope.report.sheets import Drawings, listed, table
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from torch import Tensor
 
@@ -16,7 +15,8 @@ from maxslope.evaluation import Report
 from maxslope.evaluation.about import About
 from maxslope.evaluation.remains import Remains
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST
-from maxslope.report.html_radius import Radius, Share, security
+from maxslope.report.html_radius import Radius, security
+from maxslope.report.numbers import Share
 
 MEANINGS = {
     ROBUST: "classified correctly, and no allowed change was found that fools the model",
@@ -165,7 +165,6 @@ def facts(
     smallest: Tensor | None = None,
     rows: Sequence[int] | None = None,
     reach: float | None = None,
-    classes: Sequence[str] = (),
 ) -> Facts:
     """Return what a report says, in numbers and words.
 
@@ -177,25 +176,21 @@ def facts(
         smallest: ``[k]``, norms of the smallest perturbations known of k samples.
         rows: of those samples in the report; by default the first.
         reach: the largest radius of the security curve; by default as far as there is something to see.
-        classes: names by class number.
-
-    Returns:
-        :class:`Facts`.
     """
     verdicts = [str(v) for v in report.table["verdict"]]
-    n = len(verdicts)
+    n = report.samples
     counts = {v: verdicts.count(v) for v in MEANINGS}
     cost, unit, survivors = _cost(report, verdicts)
-    few = None if smallest is None else (range(len(smallest)) if rows is None else rows, smallest.tolist())
-    radii, samples, source = security(report, few, eps, reach)
-    names = classes or report.about.classes
+    norms = [] if smallest is None else smallest.tolist()
+    near = dict(zip(range(len(norms)) if rows is None else rows, norms, strict=True))
+    radii, samples, source = security(report, near, eps, reach)
     return Facts(
         title=title or f"Robustness within {report.asked}",
         budget=report.asked,
         norm=norm,
         eps=eps,
         samples=n,
-        clean=Share.of(round(report.clean_accuracy * n), n),
+        clean=Share.near(report.clean_accuracy, n),
         robust=Share.of(counts[ROBUST], n),
         verdicts=tuple((v, MEANINGS[v], Share.of(c, n)) for v, c in counts.items() if c),
         doubts=tuple(sorted(report.warnings, key=lambda found: -found.severity)),
@@ -209,7 +204,11 @@ def facts(
         cost=cost,
         cost_unit=unit,
         survivor_cost=survivors,
-        classes=_classes(report, verdicts, names),
+        classes=tuple(
+            PerClass(own["class"], Share.near(own["clean_accuracy"], k), Share.near(own["robust_accuracy"], k))
+            for own in report.by_class()
+            for k in [own["samples"]]
+        ),
         effort=tuple((r.name, r.steps, r.first) for r in report.effort.runs),
         effort_name=report.effort.name,
         seed=report.seed,
@@ -218,7 +217,7 @@ def facts(
 
 
 def _closed(report: Report, verdicts: Sequence[str]) -> tuple[int, int]:
-    gaps, margins = ([float(v) for v in report.table[name]] for name in ("gap", "margin"))
+    gaps, margins = (map(float, report.table[name]) for name in ("gap", "margin"))
     rows = zip(gaps, margins, verdicts, strict=True)
     known = [(g, m) for g, m, v in rows if v == ROBUST and math.isfinite(g)]
     return sum(g < m for g, m in known), len(known)
@@ -226,7 +225,7 @@ def _closed(report: Report, verdicts: Sequence[str]) -> tuple[int, int]:
 
 def _cost(report: Report, verdicts: Sequence[str]) -> tuple[tuple[Standing, ...], str, float | None]:
     """Samples that stand after so many passes each."""
-    unit = "backward" if any(float(b) > 0 for b in report.table["backward"]) else "forward"
+    unit = "backward" if any(report.table["backward"]) else "forward"
     spent = [int(p) for p in report.table[unit]]
     fell = sorted(p for p, v in zip(spent, verdicts, strict=True) if v == BROKEN)
     stood = [p for p, v in zip(spent, verdicts, strict=True) if v == ROBUST]
@@ -243,22 +242,3 @@ def _thin(values: Sequence[int], most: int) -> list[int]:
     """At most so many of the values, evenly, the last among them."""
     stride = -(-len(values) // most) if values else 1
     return sorted({*values[::stride], *values[-1:]})
-
-
-def _classes(report: Report, verdicts: Sequence[str], names: Sequence[str]) -> tuple[PerClass, ...]:
-    labels = report.classes
-    found = []
-    for label in sorted(set(labels)):  # none, where labels are no class numbers
-        own = [v for v, k in zip(verdicts, labels, strict=True) if k == label]
-        right = sum(v not in (MISCLASSIFIED, NON_FINITE) for v in own)
-        found.append(
-            PerClass(
-                class_name(label, names), Share.of(right, len(own)), Share.of(sum(v == ROBUST for v in own), len(own))
-            )
-        )
-    return tuple(found)
-
-
-def class_name(label: Any, names: Sequence[str]) -> str:
-    """Return the name of a class, or its number; what is no class number as it is."""
-    return str(names[label]) if isinstance(label, int) and 0 <= label < len(names) else str(label)

@@ -1,54 +1,32 @@
-"""Small pictures inside a page: tensors as PNG, encoded by hand, so that a page needs no image library."""
+"""Small pictures inside a page: tensors as PNG."""
 
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
+import io
 
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
+
 _BLUE, _WHITE, _ORANGE = (0.03, 0.32, 0.61), (0.97, 0.97, 0.97), (0.80, 0.33, 0.0)
 
 
-def png(pixels: Tensor) -> bytes:
-    """Return the PNG file of 8-bit pixels.
-
-    Args:
-        pixels: uint8, ``[height, width]`` gray or ``[height, width, 3]`` red, green, blue.
+def data_uri(pixels: Tensor) -> str:
+    """Return pixels, uint8 ``[height, width]`` gray or ``[height, width, 3]``, as an address that holds a PNG file.
 
     Raises:
-        ValueError: for another dtype or shape.
-
-    Source: the PNG specification, W3C 2003, sections 5 and 11.
-
-    >>> png(torch.zeros(1, 1, dtype=torch.uint8))[1:4]
-    b'PNG'
-    """
-    if pixels.dtype != torch.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
-        raise ValueError(
-            f"A picture is uint8 [height, width] or [height, width, 3], got {pixels.dtype} {tuple(pixels.shape)}."
-        )
-    height, width = pixels.shape[:2]
-    lines = torch.cat([torch.zeros(height, 1, dtype=torch.uint8), pixels.cpu().reshape(height, -1)], 1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 0 if pixels.ndim == 2 else 2, 0, 0, 0)
-    packed = zlib.compress(bytes(lines.flatten().tolist()), 9)
-    parts = (_chunk(b"IHDR", header), _chunk(b"IDAT", packed), _chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def data_uri(pixels: Tensor) -> str:
-    """Return pixels as an address that holds them.
+        ImportError: if Pillow is not installed.
 
     >>> data_uri(torch.zeros(1, 1, dtype=torch.uint8))[:22]
     'data:image/png;base64,'
     """
-    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode("ascii")
+    with optional("Pictures on a page need Pillow", "[report]"):
+        from PIL import Image
+    file = io.BytesIO()
+    Image.fromarray(pixels.numpy()).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def picture(image: Tensor, low: float, high: float) -> Tensor:

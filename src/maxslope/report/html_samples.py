@@ -16,9 +16,9 @@ from maxslope.energies import Network
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import BROKEN, ROBUST
 from maxslope.goals.classes import as_logits
-from maxslope.report.html_facts import class_name
 from maxslope.report.html_png import change, data_uri, picture
 from maxslope.report.html_svg import series
+from maxslope.report.merging import spent_on
 from maxslope.sets import Budget
 
 _EACH = 4  # samples of a group
@@ -144,12 +144,6 @@ def again(report: Report) -> list[int]:
     return sorted(chosen_rows)
 
 
-def spent_on(report: Report) -> list[float]:
-    """Return forward and backward passes of each row, together."""
-    columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
-    return [f + b for f, b in zip(*columns, strict=True)]
-
-
 def with_points(
     report: Report,
     rows: Sequence[int],
@@ -188,7 +182,6 @@ def groups(
     x: Tensor,
     model: Any,
     box: tuple[Tensor, Tensor] | None,
-    classes: Sequence[str],
     having: Collection[int] | None = None,
     files: Sequence[str] = (),
 ) -> tuple[Group, ...]:
@@ -198,23 +191,17 @@ def groups(
     """
     if report.points is None:
         return ()
-    picked = chosen(report)
+    table, picked = report.table, chosen(report)
     seen = sorted({i for _, _, own in picked for i in own if having is None or i in having})
-    shown = examples(report, seen, x, model, box, classes, files)
-    table = report.table
-    return tuple(
-        Group(
-            title,
-            sentence,
-            tuple(shown[i] for i in own if i in shown),
-            tuple(
-                Unseen(int(table["index"][i]), float(table["margin"][i]), spent(report, i))
-                for i in own
-                if i not in shown
-            ),
+    shown = examples(report, seen, x, model, box, files)
+
+    found = []
+    for title, sentence, own in picked if shown else ():
+        unseen = tuple(
+            Unseen(int(table["index"][i]), float(table["margin"][i]), spent(report, i)) for i in own if i not in shown
         )
-        for title, sentence, own in (picked if shown else ())
-    )
+        found.append(Group(title, sentence, tuple(shown[i] for i in own if i in shown), unseen))
+    return tuple(found)
 
 
 def examples(
@@ -223,20 +210,19 @@ def examples(
     x: Tensor,
     model: Any,
     box: tuple[Tensor, Tensor] | None,
-    classes: Sequence[str],
     files: Sequence[str] = (),
 ) -> dict[int, Example]:
     """Return what there is to show of each of the given rows; the report has kept its points."""
     assert report.points is not None
-    said: dict[int, tuple[Answer, Answer]] = {}
+    index = list(rows)
+    clean, points = x[index].detach(), report.points[index].detach()
+    before = [Answer(report.about.name(report.table["prediction"][row]), None) for row in rows]
+    after = [Answer("not asked", None)] * len(rows)
     if rows and model is not None:
-        index = list(rows)
-        before, after = (
-            _answers(answers_of(model, points), classes) for points in (x[index], report.points[index].to(x))
-        )
-        said = dict(zip(rows, zip(before, after, strict=True), strict=True))
-    found = {i: _example(report, x, i, said.get(i), box, classes) for i in rows}
-    return {i: replace(one, file=files[i]) if files else one for i, one in found.items()}
+        before, after = (_answers(report, answers_of(model, p)) for p in (clean, points.to(x)))
+    pairs = zip(rows, clean.cpu(), points.cpu(), before, after, strict=True)
+    found = {row: _example(report, row, (a, b), said, box) for row, a, b, *said in pairs}
+    return {row: replace(one, file=files[row]) for row, one in found.items()} if files else found
 
 
 def answers_of(model: Any, points: Tensor) -> Tensor:
@@ -246,52 +232,45 @@ def answers_of(model: Any, points: Tensor) -> Tensor:
     return as_logits(out if network.answers == 1 else out.reshape(-1, network.answers, *out.shape[1:]).mean(1))
 
 
-def _answers(logits: Tensor, classes: Sequence[str]) -> list[Answer]:
+def _answers(report: Report, logits: Tensor) -> list[Answer]:
     best, which = logits.double().softmax(1).max(1)
-    return [Answer(class_name(k, classes), p) for k, p in zip(which.tolist(), best.tolist(), strict=True)]
+    return [Answer(report.about.name(k), p) for k, p in zip(which.tolist(), best.tolist(), strict=True)]
 
 
 def _example(
     report: Report,
-    x: Tensor,
     row: int,
-    said: tuple[Answer, Answer] | None,
+    points: tuple[Tensor, Tensor],
+    said: Sequence[Answer],
     box: tuple[Tensor, Tensor] | None,
-    classes: Sequence[str],
 ) -> Example:
-    assert report.points is not None
-    table = report.table
-    clean, moved = x[row].detach().cpu(), report.points[row].detach().cpu()
+    table, (clean, moved) = report.table, points
     delta = moved.double() - clean.double()
-    reach = float(delta.abs().max())
-    before, after = said or (
-        Answer(class_name(table["prediction"][row], classes), None),
-        Answer("not asked", None),
-    )
+    reach, index = float(delta.abs().max()), int(table["index"][row])
     return Example(
-        index=int(table["index"][row]),
-        label=class_name(table["label"][row], classes),
+        index=index,
+        label=report.about.name(table["label"][row]),
         verdict=str(table["verdict"][row]),
         margin=float(table["margin"][row]),
         passes=spent(report, row),
         distance=float(table["distance"][row]),
-        clean=before,
-        moved=after,
-        pictures=_pictures(clean, moved, delta, reach, box) if is_image(x) else (),
+        clean=said[0],
+        moved=said[1],
+        pictures=_pictures(clean, moved, delta, reach, box) if _is_image(clean) else (),
         reach=reach,
-        features=() if is_image(x) else _features(clean, moved, delta),
-        signal=_signal(int(table["index"][row]), clean, delta) if _is_signal(x) else (),
+        features=() if _is_image(clean) else _features(clean, moved, delta),
+        signal=_signal(index, clean, delta) if _is_signal(clean) else (),
     )
 
 
-def is_image(x: Tensor) -> bool:
-    """Whether samples ``[rows, *shape]`` look like images with 1 or 3 channels."""
-    return x.ndim == 4 and x.shape[1] in (1, 3) and min(x.shape[2:]) >= _LEAST_SIDE
+def _is_image(x: Tensor) -> bool:
+    """Whether a sample looks like an image with 1 or 3 channels."""
+    return x.ndim == 3 and x.shape[0] in (1, 3) and min(x.shape[1:]) >= _LEAST_SIDE
 
 
 def _is_signal(x: Tensor) -> bool:
-    """Whether samples ``[rows, *shape]`` look like one long series each; so many columns has no table."""
-    return x.ndim <= 3 and x.shape[-1] >= _LONG and x[0].numel() == x.shape[-1]
+    """Whether a sample looks like one long series; so many columns has no table."""
+    return 1 <= x.ndim <= 2 and x.numel() == x.shape[-1] >= _LONG
 
 
 def _signal(index: int, clean: Tensor, delta: Tensor) -> tuple[str, ...]:
@@ -303,10 +282,7 @@ def _signal(index: int, clean: Tensor, delta: Tensor) -> tuple[str, ...]:
 def _pictures(
     clean: Tensor, moved: Tensor, delta: Tensor, reach: float, box: tuple[Tensor, Tensor] | None
 ) -> tuple[str, ...]:
-    if box is None:
-        low, high = float(clean.min()), float(clean.max())
-    else:
-        low, high = float(box[0].min()), float(box[1].max())
+    low, high = (float(clean.min()), float(clean.max())) if box is None else (float(box[0].min()), float(box[1].max()))
     return data_uri(picture(clean, low, high)), data_uri(change(delta, reach)), data_uri(picture(moved, low, high))
 
 

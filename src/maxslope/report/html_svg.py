@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -88,7 +87,7 @@ class Chart:
     Args:
         x: the horizontal scale.
         y: the vertical scale.
-        name: a word that is unique on the page.
+        name: a word that is unique on the page, or "".
         title: what the chart shows, for those who do not see it.
         description: what a reader sees in it, in a sentence or two.
         margin: room for labels at the right of lines.
@@ -131,10 +130,9 @@ class Chart:
             self._parts.append(f'<circle class="dot c{shade(color)}" cx="{px}" cy="{py}" r="3">{title}</circle>')
         return self
 
-    def whisker(self, x: float, low: float, high: float, color: int = 2) -> Chart:
+    def whisker(self, x: float, low: float, high: float, color: int) -> Chart:
         """Draw an interval upright."""
-        px, bottom = self.place((x, low))
-        top = self.place((x, high))[1]
+        (px, bottom), (_, top) = self.place((x, low)), self.place((x, high))
         ends = "".join(f"M{px - 5} {end}H{px + 5}" for end in (bottom, top))
         self._parts.append(f'<path class="whisker c{shade(color)}" d="M{px} {bottom}V{top}{ends}"/>')
         return self
@@ -156,11 +154,14 @@ class Chart:
         return self
 
     def text(self) -> str:
-        """Return the SVG element."""
-        t, d = f"{self.name}-title", f"{self.name}-desc"
+        """Return the SVG element; without a name it has no ids."""
+        said, t, d = f'aria-label="{escape(self.title)}"', "", ""
+        if self.name:
+            said = f'aria-labelledby="{self.name}-title {self.name}-desc"'
+            t, d = (f' id="{self.name}-{part}"' for part in ("title", "desc"))
         head = (
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{t} {d}">'
-            f'<title id="{t}">{escape(self.title)}</title><desc id="{d}">{escape(self.description)}</desc>'
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" {said}>'
+            f"<title{t}>{escape(self.title)}</title><desc{d}>{escape(self.description)}</desc>"
         )
         return head + self._frame() + "".join(self._parts) + self._names() + "</svg>"
 
@@ -190,10 +191,9 @@ class Chart:
         placed: list[tuple[float, str, int]] = []
         for wish, label, color in sorted(self._labels):
             placed.append((max(wish + 4, placed[-1][0] + _LINE if placed else 0.0), label, color))
-        over = placed[-1][0] - (HEIGHT - _BOTTOM) if placed else 0.0
-        shift = max(over, 0.0)
+        over = max(placed[-1][0] - (HEIGHT - _BOTTOM), 0.0) if placed else 0.0
         return "".join(
-            f'<text class="name c{shade(color)}" x="{self.right + 6}" y="{round(y - shift, 1)}">{escape(label)}</text>'
+            f'<text class="name c{shade(color)}" x="{self.right + 6}" y="{round(y - over, 1)}">{escape(label)}</text>'
             for y, label, color in placed
         )
 
@@ -208,6 +208,4 @@ def series(values: Sequence[float], title: str, color: int = 1) -> str:
         stretch = values[k : k + stride]
         points += [(k, value) for value in ((min(stretch), max(stretch)) if stride > 1 else stretch)]
     x, y = Axis(0, len(values), "number in the series"), Axis(low - room, high + room, "")
-    svg = Chart(x, y, "series", title, f"From {low:.3g} to {high:.3g}.").line(points, color).text()
-    said = f'aria-label="{escape(title)}"'
-    return re.sub(r' id="[^"]*"', "", re.sub(r'aria-labelledby="[^"]*"', said, svg))
+    return Chart(x, y, "", title, f"From {low:.3g} to {high:.3g}.").line(points, color).text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,6 @@ from maxslope._rows import per_row
 from maxslope.energies import Loss, Margin, Network
 from maxslope.evaluation import Report
 from maxslope.loop import Steps, flow
-from maxslope.report.html_facts import class_name
 from maxslope.report.html_samples import chosen
 from maxslope.report.merging import Candidates
 from maxslope.schemes import SemiImplicit
@@ -49,8 +47,8 @@ class Track:
 
 
 def tracks(
-    report: Report, model: Any, x: Tensor, y: Tensor, budget: Budget, classes: Sequence[str]
-) -> tuple[tuple[Track, ...], Candidates | None]:
+    report: Report, model: Any, x: Tensor, y: Tensor, budget: Budget
+) -> tuple[tuple[Track, ...], list[Candidates]]:
     """Follow a few samples, one of each group, along curves of maximal slope of their margins.
 
     The second of the pair holds the points of least margin on them, which may be errors that an evaluation missed.
@@ -64,7 +62,7 @@ def tracks(
     eps = per_row(budget.eps, x)[rows] if isinstance(budget.eps, Tensor) else per_row(budget.eps, x[rows])
     rows = [i for i, e in zip(rows, eps.tolist(), strict=True) if e > 0]
     if not rows or report.effort.runs[0].blind:
-        return (), None
+        return (), []
     index = torch.tensor(rows, device=x.device)
     own, labels = budget.take(index), y[index].long()
     eps = per_row(own.eps, x[index])
@@ -76,16 +74,12 @@ def tracks(
     found = tuple(
         Track(
             int(report.table["index"][row]),
-            class_name(int(labels[k]), classes),
-            length=_column(curve.time, k),
-            margin=_column(curve.margin, k),
-            slope=_column(curve.slope, k),
+            report.about.name(int(labels[k])),
+            length=tuple(curve.time[:, k].tolist()),
+            margin=tuple(curve.margin[:, k].tolist()),
+            slope=tuple(curve.slope[:, k].tolist()),
             reason=curve.reasons()[k],
         )
         for k, row in enumerate(rows)
     )
-    return found, Candidates(rows, points, "a curve of maximal slope")
-
-
-def _column(values: Tensor, row: int) -> tuple[float, ...]:
-    return tuple(values[:, row].double().tolist())
+    return found, [Candidates(rows, points, "a curve of maximal slope")]

@@ -55,13 +55,8 @@ def merged(
     broken: dict[int, Tensor] = {}
     ways: list[str] = []
     for one in found:
-        rows = [k for k, row in enumerate(one.rows) if table["verdict"][row] == ROBUST]
-        if not rows:
-            continue
-        own = Candidates(
-            [one.rows[k] for k in rows], one.points[rows], one.how, None if one.margins is None else one.margins[rows]
-        )
-        fell = _errors(report, data, model, budget, own)
+        standing = [k for k, row in enumerate(one.rows) if table["verdict"][row] == ROBUST]
+        fell = _errors(report, data, model, budget, one, standing) if standing else {}
         for row, (point, margin, distance) in fell.items():
             table["verdict"][row] = BROKEN
             table["reason"][row] = f"{one.how.capitalize()} broke it after the evaluation; verified."
@@ -92,33 +87,33 @@ def merged(
 
 
 def _errors(
-    report: Report, data: tuple[Tensor, Tensor], model: Any, budget: Budget, found: Candidates
+    report: Report, data: tuple[Tensor, Tensor], model: Any, budget: Budget, found: Candidates, which: list[int]
 ) -> dict[int, tuple[Tensor, float, float]]:
-    """Point, margin and distance of the candidates that are errors, by row of the report."""
+    """Point, margin and distance of those of the candidates that are errors, by row of the report."""
     x, y = (t.detach() for t in data)
-    rows, index = found.rows, torch.tensor(list(found.rows))
-    if model is None:
-        return _vouched(x, budget, found)
-    at = index.to(x.device)
-    ids = torch.tensor([int(report.table["index"][row]) for row in rows])
-    question = ask(model, x[at], y[at], budget.take(index), ids=ids, seed=report.seed)
-    seen = verify(question, torch.arange(len(rows), device=question.x.device), found.points.to(question.x))
-    fell = seen.broken.nonzero().squeeze(1).tolist()
-    return {rows[k]: (seen.points[k], float(seen.margin[k]), float(seen.distance[k])) for k in fell}
-
-
-def _vouched(x: Tensor, budget: Budget, found: Candidates) -> dict[int, tuple[Tensor, float, float]]:
-    """What :func:`_errors` returns, by the margins of whoever found the points."""
-    if found.margins is None:
+    rows, points = [found.rows[k] for k in which], found.points[which]
+    index = torch.tensor(rows)
+    at, own = index.to(x.device), budget.take(index)
+    if model is None and found.margins is None:
         return {}
-    index = torch.tensor(list(found.rows), device=x.device)
-    clean, points = x[index], found.points.to(x)
-    own = budget.take(index)
-    error = own.around(clean).contains(points) & (found.margins.to(x) <= 0)
-    far = budget.norm.distance(clean, points)
-    return {
-        found.rows[k]: (points[k], float(found.margins[k]), float(far[k])) for k in error.nonzero().squeeze(1).tolist()
-    }
+    if model is None:  # by the margins of whoever found the points
+        assert found.margins is not None
+        points, margin = points.to(x), found.margins[which]
+        error = own.around(x[at]).contains(points) & (margin.to(x) <= 0)
+        distance = budget.norm.distance(x[at], points)
+    else:
+        ids = torch.tensor([int(report.table["index"][row]) for row in rows])
+        question = ask(model, x[at], y[at], own, ids=ids, seed=report.seed)
+        seen = verify(question, torch.arange(len(rows), device=question.x.device), points.to(question.x))
+        error, points, margin, distance = seen.broken, seen.points, seen.margin, seen.distance
+    fell = error.nonzero().squeeze(1).tolist()
+    return {rows[k]: (points[k], float(margin[k]), float(distance[k])) for k in fell}
+
+
+def spent_on(report: Report) -> list[float]:
+    """Return forward and backward passes of each row, together."""
+    forward, backward = (map(float, report.table[name]) for name in ("forward", "backward"))
+    return [f + b for f, b in zip(forward, backward, strict=True)]
 
 
 def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> int:
@@ -133,8 +128,7 @@ def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> int:
     """
     if report.effort.runs[0].blind:
         return 0
-    columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
-    passes = [f + b for f, b in zip(*columns, strict=True)]
+    passes = spent_on(report)
     left = (sum(passes) + sum(report.probes)) / 2 - 2 * spent - 3 * sum(passes[i] for i in rows)
     count = min(_CURVE, report.samples, int(left / (_PRICE * Effort.quick().passes)))
     return count if count >= min(_FEWEST, report.samples) else 0
@@ -166,16 +160,9 @@ def representative(reports: Sequence[Report], count: int, seed: int) -> list[int
 
 
 def nearest(
-    rows: Sequence[int],
-    report: Report,
-    model: Any,
-    data: tuple[Tensor, Tensor],
-    budget: Budget,
-    seed: int | None = None,
-) -> MinimalResult | None:
-    """Return the smallest perturbations of some samples; None of none. The seed is by default the report's."""
-    if not rows:
-        return None
+    rows: Sequence[int], report: Report, model: Any, data: tuple[Tensor, Tensor], budget: Budget, seed: int | None
+) -> MinimalResult:
+    """Return the smallest perturbations of some samples, by the report's seed where there is no other."""
     index = torch.tensor(rows)
     x, y = (t[index.to(t.device)].detach() for t in data)
     ids = torch.tensor([int(report.table["index"][row]) for row in rows])

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from maxslope.report.drawn import panels
-from maxslope.report.sheet import Part, Sheet, number
+from maxslope.report.numbers import number
+from maxslope.report.sheet import Part, Sheet
 from maxslope.report.sheets import Drawings, table
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from maxslope.evaluation.report import BROKEN, ROBUST, Report
 from maxslope.report.canvas import COLORS, INK, blank
-from maxslope.report.html_facts import class_name
-from maxslope.report.html_figures import signed
 from maxslope.report.html_samples import answers_of
+from maxslope.report.numbers import signed
 from maxslope.report.plots import margins
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]
         _show(axes[0, column], clean[column], 0.0, 1.0, "gray")
         _show(axes[1, column], change[column], -float(reach), float(reach), "RdBu_r")
         _show(axes[2, column], points[column], 0.0, 1.0, "gray")
-        label, answer = (class_name(k, report.about.classes) for k in (report.table["label"][i], answers[column]))
+        label, answer = map(report.about.name, (report.table["label"][i], answers[column]))
         axes[0, column].set_title(f"label {label}", fontsize=10, color=INK)
         said = f"still {answer}" if verdict == ROBUST else f"seen as {answer}"
         margin = signed(float(report.table["margin"][i]))

@@ -86,12 +86,3 @@ class Sheet:
     def _repr_html_(self) -> str:
         """What notebooks show."""
         return framed(self.html())
-
-
-def number(value: float, digits: int = 4) -> str:
-    """Return a number in a few digits, without a sign where it is zero in them.
-
-    >>> number(-0.00004), number(-1e-12, 2), number(0.12345), number(-0.0)
-    ('-4e-05', '-1e-12', '0.1235', '0')
-    """
-    return f"{value:.{digits}g}" if value else "0"

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from maxslope.report.drawn import panels
-from maxslope.report.html_figures import percent
-from maxslope.report.html_radius import Share
-from maxslope.report.sheet import Part, Rows, Sheet, number
+from maxslope.report.numbers import Share, number, percent
+from maxslope.report.sheet import Part, Rows, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
