@@ -110,7 +110,7 @@ def test_the_command_hands_its_seed_to_data_factory_and_network(
         "import torch\ndef make():\n    x = torch.rand(40, 2)\n"
         "    return (lambda z: z[:, 1] - 0.5), x, (x[:, 0] > 0.5).long()\n"
     )
-    drawn = [opened(f"{tmp_path / 'nets.py'}:make", None, 24, None, seed)[0].samples.x for seed in (0, 0, 1)]  # type: ignore[union-attr]
+    drawn = [opened(f"{tmp_path / 'nets.py'}:make", None, 24, None, seed)[0].samples[0] for seed in (0, 0, 1)]  # type: ignore[union-attr]
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
     asked: dict[str, int] = {}

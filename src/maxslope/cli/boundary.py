@@ -17,7 +17,8 @@ from maxslope.cli.points import opened
 from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
-    from maxslope.report.boundary import Problem, Study
+    from maxslope.report.boundary import Study
+    from maxslope.report.boundary_problems import Problem
     from maxslope.report.partition import Classes, PartitionStudy
 
 EXAMPLES = """
@@ -130,7 +131,8 @@ def _followed(
     silent: bool,
 ) -> dict[str, Any]:
     """Follow the boundary, draw and write what was found; tell how far it is."""
-    from maxslope.report.boundary import Problem, study
+    from maxslope.report.boundary import study
+    from maxslope.report.boundary_problems import Problem
 
     (problem, model), (until, tau), (animation, neural, seed) = given, times, drawn
     if not isinstance(problem, Problem):
@@ -185,11 +187,11 @@ def _followed_several(
 
 
 def _draw_several(found: PartitionStudy, out: Path, animation: bool) -> tuple[dict[str, Any], list[Path]]:
+    from maxslope.report.boundary_figures import animate, draw_areas, draw_several
     from maxslope.report.boundary_files import write_partition
     from maxslope.report.canvas import write_csv
-    from maxslope.report.partition_figures import animate, draw_flow, draw_numbers
 
-    drawings = {"boundary": draw_flow(found, out / "boundary"), "numbers": draw_numbers(found, out / "numbers")}
+    drawings = {"boundary": draw_several(found, out / "boundary"), "numbers": draw_areas(found, out / "numbers")}
     write_csv(found.records(), out / "numbers.csv")
     write_partition(found, out / "boundary.npz")
     if animation:
@@ -200,11 +202,11 @@ def _draw_several(found: PartitionStudy, out: Path, animation: bool) -> tuple[di
 def _page_several(
     found: PartitionStudy, drawings: dict[str, Any], animation: bool, out: Path, written: list[Path], command: str
 ) -> Path:
-    from maxslope.report.partition_figures import film
-    from maxslope.report.partition_sheet import sheet
+    from maxslope.report.boundary_figures import film
+    from maxslope.report.boundary_sheet import sheet_of_several
 
     files = [path.name for path in written]
-    page = sheet(found, drawings, film(found) if animation else None, command=command, files=files)
+    page = sheet_of_several(found, drawings, film(found) if animation else None, command=command, files=files)
     return page.save(out / "report.html")
 
 

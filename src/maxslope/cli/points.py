@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from maxslope.report.boundary import Problem
+    from maxslope.report.boundary_problems import Problem
     from maxslope.report.partition import Classes
 
 _PLANE, _SPACE = 96, 32  # cells
@@ -25,7 +25,7 @@ def opened(
     import torch
 
     from maxslope.evaluation.models import call
-    from maxslope.report import boundary as ready
+    from maxslope.report import boundary_problems as ready
     from maxslope.report.partition import classifier, three
 
     built_in: dict[str, Callable[[int, float | None], Problem | Classes]] = {
@@ -65,7 +65,7 @@ def _of_points(
     x: Tensor, y: Tensor, names: tuple[str, ...], how: tuple[int | None, float | None], title: str
 ) -> Problem | Classes:
     """Kernel densities of points of two classes, or of several."""
-    from maxslope.report.boundary import samples
+    from maxslope.report.boundary_problems import samples
     from maxslope.report.partition import several
 
     cells, eps = how

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -30,26 +30,14 @@ from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
 from maxslope.boundary.solver import Solution
 from maxslope.curve import Curve
 from maxslope.loop import Record
-from maxslope.report.boundary_problems import (
-    Problem,
-    ball,
-    disk,
-    dumbbell,
-    gaussians,
-    moons,
-    neck,
-    network,
-    own,
-    samples,
-)
+from maxslope.report.boundary_problems import Problem
+from maxslope.report.canvas import records
 from maxslope.spaces import Lp
 
-_STEPS = 24  # at least so many steps
-__all__ = [
-    "Problem", "Study", "apart", "ball", "disk", "dumbbell", "gaussians", "level_sets", "moons", "neck", "network",
-    "own", "samples", "study",
-]  # fmt: skip
+if TYPE_CHECKING:
+    from maxslope.report.partition import Classes
 
+_STEPS = 24  # at least so many steps
 _FINEST = 192  # cells a side on which level sets are solved
 _WIDEST = 50.0  # cells, the widest band in which exponentials of levels are safe
 
@@ -81,10 +69,28 @@ class Study:
     perimeter: Tensor
     gap: Tensor
 
+    @property
+    def robust_risk(self) -> Tensor:
+        """Along the curve, ``[K+1]``."""
+        return self.stop.robust_risk
+
+    @property
+    def best(self) -> int:
+        """The instant of the least robust risk before it rises."""
+        return self.stop.index
+
+    def boundaries(self, instant: int) -> Tensor:
+        """Return functions whose levels are the boundaries."""
+        return self.curve.points[instant]
+
+    def beside(self, instant: int) -> Tensor:
+        """Return the same of the limit law."""
+        return self.limit.at(float(self.curve.time[instant, 0]))
+
     def records(self) -> list[dict[str, float]]:
         """Return the rows of the table of numbers: one per instant."""
         c = self.curve
-        columns = {
+        return records({
             "time": c.time[:, 0],
             "nonlocal_perimeter": c.energy[:, 0],
             "weighted_perimeter": self.perimeter,
@@ -92,30 +98,35 @@ class Study:
             "risk": self.stop.risk,
             "robust_risk": self.stop.robust_risk,
             "gap_to_reference": self.gap,
-        }
-        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        })  # fmt: skip
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers that matter, for people and machines."""
-        c, stop = self.curve, self.stop
         gap = self.gap[self.gap.isfinite()]
-        return {
-            "problem": self.problem.title,
+        return summary(self.problem, self.curve, self.perimeter, self.robust_risk, self.best) | {
             "start": "the classifier given" if self.problem.given else "the set of the problem",
-            "cells": list(self.problem.grid.shape),
-            "eps": self.problem.eps,
-            "until": float(c.time[-1, 0]),
-            "steps": c.time.shape[0] - 1,
-            "status": c.reasons()[0],
-            "weighted_perimeter": [float(self.perimeter[0]), float(self.perimeter[-1])],
-            "robust_risk": [float(stop.robust_risk[0]), float(stop.robust_risk[-1])],
-            "least_robust_risk": float(stop.robust_risk[stop.index]),
-            "stopped_at": stop.time,
+            "steps": self.curve.time.shape[0] - 1,
             "expected_stop": self.expected if math.isfinite(self.expected) else None,
             "adversarial_training": None if math.isnan(self.trained) else self.trained,
             "gap_to_reference_in_cells": float(gap.max()) / self.problem.grid.h if len(gap) else None,
         }
+
+
+def summary(
+    problem: Problem | Classes, curve: Curve, perimeter: Tensor, robust_risk: Tensor, best: int
+) -> dict[str, Any]:
+    """Return what there is to say of every flow of boundaries."""
+    return {
+        "problem": problem.title,
+        "cells": list(problem.grid.shape),
+        "eps": problem.eps,
+        "until": float(curve.time[-1, 0]),
+        "status": curve.reasons()[0],
+        "weighted_perimeter": perimeter[[0, -1]].tolist(),
+        "robust_risk": robust_risk[[0, -1]].tolist(),
+        "least_robust_risk": float(robust_risk[best]),
+        "stopped_at": float(curve.time[best, 0]),
+    }
 
 
 def study(
@@ -133,7 +144,7 @@ def study(
         ValueError: if a time is out of range, or eps reaches less than 1.2 cells.
     """
     grid, densities, eps = problem.grid, problem.densities, problem.eps
-    expected, tell = _expected(problem), tell or _silent
+    expected, tell = _expected(problem), tell or (lambda words: None)
     end = until or problem.until or _horizon(problem, expected)
     usual = 0.075 * grid.h**2 * min(grid.shape)
     start = signed_distance(problem.start, grid)
@@ -163,13 +174,7 @@ def study(
 
 @dataclass(frozen=True)
 class Told(Solver):
-    """A solver that says which step it makes.
-
-    Args:
-        solver: what makes it.
-        tell: called before each.
-        total: steps.
-    """
+    """A solver that says before each of so many steps which one it is."""
 
     solver: Solver
     tell: Callable[[str], None]
@@ -275,10 +280,6 @@ def _horizon(problem: Problem, expected: float) -> float:
     if 0 < expected < math.inf:
         return 2 * expected
     return 2 * stopping_time(problem.grid, problem.densities, problem.eps)
-
-
-def _silent(words: str) -> None:
-    """Nobody listens."""
 
 
 def _constant(densities: Densities) -> bool:

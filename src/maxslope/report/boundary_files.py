@@ -23,10 +23,6 @@ def write_boundaries(study: Study, path: Path) -> None:
     ``time`` ``[K+1]``; ``points`` ``[n, d]`` in length units; ``first`` ``[m+1]``: line or surface j has the points
     ``first[j]`` to ``first[j+1]``; ``instant`` ``[m]``: when. ``triangles`` ``[t, 3]``, numbers of points: none in
     the plane. ``stopped``, its instant; ``distance`` ``[*shape]`` there; ``low``, ``high``: the corners of the grid.
-
-    Args:
-        study: what was followed.
-        path: ends with .npz.
     """
     stop = {"stopped": np.int64(study.stop.index), "distance": study.stop.sd.numpy()}
     _write(study.curve, study.problem.grid, stop, path)
@@ -74,15 +70,7 @@ def _write(curve: Curve, grid: Grid, more: dict[str, Any], path: Path) -> None:
 
 
 def write_networks(flow: NeuralFlow, path: Path) -> None:
-    """Write the weights at every instant as safetensors: ``K.name`` for the parameter ``name`` at instant K.
-
-    Args:
-        flow: of networks.
-        path: ends with .safetensors.
-
-    Raises:
-        ImportError: if safetensors is not installed.
-    """
+    """Write the weights at every instant as safetensors: ``K.name`` for the parameter ``name`` at instant K."""
     with optional("Networks in files need safetensors", "[data]"):
         from safetensors.torch import save_file
     tensors = {}

@@ -58,7 +58,7 @@ def follow(
 
     Args:
         study: whose problem, start and time are taken.
-        model: the trained network that the problem starts from, a module; None to fit a new one to the start.
+        model: the trained network that the problem starts from; None to fit a new one to the start.
         steps: of the neural flow, which divide the time.
         path: of the picture, without its ending.
         training: of each step; by default :class:`Training` with the seed.

@@ -12,11 +12,14 @@ from torch import Tensor
 from maxslope.boundary import Densities, Grid
 from maxslope.boundary.distance import vanished
 from maxslope.boundary.neural import on_grid
-from maxslope.boundary.neural_flow import Samples
 
 _SHARE = 0.03  # the default radius of the adversary, in longer sides of the box
 _MARGIN = 0.25  # of empty space around samples, in sides
 
+ONE_LABEL = (
+    "The network gives the whole box of the samples one label, so it has no boundary there; is it trained, and on "
+    "these samples?"
+)
 Density = Callable[[Tensor], Tensor]
 
 
@@ -31,7 +34,7 @@ class Problem:
         start: positive where the first classifier says 1, ``[*shape]``.
         eps: radius of the adversary, in length units.
         until: the default time, or None for twice the stopping time.
-        samples: points with labels, if the densities come from them.
+        samples: points ``[n, d]`` and labels, if the densities come from them.
         given: whether the start is a classifier of its own, a network, and not that of the densities.
     """
 
@@ -41,8 +44,13 @@ class Problem:
     start: Tensor
     eps: float
     until: float | None = None
-    samples: Samples | None = None
+    samples: tuple[Tensor, Tensor] | None = None
     given: bool = False
+
+    @property
+    def rho(self) -> Tensor:
+        """Densities of both classes, ``[2, *shape]``."""
+        return torch.stack([self.densities.rho0, self.densities.rho1])
 
 
 def disk(cells: int = 96, eps: float | None = None) -> Problem:
@@ -58,12 +66,9 @@ def ball(cells: int = 48, eps: float | None = None) -> Problem:
 
 
 def dumbbell(cells: int = 96, eps: float | None = None, dim: int = 2) -> Problem:
-    """Two disks with a neck, in constant densities: the neck opens, then all becomes round; in space a thin one tears.
+    """Two disks with a neck, in constant densities: the neck opens, then all becomes round.
 
-    Args:
-        cells: along a side.
-        eps: radius of the adversary.
-        dim: 2, or 3 for two balls, whose neck is bent around itself and shrinks faster than it opens.
+    In space two balls, whose thin neck is bent around itself and shrinks faster than it opens: it tears.
     """
     grid, even = _even(cells, dim)
     p = grid.points()
@@ -84,13 +89,7 @@ def own(
 ) -> Problem:
     """Densities of one's own, functions of points ``[..., d]`` with their priors; the flow starts from their Bayes set.
 
-    Args:
-        rho0: of class 0, in mass per length^d.
-        rho1: of class 1.
-        low: a corner of the box, 2 or 3 numbers.
-        high: the opposite corner; sides are rounded up to whole cells.
-        cells: along the longer side.
-        eps: radius of the adversary.
+    The densities are in mass per length^d; the sides of the box from ``low`` to ``high`` are rounded up to whole cells.
 
     Raises:
         ValueError: if the box is none, or one class is more likely everywhere.
@@ -119,11 +118,7 @@ def gaussians(cells: int = 96, eps: float | None = None) -> Problem:
 
 
 def moons(cells: int = 96, eps: float | None = None, seed: int = 0) -> Problem:
-    """Kernel densities of a thousand points of two noisy moons.
-
-    Raises:
-        ImportError: if scikit-learn is not installed.
-    """
+    """Kernel densities of a thousand points of two noisy moons."""
     from maxslope.report.moons import data
 
     x, y = data(1000, seed)
@@ -131,14 +126,7 @@ def moons(cells: int = 96, eps: float | None = None, seed: int = 0) -> Problem:
 
 
 def samples(x: Tensor, y: Tensor, cells: int = 96, eps: float | None = None, *, title: str = "Samples") -> Problem:
-    """Kernel densities of samples in the plane; the flow starts from the Bayes classifier of the densities.
-
-    Args:
-        x: ``[n, 2]`` or ``[n, 3]``.
-        y: 0 or 1, ``[n]``.
-        cells: along the longer side.
-        eps: radius of the adversary; by default 3 % of the longer side.
-        title: of the pictures.
+    """Kernel densities of samples ``[n, 2 or 3]``; the flow starts from the Bayes classifier of the densities.
 
     Raises:
         ValueError: if the samples do not lie in the plane or in space, are all on a line, or miss a class.
@@ -156,7 +144,7 @@ def samples(x: Tensor, y: Tensor, cells: int = 96, eps: float | None = None, *, 
     # Far from all samples no class is likelier by numbers: there the wider kernel decides.
     wide = Densities.from_samples(grid, x, y, bandwidth=max(0.15 * side, grid.h))
     start = densities.rho1 - densities.rho0 + 1e-2 * (wide.rho1 - wide.rho0)
-    return Problem(title, grid, densities, start, radius(grid, eps), samples=Samples(x.float(), y.long()))
+    return Problem(title, grid, densities, start, radius(grid, eps), samples=(x.float(), y.long()))
 
 
 def around(x: Tensor, cells: int) -> Grid:
@@ -184,10 +172,7 @@ def network(problem: Problem, model: Callable[[Tensor], Tensor], title: str) -> 
     """
     start = on_grid(model, problem.grid)
     if not bool((start > 0).any()) or bool((start > 0).all()):
-        raise ValueError(
-            "The network gives the whole box of the samples one label, so it has no boundary there; is it trained, and "
-            "on these samples?"
-        )
+        raise ValueError(ONE_LABEL)
     return replace(problem, title=title, start=start, given=True)
 
 

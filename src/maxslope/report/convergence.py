@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maxslope.report.canvas import COLORS, INK, blank, save, tidy
+from torch import Tensor
+
+from maxslope.report.canvas import COLORS, INK, blank, dress, save
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -15,47 +19,32 @@ if TYPE_CHECKING:
 
 
 def draw(study: Convergence, path: Path, title: str = "") -> Figure:
-    """Write errors, dissipation defects and inclusion residuals against tau, each with its fitted order.
-
-    Args:
-        study: what ``convergence`` returned.
-        path: without an ending; SVG and PNG files are written.
-        title: above the picture.
-
-    Raises:
-        ImportError: if matplotlib is not installed.
-    """
+    """Write errors, dissipation defects and inclusion residuals against tau, as SVG and PNG; ``path`` has no ending."""
     figure = blank(10.5, 3.4)
     left, middle, right = figure.subplots(1, 3)
-    panel(left, study, "errors", "max over time of the error")
-    panel(middle, study, "defects", "dissipation defect")
-    panel(right, study, "residuals", "inclusion residual")
-    left.legend(frameon=False, fontsize=8)
-    if title:
-        figure.suptitle(title, color=INK, fontsize=11)
+    errors = {f"{name}: order {study.orders[name][0]:.2f}": table for name, table in study.errors.items()}
+    _panel(left, study.taus, errors, "max over time of the error", spread=True)
+    _panel(middle, study.taus, study.defects, "dissipation defect")
+    _panel(right, study.taus, study.residuals, "inclusion residual")
+    figure.suptitle(title, color=INK, fontsize=11)
     return save(figure, path)
 
 
-def panel(axis: Axes, study: Convergence, which: str, label: str) -> None:
-    """Draw one table: the mean over rows, and for errors a band between the 10 % and the 90 % quantile."""
-    tables = {"errors": study.errors, "defects": study.defects, "residuals": study.residuals}[which]
-    orders = study.orders if which == "errors" else None
+def _panel(
+    axis: Axes, taus: Sequence[float], tables: Mapping[str, Tensor], label: str, *, spread: bool = False
+) -> None:
+    """Draw the means over rows of tables ``[taus, rows]``; spread, a band from the 10 % to the 90 % quantile."""
     for k, (name, table) in enumerate(tables.items()):
-        mean = table.mean(1).clamp_min(1e-17).tolist()
-        text = name if orders is None else f"{name}: order {orders[name][0]:.2f}"
-        axis.loglog(
-            study.taus, mean, marker="o", markersize=3, color=COLORS[k % len(COLORS)], label=text, linewidth=1.3
+        color = COLORS[k % len(COLORS)]
+        mean, low, high = (
+            v.clamp_min(1e-17).tolist() for v in (table.mean(1), table.quantile(0.1, dim=1), table.quantile(0.9, dim=1))
         )
-        if orders is not None and table.shape[1] > 1:
-            low, high = (table.quantile(q, dim=1).clamp_min(1e-17).tolist() for q in (0.1, 0.9))
-            axis.fill_between(study.taus, low, high, color=COLORS[k % len(COLORS)], alpha=0.12, linewidth=0)
+        axis.loglog(taus, mean, marker="o", markersize=3, color=color, label=name, linewidth=1.3)
+        if spread and table.shape[1] > 1:
+            axis.fill_between(taus, low, high, color=color, alpha=0.12, linewidth=0)
     top = max(float(t.mean(1).max()) for t in tables.values())
-    axis.loglog(
-        study.taus, [top * tau / max(study.taus) for tau in study.taus], color=INK, linewidth=0.8, linestyle=":"
-    )
-    shown = study.taus[:: max(1, len(study.taus) // 3)]
+    axis.loglog(taus, [top * tau / max(taus) for tau in taus], color=INK, linewidth=0.8, linestyle=":")
+    shown = taus[:: max(1, len(taus) // 3)]
     axis.set_xticks(shown, [f"{tau:.2g}" for tau in shown])
     axis.set_xticks([], minor=True)
-    axis.set_xlabel("tau", color=INK)
-    axis.set_ylabel(label, color=INK)
-    tidy(axis)
+    dress(axis, x="tau", y=label, key=spread)

@@ -27,7 +27,7 @@ _HEX = re.compile(r"#[0-9a-f]{6}\b")
 def panels(
     figure: MatplotlibFigure, name: str, captions: Sequence[str], *, whole: bool = False, frames: Sequence[str] = ()
 ) -> tuple[Figure, ...]:
-    """Return each panel of a figure as a drawing of a page; the figure itself is used up.
+    """Return each panel of a figure as a drawing of a page, with the panel's title; the figure itself is used up.
 
     What is drawn with ``gid="frame-3"`` is seen at the fourth of the ``frames`` alone, which a slider chooses.
 
@@ -37,9 +37,6 @@ def panels(
         captions: how to read each panel; the last serves the panels after it.
         whole: keep the panels together, in a box that scrolls where it is narrow.
         frames: the names of the instants of a film.
-
-    Returns:
-        A :class:`Figure` for each panel, with the panel's title.
     """
     groups = [list(figure.axes)] if whole else _alone(figure)
     found = []

@@ -14,15 +14,10 @@ from maxslope.report.numbers import counted, percent
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart, what it shows, and its numbers.
+    """A chart or drawing, how to read it (true without the drawing), and a table of its numbers.
 
     Attributes:
         name: a word that is unique on the page.
-        title: what it shows.
-        svg: the drawing.
-        caption: how to read it; true without the drawing.
-        header: of the table.
-        rows: of the table, as text.
         frames: names of the instants, of a film.
         wide: whether it scrolls where there is little room, instead of becoming too small to read.
     """

@@ -49,9 +49,6 @@ class Example:
     """One sample.
 
     Attributes:
-        index: in the data.
-        label: the name of its class.
-        verdict: as in the report.
         margin: the logit margin at the returned point.
         passes: backward passes spent on it (forward passes where there were none).
         distance: of the returned point, in the norm of the budget.
@@ -61,7 +58,6 @@ class Example:
         reach: the largest change of a coordinate: full color in the picture of the perturbation.
         features: the coordinates that move most, of a sample that is no image.
         signal: drawings of the clean sample and of the change, of a long series of numbers.
-        file: the name of its file, if it has one.
         by: the run whose point it is, where there are several.
     """
 

@@ -18,14 +18,7 @@ _LINE = 17  # least distance of two labels
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale of a chart.
-
-    Args:
-        low: the value at the left or lower end.
-        high: the value at the other end, above ``low``.
-        label: what is measured, with its unit.
-        log: whether the scale is logarithmic; then ``low`` is positive.
-        percent: whether ticks are percentages of 1.
+    """A scale from ``low`` to ``high``; ``percent`` names ticks as percentages of 1.
 
     Raises:
         ValueError: if ``high`` is not above ``low``, or a logarithmic scale starts at 0.

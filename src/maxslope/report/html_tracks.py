@@ -25,12 +25,9 @@ class Track:
     """A curve of maximal slope of the margin, from a clean sample.
 
     Attributes:
-        index: of the sample.
-        label: the name of its class.
         length: how far the curve has gone, in units of the norm.
         margin: the energy there, in logits; negative where the model errs.
         slope: the constrained slope there, in logits per unit of the norm.
-        reason: why it ended.
     """
 
     index: int

@@ -27,13 +27,9 @@ _PRICE = 3.5  # passes for each gradient of a search for a smallest perturbation
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Points that may be errors of samples.
+    """Points ``[len(rows), *shape]`` that may be errors of rows of a report, and how they were found.
 
-    Attributes:
-        rows: of the report.
-        points: ``[len(rows), *shape]``.
-        how: who found them.
-        margins: ``[len(rows)]``, the verified margins there, for where no model can be asked.
+    The verified margins there, ``[len(rows)]``, are for where no model can be asked.
     """
 
     rows: Sequence[int]
@@ -119,12 +115,8 @@ def spent_on(report: Report) -> list[float]:
 def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> int:
     """Return of how many samples the smallest perturbation is worth looking for.
 
-    A page costs at most half of its evaluation, counted in passes; under some ten samples a curve says nothing.
-
-    Args:
-        report: of the evaluation.
-        spent: forward and backward passes, in pairs, that went elsewhere.
-        rows: that are attacked again.
+    A page costs at most half of its evaluation, counted in passes, of which forward and backward ones in pairs are
+    ``spent`` already and ``rows`` are attacked again; under some ten samples a curve says nothing.
     """
     if report.effort.runs[0].blind:
         return 0
@@ -135,15 +127,10 @@ def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> int:
 
 
 def representative(reports: Sequence[Report], count: int, seed: int) -> list[int]:
-    """Return so many rows whose smallest perturbation is looked for, drawn by verdicts and label.
+    """Return so many rows of runs on the same samples, drawn by verdicts and label.
 
     Those that are wrong without a change in every run are left out, since nothing is to be looked for. Of those that
     stand in a run, and of those that fell there, there is at least one.
-
-    Args:
-        reports: of the same samples.
-        count: how many; 0 gives none.
-        seed: of the draw.
     """
     verdicts = list(zip(*(r.table["verdict"] for r in reports), strict=True))
     right = [k for k, own in enumerate(verdicts) if ROBUST in own or BROKEN in own]

@@ -17,11 +17,7 @@ EPS = 0.2
 
 
 def data(samples: int = 1000, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Return two moons with noise 0.1: points ``[n, 2]`` and labels ``[n]``, float32.
-
-    Raises:
-        ImportError: if scikit-learn is not installed.
-    """
+    """Return two moons with noise 0.1: points ``[n, 2]`` and labels ``[n]``, float32."""
     with optional("The two moons need scikit-learn", "[flows]"):
         from sklearn.datasets import make_moons
     x, y = make_moons(samples, noise=0.1, random_state=seed % 2**32)

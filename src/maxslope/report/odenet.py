@@ -41,9 +41,6 @@ def run(
 
     Returns:
         The numbers, a mapping for each table.
-
-    Raises:
-        ImportError: if matplotlib is not installed.
     """
     begin, all_measured = time.perf_counter(), []
     drawn: list[tuple[Study, Any]] = []

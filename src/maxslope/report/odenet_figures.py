@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from maxslope.odenet import Squared
-from maxslope.report.canvas import COLORS, INK, blank, save, tidy
+from maxslope.report.canvas import COLORS, INK, blank, dress, raster, save, shade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,33 +19,13 @@ if TYPE_CHECKING:
 
 
 def draw(study: Study, path: Path) -> Figure:
-    """Loss, slope, exponent fit, particles by layer, share of the largest particle, decision regions.
-
-    Args:
-        study: what was trained.
-        path: without an ending; SVG and PNG files are written.
-
-    Raises:
-        ImportError: if matplotlib is not installed.
-    """
+    """Draw loss, slope, exponent, particles by layer, data through depth and answers, as SVG and PNG."""
     figure = blank(11.0, 6.4)
-    axes = figure.subplots(2, 3)
-    _loss(axes[0, 0], study)
-    _slope(axes[0, 1], study)
-    _fit(axes[0, 2], study)
-    _particles(axes[1, 0], study)
-    _features(axes[1, 1], study)
-    _answers(axes[1, 2], study)
-    for axis in axes.flat:
-        tidy(axis)
+    axes = figure.subplots(2, 3).flat
+    for axis, draw_one in zip(axes, (_loss, _slope, _fit, _particles, _features, _answers), strict=True):
+        draw_one(axis, study)
     figure.suptitle(f"{study.data.name}: {study.verdict.fate.value}", color=INK, fontsize=10)
     return save(figure, path)
-
-
-def _title(axis: Axes, title: str, x: str, y: str) -> None:
-    axis.set_title(title, fontsize=9, color=INK)
-    axis.set_xlabel(x, fontsize=8, color=INK)
-    axis.set_ylabel(y, fontsize=8, color=INK)
 
 
 def _loss(axis: Axes, study: Study) -> None:
@@ -57,7 +37,7 @@ def _loss(axis: Axes, study: Study) -> None:
     other.set_ylabel("length of the curve (dashed)", fontsize=8, color=COLORS[1])
     other.tick_params(labelsize=8, colors=COLORS[1])
     other.spines["top"].set_visible(False)
-    _title(axis, "energy and length", "time", "J")
+    dress(axis, "energy and length", "time", "J")
 
 
 def _slope(axis: Axes, study: Study) -> None:
@@ -69,49 +49,41 @@ def _slope(axis: Axes, study: Study) -> None:
     curvature = study.verdict.curvature
     if curvature is not None and curvature.smallest > 0:
         axis.axhline(curvature.smallest, color=INK, linestyle=":", linewidth=0.8, label="smallest eigenvalue")
-    axis.legend(frameon=False, fontsize=7)
-    _title(axis, "slope and rate", "time", "")
+    dress(axis, "slope and rate", "time", key=True)
 
 
 def _fit(axis: Axes, study: Study) -> None:
     found = study.verdict.fit
-    _title(axis, "exponent along the trajectory", "J - J*", "|dJ|")
     if found is None:
         axis.text(0.5, 0.5, "no power law yet", ha="center", transform=axis.transAxes, fontsize=9, color=INK)
-        return
-    gap, slope = found.gap, found.slope
-    axis.loglog(gap[::8], slope[::8], "o", markersize=2.5, color=COLORS[0], label="trajectory")
-    middle = gap.log().mean(), slope.log().mean()
-    line = (found.theta * (gap.log() - middle[0]) + middle[1]).exp()
-    label = f"theta = {found.theta:.3f} in [{found.low:.3f}, {found.high:.3f}]"
-    axis.loglog(gap, line, color=COLORS[1], linewidth=1.2, label=label)
-    half = ((gap.log() - middle[0]) / 2 + middle[1]).exp()
-    axis.loglog(gap, half, color=INK, linewidth=0.8, linestyle=":", label="theta = 1/2")
-    axis.legend(frameon=False, fontsize=7)
+    else:
+        gap, middle = found.gap, (found.gap.log().mean(), found.slope.log().mean())
+        axis.loglog(gap[::8], found.slope[::8], "o", markersize=2.5, color=COLORS[0], label="trajectory")
+        fitted = f"theta = {found.theta:.3f} in [{found.low:.3f}, {found.high:.3f}]"
+        for theta, label, style in ((found.theta, fitted, "-"), (0.5, "theta = 1/2", ":")):
+            line = (theta * (gap.log() - middle[0]) + middle[1]).exp()
+            axis.loglog(gap, line, style, color=INK if style == ":" else COLORS[1], linewidth=1.0, label=label)
+    dress(axis, "exponent along the trajectory", "J - J*", "|dJ|", key=found is not None)
 
 
 def _particles(axis: Axes, study: Study) -> None:
     """Where the particles of each layer start and end: size of input and output weights."""
-    d = study.risk.design.channels
-    theta = study.run.end
-    layers = theta.shape[0]
     from matplotlib import colormaps
 
-    shades = colormaps["viridis"](torch.linspace(0.05, 0.9, layers).numpy())
-    start = study.start
-    axis.plot(
-        start[..., d : 2 * d].norm(dim=2).flatten(), start[..., :d].norm(dim=2).flatten(),
-        ".", color="#cbd5e1", markersize=3, label="start",
-    )  # fmt: skip
-    for layer in range(layers):
-        at = theta[layer, :, d : 2 * d].norm(dim=1), theta[layer, :, :d].norm(dim=1)
-        label = f"layer {layer + 1}" if layer in (0, layers - 1) else None
-        axis.plot(*at, "o", color=shades[layer], markersize=3, alpha=0.85, label=label)
-    whole = torch.cat([theta, start])
-    top = 1.05 * float(torch.stack([whole[..., :d], whole[..., d : 2 * d]]).norm(dim=3).max())
+    def sizes(theta: Tensor) -> tuple[Tensor, Tensor]:
+        d = study.risk.design.channels
+        return theta[..., d : 2 * d].norm(dim=-1).flatten(), theta[..., :d].norm(dim=-1).flatten()
+
+    theta, start = study.run.end, study.start
+    last = len(theta) - 1
+    shades = colormaps["viridis"](torch.linspace(0.05, 0.9, len(theta)).numpy())
+    axis.plot(*sizes(start), ".", color="#cbd5e1", markersize=3, label="start")
+    for k, layer in enumerate(theta):
+        label = f"layer {k + 1}" if k in (0, last) else None
+        axis.plot(*sizes(layer), "o", color=shades[k], markersize=3, alpha=0.85, label=label)
+    top = 1.05 * float(torch.cat([*sizes(theta), *sizes(start)]).max())
     axis.plot([0, top], [0, top], color=INK, linewidth=0.6, linestyle=":")
-    axis.legend(frameon=False, fontsize=7)
-    _title(axis, "particles by layer", "|w|", "|u|")
+    dress(axis, "particles by layer", "|w|", "|u|", key=True)
 
 
 def _features(axis: Axes, study: Study) -> None:
@@ -123,20 +95,19 @@ def _features(axis: Axes, study: Study) -> None:
     if flat.shape[2] == 1:
         flat = torch.stack([torch.linspace(0, 1, len(flat))[:, None].expand(flat.shape[:2]).to(flat), flat[..., 0]], 2)
     for k in range(0, flat.shape[1], max(1, flat.shape[1] // 60)):
-        color = _shade(study, study.data.y[k])
+        color = _color(study, float(study.data.y[k]))
         axis.plot(flat[:, k, 0], flat[:, k, 1], color=color, linewidth=0.6, alpha=0.6)
         axis.plot(flat[-1, k, 0], flat[-1, k, 1], "o", color=color, markersize=2.5)
-    _title(axis, "data through depth (dots: at the end)", "first direction", "second direction")
+    dress(axis, "data through depth (dots: at the end)", "first direction", "second direction")
 
 
-def _shade(study: Study, y: Tensor) -> str | tuple[float, float, float, float]:
-    if not study.data.y.is_floating_point():
-        from matplotlib import colormaps
+def _color(study: Study, label: float) -> Any:
+    """The color of a class; of all samples of a regression one."""
+    if study.data.y.is_floating_point():
+        return COLORS[0]
+    from matplotlib import colormaps
 
-        count = int(study.data.y.max()) + 1
-        shade: tuple[float, float, float, float] = colormaps["tab10"](int(y) % 10)
-        return COLORS[int(y)] if count == 2 else shade
-    return COLORS[0]
+    return COLORS[int(label)] if int(study.data.y.max()) == 1 else colormaps["tab10"](int(label) % 10)
 
 
 def _answers(axis: Axes, study: Study) -> None:
@@ -147,35 +118,24 @@ def _answers(axis: Axes, study: Study) -> None:
         axis.plot(risk.y[:, 0], z, "o", color=COLORS[0], markersize=2.5, alpha=0.7)
         ends = [float(risk.y.min()), float(risk.y.max())]
         axis.plot(ends, ends, color=INK, linewidth=0.8, linestyle=":")
-        _title(axis, "prediction over target (standardized)", "y", "z")
+        dress(axis, "prediction over target (standardized)", "y", "z")
         return
     mean, plane = _plane(risk.x)
     at = (risk.x - mean) @ plane
     low, high = at.amin(0), at.amax(0)
     margin = 0.12 * (high - low).clamp_min(1e-9)
-    sides = [
-        torch.linspace(float(a), float(b), 160, dtype=at.dtype)
-        for a, b in zip(low - margin, high + margin, strict=True)
-    ]
-    grid = torch.cartesian_prod(*sides)
-    z = study.network(mean + grid @ plane.T)
-    edges = (float(sides[0][0]), float(sides[0][-1]), float(sides[1][0]), float(sides[1][-1]))
-    if z.shape[1] == 1:
-        value = z.reshape(160, 160).T
-        axis.imshow(
-            value.sigmoid(), origin="lower", extent=edges, cmap="RdBu_r", vmin=0, vmax=1, alpha=0.35, aspect="auto"
-        )
-        axis.contour(*sides, value, levels=[0.0], colors=INK, linewidths=1.0)
+    corners = (low - margin).tolist(), (high + margin).tolist()
+    sides, grid = raster(*corners, 160)
+    z = study.network(mean + grid @ plane.T).reshape(160, 160, -1)
+    if z.shape[2] == 1:
+        shade(axis, z[..., 0].sigmoid(), *corners, cmap="RdBu_r", vmin=0, vmax=1, alpha=0.35, aspect="auto")
+        axis.contour(*sides, z[..., 0].T, levels=[0.0], colors=INK, linewidths=1.0)
     else:
-        regions = z.argmax(1).reshape(160, 160).T
-        axis.imshow(
-            regions % 10, origin="lower", extent=edges, cmap="tab10", vmin=-0.5, vmax=9.5, alpha=0.3, aspect="auto"
-        )
+        shade(axis, z.argmax(2) % 10, *corners, cmap="tab10", vmin=-0.5, vmax=9.5, alpha=0.3, aspect="auto")
     for label in range(int(study.data.y.max()) + 1):
-        of = at[study.data.y == label]
-        axis.plot(of[:, 0], of[:, 1], "o", color=_shade(study, torch.tensor(label)), markersize=2.2)
-    where = "plane of the data" if risk.x.shape[1] <= 2 else "principal plane"
-    _title(axis, f"answers on the {where}", "", "")
+        own = at[study.data.y == label]
+        axis.plot(own[:, 0], own[:, 1], "o", color=_color(study, label), markersize=2.2)
+    dress(axis, f"answers on the {'plane of the data' if risk.x.shape[1] <= 2 else 'principal plane'}")
 
 
 def _plane(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -109,11 +109,7 @@ def moons(seed: int = 0) -> Data:
 
 
 def digits() -> Data:
-    """Return 300 of scikit-learn's 8 x 8 digits.
-
-    Raises:
-        ImportError: if scikit-learn is not installed.
-    """
+    """Return 300 of scikit-learn's 8 x 8 digits."""
     with optional("The digits need scikit-learn", "[flows]"):
         from sklearn.datasets import load_digits
     x, y = load_digits(return_X_y=True)

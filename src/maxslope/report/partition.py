@@ -14,7 +14,9 @@ from maxslope.boundary import Densities, Grid, Perimeter, Soft, partition_flow, 
 from maxslope.boundary.distance import vanished
 from maxslope.curve import Curve
 from maxslope.loop import Record
-from maxslope.report.boundary_problems import around, mixture, radius
+from maxslope.report.boundary import summary
+from maxslope.report.boundary_problems import ONE_LABEL, around, mixture, radius
+from maxslope.report.canvas import records
 
 _MOST = 10  # classes, of whose table of colors nobody would ask more
 _INSTANTS = 48
@@ -71,34 +73,28 @@ class PartitionStudy:
         """The instant of the least robust risk."""
         return int(self.robust_risk.argmin())
 
+    def boundaries(self, instant: int) -> Tensor:
+        """Return functions whose levels are the boundaries: of all classes but the last, whose are others' too."""
+        return self.curve.points[instant, 0, :-1]
+
+    def beside(self, instant: int) -> Sequence[Tensor]:
+        """Return nothing: no second computation stands beside this one."""
+        return ()
+
     def records(self) -> list[dict[str, float]]:
         """Return the rows of the table of numbers: one per instant."""
-        columns = {
-            "time": self.curve.time[:, 0],
-            "weighted_perimeter": self.curve.energy[:, 0],
-            "risk": self.risk,
-            "robust_risk": self.robust_risk,
-        } | {f"area_{name}": self.areas[:, k] for k, name in enumerate(self.problem.names)}
-        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        areas = {f"area_{name}": area for name, area in zip(self.problem.names, self.areas.unbind(1), strict=True)}
+        perimeter = {"time": self.curve.time[:, 0], "weighted_perimeter": self.curve.energy[:, 0]}
+        return records(perimeter | {"risk": self.risk, "robust_risk": self.robust_risk} | areas)
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers that matter, for people and machines."""
-        time, energy, robust = self.curve.time[:, 0], self.curve.energy[:, 0], self.robust_risk
-        return {
-            "problem": self.problem.title,
+        said = summary(self.problem, self.curve, self.curve.energy[:, 0], self.robust_risk, self.best)
+        return said | {
             "classes": list(self.problem.names),
             "start": "the classifier given" if self.problem.given else "the likeliest class",
-            "cells": list(self.problem.grid.shape),
-            "eps": self.problem.eps,
-            "until": float(time[-1]),
-            "instants": len(time),
-            "status": self.curve.reasons()[0],
-            "weighted_perimeter": [float(energy[0]), float(energy[-1])],
-            "risk": [float(self.risk[0]), float(self.risk[-1])],
-            "robust_risk": [float(robust[0]), float(robust[-1])],
-            "least_robust_risk": float(robust[self.best]),
-            "stopped_at": float(time[self.best]),
+            "instants": len(self.curve.time),
+            "risk": self.risk[[0, -1]].tolist(),
             "areas": {name: self.areas[[0, -1], k].tolist() for k, name in enumerate(self.problem.names)},
         }
 
@@ -118,15 +114,7 @@ def three(cells: int = 96, eps: float | None = None) -> Classes:
 def several(
     x: Tensor, y: Tensor, names: Sequence[str], cells: int = 96, eps: float | None = None, *, title: str = "Samples"
 ) -> Classes:
-    """Kernel densities of samples of several classes in the plane; the flow starts from the likeliest class.
-
-    Args:
-        x: ``[n, 2]``.
-        y: ``[n]``, numbers of the ``names``.
-        names: of the classes, 3 to 10.
-        cells: along the longer side.
-        eps: radius of the adversary; by default 3 % of the longer side.
-        title: of the pictures.
+    """Kernel densities of samples ``[n, 2]`` of several classes; the flow starts from the likeliest class.
 
     Raises:
         ValueError: if the samples do not lie in the plane, or there are more classes.
@@ -168,10 +156,7 @@ def classifier(problem: Classes, model: Callable[[Tensor], Tensor], title: str) 
         )
     start = out.T.reshape(problem.rho.shape).double().cpu()
     if int(start.argmax(0).amax()) == int(start.argmax(0).amin()):
-        raise ValueError(
-            "The network gives the whole box of the samples one label, so it has no boundary there; is it trained, and "
-            "on these samples?"
-        )
+        raise ValueError(ONE_LABEL)
     return replace(problem, title=title, start=start, given=True)
 
 
@@ -192,10 +177,10 @@ def study(problem: Classes, *, until: float | None = None, tell: Callable[[str],
     end = until or _horizon(problem)
     steps = math.ceil(end / (_STEP * grid.h**2 / grid.dim))
     every = _SHARING * max(1, math.ceil(steps / (_SHARING * _INSTANTS)))
-    said = tell or (lambda words: None)
 
     def told(step: int, count: int) -> None:
-        said(f"the boundaries, step {step} of {count}")
+        if tell is not None:
+            tell(f"the boundaries, step {step} of {count}")
 
     curve = partition_flow(grid, rho, problem.start, end, record=Record(every, 0), redistance=_SHARING, tell=told)
     fields = curve.points[:, 0]

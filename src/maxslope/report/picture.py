@@ -9,9 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from maxslope.evaluation.report import BROKEN, ROBUST, Report
-from maxslope.report.canvas import COLORS, INK, blank
+from maxslope.report.canvas import COLORS, GRAY, INK, blank
 from maxslope.report.html_samples import answers_of
-from maxslope.report.numbers import signed
+from maxslope.report.numbers import percent, signed
 from maxslope.report.plots import margins
 
 if TYPE_CHECKING:
@@ -19,17 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SHOWN = 8
-_BROKEN, _ROBUST, _WRONG = COLORS[1], COLORS[2], COLORS[5]
+_COLORS = {BROKEN: COLORS[1], ROBUST: COLORS[2]}
 
 
 def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
-    """Write a picture of broken and of nearly broken samples, and the distribution of margins.
+    """Write a picture of broken and of nearly broken samples ``[n, 1 or 3, height, width]``, and of all margins.
 
-    Args:
-        report: with its points kept.
-        model: the model that was evaluated, for the labels of the shown points.
-        x: the clean images, ``[n, channels, height, width]`` with 1 or 3 channels.
-        path: its ending names the format.
+    The report has kept its points; the model is asked about those shown; the ending of the path names the format.
 
     Raises:
         ImportError: if matplotlib is not installed.
@@ -56,13 +52,12 @@ def picture_of(report: Report, model: Any, x: Tensor, count: int = _SHOWN, side:
     _images(images, report, model, x, shown)
     margins(bars.subplots(), report)
     low, high = report.interval
-    figure.suptitle(
-        f"Robust accuracy {100 * report.robust_accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}) "
-        f"within {report.asked}, clean {100 * report.clean_accuracy:.1f} %, {report.samples} samples"
-        + ("" if report.trusted else "\nNot to be trusted: " + ", ".join(w.name for w in report.warnings)),
-        color=INK,
-        fontsize=12,
+    said = (
+        f"Robust accuracy {percent(report.robust_accuracy)} (95 % interval {100 * low:.1f} to {100 * high:.1f}) "
+        f"within {report.asked}, clean {percent(report.clean_accuracy)}, {report.samples} samples"
     )
+    doubts = "" if report.trusted else "\nNot to be trusted: " + ", ".join(w.name for w in report.warnings)
+    figure.suptitle(said + doubts, color=INK, fontsize=12)
     return figure
 
 
@@ -103,7 +98,7 @@ def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]
     axes = figure.subplots(3, len(shown), squeeze=False)
     for column, i in enumerate(shown):
         verdict = str(report.table["verdict"][i])
-        color = {BROKEN: _BROKEN, ROBUST: _ROBUST}.get(verdict, _WRONG)
+        color = _COLORS.get(verdict, GRAY)
         _show(axes[0, column], clean[column], 0.0, 1.0, "gray")
         _show(axes[1, column], change[column], -float(reach), float(reach), "RdBu_r")
         _show(axes[2, column], points[column], 0.0, 1.0, "gray")

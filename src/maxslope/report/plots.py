@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, ROBUST
-from maxslope.report.canvas import COLORS, INK, blank, tidy
+from maxslope.report.canvas import COLORS, INK, blank, dress
 from maxslope.report.html_facts import Facts
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ def plotted(runs: Named, report: Report | None = None) -> Figure:
     """Return robust accuracy against the radius, margins (of one run) and samples standing against passes.
 
     What is not known has no panel. Doubts stand in the title.
-
-    Raises:
-        ImportError: if matplotlib is not installed.
     """
     panels: list[Any] = []
     if any(f.has_curve for _, f in runs):
@@ -60,11 +57,9 @@ def security(axis: Axes, runs: Named) -> None:
             axis.errorbar([f.eps], [middle], yerr=ends, fmt="o", color=color, capsize=3, markersize=4)
     axis.set_ylim(0, 101)
     axis.set_xlim(left=0)
-    axis.set_xlabel(f"radius in {runs[0][1].norm or 'the norm'}", color=INK)
-    axis.set_ylabel("robust accuracy in %", color=INK)
     said = "; ".join(dict.fromkeys(f.security_samples for _, f in runs if f.has_curve))
-    axis.set_title(f"{said}; band: 95 %", fontsize=8, color=INK)
-    _finish(axis, runs)
+    norm = runs[0][1].norm or "the norm"
+    dress(axis, f"{said}; band: 95 %", f"radius in {norm}", "robust accuracy in %", key=len(runs) > 1)
 
 
 def cost(axis: Axes, runs: Named) -> None:
@@ -73,9 +68,8 @@ def cost(axis: Axes, runs: Named) -> None:
         x, y = ([s.passes + 1 for s in f.cost], [100 * s.share.value for s in f.cost])
         axis.step(x, y, _DASHES[k % 4], where="post", color=COLORS[k % len(COLORS)], label=name or "still standing")
     axis.set_xscale("log")
-    axis.set_xlabel(f"{runs[0][1].cost_unit} passes on a sample, plus 1", color=INK)
-    axis.set_ylabel("samples that stand in %", color=INK)
-    _finish(axis, runs)
+    passes = f"{runs[0][1].cost_unit} passes on a sample, plus 1"
+    dress(axis, x=passes, y="samples that stand in %", key=len(runs) > 1)
 
 
 def margins(axis: Axes, report: Report) -> None:
@@ -94,14 +88,6 @@ def margins(axis: Axes, report: Report) -> None:
     axis.hist(values, bins=edges, stacked=True, color=[c for _, c in VERDICTS], label=labels)
     axis.axvline(0, color=INK, linewidth=1)
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_xlabel("logit margin at the worst point found\n(0 is the decision boundary)", color=INK)
-    axis.set_ylabel("samples", color=INK)
+    dress(axis, x="logit margin at the worst point found\n(0 is the decision boundary)", y="samples")
     axis.set_ylim(top=1.35 * axis.get_ylim()[1])  # room for the key
     axis.legend(frameon=False, loc="upper center", ncols=len(values), fontsize=8, columnspacing=1.0, handlelength=1.2)
-    tidy(axis)
-
-
-def _finish(axis: Axes, runs: Named) -> None:
-    if len(runs) > 1:
-        axis.legend(frameon=False, loc="upper right")
-    tidy(axis)

@@ -65,19 +65,11 @@ class Sheet:
         return self.date or datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
     def html(self) -> str:
-        """Return the page: one file, which loads nothing.
-
-        Raises:
-            ImportError: if jinja2 is not installed.
-        """
+        """Return the page: one file, which loads nothing."""
         return render("sheet.html.j2", s=self)
 
     def save(self, path: str | Path) -> Path:
-        """Write the page and return its path.
-
-        Raises:
-            ImportError: if jinja2 is not installed.
-        """
+        """Write the page and return its path."""
         return write(path, self.html())
 
     def __repr__(self) -> str:
