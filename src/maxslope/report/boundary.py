@@ -47,7 +47,6 @@ class Study:
     """A flow, its references and its numbers.
 
     Attributes:
-        problem: what was followed.
         curve: minimizing movements, one row; points are signed distances.
         reference: the law of the same eps by level sets.
         limit: the limit law by level sets.
@@ -134,11 +133,8 @@ def study(
 ) -> Study:
     """Follow the boundary of a problem by minimizing movements, beside both laws by level sets.
 
-    Args:
-        problem: such as :func:`gaussians` ().
-        until: the time; by default the problem's, or twice the stopping time.
-        tau: the time step; by default that of :func:`maxslope.boundary.evolve`, or less, for 24 steps.
-        tell: called with what is being done, step by step.
+    The time is by default the problem's, or twice the stopping time; the time step that of
+    :func:`maxslope.boundary.evolve`, or less, for 24 steps. ``tell`` is called with what is being done.
 
     Raises:
         ValueError: if a time is out of range, or eps reaches less than 1.2 cells.

@@ -196,13 +196,8 @@ def draw_network(
 ) -> Figure:
     """Draw a network's boundary after each step beside the law of the same eps from the same start, and the control.
 
-    Args:
-        problem: grid, densities, eps.
-        networks: level-set functions, the start first.
-        control: after the last step without the perimeter.
-        references: of the law, at the same times.
-        tau: between them.
-        path: without its ending.
+    Level-set functions: ``networks`` from the start on, every ``tau``; ``control`` after the last step without the
+    perimeter; ``references`` of the law at the same times.
     """
     grid, count = problem.grid, len(networks) - 1
     figure = blank(9.2, 4.2 * tall(grid) + 0.9)

@@ -54,17 +54,9 @@ def follow(
     """Run the neural flow of a study's problem with its control, draw it beside the law, and return the numbers.
 
     All in the units of a box [-1, 1]^2: networks and their training know one scale. Distances between boundaries are
-    means with weight rho, in the problem's own units.
-
-    Args:
-        study: whose problem, start and time are taken.
-        model: the trained network that the problem starts from; None to fit a new one to the start.
-        steps: of the neural flow, which divide the time.
-        path: of the picture, without its ending.
-        training: of each step; by default :class:`Training` with the seed.
-        samples: how many.
-        drawings: gets the figure, under ``network``.
-        seed: of the samples, of a new network, and of its batches.
+    means with weight rho, in the problem's own units. The steps divide the study's time; the network is the one that
+    the problem starts from, or, of None, fitted to the start. The figure is written at ``path`` and put into
+    ``drawings``.
 
     Raises:
         TypeError: if the model is no module: there are no weights to train.

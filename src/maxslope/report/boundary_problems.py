@@ -28,9 +28,6 @@ class Problem:
     """A boundary to follow.
 
     Attributes:
-        title: in words.
-        grid: where.
-        densities: of the classes.
         start: positive where the first classifier says 1, ``[*shape]``.
         eps: radius of the adversary, in length units.
         until: the default time, or None for twice the stopping time.

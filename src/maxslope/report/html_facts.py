@@ -48,13 +48,8 @@ class Facts:
     """All numbers of a page.
 
     Attributes:
-        title: of the page.
-        budget: in words.
         norm: the name of the norm, if the budget is known.
         eps: the radius, if it is one number and known.
-        samples: how many.
-        clean: correct without change.
-        robust: correct and standing.
         verdicts: (verdict, meaning, share) of those that occur.
         doubts: what may be wrong with the numbers, warnings first.
         remains: how far the robust accuracy would still fall with more effort; None where nothing tells.
@@ -68,11 +63,7 @@ class Facts:
         cost: samples standing against passes.
         cost_unit: backward or forward.
         survivor_cost: median passes of a sample that stands, in the same unit; None where none stands.
-        classes: by label.
         effort: (run, steps, longest step in units of eps) of each run of the portfolio.
-        effort_name: what was run.
-        seed: of all random numbers.
-        about: model, data, date and so on.
     """
 
     title: str
@@ -168,14 +159,8 @@ def facts(
 ) -> Facts:
     """Return what a report says, in numbers and words.
 
-    Args:
-        report: of ``evaluate``.
-        title: of the page.
-        norm: the name of the norm.
-        eps: the radius, if it is one number.
-        smallest: ``[k]``, norms of the smallest perturbations known of k samples.
-        rows: of those samples in the report; by default the first.
-        reach: the largest radius of the security curve; by default as far as there is something to see.
+    The norms of the smallest perturbations known, ``smallest`` ``[k]``, are those of ``rows``, by default the first.
+    The security curve ends at ``reach``, by default where there is nothing more to see.
     """
     verdicts = [str(v) for v in report.table["verdict"]]
     n = report.samples

@@ -28,10 +28,7 @@ def train(activation: type[nn.Module], *, epochs: int = 100, seed: int = 0) -> n
     """Train the network 2-20-20-20-1, batch norm after each activation and a sigmoid at the end, on the two moons.
 
     Mean squared error, Adam, batches of 100; data, start and batches by the seed. Torch's global generator is left
-    as it was.
-
-    Returns:
-        The network in eval mode, float64, with frozen weights; maps ``[n, 2]`` to ``[n]``.
+    as it was. The network is in eval mode, float64, with frozen weights, and maps ``[n, 2]`` to ``[n]``.
     """
     x, y = data(seed=seed)
     with torch.random.fork_rng(devices=[]):
@@ -53,9 +50,7 @@ def train(activation: type[nn.Module], *, epochs: int = 100, seed: int = 0) -> n
 class SquaredError(Energy):
     """E(x) = -(h(x) - y)^2: goes down as the model errs. Its goal: h(x) and y on different sides of 1/2.
 
-    Args:
-        model: maps ``[rows, *shape]`` to ``[rows]``.
-        labels: ``[rows]``, in the dtype of the model.
+    The model h maps ``[rows, *shape]`` to ``[rows]``; labels are ``[rows]``, in its dtype.
 
     Source: arXiv:2406.05376 (the experiment on two moons).
     """

@@ -31,13 +31,12 @@ from maxslope.spaces import Lp
 
 @dataclass(frozen=True, eq=False)
 class Differences:
-    """The explicit scheme against minimizing movements, row by row.
+    """The explicit scheme against minimizing movements for step sizes ``taus``; tables ``[taus, rows]``.
 
     Attributes:
-        taus: step sizes.
-        largest: max over time of |x_k - y_k|_inf, ``[taus, rows]``.
+        largest: max over time of |x_k - y_k|_inf.
         matrix: the published measure, the largest row sum of the difference: max over time of |x_k - y_k|_1.
-        failed: the share of steps whose inner solve missed its criterion, ``[taus, rows]``.
+        failed: the share of steps whose inner solve missed its criterion.
     """
 
     taus: list[float]
@@ -77,12 +76,7 @@ def differences(
 ) -> Differences:
     """Run the explicit scheme and minimizing movements from the same initial values and compare them at every step.
 
-    Args:
-        net: the network.
-        rows: initial values, uniform in [-1, 1]^2.
-        taus: step sizes; eps 2^-i for i = 0..7 by default.
-        until: the end.
-        seed: of the initial values.
+    The initial values are uniform in [-1, 1]^2, the step sizes by default eps 2^-i for i = 0..7.
     """
     taus = list(steps() if taus is None else taus)
     energy, x = problem(net, rows, seed)

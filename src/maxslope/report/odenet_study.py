@@ -40,13 +40,7 @@ _MANY = 12  # features beyond which principal components enter
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A table of numbers.
-
-    Attributes:
-        name: what it is called.
-        x: ``[N, features]``, float64.
-        y: ``[N]``, class numbers (int64) or float64.
-    """
+    """A table: inputs ``[N, features]``, float64, and class numbers (int64) or targets (float64), ``[N]``."""
 
     name: str
     x: Tensor
@@ -55,15 +49,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """How to train: layers L, particles m, penalty lambda, and when to stop, by slope or after so many gradients.
 
     Attributes:
-        layers: L.
-        particles: m.
-        penalty: lambda.
         eps: l_2 radius of the robust risk, in the units of the inputs; 0 trains the plain risk.
-        slope: where to stop.
-        gradients: when to stop at the latest.
         seed: of the start, and of the rows held out.
         held_out: share of the rows that are scored and not learned from, in [0, 1).
     """

@@ -27,15 +27,12 @@ _BELLS = ((0.35, 0.0), (0.65, 0.75), (1.0, -0.05))  # radius and turn of the Gau
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """Boundaries of several classes to follow.
+    """Boundaries of several classes in the plane to follow.
 
     Attributes:
-        title: in words.
-        grid: where, in the plane.
         rho: densities of the classes with their priors, ``[classes, *shape]``.
         start: the first classifier says k where ``start[k]`` is largest, ``[classes, *shape]``.
         eps: radius of the adversary whose risk is measured, in length units.
-        names: of the classes.
         samples: points ``[n, 2]`` and labels, if the densities come from them.
         given: whether the start is a classifier of its own.
     """
@@ -55,7 +52,6 @@ class PartitionStudy:
     """A flow of several classes and its numbers.
 
     Attributes:
-        problem: what was followed.
         curve: one row; points are ``[classes, *shape]``, positive where a class is.
         risk: along the curve, ``[K+1]``.
         robust_risk: likewise, for the adversary of radius eps.
@@ -161,12 +157,7 @@ def classifier(problem: Classes, model: Callable[[Tensor], Tensor], title: str) 
 
 
 def study(problem: Classes, *, until: float | None = None, tell: Callable[[str], None] | None = None) -> PartitionStudy:
-    """Follow the boundaries of several classes.
-
-    Args:
-        problem: such as :func:`three` ().
-        until: the time; by default twice the mean of the stopping times of each class against all others.
-        tell: called with what is being done.
+    """Follow the boundaries of several classes, by default for twice the mean of the stopping times of each class.
 
     Raises:
         ValueError: if the time is out of range, no class has a boundary with the others, or eps reaches less than 1.2

@@ -37,7 +37,6 @@ class Sheet:
     """A page on a study.
 
     Attributes:
-        title: of the page.
         asked: what was asked, of what: (name, words).
         answer: in a sentence or two.
         numbers: (name, number with its unit, what it is beside), the first the largest.

@@ -107,14 +107,8 @@ def moons(
 ) -> Sheet:
     """Return the page of the experiment on two moons.
 
-    Args:
-        study: orders of schemes against the event-driven reference, on a smooth network.
-        differences: of explicit scheme and minimizing movements, by network.
-        held: the same where a constraint binds, by case.
-        drawings: the figures by name.
-        film: of particles.
-        command: how to do it again.
-        files: what else was written.
+    Orders of schemes against the event-driven reference (``study``); differences of explicit scheme and minimizing
+    movements, by network; convergence where a constraint binds, by case (``held``); figures by name; a film.
     """
     gaps = {name: d.largest.mean(1).tolist() for name, d in differences.items()}
     shrink = [f"{name}: from {number(gap[0])} to {number(gap[-1])}" for name, gap in gaps.items()]
