@@ -16,8 +16,7 @@ from browser.test_pages import Seen
 from maxslope.report import page
 from maxslope.report.canvas import COLORS, blank
 from maxslope.report.drawn import panels
-from maxslope.report.sheet import Part, Sheet
-from maxslope.report.sheets import table
+from maxslope.report.sheets import Part, Sheet, table
 from report._runs import FAST
 
 pytestmark = pytest.mark.slow  # a browser for each

@@ -27,8 +27,7 @@ from maxslope.report.html import render
 from maxslope.report.html_export import plain
 from maxslope.report.html_facts import facts
 from maxslope.report.html_figures import cost_figure, security_figure
-from maxslope.report.html_png import change, data_uri, picture
-from maxslope.report.html_samples import chosen
+from maxslope.report.html_samples import change, chosen, data_uri, picture
 from maxslope.report.html_svg import Axis, Chart
 from maxslope.report.numbers import Share, percent
 from report._runs import BUDGET, EPS, FAST, picture_run, tabular_run
@@ -410,9 +409,8 @@ def test_axes() -> None:
 def test_charts_say_what_they_show() -> None:
     chart = Chart(Axis(0, 1, "a & b"), Axis(0, 1, ""), "n", "Title <1>", "Words.", margin=60)
     chart.line([(0, 0), (1, 0.5)], 1, "one").line([(0, 0), (1, 0.5)], 2, "two").steps([(0, 1), (1, 0)], 3)
-    text = (
-        chart.dots([(0, 0, "x < y")]).whisker(0.2, 0, 1, 2).upright(0.1, "left").upright(0.9, "right").level(0, "l").text()
-    )
+    chart.dots([(0, 0, "x < y")]).whisker(0.2, 0, 1, 2).upright(0.1, "left").upright(0.9, "right")
+    text = chart.level(0, "l").text()
     assert "Title &lt;1&gt;" in text
     assert "a &amp; b" in text
     assert "<title>x &lt; y</title>" in text

@@ -57,9 +57,8 @@ def test_the_experiment_hands_the_seed_to_all_that_is_random(monkeypatch: pytest
         answer: Any = [] if name in ("geometries", "clouds_of_moons") else Nothing()
         monkeypatch.setattr(experiment, name, recorded(name, answer))
     monkeypatch.setattr(experiment, "constraints", dict)
-    for name in ("draw_trajectories", "draw_differences", "write_csv"):
+    for name in ("draw_trajectories", "draw_differences", "draw_convergence", "write_csv"):
         monkeypatch.setattr(experiment, name, lambda *words, **more: None)
-    monkeypatch.setattr(experiment.picture, "draw", lambda *words, **more: None)
     monkeypatch.setattr(experiment, "moons", lambda *words, **more: Nothing())
     monkeypatch.setattr(experiment, "animate", lambda *words: asked.setdefault("animate", 11))
     monkeypatch.setattr(experiment, "film", lambda *words: asked.setdefault("film", 11))

@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 from maxslope.cli.again import typed
 from maxslope.report.canvas import COLORS, INK, blank, passing
 from maxslope.report.drawn import panels
-from maxslope.report.sheet import Part, Rows, Sheet
-from maxslope.report.sheets import table
+from maxslope.report.sheets import Part, Rows, Sheet, table
 
 
 def two_panels() -> object:

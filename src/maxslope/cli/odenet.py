@@ -13,7 +13,7 @@ from maxslope.cli import document, options
 from maxslope.cli.ending import interruptible
 
 if TYPE_CHECKING:
-    from maxslope.report.odenet_study import Data
+    from maxslope.report.odenet import Data
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -60,7 +60,7 @@ def odenet(
     from maxslope.cli.again import typed
     from maxslope.cli.progress import progress
     from maxslope.report import odenet as report
-    from maxslope.report.odenet_study import Settings
+    from maxslope.report.odenet import Settings
 
     options.drawn_into(out)
     radius = names.number(eps)
@@ -92,7 +92,7 @@ def odenet(
 
 def _tables(word: str, seed: int) -> list[Data]:
     """The one place where a string names data of the mean-field network."""
-    from maxslope.report import odenet_study as known
+    from maxslope.report import odenet as known
 
     ready: dict[str, Callable[[], Data]] = {"moons": partial(known.moons, seed), "digits": known.digits}
     if not word:

@@ -141,7 +141,10 @@ def study(
     """
     grid, densities, eps = problem.grid, problem.densities, problem.eps
     expected, tell = _expected(problem), tell or (lambda words: None)
-    end = until or problem.until or _horizon(problem, expected)
+    end = until or problem.until
+    if not end:  # twice the stopping time; that of the Bayes classifier where the start has none
+        known = 0 < expected < math.inf
+        end = 2 * (expected if known else stopping_time(grid, densities, eps))
     usual = 0.075 * grid.h**2 * min(grid.shape)
     start = signed_distance(problem.start, grid)
     tau = min(usual, end / _STEPS) if tau is None else tau
@@ -155,17 +158,9 @@ def study(
     along = zip(curve.time[:, 0].tolist(), curve.points[:, 0], strict=True)
     gaps = [apart(u, reference.at(t)[0], grid) for t, u in along]
     risk = Perimeter(grid, densities, eps)
-    return Study(
-        problem,
-        curve,
-        reference,
-        limit,
-        first_rise(curve, risk),
-        expected,
-        _trained(problem, risk),
-        length.look(curve.points[:, 0]).value,
-        torch.tensor(gaps, dtype=torch.float64),
-    )
+    stop, trained = first_rise(curve, risk), _trained(problem, risk)
+    perimeter, gap = length.look(curve.points[:, 0]).value, torch.tensor(gaps, dtype=torch.float64)
+    return Study(problem, curve, reference, limit, stop, expected, trained, perimeter, gap)
 
 
 @dataclass(frozen=True)
@@ -211,15 +206,17 @@ def level_sets(law: LimitLaw, start: Tensor, until: float) -> Curve:
     shape = [math.ceil(n / coarser) for n in grid.shape]
     wide = Grid(shape, grid.low, [a + n * coarser * grid.h for a, n in zip(grid.low, shape, strict=True)])
 
-    def there(u: Tensor, to: Grid, of: Grid, order: int) -> Tensor:
-        index = of.to_index(to.points()).movedim(-1, 0).numpy()
-        return torch.from_numpy(optional.ndimage().map_coordinates(u.numpy(), index, order=order, mode="nearest"))
-
     d = law.densities
-    few = Densities(*(there(rho, wide, grid, 1) for rho in (d.rho0, d.rho1)))
-    curve = limit_flow(LimitLaw(wide, few, law.eps), there(start, wide, grid, 1), until, record=record)
-    points = torch.stack([there(u[0], grid, wide, 3)[None] for u in curve.points])
+    few = Densities(*(between(rho, grid, wide.points()) for rho in (d.rho0, d.rho1)))
+    curve = limit_flow(LimitLaw(wide, few, law.eps), between(start, grid, wide.points()), until, record=record)
+    points = torch.stack([between(u[0], wide, grid.points(), order=3)[None] for u in curve.points])
     return replace(curve, points=points)
+
+
+def between(u: Tensor, grid: Grid, points: Tensor, order: int = 1) -> Tensor:
+    """Return the values of a function on a grid at points ``[..., d]``, by splines; outside those at the edge."""
+    index = grid.to_index(points).movedim(-1, 0).numpy()
+    return torch.from_numpy(optional.ndimage().map_coordinates(u.numpy(), index, order=order, mode="nearest"))
 
 
 def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> float:
@@ -227,8 +224,6 @@ def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> flo
 
     With a weight ``[*shape]``, such as rho, a weighted mean. NaN where one of them has no boundary.
     """
-    from scipy import ndimage
-
     if vanished(u) or vanished(v):
         return math.nan
     points, _ = measures(u, grid)
@@ -236,9 +231,8 @@ def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> flo
     points = points[((points - low).minimum(high - points) > 0.1 * (high - low)).all(1)]
     if not len(points):
         return math.nan
-    index = grid.to_index(points).T.numpy()
-    away = abs(ndimage.map_coordinates(v.numpy(), index, order=1))
-    share = 1 + 0 * away if weight is None else ndimage.map_coordinates(weight.numpy(), index, order=1)
+    away = between(v, grid, points).abs()
+    share = torch.ones_like(away) if weight is None else between(weight, grid, points)
     return float((away * share).sum() / share.sum())
 
 
@@ -269,13 +263,6 @@ def _expected(problem: Problem) -> float:
         if problem.until is None:
             raise
         return math.nan
-
-
-def _horizon(problem: Problem, expected: float) -> float:
-    """Twice the stopping time; that of the Bayes classifier where the start has none."""
-    if 0 < expected < math.inf:
-        return 2 * expected
-    return 2 * stopping_time(problem.grid, problem.densities, problem.eps)
 
 
 def _constant(densities: Densities) -> bool:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from maxslope.boundary import Grid, signed_distance
 from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.neural import Regression, on_grid
-from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, neural_flow
-from maxslope.report.boundary import Study, apart
+from maxslope.boundary.neural_flow import Samples, Training, draw, neural_flow
+from maxslope.report.boundary import Study, apart, between
 from maxslope.report.boundary_figures import draw_network
 from maxslope.report.boundary_files import write_networks
 
@@ -46,9 +46,9 @@ def follow(
     steps: int,
     path: Path,
     *,
+    drawings: dict[str, Any],
     training: Training | None = None,
     samples: int = 16384,
-    drawings: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Run the neural flow of a study's problem with its control, draw it beside the law, and return the numbers.
@@ -68,7 +68,7 @@ def follow(
         raise ValueError("The neural flow is drawn in the plane; in space call maxslope.boundary.neural_flow.")
     side = half_side(problem.grid)
     tau = float(study.curve.time[-1, 0]) / side**2 / steps
-    corner = [_share(problem.grid, k) for k in (0, 1)]
+    corner = [(b - a) / 2 / side for a, b in zip(problem.grid.low, problem.grid.high, strict=True)]
     grid = Grid(problem.grid.shape, [-c for c in corner], corner)
     drawn = draw(problem.densities, grid, samples, seed)
     training = training or Training(seed=seed)
@@ -84,14 +84,12 @@ def follow(
         for v in (1.0, 0.0)
     ]
     write_networks(flows[0], path.with_name("networks.safetensors"))
-    networks, control = ([_distance(f, k, grid) for k in range(steps + 1)] for f in flows)
+    networks, control = ([signed_distance(on_grid(f.model(k), grid), grid) for k in range(steps + 1)] for f in flows)
     law = LimitLaw(grid, problem.densities, eps)
     references = [networks[0]]
     for _ in range(steps):
         references.append(limit_flow(law, references[-1], tau).end[0])
-    figure = draw_network(problem, networks, control[-1], references, tau * side**2, path)
-    if drawings is not None:
-        drawings["network"] = figure
+    drawings["network"] = draw_network(problem, networks, control[-1], references, tau * side**2, path)
 
     def gap(a: Tensor, b: Tensor) -> float:  # where there are no samples, a network is bound by nothing
         return apart(a, b, grid, problem.densities.rho) * side
@@ -115,7 +113,7 @@ def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int, seed: in
         for width in (2, _WIDTH, _WIDTH):
             layers += [nn.Linear(width, _WIDTH), nn.SiLU()]
         net = nn.Sequential(*layers, nn.Linear(_WIDTH, 1))
-        target = _at(start, samples.x, grid).clamp(-0.25, 0.25)
+        target = between(start, grid, samples.x.double()).to(samples.x).clamp(-0.25, 0.25)
         adam = torch.optim.Adam(net.parameters(), 1e-2)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, iterations)
         for _ in range(iterations):
@@ -126,18 +124,3 @@ def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int, seed: in
             adam.step()
             schedule.step()
     return net.eval()
-
-
-def _at(u: Tensor, x: Tensor, grid: Grid) -> Tensor:
-    from scipy import ndimage
-
-    index = grid.to_index(x.double()).T.numpy()
-    return torch.from_numpy(ndimage.map_coordinates(u.numpy(), index, order=1, mode="nearest")).to(x)
-
-
-def _share(grid: Grid, axis: int) -> float:
-    return (grid.high[axis] - grid.low[axis]) / 2 / half_side(grid)
-
-
-def _distance(flow: NeuralFlow, instant: int, grid: Grid) -> Tensor:
-    return signed_distance(on_grid(flow.model(instant), grid), grid)

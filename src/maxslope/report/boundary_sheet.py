@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from maxslope.report.drawn import panels
 from maxslope.report.numbers import number
-from maxslope.report.sheet import Part, Sheet
-from maxslope.report.sheets import Drawings, Film, moving, plain_table, table
+from maxslope.report.sheets import Drawings, Film, Part, Sheet, moving, plain_table, table
 
 if TYPE_CHECKING:
     from maxslope.report.boundary import Study

@@ -15,7 +15,7 @@ from maxslope.report.html_facts import Facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure
 from maxslope.report.html_samples import Example
 from maxslope.report.numbers import counted, percent
-from maxslope.report.plots import plotted
+from maxslope.report.picture import plotted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure

@@ -14,11 +14,27 @@ from torch import Tensor, nn
 from maxslope.data import default_data, default_network
 from maxslope.energies import Energy, Loss, Margin
 from maxslope.loop import Steps, flow
-from maxslope.report import convergence as picture
 from maxslope.report.canvas import write_csv
-from maxslope.report.moons import SquaredError, data, steps, train
-from maxslope.report.moons_figures import animate, draw_differences, draw_images, draw_trajectories, film
-from maxslope.report.moons_study import Differences, constraints, differences, geometries, orders, particles
+from maxslope.report.moons import (
+    Differences,
+    SquaredError,
+    constraints,
+    data,
+    differences,
+    geometries,
+    orders,
+    particles,
+    steps,
+    train,
+)
+from maxslope.report.moons_figures import (
+    animate,
+    draw_convergence,
+    draw_differences,
+    draw_images,
+    draw_trajectories,
+    film,
+)
 from maxslope.report.sheets import moons
 from maxslope.schemes import Descent, Explicit, MinimizingMovement
 from maxslope.sets import Linf
@@ -82,7 +98,7 @@ def run(
     write_csv([r for name, d in found.items() for r in d.table(name)], out / "differences.csv")
     drawings["differences"] = draw_differences(found, out / "differences")
     study = orders(nets["GELU"], min(40, max(samples, 12)), seed)
-    drawings["convergence"] = picture.draw(
+    drawings["convergence"] = draw_convergence(
         study, out / "convergence", "GELU network: schemes against the event-driven reference"
     )
     write_csv(study.table(), out / "convergence.csv")

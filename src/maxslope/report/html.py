@@ -24,10 +24,9 @@ from maxslope.report import html_export
 from maxslope.report.html_facts import Facts, facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure, track_figures
 from maxslope.report.html_samples import Group, again, groups, with_points
-from maxslope.report.html_tracks import Track, tracks
-from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest, representative
+from maxslope.report.merging import SEARCH, Candidates, Track, affordable, merged, nearest, representative, tracks
 from maxslope.report.numbers import number, percent, signed
-from maxslope.report.plots import plotted
+from maxslope.report.picture import plotted
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
 

@@ -19,7 +19,7 @@ from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report
 from maxslope.evaluation.remains import Remains
 from maxslope.report.html_facts import Facts
-from maxslope.report.html_tracks import Track
+from maxslope.report.merging import Track
 from maxslope.report.numbers import Share, percent
 from maxslope.sets import Budget
 from maxslope.spaces import Lp

@@ -8,7 +8,7 @@ from typing import Any
 
 from maxslope.report.html_facts import Facts
 from maxslope.report.html_svg import Axis, Chart
-from maxslope.report.html_tracks import Track
+from maxslope.report.merging import Track
 from maxslope.report.numbers import counted, percent
 
 

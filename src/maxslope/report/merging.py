@@ -9,13 +9,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from maxslope._rows import per_row
 from maxslope.attacks import Effort, MinimalResult, minimal
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.question import ask
 from maxslope.attacks.verify import verify
+from maxslope.energies import Loss, Margin, Network
 from maxslope.evaluation import Report
 from maxslope.evaluation.draw import order
 from maxslope.evaluation.report import BROKEN, ROBUST, Column
+from maxslope.loop import Steps, flow
+from maxslope.report.html_samples import chosen, spent_on
+from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
 
 _NAMED = 5
@@ -106,12 +111,6 @@ def _errors(
     return {rows[k]: (points[k], float(margin[k]), float(distance[k])) for k in fell}
 
 
-def spent_on(report: Report) -> list[float]:
-    """Return forward and backward passes of each row, together."""
-    forward, backward = (map(float, report.table[name]) for name in ("forward", "backward"))
-    return [f + b for f, b in zip(forward, backward, strict=True)]
-
-
 def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> int:
     """Return of how many samples the smallest perturbation is worth looking for.
 
@@ -155,3 +154,68 @@ def nearest(
     ids = torch.tensor([int(report.table["index"][row]) for row in rows])
     seed = report.seed if seed is None else seed
     return minimal(model, x, y, budget.norm, box=budget.box, effort=Effort.quick(), seed=seed, ids=ids)
+
+
+_STEPS = 24
+
+
+@dataclass(frozen=True)
+class Track:
+    """A curve of maximal slope of the margin, from a clean sample.
+
+    Attributes:
+        length: how far the curve has gone, in units of the norm.
+        margin: the energy there, in logits; negative where the model errs.
+        slope: the constrained slope there, in logits per unit of the norm.
+    """
+
+    index: int
+    label: str
+    length: tuple[float, ...]
+    margin: tuple[float, ...]
+    slope: tuple[float, ...]
+    reason: str
+
+    @property
+    def falls(self) -> float | None:
+        """The length at which the margin is first negative, None if it never is."""
+        return next((s for s, m in zip(self.length, self.margin, strict=True) if m < 0), None)
+
+
+def tracks(
+    report: Report, model: Any, x: Tensor, y: Tensor, budget: Budget
+) -> tuple[tuple[Track, ...], list[Candidates]]:
+    """Follow a few samples, one of each group, along curves of maximal slope of their margins.
+
+    The second of the pair holds the points of least margin on them, which may be errors that an evaluation missed.
+
+    A semi-implicit flow in the norm of the budget, inside budget and box, with steps of eps / 24 until the length
+    eps; the margin z_label - z_rival is the energy that goes down.
+
+    Source: arXiv:2406.05376, section 4.
+    """
+    rows = list(dict.fromkeys(own[0] for _, _, own in chosen(report)))
+    eps = per_row(budget.eps, x)[rows] if isinstance(budget.eps, Tensor) else per_row(budget.eps, x[rows])
+    rows = [i for i, e in zip(rows, eps.tolist(), strict=True) if e > 0]
+    if not rows or report.effort.runs[0].blind:
+        return (), []
+    index = torch.tensor(rows, device=x.device)
+    own, labels = budget.take(index), y[index].long()
+    eps = per_row(own.eps, x[index])
+    energy = Loss(Network(model), labels, Margin()).within(own.around(x[index]))
+    scheme = SemiImplicit(tau=eps.double() / _STEPS, space=budget.motion)
+    curve = flow(energy, x[index], scheme=scheme, until=Steps(_STEPS))
+    least = curve.margin.nan_to_num(torch.inf).argmin(0)
+    points = curve.points[least, torch.arange(len(rows), device=least.device)]
+    found = tuple(
+        Track(
+            int(report.table["index"][row]),
+            report.about.name(int(labels[k])),
+            length=tuple(curve.time[:, k].tolist()),
+            margin=tuple(curve.margin[:, k].tolist()),
+            slope=tuple(curve.slope[:, k].tolist()),
+            reason=curve.reasons()[k],
+        )
+        for k, row in enumerate(rows)
+    )
+    return found, [Candidates(rows, points, "a curve of maximal slope")]

@@ -1,4 +1,4 @@
-"""The figures of the two-moons experiment."""
+"""The figures of the two-moons experiment, and of convergence studies."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from torch import Tensor, nn
 
 from maxslope.report import canvas
 from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress, plane, raster, save, shade
-from maxslope.report.moons_study import Differences, trajectories
+from maxslope.report.moons import Differences, trajectories
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from maxslope.curve import Curve
+    from maxslope.reference import Convergence
 
 _STARTS = {"ReLU": ((0.1, 0.55), 0.2), "GELU": ((0.45, 0.3), 0.25)}
 _EXPLICIT, _MM = COLORS[:2]
@@ -144,3 +147,35 @@ def draw_images(panels: dict[str, Tensor], titles: dict[str, list[str]], path: P
             axis.set_yticks([])
         row[0].set_ylabel(name, fontsize=8, color=INK)
     return save(figure, path)
+
+
+def draw_convergence(study: Convergence, path: Path, title: str = "") -> Figure:
+    """Write errors, dissipation defects and inclusion residuals against tau, as SVG and PNG; ``path`` has no ending."""
+    figure = blank(10.5, 3.4)
+    left, middle, right = figure.subplots(1, 3)
+    errors = {f"{name}: order {study.orders[name][0]:.2f}": table for name, table in study.errors.items()}
+    _convergence(left, study.taus, errors, "max over time of the error", spread=True)
+    _convergence(middle, study.taus, study.defects, "dissipation defect")
+    _convergence(right, study.taus, study.residuals, "inclusion residual")
+    figure.suptitle(title, color=INK, fontsize=11)
+    return save(figure, path)
+
+
+def _convergence(
+    axis: Axes, taus: Sequence[float], tables: Mapping[str, Tensor], label: str, *, spread: bool = False
+) -> None:
+    """Draw the means over rows of tables ``[taus, rows]``; spread, a band from the 10 % to the 90 % quantile."""
+    for k, (name, table) in enumerate(tables.items()):
+        color = COLORS[k % len(COLORS)]
+        mean, low, high = (
+            v.clamp_min(1e-17).tolist() for v in (table.mean(1), table.quantile(0.1, dim=1), table.quantile(0.9, dim=1))
+        )
+        axis.loglog(taus, mean, marker="o", markersize=3, color=color, label=name, linewidth=1.3)
+        if spread and table.shape[1] > 1:
+            axis.fill_between(taus, low, high, color=color, alpha=0.12, linewidth=0)
+    top = max(float(t.mean(1).max()) for t in tables.values())
+    axis.loglog(taus, [top * tau / max(taus) for tau in taus], color=INK, linewidth=0.8, linestyle=":")
+    shown = taus[:: max(1, len(taus) // 3)]
+    axis.set_xticks(shown, [f"{tau:.2g}" for tau in shown])
+    axis.set_xticks([], minor=True)
+    dress(axis, x="tau", y=label, key=spread)

@@ -1,23 +1,261 @@
-"""Follow the flow of a network on a data set, and say and draw what it showed."""
+"""Train a network on a table of numbers by its flow; judge, say and draw what it showed."""
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from maxslope import _random
+from maxslope._optional import optional
 from maxslope._status import Status
-from maxslope.odenet import DescentResult, Squared, save
-from maxslope.report.canvas import write_csv
+from maxslope.odenet import (
+    DescentResult,
+    Design,
+    FlowVerdict,
+    Lift,
+    Logistic,
+    Misfit,
+    OdeNet,
+    Risk,
+    RobustRisk,
+    Softmax,
+    Squared,
+    Until,
+    descend,
+    escape,
+    layered,
+    save,
+    smallest_curvature,
+    sobol,
+    verdict,
+)
+from maxslope.report.canvas import records, write_csv
+from maxslope.report.numbers import percent
 from maxslope.report.odenet_figures import draw
-from maxslope.report.odenet_study import Data, Settings, Study, numbers, study
 from maxslope.report.sheets import odenet
+from maxslope.sets import L2
 
-Say = Callable[[str], None]
+_MANY = 12  # features beyond which principal components enter
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A table: inputs ``[N, features]``, float64, and class numbers (int64) or targets (float64), ``[N]``."""
+
+    name: str
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train: layers L, particles m, penalty lambda, and when to stop, by slope or after so many gradients.
+
+    Attributes:
+        eps: l_2 radius of the robust risk, in the units of the inputs; 0 trains the plain risk.
+        seed: of the start, and of the rows held out.
+        held_out: share of the rows that are scored and not learned from, in [0, 1).
+    """
+
+    layers: int = 6
+    particles: int = 24
+    penalty: float = 1e-2
+    eps: float = 0.0
+    slope: float = 1e-7
+    gradients: int = 8000
+    seed: int = 0
+    held_out: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What was trained, how it went, and what it shows.
+
+    Attributes:
+        data: the rows learned from.
+        rest: the numbers of the rows held out.
+        score: on the rows learned from.
+        held_out: the same on the others, or None if there are none.
+    """
+
+    data: Data
+    rest: list[int]
+    risk: Risk
+    network: OdeNet
+    start: Tensor
+    run: DescentResult
+    verdict: FlowVerdict
+    score: float
+    held_out: float | None
+
+    @property
+    def measure(self) -> str:
+        """What the score is."""
+        return "R^2" if isinstance(self.risk.misfit, Squared) else "accuracy"
+
+
+def moons(seed: int = 0) -> Data:
+    """Return 200 points of two moons with noise 0.1."""
+    from maxslope.report.moons import data
+
+    x, y = data(200, seed)
+    return Data("moons", x.double(), y.long())
+
+
+def digits() -> Data:
+    """Return 300 of scikit-learn's 8 x 8 digits."""
+    with optional("The digits need scikit-learn", "[flows]"):
+        from sklearn.datasets import load_digits
+    x, y = load_digits(return_X_y=True)
+    return Data("digits", torch.as_tensor(x[:300]).double(), torch.as_tensor(y[:300]).long())
+
+
+def table(path: Path) -> Data:
+    """Read a CSV file of numbers: features, and the target in the last column. A first line of names is skipped.
+
+    Whole numbers of at most 20 kinds are classes, everything else is regression.
+
+    Raises:
+        ValueError: if a cell is not a number, or lines differ in length.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = [line for line in csv.reader(file) if line]
+    if lines and not all(map(_is_number, lines[0])):
+        lines = lines[1:]
+    wrong = [k + 1 for k, line in enumerate(lines) if len(line) != len(lines[0]) or not all(map(_is_number, line))]
+    if wrong or len(lines) < 2 or len(lines[0]) < 2:
+        raise ValueError(
+            f"{path.name} must hold at least two lines of finite numbers, features first and the target last, got "
+            f"{len(lines)} lines{f' of which line {wrong[0]} does not fit' if wrong else ''}."
+        )
+    numbers = torch.tensor([[float(cell) for cell in line] for line in lines], dtype=torch.float64)
+    x, y = numbers[:, :-1], numbers[:, -1]
+    kinds = torch.tensor(sorted(set(y.tolist())), dtype=y.dtype)
+    if len(kinds) <= 20 and bool((y == y.round()).all()):
+        y = (y[:, None] == kinds).long().argmax(1)
+    return Data(path.stem, x, y)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def problem(data: Data, penalty: float) -> Risk:
+    """Return the risk of a network for a table: standardized features, or ten principal components of many.
+
+    Raises:
+        ValueError: if there is one class only.
+    """
+    mean, scale = data.x.mean(0), data.x.std(0, correction=0)
+    matrix = torch.diag(1 / torch.where(scale > 0, scale, 1.0))
+    if data.x.shape[1] > _MANY:
+        _, size, basis = torch.linalg.svd(data.x - mean, full_matrices=False)
+        keep = min(10, int((size > 1e-9 * size[0]).sum()))
+        matrix = basis[:keep].T * (len(data.x) ** 0.5 / size[:keep])
+    outputs, misfit = _task(data.y)
+    inputs = matrix.shape[1]
+    y = data.y
+    if isinstance(misfit, Squared):
+        spread = float(y.std(correction=0))
+        y = (y - y.mean()) / (spread if spread > 0 else 1.0)
+    return Risk(Design(inputs + outputs, inputs, outputs, lift=Lift(mean, matrix)), data.x, y, misfit, penalty)
+
+
+def _task(y: Tensor) -> tuple[int, Misfit]:
+    if y.is_floating_point():
+        return 1, Squared()
+    classes = int(y.max()) + 1
+    if classes < 2:
+        raise ValueError("Classification needs at least two classes in the last column, got one.")
+    return (1, Logistic()) if classes == 2 else (classes, Softmax())
+
+
+def study(data: Data, settings: Settings) -> Study:
+    """Train on a table, score on the rows held out of it, and judge the flow.
+
+    Raises:
+        ValueError: if there is one class only.
+    """
+    whole = data
+    data, rest = _split(whole, settings)
+    risk = problem(data, settings.penalty)
+    energy = RobustRisk(risk, L2(settings.eps, box=None)) if settings.eps else risk
+    start = sobol(risk.design, settings.layers, settings.particles, seed=settings.seed)
+    (run,) = descend(energy, start, until=Until(slope=settings.slope, gradients=settings.gradients))
+    curvature = smallest_curvature(energy, run.end, layered(settings.layers, settings.particles), products=400)
+    network = OdeNet(risk.design, run.end).eval().requires_grad_(False)
+    judged = verdict(run, slope=settings.slope, curvature=curvature)
+    held_out = _score(network, whole.x[rest], whole.y[rest], data.y) if rest else None
+    return Study(data, rest, risk, network, start[0], run, judged, _score(network, data.x, data.y, data.y), held_out)
+
+
+def _split(data: Data, settings: Settings) -> tuple[Data, list[int]]:
+    """The rows to learn from, and the numbers of the others: a random share, at least one row of each class learned."""
+    order = _random.normal(_random.keys(settings.seed, torch.tensor([0]), 2), (len(data.x),))[0].argsort()
+    count = int(settings.held_out * len(data.x))
+    if not data.y.is_floating_point():  # the first row of each class stays
+        firsts = torch.tensor([int((data.y[order] == label).long().argmax()) for label in sorted(set(data.y.tolist()))])
+        later = torch.ones(len(order), dtype=torch.bool)
+        later[firsts] = False
+        order = torch.cat([order[firsts], order[later]])
+        count = min(count, len(order) - len(firsts))
+    kept, rest = order[: len(order) - count].sort().values, order[len(order) - count :].sort().values
+    return Data(data.name, data.x[kept], data.y[kept]), rest.tolist()
+
+
+def _score(network: OdeNet, x: Tensor, y: Tensor, learned: Tensor) -> float:
+    """Accuracy, or R^2 of a regression whose targets were standardized by those learned."""
+    z = network(x)
+    if y.is_floating_point():
+        mean, spread = learned.mean(), learned.std(correction=0)
+        miss = (z[:, 0] * (spread if spread > 0 else 1.0) + mean - y).square().sum()
+        total = (y - y.mean()).square().sum()
+        return 1 - float(miss / total) if total > 0 else float(miss == 0)
+    answers = z.argmax(1) if z.shape[1] > 1 else (z[:, 0] > 0).long()
+    return float((answers == y).double().mean())
+
+
+def numbers(found: Study) -> dict[str, Any]:
+    """Return what was measured, for a JSON file."""
+    run, judged = found.run, found.verdict
+    mass = escape(run.end)
+    fit = judged.fit
+    return {
+        "data": found.data.name,
+        "samples": len(found.data.x),
+        "channels": found.risk.design.channels,
+        "layers": found.start.shape[0],
+        "particles": found.start.shape[1],
+        "score": found.score,
+        "held_out": None if found.held_out is None else {"rows": len(found.rest), "score": found.held_out},
+        "energy": float(run.energy[-1]),
+        "slope": float(run.slope[-1]),
+        "time": float(run.time[-1]),
+        "length": judged.length,
+        "monotone": judged.monotone,
+        "relative_defect": judged.relative_defect,
+        "gradients": run.gradients,
+        "status": run.status.sentence,
+        "fate": judged.fate.value,
+        "reasons": list(judged.reasons),
+        "theta": None if fit is None else {"fit": fit.theta, "interval": fit.interval, "free": fit.free},
+        "tail": None if fit is None or math.isinf(fit.tail) else fit.tail,
+        "smallest_eigenvalue": None if judged.curvature is None else judged.curvature.smallest,
+        "largest_share_of_a_particle": float(mass.share.max()),
+        "escaping": mass.escaping,
+    }
 
 
 def run(
@@ -25,50 +263,41 @@ def run(
     tables: list[Data],
     settings: Settings,
     *,
-    say: Say,
-    begun: Callable[[int, str], None] | None = None,
+    say: Callable[[str], None],
+    begun: Callable[[int, str], None],
     command: str = "",
 ) -> list[dict[str, Any]]:
-    """Study every table; write figures (SVG, PNG), the trajectory (CSV), the numbers (JSON), networks, a page (HTML).
+    """Study every table, write all that was found into a folder, and return the numbers, a mapping for each table.
 
-    Args:
-        out: the folder.
-        tables: the data.
-        settings: how to train.
-        say: told what was found.
-        begun: told the number and the name of a table before it is studied.
-        command: how to do it again, for the page.
-
-    Returns:
-        The numbers, a mapping for each table.
+    Figures (SVG, PNG), the trajectory (CSV), the numbers (JSON), networks, a page (HTML) with the command that does it
+    again. ``say`` is told what was found, ``begun`` the number and the name of a table before it is studied.
     """
-    begin, all_measured = time.perf_counter(), []
-    drawn: list[tuple[Study, Any]] = []
-    files: list[str] = []
+    begin, all_measured, drawn, files = time.perf_counter(), [], [], []
     for done, data in enumerate(tables):
-        if begun is not None:
-            begun(done, data.name)
+        begun(done, data.name)
         found = study(data, settings)
-        seconds = time.perf_counter() - begin
         measured = numbers(found)
-        kind = "R^2" if isinstance(found.risk.misfit, Squared) else "accuracy"
-        say(
-            f"{seconds:6.1f} s  {data.name}: J {measured['energy']:.6g}, slope {measured['slope']:.2g}, {kind} "
-            f"{100 * found.score:.1f} % on the {measured['samples']} rows learned from{_held(found)}, "
-            f"{measured['gradients']} gradients, length {measured['length']:.4g}"
-        )
-        say(f"          {_end(found.run, settings.slope)}")
-        say(f"          energy dissipation equality: relative defect {measured['relative_defect']:.1g}")
-        for reason in [found.verdict.fate.value, *found.verdict.reasons]:
-            say(f"          {reason}")
+        held = "" if found.held_out is None else f", {percent(found.held_out)} on {len(found.rest)} held out"
         folder = out / data.name
+        lines = [
+            f"{data.name}: J {measured['energy']:.6g}, slope {measured['slope']:.2g}, {found.measure} "
+            f"{percent(found.score)} on the {measured['samples']} rows learned from{held}, "
+            f"{measured['gradients']} gradients, length {measured['length']:.4g}",
+            _end(found.run, settings.slope),
+            f"energy dissipation equality: relative defect {measured['relative_defect']:.1g}",
+            found.verdict.fate.value,
+            *found.verdict.reasons,
+            f"figure {folder.with_suffix('.svg')}",
+        ]
+        for lead, line in zip([f"{time.perf_counter() - begin:6.1f} s", *[""] * len(lines)], lines, strict=False):
+            say(f"{lead:8}  {line}")
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        write_csv(_trajectory(found.run), folder.with_suffix(".csv"))
+        way = {name: getattr(found.run, name) for name in ("time", "energy", "slope", "rate", "length")}
+        write_csv(records(way), folder.with_suffix(".csv"))
         save(found.network, folder.with_suffix(".safetensors"))
         drawn.append((found, draw(found, folder)))
         files += [folder.with_suffix(ending).name for ending in (".svg", ".png", ".csv", ".json", ".safetensors")]
-        say(f"          figure {folder.with_suffix('.svg')}")
         all_measured.append(measured)
     page = odenet(drawn, command=command, files=files)
     say(f"page      {page.save(out / 'report.html')}")
@@ -77,15 +306,3 @@ def run(
 
 def _end(run: DescentResult, slope: float) -> str:
     return f"The slope came down to {slope:g}." if run.status == Status.REACHED else run.status.sentence
-
-
-def _held(found: Study) -> str:
-    if found.held_out is None:
-        return ""
-    return f", {100 * found.held_out:.1f} % on {len(found.rest)} held out"
-
-
-def _trajectory(run: DescentResult) -> list[dict[str, float]]:
-    names = ("time", "energy", "slope", "rate", "length")
-    columns = [run.time, run.energy, run.slope, run.rate, run.length]
-    return [dict(zip(names, row, strict=True)) for row in torch.stack(columns, 1).tolist()]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from maxslope.report.odenet_study import Study
+    from maxslope.report.odenet import Study
 
 
 def draw(study: Study, path: Path) -> Figure:

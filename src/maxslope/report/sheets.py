@@ -1,15 +1,18 @@
-"""The pages of the systems: mean-field networks, closed forms, curves, trainings."""
+"""Pages on studies: what was asked, the answer, what remains, then the evidence; and those of the systems."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maxslope.report.drawn import panels
+from maxslope.report.html import framed, render, write
 from maxslope.report.html_figures import Figure
 from maxslope.report.numbers import Share, number, percent
-from maxslope.report.sheet import Part, Rows, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -17,8 +20,77 @@ if TYPE_CHECKING:
     from maxslope.integrability import Proof, Verdict
     from maxslope.integrability.loops import Monodromy
     from maxslope.reference import Convergence
-    from maxslope.report.moons_study import Differences
-    from maxslope.report.odenet_study import Study as NetworkStudy
+    from maxslope.report.moons import Differences
+    from maxslope.report.odenet import Study as NetworkStudy
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table: what it says, the names of its columns, and its cells as words."""
+
+    title: str
+    header: Sequence[str]
+    cells: Sequence[Sequence[str]]
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section of evidence."""
+
+    title: str
+    words: str = ""
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Rows] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sheet:
+    """A page on a study.
+
+    Attributes:
+        asked: what was asked, of what: (name, words).
+        answer: in a sentence or two.
+        numbers: (name, number with its unit, what it is beside), the first the largest.
+        doubts: why the numbers may not be trusted.
+        remains: what is not known, or was not asked.
+        parts: the evidence.
+        command: how to do it again.
+        files: what else was written, beside the page.
+        date: when; now by default.
+    """
+
+    title: str
+    asked: Sequence[tuple[str, str]]
+    answer: str
+    numbers: Sequence[tuple[str, str, str]] = ()
+    doubts: Sequence[str] = ()
+    remains: Sequence[str] = ()
+    parts: Sequence[Part] = ()
+    command: str = ""
+    files: Sequence[str] = ()
+    date: str = ""
+
+    def when(self) -> str:
+        """Return the date of the study, in words."""
+        return self.date or datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+    def html(self) -> str:
+        """Return the page: one file, which loads nothing."""
+        return render("sheet.html.j2", s=self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page and return its path."""
+        return write(path, self.html())
+
+    def __repr__(self) -> str:
+        return f"<Sheet: {self.title}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return framed(self.html())
+
 
 _MOST = 60  # lines of a table on a page; the files have all
 Drawings = Mapping[str, "MatplotlibFigure"]
@@ -57,18 +129,15 @@ def odenet(
     studies: Sequence[tuple[NetworkStudy, MatplotlibFigure]], *, command: str = "", files: Sequence[str] = ()
 ) -> Sheet:
     """Return the page of studies of mean-field networks, one section for each table of data."""
-    from maxslope.odenet import Squared
-    from maxslope.report.odenet_study import numbers as measured
+    from maxslope.report.odenet import numbers as measured
 
     parts, said, remains, big = [], [], [], []
     for k, (study, figure) in enumerate(studies):
         own, name = measured(study), study.data.name
-        kind = "R^2" if isinstance(study.risk.misfit, Squared) else "accuracy"
         said.append(f"{name}: {own['fate']}")
         remains += [f"{name}: {reason}" for reason in own["reasons"]]
-        big.append(
-            (f"{name}: {kind} on the training data", percent(study.score), f"risk J = {number(own['energy'], 5)}")
-        )
+        score = f"{name}: {study.measure} on the training data"
+        big.append((score, percent(study.score), f"risk J = {number(own['energy'], 5)}"))
         words = (
             f"{own['samples']} samples, {own['layers']} layers of {own['particles']} particles; {own['gradients']} "
             f"gradients to a slope of {number(own['slope'], 2)}. The energy dissipation equality holds to "
