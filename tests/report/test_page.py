@@ -408,9 +408,15 @@ def test_axes() -> None:
 
 def test_charts_say_what_they_show() -> None:
     chart = Chart(Axis(0, 1, "a & b"), Axis(0, 1, ""), "n", "Title <1>", "Words.", margin=60)
-    chart.line([(0, 0), (1, 0.5)], 1, "one").line([(0, 0), (1, 0.5)], 2, "two").steps([(0, 1), (1, 0)], 3)
-    chart.dots([(0, 0, "x < y")]).whisker(0.2, 0, 1, 2).upright(0.1, "left").upright(0.9, "right")
-    text = chart.level(0, "l").text()
+    chart.line([(0, 0), (1, 0.5)], 1, "one")
+    chart.line([(0, 0), (1, 0.5)], 2, "two")
+    chart.steps([(0, 1), (1, 0)], 3)
+    chart.dots([(0, 0, "x < y")], 1)
+    chart.whisker(0.2, 0, 1, 2)
+    chart.upright(0.1, "left")
+    chart.upright(0.9, "right")
+    chart.level(0, "l")
+    text = chart.text()
     assert "Title &lt;1&gt;" in text
     assert "a &amp; b" in text
     assert "<title>x &lt; y</title>" in text

@@ -33,8 +33,8 @@ def opened(
         "gaussians": ready.gaussians,
         "disk": ready.disk,
         "dumbbell": ready.dumbbell,
-        "ball": ready.ball,
-        "neck": ready.neck,
+        "ball": partial(ready.disk, dim=3),
+        "neck": partial(ready.dumbbell, dim=3),
         "three": three,
     }
     if data is not None and ":" not in source:

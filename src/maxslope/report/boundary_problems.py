@@ -50,16 +50,11 @@ class Problem:
         return torch.stack([self.densities.rho0, self.densities.rho1])
 
 
-def disk(cells: int = 96, eps: float | None = None) -> Problem:
-    """A disk of radius 0.6 in constant densities: r^2 = r0^2 - 2 t."""
-    grid, even = _even(cells)
-    return Problem("A disk", grid, even, 0.6 - grid.points().norm(dim=-1), radius(grid, eps), until=0.14)
-
-
-def ball(cells: int = 48, eps: float | None = None) -> Problem:
-    """A ball of radius 0.6 in space, in constant densities: r^2 = r0^2 - 4 t."""
-    grid, even = _even(cells, 3)
-    return Problem("A ball", grid, even, 0.6 - grid.points().norm(dim=-1), radius(grid, eps), until=0.07)
+def disk(cells: int = 96, eps: float | None = None, dim: int = 2) -> Problem:
+    """A disk of radius 0.6 in constant densities, r^2 = r0^2 - 2 t; in space a ball, r^2 = r0^2 - 4 t."""
+    grid, even = _even(cells, dim)
+    title, until = ("A disk", 0.14) if dim == 2 else ("A ball", 0.07)
+    return Problem(title, grid, even, 0.6 - grid.points().norm(dim=-1), radius(grid, eps), until=until)
 
 
 def dumbbell(cells: int = 96, eps: float | None = None, dim: int = 2) -> Problem:
@@ -74,11 +69,6 @@ def dumbbell(cells: int = 96, eps: float | None = None, dim: int = 2) -> Problem
     neck = torch.minimum(0.1 - away, 0.5 - x.abs())
     until = 0.09 if dim == 2 else 0.012
     return Problem("A dumbbell", grid, even, torch.maximum(balls, neck), radius(grid, eps), until=until)
-
-
-def neck(cells: int = 48, eps: float | None = None) -> Problem:
-    """Two balls with a neck in space: it tears."""
-    return dumbbell(cells, eps, 3)
 
 
 def own(
@@ -173,7 +163,7 @@ def network(problem: Problem, model: Callable[[Tensor], Tensor], title: str) -> 
     return replace(problem, title=title, start=start, given=True)
 
 
-def _even(cells: int, dim: int = 2) -> tuple[Grid, Densities]:
+def _even(cells: int, dim: int) -> tuple[Grid, Densities]:
     grid = Grid((cells,) * dim, -1, 1)
     even = torch.full(grid.shape, 0.5 / 2**dim, dtype=torch.float64)  # mass 1 on the box
     return grid, Densities(even, even)

@@ -167,16 +167,14 @@ def with_points(
     for row, point in known.items():
         points[row] = point.to(points)
     rows = [row for row in rows if row not in known]
-    if not rows:
-        return replace(report, points=points)
-    index = torch.tensor(rows, device=x.device)
-    ids = torch.tensor([int(report.table["index"][i]) for i in rows])
-    found = attack(
-        model, x[index], y[index], budget.take(index), effort=report.effort, ids=ids, seed=report.seed, certify=False
-    )
-    same = [bool(b) == (report.table["verdict"][i] == BROKEN) for i, b in zip(rows, found.broken.tolist(), strict=True)]
-    kept = torch.tensor(same, device=x.device)
-    points[index[kept]] = found.points[kept]
+    if rows:
+        index = torch.tensor(rows, device=x.device)
+        ids = torch.tensor([int(report.table["index"][row]) for row in rows])
+        how: dict[str, Any] = {"effort": report.effort, "ids": ids, "seed": report.seed, "certify": False}
+        found = attack(model, x[index], y[index], budget.take(index), **how)
+        fell = torch.tensor([report.table["verdict"][row] == BROKEN for row in rows], device=x.device)
+        kept = found.broken.to(x.device) == fell
+        points[index[kept]] = found.points[kept]
     return replace(report, points=points)
 
 

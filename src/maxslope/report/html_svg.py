@@ -98,53 +98,47 @@ class Chart:
         py = HEIGHT - _BOTTOM - self.y.share(point[1]) * (HEIGHT - _BOTTOM - _TOP)
         return round(px, 1), round(py, 1)
 
-    def band(self, lower: Sequence[Point], upper: Sequence[Point], color: int = 1) -> Chart:
+    def band(self, lower: Sequence[Point], upper: Sequence[Point], color: int = 1) -> None:
         """Fill between two lines."""
         self._parts.append(f'<path class="band c{shade(color)}" d="{self._path([*lower, *reversed(upper)])}Z"/>')
-        return self
 
-    def line(self, points: Sequence[Point], color: int = 1, label: str = "") -> Chart:
+    def line(self, points: Sequence[Point], color: int = 1, label: str = "") -> None:
         """Draw a line; each color has its own dashes too. The label stands at its end."""
         self._parts.append(f'<path class="line c{shade(color)}" d="{self._path(points)}"/>')
         if label and points:
             self._labels.append((self.place(points[-1])[1], label, color))
-        return self
 
-    def steps(self, points: Sequence[Point], color: int = 1) -> Chart:
+    def steps(self, points: Sequence[Point], color: int = 1) -> None:
         """Draw a line that keeps each value until the next point."""
         corners = [c for (_, b), (c0, d) in pairwise(points) for c in ((c0, b), (c0, d))]
-        return self.line([*points[:1], *corners], color)
+        self.line([*points[:1], *corners], color)
 
-    def dots(self, points: Sequence[tuple[float, float, str]], color: int = 1) -> Chart:
+    def dots(self, points: Sequence[tuple[float, float, str]], color: int = 1) -> None:
         """Draw points that say something when pointed at or reached by the arrow keys."""
         for x, y, text in points:
             px, py = self.place((x, y))
             title = f"<title>{escape(text)}</title>"
             self._parts.append(f'<circle class="dot c{shade(color)}" cx="{px}" cy="{py}" r="3">{title}</circle>')
-        return self
 
-    def whisker(self, x: float, low: float, high: float, color: int) -> Chart:
+    def whisker(self, x: float, low: float, high: float, color: int) -> None:
         """Draw an interval upright."""
         (px, bottom), (_, top) = self.place((x, low)), self.place((x, high))
         ends = "".join(f"M{px - 5} {end}H{px + 5}" for end in (bottom, top))
         self._parts.append(f'<path class="whisker c{shade(color)}" d="M{px} {bottom}V{top}{ends}"/>')
-        return self
 
-    def upright(self, x: float, label: str) -> Chart:
+    def upright(self, x: float, label: str) -> None:
         """Draw a vertical rule with a label at its top."""
         px = self.place((x, self.y.low))[0]
         end = px > (_LEFT + self.right) / 2
         at = f'x="{px - 5}" text-anchor="end"' if end else f'x="{px + 5}"'
         self._parts.append(f'<path class="rule" d="M{px} {_TOP}V{HEIGHT - _BOTTOM}"/>')
         self._parts.append(f'<text class="note" {at} y="{_TOP + 12}">{escape(label)}</text>')
-        return self
 
-    def level(self, y: float, label: str) -> Chart:
+    def level(self, y: float, label: str) -> None:
         """Draw a horizontal rule with a label at its left end."""
         py = self.place((self.x.low, y))[1]
         self._parts.append(f'<path class="rule" d="M{_LEFT} {py}H{self.right}"/>')
         self._parts.append(f'<text class="note" x="{_LEFT + 6}" y="{py + 15}">{escape(label)}</text>')
-        return self
 
     def text(self) -> str:
         """Return the SVG element; without a name it has no ids."""
@@ -201,4 +195,6 @@ def series(values: Sequence[float], title: str, color: int = 1) -> str:
         stretch = values[k : k + stride]
         points += [(k, value) for value in ((min(stretch), max(stretch)) if stride > 1 else stretch)]
     x, y = Axis(0, len(values), "number in the series"), Axis(low - room, high + room, "")
-    return Chart(x, y, "", title, f"From {low:.3g} to {high:.3g}.").line(points, color).text()
+    chart = Chart(x, y, "", title, f"From {low:.3g} to {high:.3g}.")
+    chart.line(points, color)
+    return chart.text()

@@ -24,6 +24,7 @@ from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
 
 _NAMED = 5
+_STEPS = 24  # of a curve
 SEARCH = "the search for smallest perturbations"
 _CURVE = 200  # samples at most whose smallest perturbation is looked for, if nobody gives one
 _FEWEST = 10  # of them, below which there is no curve
@@ -156,9 +157,6 @@ def nearest(
     return minimal(model, x, y, budget.norm, box=budget.box, effort=Effort.quick(), seed=seed, ids=ids)
 
 
-_STEPS = 24
-
-
 @dataclass(frozen=True)
 class Track:
     """A curve of maximal slope of the margin, from a clean sample.
@@ -195,13 +193,14 @@ def tracks(
     Source: arXiv:2406.05376, section 4.
     """
     rows = list(dict.fromkeys(own[0] for _, _, own in chosen(report)))
-    eps = per_row(budget.eps, x)[rows] if isinstance(budget.eps, Tensor) else per_row(budget.eps, x[rows])
-    rows = [i for i, e in zip(rows, eps.tolist(), strict=True) if e > 0]
-    if not rows or report.effort.runs[0].blind:
+    if report.effort.runs[0].blind or not rows:
         return (), []
     index = torch.tensor(rows, device=x.device)
-    own, labels = budget.take(index), y[index].long()
-    eps = per_row(own.eps, x[index])
+    index = index[per_row(budget.take(index).eps, x[index]) > 0]
+    rows = index.tolist()
+    if not rows:
+        return (), []
+    own, labels, eps = budget.take(index), y[index].long(), per_row(budget.take(index).eps, x[index])
     energy = Loss(Network(model), labels, Margin()).within(own.around(x[index]))
     scheme = SemiImplicit(tau=eps.double() / _STEPS, space=budget.motion)
     curve = flow(energy, x[index], scheme=scheme, until=Steps(_STEPS))

@@ -164,9 +164,8 @@ def problem(data: Data, penalty: float) -> Risk:
         _, size, basis = torch.linalg.svd(data.x - mean, full_matrices=False)
         keep = min(10, int((size > 1e-9 * size[0]).sum()))
         matrix = basis[:keep].T * (len(data.x) ** 0.5 / size[:keep])
-    outputs, misfit = _task(data.y)
-    inputs = matrix.shape[1]
-    y = data.y
+    inputs, y = matrix.shape[1], data.y
+    outputs, misfit = _task(y)
     if isinstance(misfit, Squared):
         spread = float(y.std(correction=0))
         y = (y - y.mean()) / (spread if spread > 0 else 1.0)
@@ -174,6 +173,7 @@ def problem(data: Data, penalty: float) -> Risk:
 
 
 def _task(y: Tensor) -> tuple[int, Misfit]:
+    """Outputs and misfit for targets: numbers, two classes, or several."""
     if y.is_floating_point():
         return 1, Squared()
     classes = int(y.max()) + 1
