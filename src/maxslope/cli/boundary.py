@@ -188,12 +188,12 @@ def _followed_several(
 
 def _draw_several(found: PartitionStudy, out: Path, animation: bool) -> tuple[dict[str, Any], list[Path]]:
     from maxslope.report.boundary_figures import animate, draw_areas, draw_several
-    from maxslope.report.boundary_files import write_partition
+    from maxslope.report.boundary_files import write_boundaries
     from maxslope.report.canvas import write_csv
 
     drawings = {"boundary": draw_several(found, out / "boundary"), "numbers": draw_areas(found, out / "numbers")}
     write_csv(found.records(), out / "numbers.csv")
-    write_partition(found, out / "boundary.npz")
+    write_boundaries(found, out / "boundary.npz")
     if animation:
         animate(found, out / "boundary.gif")
     return drawings, [out / name for name in (*_FILES, *(["boundary.gif"] if animation else []))]

@@ -16,6 +16,7 @@ from maxslope.boundary.neural_flow import Samples, Training, draw, neural_flow
 from maxslope.report.boundary import Study, apart, between
 from maxslope.report.boundary_figures import draw_network
 from maxslope.report.boundary_files import write_networks
+from maxslope.report.boundary_problems import longer
 
 _WIDTH = 64
 _JUDGED = 4096  # samples that the attack is asked about
@@ -28,16 +29,11 @@ class Scaled(nn.Module):
         nn.Module.__init__(self)
         self.model = model
         self.center = [(a + b) / 2 for a, b in zip(grid.low, grid.high, strict=True)]
-        self.scale = half_side(grid)
+        self.scale = longer(grid) / 2
 
     def forward(self, x: Tensor) -> Tensor:
         """Call the model."""
         return self.model(x * self.scale + x.new_tensor(self.center))
-
-
-def half_side(grid: Grid) -> float:
-    """Half the longer side of the box."""
-    return max(b - a for a, b in zip(grid.low, grid.high, strict=True)) / 2
 
 
 def follow(
@@ -66,7 +62,7 @@ def follow(
     problem = study.problem
     if problem.grid.dim != 2:
         raise ValueError("The neural flow is drawn in the plane; in space call maxslope.boundary.neural_flow.")
-    side = half_side(problem.grid)
+    side = longer(problem.grid) / 2
     tau = float(study.curve.time[-1, 0]) / side**2 / steps
     corner = [(b - a) / 2 / side for a, b in zip(problem.grid.low, problem.grid.high, strict=True)]
     grid = Grid(problem.grid.shape, [-c for c in corner], corner)

@@ -171,8 +171,12 @@ def _even(cells: int, dim: int) -> tuple[Grid, Densities]:
 
 def radius(grid: Grid, eps: float | None) -> float:
     """Return the radius of the adversary: by default 3 % of the longer side, two cells at least."""
-    side = max(b - a for a, b in zip(grid.low, grid.high, strict=True))
-    return max(_SHARE * side, 2 * grid.h) if eps is None else eps
+    return max(_SHARE * longer(grid), 2 * grid.h) if eps is None else eps
+
+
+def longer(grid: Grid) -> float:
+    """Return the longer side of a grid."""
+    return max(b - a for a, b in zip(grid.low, grid.high, strict=True))
 
 
 def mixture(centers: Sequence[tuple[float, float]], sigma: float) -> Density:

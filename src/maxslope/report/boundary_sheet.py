@@ -50,7 +50,7 @@ def sheet(
     return Sheet(
         f"{said['problem']}: a boundary over time",
         _asked(said, "where a decision boundary goes under adversarial training, and when to stop"),
-        _answer(said, when), numbers, (), remains, parts, command, files,
+        _answer(said, when), numbers, remains, parts, command, files,
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def sheet_of_several(
     return Sheet(
         f"{said['problem']}: boundaries over time",
         asked,
-        _answer(said, f"It is least, {number(said['least_robust_risk'])}, at {end}"), numbers, (), remains,
+        _answer(said, f"It is least, {number(said['least_robust_risk'])}, at {end}"), numbers, remains,
         _parts(found, drawings, film, ("The boundaries", _HUES_OF_SEVERAL), _LAST, evidence), command, files,
     )  # fmt: skip
 

@@ -36,8 +36,7 @@ def dress(axis: Axes, title: str = "", x: str = "", y: str = "", *, key: bool = 
     axis.set_title(title, fontsize=9, color=INK)
     axis.set_xlabel(x, fontsize=9, color=INK)
     axis.set_ylabel(y, fontsize=9, color=INK)
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
+    axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(which="both", labelsize=8, colors=INK)
     if key:
         axis.legend(fontsize=8, facecolor="white", framealpha=0.85, edgecolor="none")
@@ -45,13 +44,10 @@ def dress(axis: Axes, title: str = "", x: str = "", y: str = "", *, key: bool = 
 
 def plane(axis: Axes, low: Sequence[float], high: Sequence[float], *, ticks: bool = False) -> None:
     """Let a panel show a box of the plane, with equal scales; without ticks where places do not matter."""
-    axis.set_xlim(low[0], high[0])
-    axis.set_ylim(low[1], high[1])
-    axis.set_aspect("equal")
+    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     axis.tick_params(labelsize=8, colors=INK)
     if not ticks:
-        axis.set_xticks([])
-        axis.set_yticks([])
+        axis.set(xticks=[], yticks=[])
 
 
 def raster(low: Sequence[float], high: Sequence[float], cells: int) -> tuple[tuple[Tensor, Tensor], Tensor]:

@@ -293,10 +293,10 @@ def render(template: str, **content: Any) -> str:
     return str(text)
 
 
-def framed(page: str, height: int = 640) -> str:
+def framed(page: str) -> str:
     """Return a page as a frame of a notebook, so that its style and the notebook's leave each other alone."""
     return (
-        f'<iframe srcdoc="{escape(page, quote=True)}" width="100%" height="{height}" style="border:0" '
+        f'<iframe srcdoc="{escape(page, quote=True)}" width="100%" height="640" style="border:0" '
         'sandbox="allow-scripts allow-downloads" title="maxslope"></iframe>'
     )
 

@@ -239,11 +239,7 @@ def _answers(report: Report, logits: Tensor) -> list[Answer]:
 
 
 def _example(
-    report: Report,
-    row: int,
-    points: tuple[Tensor, Tensor],
-    said: Sequence[Answer],
-    box: tuple[Tensor, Tensor] | None,
+    report: Report, row: int, points: tuple[Tensor, Tensor], said: Sequence[Answer], box: tuple[Tensor, Tensor] | None
 ) -> Example:
     table, (clean, moved) = report.table, points
     delta = moved.double() - clean.double()

@@ -15,6 +15,7 @@ from maxslope.energies import Constrained, Energy, Evaluation, Function, Linear
 from maxslope.energies.base import plain
 from maxslope.loop import Record, flow
 from maxslope.reference import Convergence, convergence, reference
+from maxslope.report.canvas import records
 from maxslope.schemes import (
     Best,
     Consensus,
@@ -138,18 +139,14 @@ class Differences:
 
     def table(self, name: str) -> list[dict[str, float | str]]:
         """One record per step size: means over rows and standard errors of the mean."""
-        rows = self.largest.shape[1]
-        return [
-            {
-                "network": name,
-                "tau": tau,
-                "mean_difference": float(self.largest[k].mean()),
-                "standard_error": float(self.largest[k].std() / math.sqrt(rows)),
-                "mean_matrix_norm": float(self.matrix[k].mean()),
-                "unsolved_steps": float(self.failed[k].mean()),
-            }
-            for k, tau in enumerate(self.taus)
-        ]
+        columns = {
+            "tau": torch.tensor(self.taus, dtype=torch.float64),
+            "mean_difference": self.largest.mean(1),
+            "standard_error": self.largest.std(dim=1) / math.sqrt(self.largest.shape[1]),
+            "mean_matrix_norm": self.matrix.mean(1),
+            "unsolved_steps": self.failed.mean(1),
+        }
+        return [{"network": name, **record} for record in records(columns)]
 
 
 def solver(net: nn.Module) -> InnerSolver:
@@ -159,12 +156,7 @@ def solver(net: nn.Module) -> InnerSolver:
 
 
 def differences(
-    net: nn.Module,
-    rows: int = 200,
-    taus: Sequence[float] | None = None,
-    *,
-    until: float = 1.0,
-    seed: int = 0,
+    net: nn.Module, rows: int = 200, taus: Sequence[float] | None = None, *, until: float = 1.0, seed: int = 0
 ) -> Differences:
     """Run the explicit scheme and minimizing movements from the same initial values and compare them at every step.
 

@@ -143,8 +143,7 @@ def draw_images(panels: dict[str, Tensor], titles: dict[str, list[str]], path: P
             axis.imshow(image, cmap="gray", vmin=0, vmax=1)
             axis.set_title(title, fontsize=7, color=INK, pad=2)
         for axis in row:
-            axis.set_xticks([])
-            axis.set_yticks([])
+            axis.set(xticks=[], yticks=[])
         row[0].set_ylabel(name, fontsize=8, color=INK)
     return save(figure, path)
 

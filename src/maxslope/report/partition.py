@@ -15,7 +15,7 @@ from maxslope.boundary.distance import vanished
 from maxslope.curve import Curve
 from maxslope.loop import Record
 from maxslope.report.boundary import summary
-from maxslope.report.boundary_problems import ONE_LABEL, around, mixture, radius
+from maxslope.report.boundary_problems import ONE_LABEL, around, longer, mixture, radius
 from maxslope.report.canvas import records
 
 _MOST = 10  # classes, of whose table of colors nobody would ask more
@@ -97,10 +97,9 @@ class PartitionStudy:
 
 def three(cells: int = 96, eps: float | None = None) -> Classes:
     """Three classes of three Gaussians each, around a point where all meet."""
-    grid = Grid((cells, cells), -1.2, 1.2)
-    turns = [torch.pi * (0.5 + 2 * k / 3) for k in range(3)]
-    rho = []
-    for turn in turns:
+    grid, rho = Grid((cells, cells), -1.2, 1.2), []
+    for k in range(3):
+        turn = torch.pi * (0.5 + 2 * k / 3)
         ends = [(r * math.cos(turn + aside), r * math.sin(turn + aside)) for r, aside in _BELLS]
         rho.append(2 / 3 * grid.function(mixture(ends, 0.2)(grid.points())))
     densities = torch.stack(rho)
@@ -123,16 +122,12 @@ def several(
             "the last column a class?"
         )
     grid = around(x, cells)
-    wide = max(0.15 * max(b - a for a, b in zip(grid.low, grid.high, strict=True)) / 1.5, grid.h)
-    rho, far = [], []
-    for k in range(len(names)):
-        own = (y == k).long()
-        rho.append(Densities.from_samples(grid, x, own).rho1)
-        far.append(Densities.from_samples(grid, x, own, bandwidth=wide).rho1)
-    densities = torch.stack(rho)
-    start = densities + 1e-2 * torch.stack(far)  # where no class is likelier by numbers, the wider kernel decides
-    named, seen = tuple(names), (x.float(), y.long())
-    return Classes(title, grid, densities, start, radius(grid, eps), named, seen)
+    wide = max(0.1 * longer(grid), grid.h)
+    owns = [(y == k).long() for k in range(len(names))]
+    rho = torch.stack([Densities.from_samples(grid, x, own).rho1 for own in owns])
+    far = torch.stack([Densities.from_samples(grid, x, own, bandwidth=wide).rho1 for own in owns])
+    start = rho + 1e-2 * far  # where no class is likelier by numbers, the wider kernel decides
+    return Classes(title, grid, rho, start, radius(grid, eps), tuple(names), (x.float(), y.long()))
 
 
 def classifier(problem: Classes, model: Callable[[Tensor], Tensor], title: str) -> Classes:
@@ -174,17 +169,13 @@ def study(problem: Classes, *, until: float | None = None, tell: Callable[[str],
             tell(f"the boundaries, step {step} of {count}")
 
     curve = partition_flow(grid, rho, problem.start, end, record=Record(every, 0), redistance=_SHARING, tell=told)
-    fields = curve.points[:, 0]
-    none = torch.zeros_like(rho[0])
-    risks = [Perimeter(grid, Densities(none, own), problem.eps) for own in rho]
-    risk, robust = (
-        sum(torch.cat([of(one, u[None]) for u in fields[:, k]]) for k, one in enumerate(risks))
-        for of in (Perimeter.risk, Perimeter.robust_risk)
-    )
-    areas = (fields > 0).double().mean((2, 3))
-    assert isinstance(risk, Tensor)
-    assert isinstance(robust, Tensor)
-    return PartitionStudy(problem, curve, risk, robust, areas)
+    fields = curve.points[:, 0]  # [K+1, classes, *shape]
+    risk, robust = torch.zeros(len(fields)).double(), torch.zeros(len(fields)).double()
+    for own, field in zip(rho, fields.unbind(1), strict=True):
+        one = Perimeter(grid, Densities(torch.zeros_like(own), own), problem.eps)
+        risk += torch.cat([one.risk(u[None]) for u in field])
+        robust += torch.cat([one.robust_risk(u[None]) for u in field])
+    return PartitionStudy(problem, curve, risk, robust, (fields > 0).double().mean((2, 3)))
 
 
 def _horizon(problem: Classes) -> float:

@@ -115,15 +115,11 @@ def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]
 
 
 def _show(axis: Axes, image: Tensor, low: float, high: float, colors: str) -> None:
-    if image.shape[0] == 3:
-        picture = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0)
-        axis.imshow(picture.numpy())
-    else:
-        axis.imshow(image[0].numpy(), cmap=colors, vmin=low, vmax=high)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for side in axis.spines.values():
-        side.set_visible(False)
+    """Draw an image of 1 or 3 channels; the colors are those of one channel."""
+    bright = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0)
+    axis.imshow(bright.squeeze(2), cmap=colors, vmin=0, vmax=1)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
 
 
 Named = Sequence[tuple[str, Facts]]

@@ -53,32 +53,24 @@ class Sheet:
         asked: what was asked, of what: (name, words).
         answer: in a sentence or two.
         numbers: (name, number with its unit, what it is beside), the first the largest.
-        doubts: why the numbers may not be trusted.
         remains: what is not known, or was not asked.
         parts: the evidence.
         command: how to do it again.
         files: what else was written, beside the page.
-        date: when; now by default.
     """
 
     title: str
     asked: Sequence[tuple[str, str]]
     answer: str
     numbers: Sequence[tuple[str, str, str]] = ()
-    doubts: Sequence[str] = ()
     remains: Sequence[str] = ()
     parts: Sequence[Part] = ()
     command: str = ""
     files: Sequence[str] = ()
-    date: str = ""
-
-    def when(self) -> str:
-        """Return the date of the study, in words."""
-        return self.date or datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
     def html(self) -> str:
         """Return the page: one file, which loads nothing."""
-        return render("sheet.html.j2", s=self)
+        return render("sheet.html.j2", s=self, date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
 
     def save(self, path: str | Path) -> Path:
         """Write the page and return its path."""
@@ -151,7 +143,7 @@ def odenet(
         ("Question", "does the training of a mean-field residual network converge, how fast, and why"),
         ("Data", names),
     ]
-    return Sheet(f"Mean-field networks: {names}", asked, " ".join(said), big, (), remains, parts, command, files)
+    return Sheet(f"Mean-field networks: {names}", asked, " ".join(said), big, remains, parts, command, files)
 
 
 _NETWORK = (
@@ -214,7 +206,7 @@ def moons(
         ("Initial values", f"{first.largest.shape[1]}"),
         ("Source", "arXiv:2406.05376"),
     ]
-    return Sheet("Curves of maximal slope on two moons", asked, answer, numbers, (), remains, parts, command, files)
+    return Sheet("Curves of maximal slope on two moons", asked, answer, numbers, remains, parts, command, files)
 
 
 _WAYS = ("Explicit steps in blue, minimizing movements in red, with their step boxes.",)
@@ -256,7 +248,7 @@ def integrability(
     numbers = [("The independent checker confirms", proof.claim, proof.scope)]
     answer = f"{proof.claim}." if verdict is None else " ".join(verdict.follows())
     remains = () if verdict is None else verdict.does_not_follow()
-    return Sheet(f"Closed forms: {title}", asked, answer, numbers, (), remains, parts, command, files)
+    return Sheet(f"Closed forms: {title}", asked, answer, numbers, remains, parts, command, files)
 
 
 _EVIDENCE = (
@@ -294,7 +286,7 @@ def training(
             "is an upper bound. An evaluation (maxslope evaluate) of other samples says more."
         )
     parts = [Part("Epoch by epoch", "", panels(drawing, "history", _HISTORY), [table("All epochs", history)])]
-    return Sheet("A robust training", asked, answer, numbers, (), remains, parts, command, files)
+    return Sheet("A robust training", asked, answer, numbers, remains, parts, command, files)
 
 
 _HISTORY = (
