@@ -64,7 +64,7 @@ def cuts(repeats: int) -> None:
     ):
         window = Window(radius, Lp(p), 2)
         lattice = Lattice(grid, d, window, window.scale * grid.h)
-        len(window.factors)  # found once
+        len(window.levels)  # found once
         band = 2 * math.sqrt(tau) + 4 * grid.h
         fixed = torch.where(sd >= band, 1, torch.where(sd <= -band, 0, -1)).to(torch.int8)
         pairs = []

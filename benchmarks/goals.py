@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import goal_peers
 import torch
 from _counting import Counting
 from torch import Tensor, nn
@@ -542,6 +543,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--efforts", nargs="*", default=["quick", "standard"])
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--libraries", action="store_true", help="attacks of foolbox, adv-lib and ART, too")
     parser.add_argument("--radius", type=float, default=1.0, help="times the radius of each case")
     parser.add_argument("--each", action="store_true", help="each loss of the attack by hand alone, too")
     parser.add_argument("--data", type=Path)
@@ -559,6 +561,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             attacks[effort] = partial(ours, case, standing, getattr(ms.Effort, effort)())
         if not chosen.no_peer:
             attacks["by hand: " + ", ".join(case.losses)] = partial(by_hand, case)
+        if chosen.libraries:
+            attacks |= goal_peers.peers(name, case, standing, partial(_errs, case))
         for label, loss in case.losses.items() if chosen.each else ():
             attacks["by hand: " + label] = partial(by_hand, replace(case, losses={label: loss}))
         for label, attack in attacks.items():
@@ -571,6 +575,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"| {name} | {label} | {int(standing.sum())} | {robust} | {bad} | {passes} | {seconds:.1f} |",
                 flush=True,
             )
+
+
+def _errs(case: Case, points: Tensor, y: Tensor) -> Tensor:
+    """Whether points, as the world has them, are errors."""
+    return wrong_by_vote(case, case.model, points, y, case.wrong)
 
 
 def by_hand(case: Case, model: Any) -> Tensor:

@@ -7,61 +7,27 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-_HOME = {
-    # budgets and norms
-    "Linf": "sets",
-    "L2": "sets",
-    "L1": "sets",
-    "Budget": "sets",
-    "Lp": "spaces",
-    "Mixed": "spaces",
-    "Weighted": "spaces",
-    # attack and evaluate
-    "attack": "attacks",
-    "AttackResult": "attacks",
-    "minimal": "attacks",
-    "MinimalResult": "attacks",
-    "Depth": "attacks",
-    "pilot": "attacks",
-    "Effort": "attacks",
-    "Recipe": "attacks",
-    "recipes": "attacks",
-    "goals": "",
-    "realize": "",
-    "evaluate": "evaluation",
-    "resume": "evaluation",
-    "load": "evaluation",
-    "Report": "evaluation",
-    # train
-    "AdversarialRisk": "training",
-    "Trades": "training",
-    "fit": "training",
-    # report, and where people already are
-    "page": "report",
-    "Page": "report",
-    "compare": "report",
-    "Comparison": "report",
-    "assert_robust": "adapters",
-    # flows
-    "flow": "loop",
-    "Steps": "loop",
-    "Stop": "loop",
-    "Record": "loop",
-    "Curve": "curve",
-    "Status": "_status",
-    "Explicit": "schemes",
-    "SemiImplicit": "schemes",
-    "Momentum": "schemes",
-    "MinimizingMovement": "schemes",
-    "convergence": "reference",
-    "Loss": "energies",
-    "TargetedLoss": "energies",
-    "Randomized": "energies",
-    "Function": "energies",
-    "MaxslopeWarning": "_checks",
-    # cite
-    "citation": "_citation",
-}
+_ROOMS = {
+    "sets": ("Linf", "L2", "L1", "Budget"),
+    "spaces": ("Lp", "Mixed", "Weighted"),
+    "attacks": (
+        "attack", "AttackResult", "minimal", "MinimalResult", "Depth", "pilot", "Effort", "Recipe", "recipes",
+    ),
+    "": ("goals", "realize"),
+    "evaluation": ("evaluate", "resume", "load", "Report"),
+    "training": ("AdversarialRisk", "Trades", "fit"),
+    "report": ("page", "Page", "compare", "Comparison"),
+    "adapters": ("assert_robust",),
+    "loop": ("flow", "Steps", "Stop", "Record"),
+    "curve": ("Curve",),
+    "_status": ("Status",),
+    "schemes": ("Explicit", "SemiImplicit", "Momentum", "MinimizingMovement"),
+    "reference": ("convergence",),
+    "energies": ("Loss", "TargetedLoss", "Randomized", "Function"),
+    "_checks": ("MaxslopeWarning",),
+    "_citation": ("citation",),
+}  # fmt: skip
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [*_HOME]  # noqa: PLE0604
 __version__ = "0.2.0"

@@ -205,7 +205,7 @@ def classes(y: Tensor, count: int) -> None:
     if largest >= count:
         raise LabelsError(
             f"Labels must be below the number of classes, but the model has {count} classes and the largest label is "
-            f"{largest}; {_labels.too_large(int(y.min()), largest, count)}."
+            f"{largest}; {_labels.too_large(y, largest, count)}."
         )
 
 

@@ -87,17 +87,20 @@ def below_zero(y: Tensor) -> str:
     return "drop the rows without a class: x[y >= 0] and y[y >= 0]"
 
 
-def too_large(least: int, largest: int, count: int) -> str:
-    """Return what to do with class numbers that go beyond the outputs of a model.
+def too_large(y: Tensor, largest: int, count: int) -> str:
+    """Return what to do with class numbers, the largest of which goes beyond the outputs of a model.
 
-    >>> too_large(1, 4, 4)
+    >>> import torch
+    >>> too_large(torch.tensor([1, 4]), 4, 4)
     'labels start at 0: where yours start at 1, use y - 1'
-    >>> too_large(0, 4, 4)
+    >>> too_large(torch.tensor([0, 4]), 4, 4)
     'class numbers start at 0, and 4 belongs to a model with 5 outputs or more'
     """
+    if y.ndim > 1:
+        return "give places that do not count a negative label"
     if largest in (255, 65535):
         return f"{largest} often marks what has no class: drop those rows, x[y != {largest}] and y[y != {largest}]"
-    if least > 0 and largest == count:
+    if int(y.min()) > 0 and largest == count:
         return "labels start at 0: where yours start at 1, use y - 1"
     return f"class numbers start at 0, and {largest} belongs to a model with {largest + 1} outputs or more"
 

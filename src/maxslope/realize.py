@@ -19,6 +19,15 @@ from maxslope.sets.groups import box_of
 _HALVINGS = 12
 
 
+def _last_that_fits(fits: Callable[[Tensor], Tensor], good: Tensor, bad: Tensor) -> Tensor:
+    """The last number that fits, ``[rows]``, on the way from ``good``, which do, to ``bad``, which need not."""
+    for _ in range(_HALVINGS):
+        middle = (good + bad) / 2
+        inside = fits(middle)
+        good, bad = torch.where(inside, middle, good), torch.where(inside, bad, middle)
+    return good
+
+
 class Realization(ABC):
     """A map from points of the search to points of the world, row by row.
 
@@ -97,12 +106,9 @@ class Grid(Realization):
         if bounds is domain or not bool(out.any()):
             return z
         # Norms fall as the threshold rises, and at 1 no coordinate passes the level before the point.
-        low, high = z.new_full((x.shape[0],), 0.5), z.new_ones(x.shape[0])
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            fits = domain.contains(self._rounded(x, center, limits, middle))
-            low, high = torch.where(fits, low, middle), torch.where(fits, middle, high)
-        return torch.where(column(out, z), self._rounded(x, center, limits, high), z)
+        one = x.new_ones(len(x))
+        least = _last_that_fits(lambda t: domain.contains(self._rounded(x, center, limits, t)), one, one / 2)
+        return torch.where(column(out, z), self._rounded(x, center, limits, least), z)
 
     def _scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The two ends of the grid, float64."""
@@ -171,7 +177,8 @@ class OneHot(Realization):
         fits = domain.contains(whole)
         if bool(fits.all()):
             return whole
-        home, wanted, order = self._chosen(center, center), self._chosen(x, center), self._order(x, center)
+        home, wanted = self._chosen(center, center), self._chosen(x, center)
+        order = self._order(x, home, wanted)
         low, high = torch.zeros_like(order[:, 0]), (order < order.shape[1]).sum(1)
         while bool((low < high).any()):
             middle = (low + high + 1) // 2
@@ -179,33 +186,31 @@ class OneHot(Realization):
             low, high = torch.where(inside, middle, low), torch.where(inside, high, middle - 1)
         changed = self._changed(home, wanted, order < low[:, None])
         # What the categories leave of the ball goes to the other columns, as far along their way as it lasts.
-        way = torch.where(self._grouped(x), torch.zeros_like(x), x - center)
-        near, far = x.new_zeros(x.shape[0]), x.new_ones(x.shape[0])
-        for _ in range(_HALVINGS):
-            part = (near + far) / 2
-            inside = domain.contains(changed + column(part, x) * way)
-            near, far = torch.where(inside, part, near), torch.where(inside, far, part)
-        return torch.where(column(fits, x), whole, changed + column(near, x) * way)
+        way = flat(x - center).clone()
+        way[:, self._columns(x)[0]] = 0
+        way = way.reshape(x.shape)
+        part = _last_that_fits(
+            lambda t: domain.contains(changed + column(t, x) * way), x.new_zeros(len(x)), x.new_ones(len(x))
+        )
+        return torch.where(column(fits, x), whole, changed + column(part, x) * way)
 
-    def _order(self, x: Tensor, center: Tensor) -> Tensor:
+    def _columns(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The columns that stand for a category, and the number of the group of each."""
+        pairs = [(column, k) for k, group in enumerate(self.groups) for column in group]
+        columns, owners = torch.tensor(pairs, device=x.device).unbind(1)
+        return columns, owners
+
+    def _order(self, x: Tensor, home: Tensor, wanted: Tensor) -> Tensor:
         """The place of each group among those that change, by how far the new category is ahead of the old one.
 
         ``[rows, groups]``; groups that do not change come after all, with the number of groups.
         """
-        home, wanted, lead = self._chosen(center, center), self._chosen(x, center), []
-        for group in self.groups:
-            at = torch.tensor(list(group), device=x.device)
-            ahead = (flat(x)[:, at] * (flat(wanted) - flat(home))[:, at]).sum(1)
-            lead.append(torch.where((flat(wanted) == flat(home))[:, at].all(1), -1.0, ahead))
-        leads = torch.stack(lead, 1)
+        columns, owners = self._columns(x)
+        change, none = (flat(wanted) - flat(home))[:, columns], x.new_zeros(len(x), len(self.groups))
+        ahead = none.index_add(1, owners, flat(x)[:, columns] * change)
+        leads = torch.where(none.index_add(1, owners, change.abs()) > 0, ahead, -1.0)
         order = leads.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
         return torch.where(leads >= 0, order, leads.shape[1])
-
-    def _grouped(self, x: Tensor) -> Tensor:
-        """Which columns belong to a category, the shape of ``x``."""
-        mask = torch.zeros_like(flat(x), dtype=torch.bool)
-        mask[:, [k for group in self.groups for k in group]] = True
-        return mask.reshape(x.shape)
 
     def _chosen(self, x: Tensor, rest: Tensor) -> Tensor:
         """The points with the largest of each group of ``x`` for 1 and the others for 0; ``rest`` elsewhere."""
@@ -218,10 +223,8 @@ class OneHot(Realization):
 
     def _changed(self, home: Tensor, wanted: Tensor, change: Tensor) -> Tensor:
         """The points ``home`` with the groups of ``wanted`` where ``change`` ``[rows, groups]`` holds."""
-        out = flat(home).clone()
-        for k, group in enumerate(self.groups):
-            at = torch.tensor(list(group), device=home.device)
-            out[:, at] = torch.where(change[:, k : k + 1], flat(wanted)[:, at], out[:, at])
+        out, (columns, owners) = flat(home).clone(), self._columns(home)
+        out[:, columns] = torch.where(change[:, owners], flat(wanted)[:, columns], out[:, columns])
         return out.reshape(home.shape)
 
     def within(self, box: Any, shape: Sequence[int]) -> OneHot:

@@ -3,16 +3,15 @@
 import itertools
 import math
 import time
-from functools import reduce
 
 import pytest
 import torch
 
 from boundary._cases import box, disk, flat_densities
+from boundary._certified import certify
 from maxslope.boundary import Cut, Densities, Grid, Lattice, Step, Window, robust_classifier
 from maxslope.boundary.cut import minimum_cut, nested_cuts
-from maxslope.boundary.rof import certify
-from maxslope.boundary.window import mean_width, minkowski
+from maxslope.boundary.window import mean_width
 from maxslope.spaces import Lp
 
 INF = math.inf
@@ -41,10 +40,8 @@ def neighbors(shape, window):
         (2, INF, 3), (3.7, 1.5, 2), (12, 2, 2),
     ],
 )  # fmt: skip
-def test_windows_are_the_sums_of_their_factors(radius, p, dim):
+def test_suprema_by_levels_are_those_over_the_window(radius, p, dim):
     w = Window(radius, Lp(p), dim)
-    assert reduce(minkowski, w.factors) == w.offsets
-    assert sum(map(len, w.factors)) <= len(w.offsets)
     o = torch.tensor(sorted(w.offsets), dtype=torch.float64)
     assert float(Lp(p).norm(o).max()) <= radius
     assert w.reach == math.floor(radius)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from boundary._cases import box, disk, flat_densities, gaussians, radii, radius
 from maxslope.boundary import Densities, Grid, contour, signed_distance, surface
-from maxslope.boundary import _optional as optional
+from maxslope.boundary._optional import load
 from maxslope.boundary._spline import Spline
 
 
@@ -219,7 +219,7 @@ def test_contours_and_surfaces_lie_on_the_boundary():
 
 def test_missing_packages_name_the_extra():
     with pytest.raises(ImportError, match=r"maxslope\[boundary\]"):
-        optional.load("no_such_module_anywhere", "no-such-package")
+        load("no_such_module_anywhere", "no-such-package")
     assert flat_densities(box(4)).mass(box(4)) == pytest.approx(4.0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from maxslope._status import Status
 from maxslope.boundary import Densities, Grid, contour, signed_distance
-from maxslope.boundary.limit import LevelSet, LimitLaw, WeightedPerimeter, limit_flow
+from maxslope.boundary.limit import LevelSet, LimitLaw, WeightedPerimeter, limit_flow, redistanced
 from maxslope.loop import Record, Steps, Stop, flow
+from maxslope.schemes import Constant
 
 Profile = Callable[[Tensor], Tensor]
 
@@ -241,7 +243,7 @@ def test_misuse_is_explained() -> None:
     with pytest.raises(ValueError, match=r"Densities live on the grid \(16, 16\), got \(8, 8\)"):
         LimitLaw(grid, flat_density(square(8)))
     with pytest.raises(ValueError, match="redistance=0"):
-        LevelSet(law, 1e-4, 0)
+        limit_flow(law, 0.5 - length(grid), 0.1, redistance=0)
     with pytest.raises(ValueError, match=r"lives on the grid \(16, 16\), got shape \(8, 8\)"):
         limit_flow(law, torch.zeros(8, 8), 0.1)
     with pytest.raises(ValueError, match="u of one sign"):
@@ -258,7 +260,13 @@ def test_the_parts_work_in_the_common_loop() -> None:
     assert energy.passes == 1
     assert energy.take(torch.tensor([0])) is energy
     start = (0.5 - length(grid))[None]
-    curve = flow(energy, start, scheme=LevelSet(law, 5e-4, 7), until=Steps(20), stop=Stop())
+    curve = flow(
+        energy,
+        start,
+        scheme=LevelSet(law.change, partial(redistanced, grid=grid), Constant(5e-4), 7),
+        until=Steps(20),
+        stop=Stop(),
+    )
     assert float(curve.time[-1, 0]) == pytest.approx(0.01)
     assert radius(curve.end[0], grid) == pytest.approx(math.sqrt(0.25 - 0.02), abs=0.003)
 

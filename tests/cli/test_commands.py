@@ -454,8 +454,6 @@ def test_an_interrupted_minimal_goes_on_and_is_the_uninterrupted_one(
     assert "kept in          near" in spoken.stdout
     with pytest.raises(ValueError, match="near holds a search for smallest perturbations, not an evaluation"):
         RUN.invoke(app, ["evaluate", "--resume", "near"], catch_exceptions=False)
-    with pytest.raises(ValueError, match="near holds a search for smallest perturbations, not an evaluation"):
-        RUN.invoke(app, ["report", "near"], catch_exceptions=False)
     with pytest.raises(ValueError, match="--resume goes on in its own folder; --out names a"):
         RUN.invoke(app, ["minimal", "--resume", "near", "--trust", "--out", "other"], catch_exceptions=False)
 

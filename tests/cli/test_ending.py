@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 
+from maxslope.cli import main
 from maxslope.cli.ending import interrupted
 
 
@@ -31,3 +33,15 @@ def test_what_is_kept_of_an_interrupted_run(
         interrupted(stop, folder, "again", rows)
     assert ended.value.exit_code == 130
     assert capsys.readouterr().err == f"maxslope: interrupted {said}\n"
+
+
+def test_without_a_command_the_help_is_printed_and_nothing_called_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["maxslope"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert "Usage: " in said.out
+    assert said.err == ""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -84,8 +85,9 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("maxslope.report.training.draw_history", lambda history, path, title: None)
     boundary = importlib.import_module("maxslope.cli.boundary")  # its figures and its page have tests of their own
-    monkeypatch.setattr(boundary, "_draw", lambda found, out, animation: ({}, []))
-    monkeypatch.setattr(boundary, "_page", lambda *words: words[3] / "report.html")
+    monkeypatch.setattr(boundary, "_draw", lambda found, out, figures, moving: ({}, []))
+    sheet = SimpleNamespace(save=lambda path: path)
+    monkeypatch.setattr("maxslope.report.boundary_sheet.sheet", lambda *words, **more: sheet)
     for left in (folder / "maxslope-train").glob("*"):
         left.unlink()
     for name, place in HEAVY.items():

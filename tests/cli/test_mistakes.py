@@ -220,21 +220,21 @@ CASES: list[tuple[list[str], str]] = [
         ["train", "--data", "data.npz", "--eps", "0.1", "--weights", "other.safetensors"],
         "--weights belong to a factory",
     ),
-    (["report"], "'runs'"),
+    (["report"], "RUNS: it is missing. Folders of runs: one, or several"),
     (["report", "none"], "none holds no run"),
     (["report", "notes.txt"], "notes.txt"),
     (["report", "nothing"], "nothing holds no run"),
     (["report", "nothing", "nothing"], "nothing holds no run"),
-    (["report", "nothing", "--format", "word"], "--format"),
+    (["report", "nothing", "--format", "word"], "--format: 'word' is not one of 'html', 'json'"),
     (["report", "nothing", "--out", "nothing"], "--out nothing is a folder, where a file is wanted"),
     (["report", "nothing", "--out", "notes.txt/page.html"], "notes.txt is a file, where a folder is wanted"),
     (["report", "nothing", "--memory", "0"], "--memory"),
     (["report", "data.npz"], "data.npz"),
-    (["report", "nothing", "--title"], "--title"),
+    (["report", "nothing", "--title"], "Option '--title' requires an argument. maxslope report --help lists"),
     (["report", "nothing", "--trust", "yes"], "holds no run"),
     (["report", "nothing", "--seed", "one"], "--seed"),
     (["report", "nothing", "--json", "--format", "xml"], "--format"),
-    (["report", "nothing", "--formt", "json"], "--format"),
+    (["report", "nothing", "--formt", "json"], "has no option --formt; did you mean --format? maxslope report --help"),
     (["report", "-x", "nothing"], "-x"),
     (
         ["report", "nothing", "--model", "nets.py:make"],
@@ -242,7 +242,7 @@ CASES: list[tuple[list[str], str]] = [
     ),
     (["report", "http://nowhere/run"], "holds no run"),
     (["report", "nothing", "--classes"], "--classes"),
-    (["report", "nothing", "--no-modell"], "--no-model"),
+    (["report", "nothing", "--no-modell"], "did you mean --no-model?"),
     (["boundary", "moon"], "The source is one of moons, gaussians, disk, dumbbell"),
     (["boundary", "none.csv"], "There is no file none.csv"),
     (["boundary", "text.csv"], "expected x, y, label"),
@@ -255,7 +255,7 @@ CASES: list[tuple[list[str], str]] = [
     (["boundary", "--eps", "8%255"], "got '8%255'"),
     (["boundary", "--until", "-1"], "--until is positive and finite"),
     (["boundary", "--tau", "nan"], "--tau is positive and finite"),
-    (["boundary", "--cells", "3"], "--cells"),
+    (["boundary", "--cells=3"], "got '3'. Cells of the grid along its longer side"),
     (["boundary", "--neural", "-1"], "--neural"),
     (["boundary", "--out", "notes.txt"], "notes.txt is a file, where a folder is wanted"),
     (["boundary", "disk", "--eps", "1e-9"], "cells"),
@@ -325,9 +325,24 @@ CASES: list[tuple[list[str], str]] = [
     (["flow", "moons", "--seed", "two"], "--seed"),
     (["integrability", "--seed", "two"], "--seed"),
     (["flow", "moons", "--out", "notes.txt"], "notes.txt is a file, where a folder is wanted"),
+    (["flow", "moons", "--out", "notes.txt/deeper"], "notes.txt is a file, where a folder is wanted"),
+    (["flow", "moons", "--out"], "Option '--out' requires an argument. maxslope flow moons --help"),
+    (["flow", "--samples", "3"], "maxslope flow has no option --samples"),
+    (["flow", "moons", "--sample", "3"], "has no option --sample; did you mean --samples?"),
+    (["flow", "moons", "--samples", "2.5"], "got '2.5'"),
+    (["flow", "moons", "--tau", "3"], "did you mean --taus?"),
+    (["flow", "moons", "--taus", "many"], "got 'many'"),
+    (["flow", "moons", "--image=3"], "did you mean --images?"),
+    (["flow", "moons", "--images", "all"], "got 'all'"),
+    (["flow", "moons", "--no-animatoin"], "did you mean --no-animation?"),
+    (["flow", "moons", "--seed", str(2**64)], "--seed is a 64-bit integer"),
+    (["flow", "moons", "--quite"], "did you mean --quiet?"),
+    (["flow", "moons", "--json=yes"], "Option '--json' does not take a value"),
+    (["flow", "moons", "circles"], "(circles) maxslope flow moons --help lists what there is"),
     (["evalute"], "No such command 'evalute'. Did you mean 'evaluate'?"),
     (["--nonsense"], "--nonsense"),
-    (["version", "--out", "x"], "--out"),
+    (["version", "--out", "x"], "maxslope version has no option --out"),
+    (["evaluate", "--trust=yes"], "Option '--trust' does not take a value. maxslope evaluate --help"),
 ]
 
 
@@ -352,8 +367,8 @@ def test_a_mistake_is_named_with_its_way_out(
     assert said in error, error
     assert "Traceback" not in error
     lines = [line for line in error.splitlines() if line.startswith("maxslope: ") and "warning" not in line]
-    assert len(lines) == 1 or "─ Error ─" in error, error
-    assert out == "" or "Usage: " in out
+    assert len(lines) == 1, error
+    assert out == ""
     left = [p for p in folder.rglob("*") if p not in before and "__pycache__" not in str(p)]
     assert left == [], left  # nothing is begun
 
@@ -365,4 +380,4 @@ def test_no_command_is_left_out() -> None:
 
     counts = Counter(words[0] for words, _ in CASES)
     assert set(typer.main.get_command(app).commands) <= set(counts)  # type: ignore[attr-defined]
-    assert min(counts[name] for name in ("evaluate", "minimal", "train")) >= 20
+    assert min(counts[name] for name in set(counts) - {"version", "evalute", "--nonsense"}) >= 20

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
+from torch.utils.data import DataLoader, Dataset, Subset
 from typer.testing import CliRunner
 
 import maxslope as ms
@@ -14,6 +17,7 @@ from maxslope.cli.main import app
 from maxslope.cli.settings import Settings
 from maxslope.cli.sources import Sources, about
 from maxslope.data import default_data, default_network
+from maxslope.evaluation import load_smallest
 from maxslope.evaluation.draw import drawn, files_of
 from maxslope.evaluation.images import ImageFolder
 from report._runs import BUDGET, FAST, picture_run
@@ -135,7 +139,43 @@ def test_samples_of_folders_are_known_by_their_files(tmp_path: Path) -> None:
         for k in range(3):
             image.new("RGB", (4, 4)).save(tmp_path / label / f"{k}.png")
     data = ImageFolder(tmp_path)
-    assert files_of(data, [4, 0]) == ("dog/1.png", "cat/0.png")
+    names = [f"{label}/{k}.png" for label in ("cat", "dog") for k in range(3)]
+    assert files_of(data, [4, 0]) == ["dog/1.png", "cat/0.png"]
     few = drawn(data, 2, 0)
-    assert files_of(few, few.ids(0, 2).tolist()) == tuple(data.name_of(int(k)) for k in few.ids(0, 2))
-    assert files_of((few, few), [0]) == ()
+    assert files_of(few, few.ids(0, 2).tolist()) == [names[int(k)] for k in few.ids(0, 2)]
+    assert files_of(DataLoader(Subset(data, [5, 1]), 2), [0, 1]) == [names[5], names[1]]
+    assert files_of(DataLoader(data, 2, shuffle=True), [0]) == []  # which sample is the first is not known
+    theirs = type("Theirs", (Dataset,), {"root": str(tmp_path), "samples": [(str(p), 0) for p, _ in data.files]})()
+    assert files_of(theirs, range(6)) == names  # as torchvision has them
+    assert files_of((few, few), [0]) == []
+
+
+@pytest.mark.slow
+def test_files_travel_into_every_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = pytest.importorskip("PIL.Image", reason="the extra `data` holds it")
+    monkeypatch.chdir(tmp_path)
+    for k in range(8):
+        path = tmp_path / "photos" / ("cat", "=dog")[k % 2] / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.new("RGB", (4, 4), (30 * k, 9, 9)).save(path)
+    names = [f"=dog/{k}.png" for k in (1, 3, 5, 7)] + [f"cat/{k}.png" for k in (0, 2, 4, 6)]
+    (tmp_path / "nets.py").write_text(
+        "import torch\ndef make():\n    return lambda x: x.flatten(1)[:, :2] * torch.tensor([1.0, -1.0])\n"
+    )
+    asked = ["--model", "nets.py:make", "--data", "photos", "--effort", "quick", "--quiet"]
+    for words in (
+        ["evaluate", *asked, "--eps", "0.1", "--out", "run"],
+        ["minimal", *asked, "--out", "near"],
+        ["minimal", "--resume", "near", "--trust", "--quiet", "--out", "near.csv"],
+        ["minimal", "--resume", "near", "--trust", "--quiet", "--out", "near.parquet"],
+    ):
+        assert RUN.invoke(app, words).exit_code == 0, words
+    assert ms.load("run").table["file"] == names
+    assert ms.load("run").to_pandas()["file"].tolist() == names
+    assert load_smallest("near").to_pandas()["file"].tolist() == names
+    for text in (run("run", "--format", "csv"), (tmp_path / "near.csv").read_text(encoding="utf-8")):
+        read = [line["file"] for line in csv.DictReader(text.splitlines())]
+        assert read == [f"'{name}" if name.startswith("=") else name for name in names]  # no formula of a spreadsheet
+    assert pyarrow.parquet.read_table("near.parquet")["file"].to_pylist() == names
+    run("run", "--trust")
+    assert "cat/0.png" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

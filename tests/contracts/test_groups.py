@@ -159,6 +159,22 @@ def test_a_shared_radius_is_used_best(r: float, p: float) -> None:
             assert bool(((one >= ends[0] - 1e-12) & (one <= ends[1] + 1e-12)).all())
 
 
+@pytest.mark.parametrize(("r", "p"), SHARED)
+def test_rows_that_share_a_radius_are_strangers(r: float, p: float) -> None:
+    """Alone and beside rows that take more or fewer steps, the same radii to the bit."""
+    x, v, xi = (
+        0.5 + 0 * draw(1, 6, 2, 4),
+        10 ** torch.linspace(-1, 2, 6)[:, None, None] * draw(2, 6, 2, 4),
+        draw(3, 6, 2, 4),
+    )
+    budget = Budget(Mixed(Lp(r), Lp(p), axis=1), 0.3)
+    together = budget.around(x)
+    for k in range(6):
+        alone = budget.around(x[k : k + 1])
+        assert torch.equal(alone.project(x[k : k + 1] + v[k : k + 1]), together.project(x + v)[k : k + 1])
+        assert torch.equal(alone.minimize_linear(xi[k : k + 1]), together.minimize_linear(xi)[k : k + 1])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("r", "p"), SHARED)
 def test_the_slope_is_the_limit_of_short_steps(r: float, p: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from maxslope.attacks import Effort, recipes
 from maxslope.attacks.findings import Finding, Kind, Severity
 from maxslope.evaluation import load
 from maxslope.evaluation.about import About
-from maxslope.evaluation.report import Report, warnings_of
+from maxslope.evaluation.report import Report, judged
 from nets import answers, conv, images
 
 NET, X = conv(), images(20)
@@ -95,10 +96,13 @@ def test_a_few_stuck_samples_do_not_take_the_trust_from_many() -> None:
         reasons = [Status.STATIONARY.sentence] * stuck + ["else"] * (1000 - stuck)
         return {"index": list(range(1000)), "verdict": [verdict] * 1000, "reason": reasons}
 
-    assert warnings_of(table(10))[0].severity == Severity.NOTE
-    assert warnings_of(table(11))[0].severity == Severity.WARNING
-    assert warnings_of(table(11, "broken")) == ()
-    assert warnings_of(table(0), About(first=True))[0].kind is Kind.FIRST
+    def said(table: Any, about: About = About()) -> tuple[Finding, ...]:  # noqa: B008
+        return judged(Report("", FAST, 0, table, None, (0, 0), about=about)).warnings
+
+    assert said(table(10))[0].severity == Severity.NOTE
+    assert said(table(11))[0].severity == Severity.WARNING
+    assert said(table(11, "broken")) == ()
+    assert said(table(0), About(first=True))[0].kind is Kind.FIRST
 
 
 # --- the report as an object -----------------------------------------------------------------------------------------

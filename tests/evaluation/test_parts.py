@@ -11,14 +11,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from maxslope.evaluation.data import (
-    FirstStored,
+    FirstStreamed,
     Stored,
     by_number,
     fingerprint,
     fitting,
     jobs,
     length,
-    limited,
     sizes,
 )
 from maxslope.evaluation.draw import Drawn, by_class, classes_of, divided, drawn, labels_of, order, whole_of
@@ -180,18 +179,12 @@ def test_what_is_known_of_data_before_they_are_read() -> None:
             list(jobs(DataLoader([batch], batch_size=None)))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", forms())
+@pytest.mark.parametrize("kind", ["stream", "loader", "loader of a stream", "one batch"])
 @pytest.mark.parametrize("samples", [1, 4, 9, 10, 12])
 def test_the_first_samples(kind: str, samples: int) -> None:
-    some = limited(forms()[kind], samples)
-    found = list(jobs(some, 3))
+    found = list(jobs(FirstStreamed(forms()[kind], samples), 3))
     assert torch.equal(torch.cat([job.x for job in found]), X[:samples])
     assert torch.equal(torch.cat([job.y for job in found]), Y[:samples])
-    if isinstance(some, FirstStored):
-        assert len(some) == min(samples, 10)
-        assert some.digest() == f"file, first {samples}"
-        assert len(some.rows(0, 99)[0]) == min(samples, 10)
-        assert some[0][1] == 0
 
 
 @pytest.mark.parametrize(("samples", "read"), [(3, 4), (4, 4), (5, 8)])
@@ -202,15 +195,13 @@ def test_a_stream_is_read_no_further_than_asked(samples: int, read: int) -> None
         def __iter__(self) -> Any:
             return (seen.append(i) or (X[i], i) for i in range(10))
 
-    assert len(list(limited(DataLoader(Watched(), batch_size=4), samples))) == samples
+    assert len(list(FirstStreamed(DataLoader(Watched(), batch_size=4), samples))) == samples
     assert seen == list(range(read))
 
 
 def test_one_sample_of_a_file() -> None:
     x, y = File()[3]
     assert (x.tolist(), y.tolist()) == (X[3].tolist(), 3)
-    assert FirstStored(File(), 3).labels() is None
-    assert FirstStored(File(), 3).ids(1, 3).tolist() == [1, 2]
 
 
 # --- draws -----------------------------------------------------------------------------------------------------------

@@ -530,7 +530,7 @@ def test_nothing_is_reported_before_the_first_part() -> None:
 
     plan = Plan(NET, (X, Y), BUDGET, FAST, 0, None, True, True, 8, Hardware())
     with pytest.raises(ValueError, match="Nothing is evaluated yet"):
-        Session(plan, None, None).report()
+        Session(plan, None, None).contents()
 
 
 def test_stored_effort_of_the_wrong_kind(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 import maxslope as ms
 from maxslope.evaluation import datasets, evaluate
-from maxslope.evaluation.data import fingerprint, jobs, length, limited
+from maxslope.evaluation.data import fingerprint, jobs
 from maxslope.evaluation.datasets import load_data
 from maxslope.evaluation.models import Function, Logits, load_model
 from nets import answers, conv, images
@@ -491,26 +491,6 @@ def test_missing_packages_of_data(module: str, name: str, tmp_path: Path, monkey
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"maxslope\[data\]"):
         all_of(load_data(str(tmp_path / name)).data)
-
-
-class Pairs(Dataset[Any]):
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        return X[i], int(Y[i])
-
-    def __len__(self) -> int:
-        return 12
-
-
-def test_the_first_samples(tmp_path: Path) -> None:
-    save_file({"x": X, "y": Y}, tmp_path / "d.safetensors")
-    stored = load_data(str(tmp_path / "d.safetensors"), box=(0, 1)).data
-    for data in ((X, Y), Pairs(), stored, DataLoader(Pairs(), batch_size=5)):
-        x, y = all_of(limited(data, 7))
-        assert torch.equal(x, X[:7])
-        assert torch.equal(y, Y[:7])
-        assert length(limited(data, 7)) in (7, None)
-        assert len(all_of(limited(data, 99))[0]) == 12
-    assert fingerprint(limited(stored, 7)) != fingerprint(stored)
 
 
 # --- malformed files -------------------------------------------------------------------------------------------------

@@ -101,6 +101,13 @@ def test_a_class_of_rejects_stands_with_the_label() -> None:
         assert bool(scores[alone, reject].isneginf().all())
         assert int(scores.isinf().sum()) == int(alone.sum())
         assert goal.name == f"reject={reject}"
+    rivals, rows = torch.tensor([1, 0, 1, 1]), torch.arange(4)
+    goal, p = Undetected(2), Z.softmax(1)
+    one, wins = p[rows, Y] + p[:, 2], torch.maximum(Z[rows, Y], Z[:, 2])
+    close(goal.energy(CrossEntropy(), Z, Y, rivals), one.log())
+    close(goal.energy(ProbabilityMargin(), Z, Y, rivals), one - p[rows, rivals])
+    for criterion in (Margin(), OwnMargin()):
+        close(goal.energy(criterion, Z, Y, rivals), wins - Z[rows, rivals])
 
 
 def test_targets() -> None:
@@ -276,7 +283,7 @@ def test_what_maps_say() -> None:
             goal.check(outputs, PLACES)
     assert goal.check(MAPS, PLACES.clamp_max(3)) is None
     for more in (1, 2):
-        with pytest.raises(ValueError, match=rf"has 4 and the largest label is {3 + more}"):
+        with pytest.raises(ValueError, match=rf"has 4 classes and the largest label is {3 + more}; give places"):
             goal.check(MAPS, PLACES + more)
     for bad in (0.0, -0.5, 1.0 + 1e-9, 2.0, math.nan):
         with pytest.raises(ValueError, match=r"in \(0, 1\]"):
@@ -361,6 +368,34 @@ def test_a_goal_of_ones_own() -> None:
             Custom(function).check(Z, Y)
     with pytest.raises(ValueError, match=r"without jumps, got torch\.int64"):
         Custom(lambda z, y: z[:, 0].long()).check(Z, Y)
+
+
+@pytest.mark.parametrize(
+    ("goal", "outputs", "y"),
+    [(Misclassified(), Z, Y), (TopK(2), Z, Y), (Undetected(2), Z, Y), (Share(0.5), MAPS, PLACES)],
+    ids=lambda v: getattr(v, "name", ""),
+)  # fmt: skip
+def test_a_class_that_the_model_does_not_know_is_refused_in_any_row(goal: Goal, outputs: Tensor, y: Tensor) -> None:
+    rows = torch.tensor([0, 1])
+    assert goal.class_count(outputs) == 4
+    assert goal.check_all(outputs[rows], rows, y) is None
+    y = torch.cat([y, torch.full_like(y[:1], 255)])
+    with pytest.raises(ValueError, match=r"4 classes and the largest label is 255"):
+        goal.check_all(outputs[rows], rows, y)
+
+
+def test_a_goal_of_ones_own_sees_outputs_and_labels_of_the_same_rows_alone() -> None:
+    """Whole numbers are no class numbers, unless the goal says so: nothing is said of rows that are not shown."""
+
+    def same(outputs: Tensor, y: Tensor) -> Tensor:
+        assert torch.equal(outputs[:, 0], y.float())
+        return outputs[:, 0]
+
+    y = torch.tensor([3, 0, 7, 500])
+    rows = torch.tensor([2, 0])
+    goal = Custom(same)
+    assert goal.class_count(y[rows, None].float()) is None
+    goal.check_all(y[rows, None].float(), rows, y)
 
 
 def test_goals_are_equal_where_they_ask_the_same() -> None:

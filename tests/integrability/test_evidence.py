@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from sympy import lambdify, sinh, sympify
 
 from integrability._lists import CUBIC, FINITE, ONES, TWOS, X, tanh_normal_form
+from integrability._oracles import linear_bias_equation
 from maxslope.integrability import LINEAR, Activation, NarrowNetwork, decide, liouvillian, monodromy, numeric_flow
 from maxslope.integrability import settings as ready
-from maxslope.integrability._numbers import flint_module
-from maxslope.integrability.loops import _judge
-from maxslope.integrability.oracles import linear_bias_equation, linear_closed_form
+from maxslope.integrability.loops import _judge, flint_module
+from maxslope.integrability.oracles import linear_closed_form
 
 FINE = mpmath.mpf(10) ** -36
 
@@ -101,7 +101,7 @@ def test_cyclic_monodromy_cannot_see_stokes_matrices() -> None:
 @settings(max_examples=10)
 @given(st.fractions(-2, 2, max_denominator=6), st.fractions(-2, 2, max_denominator=6))
 def test_hypergeometric_traces(a: Fraction, b: Fraction) -> None:
-    from maxslope.integrability.oracles import hypergeometric
+    from integrability._oracles import hypergeometric
 
     found = monodromy(hypergeometric(str(a), str(b), "1/7", X), X, digits=20)
     for pole, f in ((0, a), (1, b)):

@@ -8,9 +8,9 @@ import pytest
 from sympy import Rational, Symbol, cancel, sqrt, sympify
 
 from integrability._lists import SCHWARZ, X
+from integrability._oracles import ZeroTarget, hypergeometric, kimura_solvable, linear_bias_equation
 from maxslope.integrability import NarrowNetwork, decide, liouvillian, monomial
 from maxslope.integrability.networks import LINEAR
-from maxslope.integrability.oracles import ZeroTarget, hypergeometric, kimura_solvable, linear_bias_equation
 from maxslope.integrability.variational import eliminate, normal_form
 
 VALUES = ("1", "3/2", "2", "3", "5")

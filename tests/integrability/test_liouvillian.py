@@ -15,7 +15,7 @@ from integrability._lists import (
 from maxslope.integrability import liouvillian, local_data, log_obstruction
 from maxslope.integrability.kovacic import W, verify_algebraic, verify_riccati
 from maxslope.integrability.ode import equation
-from maxslope.integrability.symmetric import rational_solutions, symmetric_power
+from maxslope.integrability.symmetric import invariants, symmetric_power
 from maxslope.integrability.variational import pull_back
 
 
@@ -118,7 +118,7 @@ def test_tanh_symmetric_powers(m: int, degree: int) -> None:
     eq = equation(tanh_normal_form("3/2"))
     power = symmetric_power(local_data(eq), m)
     assert power.degree == degree
-    assert rational_solutions(eq, local_data(eq), m) == []
+    assert invariants(eq, local_data(eq), m) == []
 
 
 def test_log_obstruction_for_every_target() -> None:

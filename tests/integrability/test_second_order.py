@@ -8,9 +8,9 @@ from sympy import Function, Matrix, Rational, Symbol, cancel, dsolve, exp, lambd
 
 import maxslope.integrability
 from integrability._lists import X
+from integrability._oracles import ZeroTarget, hypergeometric, kimura_solvable
 from integrability.test_solutions import POINT, derivatives
 from maxslope.integrability import kovacic_hint, liouvillian, parametric, second_order
-from maxslope.integrability.oracles import ZeroTarget, hypergeometric, kimura_solvable
 from maxslope.integrability.variational import eliminate, normal_form
 
 SOLVED = [

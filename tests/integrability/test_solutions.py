@@ -7,9 +7,10 @@ import pytest
 from sympy import QQ, Expr, Integral, Rational, Symbol, cancel, diff, exp, hyper, lambdify, sqrt, sympify
 
 from integrability._lists import EXPECTED, FINITE, TWOS, X, hypergeometric
+from integrability._oracles import hypergeometric as standard
 from maxslope.integrability import certificate, lean, liouvillian, pull_back
-from maxslope.integrability.integrals import antiderivative, polys
-from maxslope.integrability.klein import pullback, standard
+from maxslope.integrability.ode import fraction_of
+from maxslope.integrability.solutions import antiderivative, pullback
 
 SOLVABLE = [(r, case) for r, case, _ in EXPECTED if case != 4]
 POINT = mpmath.mpc("1.9", "0.3")
@@ -75,7 +76,7 @@ def test_eight_simple_poles_are_integrated_term_by_term() -> None:
 )
 def test_antiderivatives(omega: str) -> None:
     w = sympify(omega)
-    found = antiderivative(*polys(w, X, QQ))
+    found = antiderivative(*fraction_of(w, X, QQ))
     for expr in (diff(found.expression(), X), diff(found.exponential(), X) / found.exponential()):
         assert abs(complex((expr.doit() - w).subs(X, Rational(7, 3)).evalf(20))) < 1e-15
 
@@ -132,7 +133,7 @@ def test_case_3_is_explicit(r: str, n: int) -> None:
     klein = pullback(found.equation, *found.invariant)
     s = Symbol("s")
     assert found.n == n
-    assert cancel(pull_back(standard(klein.differences, s), s, klein.image, X) - found.equation.r) == 0
+    assert cancel(pull_back(standard(*klein.differences, s), s, klein.image, X) - found.equation.r) == 0
     assert all(y.has(hyper) for y in klein.solutions())
 
 

@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from operator import attrgetter
 
 import pytest
 import torch
@@ -68,9 +69,9 @@ NAMES = (
     "backward",
     "runs",
     "status",
-    "history",
-    "chance",
-    "foreseen",
+    "prospect.history",
+    "prospect.chance",
+    "prospect.foreseen",
     "unconfirmed",
 )
 
@@ -80,8 +81,19 @@ def test_one_slot_of_calls_equals_sixty_four(risk):
     model = net()
     x, y = data()
     several = [pool(calls, 8, model, x, y, ms.L2(0.4), risk=risk).go() for calls in (1, 3, 64)]
-    for name in ("points", "broken", "best", "forward", "backward", "runs", "status", "history", "chance", "foreseen"):
-        one, three, many = (getattr(t, name) for t in several)
+    for name in (
+        "points",
+        "broken",
+        "best",
+        "forward",
+        "backward",
+        "runs",
+        "status",
+        "prospect.history",
+        "prospect.chance",
+        "prospect.foreseen",
+    ):
+        one, three, many = (attrgetter(name)(t) for t in several)
         assert torch.equal(one, three), name
         assert torch.equal(one, many), name
     assert 0 < int(several[0].broken.sum()) < len(x)
@@ -101,7 +113,7 @@ def test_asking_the_device_seldom_changes_nothing_but_executed_passes(calls, pat
         seldom = asked.go()
         for name in NAMES:
             torch.testing.assert_close(
-                getattr(seldom, name), getattr(at_once, name), rtol=0, atol=0, equal_nan=True, msg=name
+                attrgetter(name)(seldom), attrgetter(name)(at_once), rtol=0, atol=0, equal_nan=True, msg=name
             )
         assert executed(asked)[1] >= int(seldom.backward.sum())
     assert 0 < int(at_once.broken.sum()) < len(x)
@@ -157,7 +169,7 @@ def test_what_a_gpu_is_spared_changes_nothing(budget, monkeypatch):
         monkeypatch.undo()
         for name in NAMES:
             torch.testing.assert_close(
-                getattr(spared, name), getattr(asked, name), rtol=0, atol=0, equal_nan=True, msg=name
+                attrgetter(name)(spared), attrgetter(name)(asked), rtol=0, atol=0, equal_nan=True, msg=name
             )
         assert 0 < int(asked.broken.sum()) < len(x)
 
@@ -208,7 +220,9 @@ def test_a_captured_graph_is_done_with_before_the_next_call(monkeypatch):
     budget = ms.L2(0.2)
     plain, graph = (pool(3, 8, model, x, y, budget).go() for model in (lambda z: z @ Captured.weight, Captured.apply))
     for name in NAMES:
-        torch.testing.assert_close(getattr(graph, name), getattr(plain, name), rtol=0, atol=0, equal_nan=True, msg=name)
+        torch.testing.assert_close(
+            attrgetter(name)(graph), attrgetter(name)(plain), rtol=0, atol=0, equal_nan=True, msg=name
+        )
     assert 0 < int(plain.broken.sum()) < len(x)
 
 
@@ -226,7 +240,7 @@ def test_going_on_equals_not_having_stopped(first, risk):
     known = stopped.go()
     assert first == 99 or bool((known.backward > spent).any())
     for name in NAMES:
-        assert torch.equal(getattr(known, name), getattr(whole, name)), name
+        assert torch.equal(attrgetter(name)(known), attrgetter(name)(whole)), name
 
 
 @pytest.mark.parametrize("calls", [1, 5])
@@ -243,7 +257,7 @@ def test_every_run_is_served_exactly_once(calls):
     assert known.backward.tolist() == [sum(r.steps for r in RUNS)] * 50
     # One forward pass a step, one verification a run, and one to rank the rivals.
     assert known.forward.tolist() == [sum(r.steps for r in RUNS) + len(RUNS) + 1] * 50
-    assert torch.isfinite(known.history).all()
+    assert torch.isfinite(known.prospect.history).all()
     assert executed(runner)[1] >= int(known.backward.sum())
 
 
@@ -362,11 +376,11 @@ def test_runs_given_up_are_counted_by_what_they_cost_and_weighed_by_what_they_ar
     made = 10 + 9 + 7 + 5  # a run that ends at the look after t steps was evaluated t + 1 times
     assert known.backward.tolist() == [made] * 5
     assert known.forward.tolist() == [made + 4] * 5
-    assert known.planned.tolist() == [55] * 5
+    assert known.prospect.planned.tolist() == [55] * 5
     assert known.status.tolist() == [int(ms.Status.STOPPED)] * 5
     whole = pool(2, 4, model, x, y, ms.Linf(0.1), runs).go()
-    assert whole.backward.tolist() == whole.planned.tolist() == [55] * 5
-    assert torch.equal(known.chance, whole.chance)
+    assert whole.backward.tolist() == whole.prospect.planned.tolist() == [55] * 5
+    assert torch.equal(known.prospect.chance, whole.prospect.chance)
     assert torch.equal(known.points, whole.points)
 
 
@@ -382,8 +396,8 @@ def test_runs_given_up_are_the_same_alone_and_among_others(patience):
     for i in range(0, 40, 5):
         one = ask(model, x[i : i + 1], y[i : i + 1], budget, ids=torch.tensor([i]), seed=3, batch_size=16)
         alone = Runner(one, runs, Rule(0.0, 0.05), calls=1, patience=patience).go()
-        for name in ("points", "forward", "backward", "planned", "runs", "best", "chance"):
-            assert torch.equal(getattr(alone, name)[0], getattr(together, name)[i]), name
+        for name in ("points", "forward", "backward", "prospect.planned", "runs", "best", "prospect.chance"):
+            assert torch.equal(attrgetter(name)(alone)[0], attrgetter(name)(together)[i]), name
 
 
 def test_a_pursuit_gives_up_those_whose_nearest_error_stays_far_outside():

@@ -15,7 +15,7 @@ import maxslope as ms
 from maxslope import _random
 from maxslope.attacks import AttackResult, Effort, Recipe, attack, recipes, starts
 from maxslope.attacks._pursuit import Room
-from maxslope.attacks.minimal import _box
+from maxslope.attacks.outside import input_box
 from maxslope.attacks.question import ask
 from maxslope.energies import CrossEntropy, Margin
 from maxslope.evaluation import evaluate
@@ -201,7 +201,7 @@ def test_a_mask_of_one_sample_is_nothing_to_another() -> None:
     mask[0, 2] = False
     x, box = torch.rand(2, 3), (torch.zeros(3), torch.tensor([1.0, 2.0, 9.0]))
     question = ask(lambda z: z, x, torch.tensor([0, 1]), Budget(Lp(3), 0.0, box), mask=mask)
-    assert Room(question, _box(question, mask)).width.tolist() == [2.0, 9.0]
+    assert Room(question, input_box(question, mask)).width.tolist() == [2.0, 9.0]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 100])

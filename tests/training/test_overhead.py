@@ -19,8 +19,8 @@ from maxslope.attacks.starts import Clean, Corner, Middle, Opposite, Origin, Sta
 from maxslope.cli.train import train
 from maxslope.energies import CrossEntropy, Loss, Margin
 from maxslope.training import AdversarialRisk, Inner, Plan, Pointwise
-from maxslope.training._loss import InnerLoss
 from maxslope.training._modes import inference
+from maxslope.training.objective import InnerLoss
 
 X, Y = torch.rand(20, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3
 STEPS, EPS = 3, 0.1

@@ -152,15 +152,9 @@ def _art_class() -> Any:
             taken = from_art(self.estimator)
             points = torch.as_tensor(x, device=self.estimator.device)
             labels = self._labels(x, y).to(points.device)
+            budget, targets = Budget(self.norm, float(self.eps), taken.box), labels if self.targeted else None
             result = attack(
-                taken.model,
-                points,
-                labels,
-                Budget(self.norm, float(self.eps), taken.box),
-                effort=self.effort,
-                targets=labels if self.targeted else None,
-                seed=self.seed,
-                certify=False,
+                taken.model, points, labels, budget, effort=self.effort, targets=targets, seed=self.seed, certify=False
             )
             return result.points.cpu().numpy()
 

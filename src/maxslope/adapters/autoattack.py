@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope._rows import choose
 from maxslope.adapters.conversions import need
 from maxslope.attacks import Effort
 from maxslope.energies import Network
@@ -82,21 +83,14 @@ class AutoAttack:
             bs: rows per call of the model; by default chosen by the size of a sample.
             state_path: a folder where the run is kept, and gone on with if it is there.
         """
-        x, y = (t if self.device is None else t.to(self.device) for t in (x_orig, y_orig))
+        x, y = self._here(x_orig), self._here(y_orig)
         if state_path is not None and (Path(state_path) / "run.json").exists():
-            return self._logged(resume(state_path, self.model, (x, y)))
-        report = evaluate(
-            self.model,
-            (x, y),
-            self.budget,
-            effort=_EFFORTS[self.version](),
-            seed=self.seed or 0,
-            batch_size=bs,
-            out=state_path,
-        )
-        return self._logged(report)
-
-    def _logged(self, report: Report) -> Report:
+            report = resume(state_path, self.model, (x, y))
+        else:
+            effort = _EFFORTS[self.version]()
+            report = evaluate(
+                self.model, (x, y), self.budget, effort=effort, seed=self.seed or 0, batch_size=bs, out=state_path
+            )
         if self.verbose:
             logging.getLogger("maxslope").info("%s", report)
         if self.log_path is not None:
@@ -114,17 +108,20 @@ class AutoAttack:
         report = self.evaluate(x_orig, y_orig, bs, state_path)
         assert report.points is not None
         broken = torch.tensor([v == BROKEN for v in report.table["verdict"]], device=x_orig.device)
-        shape = (-1, *(1,) * (x_orig.ndim - 1))
-        x_adv = torch.where(broken.reshape(shape), report.points.to(x_orig), x_orig)
+        x_adv = choose(broken, report.points.to(x_orig), x_orig)
         if not return_labels:
             return x_adv
-        here = x_adv if self.device is None else x_adv.to(self.device)
-        return x_adv, as_logits(Network(self.model, bs).all_outputs(here)).argmax(1).to(y_orig.device)
+        return x_adv, self._answers(x_adv, bs).to(y_orig.device)
 
     def clean_accuracy(self, x_orig: Tensor, y_orig: Tensor, bs: int = 250) -> float:
         """Return the share of samples that the model gets right without change."""
-        x, y = (t if self.device is None else t.to(self.device) for t in (x_orig, y_orig))
-        return float((as_logits(Network(self.model, bs).all_outputs(x)).argmax(1) == y).double().mean())
+        return float((self._answers(x_orig, bs) == self._here(y_orig)).double().mean())
+
+    def _here(self, t: Tensor) -> Tensor:
+        return t if self.device is None else t.to(self.device)
+
+    def _answers(self, x: Tensor, bs: int) -> Tensor:
+        return as_logits(Network(self.model, bs).all_outputs(self._here(x))).argmax(1)
 
 
 def benchmark(

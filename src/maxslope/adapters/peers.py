@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from maxslope.attacks import Recipe
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.question import Question, ask
 from maxslope.attacks.starts import Origin, Start
-from maxslope.attacks.verify import verify
+from maxslope.attacks.verify import Verdicts, verify
 from maxslope.energies import Margin, Network
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import BROKEN, ROBUST, Column
@@ -62,7 +62,19 @@ class FunctionPeer(Peer):
 
 
 @dataclass(frozen=True, eq=False)
-class Foolbox(Peer):
+class _Named(Peer):
+    """An attack of a package, by default named after its class."""
+
+    package: ClassVar[str]
+    attack: Any
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or f"{self.package} {type(self.attack).__name__}")
+
+
+@dataclass(frozen=True, eq=False)
+class Foolbox(_Named):
     """An attack of foolbox: ``Foolbox(foolbox.attacks.LinfPGD())``.
 
     Args:
@@ -70,11 +82,7 @@ class Foolbox(Peer):
         name: by default the class of the attack.
     """
 
-    attack: Any
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or f"foolbox {type(self.attack).__name__}")
+    package = "foolbox"
 
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
         """See :class:`Peer`."""
@@ -88,7 +96,7 @@ class Foolbox(Peer):
 
 
 @dataclass(frozen=True, eq=False)
-class Art(Peer):
+class Art(_Named):
     """An attack of the Adversarial Robustness Toolbox, which holds its own classifier: ``Art(art_attack)``.
 
     Args:
@@ -96,11 +104,7 @@ class Art(Peer):
         name: by default the class of the attack.
     """
 
-    attack: Any
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or f"ART {type(self.attack).__name__}")
+    package = "ART"
 
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
         """See :class:`Peer`."""
@@ -109,7 +113,7 @@ class Art(Peer):
 
 
 @dataclass(frozen=True, eq=False)
-class Torchattack(Peer):
+class Torchattack(_Named):
     """An attack of torchattacks, which holds its own model: ``Torchattack(torchattacks.PGD(model))``.
 
     Args:
@@ -117,11 +121,7 @@ class Torchattack(Peer):
         name: by default the class of the attack.
     """
 
-    attack: Any
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or f"torchattacks {type(self.attack).__name__}")
+    package = "torchattacks"
 
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
         """See :class:`Peer`."""
@@ -217,10 +217,10 @@ def second_opinion(
         )
         with own_chance(report.seed):
             found = peer.points(model, question.x, question.y, question.budget)
-        seen = verified(question, found, peer.name)
+        seen, left = verified(question, found, peer.name)
         _merge(table, points, rows, seen, peer.name)
         executed = [a + b for a, b in zip(executed, question.network.executed, strict=True)]
-        outside = f", {seen.outside} of its points had left the budget" if seen.outside else ""
+        outside = f", {left} of its points had left the budget" if left else ""
         broke = f"{peer.name} broke {int(seen.broken.sum())} of {len(rows)} samples that stood{outside}."
         said.append(Finding(Kind.PEER, broke))
     columns: dict[str, Column] = {name: cast(Column, column) for name, column in table.items()}
@@ -228,18 +228,8 @@ def second_opinion(
     return replace(report, table=columns, points=points, executed=(executed[0], executed[1]), warnings=warnings)
 
 
-class Verified(NamedTuple):
-    """Points of a peer, inside ball and box, and what the model really says there."""
-
-    points: Tensor
-    broken: Tensor
-    margin: Tensor
-    distance: Tensor
-    outside: int
-
-
-def verified(question: Question, found: Any, name: str) -> Verified:
-    """Project points onto the allowed sets, and ask the model."""
+def verified(question: Question, found: Any, name: str) -> tuple[Verdicts, int]:
+    """Project points onto the allowed sets, and ask the model there; how many had left them comes second."""
     if not isinstance(found, Tensor) or found.shape != question.x.shape:
         got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise ValueError(f"{name} must return points {tuple(question.x.shape)}, got {got}.")
@@ -249,11 +239,10 @@ def verified(question: Question, found: Any, name: str) -> Verified:
     outside = question.domain.violation(found) > _SLACK * question.eps
     everyone = torch.arange(question.rows, device=question.x.device)
     points = choose(question.domain.contains(found), found, question.domain.project(found))
-    seen = verify(question, everyone, points)
-    return Verified(seen.points, seen.broken, seen.margin, seen.distance, int(outside.sum() + (~finite).sum()))
+    return verify(question, everyone, points), int(outside.sum() + (~finite).sum())
 
 
-def _merge(table: dict[str, list[Any]], points: Tensor, rows: Sequence[int], seen: Verified, name: str) -> None:
+def _merge(table: dict[str, list[Any]], points: Tensor, rows: Sequence[int], seen: Verdicts, name: str) -> None:
     for k, row in enumerate(rows):
         table["forward"][row] += 1
         if not bool(seen.broken[k]):

@@ -22,12 +22,7 @@ _QUERIES = 300
 class RobustScorer:
     """A function of (estimator, X, y): the share of samples that are right and stand every attack.
 
-    Attributes:
-        budget: norm, eps and box.
-        effort: of the attack; None for ``Effort.quick()`` with gradients, random search without.
-        seed: of all random numbers.
-        network: from the estimator to a model with gradients; None to find out.
-        strict: whether a score that is not to be trusted is an error, which scikit-learn makes NaN; else a warning.
+    :func:`robust_scorer` makes it, of the same settings.
     """
 
     budget: Budget

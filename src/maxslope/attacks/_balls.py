@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from maxslope.sets import BallBox, Box, Groups, Shared, near
+from maxslope.sets import BallBox, Box, Groups, Set, Shared, near
 from maxslope.sets.box import plain
 from maxslope.sets.groups import within
 from maxslope.spaces import Lp, Mixed, Space, Weighted
@@ -32,3 +32,47 @@ def exponent(norm: Space) -> float:
     base = base.base if isinstance(base, Weighted) else base
     assert isinstance(base, Lp)
     return base.p
+
+
+class Closing(Set):
+    """Balls around clean points inside the box, as large as a pursuit has them at the moment of the question.
+
+    Args:
+        norm: what is at most the radius.
+        center: ``[rows, *shape]``.
+        box: row for row.
+        radius: ``[n]``, those of all samples of the pursuit, which writes them anew from step to step.
+        job: ``[rows]`` int64, which samples these are.
+    """
+
+    def __init__(self, norm: Space, center: Tensor, box: Box, radius: Tensor, job: Tensor) -> None:
+        self.norm, self.center, self.box, self.radius, self.job = norm, center, box, radius, job
+
+    def now(self) -> Box | BallBox | Groups | Shared:
+        """The balls of this moment; the clean points are in the box, so they are never empty."""
+        return around(self.norm, self.center, self.radius[self.job], self.box)
+
+    def project(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return self.now().project(x)
+
+    def minimize_linear(self, xi: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return self.now().minimize_linear(xi)
+
+    def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`; ``x`` was inside before the balls closed, and is projected first."""
+        K = self.now()
+        return K.minimize_linear_near(xi, K.project(x), tau, space)
+
+    def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
+        """See :class:`Set`."""
+        return self.now().slope(xi, x, space)
+
+    def violation(self, x: Tensor) -> Tensor:
+        """See :class:`Set`."""
+        return self.now().violation(x)
+
+    def take(self, index: Tensor) -> Closing:
+        """See :class:`Set`."""
+        return Closing(self.norm, self.center[index], self.box.take(index), self.radius, self.job[index])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,8 +13,9 @@ from torch import Tensor
 from maxslope import _random
 from maxslope._rows import choose, column, flat, inner
 from maxslope._status import Status
-from maxslope.attacks.minimal import pursue
+from maxslope.attacks.outside import pursue
 from maxslope.attacks.question import Question
+from maxslope.attacks.state import State
 from maxslope.attacks.verify import verify
 from maxslope.criteria import OwnMargin
 from maxslope.energies import Average, Blind, CrossEntropy, Energy, Evaluation
@@ -25,26 +26,6 @@ from maxslope.schemes import Cosine, RandomSearch, SemiImplicit
 PROBES = 80  # gradients that the probes of a sample take, at most
 _MOST = 32  # standing samples probed
 _STREAM = 0x1D1CA  # keeps the draws of probes apart from those of runs
-
-
-class Found(Protocol):
-    """What an attack found, of which the probes read this much; every tensor is ``[n]``, ``points`` is ``[n, *shape]``.
-
-    Attributes:
-        best: the least margin seen, at ``points``.
-        points: inside ball and box.
-        broken: bool.
-        status: of :class:`Status`, why the last run ended.
-        unconfirmed: errors that verification took back.
-        backward: gradients spent.
-    """
-
-    best: Tensor
-    points: Tensor
-    broken: Tensor
-    status: Tensor
-    unconfirmed: Tensor
-    backward: Tensor
 
 
 class Beyond:
@@ -80,9 +61,9 @@ class Beyond:
         return self.broken[rows]
 
 
-def probed(question: Question, tally: Found, among: Tensor | None = None) -> Tensor:
+def probed(question: Question, known: State, among: Tensor | None = None) -> Tensor:
     """Return the rows to probe: a few of those that stand, and are ``among`` those that may be, ``[n]`` bool."""
-    standing = ~tally.broken & tally.best.isfinite() & (question.eps > 0)
+    standing = ~known.broken & known.best.isfinite() & (question.eps > 0)
     standing = standing if among is None else standing & among
     return _part(question, standing, min(_MOST, max(8, question.x.shape[0] // 64)))
 
@@ -111,13 +92,13 @@ class Spot:
         long: whether the attack spent at least 10 gradients, or stopped where there was none.
     """
 
-    def __init__(self, question: Question, tally: Found, rows: Tensor) -> None:
+    def __init__(self, question: Question, known: State, rows: Tensor) -> None:
         self.x, self.domain = question.x[rows], question.domain.take(rows)
         self.margin = question.energy(rows, OwnMargin())
         # What a realization rounds has steps, whose derivative is made up on purpose: differences are asked without it.
         self.smooth = replace(question, realize=None).energy(rows, OwnMargin())
-        self.least, self.own = tally.best[rows], tally.points[rows]
-        self.long = (tally.backward[rows] >= 10) | (tally.status[rows] == Status.STATIONARY)
+        self.least, self.own = known.best[rows], known.points[rows]
+        self.long = (known.backward[rows] >= 10) | (known.status[rows] == Status.STATIONARY)
 
 
 class Measured(NamedTuple):
@@ -160,14 +141,14 @@ class Probe:
     queries = 60
 
     def __init__(
-        self, question: Question, tally: Found, beyond: Beyond | None = None, among: Tensor | None = None
+        self, question: Question, known: State, beyond: Beyond | None = None, among: Tensor | None = None
     ) -> None:
-        self.question, self.tally, self.beyond = question, tally, beyond or Beyond(question)
-        self.forward = torch.zeros_like(tally.backward)
-        self.backward = torch.zeros_like(tally.backward)
-        self.rows = probed(question, tally, among)
-        self.some = _part(question, torch.ones_like(tally.broken), 2 * _MOST)
-        self.spot = Spot(question, tally, self.rows)
+        self.question, self.known, self.beyond = question, known, beyond or Beyond(question)
+        self.forward = torch.zeros_like(known.backward)
+        self.backward = torch.zeros_like(known.backward)
+        self.rows = probed(question, known, among)
+        self.some = _part(question, torch.ones_like(known.broken), 2 * _MOST)
+        self.spot = Spot(question, known, self.rows)
         self.points, self.margins = self.spot.own.clone(), self.spot.least.clone()
 
     @cached_property
@@ -210,13 +191,13 @@ class Probe:
     def unseen_classes(self) -> tuple[Tensor, Tensor, list[int]] | None:
         """Broken rows, whether each went to a class unknown on clean data, and those classes; None if unanswerable."""
         question = self.question
-        rows = _part(question, self.tally.broken, 2 * _MOST)
+        rows = _part(question, self.known.broken, 2 * _MOST)
         if question.goal != Misclassified() or not rows.numel():
             return None
         if question.x.shape[0] < 5 * self.clean_logits.shape[1]:
             return None
         known = torch.cat([question.y, self.clean_logits.argmax(1)]) if question.clean is None else question.clean
-        answers = self._logits(rows, self.tally.points[rows]).argmax(1)
+        answers = self._logits(rows, self.known.points[rows]).argmax(1)
         hit = ~torch.isin(answers, known)
         return rows, hit, sorted(set(answers[hit].tolist()))
 
@@ -282,11 +263,11 @@ class Probe:
         return self._compare(at, curve.end, curve.margin[-1], curve.status == Status.REACHED)
 
     def _carry_over(self, at: Tensor) -> tuple[Tensor, Tensor]:
-        tally, question = self.tally, self.question
+        known, question = self.known, self.question
         domain, margin = self.spot.domain.take(at), self.spot.margin.take(at)
-        donors = _part(question, tally.broken, 6)
+        donors = _part(question, known.broken, 6)
         donors = torch.cat([donors, self.rows[: 6 - donors.numel()]])
-        candidates = [domain.project(self.spot.x[at] + tally.points[d] - question.x[d]) for d in donors]
+        candidates = [domain.project(self.spot.x[at] + known.points[d] - question.x[d]) for d in donors]
         candidates.append(self._smoothed(at))
         hit = broken = torch.zeros_like(self.spot.long[at])
         for z in candidates:

@@ -11,7 +11,7 @@ from torch import Tensor
 from maxslope import _random
 from maxslope._rows import flat
 from maxslope._status import Status
-from maxslope.attacks._balls import around, exponent
+from maxslope.attacks._balls import Closing, exponent
 from maxslope.attacks._plan import Plan, Way
 from maxslope.attacks.question import Question, calls_for
 from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
@@ -19,9 +19,9 @@ from maxslope.energies import Energy, Evaluation, Margin
 from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.schemes import Momentum, SemiImplicit, StepSize
 from maxslope.schemes.steps import half_wave
-from maxslope.sets import BallBox, Box, Groups, Set, Shared
+from maxslope.sets import Box, Set
 from maxslope.sets.box import plain
-from maxslope.spaces import Lp, Mixed, Space
+from maxslope.spaces import Lp, Mixed
 
 _FIRST_CUT = 0.1  # the share of the radius that a run first tries to save
 _PUSH = 1.6  # how fast the radius grows while nothing is found
@@ -42,48 +42,6 @@ _EXPLORE: tuple[tuple[Start, int], ...] = (  # starts, and the rank of the class
     (Uniform(), 0),
 )
 _OUTWARD = (0, 3, 5)  # of these, the starts of the way out
-
-
-class Closing(Set):
-    """Balls around clean points inside the box, as large as the pursuit has them at the moment of the question.
-
-    Args:
-        pursuit: owns the radii, which change from step to step.
-        job: ``[rows]`` int64, the samples.
-    """
-
-    def __init__(self, pursuit: Pursuit, job: Tensor) -> None:
-        self.pursuit, self.job = pursuit, job
-        self.center, self.box = pursuit.question.x[job], pursuit.room.box.take(job)
-
-    def now(self) -> Box | BallBox | Groups | Shared:
-        """The balls of this moment; the clean points are in the box, so they are never empty."""
-        return around(self.pursuit.room.norm, self.center, self.pursuit.radius[self.job], self.box)
-
-    def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
-        return self.now().project(x)
-
-    def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
-        return self.now().minimize_linear(xi)
-
-    def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
-        """See :class:`Set`; ``x`` was inside before the balls closed, and is projected first."""
-        K = self.now()
-        return K.minimize_linear_near(xi, K.project(x), tau, space)
-
-    def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
-        """See :class:`Set`."""
-        return self.now().slope(xi, x, space)
-
-    def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
-        return self.now().violation(x)
-
-    def take(self, index: Tensor) -> Closing:
-        """See :class:`Set`."""
-        return Closing(self.pursuit, self.job[index])
 
 
 class Room:
@@ -224,11 +182,14 @@ class Pursuit(Driver, StepSize):
         most = torch.where(self._from_afar(job), torch.where(far.isfinite(), far, _AFAR * self.goal[job]), 0.0)
         inward = torch.minimum(self.radius[job], self.nearest.size[job] * (1 - _FIRST_CUT / 2))
         self.cut[job], self.radius[job] = _FIRST_CUT, torch.where(found, inward, most)
-        return job, Closing(self, job).project(self._starts(job))
+        return job, self._balls(job).project(self._starts(job))
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
         """See :class:`Driver`."""
-        return self.question.energy(job, Margin(), self._rivals(job), self.room.box.take(job)), Closing(self, job)
+        return self.question.energy(job, Margin(), self._rivals(job), self.room.box.take(job)), self._balls(job)
+
+    def _balls(self, job: Tensor) -> Closing:
+        return Closing(self.room.norm, self.question.x[job], self.room.box.take(job), self.radius, job)
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Driver`."""

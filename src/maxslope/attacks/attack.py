@@ -17,7 +17,7 @@ from maxslope.attacks.finish import LEFT
 from maxslope.attacks.indicators import Findings
 from maxslope.attacks.question import Question, ask
 from maxslope.attacks.recipes import Recipe
-from maxslope.attacks.search import Search, certificate
+from maxslope.attacks.search import Certificate, Search, certificate
 from maxslope.attacks.stages import Stage
 from maxslope.attacks.state import Counts, State
 from maxslope.attacks.verify import settled, verify
@@ -39,14 +39,7 @@ class AttackResult:
             target wins).
         rate: ``[rows]``, the share of answers at ``points`` at which the adversary has won: 0 or 1, unless the model
             is :class:`Randomized`.
-        gap: ``[rows]``, the linear gap max { <grad m, x - z> : z allowed } of the margin m at ``points``: to first
-            order, no allowed point lowers the margin by more. NaN where broken or not certified.
-        slope: ``[rows]``, the constrained slope of the margin at ``points``, in logits per unit of the norm: 0 exactly
-            at first-order stationary points. NaN where broken or not certified.
-        local_gap: ``[rows]``, by how much allowed steps from ``points`` within a tenth of eps (the share of the stage
-            ``Bundle``) may lower the margin, to first order and kinks included: by how much they lower the largest of
-            the linear forms of all gradients seen there. NaN where broken or where it was not looked for: only samples
-            that nearly fell have gradients gathered, and only by efforts with that stage.
+        certificate: how the margin may still fall near ``points``; see :attr:`gap`, :attr:`slope`, :attr:`local_gap`.
         distance: ``[rows]``, the norm of ``points - x``.
         non_finite: ``[rows]`` bool, some run met NaN or infinity and the sample is not broken.
         unconfirmed: ``[rows]``, runs that met an error which the verification did not confirm (a model that is random).
@@ -65,9 +58,7 @@ class AttackResult:
     broken: Tensor
     margin: Tensor
     rate: Tensor
-    gap: Tensor
-    slope: Tensor
-    local_gap: Tensor
+    certificate: Certificate
     distance: Tensor
     non_finite: Tensor
     unconfirmed: Tensor
@@ -78,6 +69,32 @@ class AttackResult:
     effort: Effort
     stages: tuple[Stage, ...]
     findings: Findings | None
+
+    @property
+    def gap(self) -> Tensor:
+        """The linear gap max { <grad m, x - z> : z allowed } of the margin m at ``points``, ``[rows]``.
+
+        To first order no allowed point lowers the margin by more. NaN where broken or not certified.
+        """
+        return self.certificate.gap
+
+    @property
+    def slope(self) -> Tensor:
+        """The constrained slope of the margin at ``points``, ``[rows]``, in logits per unit of the norm.
+
+        0 exactly at first-order stationary points. NaN where broken or not certified.
+        """
+        return self.certificate.slope
+
+    @property
+    def local_gap(self) -> Tensor:
+        """By how much allowed steps from ``points`` within a tenth of eps may lower the margin, ``[rows]``.
+
+        To first order and kinks included: by how much they lower the largest of the linear forms of all gradients seen
+        there (within the share of the stage ``Bundle``). NaN where broken or where it was not looked for: only samples
+        that nearly fell have gradients gathered, and only by efforts with that stage.
+        """
+        return self.certificate.local_gap
 
     @property
     def local_minimum(self) -> Tensor:
@@ -219,7 +236,7 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
     search = Search(question, chosen, probe=probe)
     search.go()
     known, effort = search.known, search.effort
-    gap = slope = torch.full_like(known.best, torch.nan)
+    found = Certificate.none(known)
     points = settled(question, known.points, question.x, question.domain)
     if question.realize is None:
         moved = (points != known.points).flatten(1).any(1)
@@ -227,9 +244,8 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
     else:
         moved = torch.zeros_like(known.broken)
     if certify:
-        if not chosen.gradient_free:
-            gap, slope = certificate(question, known, effort, moved)
-        _look_again(question, known, moved & ~known.broken & gap.isnan())
+        found = certificate(question, known, effort, moved)
+        _look_again(question, known, moved & ~known.broken & found.gap.isnan())
     if question.realize is not None:  # where no realized point is allowed, the clean one is what there is
         points = choose(question.domain.contains(points), points, question.x)
     rate = known.broken.to(question.x.dtype)
@@ -241,15 +257,13 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
         broken=known.broken,
         margin=known.best,
         rate=rate,
-        gap=gap,
-        slope=slope,
-        local_gap=known.local.masked_fill(known.broken, torch.nan),
+        certificate=found,
         distance=question.budget.norm.distance(question.x, points),
         non_finite=known.non_finite & ~known.broken,
         unconfirmed=known.unconfirmed,
         status=known.status,
-        chance=known.chance,
-        foreseen=known.foreseen,
+        chance=known.prospect.chance,
+        foreseen=known.prospect.foreseen,
         counts=known.counts(question),
         effort=effort,
         stages=tuple(search.made),

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maxslope.attacks._probe import Beyond, Found, Probe, probed
+from maxslope.attacks._probe import Beyond, Probe, probed
 from maxslope.attacks.findings import Finding, Kind, Severity
 from maxslope.attacks.question import Question
+from maxslope.attacks.state import State
 
 _MASKED = "Gradient masking: this robust accuracy is not to be trusted. "
 
@@ -47,7 +48,7 @@ Look = Callable[[Probe], Finding | None]
 
 
 def indicators(
-    question: Question, tally: Found, *, gradients: bool = True, beyond: Beyond | None = None,
+    question: Question, known: State, *, gradients: bool = True, beyond: Beyond | None = None,
     among: Tensor | None = None,
 ) -> Findings:  # fmt: skip
     """Probe a small part of the samples that stand for signs that their verdict is worth nothing.
@@ -58,7 +59,7 @@ def indicators(
 
     Args:
         question: the samples.
-        tally: what the attack found.
+        known: what the attack found.
         gradients: whether the model has gradients; False (for :class:`Blind` energies) asks about randomness and
             classes alone.
         beyond: looks from outside the budget that were taken already.
@@ -71,7 +72,7 @@ def indicators(
     and Pintor et al., Indicators of attack failure (arXiv:2106.09947); thresholds are the project's own, calibrated
     so that ordinary networks stay silent.
     """
-    probe = Probe(question, tally, beyond, among)
+    probe = Probe(question, known, beyond, among)
     asked: list[Look] = [_randomness, _unseen_class]
     if gradients and probe.rows.numel():
         # Draws are others at every point: differences of a random model say nothing of its gradient.
@@ -83,12 +84,12 @@ def indicators(
     return Findings(tuple(fired), probe.rows, probe.points, probe.margins, forward, backward)
 
 
-def misled(question: Question, tally: Found, beyond: Beyond) -> bool:
+def misled(question: Question, known: State, beyond: Beyond) -> bool:
     """Whether errors within the budget are seen from outside for a quarter of a few samples that stand, two at least.
 
     Asked after the first runs of every kind: then more runs inside the budget are not worth their passes.
     """
-    broken = beyond.look(probed(question, tally))
+    broken = beyond.look(probed(question, known))
     return broken.numel() > 1 and enough(broken, 0.25)
 
 
@@ -100,9 +101,9 @@ def enough(hit: Tensor, share: float) -> bool:
 def _randomness(probe: Probe) -> Finding | None:
     """Two identical calls of the model differ, or verified points failed, unless it were votes that took them back."""
     hit = probe.unsteady()
-    lost = (probe.tally.unconfirmed > 0) & (probe.question.votes == 1)
+    lost = (probe.known.unconfirmed > 0) & (probe.question.votes == 1)
     doubted = lost.nonzero().squeeze(1)
-    rows = torch.zeros_like(probe.tally.broken)
+    rows = torch.zeros_like(probe.known.broken)
     rows[probe.some[hit]] = rows[doubted] = True
     if not bool(rows.any()):
         return None

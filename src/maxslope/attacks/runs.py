@@ -118,7 +118,7 @@ class Runner(Driver):
         known, recipes = self.known, self.table.recipes
         before, most = self.scheduler.most, len(recipes) if runs is None else min(runs, len(recipes))
         more = (known.runs == before) & (known.runs < most)
-        on = more & ~known.broken & ((known.runs == 0) | self.rule.goes_on(known.chance))
+        on = more & ~known.broken & ((known.runs == 0) | self.rule.goes_on(known.prospect.chance))
         self.scheduler.begin(on.nonzero().squeeze(1).tolist(), most)
         maker, space = recipes[0].scheme, recipes[0].moves(self.question.budget)
         scheme = maker(self.watch, space)
@@ -193,7 +193,9 @@ class Runner(Driver):
         slot, slots, watch, known = rows.job, self.slots, self.watch, self.known
         slots.early[slot] = torch.where(self.rule.early(rows.clock, watch.steps), watch.margin, slots.early[slot])
         sample = slots.sample[slot]
-        up = self.rule.hopeless(rows.clock, watch.steps, known.clean[sample], watch.margin, known.shown[sample])
+        up = self.rule.hopeless(
+            rows.clock, watch.steps, known.clean[sample], watch.margin, known.prospect.shown[sample]
+        )
         up &= watch.final == 0
         if watch.asks and not bool(up.any()):
             return None
@@ -250,7 +252,7 @@ class Runner(Driver):
         planned = backward + torch.where(self.slots.hopeless[slot], skipped, 0)
         first = (self.slots.run[slot] == 0).nonzero().squeeze(1)
         clean, early = self.known.clean[sample[first]], self.slots.early[slot[first]]
-        self.known.shown[sample[first]] = self.rule.shown(clean, early, least[first])
+        self.known.prospect.shown[sample[first]] = self.rule.shown(clean, early, least[first])
         listed = (c.tolist() for c in (least, broken, doubtful, status, forward, backward, planned))
         for at, *values in zip(slot.tolist(), point.unbind(), x.unbind(), *listed, strict=True):
             self.scheduler.ended[at] = Outcome(*values)
@@ -276,10 +278,11 @@ class Runner(Driver):
             known.settle(index, outcomes)
             alone = index[independent[known.runs[index] - 1]]
             self.anchor.index_copy_(0, alone, select(known.points, alone))
-            clean, history, gradients = known.clean[index], known.history[index], known.planned[index]
-            known.chance[index] = self.rule.chance(clean, history, known.runs[index], gradients, independent)
+            prospect, clean = known.prospect, known.clean[index]
+            history, gradients = prospect.history[index], prospect.planned[index]
+            prospect.chance[index] = self.rule.chance(clean, history, known.runs[index], gradients, independent)
             more = known.runs[index] < self.scheduler.most
-            on = (~known.broken[index] & more & self.rule.goes_on(known.chance[index])).tolist()
+            on = (~known.broken[index] & more & self.rule.goes_on(prospect.chance[index])).tolist()
             reach = self.rule.reach(clean, history, gradients, independent)
             for sample, goes_on, far in zip(turn, on, reach.tolist(), strict=True):
                 if goes_on:

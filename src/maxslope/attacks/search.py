@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from maxslope.attacks._probe import PROBES, Beyond
 from maxslope.attacks.effort import Effort, grouped
 from maxslope.attacks.finish import gathered
 from maxslope.attacks.indicators import Findings, indicators, misled
-from maxslope.attacks.minimal import pursue
+from maxslope.attacks.outside import pursue
 from maxslope.attacks.patterns import piecewise, solved
 from maxslope.attacks.question import Question
 from maxslope.attacks.recipes import square
@@ -177,22 +178,44 @@ class Search:
                 standing = standing[~known.broken[standing] & (lowered > gained.nan_to_num().clamp_min(0))]
 
 
-def certificate(question: Question, known: State, effort: Effort, moved: Tensor | None = None) -> tuple[Tensor, Tensor]:
+class Certificate(NamedTuple):
+    """How a margin may still fall near points that stand; every tensor is ``[rows]``, NaN where it was not asked.
+
+    Attributes:
+        gap: the linear gap of the margin, max { <grad m, x - z> : z allowed }.
+        slope: its constrained slope, in logits per unit of the norm.
+        local_gap: by how much allowed steps near the point may lower it, to first order and over kinks.
+    """
+
+    gap: Tensor
+    slope: Tensor
+    local_gap: Tensor
+
+    @classmethod
+    def none(cls, known: State) -> Certificate:
+        """Return what is known without another pass."""
+        nothing = torch.full_like(known.best, torch.nan)
+        return cls(nothing, nothing.clone(), known.local.masked_fill(known.broken, torch.nan))
+
+
+def certificate(question: Question, known: State, effort: Effort, moved: Tensor | None = None) -> Certificate:
     """Return gap and slope of the margin at the best points of the samples that stand: one more pass each.
 
     The margin of points that were ``moved``, ``[rows]`` bool, is looked at again.
 
-    NaN where a sample is broken, or where the effort's limit of backward passes is spent.
+    NaN where a sample is broken, where the effort's limit of backward passes is spent, and of efforts that look at
+    values alone.
     """
-    gap = torch.full_like(known.best, torch.nan)
-    slope = gap.clone()
+    found = Certificate.none(known)
+    if effort.gradient_free:
+        return found
     moved = torch.zeros_like(known.broken) if moved is None else moved
     certified = ~known.broken & known.best.isfinite()
     if effort.limit is not None:
         certified &= known.backward + question.draws <= effort.limit - effort.reserve
     standing = certified.nonzero().squeeze(1)
     if not standing.numel():
-        return gap, slope
+        return found
     x, domain = known.points[standing], question.domain.take(standing)
     # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
     e = question.energy(standing, OwnMargin()).evaluate(x)
@@ -200,6 +223,6 @@ def certificate(question: Question, known: State, effort: Effort, moved: Tensor 
     known.count(standing, question.draws, question.draws)
     again = moved[standing]  # where rounding took a point out of its set, and it was moved, its margin is another one
     known.best[standing[again]] = e.margin[again]
-    gap[standing] = domain.gap(xi, x)
-    slope[standing] = domain.slope(xi, x, question.budget.norm)
-    return gap, slope
+    found.gap[standing] = domain.gap(xi, x)
+    found.slope[standing] = domain.slope(xi, x, question.budget.norm)
+    return found

@@ -48,30 +48,53 @@ class Counts(NamedTuple):
     inspected: int
 
 
+class Prospect:
+    """What the stopping rule goes by, and what it thinks. Every tensor is ``[n]``.
+
+    Args:
+        like: ``[n]``, of the dtype and device of margins.
+        runs: of each sample, at most.
+
+    Attributes:
+        history: ``[n, runs]``, the least margin of each run, inf where it was not made.
+        planned: backward passes of the runs, with those that runs given up on the way did not make.
+        shown: how far the first run fell late, as the rule measures it, NaN before it has ended.
+        chance: what the rule last thought of another run.
+        foreseen: what it thought of each run before it was made, summed over the runs after the first ``EARLY``.
+    """
+
+    def __init__(self, like: Tensor, runs: int) -> None:
+        self.history = like.new_full((len(like), runs), torch.inf)
+        self.planned = torch.zeros_like(like, dtype=torch.int64)
+        self.chance = torch.ones_like(like, dtype=torch.float64)
+        self.foreseen = torch.zeros_like(self.chance)
+        self.shown = torch.full_like(self.chance, torch.nan)
+
+    def settle(self, samples: Tensor, run: Tensor, margin: Tensor, planned: Tensor) -> None:
+        """Take over the next runs of different samples: their numbers, least margins and passes."""
+        self.planned[samples] += planned
+        self.history[samples, run] = margin
+        self.foreseen[samples] += torch.where(run < EARLY, 0.0, self.chance[samples])
+
+
 class State:
-    """What is known of each sample. Every tensor is ``[n]``, ``[n, *shape]`` or ``[n, runs]``.
+    """What is known of each sample. Every tensor is ``[n]`` or ``[n, *shape]``.
 
     Attributes:
         clean: the margin at the first point of the first run.
         best: the least margin seen, at ``points``.
-        history: the least margin of each run, inf where it was not made.
         last: where the last run ended.
         local: by how much steps near ``points`` may lower the margin, to first order and over kinks; NaN where unknown.
-        chance: what the stopping rule last thought of another run.
-        foreseen: what it thought of each run before it was made, summed over the runs after the first ``EARLY``.
-        shown: how far the first run fell late, as the rule measures it, NaN before it has ended.
-        planned: backward passes of the runs, with those that runs given up on the way did not make.
+        prospect: what the stopping rule goes by.
     """
 
     def __init__(self, question: Question, runs: int) -> None:
         n, device = question.x.shape[0], question.x.device
         self.best = torch.full((n,), torch.inf, dtype=question.x.dtype, device=device)
         self.clean = torch.full_like(self.best, torch.nan)
-        self.history = torch.full((n, runs), torch.inf, dtype=question.x.dtype, device=device)
+        self.prospect = Prospect(self.best, runs)
         self.points = question.x.clone()
         self.last = self.points.clone()
-        self.chance = torch.ones(n, dtype=torch.float64, device=device)
-        self.foreseen = torch.zeros_like(self.chance)
         self.broken = torch.zeros(n, dtype=torch.bool, device=device)
         self.non_finite = torch.zeros_like(self.broken)
         self.local = torch.full_like(self.best, torch.nan)
@@ -80,8 +103,6 @@ class State:
         self.forward = torch.zeros_like(self.status)
         self.backward = torch.zeros_like(self.status)
         self.runs = torch.zeros_like(self.status)
-        self.planned = torch.zeros_like(self.status)
-        self.shown = torch.full_like(self.chance, torch.nan)
 
     def settle(self, samples: Tensor, ended: Sequence[Outcome]) -> None:
         """Take over the outcomes of the next runs of different samples: their passes, least margins and verdicts."""
@@ -91,9 +112,7 @@ class State:
         broken, doubtful, status, forward, backward, planned = (torch.tensor(c, device=device) for c in columns[1:])
         self.forward[samples] += forward
         self.backward[samples] += backward
-        self.planned[samples] += planned
-        self.history[samples, self.runs[samples]] = margin
-        self.foreseen[samples] += torch.where(self.runs[samples] < EARLY, 0.0, self.chance[samples])
+        self.prospect.settle(samples, self.runs[samples], margin, planned)
         self.runs[samples] += 1
         self.last.index_copy_(0, samples, torch.stack(ends))  # copies rows whole, as an assignment by index does not
         self.status[samples] = status

@@ -57,20 +57,9 @@ class Closest(Scheme):
     reach: float = math.inf
     anchor: Tensor | None = None
 
-    @property
-    def space(self) -> Space:  # type: ignore[override]
-        """The Euclidean norm."""
-        return _EUCLID
-
-    @property
-    def rate(self) -> float:  # type: ignore[override]
-        """Steps have a length of their own."""
-        return math.inf
-
-    @property
-    def tau(self) -> StepSize:  # type: ignore[override]
-        """One unit of time a step."""
-        return Constant(1.0)
+    space: Space = _EUCLID
+    rate: float = math.inf
+    tau: StepSize = Constant(1.0)  # noqa: RUF009  # a unit of time a step
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; anchor, last move along the set, pull there, signed step towards it, its bound."""

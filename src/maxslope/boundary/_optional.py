@@ -16,28 +16,3 @@ def load(module: str, package: str) -> Any:
     """
     with optional(f"Sets on a grid need {package}", "[boundary]"):
         return import_module(module)
-
-
-def ndimage() -> Any:
-    """Return ``scipy.ndimage``."""
-    return load("scipy.ndimage", "scipy")
-
-
-def spatial() -> Any:
-    """Return ``scipy.spatial``."""
-    return load("scipy.spatial", "scipy")
-
-
-def measure() -> Any:
-    """Return ``skimage.measure``."""
-    return load("skimage.measure", "scikit-image")
-
-
-def skfmm() -> Any:
-    """Return ``skfmm``."""
-    return load("skfmm", "scikit-fmm")
-
-
-def max_flow() -> Any:
-    """Return ``ortools.graph.python.max_flow``."""
-    return load("ortools.graph.python.max_flow", "ortools")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope.boundary import _optional as optional
+from maxslope.boundary._optional import load
 from maxslope.boundary.grid import Grid
 
 _PAD = 3
@@ -35,7 +35,7 @@ class Spline:
     @staticmethod
     def of(u: Tensor, grid: Grid) -> Spline:
         """Return the spline of ``u``, ``[*shape]`` float64."""
-        plain = optional.ndimage().spline_filter(u.cpu().numpy(), order=3, mode="mirror")
+        plain = load("scipy.ndimage", "scipy").spline_filter(u.cpu().numpy(), order=3, mode="mirror")
         return Spline(grid, torch.from_numpy(np.pad(plain, _PAD, mode="reflect")))
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:

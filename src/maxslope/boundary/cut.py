@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope.boundary import _optional as optional
+from maxslope.boundary._optional import load
 from maxslope.boundary.risk import Lattice
 from maxslope.boundary.window import Level, overlap
 
@@ -132,7 +132,7 @@ def _outside(count: int, down: np.ndarray, up: np.ndarray, nodes: np.ndarray, co
     Costs are rounded to multiples of q = 2^-58 of their sum S (to a power of two). The n of them change the energy of a
     set by n q / 2 at most, so that the set is optimal up to n q: 3e-13 S for 1e5 of them.
     """
-    max_flow = optional.max_flow()
+    max_flow = load("ortools.graph.python.max_flow", "ortools")
     total = float(np.abs(cost).sum())
     price = np.zeros(count, dtype=np.int64)
     if total > 0:

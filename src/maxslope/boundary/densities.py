@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maxslope.boundary import _optional as optional
+from maxslope.boundary._optional import load
 from maxslope.boundary.grid import Grid
 
 
@@ -185,7 +185,7 @@ def _kernel_density(grid: Grid, x: Tensor, samples: Tensor, bandwidth: float | N
         cell = (base.long() + corner).clamp_min(0).minimum(limit)
         counts.index_put_(tuple(cell.T), weight, accumulate=True)
     spread = (width**2 - grid.h**2 / 6) ** 0.5 / grid.h
-    smooth = optional.ndimage().gaussian_filter(counts.numpy(), spread, mode="reflect", truncate=6.0)
+    smooth = load("scipy.ndimage", "scipy").gaussian_filter(counts.numpy(), spread, mode="reflect", truncate=6.0)
     return torch.from_numpy(smooth) / (samples.shape[0] * grid.cell)
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d, max_pool3d
 
-from maxslope.boundary import _optional as optional
+from maxslope._rows import flat
+from maxslope.boundary._optional import load
 from maxslope.boundary._spline import Spline
 from maxslope.boundary.grid import Grid
 
@@ -54,10 +55,15 @@ def signed_distance(u: Tensor, grid: Grid, width: float | None = None) -> Tensor
     return torch.where(near, start, _march(start, near, sign, grid)).to(device)
 
 
+def gone(x: Tensor) -> Tensor:
+    """Return of which rows {u > 0} or its complement is empty, ``[rows]``."""
+    within = flat(x) > 0
+    return within.all(1) | ~within.any(1)
+
+
 def vanished(u: Tensor) -> bool:
     """Whether {u > 0} or its complement is empty."""
-    within = u > 0
-    return bool(within.all()) or not bool(within.any())
+    return bool(gone(u[None]))
 
 
 def contour(u: Tensor, grid: Grid) -> list[Tensor]:
@@ -76,7 +82,7 @@ def contour(u: Tensor, grid: Grid) -> list[Tensor]:
     """
     if grid.dim != 2:
         raise ValueError(f"contour draws sets in the plane, got a grid of {grid.dim} axes; use surface.")
-    measure = optional.measure()
+    measure = load("skimage.measure", "scikit-image")
     lines = measure.find_contours(grid.function(u).cpu().numpy(), 0.0)
     return [grid.to_points(torch.from_numpy(line.copy())) for line in lines]
 
@@ -98,7 +104,7 @@ def surface(u: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     u = grid.function(u).cpu()
     if vanished(u):
         return torch.zeros(0, 3, dtype=torch.float64), torch.zeros(0, 3, dtype=torch.int64)
-    points, triangles, _, _ = optional.measure().marching_cubes(u.numpy(), 0.0)
+    points, triangles, _, _ = load("skimage.measure", "scikit-image").marching_cubes(u.numpy(), 0.0)
     return grid.to_points(torch.from_numpy(points.copy()).double()), torch.from_numpy(triangles.copy()).long()
 
 
@@ -127,11 +133,11 @@ def _near(u: Tensor, grid: Grid, width: float) -> tuple[Tensor, Tensor]:
     crossing = _crossings(*_refined(u, spline, grid), grid.h / 2)
     zeros = _closest(spline, crossing, crossing, grid.h)
     points = grid.points()
-    within = optional.spatial().cKDTree(crossing.numpy())
+    within = load("scipy.spatial", "scipy").cKDTree(crossing.numpy())
     gap, _ = within.query(points.reshape(-1, grid.dim).numpy(), distance_upper_bound=width + grid.h)
     near = torch.from_numpy(gap).isfinite().reshape(grid.shape)
     x = points[near]
-    _, owner = optional.spatial().cKDTree(zeros.numpy()).query(x.numpy(), k=list(_STARTS))
+    _, owner = load("scipy.spatial", "scipy").cKDTree(zeros.numpy()).query(x.numpy(), k=list(_STARTS))
     best = torch.full((x.shape[0],), torch.inf, dtype=torch.float64)
     for column in torch.from_numpy(owner).T:
         foot = _closest(spline, x, zeros[column.clamp_max(len(zeros) - 1)], grid.h)  # there may be fewer zeros
@@ -215,7 +221,7 @@ def _at_most(v: Tensor, length: float) -> Tensor:
 
 def _march(start: Tensor, near: Tensor, sign: Tensor, grid: Grid) -> Tensor:
     """Continue signed distances from the cells ``near`` outwards."""
-    skfmm = optional.skfmm()
+    skfmm = load("skfmm", "scikit-fmm")
     # The front starts from the zero level of what is known, so what is unknown needs only a sign.
     guess = torch.where(near, start, sign * 2 * grid.h)
     far: Tensor = torch.from_numpy(skfmm.distance(guess.numpy(), dx=grid.h))

@@ -10,16 +10,16 @@ from torch import Tensor
 
 from maxslope._rows import flat
 from maxslope.boundary.densities import Densities
+from maxslope.boundary.distance import gone
 from maxslope.boundary.grid import Grid, hat, inside
-from maxslope.boundary.interfaces import gone
-from maxslope.boundary.limit import LimitLaw
-from maxslope.energies import Energy, Evaluation
+from maxslope.boundary.limit import LimitLaw, Measured
+from maxslope.energies import Evaluation
 from maxslope.energies.base import plain
 from maxslope.spaces import Lp
 
 
 @dataclass(frozen=True, eq=False)
-class Perimeter(Energy):
+class Perimeter(Measured):
     """Per_eps(A) = (1/eps) [int_{A^eps minus A} rho0 + int_{A minus A^(-eps)} rho1], A = {sd > 0}, to a fraction of h.
 
     A^eps = {sd > -eps |nu|_*}, exactly in l_2 and to first order in eps in other norms; indicators are smoothed over a
@@ -80,15 +80,6 @@ class Perimeter(Energy):
         """Return risk + eps Per_eps = int rho0 1[A^eps] + int rho1 1[not A^(-eps)], ``[rows]``."""
         up, down = self._layers(x)
         return self._mass(up, 1 - down)
-
-    def take(self, index: Tensor) -> Perimeter:
-        """See :class:`Energy`; one grid stands for every row."""
-        return self
-
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
 
     def _layers(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Indicators of A^eps and A^(-eps)."""

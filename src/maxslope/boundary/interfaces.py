@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import flat
-from maxslope.boundary.distance import signed_distance, vanished
+from maxslope.boundary.distance import signed_distance
 from maxslope.boundary.grid import Grid, hat, inside
 from maxslope.sets import Set
 from maxslope.spaces import Lp, Space, Weighted
@@ -126,11 +126,6 @@ class Interfaces(Set):
     def take(self, index: Tensor) -> Interfaces:
         """See :class:`Set`; one set stands for every row."""
         return self
-
-
-def gone(x: Tensor) -> Tensor:
-    """Which rows have an empty set or an empty complement, ``[rows]``."""
-    return torch.tensor([vanished(row) for row in x], device=x.device)
 
 
 def _moment(t: Tensor, width: float) -> Tensor:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from maxslope._rows import column, flat
+from maxslope._rows import column
 from maxslope._status import Status
-from maxslope.boundary import _optional as optional
+from maxslope.boundary._optional import load
 from maxslope.boundary.densities import Densities
-from maxslope.boundary.distance import measures, signed_distance, vanished
+from maxslope.boundary.distance import gone, measures, signed_distance, vanished
 from maxslope.boundary.grid import Grid
 from maxslope.curve import Curve
 from maxslope.energies import Energy, Evaluation
 from maxslope.energies.base import plain
 from maxslope.loop import Record, Steps, Stop, flow
-from maxslope.schemes import Here, Memory, Scheme, StepSize
-from maxslope.schemes.steps import step_size
+from maxslope.schemes import Constant, Here, Memory, Scheme, StepSize
 from maxslope.spaces import Lp, Space
 
 _MOST = 2.0  # the mobility (a + b) / rho beyond which a step would be unstable: where rho nearly vanishes
@@ -87,7 +88,7 @@ class LimitLaw:
         gradient, hessian = derivatives(u, self.grid.h)
         rho = self._rho.to(u)
         if not self.eps:
-            drift = (_gradient(rho.log()[None], self.grid.h) * gradient).sum(1)
+            drift = (slopes(rho.log()[None], self.grid.h) * gradient).sum(1)
             return _bending(gradient, hessian) + drift
         return self._nonlocal(gradient, hessian, rho)
 
@@ -119,14 +120,30 @@ class LimitLaw:
         return found[:, 0]
 
 
+class Measured(Energy):
+    """What is measured on a boundary, the same for every row: values alone, so that the slope of a curve is NaN."""
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """See :class:`Energy`; the gradient has size zero."""
+        return self.look(x)
+
+    def take(self, index: Tensor) -> Self:
+        """See :class:`Energy`."""
+        return self
+
+    @property
+    def passes(self) -> int:
+        """See :class:`Energy`."""
+        return 1
+
+
 @dataclass(frozen=True, eq=False)
-class WeightedPerimeter(Energy):
+class WeightedPerimeter(Measured):
     r"""The perimeter int rho dH^(d-1) of the boundary of { u > 0 }, what the limit law dissipates.
 
     Measured on the lines or triangles of :func:`contour` and :func:`surface`, to second order in h: the zero set of u
-    alone counts, so it does not matter what u is besides, or how long ago it was a distance. Beyond the outermost
-    centers u goes on as there, to the edge. Its goal is reached where the set or its complement has vanished. Only
-    values are known: the slope of a curve is NaN.
+    alone counts. Beyond the outermost centers u goes on as there, to the edge. The goal is reached where the set or its
+    complement has vanished.
 
     Args:
         grid: the cells.
@@ -141,15 +158,9 @@ class WeightedPerimeter(Energy):
     grid: Grid
     rho: Tensor
 
-    def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`; the gradient has size zero."""
-        return self.look(x)
-
     def look(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
-        value = x.new_tensor([self._of(row) for row in x])
-        inside = flat(x) > 0
-        return plain(value)._replace(reached=~inside.any(1) | inside.all(1))
+        return plain(x.new_tensor([self._of(row) for row in x]))._replace(reached=gone(x))
 
     def _of(self, u: Tensor) -> float:
         grid = self.grid
@@ -159,46 +170,38 @@ class WeightedPerimeter(Energy):
         middle, size = measures(field, wide)
         index = wide.to_index(middle)
         outer = (index < 1) | (index > index.new_tensor(grid.shape))
-        weight = optional.ndimage().map_coordinates(rho.cpu().numpy(), index.T.numpy(), order=1, mode="nearest")
+        weight = load("scipy.ndimage", "scipy").map_coordinates(
+            rho.cpu().numpy(), index.T.numpy(), order=1, mode="nearest"
+        )
         return float((torch.from_numpy(weight) * size * 0.5 ** outer.sum(1)).sum())
 
-    def take(self, index: Tensor) -> WeightedPerimeter:
-        """See :class:`Energy`."""
-        return self
 
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
-
-
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False)
 class LevelSet(Scheme):
-    r"""u+ = u + tau V \|grad u\|, central differences and reflection at the edge; every few steps u becomes a distance.
+    r"""x+ = x + tau V \|grad x\|, an explicit step; every few steps level-set functions become distances anew.
 
     Args:
-        law: which V.
+        change: V \|grad x\| of all rows, such as :meth:`LimitLaw.change`.
+        anew: the distances of a row, such as :func:`redistanced`.
         tau: step size in time; at most 0.4 h^2 / d is stable.
         redistance: steps between two redistancings, at least 1.
+        tell: called with the number of each step before it is made.
 
     Raises:
         ValueError: if there is no step between redistancings.
     """
 
-    law: LimitLaw
-    redistance: int
+    change: Callable[[Tensor], Tensor]
+    anew: Callable[[Tensor], Tensor]
     tau: StepSize
-    space: Space
-    rate: float
+    redistance: int = 10
+    tell: Callable[[int], object] | None = None
+    space: Space = Lp(math.inf)  # noqa: RUF009  # of distance functions: how far the boundary moved
+    rate: float = math.inf
 
-    def __init__(self, law: LimitLaw, tau: float | Tensor | StepSize, redistance: int = 10) -> None:
-        if redistance < 1:
-            raise ValueError(f"At least one step lies between two redistancings, got redistance={redistance!r}.")
-        object.__setattr__(self, "law", law)
-        object.__setattr__(self, "redistance", redistance)
-        object.__setattr__(self, "tau", step_size(tau))
-        object.__setattr__(self, "space", Lp(math.inf))  # of distance functions: how far the boundary moved
-        object.__setattr__(self, "rate", math.inf)
+    def __post_init__(self) -> None:
+        if self.redistance < 1:
+            raise ValueError(f"At least one step lies between two redistancings, got redistance={self.redistance!r}.")
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; the steps made."""
@@ -207,17 +210,32 @@ class LevelSet(Scheme):
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""
         made = memory[0] + 1
-        x = here.x + column(here.tau, here.x) * self.law.change(here.x)
-        due = made % self.redistance == 0
-        if bool(due.any()):
-            rows = [redistanced(u, self.law.grid) if now else u for u, now in zip(x, due.tolist(), strict=True)]
-            x = torch.stack(rows)
-        return x, (made,)
+        if self.tell is not None:
+            self.tell(int(made.max()))
+        x = here.x + column(here.tau, here.x) * self.change(here.x)
+        due = (made % self.redistance == 0).tolist()
+        return torch.stack([self.anew(u) if now else u for u, now in zip(x, due, strict=True)]), (made,)
 
 
 def redistanced(u: Tensor, grid: Grid) -> Tensor:
     """The signed distance to the boundary of { u > 0 }; u itself where there is none."""
     return u if vanished(u) else signed_distance(u, grid).to(u)
+
+
+def steps(until: float, grid: Grid) -> int:
+    """Return how many explicit steps of 0.4 h^2 / d at most make the time.
+
+    Raises:
+        ValueError: if the time is negative or not finite.
+    """
+    if not 0 <= until < math.inf:
+        raise ValueError(f"until is a finite time >= 0, got until={until!r}.")
+    return max(math.ceil(until / (0.4 * grid.h**2 / grid.dim)), 1)
+
+
+def ending(curve: Curve) -> Curve:
+    """Return the curve with the status VANISHED where the goal of a perimeter was reached: no boundary is left."""
+    return replace(curve, status=torch.where(curve.status == Status.REACHED, int(Status.VANISHED), curve.status))
 
 
 def limit_flow(law: LimitLaw, u: Tensor, until: float, *, record: Record | None = None, redistance: int = 10) -> Curve:
@@ -252,26 +270,27 @@ def limit_flow(law: LimitLaw, u: Tensor, until: float, *, record: Record | None 
     rows = u[None] if u.ndim == len(shape) else u
     if tuple(rows.shape[1:]) != shape:
         raise ValueError(f"A level-set function lives on the grid {shape}, got shape {tuple(u.shape)}.")
-    if not 0 <= until < math.inf:
-        raise ValueError(f"until is a finite time >= 0, got until={until!r}.")
-    if any(vanished(row) for row in rows):
+    count = steps(until, law.grid)
+    if bool(gone(rows).any()):
         raise ValueError(
             "A set and its complement must not be empty: u is positive inside and negative outside, got a u of one "
             "sign; start from a signed distance."
         )
-    start = torch.stack([redistanced(row.double(), law.grid) for row in rows])
-    count = max(math.ceil(until / (0.4 * law.grid.h**2 / len(shape))), 1)
-    scheme = LevelSet(law, until / count, redistance)
+
+    def anew(row: Tensor) -> Tensor:
+        return redistanced(row, law.grid)
+
+    start = torch.stack([anew(row.double()) for row in rows])
+    scheme = LevelSet(law.change, anew, Constant(until / count), redistance)
     energy = WeightedPerimeter(law.grid, law.densities.rho)
     curve = flow(energy, start, scheme=scheme, until=Steps(count), stop=Stop(reached=True), record=record or Record(0))
-    end = torch.stack([redistanced(row, law.grid) for row in curve.end])
-    status = torch.where(curve.status == Status.REACHED, int(Status.VANISHED), curve.status)
-    return replace(curve, points=torch.cat([curve.points[:-1], end[None]]), status=status)
+    end = torch.stack([anew(row) for row in curve.end])
+    return replace(ending(curve), points=torch.cat([curve.points[:-1], end[None]]))
 
 
 def derivatives(u: Tensor, h: float) -> tuple[Tensor, Tensor]:
     """Gradient ``[rows, d, *shape]`` and Hessian ``[rows, d, d, *shape]`` by central differences."""
-    gradient = _gradient(u, h)
+    gradient = slopes(u, h)
     axes = range(1, u.ndim)
     second = {(i, i): _second(u, h, i) for i in axes}
     for i in axes:
@@ -281,7 +300,8 @@ def derivatives(u: Tensor, h: float) -> tuple[Tensor, Tensor]:
     return gradient, torch.stack(rows, 1)
 
 
-def _gradient(u: Tensor, h: float) -> Tensor:
+def slopes(u: Tensor, h: float) -> Tensor:
+    """Gradient ``[rows, d, *shape]`` by central differences, a cell at the edge being its own neighbor."""
     return torch.stack([_central(u, h, axis) for axis in range(1, u.ndim)], 1)
 
 

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from maxslope._status import Status
 from maxslope.boundary.densities import Densities
-from maxslope.boundary.distance import signed_distance, vanished
+from maxslope.boundary.distance import gone, signed_distance, vanished
 from maxslope.boundary.energy import Perimeter
 from maxslope.boundary.grid import Grid
 from maxslope.boundary.interfaces import Interfaces, Motion
+from maxslope.boundary.limit import ending
 from maxslope.boundary.soft import Soft
 from maxslope.boundary.solver import Solver, Step
 from maxslope.curve import Curve
@@ -132,7 +133,8 @@ def evolve(
     0.4
     """
     rows = u[None] if u.ndim == grid.dim else u
-    if any(vanished(grid.function(row, "A set's function")) for row in rows):
+    start = torch.stack([grid.function(row, "A set's function") for row in rows])
+    if bool(gone(start).any()):
         raise ValueError(
             "A set and its complement must not be empty: u is positive inside and negative outside, got a u of one "
             "sign; move the level or enlarge the grid."
@@ -146,8 +148,6 @@ def evolve(
     perimeter = Perimeter(grid, scheme.densities, solver.eps(grid), solver.space)
     energy = perimeter if solver.smooth else Blind(perimeter)
     domain = Interfaces(grid, max(solver.width(grid, step), solver.eps(grid) + 2 * grid.h))
-    start = rows.detach().double()
     curve = flow(energy.within(domain), start, scheme=scheme, until=until, stop=Stop(reached=True), record=record)
-    status = torch.where(curve.status == Status.REACHED, int(Status.VANISHED), curve.status)
-    empty = torch.tensor([vanished(row) for row in curve.end], device=status.device)
-    return replace(curve, status=torch.where(empty, int(Status.VANISHED), status))
+    curve = ending(curve)
+    return replace(curve, status=torch.where(gone(curve.end), int(Status.VANISHED), curve.status))

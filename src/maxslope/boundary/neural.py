@@ -184,31 +184,49 @@ def worst(model: Model, x: Tensor, labels: Tensor, eps: float, steps: int = 3) -
         return flow(Against(model, labels), x, scheme=scheme, until=Steps(steps), record=Record(0)).end
 
 
+@dataclass(frozen=True)
 class StepLoss(ABC):
     """One step of the boundary flow as a loss: minimize it at the frozen network's signed distances, then freeze anew.
 
-    Attributes:
-        tau: the step size in time, in length^2 units.
+    Args:
+        tau: the step size in time, in length^2 units; the boundary moves by tau times its velocity.
         eps: the radius of the adversary.
-        reach: where distances are cut off.
-        variation: 1, or 0 for the control without the nonlocal perimeter, which should stand still.
+        reach: where distances are cut off: some eps, and eps at least.
         steps: of the search for the worst point.
+        variation: weight of the nonlocal perimeter: 1, or 0 for the control without it, which should stand still.
+
+    Raises:
+        ValueError: if a number is out of range.
 
     Source: arXiv:2404.14402 (the modified scheme); its neural form is this project's.
     """
 
     tau: float
     eps: float
-    reach: float
-    variation: float
-    steps: int
+    reach: float = 0.25
+    steps: int = 3
+    variation: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("tau", "eps", "reach"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ValueError(f"A step of the boundary flow needs a positive, finite {name}, got {name}={value!r}.")
+        if self.reach < self.eps:
+            raise ValueError(
+                f"Distances are cut off no nearer than the adversary reaches, or scores are flat where it looks: got "
+                f"reach={self.reach!r} below eps={self.eps!r}; take reach={2 * self.eps:.3g}."
+            )
+        if self.steps < 1 or not 0 <= self.variation < math.inf:
+            raise ValueError(
+                f"steps is at least 1 and variation at least 0, got steps={self.steps!r}, variation={self.variation!r}."
+            )
 
     @property
     def passes(self) -> int:
         """Forward passes a sample of one call, backward passes likewise: the search's, and the loss itself."""
         return self.steps + 3 if self.variation else 1
 
-    @abstractmethod
     def __call__(self, model: Model, x: Tensor, labels: Tensor, signed: Tensor) -> Tensor:
         """Return the loss of a batch, a scalar that reaches the weights.
 
@@ -218,23 +236,32 @@ class StepLoss(ABC):
             labels: 0 or 1, ``[n]``.
             signed: of ``x``, to the boundary of the frozen network, ``[n]``; see :func:`distances`.
         """
+        if not self.variation:
+            return self.fit(score(model, x), signed)
+        moved = worst(model, x, labels, self.eps, self.steps)
+        here, there = torch.split(score(model, torch.cat([x, moved])), x.shape[0])
+        rise = self.answer(there) - self.answer(here)
+        return self.fit(here, signed) + self.variation * torch.where(labels == 0, rise, -rise).mean() / self.eps
+
+    @abstractmethod
+    def fit(self, scores: Tensor, signed: Tensor) -> Tensor:
+        """Return how far the scores are from the frozen distances, a scalar."""
+
+    @abstractmethod
+    def answer(self, scores: Tensor) -> Tensor:
+        """Return the function whose variation is taken, of the scores."""
 
 
-@dataclass(frozen=True)
 class Regression(StepLoss):
     r"""The convex form: the boundary of the minimizer u is the next one.
 
         mean (u - B tanh(sd / B))^2 / (2 tau) + (1/eps) mean [ y = 0: u(x*) - u(x); y = 1: u(x) - u(x*) ]
 
-    with x* the worst point of B(x, eps) for the score u. The mean over samples is the integral against rho, so no
-    sample may be weighted. Sets are compared through the superlevels of the Rudin-Osher-Fatemi problem.
+    with x* the worst point of B(x, eps) for the score u and B the reach. The mean over samples is the integral against
+    rho, so no sample may be weighted. Sets are compared through the superlevels of the Rudin-Osher-Fatemi problem.
 
     Args:
-        tau: step size in time; the boundary moves by tau times its velocity.
-        eps: radius of the adversary.
-        reach: B, some eps, and eps at least.
-        steps: of the search for x*.
-        variation: weight of the second term.
+        tau, eps, reach, steps, variation: see :class:`StepLoss`.
 
     Raises:
         ValueError: if a number is out of range.
@@ -247,38 +274,22 @@ class Regression(StepLoss):
     tensor(True)
     """
 
-    tau: float
-    eps: float
-    reach: float = 0.25
-    steps: int = 3
-    variation: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-    def __call__(self, model: Model, x: Tensor, labels: Tensor, signed: Tensor) -> Tensor:
+    def fit(self, scores: Tensor, signed: Tensor) -> Tensor:
         """See :class:`StepLoss`."""
-        target = self.reach * torch.tanh(signed / self.reach)
-        here, there = _pair(self, model, x, labels)
-        fit = (here - target).square().mean() / (2 * self.tau)
-        if there is None:
-            return fit
-        rise = torch.where(labels == 0, there - here, here - there)
-        return fit + self.variation * rise.mean() / self.eps
+        return (scores - self.reach * torch.tanh(signed / self.reach)).square().mean() / (2 * self.tau)
+
+    def answer(self, scores: Tensor) -> Tensor:
+        """See :class:`StepLoss`; the score."""
+        return scores
 
 
-@dataclass(frozen=True)
 class Relaxation(StepLoss):
     r"""The set problem itself, relaxed to p = sigmoid(u), which loses nothing: its superlevels are minimizers.
 
         -mean clip(sd) p / tau + (1/eps) mean ( \|p(x*) - y\| - \|p(x) - y\| )
 
     Args:
-        tau: step size in time.
-        eps: radius of the adversary.
-        reach: where sd is clipped, some eps, and eps at least.
-        steps: of the search for x*.
-        variation: weight of the second term.
+        tau, eps, reach, steps, variation: see :class:`StepLoss`.
 
     Raises:
         ValueError: if a number is out of range.
@@ -291,46 +302,10 @@ class Relaxation(StepLoss):
     tensor(-1.)
     """
 
-    tau: float
-    eps: float
-    reach: float = 0.25
-    steps: int = 3
-    variation: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-    def __call__(self, model: Model, x: Tensor, labels: Tensor, signed: Tensor) -> Tensor:
+    def fit(self, scores: Tensor, signed: Tensor) -> Tensor:
         """See :class:`StepLoss`."""
-        here, there = _pair(self, model, x, labels)
-        fit = -(signed.clamp(-self.reach, self.reach) * here.sigmoid()).mean() / self.tau
-        if there is None:
-            return fit
-        side = 1 - 2 * labels.to(here)
-        rise = side * (there.sigmoid() - here.sigmoid())
-        return fit + self.variation * rise.mean() / self.eps
+        return -(signed.clamp(-self.reach, self.reach) * self.answer(scores)).mean() / self.tau
 
-
-def _check(step: Regression | Relaxation) -> None:
-    for name in ("tau", "eps", "reach"):
-        value = getattr(step, name)
-        if not 0 < value < math.inf:
-            raise ValueError(f"A step of the boundary flow needs a positive, finite {name}, got {name}={value!r}.")
-    if step.reach < step.eps:
-        raise ValueError(
-            f"Distances are cut off no nearer than the adversary reaches, or scores are flat where it looks: got "
-            f"reach={step.reach!r} below eps={step.eps!r}; take reach={2 * step.eps:.3g}."
-        )
-    if step.steps < 1 or not 0 <= step.variation < math.inf:
-        raise ValueError(
-            f"steps is at least 1 and variation at least 0, got steps={step.steps!r}, variation={step.variation!r}."
-        )
-
-
-def _pair(step: Regression | Relaxation, model: Model, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Scores at the samples and, if they matter, at their worst points, by one call of the model."""
-    if not step.variation:
-        return score(model, x), None
-    moved = worst(model, x, labels, step.eps, step.steps)
-    here, there = torch.split(score(model, torch.cat([x, moved])), x.shape[0])
-    return here, there
+    def answer(self, scores: Tensor) -> Tensor:
+        """See :class:`StepLoss`; the probability of 1."""
+        return scores.sigmoid()

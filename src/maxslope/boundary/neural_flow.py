@@ -16,9 +16,10 @@ from maxslope.attacks.attack import attack
 from maxslope.attacks.effort import Effort
 from maxslope.boundary.densities import Densities
 from maxslope.boundary.grid import Grid
+from maxslope.boundary.limit import Measured
 from maxslope.boundary.neural import Against, Regression, StepLoss, distances, evaluating, score
 from maxslope.curve import Curve
-from maxslope.energies import Energy, Evaluation
+from maxslope.energies import Evaluation
 from maxslope.energies.base import plain
 from maxslope.loop import Steps, flow
 from maxslope.schemes import Constant, Here, Memory, Scheme, StepSize
@@ -77,10 +78,6 @@ class Samples:
                 f"{int(labels.max())}; choose two classes."
             )
 
-    def batch(self, key: Tensor, size: int) -> Tensor:
-        """Return ``size`` indices drawn with replacement, int64."""
-        return _random.bits(key, (size,))[0] % self.x.shape[0]
-
 
 def draw(densities: Densities, grid: Grid, count: int, seed: int = 0) -> Samples:
     """Return independent samples of densities on a grid: a cell by its mass, a point uniform in it, a label by eta.
@@ -114,11 +111,10 @@ class Judgment(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Variation(Energy):
+class Variation(Measured):
     """Per_eps of the boundary of a network as a function of its weights: (robust risk - risk) / eps on the samples.
 
-    Only values are known. The adversary is :func:`maxslope.attack`, so this is a lower bound. Weights that were judged
-    before are not judged again.
+    The adversary is :func:`maxslope.attack`, so this is a lower bound. Weights that were judged before are not again.
 
     Args:
         model: whose weights are the points, ``[rows, weights]``.
@@ -132,10 +128,6 @@ class Variation(Energy):
     eps: float
     effort: Effort = field(default_factory=Effort.quick)
     _known: dict[bytes, Judgment] = field(default_factory=dict, init=False, repr=False)
-
-    def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`; the gradient has size zero."""
-        return self.look(x)
 
     def look(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
@@ -164,10 +156,6 @@ class Variation(Energy):
         shares = wrong, wrong | found.broken, found.forward, found.backward
         return Judgment(*(float(share.double().mean()) for share in shares))
 
-    def take(self, index: Tensor) -> Variation:
-        """See :class:`Energy`."""
-        return self
-
     @property
     def passes(self) -> int:
         """See :class:`Energy`; the mean over what was judged so far, rounded up: an attack ends where it succeeds."""
@@ -182,7 +170,7 @@ class Retrain(Scheme):
     Args:
         model: the architecture; it is copied, never trained itself.
         samples: the measure of the flow.
-        movement: the loss; its tau is replaced by the step's.
+        movement: the loss, whose tau is the step.
         training: how it is minimized.
     """
 
@@ -191,15 +179,8 @@ class Retrain(Scheme):
     movement: StepLoss
     training: Training
 
-    @property
-    def space(self) -> Space:  # type: ignore[override]
-        """The Euclidean norm of weights."""
-        return Lp(2)
-
-    @property
-    def rate(self) -> float:  # type: ignore[override]
-        """The movement is of sets: the speed of the weights is whatever it is."""
-        return math.inf
+    space: Space = Lp(2)  # noqa: RUF009  # frozen
+    rate: float = math.inf  # of sets: the speed of the weights is whatever it is
 
     @property
     def tau(self) -> StepSize:  # type: ignore[override]
@@ -213,12 +194,11 @@ class Retrain(Scheme):
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""
         made = memory[0] + 1
-        rows = [self._one(row, int(k)) for row, k in zip(here.x, made, strict=True)]
+        rows = []
+        for weights, number in zip(here.x, made.tolist(), strict=True):
+            model = with_weights(self.model, weights)
+            rows.append(weights_of(fit(model, self.samples, self.movement, self.training, number)))
         return torch.stack(rows), (made,)
-
-    def _one(self, weights: Tensor, number: int) -> Tensor:
-        model = with_weights(self.model, weights)
-        return weights_of(fit(model, self.samples, self.movement, self.training, number))
 
 
 def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Training, number: int = 1) -> nn.Module:
@@ -245,7 +225,7 @@ def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Traini
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(count, 1))
     with evaluating(net), torch.enable_grad():
         for k in range(count):
-            index = samples.batch(_random.keys(training.seed, number, k), training.batch)
+            index = _random.bits(_random.keys(training.seed, number, k), (training.batch,))[0] % len(samples.x)
             x, labels, signed = samples.x[index], samples.labels[index], found.signed[index]
             if not number:
                 share = _random.uniform(_random.keys(training.seed, number, k, 1), (training.batch,))[0].to(x)

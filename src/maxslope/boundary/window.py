@@ -1,8 +1,7 @@
-"""Balls of a norm on the lattice, their factors, and suprema over them."""
+"""Balls of a norm on the lattice, and suprema over them."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,21 +57,14 @@ class Window:
         return _ball(self.radius, self.space.p, self.dim)
 
     @cached_property
-    def factors(self) -> tuple[Offsets, ...]:
-        """Sets whose Minkowski sum is the window: lines of a box, doublings of a diamond, else the window itself."""
-        r = math.floor(self.radius + _EDGE)
-        if self.space.p == math.inf:
-            return tuple(f for axis in range(self.dim) for f in _line(r, axis, self.dim))
-        if self.space.p == 1 and self.dim == 2:
-            return _diamonds(r)
-        return (self.offsets,)
-
-    @cached_property
     def levels(self) -> tuple[Level, ...]:
         """How suprema are taken: pairs (level, offset) of which each level is the maximum; level 0 is the function."""
-        if len(self.factors) == 1:
-            return _runs(self.offsets)
-        return tuple(tuple((k, o) for o in sorted(f)) for k, f in enumerate(self.factors))
+        r = math.floor(self.radius + _EDGE)
+        if self.space.p == math.inf:
+            return _chain([shifts for axis in range(self.dim) for shifts in _line(r, axis, self.dim)])
+        if self.space.p == 1 and self.dim == 2:
+            return _chain(_diamonds(r))
+        return _runs(self.offsets)
 
     @property
     def reach(self) -> int:
@@ -140,11 +132,6 @@ def mean_width(space: Space, dim: int) -> float:
     return float(space.dual_norm(directions(dim)).mean())
 
 
-def minkowski(a: Offsets, b: Offsets) -> Offsets:
-    """Return { x + y : x in a, y in b }."""
-    return frozenset(tuple(i + j for i, j in zip(x, y, strict=True)) for x, y in itertools.product(a, b))
-
-
 @lru_cache(maxsize=64)
 def _ball(radius: float, p: float, dim: int) -> Offsets:
     r = math.floor(radius + _EDGE)
@@ -182,27 +169,23 @@ def _runs(window: Offsets) -> tuple[Level, ...]:
     return (*levels, tuple(top))
 
 
-def _diamonds(r: int) -> tuple[Offsets, ...]:
+def _chain(shifts: list[list[Offset]]) -> tuple[Level, ...]:
+    """Every level is the maximum over shifts of the one before: the window is the Minkowski sum of them all."""
+    return tuple(tuple((k, o) for o in level) for k, level in enumerate(shifts))
+
+
+def _diamonds(r: int) -> list[list[Offset]]:
     """The l_1 ball of the plane, |x| + |y| <= r + s, as that of r and four shifts by s <= r, from that of 1."""
-    sets: list[Offsets] = [_ball(1, 1.0, 2)]
-    size = 1
+    shifts, size = [sorted(_ball(1, 1.0, 2))], 1
     while size < r:
         s = min(size, r - size)
-        sets.append(frozenset({(s, 0), (-s, 0), (0, s), (0, -s)}))
+        shifts.append([(s, 0), (-s, 0), (0, s), (0, -s)])
         size += s
-    return tuple(sets)
+    return shifts
 
 
-def _line(r: int, axis: int, dim: int) -> list[Offsets]:
-    """Two-point sets that add up to the segment from -r to r: lengths double, the last one overlaps."""
-    sets: list[tuple[int, int]] = []
-    length = 1
-    while length < 2 * r + 1:
-        step = min(length, 2 * r + 1 - length)
-        ends = [(-(step // 2), step - step // 2), (-(step - step // 2), step // 2)]
-        sets.append(ends[len(sets) % 2])
-        length += step
-    # Shifts of the pieces leave the sum centered up to a shift of the last one.
-    left = -sum(a for a, _ in sets) - r
-    sets[-1] = (sets[-1][0] + left, sets[-1][1] + left)
-    return [frozenset(tuple(k if a == axis else 0 for a in range(dim)) for k in pair) for pair in sets]
+def _line(r: int, axis: int, dim: int) -> list[list[Offset]]:
+    """The segment from -r to r by two shifts a level: lengths double from a cell on, the last two overlap."""
+    k = (2 * r + 1).bit_length() - 1
+    pairs = [*((0, 2**j) for j in range(k)), (-r, r + 1 - 2**k)]
+    return [[tuple(o if a == axis else 0 for a in range(dim)) for o in pair] for pair in pairs]

@@ -30,35 +30,28 @@ def goal(word: str | None) -> Goal:
 
     if word is None:
         return goals.Misclassified()
+    if word == "any-label":
+        return goals.AnyLabel()
+    kinds: dict[str, Callable[[str], Goal]] = {
+        "top": lambda value: goals.TopK(int(value)),
+        "target": lambda value: goals.Targeted(int(value)),
+        "reject": lambda value: goals.Undetected(int(value)),
+        "share": lambda value: goals.Share(float(value)),
+        "beyond": lambda value: goals.Beyond(float(value)),
+    }
     name, _, value = (word.replace("top-", "top=", 1) if word.startswith("top-") else word).partition("=")
-    whole: dict[str, Any] = {"top": goals.TopK, "target": goals.Targeted, "reject": goals.Undetected}
-    real: dict[str, Any] = {"share": goals.Share, "beyond": goals.Beyond}
+    if name not in kinds:
+        raise ValueError(
+            f"--goal is one of top-K, target=CLASS, reject=CLASS, any-label, share=S, beyond=TOLERANCE, got {word!r}."
+        )
     try:
-        if word == "any-label":
-            return goals.AnyLabel()
-        if name in whole:
-            made: Goal = whole[name](int(value))
-            return made
-        if name in real:
-            made = real[name](float(value))
-            return made
+        return kinds[name](value)
     except ValueError as error:
         raise ValueError(f"--goal {word}: {error}") from error
-    raise ValueError(
-        f"--goal is one of top-K, target=CLASS, reject=CLASS, any-label, share=S, beyond=TOLERANCE, got {word!r}."
-    )
 
 
 def mask(word: str | None, most: int | None = None) -> Tensor | None:
-    """Return the boolean array in an .npy or .npz file; None for no file.
-
-    Args:
-        word: the path; of an .npz file, its only array, or the one that is called mask.
-        most: bytes that it may take; see ``--memory``.
-
-    Raises:
-        ValueError: if there is no such file, or it holds no array of truths.
-    """
+    """Return the boolean array in an .npy or .npz file (its only one, or that called mask), None for no file."""
     import zipfile
 
     import torch
@@ -108,11 +101,7 @@ def threat(s: Settings) -> dict[str, Any]:
 
 
 def crew(workers: int | None, gpus: float, ray: str | None) -> Crew | None:
-    """Return who does the work; None for this process.
-
-    Raises:
-        ValueError: for GPUs or a cluster without workers.
-    """
+    """Return who does the work, None for this process; ValueError for GPUs or a cluster without workers."""
     if workers is None:
         if gpus or ray:
             raise ValueError("--gpus and --ray belong to --workers: say how many workers.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,21 +11,6 @@ import typer
 
 def say(facts: Mapping[str, Any]) -> None:
     """Print facts as one JSON document; numbers that JSON does not know are null."""
-    typer.echo(json.dumps(plain(facts), allow_nan=False))
+    from maxslope.report.html_export import plain
 
-
-def plain(value: Any) -> Any:
-    """Return a value of texts, finite numbers, lists and tables alone.
-
-    >>> plain({"a": (1.0, float("inf")), "b": None})
-    {'a': [1.0, None], 'b': None}
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return str(value)
+    typer.echo(json.dumps(plain(dict(facts)), allow_nan=False, default=str))

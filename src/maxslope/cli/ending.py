@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 def interrupted(stop: Interrupted, folder: Path | None, command: str, rows: Path | None = None) -> NoReturn:
     """End a run in parts that was interrupted: what is kept and how to go on, on the error stream; exit code 130.
 
-    Args:
-        stop: how far it was.
-        folder: that keeps the run.
-        command: that goes on.
-        rows: a file that holds the rows of the samples that are done.
+    ``rows`` is a file that holds the rows of the samples that are done.
     """
     if folder is None and not stop.done:
         kept = "Nothing is kept: no part was finished."
@@ -43,8 +39,7 @@ def interrupted(stop: Interrupted, folder: Path | None, command: str, rows: Path
 def interruptible(kept: str | Path | Callable[[], str]) -> Iterator[None]:
     """End a command that is interrupted with a sentence on the error stream and exit code 130.
 
-    Args:
-        kept: what is kept and how to go on, said then; of a folder, that its finished files stay.
+    It says what is kept and how to go on; of a folder, that its finished files stay.
     """
     try:
         yield

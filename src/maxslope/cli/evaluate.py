@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from maxslope._escape import visible
-from maxslope.cli import document, options
+from maxslope.cli import asked, document, names, options
 from maxslope.cli.again import going_on
 from maxslope.cli.ending import interrupted
+from maxslope.cli.options import OUTPUT, option
+from maxslope.cli.progress import progress
 from maxslope.cli.settings import DEFAULT, Settings, asked_for
+from maxslope.cli.sources import about as named
+from maxslope.cli.sources import open_sources, say_warnings_plainly
 from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
 
 if TYPE_CHECKING:
-    from maxslope.cli.sources import Sources
     from maxslope.evaluation import Report
-    from maxslope.evaluation.about import About
-    from maxslope.evaluation.run import Interrupted
     from maxslope.sets import Budget
 
 _PICTURE = Path("maxslope-evaluate.png")
@@ -69,24 +71,15 @@ def evaluate(
     seed: options.Seed = 0,
     batch_size: options.BatchSize = None,
     part: options.Part = 1024,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Measure what makes the search faster here, use it.", rich_help_panel="Run")
-    ] = False,
+    fast: Annotated[bool, option("Run", "Measure what makes the search faster here, use it.", "--fast")] = False,
     workers: options.Workers = None,
     gpus: options.Gpus = 0.0,
     ray: options.Ray = None,
     config: options.Config = None,
     resume: options.Resume = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to keep the run in, so that it can go on.", rich_help_panel="Output")
-    ] = None,
-    points: Annotated[
-        bool, typer.Option("--points", help="Keep the adversarial points in the folder.", rich_help_panel="Output")
-    ] = False,
-    picture: Annotated[
-        Path | None,
-        typer.Option(help="Where to write the picture; its ending names the format.", rich_help_panel="Output"),
-    ] = None,
+    out: Annotated[Path | None, option(OUTPUT, "Folder to keep the run in, so that it can go on.")] = None,
+    points: Annotated[bool, option(OUTPUT, "Keep the adversarial points in the folder.", "--points")] = False,
+    picture: Annotated[Path | None, option(OUTPUT, "Where to write the picture; its ending names the format.")] = None,
     fail_under: FailUnder = None,
     strict: Strict = True,
     json_: options.Json = False,
@@ -98,101 +91,73 @@ def evaluate(
 
     By default 1,000 held-out MNIST images are evaluated, and a picture of perturbations is drawn.
     """
-    settings = asked_for(config, resume, options.given(context))
-    share = checked(fail_under)
+    s, share = asked_for(config, resume, options.given(context)), checked(fail_under)
     if resume is not None and out is not None:
         raise ValueError("--resume goes on in its own folder; leave --out away.")
     if points and out is None:
         raise ValueError("--points are kept in a folder: give --out.")
-    if picture is None and settings.data == DEFAULT and not (out or resume or json_ or quiet):
+    if picture is None and s.data == DEFAULT and not (out or resume or json_ or quiet):
         picture = _PICTURE
-    report = _run(settings, (resume, out, picture), (workers, gpus, ray), json_, quiet)
+    report = _run(s, _How(resume, out, picture, json_, quiet), asked.crew(workers, gpus, ray))
     if share is not None:
         code, sentence = verdict(report, share, strict=strict)
         typer.echo(f"maxslope: {'passed' if code == 0 else 'failed'}, {sentence}", err=True)
         raise typer.Exit(code)
 
 
-def _run(
-    settings: Settings, places: tuple[Path | None, ...], cluster: tuple[int | None, float, str | None], json_: bool,
-    quiet: bool,
-) -> Report:  # fmt: skip
+@dataclass(frozen=True)
+class _How:
+    """Where a run is kept, and how much is said."""
+
+    resume: Path | None
+    out: Path | None
+    picture: Path | None
+    json: bool
+    quiet: bool
+
+    @property
+    def folder(self) -> Path | None:
+        """That keeps the run."""
+        return self.resume or self.out
+
+
+def _run(s: Settings, how: _How, crew: Any) -> Report:
     """Load, check, evaluate, and say what came out; an interruption says what is kept and how to go on."""
-    from maxslope.cli import asked
-    from maxslope.cli.sources import open_sources, say_warnings_plainly
-    from maxslope.evaluation import Folder
-    from maxslope.evaluation.run import Interrupted
+    from maxslope.evaluation import Hardware, Interrupted, evaluate, resume, wilson
 
     say_warnings_plainly()
-    resume, out, picture = places
-    s = settings
-    crew = asked.crew(*cluster)
-    budget, level = asked.budget(s), _level(s)
+    budget, level, silent = asked.budget(s), names.effort(s.effort), how.json or how.quiet
     asked.goal(s.goal)
-    options.run_folder(out)
-    options.file(picture, "--picture")
-    sources = open_sources(s, quiet=quiet or json_)
-    chosen, shown = budget(sources.box), None
-    if picture is not None:
-        kept = bool(Folder(resume).header["keep_points"]) if resume is not None else True
-        shown = _inputs(sources.data, kept, picture)
+    options.run_folder(how.out)
+    options.file(how.picture, "--picture")
+    sources = open_sources(s, quiet=silent)
+    chosen, threat = budget(sources.box), asked.threat(s)
+    shown = None if how.picture is None else _inputs(sources.data, how, how.picture)
+    about = named(s, sources, ", ".join(filter(None, (names.asked(s.norm, s.eps), asked.words(s)))))
     try:
-        report = _evaluated(s, sources, (chosen, level, crew), (resume, out, picture), json_ or quiet)
+        with progress(sources.total, silent, resumed=how.resume is not None) as update:
+
+            def tell(done: int, robust: int) -> None:
+                low, high = (100 * bound for bound in wilson(robust, done))
+                share = f"{100 * robust / max(done, 1):.2f} % robust so far ({low:.1f} to {high:.1f})"
+                update(done, share + (", in the order of the data" if sources.ordered else ""))
+
+            if how.resume is not None:
+                report = resume(how.resume, sources.model, sources.data, progress=tell, crew=crew, **threat)
+            else:
+                report = evaluate(
+                    sources.model, sources.data, chosen, effort=level, seed=s.seed, batch_size=s.batch_size,
+                    keep_points=s.points or how.picture is not None, progress=tell, out=how.out, part=s.part, crew=crew,
+                    hardware=Hardware.measured() if s.fast else None, about=about, configuration=s.table(), **threat,
+                )  # fmt: skip
     except Interrupted as stop:
-        _interrupted(stop, resume or out, going_on("evaluate", resume or out, s), chosen, json_, quiet)
-    _say(report, resume or out, chosen, json_, quiet)
-    if picture is not None:
-        _draw(report, sources.model, shown, picture, json_ or quiet)
+        if stop.report is not None:
+            _say(stop.report, None, chosen, how.json, how.quiet)
+        interrupted(stop, how.folder, going_on("evaluate", how.folder, s))
+    _say(report, how.folder, chosen, how.json, how.quiet)
+    if how.picture is not None:
+        _draw(report, sources.model, shown, how.picture, silent)
     return report
-
-
-def _evaluated(
-    s: Settings, sources: Sources, how: tuple[Any, Any, Any], places: tuple[Path | None, ...], silent: bool
-) -> Report:
-    """Call ``evaluate`` or ``resume`` with what was asked for, and tell how far it is."""
-    from maxslope.cli import asked
-    from maxslope.cli.progress import progress
-    from maxslope.evaluation import Hardware, evaluate, resume, wilson
-
-    (budget, level, crew), (folder, out, picture) = how, places
-    threat = asked.threat(s)
-    with progress(sources.total, silent, resumed=folder is not None) as update:
-
-        def tell(done: int, robust: int) -> None:
-            low, high = (100 * bound for bound in wilson(robust, done))
-            share = f"{100 * robust / max(done, 1):.2f} % robust so far ({low:.1f} to {high:.1f})"
-            update(done, share + (", in the order of the data" if sources.ordered else ""))
-
-        if folder is not None:
-            return resume(folder, sources.model, sources.data, progress=tell, crew=crew, **threat)
-        return evaluate(
-            sources.model, sources.data, budget, effort=level, seed=s.seed, batch_size=s.batch_size,
-            keep_points=s.points or picture is not None, progress=tell, out=out, part=s.part, crew=crew,
-            hardware=Hardware.measured() if s.fast else None, about=_about(s, sources), configuration=s.table(),
-            **threat,
-        )  # fmt: skip
-
-
-def _interrupted(
-    stop: Interrupted, folder: Path | None, command: str, budget: Budget, json_: bool, quiet: bool
-) -> NoReturn:
-    """Say what is known, what is kept and how to go on; exit code 130."""
-    if stop.report is not None:
-        _say(stop.report, None, budget, json_, quiet)
-    interrupted(stop, folder, command)
-
-
-def _level(s: Settings) -> Any:
-    from maxslope.cli import names
-
-    return names.effort(s.effort)
-
-
-def _about(s: Settings, sources: Sources) -> About:
-    from maxslope.cli import asked, names
-    from maxslope.cli.sources import about
-
-    return about(s, sources, ", ".join(filter(None, (names.asked(s.norm, s.eps), asked.words(s)))))
 
 
 def _say(report: Report, folder: Path | None, budget: Budget, json_: bool, quiet: bool) -> None:
@@ -244,12 +209,13 @@ def as_data(report: Report, folder: Path | None, budget: Budget) -> dict[str, An
     }
 
 
-def _inputs(data: Any, kept: bool, picture: Path) -> Any:
+def _inputs(data: Any, how: _How, picture: Path) -> Any:
     """The clean inputs that a picture shows beside the points; what cannot be drawn is refused before the run."""
+    from maxslope.evaluation import Folder
     from maxslope.evaluation.data import Stored, by_number
     from maxslope.report.picture import drawable
 
-    if not kept:
+    if how.resume is not None and not Folder(how.resume).header["keep_points"]:
         raise ValueError("A picture needs the points of the run, which were not kept (--points).")
     found = by_number(data)
     if found is None or found[1] > _MOST:

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from maxslope.cli import document, options
+from maxslope.cli.again import typed
 from maxslope.cli.ending import interruptible
+from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
 
 EXAMPLES = """
@@ -19,6 +21,7 @@ All figures and numbers, in maxslope-flow/ (minutes):  [cyan]maxslope flow moons
 A trial run without MNIST:  [cyan]maxslope flow moons --samples 6 --taus 3 --images 0[/]
 """
 
+_OUT = Path("maxslope-flow")
 app = typer.Typer(help="Follow points: the experiment of the paper, with reference curves.", no_args_is_help=True)
 
 
@@ -30,9 +33,7 @@ def flow() -> None:
 @app.command(epilog=EXAMPLES)
 def moons(
     context: typer.Context,
-    out: Annotated[
-        Path, typer.Option(help="Folder for figures (SVG, PNG, GIF) and numbers (CSV).", rich_help_panel="Output")
-    ] = Path("maxslope-flow"),
+    out: Annotated[Path, option(OUTPUT, "Folder for figures (SVG, PNG, GIF) and numbers (CSV).")] = _OUT,
     samples: Annotated[int, typer.Option(min=2, help="Initial values of the difference against tau.")] = 200,
     taus: Annotated[int, typer.Option(min=2, help="Step sizes eps 2^-i, i = 0, 1, ...")] = 8,
     images: Annotated[int, typer.Option(min=0, help="MNIST images to follow; 0 leaves MNIST out.")] = 32,
@@ -47,7 +48,6 @@ def moons(
     against minimizing movements over many initial values and step sizes, orders against the event-driven reference,
     other norms and rates, and distributional adversaries on two moons and MNIST.
     """
-    from maxslope.cli.again import typed
     from maxslope.report.experiment import PARTS, run
 
     options.drawn_into(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,9 @@ import typer
 
 from maxslope._escape import visible
 from maxslope.cli import document, names, options
+from maxslope.cli.again import typed
 from maxslope.cli.ending import interruptible
+from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ Your activation, samples and curve:  [cyan]maxslope integrability --activation z
 
 An equation, with its solutions:  [cyan]maxslope integrability --r "x^2 + 1"[/]
 """
+
+
+_SEED = "the base point of the loops, on which their traces do not depend; proofs draw nothing"
+_OUT = Path("maxslope-integrability")
 
 
 class Setting(StrEnum):
@@ -95,13 +102,8 @@ def integrability(
     values: Annotated[str, typer.Option(help='Values of the parameter to decide as well: "0, 1/3".')] = "",
     latex: Annotated[bool, typer.Option("--latex", help="Print the answer on an equation as LaTeX.")] = False,
     digits: Annotated[int, typer.Option(min=5, max=200, help="Digits of the numerical monodromy.")] = 40,
-    seed: Annotated[
-        int,
-        options.seed_of("the base point of the loops, on which their traces do not depend; proofs draw nothing"),
-    ] = 0,
-    out: Annotated[
-        Path, typer.Option(help="Folder for page (HTML), certificate (JSON), picture (SVG).", rich_help_panel="Output")
-    ] = Path("maxslope-integrability"),
+    seed: Annotated[int, options.seed_of(_SEED)] = 0,
+    out: Annotated[Path, option(OUTPUT, "Folder for page (HTML), certificate (JSON), picture (SVG).")] = _OUT,
     certificate: Annotated[Path | None, typer.Option(help="Deprecated: see --out.", hidden=True)] = None,
     picture: Annotated[Path | None, typer.Option(help="Deprecated: see --out.", hidden=True)] = None,
     json_: options.Json = False,
@@ -113,9 +115,7 @@ def integrability(
     """
     from rich.console import Console
 
-    from maxslope.cli.again import typed
-
-    console = Console(highlight=False, quiet=json_ or quiet)
+    console = Console(highlight=False, markup=False, quiet=json_ or quiet)
     own = _Own(activation, data, neurons, bias, curve, search)
     linear = _Linear(equation, p, q, parameter, values, latex)
     places = _places(out, certificate, picture)
@@ -127,7 +127,7 @@ def integrability(
             text = _family(linear)
             facts: dict[str, Any] = {"parameter": parameter, "answer": text}
             line = text
-            console.print(text, soft_wrap=True, markup=False)
+            console.print(text, soft_wrap=True)
         else:
             solved = _solve(setting, target, own, linear, console)
             facts = _certified(solved, (digits, seed), places, typed(context), console)
@@ -168,12 +168,12 @@ def _certified(
         place.parent.mkdir(parents=True, exist_ok=True)
     certificate.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     proof = examine(found)
-    console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True, markup=False)
-    console.print(f"The checker: {proof.scope}.", soft_wrap=True, markup=False)
+    console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True)
+    console.print(f"The checker: {proof.scope}.", soft_wrap=True)
     monodromy, evidence = _evidence(r, numerics, picture, title, console)
     files = [file.name if file.parent == page.parent else str(file) for file in (certificate, picture)]
     written = sheet(title, verdict, proof, monodromy, command=command, files=files).save(page)
-    console.print(f"Page: {written}", soft_wrap=True, markup=False)
+    console.print(f"Page: {written}", soft_wrap=True)
     facts = {"title": title, "claim": proof.claim, "scope": proof.scope, "certificate": str(certificate)}
     return facts | evidence | {"page": str(written)}
 
@@ -182,17 +182,15 @@ def _solve(
     setting: Setting, target: str, own: _Own, linear: _Linear, console: Console
 ) -> tuple[dict[str, object], Equation, str, Verdict | None]:
     """The certificate, the equation, a title, and the verdict on a network; prints the sketch."""
-    from rich.markup import escape
-
     if linear.r or linear.p or linear.q:
         return *_equation(linear, console), None
     from maxslope.integrability import decide
 
     network, title = (_own_network(own), "own network") if own.given else (_network(setting, target), setting.value)
     verdict = _searched(network, console) if own.search else decide(network, _own_curve(own))
-    console.print(escape(verdict.sketch()))
+    console.print(verdict.sketch())
     if verdict.written_out is not None:
-        console.print(escape(f"The certificate holds the equation alone: {verdict.written_out}."))
+        console.print(f"The certificate holds the equation alone: {verdict.written_out}.")
     if verdict.result is None:
         raise ValueError("the normal system is triangular; there is no equation to certify.")
     return verdict.certificate(), verdict.result.equation, f"{title}: {verdict.group}", verdict
@@ -200,8 +198,6 @@ def _solve(
 
 def _equation(linear: _Linear, console: Console) -> tuple[dict[str, object], Equation, str]:
     """The certificate of an equation; prints both solutions."""
-    from rich.markup import escape
-
     from maxslope.integrability import certificate, liouvillian, second_order
 
     if linear.r and (linear.p or linear.q):
@@ -210,11 +206,11 @@ def _equation(linear: _Linear, console: Console) -> tuple[dict[str, object], Equ
     result = liouvillian(linear.r) if whole is None else whole.normal
     answer = result if whole is None else whole
     if linear.latex:
-        console.print(answer.latex(), soft_wrap=True, markup=False)
+        console.print(answer.latex(), soft_wrap=True)
     else:
         pair = answer.solutions()
         text = "no Liouvillian solution" if pair is None else f"solutions {pair[0]} and {pair[1]}"
-        console.print(escape(f"y'' = ({result.equation.r}) y: case {result.case}, {text}"))
+        console.print(f"y'' = ({result.equation.r}) y: case {result.case}, {text}")
     return certificate(result), result.equation, f"y'' = ({result.equation.r}) y"
 
 
@@ -235,13 +231,11 @@ def _family(linear: _Linear) -> str:
 
 def _searched(network: NarrowNetwork, console: Console) -> Verdict:
     """The first verdict of a search with an obstruction, else the first verdict; prints every attempt."""
-    from rich.markup import escape
-
     from maxslope.integrability import search
 
     attempts = search(network)
     for attempt in attempts:
-        console.print(escape(attempt.text()))
+        console.print(attempt.text())
     found = [a.verdict for a in attempts if a.verdict is not None]
     if not found:
         raise ValueError("no curve of the kinds that were tried exists for the network. Give one with --curve.")
@@ -286,21 +280,21 @@ def _network(setting: Setting, target: str) -> NarrowNetwork:
     """The one place where a string names a network."""
     from maxslope.integrability import settings as ready
 
-    if setting is Setting.tanh:
-        return ready.tanh_bias(target or "3/2")
-    if setting is Setting.zero:
-        return ready.zero_target(3, target or 1)
-    if setting is Setting.linear:
-        return ready.linear_bias(target or 1)
-    if target:
+    aimed: dict[Setting, Callable[[], NarrowNetwork]] = {
+        Setting.tanh: lambda: ready.tanh_bias(target or "3/2"),
+        Setting.zero: lambda: ready.zero_target(3, target or 1),
+        Setting.linear: lambda: ready.linear_bias(target or 1),
+    }
+    fixed: dict[Setting, Callable[[], NarrowNetwork]] = {
+        Setting.linear_pair: ready.linear_pair,
+        Setting.tanh_pair: ready.tanh_pair,
+        Setting.cubic_pair: ready.cubic_pair,
+        Setting.cubic: ready.cubic_teacher,
+        Setting.cubic_origin: lambda: ready.cubic_teacher(origin=True),
+    }
+    if target and setting in fixed:
         raise ValueError(f"--target belongs to tanh, zero and linear; got {setting.value}.")
-    if setting is Setting.linear_pair:
-        return ready.linear_pair()
-    if setting is Setting.tanh_pair:
-        return ready.tanh_pair()
-    if setting is Setting.cubic_pair:
-        return ready.cubic_pair()
-    return ready.cubic_teacher(origin=setting is Setting.cubic_origin)
+    return (aimed | fixed)[setting]()
 
 
 def _evidence(
@@ -328,7 +322,7 @@ def _evidence(
             f"margin {witness.margin:.3g}, error {found.error:.1g}."
         )
     drawn = draw(found, picture, title)
-    console.print(f"Picture: {drawn}", soft_wrap=True, markup=False)
+    console.print(f"Picture: {drawn}", soft_wrap=True)
     traces = {pole: nstr(trace, 20) for pole, trace in found.traces().items()}
     words = None if witness is None else [str(word) for word in witness.words]
     return found, {"picture": str(drawn), "traces": traces, "dense_by": words}

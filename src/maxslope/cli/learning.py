@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from maxslope._escape import visible
 from maxslope._optional import optional
 from maxslope._pairs import alike
 from maxslope.cli import asked as words
 from maxslope.cli.settings import DEFAULT, Settings
-from maxslope.cli.sources import loading, open_data
+from maxslope.cli.sources import loading, open_data, said
 from maxslope.data import training_data
 from maxslope.energies import Network
 from maxslope.evaluation.data import by_number
@@ -70,26 +68,14 @@ class Lesson:
 
 
 def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
-    """Load the model and the data of settings, and divide the data.
-
-    Args:
-        s: the settings.
-        out: where a network is described that nobody gave.
-        first: whether this process writes files.
-        quiet: whether nothing is said of the data.
-
-    Raises:
-        ValueError: if one cannot be loaded, or options do not go together.
-    """
+    """Load the model and the data of settings, and divide the data; only the first process writes files."""
     with optional("Weights in files need safetensors", "[train]"):
         importlib.import_module("safetensors.torch")
     budget = words.budget(s)
     with loading(quiet):
         data, bounds, notes = _data(s)
     chosen = budget(bounds)
-    for note in notes:
-        if not quiet:
-            sys.stderr.write(f"data: {visible(note)}\n")
+    said(notes, quiet)
     read, count = by_number(data)  # type: ignore[misc]
     if count < 10:
         raise ValueError(
@@ -129,7 +115,10 @@ def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tupl
     if word == DEFAULT:
         if s.weights is not None:
             raise ValueError("--weights belong to a factory: give --model file.py:factory.")
-        word = _described(x, _classes(data), out, first=first)
+        if (labels := labels_of(data)) is None:
+            unknown = "The number of classes is not known without reading all data"
+            raise ValueError(f"{unknown}: give --model file.py:factory.")
+        word = _described(x, int(labels.max()) + 1, out, first=first)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = load_model(word, weights=s.weights, trust=s.trust, device=s.device, most=s.most, trained=True)
@@ -139,22 +128,10 @@ def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tupl
             f"--model {word} has no parameter that requires a gradient: nothing would be trained. Make a module with "
             "weights, and do not freeze all of them."
         )
-    _fits(model, x)
-    return model, word
-
-
-def _fits(model: nn.Module, x: Tensor) -> None:
-    """Raise ValueError if the model cannot take such inputs; one call, which changes nothing of it."""
     kind = next(p for p in model.parameters() if p.requires_grad)
-    with inference(model):
+    with inference(model):  # one call, which raises where the model cannot take such inputs, and changes nothing of it
         Network(model).all_outputs(x.to(kind.device, kind.dtype))
-
-
-def _classes(data: Any) -> int:
-    labels = labels_of(data)
-    if labels is None:
-        raise ValueError("The number of classes is not known without reading all data: give --model file.py:factory.")
-    return int(labels.max()) + 1
+    return model, word
 
 
 def _described(x: Tensor, classes: int, out: Path, *, first: bool) -> str:
@@ -195,14 +172,7 @@ def _code(shape: tuple[int, ...], classes: int) -> str:
 
 
 def warmup(out: Path, s: Settings, how: dict[str, Any], calls: int) -> int:
-    """Return the calls until the full radius; a training that goes on has those with which it was begun.
-
-    Args:
-        out: the folder of the training, where a new one is described in ``training.toml``.
-        s: model, data and budget.
-        how: the other options.
-        calls: of a new training.
-    """
+    """Return the calls until the full radius; a training that goes on has those with which it was begun."""
     path = out / _TOLD
     if path.exists() and (out / "checkpoint.pt").exists():
         return int(_kept(path)["train"]["warmup"])

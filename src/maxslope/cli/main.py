@@ -5,25 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, NoReturn
 
 import typer
 
 from maxslope._escape import visible
 from maxslope.cli import document, flow, options
-from maxslope.cli.boundary import EXAMPLES as BOUNDARY_EXAMPLES
-from maxslope.cli.boundary import boundary
-from maxslope.cli.evaluate import EXAMPLES, evaluate
-from maxslope.cli.integrability import EXAMPLES as INTEGRABILITY_EXAMPLES
-from maxslope.cli.integrability import integrability
-from maxslope.cli.minimal import EXAMPLES as MINIMAL_EXAMPLES
-from maxslope.cli.minimal import minimal
-from maxslope.cli.odenet import EXAMPLES as ODENET_EXAMPLES
-from maxslope.cli.odenet import odenet
-from maxslope.cli.report import EXAMPLES as REPORT_EXAMPLES
-from maxslope.cli.report import report
-from maxslope.cli.train import EXAMPLES as TRAIN_EXAMPLES
-from maxslope.cli.train import train
+from maxslope.cli.usage import UsageError, sentence
 
 app = typer.Typer(
     name="maxslope",
@@ -35,13 +24,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command(epilog=EXAMPLES)(evaluate)
-app.command(epilog=MINIMAL_EXAMPLES)(minimal)
-app.command(epilog=REPORT_EXAMPLES)(report)
-app.command(epilog=TRAIN_EXAMPLES)(train)
-app.command(epilog=INTEGRABILITY_EXAMPLES)(integrability)
-app.command(epilog=ODENET_EXAMPLES)(odenet)
-app.command(epilog=BOUNDARY_EXAMPLES)(boundary)
+for _name in ("evaluate", "minimal", "report", "train", "integrability", "odenet", "boundary"):
+    _module = import_module(f"maxslope.cli.{_name}")
+    app.command(epilog=_module.EXAMPLES)(getattr(_module, _name))
 app.add_typer(flow.app, name="flow")
 
 _state = {"traceback": False}
@@ -86,7 +71,13 @@ def main() -> None:
     """Run the command line: exit code 0 done, 1 failed, 2 misuse, 130 interrupted; errors are one line."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # sent before a cluster takes the machine away
     try:
-        app()
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        if not error.format_message():  # no command was given, and the help is printed
+            raise SystemExit(2) from None
+        _fail(error, sentence(error, typer.main.get_command(app), sys.argv[1:]), 2)
+    except typer.Abort as error:
+        _fail(error, "interrupted.", 130)
     except (ValueError, TypeError, ImportError) as error:
         _fail(error, str(error), 2)
     except OSError as error:
@@ -97,9 +88,10 @@ def main() -> None:
         )
     finally:
         signal.signal(signal.SIGTERM, before)
+    raise SystemExit(code)
 
 
-def _fail(error: Exception, text: str, code: int) -> None:
+def _fail(error: Exception, text: str, code: int) -> NoReturn:
     if _state["traceback"]:
         traceback.print_exception(error)
     typer.echo(f"maxslope: {visible(' '.join(text.split()))}", err=True)

@@ -10,13 +10,15 @@ import typer
 
 from maxslope._escape import visible
 from maxslope._optional import optional
-from maxslope.cli import document, options
+from maxslope.cli import asked, document, names, options
 from maxslope.cli.again import going_on
 from maxslope.cli.ending import interrupted
+from maxslope.cli.options import OUTPUT, option
+from maxslope.cli.progress import progress
 from maxslope.cli.settings import DEFAULT, Settings, asked_for
+from maxslope.cli.sources import about, open_sources, say_warnings_plainly
 
 if TYPE_CHECKING:
-    from maxslope.cli.sources import Sources
     from maxslope.evaluation import Smallest
 
 EXAMPLES = """
@@ -28,20 +30,12 @@ Yours, with robust accuracy at two radii and a table:  [cyan]maxslope minimal --
 --at 1/255 --at 2/255 --out nearest.csv[/]
 
 A folder that keeps the run:  [cyan]maxslope minimal --samples 200 --out near[/]; to go on, or for its table:
-[cyan]maxslope minimal --resume near --out near.csv[/]
+[cyan]maxslope minimal --resume near --out near.csv[/]; for a page: [cyan]maxslope report near[/]
 """
 
-At = Annotated[
-    list[str] | None, typer.Option(help="A radius to give robust accuracy at; repeat it.", rich_help_panel="Attack")
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder to keep the run in, so that it can go on; or a .csv or .parquet file, one row per sample.",
-        rich_help_panel="Output",
-    ),
-]
-_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+At = Annotated[list[str] | None, option("Attack", "A radius to give robust accuracy at; repeat it.")]
+_OUT = "Folder to keep the run in, so that it can go on; or a .csv or .parquet file, one row per sample."
+Out = Annotated[Path | None, option(OUTPUT, _OUT)]
 
 
 def minimal(
@@ -73,9 +67,7 @@ def minimal(
     config: options.Config = None,
     resume: options.Resume = None,
     out: Out = None,
-    points: Annotated[
-        bool, typer.Option("--points", help="Keep the nearest errors in the folder.", rich_help_panel="Output")
-    ] = False,
+    points: Annotated[bool, option(OUTPUT, "Keep the nearest errors in the folder.", "--points")] = False,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -83,30 +75,17 @@ def minimal(
 
     Prints quantiles of its norm (0 where the clean point is wrong) and robust accuracy at radii.
     """
-    from maxslope.cli import asked, names
-    from maxslope.cli.sources import open_sources, say_warnings_plainly
-    from maxslope.evaluation import Interrupted
-
-    say_warnings_plainly()
     if eps is not None:
         raise ValueError(f"--eps is what minimal finds; --at {eps} gives the robust accuracy at a radius.")
     s = asked_for(config, resume, options.given(context), "minimal")
-    space, level, radii = names.norm(s.norm), names.effort(s.effort), [names.number(word) for word in at or []]
+    radii = [names.number(word) for word in at or []]
     if any(not radius >= 0 for radius in radii):
         raise ValueError(f"--at is a radius that is not negative, got {', '.join(at or [])}.")
-    asked.goal(s.goal)
     crew = asked.crew(workers, gpus, ray)
     folder, table = _places(out, resume)
     if points and folder is None:
         raise ValueError("--points are kept in a folder: give --out FOLDER.")
-    sources = open_sources(s, quiet=quiet or json_)
-    try:
-        found = _found(sources, s, (space, level, crew), (resume, folder), quiet or json_)
-    except Interrupted as stop:
-        if table is not None and stop.report is not None:
-            _write(stop.report.table, table)
-        rows = table if stop.report is not None else None
-        interrupted(stop, resume or folder, going_on("minimal", resume or folder, s), rows)
+    found = _run(s, crew, (resume, folder, table), json_ or quiet)
     if table is not None:
         _write(found.table, table)
     _say(found, (s.norm, radii), (json_, quiet), (resume or folder, table))
@@ -136,41 +115,48 @@ def _places(out: Path | None, resume: Path | None) -> tuple[Path | None, Path | 
     return None, out
 
 
-def _found(
-    sources: Sources, s: Settings, how: tuple[Any, Any, Any], places: tuple[Path | None, ...], silent: bool
-) -> Smallest:
-    """Call ``smallest`` or ``resume_smallest`` with what was asked for, and tell how far it is."""
+def _run(s: Settings, crew: Any, places: tuple[Path | None, ...], silent: bool) -> Smallest:
+    """Load, check and search, and tell how far it is; an interruption says what is kept and how to go on."""
     from maxslope._checks import MaxslopeWarning
-    from maxslope.cli import asked
-    from maxslope.cli.progress import progress
-    from maxslope.cli.sources import about
-    from maxslope.evaluation import resume_smallest, smallest
+    from maxslope.evaluation import Interrupted, resume_smallest, smallest
 
-    (space, level, crew), (resume, out), threat = how, places, asked.threat(s)
-    with (
-        progress(sources.total, silent, resumed=resume is not None, doing="searching") as update,
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore", MaxslopeWarning)  # the result says the same
+    say_warnings_plainly()
+    resume, out, table = places
+    space, level = names.norm(s.norm), names.effort(s.effort)
+    asked.goal(s.goal)
+    sources, threat = open_sources(s, quiet=silent), asked.threat(s)
+    try:
+        with (
+            progress(sources.total, silent, resumed=resume is not None, doing="searching") as update,
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore", MaxslopeWarning)  # the result says the same
 
-        def tell(done: int, median: float) -> None:
-            update(done, f"median {median:.4g} so far")
+            def tell(done: int, median: float) -> None:
+                update(done, f"median {median:.4g} so far")
 
-        if resume is not None:
-            return resume_smallest(resume, sources.model, sources.data, progress=tell, crew=crew, **threat)
-        return smallest(
-            sources.model, sources.data, space, box=sources.box, effort=level, seed=s.seed, batch_size=s.batch_size,
-            keep_points=s.points, progress=tell, out=out, part=s.part, crew=crew,
-            about=about(s, sources, asked.words(s)), configuration=s.table("minimal"), **threat,
-        )  # fmt: skip
+            if resume is not None:
+                return resume_smallest(resume, sources.model, sources.data, progress=tell, crew=crew, **threat)
+            return smallest(
+                sources.model, sources.data, space, box=sources.box, effort=level, seed=s.seed,
+                batch_size=s.batch_size, keep_points=s.points, progress=tell, out=out, part=s.part, crew=crew,
+                about=about(s, sources, asked.words(s)), configuration=s.table("minimal"), **threat,
+            )  # fmt: skip
+    except Interrupted as stop:
+        kept = None if stop.report is None else table
+        if kept is not None:
+            _write(stop.report.table, kept)
+        interrupted(stop, resume or out, going_on("minimal", resume or out, s), kept)
 
 
 def _say(
-    found: Smallest, asked: tuple[str, list[float]], how: tuple[bool, bool], places: tuple[Path | None, ...]
+    found: Smallest, question: tuple[str, list[float]], how: tuple[bool, bool], places: tuple[Path | None, ...]
 ) -> None:
     """Print the numbers, and beside them, also in quiet mode, what may be wrong with them."""
     said = [str(one) for one in found.warnings]
-    facts = _facts(found, *asked) | {"warnings": said, "folder": None if places[0] is None else str(places[0])}
+    norm, radii = question
+    place = None if places[0] is None else str(places[0])
+    facts = {"norm": norm, **found.facts(radii), "warnings": said, "folder": place}
     json_, quiet = how
     if json_:
         document.say(facts)
@@ -181,24 +167,6 @@ def _say(
         _print(facts, places)
     for sentence in said:
         typer.echo(f"maxslope: warning: {visible(sentence)}", err=True)
-
-
-def _facts(found: Smallest, norm: str, radii: list[float]) -> dict[str, Any]:
-    norms = found.norms
-    known = norms[~norms.isnan()]
-    ranked = (known if len(known) else norms).sort().values  # inf sorts last, and no quantile is interpolated with it
-    means = {name: sum(map(float, found.table[name])) / len(norms) for name in ("found", "forward", "backward")}
-    return {
-        "samples": len(norms),
-        "norm": norm,
-        "seed": found.seed,
-        "clean_accuracy": found.robust_accuracy_at(0),
-        "found": means["found"],
-        "quantiles": {f"{q:g}": float(ranked[int(q * (len(ranked) - 1))]) for q in _QUANTILES},
-        "robust_accuracy": {f"{radius:.6g}": found.robust_accuracy_at(radius) for radius in radii},
-        "forward_per_sample": means["forward"],
-        "backward_per_sample": means["backward"],
-    }
 
 
 def _print(facts: dict[str, Any], places: tuple[Path | None, ...]) -> None:
@@ -217,12 +185,9 @@ def _print(facts: dict[str, Any], places: tuple[Path | None, ...]) -> None:
 
 def _write(columns: dict[str, Any], out: Path) -> None:
     if out.suffix == ".csv":
-        import csv
+        from maxslope.report.html_export import to_csv
 
-        with open(out, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))
+        out.write_text(to_csv(list(columns), zip(*columns.values(), strict=True)), encoding="utf-8")
         return
     import pyarrow
     import pyarrow.parquet

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maxslope.cli import document, options
+from maxslope.cli import document, names, options
+from maxslope.cli.again import typed
 from maxslope.cli.ending import interruptible
+from maxslope.cli.options import OUTPUT, option
+from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
     from maxslope.report.odenet import Data
@@ -30,9 +33,7 @@ def odenet(
         str, typer.Argument(help="moons, digits, or a CSV file with the target last; both sets by default.")
     ] = "",
     *,
-    out: Annotated[Path, typer.Option(help="Folder for figures and numbers.", rich_help_panel="Output")] = Path(
-        "maxslope-odenet"
-    ),
+    out: Annotated[Path, option(OUTPUT, "Folder for figures and numbers.")] = Path("maxslope-odenet"),
     layers: Annotated[int, typer.Option(min=1, help="Layers L.")] = 6,
     particles: Annotated[int, typer.Option(min=1, help="Particles m per layer.")] = 24,
     penalty: Annotated[float, typer.Option(min=0, help="Regularization lambda.")] = 1e-2,
@@ -56,9 +57,6 @@ def odenet(
     """
     import torch
 
-    from maxslope.cli import names
-    from maxslope.cli.again import typed
-    from maxslope.cli.progress import progress
     from maxslope.report import odenet as report
     from maxslope.report.odenet import Settings
 

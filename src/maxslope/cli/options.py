@@ -15,123 +15,23 @@ from maxslope.cli.settings import Settings
 
 NORMS = ["linf", "l2", "l1"]
 EFFORTS = ["quick", "standard", "exhaustive"]
+OUTPUT = "Output"
+_WHAT, _DATA, _HOW, _RUN = "Model", "Data", "Attack", "Run"
+_MODELS = "file.py:factory, package.module:factory, {}hf://name or timm://name; by default {}."
+_SOURCES = (
+    "A .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a data set saved by Hugging Face's "
+    "datasets, or file.py:factory; by default {} MNIST images."
+)
 
-_WHAT, _DATA, _HOW, _RUN, _OUT = "Model", "Data", "Attack", "Run", "Output"
 
-Model = Annotated[
-    str,
-    typer.Option(
-        help="file.py:factory, package.module:factory, a .pt2 or .onnx file, hf://name or timm://name; by default the "
-        "network that ships with maxslope.",
-        show_default=False,
-        rich_help_panel=_WHAT,
-    ),
-]
-Trained = Annotated[
-    str,
-    typer.Option(
-        help="file.py:factory, package.module:factory, hf://name or timm://name; by default a small network for the "
-        "data.",
-        show_default=False,
-        rich_help_panel=_WHAT,
-    ),
-]
-Weights = Annotated[
-    Path | None,
-    typer.Option(help="A safetensors file (or .pt with tensors alone) for the factory's model.", rich_help_panel=_WHAT),
-]
-Device = Annotated[str | None, typer.Option(help="Where the model runs: cpu, cuda, cuda:1, ...", rich_help_panel=_WHAT)]
-Trust = Annotated[
-    bool,
-    typer.Option(
-        "--trust",
-        help="Load pickles (.pt, .pth, .pkl) as models or data, and code that a configuration or a run's folder names. "
-        "Both can do whatever you can do: only for files you made yourself.",
-        rich_help_panel=_WHAT,
-    ),
-]
-Memory = Annotated[
-    float | None,
-    typer.Option(
-        min=0.001,
-        help="GiB that a packed file may take in memory; by default 1, or 64 times its size if that is more.",
-        rich_help_panel=_WHAT,
-    ),
-]
-Data = Annotated[
-    str,
-    typer.Option(
-        help="A .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a data set saved by Hugging "
-        "Face's datasets, or file.py:factory; by default 1,000 MNIST images.",
-        show_default=False,
-        rich_help_panel=_DATA,
-    ),
-]
-TrainingData = Annotated[
-    str,
-    typer.Option(
-        help="A .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a data set saved by Hugging "
-        "Face's datasets, or file.py:factory; by default 4,000 MNIST images.",
-        show_default=False,
-        rich_help_panel=_DATA,
-    ),
-]
-Box = Annotated[
-    tuple[float, float] | None,
-    typer.Option(
-        help="Smallest and largest valid input, as --box 0 1; not needed where the data say it.", rich_help_panel=_DATA
-    ),
-]
-NoBox = Annotated[bool, typer.Option("--no-box", help="Inputs may take any value.", rich_help_panel=_DATA)]
-Size = Annotated[
-    str | None,
-    typer.Option(help="Scale images to cover HEIGHTxWIDTH (224 means 224x224) and cut them.", rich_help_panel=_DATA),
-]
-Samples = Annotated[
-    int | None,
-    typer.Option(min=1, help="How many samples, drawn by label with --seed; by default all.", rich_help_panel=_DATA),
-]
-Classes = Annotated[
-    str | None,
-    typer.Option(
-        help="Names of the classes, with commas between; not needed for folders of images.", rich_help_panel=_DATA
-    ),
-]
-Norm = Annotated[
-    str,
-    typer.Option(
-        help="Norm of the perturbation: linf, l2, l1, l1.5, ...",
-        autocompletion=lambda: NORMS,
-        rich_help_panel=_HOW,
-    ),
-]
-Eps = Annotated[
-    str | None,
-    typer.Option(help="Radius, in the units of the inputs: 0.3 or 8/255.", rich_help_panel=_HOW),
-]
-Goal = Annotated[
-    str | None,
-    typer.Option(
-        help="What counts as an error, if not another class: top-3 (the label leaves the 3 largest), target=3, "
-        "reject=10 (wrong, and not put into class 10), any-label, share=0.5 (of the places), beyond=0.1.",
-        autocompletion=lambda: GOALS,
-        rich_help_panel=_HOW,
-    ),
-]
-Mask = Annotated[
-    Path | None,
-    typer.Option(help="A .npy or .npz file of truths: where an input may move.", rich_help_panel=_HOW),
-]
-Grid = Annotated[
-    int | None,
-    typer.Option(
-        min=2, help="Only points in so many equal steps of the box: 256 for 8-bit files.", rich_help_panel=_HOW
-    ),
-]
-Effort = Annotated[
-    str,
-    typer.Option(help="quick, standard or exhaustive.", autocompletion=lambda: EFFORTS, rich_help_panel=_HOW),
-]
+def option(panel: str | None, text: str, *names: str, **more: Any) -> Any:
+    """Return an option of a command, with its help, below a heading; names where they are not the argument's."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+def seed_of(what: str) -> Any:
+    """Return the option ``--seed`` of a command: an integer, in words what of the command is random."""
+    return option(_RUN, f"Seed of {what}.", callback=_whole)
 
 
 def _whole(value: int | None) -> int | None:
@@ -141,27 +41,57 @@ def _whole(value: int | None) -> int | None:
     return value
 
 
-def seed_of(what: str) -> Any:
-    """Return the option ``--seed`` of a command: an integer, in words what of the command is random."""
-    return typer.Option(callback=_whole, help=f"Seed of {what}.", rich_help_panel=_RUN)
+def _named(text: str) -> Any:
+    return option(_DATA, text, show_default=False)
 
 
+Model = Annotated[
+    str,
+    option(_WHAT, _MODELS.format("a .pt2 or .onnx file, ", "the network that ships with maxslope"), show_default=False),
+]
+Trained = Annotated[str, option(_WHAT, _MODELS.format("", "a small network for the data"), show_default=False)]
+Weights = Annotated[
+    Path | None, option(_WHAT, "A safetensors file (or .pt with tensors alone) for the factory's model.")
+]
+Device = Annotated[str | None, option(_WHAT, "Where the model runs: cpu, cuda, cuda:1, ...")]
+_TRUST = (
+    "Load pickles (.pt, .pth, .pkl) as models or data, and code that a configuration or a run's folder names. "
+    "Both can do whatever you can do: only for files you made yourself."
+)
+Trust = Annotated[bool, option(_WHAT, _TRUST, "--trust")]
+_GIGABYTES = "GiB that a packed file may take in memory; by default 1, or 64 times its size if that is more."
+Memory = Annotated[float | None, option(_WHAT, _GIGABYTES, min=0.001)]
+Data = Annotated[str, _named(_SOURCES.format("1,000"))]
+TrainingData = Annotated[str, _named(_SOURCES.format("4,000"))]
+_BOX = "Smallest and largest valid input, as --box 0 1; not needed where the data say it."
+Box = Annotated[tuple[float, float] | None, option(_DATA, _BOX)]
+NoBox = Annotated[bool, option(_DATA, "Inputs may take any value.", "--no-box")]
+Size = Annotated[str | None, option(_DATA, "Scale images to cover HEIGHTxWIDTH (224 means 224x224) and cut them.")]
+Samples = Annotated[int | None, option(_DATA, "How many samples, drawn by label with --seed; by default all.", min=1)]
+Classes = Annotated[
+    str | None, option(_DATA, "Names of the classes, with commas between; not needed for folders of images.")
+]
+Norm = Annotated[str, option(_HOW, "Norm of the perturbation: linf, l2, l1, l1.5, ...", autocompletion=lambda: NORMS)]
+Eps = Annotated[str | None, option(_HOW, "Radius, in the units of the inputs: 0.3 or 8/255.")]
+_ERRORS = (
+    "What counts as an error, if not another class: top-3 (the label leaves the 3 largest), target=3, reject=10 "
+    "(wrong, and not put into class 10), any-label, share=0.5 (of the places), beyond=0.1."
+)
+Goal = Annotated[str | None, option(_HOW, _ERRORS, autocompletion=lambda: GOALS)]
+Mask = Annotated[Path | None, option(_HOW, "A .npy or .npz file of truths: where an input may move.")]
+Grid = Annotated[int | None, option(_HOW, "Only points in so many equal steps of the box: 256 for 8-bit files.", min=2)]
+Effort = Annotated[str, option(_HOW, "quick, standard or exhaustive.", autocompletion=lambda: EFFORTS)]
 Seed = Annotated[int, seed_of("all random numbers")]
-Part = Annotated[int, typer.Option(min=1, help="Most samples of a part.", rich_help_panel=_RUN)]
-Config = Annotated[
-    Path | None, typer.Option(help="Options from a TOML file; those given here win.", rich_help_panel=_RUN)
-]
-Resume = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", rich_help_panel=_RUN)]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows per call of the model.", rich_help_panel=_RUN)]
-Workers = Annotated[int | None, typer.Option(min=1, help="Workers of Ray.", rich_help_panel=_RUN)]
-Gpus = Annotated[float, typer.Option(min=0, help="GPUs of each worker.", rich_help_panel=_RUN)]
-Ray = Annotated[str | None, typer.Option(help="Address of a Ray cluster, or auto.", rich_help_panel=_RUN)]
-Animation = Annotated[
-    bool,
-    typer.Option("--animation/--no-animation", help="Write a GIF, and put a film on the page.", rich_help_panel=_OUT),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.", rich_help_panel=_OUT)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print one line, no progress.", rich_help_panel=_OUT)]
+Part = Annotated[int, option(_RUN, "Most samples of a part.", min=1)]
+Config = Annotated[Path | None, option(_RUN, "Options from a TOML file; those given here win.")]
+Resume = Annotated[Path | None, option(_RUN, "Go on with the run in this folder.")]
+BatchSize = Annotated[int | None, option(_RUN, "Rows per call of the model.", min=1)]
+Workers = Annotated[int | None, option(_RUN, "Workers of Ray.", min=1)]
+Gpus = Annotated[float, option(_RUN, "GPUs of each worker.", min=0)]
+Ray = Annotated[str | None, option(_RUN, "Address of a Ray cluster, or auto.")]
+Animation = Annotated[bool, option(OUTPUT, "Write a GIF, and put a film on the page.", "--animation/--no-animation")]
+Json = Annotated[bool, option(OUTPUT, "Print one JSON object and nothing else.", "--json")]
+Quiet = Annotated[bool, option(OUTPUT, "Print one line, no progress.", "--quiet", "-q")]
 
 
 def given(context: typer.Context) -> dict[str, Any]:

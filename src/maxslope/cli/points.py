@@ -100,14 +100,7 @@ def _model(made: Any, source: str, data: Path | None) -> tuple[Any, tuple[Tensor
 
 
 def points(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Read labeled points from a .csv table, or from a .npz file as ``maxslope evaluate`` reads it.
-
-    Returns:
-        Points ``[n, 2]`` or ``[n, 3]``, labels 0, 1, ... ``[n]``, and what the labels were, in order.
-
-    Raises:
-        ValueError: if the file holds no such points.
-    """
+    """Return points ``[n, 2]`` or ``[n, 3]``, labels 0, 1, ... and what these were in a .csv or .npz file."""
     if path.suffix != ".npz":
         return read_table(path)
     from maxslope.evaluation.datasets import load_data
@@ -117,11 +110,7 @@ def points(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
 
 
 def numbered(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Return points with the numbers of their labels, and the labels in order.
-
-    Raises:
-        ValueError: if there is one label only, or these are no integers, one a point.
-    """
+    """Return points with the numbers of their labels, and the labels in order; ValueError unless there are several."""
     if y.is_floating_point() and bool((y == y.round()).all()):
         y = y.long()
     if y.ndim != 1 or y.shape != x.shape[:1] or y.is_floating_point() or y.is_complex():
@@ -139,12 +128,7 @@ def numbered(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, tuple[str, ...]]:
 def read_table(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """Read a table with the columns x, y, label or x, y, z, label; a first line without numbers is a header.
 
-    Returns:
-        Points ``[n, 2]`` or ``[n, 3]``, labels 0, 1, ... ``[n]`` in the order of what was read (as numbers, else as
-        words), and that.
-
-    Raises:
-        ValueError: if the file is no such table, with the line at fault.
+    Labels are numbered in the order of what was read, as numbers or else as words. ValueError names the line at fault.
     """
     import torch
 

@@ -41,23 +41,13 @@ def progress(
     total: int | None,
     quiet: bool,
     *,
-    resumed: bool = False,
+    resumed: bool = False,  # the units that are told first were there before, and no rate counts them
     doing: str = "evaluating",
     unit: str = "samples",
-    even: bool = True,
-    stays: bool = True,
+    even: bool = True,  # units take equally long, so that a rate and a time left mean something
+    stays: bool = True,  # the bar, on the terminal, at the end
 ) -> Iterator[Update]:
-    """Yield what is told (units done, what is known so far), on the error stream.
-
-    Args:
-        total: units, if known.
-        quiet: say nothing.
-        resumed: the units that are told first were there before, and no rate counts them.
-        doing: what is going on, a word.
-        unit: what is counted.
-        even: whether units take equally long, so that a rate and a time left mean something.
-        stays: whether the bar is left on the terminal at the end.
-    """
+    """Yield what is told (units done, what is known so far), on the error stream; nothing if it is to be quiet."""
     if quiet:
         yield _Silent()
     elif sys.stderr.isatty():

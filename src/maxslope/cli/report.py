@@ -6,7 +6,7 @@ import itertools
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,14 +16,20 @@ import typer
 from maxslope._escape import visible
 from maxslope.cli import options
 from maxslope.cli.ending import interruptible
+from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
+from maxslope.cli.settings import read, taken
+from maxslope.cli.sources import open_sources, say_warnings_plainly
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from maxslope.evaluation import Report
+    from maxslope.evaluation import Report, Smallest
     from maxslope.report import Comparison, Page
+    from maxslope.report.smallest import SmallestPage
     from maxslope.sets import Budget
+
+    Content = Page | Comparison | SmallestPage
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -52,27 +58,20 @@ class Format(StrEnum):
     pdf = "pdf"
 
 
-Out = Annotated[
-    Path | None,
-    typer.Option(help="File to write; by default report.html in the folder, or the screen.", rich_help_panel="Output"),
-]
-Seed = Annotated[
-    int | None,
-    options.seed_of("the samples whose smallest perturbation is looked for; by default that of each run"),
-]
+Out = Annotated[Path | None, option(OUTPUT, "File to write; by default report.html in the folder, or the screen.")]
+_SEED = "the samples whose smallest perturbation is looked for; by default that of each run"
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run from its folder, with its model and data as far as they can be had again."""
+    """A run of ``evaluate`` or ``minimal`` from its folder, with model and data as far as they can be had again."""
 
     name: str
-    report: Report
+    report: Report | Smallest
     budget: Budget | None
     model: Any
     data: tuple[Tensor, Tensor] | None
     command: str
-    files: tuple[str, ...] = ()
 
 
 def report(
@@ -83,24 +82,21 @@ def report(
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     classes: Annotated[str, typer.Option(help="Names of the classes, with commas between.")] = "",
     model: Annotated[
-        bool,
-        typer.Option("--model/--no-model", help="Load the run's model and data again, to show samples and curves."),
+        bool, option(None, "Load the run's model and data again, to show samples and curves.", "--model/--no-model")
     ] = True,
     trust: options.Trust = False,
     memory: options.Memory = None,
-    seed: Seed = None,
+    seed: Annotated[int | None, options.seed_of(_SEED)] = None,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Write a page on a run: the answer with its interval, then the evidence; of several runs, a comparison.
 
-    A page is one HTML file that loads nothing.
+    A page is one HTML file that loads nothing. Of a folder of `maxslope minimal` it shows the smallest perturbations.
 
     The model and data are loaded as the run names them, and used only if they are still the same. Where the run names
     code, that needs --trust: a run's folder may come from somebody else.
     """
-    from maxslope.cli.sources import say_warnings_plainly
-
     say_warnings_plainly()
     if json_ and out is None:
         format_ = Format.json  # the numbers alone; with --out the file as well
@@ -108,6 +104,8 @@ def report(
     for folder in runs:
         if not (folder / "run.json").is_file():
             raise ValueError(f"{folder} holds no run of maxslope; maxslope evaluate --out FOLDER makes one.")
+    if len(runs) > 1:
+        _comparable(runs)
     seen = format_ in (Format.html, Format.svg, Format.pdf)
     names = [name.strip() for name in classes.split(",")] if classes else []
     steps = _STEPS if len(runs) == 1 else len(runs) + 1
@@ -121,55 +119,75 @@ def report(
             update(next(told), f"reading {folder}")
             found.append(_open(folder, {"trust": trust, "memory": memory}, with_model=model and seen))
         if len(found) == 1:
-            content: Page | Comparison = _page(found[0], title, names, seed, lambda step: update(next(told), step))
+            content: Content = _page(found[0], title, names, seed, lambda step: update(next(told), step))
         else:
             update(next(told), "comparing")
             content = _comparison(found, title, names, seed)
         update(steps, "written")
+    _write(content, format_, out, runs)
+    if json_ and out is not None:
+        typer.echo(content.json(), nl=False)
+
+
+def _write(content: Content, format_: Format, out: Path | None, runs: list[Path]) -> None:
+    """Write a file, or to the screen what is no page and no drawing."""
+    from maxslope.report.html import write
+
     if format_ in (Format.svg, Format.pdf):
-        _figures(content, out or Path(f"maxslope.{format_.value}"), format_)
-        if json_:
-            typer.echo(content.json(), nl=False)
+        out = out or Path(f"maxslope.{format_.value}")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        content.plot().savefig(out, format=format_.value)
+        typer.echo(f"{out}", err=True)
         return
-    writers = {Format.html: content.html, Format.json: content.json, Format.csv: content.csv}
-    text = writers.get(format_, content.latex if format_ is Format.latex else content.markdown)()
+    text = getattr(content, format_.value)()
     if out is None and format_ is Format.html:
         out = runs[0] / "report.html" if len(runs) == 1 else Path("maxslope-compare.html")
     if out is None:
         typer.echo(text, nl=False)
         return
-    from maxslope.report.html import write
-
     write(out, text)
-    if json_:
-        typer.echo(content.json(), nl=False)
     typer.echo(f"{out} ({len(text.encode()) / 1e6:.2f} MB)", err=True)
 
 
-def _figures(content: Page | Comparison, out: Path, format_: Format) -> None:
-    """Write the charts as one drawing of vectors."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    content.plot().savefig(out, format=format_.value)
-    typer.echo(f"{out}", err=True)
+def _comparable(runs: list[Path]) -> None:
+    """Raise ValueError for runs of ``minimal``, which are reported one by one."""
+    from maxslope.evaluation import Folder
+    from maxslope.evaluation.store import APPROACH
+
+    if near := [folder for folder in runs if Folder(folder).header["format"] == APPROACH]:
+        raise ValueError(
+            f"A comparison is of evaluations, and {near[0]} holds smallest perturbations (of maxslope minimal); give "
+            f"it alone, maxslope report {near[0]}, and compare evaluations."
+        )
 
 
-def _page(run: Run, title: str | None, classes: list[str], seed: int | None, tell: Callable[[str], None]) -> Page:
+def _page(run: Run, title: str | None, classes: list[str], seed: int | None, tell: Callable[[str], None]) -> Content:
+    from maxslope.evaluation import Smallest
     from maxslope.report import page
+    from maxslope.report.html import norm_and_eps
+    from maxslope.report.smallest import SmallestPage
 
+    if isinstance(run.report, Smallest):
+        found = run.report
+        about = replace(found.about, classes=tuple(classes) or found.about.classes)
+        norm = norm_and_eps(run.budget)[0] or "the norm"
+        return SmallestPage(replace(found, about=about), norm, title or "", run.command, run.data and run.data[0])
     return page(
         run.report, model=run.model, data=run.data, budget=run.budget, classes=classes, title=title or None,
-        command=run.command, progress=tell, seed=seed, files=run.files,
+        command=run.command, progress=tell, seed=seed,
     )  # fmt: skip
 
 
 def _comparison(runs: list[Run], title: str | None, classes: list[str], seed: int | None) -> Comparison:
+    from maxslope.evaluation import Report
     from maxslope.report import compare
 
     all_there = all(run.model is not None for run in runs)
+    reports = [run.report for run in runs if isinstance(run.report, Report)]
     return compare(
-        *(run.report for run in runs), names=_names([run.name for run in runs]), data=runs[0].data,
+        *reports, names=_names([run.name for run in runs]), data=runs[0].data,
         models=[run.model for run in runs] if all_there else None, budget=[run.budget for run in runs], classes=classes,
-        seed=seed, title=title or None, files=runs[0].files,
+        seed=seed, title=title or None,
     )  # fmt: skip
 
 
@@ -181,65 +199,63 @@ def _names(names: list[str]) -> list[str]:
 
 def _open(folder: Path, given: dict[str, Any], *, with_model: bool) -> Run:
     """The run in a folder."""
-    from maxslope.evaluation import Folder, load
+    from maxslope.evaluation import Folder, load, load_smallest
     from maxslope.evaluation._codec import decode
+    from maxslope.evaluation.store import APPROACH
 
-    header, found = Folder(folder).header, load(folder)
+    header = Folder(folder).header
+    of = "minimal" if header["format"] == APPROACH else "evaluate"
+    found = load(folder) if of == "evaluate" else load_smallest(folder)
     try:
         budget = decode(header["budget"])
     except ValueError:
         budget = None  # a norm of somebody's own
-    model, data, files = _again(folder, header, found, given) if with_model else (None, None, ())
-    return Run(folder.resolve().name, found, budget, model, data, _command(folder), files)
+    model, data = _again(folder, header, found, given, of) if with_model else (None, None)
+    return Run(folder.resolve().name, found, budget, model, data, _command(folder, of))
 
 
-def _command(folder: Path) -> str:
+def _command(folder: Path, of: str) -> str:
     """How to do a run again; nothing for one that was begun from Python, with objects."""
-    from maxslope.cli.settings import read
-
     try:
-        found = read(folder / "run.toml")
+        found = read(folder / "run.toml", of)
     except ValueError:
         return ""
-    return f"maxslope evaluate --config {shlex.quote(str(folder / 'run.toml'))}{' --trust' if found.code else ''}"
+    return f"maxslope {of} --config {shlex.quote(str(folder / 'run.toml'))}{' --trust' if found.code else ''}"
 
 
 def _again(
-    folder: Path, header: dict[str, Any], found: Report, given: dict[str, Any]
-) -> tuple[Any, Any, tuple[str, ...]]:
-    """The run's model, its data and the names of their files, if they can be loaded and have not changed.
+    folder: Path, header: dict[str, Any], found: Report | Smallest, given: dict[str, Any], of: str
+) -> tuple[Any, Any]:
+    """The run's model and its data, if they can be loaded and have not changed.
 
     Otherwise it says why not, on the error stream.
     """
-    from maxslope.cli.settings import taken
-    from maxslope.cli.sources import open_sources
     from maxslope.evaluation.data import fingerprint
-    from maxslope.evaluation.draw import files_of
     from maxslope.evaluation.environment import identity
 
     try:
-        sources = open_sources(taken(folder / "run.toml", given, typed=False), quiet=True)
+        sources = open_sources(taken(folder / "run.toml", given, typed=False, command=of), quiet=True)
         for what, before, now in (
             ("model", header["model"], identity(sources.model)),
             ("data", header["data"], fingerprint(sources.data)),
         ):
             if before != now:
                 raise ValueError(f"the {what} of {folder} changed since the run")
-        return sources.model, _samples(sources.data, found), files_of(sources.data, found.table["index"])
+        return sources.model, _samples(sources.data, found)
     except (ValueError, TypeError, ImportError, OSError) as error:
         sys.stderr.write(visible(f"no samples and curves on the page: {' '.join(str(error).split())}") + "\n")
-        return None, None, ()
+        return None, None
 
 
-def _samples(data: Any, found: Report) -> tuple[Tensor, Tensor]:
+def _samples(data: Any, found: Report | Smallest) -> tuple[Tensor, Tensor]:
     """The samples that are in the report, in its order."""
     import torch
 
     from maxslope.evaluation.data import jobs
 
-    if found.samples > _MOST:
-        raise ValueError(f"samples are shown of runs with at most {_MOST} of them, got {found.samples}")
     wanted = [int(i) for i in found.table["index"]]
+    if len(wanted) > _MOST:
+        raise ValueError(f"samples are shown of runs with at most {_MOST} of them, got {len(wanted)}")
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     left = set(wanted)
     for job in jobs(data):

@@ -64,11 +64,7 @@ class Settings:
 
 
 def asked_for(config: Path | None, resume: Path | None, given: dict[str, Any], command: str = TABLE) -> Settings:
-    """Return what a command is to compute, from its configuration, or the run it goes on with, and the command line.
-
-    Raises:
-        ValueError: as :func:`taken` does; also if there is no run of that command, or options do not go together.
-    """
+    """Return what a command is to compute: of its configuration, or the run it goes on with, and the command line."""
     if resume is None:
         return replace(Settings(), **given) if config is None else taken(config, given, command=command)
     other = sorted(given.keys() - {"trust", "memory", "device", "model", "weights", "data"})
@@ -84,16 +80,9 @@ def asked_for(config: Path | None, resume: Path | None, given: dict[str, Any], c
 
 
 def taken(path: Path, given: dict[str, Any], *, typed: bool = True, command: str = TABLE) -> Settings:
-    """Return the settings of a file, with what was typed in their place.
+    """Return the settings of a file, which somebody else may have written, with what was typed in their place.
 
-    Args:
-        path: a configuration, or the run.toml of a run, which somebody else may have written.
-        given: options by name, as typed.
-        typed: whether the command lets one type the model and data.
-        command: whose options they are.
-
-    Raises:
-        ValueError: as :func:`read` does; also if the file names code, and nobody typed that name or ``--trust``.
+    ValueError if the file names code, and nobody typed that name (where one may) or ``--trust``.
     """
     found = replace(read(path, command), **given)
     named = [name for name in found.code if name not in given]
@@ -122,11 +111,7 @@ def absolute(word: str) -> str:
 
 
 def read(path: Path, command: str = TABLE) -> Settings:
-    """Read the settings of a command from a TOML file.
-
-    Raises:
-        ValueError: for a file that is not there, is no TOML, or holds an unknown option or a value of the wrong kind.
-    """
+    """Read the settings of a command from a TOML file; ValueError names what is unknown or of the wrong kind."""
     try:
         if path.stat().st_size > _LARGEST:
             raise ValueError(f"it has {path.stat().st_size} bytes, where options have {_LARGEST} at most")

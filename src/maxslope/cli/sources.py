@@ -35,25 +35,20 @@ class Sources:
 
 
 def open_sources(settings: Settings, *, quiet: bool) -> Sources:
-    """Load the model and the data of settings; say on the error stream what was read from them or done to them.
-
-    Raises:
-        ValueError: if one cannot be loaded, or options do not go together.
-    """
-    from maxslope.evaluation.data import length, limited
+    """Load the model and the data of settings, and say on the error stream what was done to them."""
+    from maxslope._pairs import alike
+    from maxslope.evaluation.data import FirstStreamed, length
     from maxslope.evaluation.draw import by_class, classes_of, drawn
     from maxslope.evaluation.hardware import dtype_of
     from maxslope.evaluation.tables import Table
 
     with loading(quiet):
         model, (data, box, notes) = _model(settings), open_data(settings)
-    kind = dtype_of(model)
-    if isinstance(data, tuple | list) and kind is not None and data[0].is_floating_point() and data[0].dtype != kind:
-        notes = (*notes, f"{data[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
-        data = data[0].to(kind), data[1]
-    if not quiet:
-        for note in notes:
-            sys.stderr.write(f"data: {visible(note)}\n")
+    kind, before = dtype_of(model), data
+    data = alike(data, kind)
+    if isinstance(before, tuple | list) and before[0].dtype != data[0].dtype:
+        notes = (*notes, f"{before[0].dtype} as {kind}, which the model computes with".replace("torch.", ""))
+    said(notes, quiet)
     classes = _named(settings.classes, data) if settings.classes else classes_of(data)
     as_is = settings.samples is None and isinstance(data, Table) and not by_class(data.labels())  # read at one stretch
     few = None if as_is else drawn(data, settings.samples, settings.seed)
@@ -61,9 +56,14 @@ def open_sources(settings: Settings, *, quiet: bool) -> Sources:
         return Sources(model, few, box, len(few), few.words, classes=classes)
     if settings.samples is None:
         return Sources(model, data, box, length(data), classes=classes, ordered=True)
-    data = limited(data, settings.samples)
-    words = f"the first {settings.samples}, in the order of the data"
-    return Sources(model, data, box, length(data), words, True, classes, ordered=True)
+    first, words = FirstStreamed(data, settings.samples), f"the first {settings.samples}, in the order of the data"
+    return Sources(model, first, box, None, words, True, classes, ordered=True)
+
+
+def said(notes: tuple[str, ...], quiet: bool) -> None:
+    """Say on the error stream what was read from data or done to them."""
+    for note in () if quiet else notes:
+        sys.stderr.write(f"data: {visible(note)}\n")
 
 
 def _named(word: str, data: Any) -> tuple[str, ...]:
@@ -127,11 +127,7 @@ def _model(s: Settings) -> Any:
 
 
 def open_data(s: Settings) -> tuple[Any, tuple[float, float] | None, tuple[str, ...]]:
-    """Return the data that settings name, their box, and what was done to them.
-
-    Raises:
-        ValueError: if they cannot be loaded, or options do not go together.
-    """
+    """Return the data that settings name, their box, and what was done to them."""
     from maxslope.data import default_data
     from maxslope.evaluation.datasets import load_data
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from maxslope.cli.options import OUTPUT, option
 
 if TYPE_CHECKING:
     from maxslope.evaluation import Report
@@ -12,26 +12,14 @@ if TYPE_CHECKING:
 BELOW, UNDECIDED, DOUBTFUL = 3, 4, 5
 _CONFIDENCE = 0.95
 
-FailUnder = Annotated[
-    float | None,
-    typer.Option(help="Percentage that must be shown to stand, or exit code 3 to 5.", rich_help_panel="Output"),
-]
+FailUnder = Annotated[float | None, option(OUTPUT, "Percentage that must be shown to stand, or exit code 3 to 5.")]
 Strict = Annotated[
-    bool,
-    typer.Option(
-        "--strict/--no-strict",
-        help="Whether --fail-under fails on verdicts not to be trusted.",
-        rich_help_panel="Output",
-    ),
+    bool, option(OUTPUT, "Whether --fail-under fails on verdicts not to be trusted.", "--strict/--no-strict")
 ]
 
 
 def checked(percent: float | None) -> float | None:
-    """Return a threshold as a share.
-
-    Raises:
-        ValueError: unless it is a percentage in (0, 100), 1 at least where a share may have been meant.
-    """
+    """Return a percentage in [1, 100) as a share; ValueError else, as 0.6 hardly means 0.6 %."""
     if percent is None:
         return None
     if not 1 <= percent < 100:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from maxslope.cli import document, names, options
+from maxslope.cli.again import typed
+from maxslope.cli.ending import interruptible
+from maxslope.cli.options import OUTPUT, option
+from maxslope.cli.progress import progress
 from maxslope.cli.settings import DEFAULT, Settings
+from maxslope.cli.sources import say_warnings_plainly
 
 if TYPE_CHECKING:
     from maxslope.cli.learning import Lesson
@@ -32,7 +37,7 @@ Ten epochs more, after that:  the same command with [cyan]--epochs 30[/]
 Two processes:  [cyan]torchrun --no-python --nproc-per-node 2 maxslope train[/]
 """
 
-_TRAINING = "Training"
+_TRAINING, _OUT = "Training", Path("maxslope-train")
 
 
 @dataclass(frozen=True)
@@ -68,28 +73,14 @@ def train(
     samples: options.Samples = None,
     norm: options.Norm = "linf",
     eps: options.Eps = None,
-    objective: Annotated[str, typer.Option(help="risk or trades.", rich_help_panel=_TRAINING)] = "risk",
-    steps: Annotated[
-        int, typer.Option(min=1, help="Most inner gradients a sample; 1: single-step.", rich_help_panel=_TRAINING)
-    ] = 2,
-    epochs: Annotated[
-        int,
-        typer.Option(min=1, help="In all; more than --out has seen go on from there.", rich_help_panel=_TRAINING),
-    ] = 20,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Samples of a step; by default 100.", rich_help_panel=_TRAINING)
-    ] = None,
-    rate: Annotated[float, typer.Option(help="Peak learning rate of Adam.", rich_help_panel=_TRAINING)] = 4e-3,
-    average: Annotated[
-        float,
-        typer.Option(min=0, max=0.99999, help="Decay of the mean of weights; 0: none.", rich_help_panel=_TRAINING),
-    ] = 0.0,
-    patience: Annotated[
-        int | None, typer.Option(min=1, help="Epochs without progress until it stops.", rich_help_panel=_TRAINING)
-    ] = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for weights, history, figure and checkpoint.", rich_help_panel="Output")
-    ] = Path("maxslope-train"),
+    objective: Annotated[str, option(_TRAINING, "risk or trades.")] = "risk",
+    steps: Annotated[int, option(_TRAINING, "Most inner gradients a sample; 1: single-step.", min=1)] = 2,
+    epochs: Annotated[int, option(_TRAINING, "In all; more than --out has seen go on from there.", min=1)] = 20,
+    batch_size: Annotated[int | None, option(_TRAINING, "Samples of a step; by default 100.", min=1)] = None,
+    rate: Annotated[float, option(_TRAINING, "Peak learning rate of Adam.")] = 4e-3,
+    average: Annotated[float, option(_TRAINING, "Decay of the mean of weights; 0: none.", min=0, max=0.99999)] = 0.0,
+    patience: Annotated[int | None, option(_TRAINING, "Epochs without progress until it stops.", min=1)] = None,
+    out: Annotated[Path, option(OUTPUT, "Folder for weights, history, figure and checkpoint.")] = _OUT,
     seed: options.Seed = 0,
     json_: options.Json = False,
     quiet: options.Quiet = False,
@@ -102,9 +93,7 @@ def train(
     A tenth of the data (at most 1,000) chooses the weights by verified robust accuracy after each epoch, and another
     tenth is left for the evaluation: test.npz in the folder, or the 1,000 MNIST images of `maxslope evaluate`.
     """
-    from maxslope.cli.again import typed
     from maxslope.cli.learning import lesson
-    from maxslope.cli.sources import say_warnings_plainly
     from maxslope.training import processes
     from maxslope.training.distributed import first_before_others
 
@@ -124,9 +113,8 @@ def train(
 
 def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool, str, bool]) -> Fitted:
     """Train, and tell how far it is; an interruption says how to go on."""
-    from maxslope.cli.learning import noted, warmup
-    from maxslope.cli.progress import progress
-    from maxslope.training import Check, Checkpoint, Plan, fit
+    from maxslope.cli.learning import noted, remember, warmup
+    from maxslope.training import Callback, Check, Checkpoint, Plan, fit
     from maxslope.training.checkpoint import OtherTrainingError
     from maxslope.training.distributed import world
 
@@ -141,12 +129,21 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool
     kept = Checkpoint(asked.out / "checkpoint.pt")
     steps = asked.epochs * batches
     try:
-        with progress(steps, silent, resumed=kept.path.exists(), doing="training", unit="steps") as update:
+        with (
+            interruptible(lambda: _kept(kept.path, command)),
+            progress(steps, silent, resumed=kept.path.exists(), doing="training", unit="steps") as update,
+        ):
             update.note(
                 f"{given.count} samples to train on, {len(given.check[0])} to choose the weights, {given.left_words}; "
                 f"{given.budget}" + (f"; going on from {kept.path}" if kept.path.exists() else "")
             )
-            calls = [_telling(update, asked.epochs), *([_keeping(asked, command)] if first else [])]
+            calls = [_telling(update, asked.epochs)]
+            if first:
+
+                def keep(moment: Moment) -> None:
+                    remember(asked.out, command, asked.epochs, int(moment.last["epoch"]) - 1)
+
+                calls.append(Callback(epoch=keep))
             fitted = fit(
                 given.model, given.data, _objective(asked, given.budget, ramp, s.seed), plan, check=check,
                 checkpoint=kept, callbacks=calls, seed=s.seed,
@@ -158,19 +155,6 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, how: tuple[bool
         raise ValueError(
             f"--out {asked.out} holds another training ({error.differences}); give another --out, or remove the folder."
         ) from error
-    except KeyboardInterrupt:
-        _interrupted(asked.out, command)
-
-
-def _keeping(asked: Asked, command: str) -> Callback:
-    """What is kept of how a training went, once it goes on."""
-    from maxslope.cli.learning import remember
-    from maxslope.training import Callback
-
-    def epoch(moment: Moment) -> None:
-        remember(asked.out, command, asked.epochs, int(moment.last["epoch"]) - 1)
-
-    return Callback(epoch=epoch)
 
 
 def _telling(update: Update, epochs: int) -> Callback:
@@ -203,27 +187,23 @@ def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings, how: tuple
     best = max(fitted.history, key=lambda record: (record["robust"], record["clean"]))
     command = shlex.join(given.evaluation(s, asked.out))
     again = doing_again(asked.out, again, command)
-    files = written(fitted, best, given, asked.out, _facts(given, asked, s), again)
+    files = [str(file) for file in written(fitted, best, given, asked.out, _facts(given, asked, s), again)]
     facts = {
         "samples": given.count, "checked": len(given.check[0]), "budget": names.asked(s.norm, s.eps),
         "norm": f"l_{names.norm(s.norm).p:g}", "eps": float(given.budget.eps), "seed": s.seed,
         "epochs": len(fitted.history), "best_epoch": best["epoch"], "clean_accuracy": best["clean"],
         "robust_accuracy": best["robust"], "backward_per_sample": best["backward"], "finite": finite,
-        "files": [str(file) for file in files], "evaluate": command,
+        "files": files, "evaluate": command,
     }  # fmt: skip
     json_, quiet = how
-    accuracy = f"clean {100 * best['clean']:.1f} %, robust {100 * best['robust']:.1f} %"
+    accuracy = f"clean {100 * best['clean']:.1f} %, robust {100 * best['robust']:.1f} % after epoch {best['epoch']}"
     if json_:
         document.say(facts)
     elif quiet:
-        typer.echo(
-            f"{accuracy} after epoch {best['epoch']} on the {len(given.check[0])} samples that chose the weights"
-        )
+        typer.echo(f"{accuracy} on the {facts['checked']} samples that chose the weights")
     else:
-        typer.echo(
-            f"best       {accuracy} after epoch {best['epoch']}, on the {facts['checked']} samples that chose it"
-        )
-        typer.echo(f"written    {', '.join(facts['files'])}")
+        typer.echo(f"best       {accuracy}, on the {facts['checked']} samples that chose it")
+        typer.echo(f"written    {', '.join(files)}")
         typer.echo(f"evaluate   {command}")
     if not finite:
         typer.echo(
@@ -245,16 +225,11 @@ def _facts(given: Lesson, asked: Asked, s: Settings) -> list[tuple[str, str]]:
     ]
 
 
-def _interrupted(out: Path, command: str) -> NoReturn:
-    """Say what is kept; exit code 130."""
-    kept = out / "checkpoint.pt"
-    said = (
-        f"What was trained until the last whole epoch is kept in {kept}; go on with: {command}"
-        if kept.exists()
-        else f"No epoch was finished, and nothing is kept in {out}."
-    )
-    typer.echo(f"maxslope: interrupted. {said}", err=True)
-    raise typer.Exit(130) from None
+def _kept(kept: Path, command: str) -> str:
+    """What is kept of a training that was interrupted, and how to go on."""
+    if kept.exists():
+        return f"What was trained until the last whole epoch is kept in {kept}; go on with: {command}"
+    return f"No epoch was finished, and nothing is kept in {kept.parent}."
 
 
 def _adam(rate: float) -> Any:

@@ -17,16 +17,9 @@ _ROWS = 64  # that are unpacked at once
 
 
 def npz(path: Path, wanted: set[str], most: int | None = None) -> dict[str, Any]:
-    """Return the arrays of an .npz file by name, None for those that are not wanted.
+    """Return the arrays of an .npz file by name, None for those not wanted; ``most`` as in :func:`bounded`.
 
-    Args:
-        path: of the file.
-        wanted: names of arrays to read.
-        most: bytes that they may take together; see :func:`maxslope.evaluation._files.allowance`.
-
-    Raises:
-        ValueError: if it is no archive of plain arrays, or takes more.
-        Exception: as zipfile raises them, if it is damaged.
+    ValueError if it is no archive of plain arrays or takes more; what zipfile raises, if it is damaged.
     """
     if not zipfile.is_zipfile(path):
         raise ValueError("no archive of arrays")
@@ -43,17 +36,7 @@ def npz(path: Path, wanted: set[str], most: int | None = None) -> dict[str, Any]
 
 
 def npy(file: Any, size: int, path: Path, most: int | None = None) -> np.ndarray:
-    """Return the array of a .npy stream, after a look at how large it says it is.
-
-    Args:
-        file: the stream.
-        size: bytes of it.
-        path: of the file that it comes from, for messages.
-        most: bytes that the array may take; see :func:`maxslope.evaluation._files.allowance`.
-
-    Raises:
-        ValueError: if it is no plain array, or another number of bytes than its shape says.
-    """
+    """Return the array of a .npy stream of ``size`` bytes; ValueError, before memory is taken, if it says otherwise."""
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
@@ -83,17 +66,7 @@ def npy(file: Any, size: int, path: Path, most: int | None = None) -> np.ndarray
 def batches(
     path: Path, *, groups: list[int] | None = None, columns: list[str] | None = None, most: int | None = None
 ) -> Iterator[Any]:
-    """Yield the rows of a Parquet file, a few at a time, as long as they take no more memory than the file may.
-
-    Args:
-        path: of the file.
-        groups: numbers of the row groups; None for all.
-        columns: names; None for all.
-        most: bytes; see :func:`maxslope.evaluation._files.allowance`.
-
-    Raises:
-        ValueError: if they would take more.
-    """
+    """Yield rows of groups of a Parquet file (of all), of columns (of all), a few at a time, as far as it may."""
     parquet = parquet_module()
     with parquet.ParquetFile(path) as opened:
         found = opened.metadata
@@ -109,14 +82,10 @@ def batches(
 
 
 def ipc_size(source: Any, start: int) -> int:
-    """Return how many bytes the buffers of an Arrow stream say they take when they are unpacked.
+    """Return how many bytes the buffers of an Arrow stream that begins at ``start`` say they take when unpacked.
 
     Compressed buffers begin with that number; which buffers there are is in the metadata of each message, a
     FlatBuffer, whose tables are read here as far as that needs (Arrow columnar format, "Message.fbs").
-
-    Args:
-        source: the mapped file.
-        start: where the stream begins.
     """
     import pyarrow
 
@@ -156,11 +125,7 @@ def _field(data: bytes, table: int, number: int) -> int:
 
 
 def parquet_module() -> Any:
-    """Return pyarrow.parquet.
-
-    Raises:
-        ImportError: if it is not installed.
-    """
+    """Return pyarrow.parquet; ImportError with the extra that has it."""
     with optional("A run on disk needs pyarrow", "[data]"):
         import pyarrow.parquet
     return pyarrow.parquet

@@ -11,9 +11,8 @@ import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-_CHUNK = 1 << 22
 UNPACKED = 1 << 30  # bytes that any file may take in memory
 _RATIO = 64  # times its own size that a larger one may take
 _TEXT = 1 << 26  # bytes of a description
@@ -21,26 +20,12 @@ _NO_PICKLES = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 def allowance(path: Path, most: int | None = None) -> int:
-    """Return how many bytes a file may take when it is unpacked: 1 GiB, or 64 times its size if that is more.
-
-    Args:
-        path: of the file.
-        most: what the caller allows instead.
-    """
+    """Return how many bytes a file may take unpacked: ``most``, or 1 GiB or 64 times its size if that is more."""
     return max(UNPACKED, _RATIO * path.stat().st_size) if most is None else most
 
 
 def bounded(path: Path, wanted: int, most: int | None = None) -> None:
-    """Raise before memory is taken for more than a file may take.
-
-    Args:
-        path: of the file.
-        wanted: bytes that its content says it needs.
-        most: see :func:`allowance`.
-
-    Raises:
-        ValueError: with the way to allow it.
-    """
+    """Raise ValueError, with the way to allow it, before a file takes more memory than :func:`allowance`."""
     if not 0 <= wanted <= allowance(path, most):
         raise ValueError(
             f"{path} has {path.stat().st_size} bytes and asks for {_giga(wanted)} of memory, where "
@@ -108,11 +93,7 @@ def safetensors_header(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file.
-
-    Raises:
-        ValueError: if it cannot be read, is no JSON, or is larger or deeper than any description.
-    """
+    """Return the content of a JSON file; ValueError if it is none, or larger or deeper than any description."""
     try:
         if path.stat().st_size > _TEXT:
             raise ValueError(f"it has {path.stat().st_size} bytes, where a description has {_TEXT} at most")
@@ -126,10 +107,8 @@ def read_json(path: Path) -> Any:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that whoever reads it, whenever, finds all of it or what was there before.
 
-    The bytes go to a temporary file beside it, to the disk (fsync), and then take the file's name (rename).
-
-    Raises:
-        OSError: with the advice to free space and resume, if the disk is full or does not let us write.
+    The bytes go to a temporary file beside it, to the disk (fsync), and then take the file's name (rename). An
+    OSError says to free space and resume.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -162,12 +141,5 @@ def _sync_folder(folder: Path) -> None:
 
 def digest_of_file(path: Path) -> str:
     """Return a fingerprint of a file's content."""
-    state = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:
-        _feed(state, file)
-    return state.hexdigest()
-
-
-def _feed(state: hashlib.blake2b, file: IO[bytes]) -> None:
-    while chunk := file.read(_CHUNK):
-        state.update(chunk)
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

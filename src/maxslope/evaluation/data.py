@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from maxslope._digest import digest_of, digest_of_text
 from maxslope.attacks.question import tile_for
@@ -68,12 +68,7 @@ def sizes(largest: int = LARGEST) -> Iterator[int]:
 
 
 def fitting(x: Tensor, largest: int = LARGEST, device: str = "cpu") -> int:
-    """Return how many samples like those of ``x`` a part has at most: few enough for memory, enough for full calls.
-
-    Args:
-        x: samples, ``[rows, *shape]``.
-        largest: that the caller allows.
-        device: the kind of device the model runs on.
+    """Return how many samples like ``x`` a part has at most: few enough for memory, enough for full calls of a device.
 
     >>> fitting(torch.zeros(1, 1, 28, 28)), fitting(torch.zeros(1, 3, 64, 64)), fitting(torch.zeros(1, 3, 224, 224))
     (1024, 256, 32)
@@ -90,16 +85,11 @@ def jobs(
     """Yield the samples of whatever the user gave, in order, in parts.
 
     Args:
-        data: ``(x, y)`` tensors, a ``Dataset`` of (input, label) pairs, or a ``DataLoader`` (its own order is kept: do
-            not shuffle where rows are to be found again).
+        data: ``(x, y)`` tensors, a ``Dataset`` of (input, label) pairs, or a ``DataLoader``, whose own order is kept.
         largest: samples of a part, or what decides that on seeing the first inputs.
         finished: told about every part in ``done``: its number, inputs and labels, and whether these are all its
             samples or only the first one (where samples can be read by number, the rest is not read).
         done: numbers of parts not to yield.
-
-    Raises:
-        TypeError: for anything else.
-        ValueError: for tensors of different lengths, or no samples.
     """
     read = by_number(data)
     parts = _numbered(read, largest, finished, done) if read else _streamed(data, largest, finished, done)
@@ -125,12 +115,10 @@ def length(data: Any) -> int | None:
 
 def fingerprint(data: Any) -> str:
     """Return what is known of data before reading them: all of tensors and files, kind and length of the rest."""
-    if _is_pair(data):
-        return f"tensors {digest_of(*data)}"
     if isinstance(data, Stored):
         return data.digest()
-    if isinstance(data, TensorDataset):
-        return f"tensors {digest_of(*data.tensors)}"
+    if _is_pair(data) or isinstance(data, TensorDataset):
+        return f"tensors {digest_of(*(data.tensors if isinstance(data, TensorDataset) else data))}"
     if isinstance(data, DataLoader):
         return f"loader, {fingerprint(data.dataset)}"
     return f"{type(data).__name__} of {length(data)} samples {digest_of_text(type(data).__qualname__)}"
@@ -142,11 +130,7 @@ Read = Callable[[int, int], Batch]
 def by_number(data: Any) -> tuple[Read, int] | None:
     """Return how to read samples by number and how many there are; None for loaders and streams."""
     if _is_pair(data):
-        x, y = data
-        if x.ndim == 0 or y.ndim == 0 or x.shape[0] != y.shape[0]:
-            raise ValueError(
-                f"Inputs and labels must have one row per sample, got shapes {tuple(x.shape)} and {tuple(y.shape)}."
-            )
+        x, y = _matching(*data)
         return (lambda start, stop: (x[start:stop], y[start:stop])), int(x.shape[0])
     if isinstance(data, DataLoader | IterableDataset):
         return None
@@ -217,7 +201,10 @@ def _is_pair(data: Any) -> bool:
 def _pair(item: Any) -> Batch:
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise TypeError(f"A data set yields (input, label) pairs, got {type(item).__name__}; wrap it to yield pairs.")
-    x, y = torch.as_tensor(item[0]), torch.as_tensor(item[1])
+    return _matching(torch.as_tensor(item[0]), torch.as_tensor(item[1]))
+
+
+def _matching(x: Tensor, y: Tensor) -> Batch:
     if x.ndim == 0 or y.ndim == 0 or x.shape[0] != y.shape[0]:
         raise ValueError(
             f"Inputs and labels must have one row per sample, got shapes {tuple(x.shape)} and {tuple(y.shape)}."
@@ -225,41 +212,8 @@ def _pair(item: Any) -> Batch:
     return x, y
 
 
-def limited(data: Any, samples: int) -> Any:
-    """Return the first samples of data.
-
-    >>> len(limited((torch.zeros(5, 2), torch.zeros(5)), 3)[0])
-    3
-    """
-    if _is_pair(data):
-        return data[0][:samples], data[1][:samples]
-    if isinstance(data, Stored):
-        return FirstStored(data, samples)
-    count = None if isinstance(data, DataLoader | IterableDataset) else length(data)
-    return FirstStreamed(data, samples) if count is None else Subset(data, range(min(samples, count)))
-
-
-class FirstStored(Stored):
-    """The first samples of a stored data set."""
-
-    def __init__(self, whole: Stored, samples: int) -> None:
-        self.whole, self.samples = whole, samples
-
-    def __len__(self) -> int:
-        """See :class:`Stored`."""
-        return min(self.samples, len(self.whole))
-
-    def rows(self, start: int, stop: int) -> Batch:
-        """See :class:`Stored`."""
-        return self.whole.rows(start, min(stop, len(self)))
-
-    def digest(self) -> str:
-        """See :class:`Stored`."""
-        return f"{self.whole.digest()}, first {self.samples}"
-
-
 class FirstStreamed(IterableDataset[Batch]):
-    """The first samples of a stream."""
+    """The first samples of a stream, or of a loader that chooses in its own way."""
 
     def __init__(self, whole: Any, samples: int) -> None:
         self.whole, self.samples = whole, samples

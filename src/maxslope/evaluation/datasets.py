@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from maxslope.evaluation._files import digest_of_file, needed, safetensors_heade
 from maxslope.evaluation.data import Batch, Stored
 from maxslope.evaluation.images import ImageFolder
 from maxslope.evaluation.models import PICKLES, call, tensors_of, unpickled
-from maxslope.evaluation.tables import INPUTS, LABELS, Arrow, Parquet, Table, adopted, names_of, saved
+from maxslope.evaluation.tables import INPUTS, LABELS, Table, adopted, arrow, names_of, parquet, saved
 
 Bounds = tuple[float, float]
+Size = tuple[int, int] | None
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _UNIT = (0.0, 1.0)
 _ARRAYS = {*INPUTS, *LABELS, "box"}  # that are read from npz files, which may hold more
@@ -30,17 +32,11 @@ _ARRAYS = {*INPUTS, *LABELS, "box"}  # that are read from npz files, which may h
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """Data, the box of their inputs, and what was done to them.
+    """Data, the box of their inputs, and what was done to them."""
 
-    Attributes:
-        data: what ``evaluate`` takes.
-        box: (lo, hi), None for no box.
-        notes: sentences to be said aloud.
-    """
-
-    data: Any
-    box: Bounds | None
-    notes: tuple[str, ...] = ()
+    data: Any  # as evaluate takes them
+    box: Bounds | None  # None for no box
+    notes: tuple[str, ...] = ()  # sentences to be said aloud
 
 
 def load_data(
@@ -66,25 +62,23 @@ def load_data(
         ValueError: for a word of no known form, a file that cannot be read or is too large, or a box that nobody gave.
         ImportError: naming the package that is missing.
     """
-    data, found, notes = _read(word, size, trust, most)
+    found = _read(word, size, trust, most)
     if unbounded:
-        return Loaded(data, None, (*notes, "no box: inputs may take any value"))
-    if box is None and found is None:
+        return Loaded(found.data, None, (*found.notes, "no box: inputs may take any value"))
+    chosen = box or found.box
+    if chosen is None:
         raise ValueError(
             f"The range of valid inputs is not known from {word}: give --box 0 1 (or --box -1 1, ...; --no-box for "
             "inputs that may take any value), or store it in the file as 'box'."
         )
-    if box is None:
-        notes = (*notes, f"box [{found[0]:g}, {found[1]:g}], from the data")
-    chosen = box if box is not None else found
-    if not (math.isfinite(chosen[0]) and math.isfinite(chosen[1]) and chosen[0] < chosen[1]):
-        raise ValueError(f"A box is two numbers lo < hi, got {chosen[0]:g} {chosen[1]:g}.")
-    return Loaded(data, chosen, notes)
+    low, high = chosen
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"A box is two numbers lo < hi, got {low:g} {high:g}.")
+    notes = found.notes if box else (*found.notes, f"box [{low:g}, {high:g}], from the data")
+    return Loaded(found.data, chosen, notes)
 
 
-def _read(
-    word: str, size: tuple[int, int] | None, trust: bool, most: int | None
-) -> tuple[Any, Any, tuple[str, ...]]:  # fmt: skip
+def _read(word: str, size: Size, trust: bool, most: int | None) -> Loaded:
     path = Path(word)
     if path.is_dir():
         return _folder(path, size, most)
@@ -102,47 +96,43 @@ def _read(
         return _safetensors(path)
     if path.suffix in PICKLES:
         return _pickled(path, trust, most)
-    return _table(Parquet([path], size, most) if path.suffix == ".parquet" else Arrow([path], size, most))
+    return _table((parquet if path.suffix == ".parquet" else arrow)([path], size, most))
 
 
-def _folder(path: Path, size: tuple[int, int] | None, most: int | None) -> tuple[Any, Any, tuple[str, ...]]:
+def _folder(path: Path, size: Size, most: int | None) -> Loaded:
     files = saved(path)
     if files is not None:
-        table = Arrow(files, size, most)
-        table.classes = names_of(path, table.label)
-        return _table(table)
-    for ending, kind in ((".parquet", Parquet), (".arrow", Arrow)):
+        return _table(arrow(files, size, most, partial(names_of, path)))
+    for ending, kind in ((".parquet", parquet), (".arrow", arrow)):
         if found := sorted(p for p in path.iterdir() if p.suffix == ending):
             return _table(kind(found, size, most))
     images = ImageFolder(path, size, most)
-    return images, _UNIT, (images.words(), *_scaled(size))
+    return Loaded(images, _UNIT, (images.words(), *_scaled(size)))
 
 
-def _table(table: Table) -> tuple[Any, Any, tuple[str, ...]]:
+def _table(table: Table) -> Loaded:
     if len(table) == 0:
-        raise ValueError(f"{table.files[0]} holds no rows.")
-    notes: tuple[str, ...] = (f"{len(table)} rows, inputs from {table.input!r}, labels from {table.label!r}",)
-    return (table, _UNIT, (*notes, *_scaled(table.size))) if table.is_images() else (table, None, notes)
+        raise ValueError(f"{table.place} holds no rows.")
+    notes = (f"{len(table)} rows, inputs from {table.input!r}, labels from {table.label!r}",)
+    return Loaded(table, _UNIT, (*notes, *_scaled(table.size))) if table.is_images() else Loaded(table, None, notes)
 
 
-def _scaled(size: tuple[int, int] | None) -> tuple[str, ...]:
+def _scaled(size: Size) -> tuple[str, ...]:
     cut = () if size is None else (f"images scaled to cover {size[0]} x {size[1]} and cut at the center",)
     return ("8-bit values divided by 255", *cut)
 
 
-def _made(
-    word: str, size: tuple[int, int] | None, most: int | None
-) -> tuple[Any, Any, tuple[str, ...]]:  # fmt: skip
+def _made(word: str, size: Size, most: int | None) -> Loaded:
     made = adopted(call(word, "data set"), size, most)
     if isinstance(made, Table):
         return _table(made)
     pair = isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(t, Tensor) for t in made)
     if not pair and not isinstance(made, Dataset | DataLoader):
         raise ValueError(f"{word} makes (x, y) tensors, a Dataset or a DataLoader, got {type(made).__name__}.")
-    return made, None, ()
+    return Loaded(made, None)
 
 
-def _npz(path: Path, most: int | None) -> tuple[Any, Any, tuple[str, ...]]:
+def _npz(path: Path, most: int | None) -> Loaded:
     try:
         arrays = npz(path, _ARRAYS, most)
     except Exception as error:
@@ -151,7 +141,7 @@ def _npz(path: Path, most: int | None) -> tuple[Any, Any, tuple[str, ...]]:
             "np.savez(path, x=..., y=..., box=[0, 1])."
         ) from error
     x, y = _pick(arrays, INPUTS, path, "inputs"), _pick(arrays, LABELS, path, "labels")
-    box = None
+    box = _UNIT if x.dtype == np.uint8 else None
     if "box" in arrays:
         if arrays["box"].shape != (2,) or arrays["box"].dtype.kind not in "fiu":
             raise ValueError(f"{path}: 'box' is two numbers, got {arrays['box']!r}.")
@@ -159,19 +149,18 @@ def _npz(path: Path, most: int | None) -> tuple[Any, Any, tuple[str, ...]]:
     if x.dtype.kind not in "fiu" or y.dtype.kind not in "iu":
         raise ValueError(f"{path}: inputs are numbers and labels integers, got {x.dtype} and {y.dtype}.")
     inputs, notes = _prepared(torch.from_numpy(x.astype(x.dtype.newbyteorder("="), copy=False)), path)
-    return (inputs, torch.from_numpy(y.astype(np.int64))), box or (_UNIT if x.dtype == np.uint8 else None), notes
+    return Loaded((inputs, torch.from_numpy(y.astype(np.int64))), box, notes)
 
 
-def _safetensors(path: Path) -> tuple[Any, Any, tuple[str, ...]]:
+def _safetensors(path: Path) -> Loaded:
     data = Safetensors(path)
-    text = data.metadata.get("box")
-    box = None
-    if text is not None:
+    box = _UNIT if data.bytes else None
+    if (text := data.metadata.get("box")) is not None:
         numbers = _NUMBER.findall(text)
         if len(numbers) != 2:
             raise ValueError(f"{path}: the metadata 'box' are two numbers, got {text!r}.")
         box = (float(numbers[0]), float(numbers[1]))
-    return data, box or (_UNIT if data.bytes else None), data.notes
+    return Loaded(data, box, data.notes)
 
 
 class Safetensors(Stored):
@@ -235,7 +224,7 @@ def _prepared(x: Tensor, path: Path) -> tuple[Tensor, tuple[str, ...]]:
     return x.float() / 255, tuple(notes)
 
 
-def _pickled(path: Path, trust: bool, most: int | None) -> tuple[Any, Any, tuple[str, ...]]:
+def _pickled(path: Path, trust: bool, most: int | None) -> Loaded:
     try:
         made = unpickled(path) if trust else tensors_of(path, most)
     except Exception as error:
@@ -251,7 +240,7 @@ def _pickled(path: Path, trust: bool, most: int | None) -> tuple[Any, Any, tuple
     if not (isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(t, Tensor) for t in made)):
         raise ValueError(f"{path} holds (x, y) or a table of tensors, got {type(made).__name__}.")
     inputs, notes = _prepared(made[0], path)
-    return (inputs, made[1]), _UNIT if made[0].dtype == torch.uint8 else None, notes
+    return Loaded((inputs, made[1]), _UNIT if made[0].dtype == torch.uint8 else None, notes)
 
 
 def _pick(arrays: dict[str, Any], wanted: tuple[str, ...], path: Path, what: str) -> Any:

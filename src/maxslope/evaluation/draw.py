@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, Subset, TensorDataset, default_collate
 
 from maxslope import _random
 from maxslope._digest import digest_of
@@ -24,11 +26,6 @@ def order(count: int, seed: int, labels: Tensor | None = None) -> Tensor:
 
     The k-th of the m samples of a label, in an order drawn for it, stands at (k + u) / m of the whole, u uniform: the
     first n samples hold n m / count of the label, up to one more or less. Without labels it is a random permutation.
-
-    Args:
-        count: of all samples.
-        seed: of the draw.
-        labels: ``[count]``, if known.
 
     >>> labels = torch.arange(100) // 50  # sorted, as folders are
     >>> labels[order(100, 0, labels)[:10]].bincount().tolist()
@@ -46,14 +43,7 @@ def order(count: int, seed: int, labels: Tensor | None = None) -> Tensor:
 
 
 class Drawn(Stored):
-    """Samples of data that are read by number, in a drawn order; each keeps its index in the data as its id.
-
-    Args:
-        whole: the data.
-        indices: of the samples, in order.
-        words: how they were drawn.
-        named: a fingerprint of the draw.
-    """
+    """Samples of data that are read by number, in a drawn order; each keeps its index in the data as its id."""
 
     def __init__(self, whole: Any, indices: Tensor, words: str, named: str) -> None:
         found = by_number(whole)
@@ -127,13 +117,7 @@ def whole_of(data: Any) -> Any:
 def divided(data: Any, counts: Sequence[int], seed: int) -> list[Any]:
     """Return disjoint parts of data, of so many samples each, and the rest: seeded draws, in proportion to labels.
 
-    Args:
-        data: tensors ``(x, y)``, or what is read by number.
-        counts: samples of the first parts.
-        seed: of the draw.
-
-    Raises:
-        ValueError: if no sample is left.
+    ValueError if no sample is left.
 
     >>> x, y = torch.arange(8.0)[:, None], torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
     >>> [part[1].bincount().tolist() for part in divided((x, y), [2, 4], 0)]
@@ -188,7 +172,21 @@ def classes_of(data: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def files_of(data: Any, indices: Sequence[Any]) -> tuple[str, ...]:
-    """Return the names of the files of samples, given by their index; none where samples have no files."""
-    whole = data.whole if isinstance(data, Drawn) else data
-    return tuple(whole.name_of(int(k)) for k in indices) if isinstance(whole, ImageFolder) else ()
+def files_of(data: Any, indices: Sequence[Any]) -> list[str]:
+    """Return the names of the files of samples, given by their index; none where samples have no files.
+
+    Of images in folders by class, as ``--data`` or torchvision's ``ImageFolder`` have them, and of what is chosen from
+    them or loaded in their own order.
+    """
+    if isinstance(data, Drawn):
+        data = data.whole
+    if isinstance(data, DataLoader) and isinstance(data.sampler, SequentialSampler):
+        data = data.dataset
+    if isinstance(data, Subset):
+        return files_of(data.dataset, [data.indices[int(k)] for k in indices])
+    if isinstance(data, ImageFolder):
+        return [data.name_of(int(k)) for k in indices]
+    root, samples = getattr(data, "root", None), getattr(data, "samples", None)
+    if isinstance(root, str | Path) and isinstance(samples, list):
+        return [os.path.relpath(samples[int(k)][0], root).replace(os.sep, "/") for k in indices]
+    return []

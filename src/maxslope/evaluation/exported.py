@@ -50,16 +50,7 @@ class SuspectError(Exception):
 
 
 def load_exported(path: Path, *, trust: bool, most: int | None = None) -> nn.Module:
-    """Return the module of a program that torch.export saved.
-
-    Args:
-        path: of the archive.
-        trust: whether torch may read it as it is.
-        most: bytes that it may take when it is unpacked; see :func:`maxslope.evaluation._files.allowance`.
-
-    Raises:
-        ValueError: if it can run code, is damaged, or is too large.
-    """
+    """Return the module of a program that torch.export saved; with ``trust`` torch reads it as it is."""
     needed(path)
     try:
         if trust:
@@ -77,16 +68,7 @@ def load_exported(path: Path, *, trust: bool, most: int | None = None) -> nn.Mod
 
 
 def plain_archive(path: Path, most: int | None = None) -> io.BytesIO:
-    """Return an archive that holds what is tensors and a graph in another one, and nothing else.
-
-    Args:
-        path: of the archive.
-        most: bytes that it may take when it is unpacked; None as :func:`maxslope.evaluation._files.allowance` says.
-
-    Raises:
-        SuspectError: if it holds something that can run code.
-        ValueError: if it is no archive, is damaged, or is too large.
-    """
+    """Return an archive that holds what is tensors and a graph in another one; SuspectError for what can run code."""
     members = _members(path, most)
     packed = {name: len(content) for name, content in members.items()}
     made, root = io.BytesIO(), "archive/" if "archive_format" in members else ""
@@ -169,11 +151,7 @@ def _config(found: Any, folder: str, packed: dict[str, int]) -> None:
 
 
 def _clean(item: Any, key: str) -> Any:
-    """A graph without what is not needed to compute it.
-
-    Raises:
-        SuspectError: at a name that is no name, an operation that is not known, or an expression that is no arithmetic.
-    """
+    """A graph without what is not needed to compute it; SuspectError for names, operations or expressions unknown."""
     if isinstance(item, dict):
         if item.get("use_pickle") and item.get("tensor_meta") is None:
             raise SuspectError("holds pickled constants")

@@ -80,23 +80,14 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Choice:
-    """How a model is called.
+    """How a model is called."""
 
-    Attributes:
-        tile: rows per call.
-        half: whether the search runs in bfloat16 autocast.
-        channels_last: whether it runs on a copy in channels-last format.
-        compile: whether it runs compiled.
-        threads: CPU threads; None leaves them alone.
-        times: milliseconds a row of what was tried, or why it failed.
-    """
-
-    tile: int
-    half: bool = False
-    channels_last: bool = False
-    compile: bool = False
-    threads: int | None = None
-    times: dict[str, float | str] = field(default_factory=dict)
+    tile: int  # rows per call
+    half: bool = False  # whether the search runs in bfloat16 autocast
+    channels_last: bool = False  # on a copy in that format
+    compile: bool = False  # compiled
+    threads: int | None = None  # of the CPU; None leaves them alone
+    times: dict[str, float | str] = field(default_factory=dict)  # milliseconds a row of what was tried, or its failure
 
     def kept(self) -> str:
         """Return in words what differs from the default."""
@@ -152,10 +143,6 @@ class Ready:
     model: Any
     search: Any
     choice: Choice
-
-    def move(self, x: Tensor) -> Tensor:
-        """Return samples on the model's device."""
-        return moved(x, self.model)
 
 
 def module_of(model: Any) -> nn.Module | None:

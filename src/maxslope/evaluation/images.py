@@ -94,12 +94,7 @@ class ImageFolder(Stored):
 
 
 def image_of(source: Path | bytes, name: str, size: tuple[int, int] | None, most: int | None = None) -> Tensor:
-    """Decode an image to ``[3, height, width]`` in [0, 1].
-
-    Raises:
-        ImportError: if Pillow is not installed.
-        ValueError: if it cannot be decoded.
-    """
+    """Decode an image to ``[3, height, width]`` in [0, 1]; ValueError if that cannot be done."""
     with optional("Images need Pillow", "[data]"):
         from PIL import Image
     limit = (UNPACKED if most is None else most) // _PIXEL

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,44 +30,20 @@ _NAME = re.compile(r"part-(\d{5,})\.parquet")
 _VERDICTS = {ROBUST, BROKEN, MISCLASSIFIED, NON_FINITE}
 
 
-@dataclass(frozen=True)
-class Columns:
-    """The columns that the rows of a kind of run have at least, by what they hold.
-
-    Attributes:
-        integers: whole numbers.
-        answers: class numbers, or what else a goal knows: numbers, words.
-        words: texts.
-        numbers: real numbers.
-        flags: truths.
-        since: numbers that runs of earlier versions lack.
-    """
-
-    integers: tuple[str, ...]
-    answers: tuple[str, ...]
-    words: tuple[str, ...]
-    numbers: tuple[str, ...]
-    flags: tuple[str, ...] = ()
-    since: tuple[str, ...] = ()
-
-
-EVALUATED = Columns(
-    ("index", "forward", "backward", "runs"), ("label", "prediction"), ("verdict", "reason"),
-    ("margin", "gap", "slope", "distance", "chance"), since=("foreseen",),
-)  # fmt: skip
-APPROACHED = Columns(("index", "forward", "backward"), ("label",), (), ("norm", "margin"), ("found",))
-_ALL = (EVALUATED, APPROACHED)
-_WHOLE = {name for kind in _ALL for name in kind.integers}
-_WORDED = {name for kind in _ALL for name in kind.words}
-_ANSWERED = {name for kind in _ALL for name in kind.answers}
+# The columns that the rows of a run have at least, and what they hold; a label is what a goal knows: numbers, or words.
+_COMMON: dict[str, Any] = {"index": int, "forward": int, "backward": int, "margin": float, "label": None, "file": str}
+EVALUATED = (
+    _COMMON
+    | {"runs": int, "prediction": None, "verdict": str, "reason": str}
+    | dict.fromkeys(("gap", "slope", "distance", "chance", "foreseen"), float)
+)
+APPROACHED = _COMMON | {"norm": float, "found": bool}
+_SINCE = {"foreseen", "file"}  # which runs of earlier versions lack
+_NAMES = {int: "whole numbers", float: "numbers", bool: "truths", str: "texts"}
 
 
 def parts_of(folder: Path) -> list[Path]:
-    """Return the files of the parts in a folder, in the order of their numbers.
-
-    Raises:
-        ValueError: if two names stand for one part.
-    """
+    """Return the files of the parts in a folder, by their numbers; ValueError if two names stand for one part."""
     found = [path for path in folder.glob("part-*.parquet") if _NAME.fullmatch(path.name)]
     for path in found:
         if path.stem != name_of(number_of(path)):
@@ -94,28 +70,11 @@ def written(part: Part, seed: int, known: dict[str, Any]) -> bytes:
     import pyarrow
 
     parquet = parquet_module()
-    arrays = {}
-    for name, column in part.table.items():
-        arrays[name] = pyarrow.array(column, _kind(name, column))
-    arrays["seed"] = pyarrow.array([(seed + 2**63) % 2**64 - 2**63] * part.rows, pyarrow.int64())
-    stored = pyarrow.table(arrays)
+    stored = pyarrow.table(part.table | {"seed": [(seed + 2**63) % 2**64 - 2**63] * part.rows})
     known = known | {"content": digest_of_table(stored.to_pydict())}
     buffer = io.BytesIO()
     parquet.write_table(stored.replace_schema_metadata({"maxslope": json.dumps(known)}), buffer)
     return buffer.getvalue()
-
-
-def _kind(name: str, column: Column) -> Any:
-    """The type of a column in the file."""
-    import pyarrow
-
-    first = column[0] if column else 0
-    if name in _WORDED or (name in _ANSWERED and isinstance(first, str)):
-        return pyarrow.string()
-    if isinstance(first, bool):
-        return pyarrow.bool_()
-    whole = name in _WHOLE or (name in _ANSWERED and isinstance(first, int))
-    return pyarrow.int64() if whole else pyarrow.float64()
 
 
 def digest_of_table(table: dict[str, Column]) -> str:
@@ -124,11 +83,7 @@ def digest_of_table(table: dict[str, Column]) -> str:
 
 
 def known_of(path: Path) -> dict[str, Any]:
-    """Return what is known of a part: number, start, rows, executed, digests.
-
-    Raises:
-        ValueError: naming the file, if it cannot be read or is another part than its name says.
-    """
+    """Return what is known of a part: number, start, rows, executed, digests; ValueError if that cannot be read."""
     parquet = parquet_module()
     try:
         known = json.loads((parquet.read_schema(path).metadata or {})[b"maxslope"])
@@ -142,12 +97,8 @@ def known_of(path: Path) -> dict[str, Any]:
     return dict(known)
 
 
-def table_of(path: Path, known: dict[str, Any], columns: Columns = EVALUATED) -> dict[str, Column]:
-    """Return the table of a part of a run of the kind that has these columns.
-
-    Raises:
-        ValueError: naming the file, if it cannot be read, is not what was written, or does not hold its samples.
-    """
+def table_of(path: Path, known: dict[str, Any], columns: dict[str, Any] = EVALUATED) -> dict[str, Column]:
+    """Return the table of a part; ValueError if it cannot be read, is not what was written, or has other samples."""
     table: dict[str, Any] = {}
     try:
         for batch in batches(path):
@@ -158,48 +109,32 @@ def table_of(path: Path, known: dict[str, Any], columns: Columns = EVALUATED) ->
         _check_rows(table, int(known["start"]), int(known["rows"]), columns, drawn="content" in known)
     except (OSError, ValueError, TypeError) as error:
         raise damaged(path, error) from error
-    for name in columns.since:
-        table.setdefault(name, [math.nan] * len(table["index"]))
+    if "foreseen" in columns:
+        table.setdefault("foreseen", [math.nan] * len(table["index"]))
     return {name: values for name, values in table.items() if name != "seed"}
 
 
-def _check_rows(table: dict[str, Any], start: int, rows: int, columns: Columns, *, drawn: bool) -> None:
+def _check_rows(table: dict[str, Any], start: int, rows: int, columns: dict[str, Any], *, drawn: bool) -> None:
     """Raise unless these are rows ``start`` to ``start + rows``, or as many of a draw, with verdicts and counts."""
-    kinds = (columns.integers, columns.answers, columns.words, columns.numbers, columns.flags)
-    missing = sorted({name for names in kinds for name in names} - table.keys())
-    if missing:
+    if missing := sorted(columns.keys() - table.keys() - _SINCE):
         raise ValueError(f"it has no column {', '.join(missing)}")
-    for name in columns.answers:
-        if {type(value) for value in table[name]} - {int, float, str} or len(set(map(type, table[name]))) > 1:
+    for name, kind in columns.items():
+        kinds = set(map(type, table.get(name, ())))
+        if kind is None and (kinds - {int, float, str} or len(kinds) > 1):
             raise ValueError(f"its column {name} holds other things than numbers or words")
-    for name in columns.integers:
-        if any(type(value) is not int for value in table[name]):
-            raise ValueError(f"its column {name} holds other things than whole numbers")
+        if kind is not None and kinds - {kind}:
+            raise ValueError(f"its column {name} holds other things than {_NAMES[kind]}")
     index = table["index"]
     if not drawn and index != list(range(start, start + rows)):  # no draws without checksums
         raise ValueError(f"its rows are not the samples {start} to {start + rows - 1}")
     if len(index) != rows or len(set(index)) != rows or min(index) < 0:
         raise ValueError(f"its rows are not {rows} samples")
-    for name in (*columns.numbers, *(table.keys() & columns.since)):
-        if any(type(value) is not float for value in table[name]):
-            raise ValueError(f"its column {name} holds other things than numbers")
-    for name in columns.flags:
-        if any(type(value) is not bool for value in table[name]):
-            raise ValueError(f"its column {name} holds other things than truths")
-    strange = {str(v) for v in table.get("verdict", ())} - _VERDICTS
-    if strange or any(not isinstance(value, str) for name in columns.words for value in table[name]):
-        raise ValueError(f"it has verdicts or reasons that are none: {sorted(strange)[:2]}")
+    if strange := set(table.get("verdict", ())) - _VERDICTS:
+        raise ValueError(f"it has verdicts that are none: {sorted(strange)[:2]}")
 
 
 def check_place(path: Path, known: dict[str, Any], header: dict[str, Any], *, last: bool) -> None:
-    """Raise unless a part holds the samples that a part of its number holds in this run.
-
-    Args:
-        path: of the part, for the message.
-        known: of it.
-        header: of the run.
-        last: whether it is the last part that is there; others are full.
-    """
+    """Raise unless a part holds the samples that a part of its number holds in this run; all but the last are full."""
     samples, number, by_size = header["samples"], int(known["number"]), sizes(int(header["part"]))
     first, others = next(by_size), next(by_size)
     start, size = (first + (number - 1) * others, others) if number else (0, first)
@@ -216,13 +151,7 @@ def check_place(path: Path, known: dict[str, Any], header: dict[str, Any], *, la
 
 
 def check_whole(folder: Path, parts: list[Path], done: Any) -> None:
-    """Raise ValueError unless a finished run has the parts and samples that it had.
-
-    Args:
-        folder: of the run.
-        parts: that are there.
-        done: what was noted at its end.
-    """
+    """Raise ValueError unless a run has the parts and samples that were noted at its end."""
     if not isinstance(done, dict) or any(type(done.get(k, 0)) is not int for k in ("samples", "parts")):
         raise ValueError(f"{folder / 'done.json'} is damaged; delete it and resume.")
     numbers = [number_of(path) for path in parts]
@@ -247,11 +176,7 @@ def refuse_links(folder: Path) -> None:
 
 
 def points_of(path: Path, known: dict[str, Any]) -> Tensor:
-    """Return the points of a part.
-
-    Raises:
-        ValueError: naming the file, if it is missing, cannot be read, or is not what was written.
-    """
+    """Return the points of a part; ValueError if they are missing, cannot be read, or are not what was written."""
     try:
         content = path.read_bytes()
         if known.get("points") not in (None, digest_of_bytes(content)):
@@ -268,11 +193,7 @@ def points_of(path: Path, known: dict[str, Any]) -> Tensor:
 
 
 def words_of(folder: Path, header: dict[str, Any], decision: dict[str, Any]) -> tuple[About, list[Finding]]:
-    """Return what a run says of its model and data, and what its first part found.
-
-    Raises:
-        ValueError: if these are no words.
-    """
+    """Return what a run says of its model and data, and what its first part found; ValueError if these are no words."""
     try:
         about = About.of(header)
         if not all(isinstance(name, str) for name in about.classes):

@@ -68,7 +68,7 @@ def load_model(
     if word.startswith("hf://"):
         model = _transformers(word.removeprefix("hf://"), trust)
     elif word.startswith("timm://"):
-        return placed(_timm(word.removeprefix("timm://"), weights, trust, most), device, trained=trained)
+        model = _timm(word.removeprefix("timm://"), trust, pretrained=weights is None)
     elif path.suffix == ".pt2":
         model = load_exported(path, trust=trust, most=most)
     elif path.suffix == ".onnx":
@@ -103,15 +103,7 @@ def runs_code(word: str) -> bool:
 
 
 def call(word: str, what: str) -> Any:
-    """Return what ``file.py:factory`` or ``package.module:factory`` makes.
-
-    Args:
-        word: names the factory; an object that is no function stands for itself.
-        what: it makes, for messages.
-
-    Raises:
-        ValueError: if the module, the name or the call fails, with the error of the code that was called.
-    """
+    """Return what ``file.py:factory`` or ``package.module:factory`` makes; ValueError with the error of its code."""
     place, _, name = word.rpartition(":")
     if not place or not name.isidentifier():
         raise ValueError(f"A {what} from code is file.py:factory or package.module:factory, got {word!r}.")
@@ -217,10 +209,7 @@ def _module(found: Any, word: str) -> nn.Module:
 def placed(model: nn.Module, device: str | None, *, trained: bool = False) -> nn.Module:
     """Return a module on a device (None leaves it where it is), in evaluation mode and with nothing to train.
 
-    If it is to be trained, modes and what requires a gradient stay as they are.
-
-    Raises:
-        ValueError: for a device that is not there.
+    If it is to be trained, modes and what requires a gradient stay. ValueError for a device that is not there.
     """
     if device is not None:
         try:
@@ -235,12 +224,7 @@ def placed(model: nn.Module, device: str | None, *, trained: bool = False) -> nn
 
 
 def tensors_of(path: Path, most: int | None = None) -> Any:
-    """Return what a .pt file holds, if that is tensors in plain containers, each no larger than what is stored of it.
-
-    Raises:
-        ValueError: if it unpacks to more than it may take, or holds other tensors than plain ones on the CPU.
-        Exception: as torch raises them, if the file is damaged or holds something else.
-    """
+    """Return the plain tensors, in plain containers, of a .pt file; ValueError if it holds other ones, or too large."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             unpacked(path, archive, most)
@@ -344,17 +328,14 @@ def _transformers(name: str, trust: bool) -> nn.Module:
         raise ValueError(f"hf://{name} is not here: {type(error).__name__}: {first_line(error)}.") from error
 
 
-def _timm(name: str, weights: str | Path | None, trust: bool, most: int | None) -> nn.Module:
+def _timm(name: str, trust: bool, *, pretrained: bool) -> nn.Module:
     with optional("Names with timm:// need timm", "timm"):
         import timm
+    if pretrained:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # local files alone: nothing is fetched behind one's back
     try:
-        if weights is None:
-            os.environ.setdefault("HF_HUB_OFFLINE", "1")  # local files alone: nothing is fetched behind one's back
-            with nullcontext() if trust else without_pickles():
-                made: nn.Module = timm.create_model(name, pretrained=True)
-            return made
-        made = timm.create_model(name, pretrained=False)
+        with nullcontext() if trust else without_pickles():
+            made: nn.Module = timm.create_model(name, pretrained=pretrained)
+        return made
     except Exception as error:
         raise ValueError(f"timm://{name} cannot be made: {type(error).__name__}: {error}.") from error
-    made.load_state_dict(_fitting(made, _weights(Path(weights), most), weights))
-    return made

@@ -13,14 +13,10 @@ from maxslope.evaluation._files import beside, needed, without_pickles
 
 
 def load_onnx(path: Path) -> nn.Module:
-    """Return the module of an ONNX file.
+    """Return the module of an ONNX file; ValueError if it cannot be converted, or names a file elsewhere.
 
     Names of nodes end up in source code that torch.fx runs, so they are given anew; weights come from the file or from
     files beside it.
-
-    Raises:
-        ImportError: if onnx2torch is not installed.
-        ValueError: if the file cannot be converted, or names a file elsewhere.
     """
     needed(path)
     with optional("Models in ONNX need onnx2torch", "[onnx]"):

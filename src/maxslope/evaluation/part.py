@@ -21,7 +21,7 @@ from maxslope.attacks.state import State
 from maxslope.attacks.verify import Cleans, clean
 from maxslope.energies import Margin, Network
 from maxslope.energies.network import Context
-from maxslope.evaluation.hardware import Choice, Ready
+from maxslope.evaluation.hardware import Choice, Ready, moved
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column
 from maxslope.goals import Goal, Misclassified
 from maxslope.realize import Realization
@@ -64,21 +64,11 @@ class Threat:
 
 @dataclass(frozen=True)
 class Work:
-    """What all parts of a run share.
+    """What all parts of a run share."""
 
-    Attributes:
-        model: the caller's.
-        choice: how it is called.
-        budget: of the whole data set.
-        threat: likewise.
-        seed: of all random numbers.
-        keep_points: whether parts hold the returned points.
-        task: what is done with the samples of a job; by default they are evaluated.
-    """
-
-    model: Any
-    choice: Choice
-    budget: Budget
+    model: Any  # the caller's
+    choice: Choice  # how it is called
+    budget: Budget  # of the whole data set, as the threat
     threat: Threat
     seed: int
     keep_points: bool
@@ -87,15 +77,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Orders:
-    """What differs between the first part and the others.
-
-    Attributes:
-        effort: of every sample.
-        probe: whether the indicators are asked.
-    """
+    """What differs between the first part and the others."""
 
     effort: Effort
-    probe: bool
+    probe: bool  # whether the indicators are asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,30 +101,17 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What was found on the samples of a job.
+    """What was found on the samples of a job."""
 
-    Attributes:
-        number: of the job.
-        start: index of its first sample.
-        table: one entry per sample in each column; see :class:`Report`.
-        points: the returned points, if kept.
-        executed: forward and backward passes of whole calls, padding included.
-        effort: what was done, as the indicators decided if they were asked: the plan of the other parts.
-        said: what they said.
-        probes: forward and backward passes of their probes.
-        head: logits of the first samples.
-        seconds: that it took.
-    """
-
-    number: int
-    start: int
-    table: dict[str, Column]
-    points: Tensor | None
-    executed: tuple[int, int]
-    effort: Effort | None = None
-    said: tuple[Finding, ...] = ()
-    probes: tuple[int, int] = (0, 0)
-    head: tuple[tuple[float, ...], ...] = ()
+    number: int  # of the job
+    start: int  # index of its first sample
+    table: dict[str, Column]  # one entry per sample in each column; see Report
+    points: Tensor | None  # the returned points, if kept
+    executed: tuple[int, int]  # forward and backward passes of whole calls, padding included
+    effort: Effort | None = None  # of the other parts, as the indicators decided if they were asked
+    said: tuple[Finding, ...] = ()  # by them
+    probes: tuple[int, int] = (0, 0)  # their forward and backward passes
+    head: tuple[tuple[float, ...], ...] = ()  # logits of the first samples
     seconds: float = 0.0
 
     @property
@@ -150,7 +122,7 @@ class Part:
 
 def asked_of(work: Work, ready: Ready, job: Job) -> Question:
     """Return what is asked about the samples of a job."""
-    x = _checks.points(ready.move(job.x))
+    x = _checks.points(moved(job.x, ready.model))
     return ask(
         ready.model, x, job.y, work.budget.take(job.rows), ids=job.rows, seed=work.seed, batch_size=ready.choice.tile,
         **work.threat.take(job.rows, x).words(),
@@ -178,7 +150,9 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
         assert part.points is not None
         part.points[right] = result.points
         _fill(table, right.tolist(), result, question.votes)
-        part = _with(part, result)
+        if (found := result.findings) is not None:
+            probes = int(found.forward.sum()), int(found.backward.sum())
+            part = replace(part, effort=result.effort, said=(*part.said, *found.indicators), probes=probes)
         if fast:
             part = _full_precision(part, own, right.tolist(), result)
     points = part.points.cpu() if work.keep_points and part.points is not None else None
@@ -237,19 +211,6 @@ def said_of(network: Network) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _with(part: Part, result: AttackResult) -> Part:
-    """The part with what the attack cost and what the indicators said."""
-    findings = result.findings
-    if findings is None:
-        return part
-    return replace(
-        part,
-        effort=result.effort,
-        said=(*part.said, *findings.indicators),
-        probes=(int(findings.forward.sum()), int(findings.backward.sum())),
-    )
-
-
 def _full_precision(part: Part, question: Question, at: list[int], result: AttackResult) -> Part:
     """Margins and certificates of a faster search, computed again by the model itself."""
     everyone = torch.arange(len(at), device=question.x.device)
@@ -257,13 +218,10 @@ def _full_precision(part: Part, question: Question, at: list[int], result: Attac
     known.points, known.broken, known.backward = result.points, result.broken, result.backward.clone()
     known.best = question.energy(everyone, Margin()).look(result.points).margin
     known.count(everyone, question.draws, 0)
-    nan = torch.full_like(known.best, torch.nan)
-    gap, slope = (nan, nan) if result.effort.gradient_free else certificate(question, known, result.effort)
+    found = {"margin": known.best, **certificate(question, known, result.effort)._asdict()}
     table: dict[str, list[Any]] = {name: list(column) for name, column in part.table.items()}
-    columns = {"margin": known.best, "gap": gap, "slope": slope, "local_gap": nan}
+    _write(table, at, {name: values.tolist() for name, values in found.items()})
     for k, row in enumerate(at):
-        for name, values in columns.items():
-            table[name][row] = float(values[k])
         table["forward"][row] += int(known.forward[k])
         table["backward"][row] += int(known.backward[k] - result.backward[k])
     return replace(part, table=cast(dict[str, Column], table))
@@ -291,6 +249,11 @@ def _fill(table: dict[str, Column], at: list[int], result: AttackResult, votes: 
     }
     if votes > 1:
         columns["rate"] = result.rate.tolist()
+    _write(table, at, columns)
+
+
+def _write(table: Any, at: list[int], columns: Any) -> None:
+    """Put the values of columns into rows of a table."""
     for name, values in columns.items():
         for row, value in zip(at, values, strict=True):
-            table[name][row] = value  # type: ignore[call-overload]
+            table[name][row] = value

@@ -24,19 +24,12 @@ from maxslope.sets import Budget
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for in a run.
-
-    Attributes:
-        task: what is done with a part.
-        format: of the folder.
-        column: of the table, that tells how far it is.
-        so_far: what the column of the samples done says.
-    """
+    """What is looked for in a run."""
 
     task: Task
-    format: int
-    column: str
-    so_far: Callable[[list[Any]], Any]
+    format: int  # of the folder
+    column: str  # of the table, that tells how far it is
+    so_far: Callable[[list[Any]], Any]  # what that column says of the samples done
 
 
 EVALUATION = Search(evaluate_part, FORMAT, "verdict", lambda verdicts: verdicts.count(ROBUST))
@@ -44,37 +37,20 @@ EVALUATION = Search(evaluate_part, FORMAT, "verdict", lambda verdicts: verdicts.
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is to be evaluated, and how.
-
-    Attributes:
-        model: the caller's.
-        data: the caller's.
-        budget: norm, eps and box.
-        effort: before the indicators are asked.
-        seed: of all random numbers.
-        batch_size: rows per call, None for a default.
-        probe: whether the indicators are asked.
-        keep_points: whether points are kept.
-        largest: samples of a part.
-        hardware: what may be tried.
-        threat: goal, context, mask and realization.
-        words: the configuration as the caller wrote it, by table and key, for ``run.toml``.
-        about: what the report says of model, data and samples.
-        search: what is looked for.
-    """
+    """What is to be evaluated, and how."""
 
     model: Any
     data: Any
     budget: Budget
-    effort: Effort
+    effort: Effort  # before the indicators are asked
     seed: int
-    batch_size: int | None
-    probe: bool
+    batch_size: int | None  # rows per call, None for a default
+    probe: bool  # whether the indicators are asked
     keep_points: bool
-    largest: int
-    hardware: Hardware
+    largest: int  # samples of a part
+    hardware: Hardware  # what may be tried
     threat: Threat = field(default_factory=Threat)
-    words: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    words: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # as the caller wrote it, for run.toml
     about: About = field(default_factory=About)
     search: Search = EVALUATION
 

@@ -28,12 +28,12 @@ def readable(data: Any, model: Any = None) -> Any:
         ValueError: as :func:`maxslope.evaluation.datasets.load_data` does.
     """
     if isinstance(data, str | Path):
-        return _alike(load_data(str(data), unbounded=True).data, model)
+        return alike(load_data(str(data), unbounded=True).data, dtype_of(model))
     data = adopted(data)
     pair = pair_of(data)
     if pair is None or not any(isinstance(item, np.ndarray) for item in data):
         return data
-    return _alike(pair, model)
+    return alike(pair, dtype_of(model))
 
 
 def collected(data: Any) -> Batch:
@@ -48,8 +48,3 @@ def collected(data: Any) -> Batch:
         return pair
     parts = [(job.x, job.y) for job in jobs(data)]
     return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
-
-
-def _alike(data: Any, model: Any) -> Any:
-    """Tensors of floating-point numbers in the precision that a module computes with."""
-    return alike(data, dtype_of(model))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -47,7 +47,7 @@ class Report:
             returned point), gap, slope, local_gap (by how much steps nearby may still lower the margin, kinks included;
             NaN where that was not looked for), distance, chance (that another run would have succeeded, as the stopping
             rule estimates it), foreseen (finds it had expected of the sample's runs after the second), forward,
-            backward, runs, reason.
+            backward, runs, reason; file, where samples are images in folders.
         points: ``[n, *shape]``, the returned points (the clean ones where misclassified), if kept.
         executed: forward and backward passes of whole calls of the model, in rows, padding included.
         probes: forward and backward passes of the indicators' probes, on a few samples, not in the table.
@@ -148,6 +148,11 @@ class Report:
         return dict(Counter(map(str, self.table["reason"])).most_common())
 
     @property
+    def files(self) -> list[str]:
+        """The name of each sample's file; empty where samples have none."""
+        return [str(name) for name in self.table.get("file", ())]
+
+    @property
     def classes(self) -> list[int]:
         """The label of each sample; empty where labels are no class numbers."""
         labels = self.table["label"]
@@ -177,14 +182,7 @@ class Report:
         Raises:
             ImportError: if pandas is not installed.
         """
-        with optional("A table of pandas needs pandas", "pandas"):
-            pandas = import_module("pandas")
-        frame = pandas.DataFrame(self.table).set_index("index")
-        if self.about.classes:
-            for column in ("label", "prediction"):
-                frame[f"{column}_name"] = [self.about.name(k) for k in self.table[column]]
-        frame.attrs["warnings"] = [str(found) for found in self.warnings]
-        return frame
+        return framed(self.table, self.about, self.warnings)
 
     def plot(self) -> Any:
         """Return security curve, margins and cost as a figure of matplotlib; ``.savefig("figure.pdf")`` writes it.
@@ -218,46 +216,36 @@ class Report:
         from html import escape as plain
 
         said = "".join(f"<p><b>{plain(found.name)}.</b> {plain(found.sentence)}</p>" for found in self.warnings)
-        rows = [
-            ("samples", self.about.samples or f"{self.samples}"),
-            ("clean accuracy", f"{100 * self.clean_accuracy:.2f} % ({_span(*self.clean_interval)})"),
-            ("robust accuracy", f"{100 * self.robust_accuracy:.2f} % ({_span(*self.interval)})"),
-            ("cost", f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"),
-            ("effort", self.effort.name),
-        ]
-        if (left := self.remains) is not None:
-            rows[3:3] = [("would fall", left.words)]
-            rows.insert(5, ("late finds", left.place))
-        rows = [
-            (name, words) for name, words in (("model", self.about.model), ("data", self.about.data), *rows) if words
-        ]
-        cells = "".join(f"<tr><th>{name}</th><td>{plain(words)}</td></tr>" for name, words in rows)
+        cells = "".join(f"<tr><th>{name}</th><td>{plain(words)}</td></tr>" for name, words in self._rows())
         doubt = "" if self.trusted else "<p><b>Not to be trusted:</b></p>"
         return f"<h4>Robustness within {plain(self.asked)}</h4>{doubt}{said}<table>{cells}</table>"
 
+    def _rows(self) -> list[tuple[str, str]]:
+        """The numbers with their names, in words."""
+        left, beside = self.remains, sum(self.probes)
+        rows = [
+            ("model", self.about.model),
+            ("data", self.about.data),
+            ("samples", self.about.samples or f"{self.samples}"),
+            ("clean accuracy", f"{100 * self.clean_accuracy:.2f} %  (95 % interval {_span(*self.clean_interval)})"),
+            ("robust accuracy", f"{100 * self.robust_accuracy:.2f} %  (95 % interval {_span(*self.interval)})"),
+            ("would fall", "" if left is None else left.words),
+            ("cost", f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"
+             + (f" ({beside / self.samples:.1f} of them by indicators)" if beside else "")),
+            ("late finds", "" if left is None else left.place),
+            ("effort", f"{self.effort.name}, seed {self.seed}"),
+        ]  # fmt: skip
+        return [(name, words) for name, words in rows if words]
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        low, high = self.interval
         title = f"Robustness within {markup(self.asked)}"
         table = Table(title=title, title_justify="left", show_header=False, box=None)
         table.add_column(style="bold")
         table.add_column()
-        clean = self.clean_interval
-        for name, words in (("model", self.about.model), ("data", self.about.data)):
-            if words:
-                table.add_row(name, markup(words))
-        table.add_row("samples", markup(self.about.samples) or f"{self.samples}")
-        table.add_row("clean accuracy", f"{100 * self.clean_accuracy:.2f} %  (95 % interval {_span(*clean)})")
-        table.add_row("robust accuracy", f"{100 * self.robust_accuracy:.2f} %  (95 % interval {_span(low, high)})")
-        left = self.remains
-        if left is not None:
-            table.add_row("would fall", f"{left.words}")
-        if not self.trusted:
-            table.add_row("", "[yellow]not to be trusted: see the warnings[/]")
-        cost = f"{self.backward_per_sample:.1f} backward, {self.forward_per_sample:.1f} forward passes a sample"
-        table.add_row("cost", cost + self._beyond_samples())
-        if left is not None:
-            table.add_row("late finds", left.place)
-        table.add_row("effort", f"{markup(self.effort.name)}, seed {self.seed}")
+        for name, words in self._rows():
+            if name == "cost" and not self.trusted:
+                table.add_row("", "[yellow]not to be trusted: see the warnings[/]")
+            table.add_row(name, markup(words))
         yield table
         yield ""
         yield "Why each sample's evaluation ended"
@@ -268,10 +256,6 @@ class Report:
             first, *rest = _hanging("warning " if warns else "note ", str(warning), options.max_width)
             yield f"[yellow]warning[/] {first.removeprefix('warning ')}" if warns else first
             yield from rest
-
-    def _beyond_samples(self) -> str:
-        """What was spent beside the samples' own passes, in words."""
-        return f" ({sum(self.probes) / self.samples:.1f} of them by indicators)" if sum(self.probes) else ""
 
     def __repr__(self) -> str:
         doubt = "" if self.trusted else ", not to be trusted"
@@ -296,11 +280,11 @@ def _span(low: float, high: float) -> str:
     return f"{100 * low:.2f} to {100 * high:.2f}"
 
 
-def warnings_of(table: dict[str, Column], about: About | None = None) -> tuple[Finding, ...]:
-    """Return what is to be said on samples whose rows are not to be trusted, and on how samples were chosen."""
-    found = []
-    if about is not None and about.first:
-        found.append(Finding(Kind.FIRST, f"{len(table['index'])} samples: the first of a stream, in its own order."))
+def judged(report: Report) -> Report:
+    """Return a report with what its rows and the choice of its samples say against it, after its other warnings."""
+    table, about, found = report.table, report.about, list(report.warnings)
+    if about.first:
+        found.append(Finding(Kind.FIRST, f"{report.samples} samples: the first of a stream, in its own order."))
     bad = _samples(table, "verdict", NON_FINITE)
     if bad:
         seen = f"{len(bad)} samples met NaN or infinity and are neither robust nor broken (first: {list(bad[:5])})."
@@ -320,15 +304,11 @@ def warnings_of(table: dict[str, Column], about: About | None = None) -> tuple[F
         )
         few = len(stuck) <= _FEW * len(table["index"])
         found.append(Finding(Kind.STATIONARY, seen, stuck, Severity.NOTE if few else None))
-    return (*found, *(() if about is None else doubts(table, about)))
+    return replace(report, warnings=(*found, *doubts(table, about)))
 
 
 def in_order(table: dict[str, Column], points: Tensor | None) -> tuple[dict[str, Column], Tensor | None]:
-    """Return rows and points in the order of the samples' indices, whatever order they were evaluated in.
-
-    Raises:
-        ValueError: if a sample is there twice.
-    """
+    """Return rows and points by the samples' indices, however evaluated; ValueError if a sample is there twice."""
     index = [int(i) for i in table["index"]]
     if len(set(index)) < len(index):
         twice = next(i for i, count in Counter(index).items() if count > 1)
@@ -338,6 +318,18 @@ def in_order(table: dict[str, Column], points: Tensor | None) -> tuple[dict[str,
         return table, points
     sorted_: dict[str, Any] = {name: [column[k] for k in order] for name, column in table.items()}
     return sorted_, None if points is None else points[order]
+
+
+def framed(table: dict[str, Column], about: About, warnings: tuple[Finding, ...]) -> Any:
+    """Return a table as a ``pandas.DataFrame``; see :meth:`Report.to_pandas`."""
+    with optional("A table of pandas needs pandas", "pandas"):
+        pandas = import_module("pandas")
+    frame = pandas.DataFrame(table).set_index("index")
+    for column in ("label", "prediction") if about.classes else ():
+        if column in table:
+            frame[f"{column}_name"] = [about.name(k) for k in table[column]]
+    frame.attrs["warnings"] = [str(found) for found in warnings]
+    return frame
 
 
 def _samples(table: dict[str, Column], column: str, word: str) -> tuple[int, ...]:

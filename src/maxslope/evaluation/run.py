@@ -26,7 +26,7 @@ from maxslope.evaluation.hardware import Hardware
 from maxslope.evaluation.part import Threat
 from maxslope.evaluation.plan import Plan
 from maxslope.evaluation.reader import readable
-from maxslope.evaluation.report import Report
+from maxslope.evaluation.report import Report, judged
 from maxslope.evaluation.session import Session, reopened
 from maxslope.goals import Goal, Misclassified
 from maxslope.realize import Realization, as_realization
@@ -47,11 +47,11 @@ class Interrupted(KeyboardInterrupt):
         begun: whether the run's folder holds it, so that it can be resumed.
     """
 
-    def __init__(self, session: Session, report: Callable[[Session], Any]) -> None:
+    def __init__(self, session: Session, result: Callable[[Report], Any]) -> None:
         KeyboardInterrupt.__init__(self, f"interrupted after {session.done} samples")
         self.done, self.begun = session.done, session.folder is not None and session.header is not None
         held = session.folder is None and session.first is not None
-        self.report: Any = report(session) if held else None
+        self.report: Any = result(session.contents()) if held else None
 
 
 @torch.inference_mode(False)
@@ -134,12 +134,7 @@ def evaluate(
     """
     _checks.budget(budget, Budget)
     chosen = chosen_effort(effort, recipe, restarts)
-    _checks.batch_size(batch_size)
-    if part < 1:
-        raise ValueError(f"A part has at least one sample, got part={part}.")
-    if out is not None:
-        parquet_module()  # missed before anything is read
-    data = readable(data, model)
+    data = opened(data, model, batch_size, part, out)
     samples = length(data)
     pair = pair_of(data)
     if pair is not None and pair[0].ndim > 1 and pair[0].shape[0]:
@@ -153,7 +148,7 @@ def evaluate(
         model, data, budget, chosen, seed, batch_size, probe, keep_points, part, hardware or Hardware(), threat,
         words=configuration or {}, about=told,
     )  # fmt: skip
-    return finish(Session(plan, out, crew), progress, Session.report)
+    return finish(Session(plan, out, crew), progress, judged)
 
 
 @torch.inference_mode(False)
@@ -206,7 +201,17 @@ def resume(
     """
     data = readable(data, model)
     threat = threatened_again(goal, targets, context, mask, realize, length(data))
-    return finish(reopened(path, model, data, budget, effort, threat, crew), progress, Session.report)
+    return finish(reopened(path, model, data, budget, effort, threat, crew), progress, judged)
+
+
+def opened(data: Any, model: Any, batch_size: int | None, part: int, out: str | Path | None) -> Any:
+    """Return data that can be read, after the checks that every run in parts makes before it reads any."""
+    _checks.batch_size(batch_size)
+    if part < 1:
+        raise ValueError(f"A part has at least one sample, got part={part}.")
+    if out is not None:
+        parquet_module()  # missed before anything is read
+    return readable(data, model)
 
 
 def threatened(
@@ -240,18 +245,18 @@ def dated(about: About | None, model: Any, threat: Threat) -> About:
     return replace(told, model=told.model or type(model).__name__, goal=threat.goal.name, date=told.date or now)
 
 
-def finish(session: Session, progress: Callable[[int, Any], object] | None, report: Callable[[Session], T]) -> T:
-    """Do what is left of a session, and return what its report is; an interruption holds it as well."""
+def finish(session: Session, progress: Callable[[int, Any], object] | None, result: Callable[[Report], T]) -> T:
+    """Do what is left of a session, and return what comes of its contents; an interruption holds that as well."""
     try:
         for done, so_far in session.go():
             if progress is not None:
                 progress(done, so_far)
     except KeyboardInterrupt:
-        raise Interrupted(session, report) from None
+        raise Interrupted(session, result) from None
     except _checks.LabelsError as error:
         names = session.plan.about.classes or classes_of(session.plan.data)
         if not names:
             raise
         said = ", ".join(f"{number} {name}" for number, name in enumerate(names[:_NAMED]))
         raise ValueError(f"{error} The classes of the data are {said}{', ...' * (len(names) > _NAMED)}.") from error
-    return report(session)
+    return result(session.contents())

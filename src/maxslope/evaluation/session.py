@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from maxslope._rows import flat
 from maxslope.attacks import Effort
 from maxslope.energies import Network
 from maxslope.evaluation._codec import decode, encode
-from maxslope.evaluation.contents import Contents
 from maxslope.evaluation.crew import Crew, LocalCrew, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs
+from maxslope.evaluation.draw import files_of
 from maxslope.evaluation.environment import identity
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
 from maxslope.evaluation.kept import decided
@@ -33,14 +34,7 @@ _CLOSE = 1e-3  # relative; logits of one model on two machines
 
 
 class Session:
-    """Takes the jobs of a plan to a crew and keeps the parts, in memory or in a folder.
-
-    Args:
-        plan: what is to be evaluated.
-        out: the folder; None keeps parts in memory.
-        crew: who does the work.
-        header: of the run to go on with, None for a new one.
-    """
+    """Takes the jobs of a plan to a crew and keeps the parts, in memory or in a folder; with a header it goes on."""
 
     def __init__(
         self, plan: Plan, out: str | Path | None, crew: Crew | None, header: dict[str, Any] | None = None
@@ -81,12 +75,8 @@ class Session:
             if self.folder is not None:
                 self.folder.finish(self.done, time.perf_counter() - began)
 
-    def report(self) -> Report:
-        """Return the report of what is done so far."""
-        return self.contents().report()
-
-    def contents(self) -> Contents:
-        """Return what is done so far."""
+    def contents(self) -> Report:
+        """Return what is done so far, whatever was looked for, as a report without doubts about its rows."""
         plan = self.plan
         if self.folder is not None:
             return contents(self.folder.path, plan.search.format, points=plan.keep_points)
@@ -101,7 +91,7 @@ class Session:
         executed = (sum(p.executed[0] for p in parts), sum(p.executed[1] for p in parts))
         table, points = in_order(table, points)
         first = self.first
-        return Contents(
+        return Report(
             str(plan.budget), self._effort, plan.seed, table, points, executed, first.probes, first.said, plan.about
         )
 
@@ -140,7 +130,9 @@ class Session:
                     digests[job.number] = digest_of(job.x, job.y), digest_of(job.x[:1], job.y[:1])
                 yield job
 
-        for part in team(orders, known(todo)):
+        for found in team(orders, known(todo)):
+            files = files_of(self.plan.data, found.table["index"])
+            part = replace(found, table=found.table | {"file": files}) if files else found
             if self.folder is None:
                 self.held.append(part)
             else:
@@ -220,11 +212,7 @@ def reopened(
     crew: Crew | None,
     search: Search = EVALUATION,
 ) -> Session:
-    """Return the session that goes on with the run in a folder.
-
-    Raises:
-        ValueError: if there is none, or one of another kind, or budget or effort are others.
-    """
+    """Return the session that goes on with the run in a folder; ValueError if that is another one than is asked for."""
     header = Folder(path).opened(search.format)
     try:
         stored = {"budget": header["budget"], "effort": header["effort"]}

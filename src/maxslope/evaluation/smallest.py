@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +12,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from maxslope import _checks
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.minimal import approach, security_curve
 from maxslope.attacks.verify import clean
 from maxslope.energies.network import Context
-from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation.about import About
-from maxslope.evaluation.contents import Contents
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
 from maxslope.evaluation.guessing import doubts
@@ -29,8 +25,8 @@ from maxslope.evaluation.hardware import Hardware, Ready
 from maxslope.evaluation.part import HEAD, Job, Orders, Part, Work, asked_of, head_of, said_of
 from maxslope.evaluation.plan import Plan, Search
 from maxslope.evaluation.reader import readable
-from maxslope.evaluation.report import Column
-from maxslope.evaluation.run import dated, finish, threatened, threatened_again
+from maxslope.evaluation.report import Column, Report, framed
+from maxslope.evaluation.run import dated, finish, opened, threatened, threatened_again
 from maxslope.evaluation.session import Session, reopened
 from maxslope.evaluation.store import APPROACH, contents
 from maxslope.goals import Goal
@@ -40,6 +36,7 @@ from maxslope.sets.budget import Bounds
 from maxslope.spaces import Space
 
 Progress = Callable[[int, float], object]
+_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,7 +47,8 @@ class Smallest:
         effort: what was spent.
         seed: of all random numbers.
         table: columns index, label, norm (0 where the clean sample is an error, inf where no error is known, NaN where
-            the model's answers are not finite), found, margin, forward, backward.
+            the model's answers are not finite), found, margin, forward, backward; file, where samples are images in
+            folders.
         points: ``[n, *shape]``, the nearest errors found, or the clean samples; None where they were not kept.
         executed: forward and backward passes of whole calls of the model, in rows.
         warnings: what may be wrong with these numbers; ``str()`` of each is a sentence.
@@ -82,8 +80,27 @@ class Smallest:
         """Return robust accuracy against eps, ``[k]``; see :func:`maxslope.attacks.minimal.security_curve`."""
         return security_curve(self.norms, eps)
 
+    def facts(self, radii: Sequence[float] = ()) -> dict[str, Any]:
+        """Return samples, seed, accuracies (clean, and at radii), quantiles of the norm, and what was spent."""
+        norms = self.table["norm"]
+        means = {name: sum(map(float, self.table[name])) / len(norms) for name in ("found", "forward", "backward")}
+        return {
+            "samples": len(norms),
+            "seed": self.seed,
+            "clean_accuracy": self.robust_accuracy_at(0),
+            "found": means["found"],
+            "quantiles": {f"{share:g}": quantile(norms, share) for share in _QUANTILES},
+            "robust_accuracy": {f"{radius:.6g}": self.robust_accuracy_at(radius) for radius in radii},
+            "forward_per_sample": means["forward"],
+            "backward_per_sample": means["backward"],
+        }
+
+    def to_pandas(self) -> Any:
+        """Return the table as a ``pandas.DataFrame``, as a report's :meth:`Report.to_pandas` does."""
+        return framed(self.table, self.about, self.warnings)
+
     def __repr__(self) -> str:
-        return f"<Smallest: {len(self.table['index'])} samples, median norm {median(self.table['norm']):.4g}>"
+        return f"<Smallest: {len(self.table['index'])} samples, median norm {quantile(self.table['norm']):.4g}>"
 
 
 def approach_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
@@ -107,17 +124,17 @@ def approach_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     return Part(job.number, job.start, table, points, found.executed, orders.effort, said, head=head, seconds=seconds)
 
 
-def median(norms: Sequence[Any]) -> float:
-    """Return the lower median of the norms that are numbers; NaN where none is.
+def quantile(norms: Sequence[Any], share: float = 0.5) -> float:
+    """Return the norm that a share of the norms that are numbers do not exceed, never a mean; NaN where none is.
 
-    >>> median([0.3, 0.1, float("inf"), float("nan")])
+    >>> quantile([0.3, 0.1, float("inf"), float("nan")])
     0.3
     """
-    known = [float(norm) for norm in norms if not math.isnan(norm)]
-    return statistics.median_low(known) if known else math.nan
+    known = sorted(float(norm) for norm in norms if not math.isnan(norm))
+    return known[int(share * (len(known) - 1))] if known else math.nan
 
 
-SEARCH = Search(approach_part, APPROACH, "norm", median)
+SEARCH = Search(approach_part, APPROACH, "norm", quantile)
 
 
 @torch.inference_mode(False)
@@ -189,18 +206,13 @@ def smallest(
     chosen = effort or Effort.standard()
     if not isinstance(chosen, Effort):
         raise TypeError(f"The effort is an Effort such as Effort(passes=100), got {effort!r}.")
-    _checks.batch_size(batch_size)
-    if part < 1:
-        raise ValueError(f"A part has at least one sample, got part={part}.")
-    if out is not None:
-        parquet_module()  # missed before anything is read
-    data = readable(data, model)
+    data = opened(data, model, batch_size, part, out)
     threat = threatened(goal, targets, context, mask, realize, length(data))
     plan = Plan(
         model, data, Budget(norm, 0.0, box), chosen, seed, batch_size, False, keep_points, part, Hardware(), threat,
         words=configuration or {}, about=dated(about, model, threat), search=SEARCH,
     )  # fmt: skip
-    return finish(Session(plan, out, crew), progress, _of_session)
+    return finish(Session(plan, out, crew), progress, _of)
 
 
 @torch.inference_mode(False)
@@ -248,7 +260,7 @@ def resume_smallest(
     """
     data = readable(data, model)
     threat = threatened_again(goal, targets, context, mask, realize, length(data))
-    return finish(reopened(path, model, data, None, None, threat, crew, SEARCH), progress, _of_session)
+    return finish(reopened(path, model, data, None, None, threat, crew, SEARCH), progress, _of)
 
 
 def load_smallest(path: str | Path, *, points: bool = True) -> Smallest:
@@ -264,13 +276,9 @@ def load_smallest(path: str | Path, *, points: bool = True) -> Smallest:
     return _of(contents(path, APPROACH, points=points))
 
 
-def _of_session(session: Session) -> Smallest:
-    return _of(session.contents())
-
-
-def _of(c: Contents) -> Smallest:
-    """The result that contents are, with what is to be said of its samples."""
-    said = [*c.said, *doubts(c.table, c.about)]
+def _of(c: Report) -> Smallest:
+    """The result that the contents of a run are, with what is to be said of its samples."""
+    said = [*c.warnings, *doubts(c.table, c.about)]
     if c.about.first:
         said.append(Finding(Kind.FIRST, f"{len(c.table['index'])} samples: the first of a stream, in its own order."))
     index, norms = map(int, c.table["index"]), map(float, c.table["norm"])

@@ -21,7 +21,7 @@ Layout, formats 2 and 3 (``DIR`` is what ``evaluate(..., out=DIR)`` and ``maxslo
 Columns of ``rows``: index, label, prediction (int64), verdict (robust, broken, misclassified, non-finite), margin
 (logit margin at the returned point), gap, slope, distance, chance, foreseen (float64, NaN where they do not apply;
 runs of earlier versions lack foreseen), forward, backward (passes), runs (starts made), reason (why the last run
-ended), seed. The schema's metadata hold, under
+ended), file (where samples are images in folders), seed. The schema's metadata hold, under
 ``maxslope``, a JSON object: number, start, rows, drawn (whether indices are in the order of a draw), executed (passes,
 padding included), seconds, digest and first (fingerprints of the part's samples and of its first one), and checksums
 (BLAKE2b, 128 bits): run (of run.json), decision (of decision.json, in part 0), points (of the part's points), content
@@ -29,7 +29,7 @@ padding included), seconds, digest and first (fingerprints of the part's samples
 care writes new ones. Format 1 has no checksums and is read with a warning.
 
 Format 3 is that of ``smallest(..., out=DIR)`` and ``maxslope minimal --out DIR``: the same, with the columns index,
-label, norm, found (truths), margin, forward, backward, seed.
+label, norm, found (truths), margin, forward, backward, file (likewise), seed.
 
 A part's files appear whole or not at all (temporary file, fsync, rename), its points before its rows; parts may appear
 in any order. ``load(DIR)`` returns a :class:`Report` of the parts that are there.
@@ -54,9 +54,8 @@ from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation._files import digest_of_file, read_json, write_whole
-from maxslope.evaluation.contents import Contents
 from maxslope.evaluation.part import Part
-from maxslope.evaluation.report import Column, Report, in_order
+from maxslope.evaluation.report import Column, Report, in_order, judged
 
 FORMAT, APPROACH = 2, 3  # of an evaluation, of a search for smallest perturbations
 _FORMATS = (1, FORMAT, APPROACH)
@@ -76,6 +75,8 @@ _NEEDED = {"budget", "effort", "words", "seed", "batch_size", "part", "probe", "
 class Folder:
     """The folder of a run; see the module's first lines for its layout.
 
+    What is missing, damaged, altered, repeated or of another run raises ValueError with the name of the file.
+
     Args:
         path: of the folder.
     """
@@ -90,11 +91,7 @@ class Folder:
 
     @property
     def header(self) -> dict[str, Any]:
-        """What the run is.
-
-        Raises:
-            ValueError: if there is no run, or its description cannot be read.
-        """
+        """What the run is."""
         if not self.exists:
             raise ValueError(
                 f"{self.path} holds no run of maxslope (no run.json); start one with out={str(self.path)!r}."
@@ -112,11 +109,7 @@ class Folder:
         return header
 
     def opened(self, wanted: int) -> dict[str, Any]:
-        """Return the header of a run of the wanted kind, ``FORMAT`` or ``APPROACH``.
-
-        Raises:
-            ValueError: as :attr:`header` does; also if the run is of another kind.
-        """
+        """Return the header of a run of the wanted kind, ``FORMAT`` or ``APPROACH``."""
         header = self.header
         kind, how = _KINDS[max(header["format"], FORMAT)]
         if kind != _KINDS[wanted][0]:
@@ -160,12 +153,9 @@ class Folder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for writing.
+        """Hold the folder for writing; ValueError if a living process holds it.
 
         The lock belongs to the process as the operating system knows it, so that a dead process holds none.
-
-        Raises:
-            ValueError: if a living process holds it.
         """
         from filelock import FileLock, Timeout
 
@@ -190,11 +180,7 @@ class Folder:
             lock.release()
 
     def finished(self) -> dict[int, dict[str, Any]]:
-        """Return what is known of each part that is there: number, start, rows, executed, digests.
-
-        Raises:
-            ValueError: naming a file that cannot be read, or is no part of this run.
-        """
+        """Return what is known of each part that is there: number, start, rows, executed, digests."""
         header, parts = self.header, self._parts()
         found, run = {}, digest_of_file(self.path / "run.json")
         for path in parts:
@@ -259,11 +245,7 @@ class Folder:
         self._write("done.json", {"samples": samples, "parts": len(self._parts()), "seconds": round(seconds, 3)})
 
     def table(self) -> dict[str, Column]:
-        """Return the columns of all parts that are there, in the order of their samples.
-
-        Raises:
-            ValueError: naming a part that is damaged, altered, or not of this run.
-        """
+        """Return the columns of all parts that are there, in the order of their samples."""
         table: dict[str, Any] = {}
         columns = kept.APPROACHED if self.header["format"] == APPROACH else kept.EVALUATED
         for number, known in self.finished().items():
@@ -272,14 +254,11 @@ class Folder:
                 table.setdefault(name, []).extend(values)
         if len(set(table.get("index", ()))) != len(table.get("index", ())):
             raise ValueError(f"The parts in {self.path / 'rows'} hold a sample twice; one is of another run.")
-        return table
+        rows = len(table.get("index", ()))  # parts that an earlier version wrote have no files
+        return {name: column for name, column in table.items() if len(column) == rows}
 
     def points(self) -> Tensor | None:
-        """Return the returned points of all parts that are there, None where they were not kept.
-
-        Raises:
-            ValueError: naming points that are missing, damaged, altered or swapped.
-        """
+        """Return the returned points of all parts that are there, None where they were not kept."""
         if not self.header["keep_points"]:
             return None
         found = [kept.points_of(self._points(number), known) for number, known in self.finished().items()]
@@ -331,11 +310,11 @@ def load(path: str | Path, *, points: bool = True) -> Report:
         ValueError: if there is no run, no finished part, or a file that is missing, damaged, altered, repeated or of
             another run.
     """
-    return contents(path, FORMAT, points=points).report()
+    return judged(contents(path, FORMAT, points=points))
 
 
-def contents(path: str | Path, wanted: int, *, points: bool) -> Contents:
-    """Return what the folder of a run of the wanted kind holds; raises as :func:`load` does."""
+def contents(path: str | Path, wanted: int, *, points: bool) -> Report:
+    """Return what the folder of a run of the wanted kind holds, without doubts about its rows; see :func:`load`."""
     folder = Folder(path)
     header, decision, parts = folder.opened(wanted), folder.decision, folder.finished()
     if not parts or decision is None:
@@ -355,4 +334,4 @@ def contents(path: str | Path, wanted: int, *, points: bool) -> Contents:
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f"{folder.path / 'run.json'} is damaged: {error!r}.") from error
     both = (executed[0], executed[1])
-    return Contents(words, effort, seed, table, returned, both, probes, tuple(said), about)
+    return Report(words, effort, seed, table, returned, both, probes, tuple(said), about)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,51 +24,45 @@ from maxslope.evaluation.images import image_of
 
 INPUTS = ("image", "images", "img", "x", "input", "inputs", "features", "data", "pixel_values")
 _MARK = 8  # bytes at the beginning of an Arrow file
+_AT_ONCE = 256  # rows of a data set in memory
 LABELS = ("label", "labels", "y", "target", "targets", "fine_label", "class")
+
+
+Names = Callable[[str], tuple[str, ...]]
+
+
+def _unnamed(label: str) -> tuple[str, ...]:
+    """No names of classes."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that are read at once: of a file, so many, by the names of columns."""
+
+    file: Path
+    count: int
+    read: Callable[[list[str]], Any]
 
 
 class Table(Stored):
     """Rows of columnar files: one column of inputs (images as bytes, or lists of numbers), one of integer labels.
 
-    Args:
-        files: read in this order.
-        size: for images; see :class:`ImageFolder`.
-        most: bytes that what is read at once may take; see :func:`maxslope.evaluation._files.allowance`.
-
-    Raises:
-        ValueError: if a file cannot be read, or the columns are not found.
+    What is read at once takes ``most`` bytes at most; images have a size as in :class:`ImageFolder`; a data set in
+    memory has no files. ValueError if the columns are not found.
     """
 
-    def __init__(self, files: list[Path], size: tuple[int, int] | None, most: int | None = None) -> None:
-        self.files, self.size, self.most = files, size, most
-        with optional("Parquet and Arrow files need pyarrow", "[data]"):
-            import_module("pyarrow")
-        try:
-            self.blocks = [block for file in files for block in self.blocks_of(file)]
-            self.schema: Any = self.schema_of(files[0])
-        except Exception as error:
-            raise ValueError(f"{files[0]} and its like cannot be read ({type(error).__name__}: {error}).") from error
-        self.ends = list(itertools.accumulate(count for _, _, count in self.blocks))
-        names = list(self.schema.names)
-        self.input, self.label = _found(names, INPUTS, files[0], "inputs"), _found(names, LABELS, files[0], "labels")
+    def __init__(
+        self, schema: Any, blocks: list[Block], files: list[Path], size: tuple[int, int] | None, most: int | None,
+        classes: Names = _unnamed,
+    ) -> None:  # fmt: skip
+        self.schema, self.blocks, self.files, self.size, self.most = schema, blocks, files, size, most
+        self.ends = list(itertools.accumulate(block.count for block in blocks))
+        self.place = files[0] if files else Path("datasets.Dataset")
+        self.input = _found(schema.names, INPUTS, self.place, "inputs")
+        self.label = _found(schema.names, LABELS, self.place, "labels")
+        self.classes = classes(self.label)
         self.cache: tuple[int, Any] = (-1, None)
-        self.classes: tuple[str, ...] = ()
-
-    @abstractmethod
-    def blocks_of(self, file: Path) -> list[tuple[Path, int, int]]:
-        """Return (file, number, rows) of every block that is read at once."""
-
-    @abstractmethod
-    def schema_of(self, file: Path) -> Any:
-        """Return the columns."""
-
-    @abstractmethod
-    def block(self, file: Path, number: int) -> Any:
-        """Return the two columns of a block."""
-
-    @abstractmethod
-    def column(self, file: Path, name: str) -> list[Any]:
-        """Return one column of a file."""
 
     def __len__(self) -> int:
         """See :class:`Stored`."""
@@ -79,9 +75,8 @@ class Table(Stored):
         while start < stop:
             k = bisect.bisect_right(self.ends, start)
             if self.cache[0] != k:
-                file, number, _ = self.blocks[k]
-                self.cache = (k, self._read(file, number))
-            first = self.ends[k] - self.blocks[k][2]
+                self.cache = (k, self._read(self.blocks[k], [self.input, self.label]))
+            first = self.ends[k] - self.blocks[k].count
             part = self.cache[1].slice(start - first, min(stop, self.ends[k]) - start)
             inputs += part.column(self.input).to_pylist()
             labels += part.column(self.label).to_pylist()
@@ -90,13 +85,18 @@ class Table(Stored):
 
     def labels(self) -> Tensor:
         """See :class:`Stored`; the column of labels is read without the inputs."""
-        files = dict.fromkeys(file for file, _, _ in self.blocks)
-        return self._labels([value for file in files for value in self.column(file, self.label)])
+        columns = [self._read(block, [self.label]).column(self.label).to_pylist() for block in self.blocks]
+        return self._labels(list(itertools.chain(*columns)))
 
     def digest(self) -> str:
         """See :class:`Stored`; sizes of files stand for their content, which is compared part by part."""
         files = [f"{file.name} {file.stat().st_size}" for file in self.files]
-        return f"table {digest_of_text(f'{self.size} {files} {self.schema.names} {len(self)}')}"
+        known = (
+            f"{files} {self.schema.names} {len(self)}"
+            if files
+            else f"{self.schema} {len(self)} {self.labels().tolist()}"
+        )
+        return f"table {digest_of_text(f'{self.size} {known}')}"
 
     def is_images(self) -> bool:
         """Whether inputs are images, or 8-bit numbers, whose box is [0, 1]."""
@@ -109,11 +109,11 @@ class Table(Stored):
             kind = kind.value_type
         return bool(kinds.is_uint8(kind))
 
-    def _read(self, file: Path, number: int) -> Any:
+    def _read(self, block: Block, columns: list[str]) -> Any:
         try:
-            return self.block(file, number)
+            return block.read(columns).select(columns)
         except Exception as error:
-            raise ValueError(f"{file} is damaged ({type(error).__name__}: {error}).") from error
+            raise ValueError(f"{block.file} is damaged ({type(error).__name__}: {error}).") from error
 
     def _inputs(self, values: list[Any]) -> Tensor:
         first = values[0]
@@ -133,8 +133,8 @@ class Table(Stored):
     def _image(self, value: Any) -> Tensor:
         content = value.get("bytes") if isinstance(value, dict) else value
         if content is None and isinstance(value, dict) and isinstance(value.get("path"), str):
-            beside(self.files[0], value["path"])
-            return image_of(self.files[0].parent / value["path"], value["path"], self.size, self.most)
+            beside(self.place, value["path"])
+            return image_of(self.place.parent / value["path"], value["path"], self.size, self.most)
         if not isinstance(content, bytes):
             raise ValueError("an image is bytes, or a struct of bytes and path")
         return image_of(content, f"an image of {self.input!r}", self.size, self.most)
@@ -146,137 +146,82 @@ class Table(Stored):
         return torch.tensor(values, dtype=torch.int64)
 
 
-class Parquet(Table):
-    """Parquet files, read row group by row group."""
+def parquet(files: list[Path], size: tuple[int, int] | None, most: int | None) -> Table:
+    """Return Parquet files as one table, read row group by row group; ValueError if they cannot be read."""
+    pyarrow = _pyarrow()
 
-    def blocks_of(self, file: Path) -> list[tuple[Path, int, int]]:
-        """See :class:`Table`."""
-        from pyarrow import parquet
+    def group(file: Path, number: int, columns: list[str]) -> Any:
+        return pyarrow.Table.from_batches(list(batches(file, groups=[number], columns=columns, most=most)))
 
-        found = parquet.read_metadata(file)
-        return [(file, k, found.row_group(k).num_rows) for k in range(found.num_row_groups)]
+    def blocks(file: Path) -> Iterable[Block]:
+        found = pyarrow.parquet.read_metadata(file)
+        for k in range(found.num_row_groups):
+            yield Block(file, found.row_group(k).num_rows, partial(group, file, k))
 
-    def schema_of(self, file: Path) -> Any:
-        """See :class:`Table`."""
-        from pyarrow import parquet
-
-        return parquet.read_schema(file)
-
-    def block(self, file: Path, number: int) -> Any:
-        """See :class:`Table`."""
-        import pyarrow
-
-        columns = [self.input, self.label]
-        found = list(batches(file, groups=[number], columns=columns, most=self.most))
-        return pyarrow.Table.from_batches(found).select(columns)
-
-    def column(self, file: Path, name: str) -> list[Any]:
-        """See :class:`Table`."""
-        from pyarrow import parquet
-
-        return list(parquet.read_table(file, columns=[name]).column(name).to_pylist())
+    return _table(files, blocks, pyarrow.parquet.read_schema, size, most)
 
 
-class Arrow(Table):
-    """Arrow files and streams, mapped into memory."""
+def arrow(
+    files: list[Path], size: tuple[int, int] | None, most: int | None,
+    classes: Names = _unnamed,
+) -> Table:  # fmt: skip
+    """Return Arrow files or streams as one table, mapped into memory; ValueError if they cannot be read."""
+    pyarrow = _pyarrow()
 
-    def blocks_of(self, file: Path) -> list[tuple[Path, int, int]]:
-        """See :class:`Table`."""
-        return [(file, 0, self._open(file).num_rows)]
-
-    def schema_of(self, file: Path) -> Any:
-        """See :class:`Table`."""
-        return self._open(file).schema
-
-    def block(self, file: Path, number: int) -> Any:
-        """See :class:`Table`."""
-        return self._open(file).select([self.input, self.label])
-
-    def column(self, file: Path, name: str) -> list[Any]:
-        """See :class:`Table`."""
-        return list(self._open(file).column(name).to_pylist())
-
-    def _open(self, file: Path) -> Any:
-        import pyarrow
-
+    def opened(file: Path) -> Any:
         source = pyarrow.memory_map(str(file))
         start = _MARK if source.read(6) == b"ARROW1" else 0  # a file is a stream behind a mark
-        bounded(file, ipc_size(source, start), self.most)
+        bounded(file, ipc_size(source, start), most)
         source.seek(start)
         return pyarrow.ipc.open_stream(source).read_all()
 
+    def blocks(file: Path) -> Iterable[Block]:
+        yield Block(file, opened(file).num_rows, lambda columns: opened(file))
 
-class Adopted(Table):
-    """A data set of Hugging Face's datasets in memory, with its own choice and order of rows.
+    return _table(files, blocks, lambda file: opened(file).schema, size, most, classes)
 
-    Args:
-        data: a ``datasets.Dataset``.
-        size: for images; see :class:`ImageFolder`.
-        most: see :class:`Table`.
-    """
 
-    def __init__(self, data: Any, size: tuple[int, int] | None = None, most: int | None = None) -> None:
-        self.data, self.files, self.size, self.most = data.with_format("arrow"), [Path("datasets.Dataset")], size, most
-        self.schema, self.blocks, self.ends = data.features.arrow_schema, [], [len(data)]
-        names = list(data.column_names)
-        self.input, self.label = (
-            _found(names, w, self.files[0], t) for w, t in ((INPUTS, "inputs"), (LABELS, "labels"))
-        )
-        self.classes = tuple(getattr(data.features[self.label], "names", ()))
+def _table(
+    files: list[Path], blocks: Callable[[Path], Iterable[Block]], schema: Callable[[Path], Any],
+    size: tuple[int, int] | None, most: int | None, classes: Names = _unnamed,
+) -> Table:  # fmt: skip
+    try:
+        found = [block for file in files for block in blocks(file)]
+        columns = schema(files[0])
+    except Exception as error:
+        raise ValueError(f"{files[0]} and its like cannot be read ({type(error).__name__}: {error}).") from error
+    return Table(columns, found, files, size, most, classes)
 
-    def rows(self, start: int, stop: int) -> Batch:
-        """See :class:`Stored`."""
-        part = self.data[start:stop]
-        return self._inputs(part.column(self.input).to_pylist()), self._labels(part.column(self.label).to_pylist())
 
-    def labels(self) -> Tensor:
-        """See :class:`Stored`."""
-        return self._labels(self.column(self.files[0], self.label))
-
-    def digest(self) -> str:
-        """See :class:`Stored`."""
-        return f"table {digest_of_text(f'{self.size} {self.schema} {len(self)} {self.labels().tolist()}')}"
-
-    def blocks_of(self, file: Path) -> list[tuple[Path, int, int]]:
-        """See :class:`Table`; there are no files."""
-        return []
-
-    def schema_of(self, file: Path) -> Any:
-        """See :class:`Table`."""
-        return self.schema
-
-    def block(self, file: Path, number: int) -> Any:
-        """See :class:`Table`."""
-        return self.data[:]
-
-    def column(self, file: Path, name: str) -> list[Any]:
-        """See :class:`Table`."""
-        return list(self.data.select_columns([name])[:].column(name).to_pylist())
+def _pyarrow() -> Any:
+    with optional("Parquet and Arrow files need pyarrow", "[data]"):
+        import_module("pyarrow.parquet")
+        return import_module("pyarrow")
 
 
 def adopted(data: Any, size: tuple[int, int] | None = None, most: int | None = None) -> Any:
-    """Return a data set of Hugging Face's datasets as a table, other data as they are.
-
-    Raises:
-        ValueError: for several splits, or a stream of that package.
-    """
+    """Return one split of Hugging Face's datasets, with its own choice and order of rows, as a table; others as is."""
     kind = type(data)
     if kind.__module__.partition(".")[0] != "datasets":
         return data
-    if kind.__name__ == "Dataset":
-        return Adopted(data, size, most)
-    raise ValueError(
-        f"Of Hugging Face's datasets a Dataset is read, one split with a length, got {kind.__name__}"
-        + (f"; name a split: {', '.join(map(str, data))}." if isinstance(data, dict) else ".")
-    )
+    if kind.__name__ != "Dataset":
+        raise ValueError(
+            f"Of Hugging Face's datasets a Dataset is read, one split with a length, got {kind.__name__}"
+            + (f"; name a split: {', '.join(map(str, data))}." if isinstance(data, dict) else ".")
+        )
+    plain = data.with_format("arrow")
+
+    def block(start: int) -> Block:
+        stop = min(start + _AT_ONCE, len(data))
+        return Block(Path("datasets.Dataset"), stop - start, lambda names: plain.select_columns(names)[start:stop])
+
+    blocks = [block(start) for start in range(0, len(data), _AT_ONCE)]
+    named: Names = lambda label: tuple(getattr(data.features[label], "names", ()))  # noqa: E731
+    return Table(data.features.arrow_schema, blocks, [], size, most, named)
 
 
 def saved(folder: Path) -> list[Path] | None:
-    """Return the Arrow files of a data set that ``save_to_disk`` wrote, None if the folder is none.
-
-    Raises:
-        ValueError: if it holds several splits, or its description is damaged.
-    """
+    """Return the Arrow files of a data set that ``save_to_disk`` wrote (of one split), None if the folder is none."""
     if (folder / "dataset_dict.json").exists():
         splits = sorted(p.name for p in folder.iterdir() if (p / "state.json").exists())
         raise ValueError(

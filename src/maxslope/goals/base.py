@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope import _checks
 from maxslope.criteria import Criterion, CrossEntropy, against_rival
 
 
@@ -60,6 +61,21 @@ class Goal(ABC):
         Raises:
             ValueError: if they do not.
         """
+
+    def class_count(self, outputs: Tensor) -> int | None:
+        """Return how many classes a model with such outputs knows; None where labels are no class numbers."""
+        return None
+
+    def check_all(self, outputs: Tensor, rows: Tensor, y: Tensor) -> None:
+        """Raise unless the outputs of some ``rows`` belong to their labels, and the model knows the labels of all.
+
+        Raises:
+            ValueError: if they do not, or it does not.
+        """
+        self.check(outputs, y[rows])
+        count = self.class_count(outputs)
+        if count is not None:
+            _checks.classes(y, count)
 
     def compete(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the margin and the strongest rival (an index of the scores), each ``[rows]``."""

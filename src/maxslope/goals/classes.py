@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,11 @@ class OfClasses(Goal):
     def check(self, outputs: Tensor, y: Tensor) -> None:
         """See :class:`Goal`."""
         _checks.logits(outputs, y.shape[0])
-        _checks.classes(y, self.outputs(outputs).shape[1])
+        _checks.classes(y, self.class_count(outputs))
+
+    def class_count(self, outputs: Tensor) -> int:
+        """See :class:`Goal`: the logits of a row."""
+        return self.outputs(outputs).shape[1]
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: the logits."""
@@ -60,10 +65,7 @@ class Misclassified(OfClasses):
     tensor([ 2., -2.])
     """
 
-    @property
-    def name(self) -> str:
-        """See :class:`Goal`."""
-        return "misclassified"
+    name = "misclassified"
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +150,7 @@ class TopK(OfClasses):
     def check(self, outputs: Tensor, y: Tensor) -> None:
         """See :class:`Goal`."""
         OfClasses.check(self, outputs, y)
-        classes = self.outputs(outputs).shape[1]
+        classes = self.class_count(outputs)
         if self.k >= classes:
             raise ValueError(
                 f"TopK({self.k}) needs more than {self.k} classes, the model has {classes}: the label is always among "
@@ -185,7 +187,8 @@ class TopK(OfClasses):
 class Undetected(OfClasses):
     """Wrong, and not put into the class of rejects: m = max(z_y, z_reject) - max { z_k : k not y, not reject }.
 
-    A clean sample that is put into the class of rejects counts as wrong.
+    A clean sample that is put into the class of rejects counts as wrong. Criteria of probabilities see
+    label and rejects as one class of probability p_y + p_reject, without the kink of the maximum.
 
     Args:
         reject: the class of rejects.
@@ -212,7 +215,7 @@ class Undetected(OfClasses):
     def check(self, outputs: Tensor, y: Tensor) -> None:
         """See :class:`Goal`."""
         OfClasses.check(self, outputs, y)
-        classes = self.outputs(outputs).shape[1]
+        classes = self.class_count(outputs)
         if self.reject >= classes or classes < 3:
             raise ValueError(
                 f"Undetected(reject={self.reject}) needs at least 3 classes with the class of rejects among them, the "
@@ -221,9 +224,18 @@ class Undetected(OfClasses):
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: label and class of rejects stand together."""
-        label = torch.maximum(pick(outputs, y), outputs[:, self.reject])
-        merged = outputs.index_fill(1, torch.tensor([self.reject], device=y.device), -torch.inf)
-        return merged.scatter(1, y[:, None], label[:, None]), y
+        return self._merged(outputs, y, torch.maximum), y
+
+    def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
+        """See :class:`Goal`."""
+        join = torch.maximum if isinstance(criterion, Margin | OwnMargin) else torch.logaddexp
+        return -criterion(lowest(self._merged(lowest(outputs), y, join)), y, rivals)
+
+    def _merged(self, outputs: Tensor, y: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """The logits with one number for label and rejects, in the place of the label."""
+        label = join(pick(outputs, y), outputs[:, self.reject])
+        rest = outputs.index_fill(1, torch.tensor([self.reject], device=y.device), -torch.inf)
+        return rest.scatter(1, y[:, None], label[:, None])
 
     def clean(self, outputs: Tensor, y: Tensor) -> Tensor:
         """See :class:`Goal`: the margin of :class:`Misclassified`."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope import _checks
 from maxslope.criteria import Criterion, CrossEntropy, Margin, OwnMargin, against_rival, pick
 from maxslope.goals.base import Goal, lowest, rows_of
 from maxslope.goals.classes import divergence
@@ -24,10 +25,7 @@ class AnyLabel(Goal):
     tensor([0.5000])
     """
 
-    @property
-    def name(self) -> str:
-        """See :class:`Goal`."""
-        return "any-label"
+    name = "any-label"
 
     def labels(self, y: Any, x: Tensor) -> Tensor:
         """See :class:`Goal`."""
@@ -120,11 +118,11 @@ class Share(Goal):
                 f"Share() needs logits [rows, classes, *places] for labels [rows, *places]: the model returns "
                 f"{tuple(outputs.shape)} for labels {tuple(y.shape)}."
             )
-        if int(y.max()) >= outputs.shape[1]:
-            raise ValueError(
-                f"Labels must be below the number of classes, but the model has {outputs.shape[1]} and the largest "
-                f"label is {int(y.max())}; give places that do not count a negative label."
-            )
+        _checks.classes(y, self.class_count(outputs))
+
+    def class_count(self, outputs: Tensor) -> int:
+        """See :class:`Goal`: the logits of a place."""
+        return outputs.shape[1]
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: the margin against 0."""
@@ -154,10 +152,6 @@ class Share(Goal):
     def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
         """See :class:`Goal`: the mean over places of the KL between their classes."""
         return divergence(reference, outputs).flatten(1).mean(1)
-
-    def answers(self, outputs: Tensor) -> list[Any]:
-        """See :class:`Goal`: nothing, a map has no place in a table."""
-        return [""] * outputs.shape[0]
 
     def _places(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Margins and which places count, ``[rows, places]``; logits, labels and rivals of all places of all rows."""

@@ -58,42 +58,27 @@ if TYPE_CHECKING:
     from maxslope.integrability.verdict import decide as decide
 
 _NAMES = {
-    "_check_data": ("CertificateError",),
-    "certify": ("certificate",),
-    "checker": ("Proof", "check", "examine", "parse"),
-    "classic": ("second_opinion",),
-    "curve_search": ("Attempt", "search"),
-    "curves": ("IntegralCurve", "table_curve"),
-    "ode": ("Equation", "equation"),
-    "kovacic": ("Liouvillian", "liouvillian"),
-    "lean_text": ("lean",),
-    "local": ("local_data", "log_obstruction"),
-    "loops": ("monodromy",),
-    "networks": (
-        "ALGEBRAIC",
-        "LINEAR",
-        "TAN",
-        "TANH",
-        "ATAN",
-        "ERF",
-        "SIGMOID",
-        "SOFTPLUS",
-        "SIN",
-        "Activation",
-        "NarrowNetwork",
-        "State",
-        "invariant_planes",
-        "monomial",
-        "symmetries",
-    ),
-    "one_parameter": ("Parametric", "parametric"),
-    "picture": ("draw",),
-    "linear_ode": ("SecondOrder", "kovacic_hint", "second_order"),
-    "taylor": ("numeric_flow",),
-    "variational": ("normal_equation", "pull_back"),
-    "verdict": ("Verdict", "decide"),
+    "_check_data": "CertificateError",
+    "certify": "certificate",
+    "checker": "Proof check examine parse",
+    "classic": "second_opinion",
+    "curve_search": "Attempt search",
+    "curves": "IntegralCurve table_curve",
+    "ode": "Equation equation",
+    "kovacic": "Liouvillian liouvillian",
+    "lean_text": "lean",
+    "local": "local_data log_obstruction",
+    "loops": "monodromy",
+    "networks": "ALGEBRAIC ATAN ERF LINEAR SIGMOID SIN SOFTPLUS TAN TANH Activation NarrowNetwork State "
+    "invariant_planes monomial symmetries",
+    "one_parameter": "Parametric parametric",
+    "picture": "draw",
+    "linear_ode": "SecondOrder kovacic_hint second_order",
+    "taylor": "numeric_flow",
+    "variational": "normal_equation pull_back",
+    "verdict": "Verdict decide",
 }
-_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = sorted(_HOMES)  # noqa: PLE0605
 _former = former(__name__, {"Network": "NarrowNetwork"})
 

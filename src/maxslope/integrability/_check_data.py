@@ -151,61 +151,31 @@ class Case:
         return ex.reduce(value, self.p, self.generator)
 
 
-def _series(num: Sequence[Any], den: Sequence[Any], count: int, f: list[Any]) -> list[Any]:
-    """Laurent coefficients of num/den over k[t]/(f), den[0] invertible."""
-    lead = ex.inverse_mod(den[0], f)
-    out: list[list[Any]] = []
-    for k in range(count):
-        value = list(num[k]) if k < len(num) else []
-        for j in range(1, min(k, len(den) - 1) + 1):
-            value = ex.plus(value, ex.times(den[j], out[k - j]), -1)
-        out.append(ex.divmod_poly(ex.times(value, lead), f)[1])
-    return out
-
-
-def _taylor(poly: Sequence[Any], f: list[Any]) -> list[list[Any]]:
-    """Coefficients of poly(c + u) in k[t]/(f), c the class of t."""
-    rows: list[list[Any]] = []
-    for value in reversed(poly):
-        moved = [ex.divmod_poly(ex.times(r, [Fraction(0), Fraction(1)]), f)[1] for r in rows]
-        rows = [[], *rows]
-        rows = [ex.plus(rows[i], moved[i] if i < len(moved) else []) for i in range(len(rows))]
-        rows[0] = ex.plus(rows[0], [value])
-    return rows
-
-
-def _sqrt_coefficient(series: list[Any], k: int, f: list[Any]) -> list[Any]:
-    """The k-th coefficient of sqrt(series/series[0])."""
-    lead = ex.inverse_mod(series[0], f)
-    sigma: list[list[Any]] = [[Fraction(1)]]
-    for n in range(1, k + 1):
-        value = ex.times(series[n], lead)
-        for j in range(1, n):
-            value = ex.plus(value, ex.times(sigma[j], sigma[n - j]), -1)
-        sigma.append([c * Fraction(1, 2) for c in ex.divmod_poly(value, f)[1]])
-    return sigma[k]
-
-
 def _place(eq: Given, f: list[Any] | None, order: int) -> Place:
     """Exact local data; square None at odd irregular points."""
     finite = f is not None
     if (order == 1) if finite else (order > 2):
         return Place(f, order, 1, [Fraction(1)])
-    around = f if f is not None else [Fraction(0), Fraction(1)]
     if (order > 2 if finite else order < 2) and order % 2:
         return Place(f, order, 0, None)
-    if f is not None:
-        rows = _taylor(eq.num, f), _taylor(eq.den, f)[order:]
+    around = f if f is not None else [Fraction(0), Fraction(1)]
+    field = tuple(around)
+
+    def same(value: Any) -> Any:
+        return value
+
+    u, v = ([ex.Number(tuple(ex.strip([c])), field) for c in p] for p in (eq.num, eq.den))
+    if finite:
+        pole = ex.Number(tuple(ex.divmod_poly([Fraction(0), Fraction(1)], around)[1]), field)
+        u, v = ex.shift(u, pole, same), ex.shift(v, pole, same)[order:]
     else:
-        rows = [[c] for c in reversed(eq.num)], [[c] for c in reversed(eq.den)]
+        u, v = u[::-1], v[::-1]
+    k = 0 if order == 2 else order // 2 - 1 if finite else 1 - order // 2
+    series = ex.series(u, v, 1 / v[0], k + 1, same)
     if order == 2:
-        lead = _series(*rows, 1, around)[0]
-        return Place(f, 2, 1, ex.plus([4 * c for c in lead], [Fraction(1)]))
-    k = order // 2 - 1 if finite else 1 - order // 2
-    series = _series(*rows, k + 1, around)
-    sigma = _sqrt_coefficient(series, k, around)
-    square = ex.times(ex.times(sigma, sigma), series[0])
-    return Place(f, order, order // 2, ex.divmod_poly([4 * c for c in square], around)[1])
+        return Place(f, 2, 1, list((4 * series[0] + 1).rep))
+    sigma = ex.root_series(series, 1 / series[0], Fraction(1, 2), same)[k]
+    return Place(f, order, order // 2, list((4 * sigma * sigma * series[0]).rep))
 
 
 def written(value: Any, eq: Given) -> Any:

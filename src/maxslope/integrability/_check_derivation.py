@@ -297,4 +297,5 @@ def _normal_form(s: _Setting, matrix: list[list[Element]]) -> Element:
     turn = b.slope() / b
     p = -(a + d) - turn
     q = a * d - b * c - a.slope() + a * turn
-    return p * p * Fraction(1, 4) + p.slope() * Fraction(1, 2) - q
+    r: Element = p * p * Fraction(1, 4) + p.slope() * Fraction(1, 2) - q
+    return r

@@ -30,7 +30,8 @@ def check_families(case: Case, part: Mapping[str, Any]) -> None:
     found = []
     for picks, degree in _admissible(tables, bound, case.p):
         demand(degree <= 2 * LIMIT, "a family has a degree that this checker does not take on")
-        rank = ex.mod_rank(_riccati_columns(case, picks, degree), case.p)
+        polar = [{1: alpha, **powers} for _, alpha, powers in picks[:-1]]
+        rank = ex.mod_rank(_columns(case, 1, polar, picks[-1][2], degree), case.p)
         signs = "".join(q[0] for q in picks[:-1]) + "|" + picks[-1][0]
         found.append({"signs": signs, "degree": degree, "columns": degree + 1, "rank": rank})
     listed = [_family(f) for f in listing(stated["admissible"], "the list of families", 10000)]
@@ -103,29 +104,16 @@ def _choices(case: Case, place: Place, c: int | None, s: int) -> list[Choice]:
 def _sqrt_series(case: Case, place: Place, c: int | None, top: int) -> tuple[int, list[int]]:
     """Leading Laurent coefficient of r at a point and sqrt(r/leading) to order `top`."""
     p = case.p
+
+    def settle(value: int) -> int:
+        return value % p
+
     if c is None:
         u, v = case.num[::-1], case.den[::-1]
     else:
-        u, v = _shift(case.num, c, p), _shift(case.den, c, p)[place.order :]
-    inverse = pow(v[0], -1, p)
-    series: list[int] = []
-    for k in range(top + 1):
-        value = u[k] if k < len(u) else 0
-        value -= sum(v[j] * series[k - j] for j in range(1, min(k, len(v) - 1) + 1))
-        series.append(value * inverse % p)
-    lead, sigma, half = pow(series[0], -1, p), [1], pow(2, -1, p)
-    for k in range(1, top + 1):
-        cross = sum(sigma[j] * sigma[k - j] for j in range(1, k))
-        sigma.append((series[k] * lead - cross) * half % p)
-    return series[0], sigma
-
-
-def _shift(poly: list[int], c: int, p: int) -> list[int]:
-    """Coefficients of poly(x + c)."""
-    out: list[int] = []
-    for value in reversed(poly):
-        out = ex.mod_sum(p, (1, [0, *out]), (c, out), (1, [value]))
-    return out
+        u, v = ex.shift(case.num, c, settle), ex.shift(case.den, c, settle)[place.order :]
+    series = ex.series(u, v, pow(v[0], -1, p), top + 1, settle)
+    return series[0], ex.root_series(series, pow(series[0], -1, p), pow(2, -1, p), settle)
 
 
 def _power(base: list[int], exponent: int, p: int) -> list[int]:
@@ -133,37 +121,6 @@ def _power(base: list[int], exponent: int, p: int) -> list[int]:
     for _ in range(exponent):
         out = ex.mod_times(out, base, p)
     return out
-
-
-def _riccati_columns(case: Case, picks: Sequence[Choice], degree: int) -> list[list[int]]:
-    """Images of 1, x, ..., x**degree under S^2 (P'' + 2 theta P' + (theta' + theta^2 - r) P)."""
-    p = case.p
-    finite = [(q, c) for q, c in case.points if c is not None]
-    nus = [max(1, q.order // 2) for q, _ in finite]
-    s = [1]
-    for (_, c), nu in zip(finite, nus, strict=True):
-        s = ex.mod_times(s, _power([-c, 1], nu, p), p)
-    t: list[int] = []
-    for (_, c), pick in zip(finite, picks, strict=False):
-        for power, value in {1: pick[1], **pick[2]}.items():
-            rest = ex.mod_quotient(s, _power([-c, 1], power, p), p)
-            demand(rest is not None, "internal: polar part too large")
-            t = ex.mod_sum(p, (1, t), (value, rest or []))
-    for power, value in picks[-1][2].items():
-        t = ex.mod_sum(p, (1, t), (value, ex.mod_times(s, [0] * power + [1], p)))
-    s2 = ex.mod_times(s, s, p)
-    r = ex.mod_quotient(ex.mod_times(s2, case.num, p), case.den, p)
-    demand(r is not None, "internal: a pole of r is missing")
-    ts = ex.mod_times(t, s, p)
-    mixed = ex.mod_times(ex.mod_diff(t, p), s, p), ex.mod_times(t, ex.mod_diff(s, p), p)
-    g = ex.mod_sum(p, (1, mixed[0]), (-1, mixed[1]), (1, ex.mod_times(t, t, p)), (-1, r or []))
-    columns = []
-    for j in range(degree + 1):
-        image = ex.mod_sum(p, (1, [0] * j + g))
-        image = ex.mod_sum(p, (1, image), (2 * j, [0] * (j - 1) + ts if j else []))
-        image = ex.mod_sum(p, (1, image), (j * (j - 1), [0] * (j - 2) + s2 if j > 1 else []))
-        columns.append(image)
-    return columns
 
 
 def _extreme(case: Case, place: Place, c: int | None, s: int, m: int) -> int | None:
@@ -195,20 +152,31 @@ def check_symmetric_power(case: Case, roots: Sequence[int], step: Mapping[str, A
     rank = 0
     if possible:
         demand(degree <= 100 * LIMIT, f"symmetric power {m} has more columns than this checker takes on")
-        rank = ex.mod_rank(_power_columns(case, m, known[:-1], degree), p)
+        rank = ex.mod_rank(_columns(case, m, [{1: e} for e in known[:-1]], {}, degree), p)
     demand(dict(step) == {**expected, "rank": rank}, f"symmetric power {m} is misstated")
     demand(rank == expected["columns"], f"symmetric power {m} may have a rational solution")
 
 
-def _power_columns(case: Case, m: int, exponents: list[int], degree: int) -> list[list[int]]:
-    """Images of 1, ..., x**degree under the recursion of the symmetric power, cleared by S."""
+def _columns(
+    case: Case, m: int, polar: Sequence[Mapping[int, int]], entire: Mapping[int, int], degree: int
+) -> list[list[int]]:
+    """Images of P = 1, ..., x**degree under F_{i+1} = F_i' - i(m-i+1) r F_{i-1}, F_0 = phi P, cleared by phi and S.
+
+    phi'/phi has polar parts {k: value of 1/(x-c)**k} and an entire one; m = 1 is P'' + 2 theta P' + ... of case 1.
+    """
     p = case.p
-    s, a = [1], [0]
-    finite = [(q, [-c % p, 1]) for q, c in case.points if c is not None]
-    for q, f in finite:
-        s = ex.mod_times(s, _power(f, (q.order + 1) // 2, p), p)
-    for (_, f), e in zip(finite, exponents, strict=True):
-        a = ex.mod_sum(p, (1, a), (e, ex.mod_quotient(s, f, p) or []))
+    finite = [([-c % p, 1], (q.order + 1) // 2) for q, c in case.points if c is not None]
+    s = [1]
+    for f, nu in finite:
+        s = ex.mod_times(s, _power(f, nu, p), p)
+    a = [0]
+    for k, value in entire.items():
+        a = ex.mod_sum(p, (1, a), (value, [0] * k + s))
+    for (f, _), part in zip(finite, polar, strict=True):
+        for k, value in part.items():
+            rest = ex.mod_quotient(s, _power(f, k, p), p)
+            demand(rest is not None, "internal: polar part too large")
+            a = ex.mod_sum(p, (1, a), (value, rest or []))
     r = ex.mod_quotient(ex.mod_times(ex.mod_times(s, s, p), case.num, p), case.den, p)
     demand(r is not None, "internal: a pole of r is missing")
     ds = ex.mod_diff(s, p)

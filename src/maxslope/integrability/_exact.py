@@ -6,7 +6,8 @@ field is given. Nothing here uses a computer algebra system.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -40,8 +41,33 @@ def tick() -> None:
         raise OverTimeError("the time is up")
 
 
+class Operators(ABC):
+    """The operators that follow from -x, x + y and x * y."""
+
+    @abstractmethod
+    def __neg__(self) -> Any: ...
+
+    @abstractmethod
+    def __add__(self, other: Any) -> Any: ...
+
+    @abstractmethod
+    def __mul__(self, other: Any) -> Any: ...
+
+    def __radd__(self, other: Any) -> Any:
+        return self + other
+
+    def __sub__(self, other: Any) -> Any:
+        return self + (-other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
+
+    def __rmul__(self, other: Any) -> Any:
+        return self * other
+
+
 @dataclass(frozen=True, eq=False)
-class Number:
+class Number(Operators):
     """An element of Q[alpha]/(m): fractions, lowest first, without vanishing leading ones.
 
     m need not be irreducible: what is computed without a refused division holds at every root of m.
@@ -68,18 +94,8 @@ class Number:
     def __add__(self, other: Any) -> Number:
         return Number(tuple(plus(self.rep, self._other(other))), self.modulus)
 
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Number:
-        return Number(tuple(plus(self.rep, self._other(other), -1)), self.modulus)
-
-    def __rsub__(self, other: Any) -> Number:
-        return (-self).__add__(other)
-
     def __mul__(self, other: Any) -> Number:
         return self._new(times(self.rep, self._other(other)))
-
-    __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Number:
         return self._new(times(self.rep, inverse_mod(self._other(other), self.modulus)))
@@ -151,6 +167,37 @@ def divmod_poly(p: Sequence[Any], q: Sequence[Any]) -> tuple[Poly, Poly]:
     return strip(out), strip(rest[: len(q) - 1] if len(rest) >= len(q) else rest)
 
 
+def shift(p: Sequence[Any], c: Any, settle: Callable[[Any], Any]) -> Poly:
+    """Coefficients of p(c + t); `settle` reduces every one."""
+    out: Poly = []
+    for value in reversed(p):
+        moved = [c * v for v in out] + [0]
+        out = [settle(a + b) for a, b in zip(moved, [value, *out], strict=True)]
+    return out
+
+
+def series(num: Sequence[Any], den: Sequence[Any], inverse: Any, count: int, settle: Callable[[Any], Any]) -> Poly:
+    """Coefficients of the power series num/den; `inverse` is 1/den[0]."""
+    out: Poly = []
+    for k in range(count):
+        value = num[k] if k < len(num) else 0
+        for j in range(1, min(k, len(den) - 1) + 1):
+            value = value - den[j] * out[k - j]
+        out.append(settle(value * inverse))
+    return out
+
+
+def root_series(series: Sequence[Any], inverse: Any, half: Any, settle: Callable[[Any], Any]) -> Poly:
+    """Coefficients of sqrt(series/series[0]); `inverse` is 1/series[0], `half` is 1/2."""
+    sigma: Poly = [1]
+    for k in range(1, len(series)):
+        value = series[k] * inverse
+        for j in range(1, k):
+            value = value - sigma[j] * sigma[k - j]
+        sigma.append(settle(value * half))
+    return sigma
+
+
 def inverse_mod(p: Sequence[Any], f: Sequence[Any]) -> Poly:
     """Inverse of p modulo f."""
     r0, r1 = list(f), divmod_poly(p, f)[1]
@@ -184,22 +231,8 @@ def _coprime(p: Sequence[Any], q: Sequence[Any], prime: int = 2**61 - 1) -> bool
     if not r0[-1] or not r1[-1]:
         return False
     while r1:
-        r0, r1 = r1, mod_remainder(r0, r1, prime)
+        r0, r1 = r1, mod_divmod(r0, r1, prime)[1]
     return len(r0) == 1
-
-
-def mod_remainder(a: Sequence[int], b: Sequence[int], p: int) -> ModPoly:
-    """Remainder modulo p; the leading coefficient of b does not vanish."""
-    rest, lead, width = list(a), pow(b[-1], -1, p), len(b)
-    while len(rest) >= width:
-        factor = rest.pop() * lead % p
-        if factor:
-            base = len(rest) - width + 1
-            for k in range(width - 1):
-                rest[base + k] = (rest[base + k] - factor * b[k]) % p
-    while rest and not rest[-1]:
-        rest.pop()
-    return rest
 
 
 def fraction_sqrt(value: Fraction) -> Fraction | None:
@@ -270,15 +303,21 @@ def mod_diff(a: Sequence[int], p: int) -> ModPoly:
     return [k * c % p for k, c in enumerate(a)][1:]
 
 
-def mod_quotient(a: Sequence[int], b: Sequence[int], p: int) -> ModPoly | None:
-    """Exact quotient modulo p, or None when b does not divide a."""
+def mod_divmod(a: Sequence[int], b: Sequence[int], p: int) -> tuple[ModPoly, ModPoly]:
+    """Quotient and remainder modulo p; the leading coefficient of b does not vanish."""
     rest, out = list(a), [0] * max(len(a) - len(b) + 1, 0)
     lead = pow(b[-1], -1, p)
     for shift in range(len(out) - 1, -1, -1):
-        out[shift] = rest[shift + len(b) - 1] * lead % p
-        for k, c in enumerate(b):
-            rest[shift + k] = (rest[shift + k] - out[shift] * c) % p
-    return None if any(rest) else out
+        out[shift] = rest.pop() * lead % p
+        for k in range(len(b) - 1):
+            rest[shift + k] = (rest[shift + k] - out[shift] * b[k]) % p
+    return out, strip(rest)
+
+
+def mod_quotient(a: Sequence[int], b: Sequence[int], p: int) -> ModPoly | None:
+    """Exact quotient modulo p, or None when b does not divide a."""
+    quotient, rest = mod_divmod(a, b, p)
+    return None if rest else quotient
 
 
 def mod_rank(columns: Sequence[Sequence[int]], p: int) -> int:

@@ -52,18 +52,6 @@ def derivative(p: Sequence[Any]) -> Coefficients:
     return [c * k for k, c in enumerate(p)][1:]
 
 
-def divide(p: Sequence[Any], q: Sequence[Any]) -> tuple[Coefficients, Coefficients]:
-    """Quotient and remainder over a field."""
-    rest, quotient = trim(p), []
-    lead = q[-1]
-    for shift in range(len(rest) - len(q), -1, -1):
-        factor = rest[shift + len(q) - 1] / lead
-        quotient.append(factor)
-        for k, c in enumerate(q):
-            rest[shift + k] -= factor * c
-    return quotient[::-1], trim(rest[: len(q) - 1])
-
-
 def small_sums(tables: Sequence[Sequence[int]], bound: int, p: int) -> Iterator[tuple[tuple[int, ...], int]]:
     """One index from each table, such that the values sum to at most `bound` modulo p; and the sum.
 

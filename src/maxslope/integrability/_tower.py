@@ -89,7 +89,7 @@ def constant(value: Any) -> Ratio:
 
 
 @dataclass(frozen=True, eq=False)
-class Element:
+class Element(ex.Operators):
     """sum over sets S of R_S prod_{j in S} g_j; `squares` are the g_j^2, the keys are bit masks."""
 
     terms: Mapping[int, Ratio]
@@ -113,14 +113,6 @@ class Element:
             terms[k] = terms[k].plus(r) if k in terms else r
         return self._new(terms)
 
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Element:
-        return self + (-self._other(other))
-
-    def __rsub__(self, other: Any) -> Element:
-        return self._other(other) - self
-
     def __mul__(self, other: Any) -> Element:
         terms: dict[int, Ratio] = {}
         for k, r in self.terms.items():
@@ -131,8 +123,6 @@ class Element:
                         value = value.times(square)
                 terms[k ^ n] = terms[k ^ n].plus(value) if k ^ n in terms else value
         return self._new(terms)
-
-    __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Element:
         return self * self._other(other).inverse()
@@ -193,7 +183,7 @@ def _root(square: Any) -> Fraction | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Jet:
+class Jet(ex.Operators):
     """a + b e + c e^2 modulo e^3, over anything with the operators of a ring."""
 
     a: Any
@@ -212,19 +202,9 @@ class Jet:
         o = Jet.of(other)
         return Jet(self.a + o.a, self.b + o.b, self.c + o.c)
 
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Jet:
-        return self + (-Jet.of(other))
-
-    def __rsub__(self, other: Any) -> Jet:
-        return Jet.of(other) - self
-
     def __mul__(self, other: Any) -> Jet:
         o = Jet.of(other)
         return Jet(self.a * o.a, self.a * o.b + self.b * o.a, self.a * o.c + self.b * o.b + self.c * o.a)
-
-    __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Jet:
         o = Jet.of(other)

@@ -7,6 +7,7 @@ from typing import Any
 
 import sympy as sp
 
+from maxslope.integrability._residue import coefficients
 from maxslope.integrability.families import Splitting, families, splitting
 from maxslope.integrability.kovacic import Liouvillian
 from maxslope.integrability.local import Local, local_data
@@ -43,7 +44,7 @@ def certificate(result: Liouvillian) -> dict[str, Any]:
     }
     if result.solvable:
         return head | {"witness": _witness(result)}
-    head["equation"]["factors"] = [[_factor(eq, f), order] for f, order in eq.factors]
+    head["equation"]["factors"] = [[*_lists(eq, f), order] for f, order in eq.factors]
     locals_ = local_data(eq)
     return head | {"local": [_local(q) for q in locals_]} | _exclusions(eq, locals_)
 
@@ -59,20 +60,13 @@ def _coefficient(value: Any) -> Any:
     return str(_fraction(value))
 
 
-def _lists(eq: Equation, num: sp.Poly, den: sp.Poly) -> tuple[list[Any], list[Any]]:
-    """Coefficients of a fraction, lowest first: integers over the rationals, else with den monic."""
+def _lists(eq: Equation, *polynomials: sp.Poly) -> list[list[Any]]:
+    """Coefficients, lowest first: integers over the rationals, times one number for all."""
+    lists = [p.rep.to_list()[::-1] for p in polynomials]
     if not eq.over_rationals:
-        first, second = ([_coefficient(c) for c in reversed(p.rep.to_list())] for p in (num, den))
-        return first if not num.is_zero else [], second
-    common = lcm(*(int(c.q) for p in (num, den) for c in p.all_coeffs()))
-    first, second = ([int(c * common) for c in reversed(p.all_coeffs())] for p in (num, den))
-    return first if not num.is_zero else [], second
-
-
-def _factor(eq: Equation, f: sp.Poly) -> list[Any]:
-    if not eq.over_rationals:
-        return [_coefficient(c) for c in reversed(f.rep.to_list())]
-    return [int(c) for c in reversed(f.clear_denoms(convert=True)[1].all_coeffs())]
+        return [[_coefficient(c) for c in row] for row in lists]
+    common = lcm(*(int(c.denominator) for row in lists for c in row))
+    return [[int(c.numerator) * common // int(c.denominator) for c in row] for row in lists]
 
 
 def _local(local: Local) -> dict[str, Any]:
@@ -80,7 +74,7 @@ def _local(local: Local) -> dict[str, Any]:
     return {
         "order": local.order,
         "half": local.half,
-        "discriminant": None if square is None else [_coefficient(c) for c in square.rep],
+        "discriminant": None if square is None else [_coefficient(c) for c in coefficients(square)],
     }
 
 
@@ -107,7 +101,7 @@ def _part(eq: Equation, locals_: tuple[Local, ...], split: Splitting) -> dict[st
         power = symmetric_power(locals_, m)
         sizes = [q.degree for q in locals_[:-1]]
         stated = [e for e, n in zip(power.exponents, sizes, strict=True) for _ in range(n)] if power.columns else []
-        ranks = rank(eq, power, split.prime, split.generator)
+        ranks = rank(power.recursion(eq), power.columns, split.prime, split.generator) if power.columns else 0
         powers.append({"m": m, "exponents": stated, "columns": power.columns, "rank": ranks})
     return {
         "roots": [list(cs) for cs in split.roots],

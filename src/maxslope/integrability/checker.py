@@ -27,7 +27,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from maxslope.integrability import _check_data as cd
 from maxslope.integrability import _exact as ex
@@ -169,28 +169,34 @@ def _check_witness(eq: cd.Given, witness: Mapping[str, Any]) -> None:
         return
     demand(kind == "invariant" and bool(f[0]), "unknown or zero witness")
     demand(eq.modulus is None or f[0][-1] == 1, "the witness's numerator must be monic")
-    demand(_solves_power((f[0], f[1]), (eq.num, eq.den), m), "the invariant does not solve its symmetric power")
+    chain = power_chain((f[0], f[1]), (eq.num, eq.den), m)
+    demand(not chain.members[-1], "the invariant does not solve its symmetric power")
 
 
-def _solves_power(f: tuple[list[Any], list[Any]], r: tuple[list[Any], list[Any]], m: int) -> bool:
-    """F_{m+1} = 0 for F_{i+1} = F_i' - i(m-i+1) r F_{i-1}.
+class PowerChain(NamedTuple):
+    """n_0, ..., n_{m+1} of F_{i+1} = F_i' - i(m-i+1) r F_{i-1} with F_i = n_i / (v g**i), F = u/v, r = s/e, g = v e.
 
-    F = u/v and r = s/e are written over powers of g = v e: F_i = n_i / (v g**i).
+    n_{i+1} = g n_i' - lead n_i - i g' n_i - i(m-i+1) second n_{i-1} with lead = e v' and second = s e v^2.
     """
-    u, v = f
-    s, e = r
-    g = ex.times(v, e)
-    lead = ex.times(e, ex.diff(v))
-    dg = ex.diff(g)
+
+    g: list[Any]
+    lead: list[Any]
+    second: list[Any]
+    members: list[list[Any]]
+
+
+def power_chain(f: tuple[list[Any], list[Any]], r: tuple[list[Any], list[Any]], m: int) -> PowerChain:
+    """The chain of F = u/v; F solves the m-th symmetric power of y'' = r y if the last member vanishes."""
+    (u, v), (s, e) = f, r
+    g, lead = ex.times(v, e), ex.times(e, ex.diff(v))
     second = ex.times(ex.times(s, e), ex.times(v, v))
-    before: list[Any] = []
-    current = u
+    members: list[list[Any]] = [[], u]
     for i in range(m + 1):
+        before, current = members[-2:]
         new = ex.plus(ex.times(ex.diff(current), g), ex.times(current, lead), -1)
-        new = ex.plus(new, [i * c for c in ex.times(current, dg)], -1)
-        new = ex.plus(new, [i * (m - i + 1) * c for c in ex.times(before, second)], -1)
-        before, current = current, new
-    return not current
+        new = ex.plus(new, [i * c for c in ex.times(current, ex.diff(g))], -1)
+        members.append(ex.plus(new, [i * (m - i + 1) * c for c in ex.times(before, second)], -1))
+    return PowerChain(g, lead, second, members[1:])
 
 
 def parse(text: str) -> Mapping[str, Any]:

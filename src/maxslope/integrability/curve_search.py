@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import sympy as sp
@@ -50,27 +49,19 @@ def search(network: NarrowNetwork) -> tuple[Attempt, ...]:
     >>> [a.verdict is not None for a in search(NarrowNetwork(SIN, ((1, 0), (-1, 0))))]
     [False, True, False]
     """
-    kinds: tuple[tuple[str, Callable[[NarrowNetwork], IntegralCurve]], ...] = (
-        ("table", table_curve),
-        ("silent neuron", silent_neuron),
-        ("flat neurons", flat_neurons),
-    )
-    return tuple(_attempts(network, kinds))
-
-
-def _attempts(
-    network: NarrowNetwork, kinds: tuple[tuple[str, Callable[[NarrowNetwork], IntegralCurve]], ...]
-) -> Iterator[Attempt]:
-    for kind, make in kinds:
+    kinds = {"table": table_curve, "silent neuron": silent_neuron, "flat neurons": flat_neurons}
+    found = []
+    for kind, make in kinds.items():
         try:
-            yield Attempt(kind, decide(network, make(network)), None)
+            found.append(Attempt(kind, decide(network, make(network)), None))
         except ValueError as error:
-            reason = str(error)
-            if kind == "table":
-                reason += _integral(network)
-            yield Attempt(kind, None, reason)
+            why = _INTEGRALS.get(network.activation.name) if kind == "table" else None
+            more = "" if why is None else f" ({why}: no parameter makes a and s(w) algebraic together.)"
+            found.append(Attempt(kind, None, f"{error}{more}"))
+    return tuple(found)
 
 
+# why a^2/2 = int s/s' dw is no algebraic curve, for the activations where that is known
 _INTEGRALS = {
     "sin": "int s/s' = -log cos z",
     "sigmoid": "int s/s' = z + exp(z)",
@@ -79,12 +70,6 @@ _INTEGRALS = {
     "atan": "int s/s' has arctan and a logarithm",
     "sinh": "int s/s' = log cosh z",
 }
-
-
-def _integral(network: NarrowNetwork) -> str:
-    """Why a^2/2 = int s/s' dw is no algebraic curve, for the activations where that is known."""
-    known = _INTEGRALS.get(network.activation.name)
-    return "" if known is None else f" ({known}: no parameter makes a and s(w) algebraic together.)"
 
 
 def silent_neuron(network: NarrowNetwork) -> IntegralCurve:
@@ -99,9 +84,8 @@ def silent_neuron(network: NarrowNetwork) -> IntegralCurve:
         raise ValueError("the silent neuron needs one neuron with biases.")
     if sp.simplify(s(z) + s(-z)) != 0:
         raise ValueError(f"the silent neuron needs an odd activation; {network.activation.name} is not.")
-    sizes = {sp.simplify(sp.Abs(x)) for x, _ in network.samples}
-    even = {(x, y) for x, y in network.samples} == {(-x, y) for x, y in network.samples}
-    if len(sizes) != 1 or 0 in sizes or not even:
+    sizes = network.sizes
+    if len(sizes) != 1 or 0 in sizes or not network.even:
         raise ValueError("the silent neuron needs data (x, y), (-x, y) with one |x|: targets symmetric under x -> -x.")
     size = sizes.pop()
     middle = sum((y for _, y in network.samples), sp.Integer(0)) / len(network.samples)
@@ -127,8 +111,7 @@ def flat_neurons(network: NarrowNetwork) -> IntegralCurve:
     """
     if network.neurons != 2 or network.bias:
         raise ValueError("the flat neurons need two neurons without biases.")
-    even = {(x, y) for x, y in network.samples} == {(-x, y) for x, y in network.samples}
-    if not even:
+    if not network.even:
         raise ValueError("the flat neurons need targets symmetric under x -> -x.")
     start = network.activation.function(sp.Integer(0))
     if start == 0:

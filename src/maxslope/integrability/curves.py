@@ -134,7 +134,7 @@ def table_curve(network: NarrowNetwork, exponential: bool = False) -> IntegralCu
     if k is not None:
         v = sp.Symbol("s", positive=True)
         return _spread(network, v, sp.sqrt(v), sp.sqrt(k * v), f"w = sqrt({k}) a, s = a^2")
-    sizes = {sp.simplify(sp.Abs(x)) for x, _ in network.samples}
+    sizes = network.sizes
     if len(sizes) > 1 or 0 in sizes:
         raise ValueError(
             f"the table needs one |x_i| for all samples, not 0, for {network.activation.name}; "

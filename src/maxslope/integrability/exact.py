@@ -10,26 +10,11 @@ from typing import Any
 
 import sympy as sp
 
+_PLAIN = "sqrt exp log sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh erf Rational"
 FUNCTIONS: Mapping[str, Callable[..., sp.Expr]] = {
-    "sqrt": sp.sqrt,
-    "exp": sp.exp,
-    "log": sp.log,
-    "sin": sp.sin,
-    "cos": sp.cos,
-    "tan": sp.tan,
-    "sinh": sp.sinh,
-    "cosh": sp.cosh,
-    "tanh": sp.tanh,
-    "asin": sp.asin,
-    "acos": sp.acos,
-    "atan": sp.atan,
-    "asinh": sp.asinh,
-    "acosh": sp.acosh,
-    "atanh": sp.atanh,
-    "erf": sp.erf,
+    **{name: getattr(sp, name) for name in _PLAIN.split(" ")},
     "sigmoid": lambda z: 1 / (1 + sp.exp(-z)),
     "softplus": lambda z: sp.log(1 + sp.exp(z)),
-    "Rational": sp.Rational,
 }
 _CONSTANTS = {"pi": sp.pi, "E": sp.E, "I": sp.I}
 _LONGEST = 20_000

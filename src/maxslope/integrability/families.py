@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
-
-import mpmath
-import sympy as sp
 
 from maxslope.integrability import _lists as ls
 from maxslope.integrability._residue import Residue
 from maxslope.integrability._split_prime import PRIME, generators, image_mod, primes, roots_mod, sqrt_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
+from maxslope.integrability.symmetric import LARGEST, Recursion
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Family:
 def _reduce(element: Residue, c: int, p: int, generator: int) -> int:
     """The element at t = c modulo p."""
     out = 0
-    for value in reversed(element.rep):
+    for value in element.rep.to_list():
         out = (out * c + image_mod(value, p, generator)) % p
     return out
 
@@ -76,48 +74,40 @@ def splitting(field: Any, locals_: tuple[Local, ...], tries: int = 20000) -> tup
 
 
 def _split_at(locals_: tuple[Local, ...], p: int, generator: int) -> Splitting | None:
-    roots: list[tuple[int, ...]] = []
-    points: list[Point] = []
-    for local in locals_[:-1]:
-        if local.factor is None:
-            return None
-        f = [image_mod(c, p, generator) for c in reversed(local.factor.rep.to_list())]
-        found = roots_mod(f, p)
+    roots: list[list[int]] = []
+    for factor in (local.factor for local in locals_ if local.factor is not None):
+        found = roots_mod([image_mod(c, p, generator) for c in reversed(factor.rep.to_list())], p)
         if found is None:
             return None
-        roots.append(tuple(found))
+        roots.append(found)
     places: list[tuple[Local, int | None]] = [(q, c) for q, cs in zip(locals_, roots, strict=False) for c in cs]
     places.append((locals_[-1], None))
     squares = [_square(local, c, p, generator) for local, c in places]
     if not all(v is None or v == 0 or pow(v, (p - 1) // 2, p) == 1 for v in squares):
         return None  # before any root is taken: most primes fail here
-    for (local, c), square in zip(places, squares, strict=True):
-        gap = local.difference() if not local.irregular else None
-        if local.discriminant is None:
-            root: int | None = 0
-        elif gap is not None:
-            root = image_mod(sp.Rational(gap.numerator, gap.denominator), p)
-        else:
-            root = None if square is None else sqrt_mod(square, p)
-        if root is None:
-            return None
-        points.append(Point(local, c, root))
-    return Splitting(p, tuple(roots), tuple(points), generator)
+    points = (Point(q, c, _root(q, v, p)) for (q, c), v in zip(places, squares, strict=True))
+    return Splitting(p, tuple(tuple(cs) for cs in roots), tuple(points), generator)
 
 
 def _square(local: Local, c: int | None, p: int, generator: int) -> int | None:
     """What must be a square modulo p at a point: the amplitude's square, or the discriminant; None if nothing must."""
     if local.discriminant is None or (not local.irregular and local.difference() is not None):
         return None
-    element = local.leading if local.irregular else local.discriminant
-    return None if element is None else _reduce(element, c or 0, p, generator)
+    return _reduce(local.leading if local.irregular else local.discriminant, c or 0, p, generator)
+
+
+def _root(local: Local, square: int | None, p: int) -> int:
+    """The square root, or a rational exponent difference as it is."""
+    if square is not None:
+        return sqrt_mod(square, p) or 0
+    return 0 if local.discriminant is None else image_mod(local.difference(), p)
 
 
 @dataclass(frozen=True)
 class _Choice:
     sign: str
     alpha: int
-    powers: tuple[tuple[int, int], ...]
+    powers: dict[int, int]
 
 
 def _choices(point: Point, p: int, generator: int) -> list[_Choice]:
@@ -125,17 +115,17 @@ def _choices(point: Point, p: int, generator: int) -> list[_Choice]:
     if local.discriminant is None:
         return []
     if point.place is not None and local.order == 1:
-        return [_Choice("+", 1, ())]
+        return [_Choice("+", 1, {})]
     out = []
     for sign, s in (("+", point.root), ("-", -point.root)):
         if local.irregular and local.linear is not None:
             sigma = [_reduce(e, c, p, generator) for e in local.polar]
             top = len(sigma) + (1 if point.place is not None else -1)
-            powers = tuple((top - k, s * e % p) for k, e in enumerate(sigma))
+            powers = {top - k: s * e % p for k, e in enumerate(sigma)}
             alpha = (local.half * half + s * _reduce(local.linear, c, p, generator)) % p
             out.append(_Choice(sign, alpha, powers))
         elif s or sign == "+":
-            out.append(_Choice(sign, (local.half + s) * half % p, ()))
+            out.append(_Choice(sign, (local.half + s) * half % p, {}))
     return out
 
 
@@ -147,94 +137,42 @@ def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
     tables = [_choices(q, split.prime, split.generator) for q in split.points]
     found = []
     signed = [[-c.alpha for c in table] for table in tables[:-1]] + [[c.alpha for c in tables[-1]]]
-    for indices, degree in ls.small_sums(signed, _degree_bound(eq.field, split), split.prime):
+    for indices, degree in ls.small_sums(signed, LARGEST, split.prime):
         picks = tuple(table[i] for table, i in zip(tables, indices, strict=True))
         signs = "".join(c.sign for c in picks[:-1]) + "|" + picks[-1].sign
-        matrix = _matrix(eq, split, picks, degree)
-        found.append(Family(signs, degree, ls.rank_mod(matrix, split.prime)))
+        polar = [{1: c.alpha, **c.powers} for c in picks[:-1]]
+        system = modular_recursion(eq, split, 1, polar, picks[-1].powers)
+        found.append(Family(signs, degree, ls.rank_mod(system.matrix(degree + 1, split.prime), split.prime)))
     return prod(len(table) for table in tables), found
 
 
-def _degree_bound(field: Any, split: Splitting) -> int:
-    """A number above every degree, from floating-point exponents at every conjugate, doubled."""
-    conjugates = [None]
-    if field.is_Algebraic:
-        polynomial = [mpmath.mpf(int(c.numerator)) / int(c.denominator) for c in field.mod.to_list()]
-        conjugates = mpmath.polyroots(polynomial, maxsteps=500, extraprec=500)
-    totals = []
-    for generator in conjugates:
-        total = 2.0
-        for point in split.points:
-            if point.local.discriminant is not None:
-                total += abs(point.local.half) + _largest_gap(point.local, generator)
-        totals.append(total)
-    return int(2 * max(totals))
+def modular_recursion(
+    eq: Equation, split: Splitting, m: int, polar: Sequence[Mapping[int, int]], entire: Mapping[int, int]
+) -> Recursion:
+    """The recursion modulo p for phi with phi'/phi given by its polar parts at the poles and its polynomial part.
 
-
-def _largest_gap(local: Local, generator: Any) -> float:
-    places = [mpmath.mpf(0)]
-    if local.factor is not None:
-        f = [_number(c, generator) for c in local.factor.rep.to_list()]
-        places = mpmath.polyroots(f, maxsteps=500, extraprec=500) if len(f) > 1 else places
-    values = [_number(c, generator) for c in reversed(local.discriminant.rep)] if local.discriminant else []
-    largest: float = float(max(abs(mpmath.polyval(values or [0], z)) for z in places))
-    return float(largest**0.5)
-
-
-def _number(value: Any, generator: Any) -> Any:
-    """A coefficient as a complex number, at one conjugate of the generator."""
-    if isinstance(value, sp.polys.polyclasses.ANP):
-        return mpmath.polyval([_number(c, None) for c in value.to_list()] or [0], generator)
-    return mpmath.mpf(int(value.numerator)) / int(value.denominator)
-
-
-def _iterate(start: list[int], factor: list[int], count: int, p: int) -> list[int]:
-    for _ in range(count):
-        start = ls.mul(start, factor, p)
-    return start
-
-
-def _matrix(eq: Equation, split: Splitting, picks: tuple[_Choice, ...], degree: int) -> list[list[int]]:
-    """Rows of the system of S^2 (P'' + 2 theta P' + (theta' + theta^2 - r) P) = 0."""
+    Args:
+        eq: the equation.
+        split: its prime.
+        m: of the symmetric power; 1 for y itself.
+        polar: {k: c} for every pole, of c/(x - pole)**k.
+        entire: {k: c} of c x**k.
+    """
     p = split.prime
-    finite = [(q, c) for q, c in zip(split.points, picks, strict=True) if q.place is not None]
-    nus = [max(1, (q.local.order or 0) // 2) for q, _ in finite]
-    whole = [1]
-    for (q, _), nu in zip(finite, nus, strict=True):
-        whole = _iterate(whole, [-(q.place or 0), 1], nu, p)
-    t = [v for k, v in sorted(_entire(picks[-1]).items())]
-    t = ls.mul(t, whole, p)
-    for index, (_, choice) in enumerate(finite):
-        for power, value in ((1, choice.alpha), *choice.powers):
-            part = [value]
-            for other, (q, _) in enumerate(finite):
-                count = nus[other] - (power if other == index else 0)
-                part = _iterate(part, [-(q.place or 0), 1], count, p)
-            t = ls.add(t, part)
+    places = [(c, order) for (_, order), cs in zip(eq.factors, split.roots, strict=True) for c in cs]
+    nus = [(order + 1) // 2 for _, order in places]
+
+    def times(start: list[int], exponents: Iterable[int]) -> list[int]:
+        for (c, _), n in zip(places, exponents, strict=True):
+            for _ in range(n):
+                start = ls.mul(start, [-c, 1], p)
+        return start
+
+    w = times([1], nus)
+    a = ls.mul([entire.get(k, 0) for k in range(max(entire, default=-1) + 1)], w, p)
+    for i, part in enumerate(polar):
+        for k, value in part.items():
+            a = ls.add(a, times([value], (nu - k * (i == j) for j, nu in enumerate(nus))))
     num = [image_mod(c, p, split.generator) for c in reversed(eq.num.rep.to_list())]
-    for (q, _), nu in zip(finite, nus, strict=True):
-        num = _iterate(num, [-(q.place or 0), 1], 2 * nu - (q.local.order or 0), p)
-    g = ls.mul(ls.derivative(t), whole, p)
-    g = ls.add(g, ls.scale(ls.mul(t, ls.derivative(whole), p), -1))
-    g = ls.reduce_mod(ls.add(ls.add(g, ls.mul(t, t, p)), ls.scale(num, -1)), p)
-    ts, s2 = ls.mul(t, whole, p), ls.mul(whole, whole, p)
-    images = []
-    for j in range(degree + 1):
-        image = [0] * j + g
-        image = ls.add(image, [0] * max(j - 1, 0) + ls.scale(ts, 2 * j))
-        images.append(ls.add(image, [0] * max(j - 2, 0) + ls.scale(s2, j * (j - 1))))
-    height = max(len(i) for i in images)
-    return [[i[k] if k < len(i) else 0 for i in images] for k in range(height)]
-
-
-def _entire(choice: _Choice) -> dict[int, int]:
-    """The polynomial part of theta, as {power: coefficient} without gaps."""
-    values = dict(choice.powers)
-    return {k: values.get(k, 0) for k in range(max(values, default=-1) + 1)}
-
-
-def family_list(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[Family]:
-    """Families with d in N, for display; empty when no splitting prime is found."""
-    split = splitting(eq.field, locals_)
-    if split is not None:
-        yield from families(eq, split[0])[1]
+    r = times(num, (2 * nu - order for nu, (_, order) in zip(nus, places, strict=True)))
+    return Recursion(m, w, ls.reduce_mod(a, p), r)

@@ -7,13 +7,13 @@ from math import factorial
 from typing import Any
 
 import sympy as sp
+from sympy.polys.densetools import dup_eval
 
-from maxslope.integrability.integrals import polys
 from maxslope.integrability.local import local_data
-from maxslope.integrability.ode import Equation, equation
+from maxslope.integrability.ode import Equation, equation, fraction_of
 from maxslope.integrability.riccati import RiccatiSolution, rational_riccati
-from maxslope.integrability.solutions import Found, solutions
-from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial, recursion
+from maxslope.integrability.solutions import imprimitive, pullback, torus, triangular
+from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial
 
 W = sp.Symbol("w")
 
@@ -60,13 +60,17 @@ class Liouvillian:
         >>> liouvillian("x**2/4 - 1/2").solution()
         exp(-x**2/4)
         """
-        if self.case == 1 and self.theta is not None:
-            return solutions(self.equation, Found(RiccatiSolution(sp.Integer(0), self.theta, self.polynomial)))
-        if self.case == 1 and self.invariant is not None:
-            return solutions(self.equation, Found(product=self.invariant[1]))
-        if self.case == 2:
-            return solutions(self.equation, Found(square=self.square))
-        return solutions(self.equation, Found(invariant=self.invariant))
+        eq = self.equation
+        if self.theta is not None:
+            return triangular(eq, RiccatiSolution(self.omega, self.theta, self.polynomial))
+        if self.square is not None:
+            return imprimitive(eq, self.square)
+        if self.case in (2, 4) or self.invariant is None:
+            return None
+        if self.case == 1:
+            return torus(eq, self.invariant[1])
+        klein = pullback(eq, *self.invariant)
+        return None if klein is None else klein.solutions()
 
     def latex(self) -> str:
         """The equation, its group and its solutions as LaTeX."""
@@ -99,7 +103,7 @@ def verify_riccati(eq: Equation, omega: sp.Expr | None) -> bool:
     if omega is None:
         return False
     try:
-        u, v = polys(omega, eq.x, eq.field)
+        u, v = fraction_of(omega, eq.x, eq.field)
     except (sp.CoercionFailed, sp.PolynomialError):  # a square root outside the field
         return _verified_by_simplifying(eq, omega)
     top = u.diff() * v - u * v.diff() + u**2
@@ -186,9 +190,13 @@ def _decide(eq: Equation) -> Liouvillian:
             continue
         if m == 4:
             return _imprimitive(eq, basis)
-        minimal = omega_polynomial(eq, basis[0], W).as_expr()
+        minimal = _minimal(eq, basis[0])
         return Liouvillian(eq, 3, n, minimal=minimal, invariant=(m, basis[0].expression(eq)))
     return Liouvillian(eq, 4, None)
+
+
+def _minimal(eq: Equation, invariant: Invariant) -> sp.Expr:
+    return omega_polynomial(eq, invariant.power.recursion(eq), invariant.polynomial, W).as_expr()
 
 
 def _imprimitive(eq: Equation, basis: list[Invariant]) -> Liouvillian:
@@ -202,9 +210,9 @@ def _imprimitive(eq: Equation, basis: list[Invariant]) -> Liouvillian:
         if minimal is not None:
             square = f.expression(eq)
             return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, square), square=square)
-    minimal, member = omega_polynomial(eq, basis[0], W).as_expr(), basis[0].expression(eq)
+    found = (4, basis[0].expression(eq))
     square = _irrational_square(eq, basis)
-    return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, member), square=square)
+    return Liouvillian(eq, 2, 2, minimal=_minimal(eq, basis[0]), invariant=found, square=square)
 
 
 def _quadratic(eq: Equation, f: Invariant) -> sp.Expr | None:
@@ -246,20 +254,16 @@ def _discriminant(eq: Equation, basis: list[Invariant]) -> sp.Poly:
     taken at one point.
     """
     k, t = eq.field, sp.Dummy("t")
-    rec = recursion(eq, basis[0].power)
-    point = next(c for c in range(2, 3 + eq.den.degree()) if not eq.field.is_zero(_at(rec.w, c, k)))
+    rec = basis[0].power.recursion(eq)
+
+    def at(coefficients: list[Any], point: int) -> Any:
+        return dup_eval([k.convert(c) for c in reversed(coefficients)], k(point), k)
+
+    point = next(c for c in range(2, 3 + eq.den.degree()) if not k.is_zero(at(rec.w, c)))
     terms: dict[tuple[int, int], Any] = {}
     for j, member in enumerate(basis):
         images = rec.images([k.convert(c) for c in reversed(member.polynomial.rep.to_list())])[:5]
         for i, n in enumerate(images):
-            terms[(4 - i, j)] = _at(n, point, k) / (_at(rec.w, point, k) ** i * k((-1) ** i * factorial(i)))
+            terms[(4 - i, j)] = at(n, point) / (at(rec.w, point) ** i * k((-1) ** i * factorial(i)))
     form = sp.Poly.from_dict({e: c for e, c in terms.items() if c}, W, t, domain=k)
     return sp.Poly(form.discriminant(), t, domain=k)
-
-
-def _at(poly: list[Any], point: int, k: Any) -> Any:
-    """The value of a list of coefficients at an integer, in the field."""
-    out = k.zero
-    for c in reversed(poly):
-        out = out * k(point) + k.convert(c)
-    return out

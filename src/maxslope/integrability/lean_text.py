@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from maxslope.integrability import _exact as ex
-from maxslope.integrability.checker import examine
+from maxslope.integrability.checker import examine, power_chain
 
 _LONGEST = 40_000  # characters of one text
 
@@ -58,21 +59,17 @@ def _identities(certificate: Mapping[str, Any]) -> list[str]:
         left = f"({_poly(ex.diff(u))} * {_poly(v)} - {_poly(u)} * {_poly(ex.diff(v))} + {_poly(u)}^2) * {_poly(e)}"
         right = f"{_poly(s)} * {_poly(v)}^2"
         return [f"-- w = u/v satisfies w' + w^2 = r:\nexample (x : Rat) : {left} = {right} := by ring"]
-    m, g = witness["m"], ex.times(v, e)
+    m = witness["m"]
     lines = [f"-- F solves the symmetric power {m}: n_(i+1) = g n_i' - e v' n_i - i g' n_i - i (m-i+1) s e v^2 n_(i-1)"]
-    lead, dg, second = ex.times(e, ex.diff(v)), ex.diff(g), ex.times(ex.times(s, e), ex.times(v, v))
+    chain = power_chain((u, v), (s, e), m)
+    g, lead, dg, second = (_poly(p) for p in (chain.g, chain.lead, ex.diff(chain.g), chain.second))
     before: list[Any] = []
-    current = list(u)
-    for i in range(m + 1):
-        new = ex.plus(ex.times(ex.diff(current), g), ex.times(current, lead), -1)
-        new = ex.plus(new, [i * c for c in ex.times(current, dg)], -1)
-        new = ex.plus(new, [i * (m - i + 1) * c for c in ex.times(before, second)], -1)
-        right = (
-            f"{_poly(ex.diff(current))} * {_poly(g)} - {_poly(lead)} * {_poly(current)} - {i} * {_poly(dg)} * "
-            f"{_poly(current)} - {i * (m - i + 1)} * {_poly(second)} * {_poly(before)}"
-        )
+    for i, (current, new) in enumerate(pairwise(chain.members)):
+        n = _poly(current)
+        right = f"{_poly(ex.diff(current))} * {g} - {lead} * {n} - {i} * {dg} * {n}"
+        right += f" - {i * (m - i + 1)} * {second} * {_poly(before)}"
         lines.append(f"example (x : Rat) : {_poly(new)} = {right} := by ring")
-        before, current = current, new
+        before = current
     return lines
 
 

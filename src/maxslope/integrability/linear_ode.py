@@ -12,9 +12,9 @@ from sympy.solvers.ode import ode as sympy_ode
 from sympy.solvers.ode.single import SingleODESolver
 
 from maxslope.integrability.exact import exact
-from maxslope.integrability.integrals import antiderivative
 from maxslope.integrability.kovacic import Liouvillian, latex_answer, liouvillian
 from maxslope.integrability.ode import equation
+from maxslope.integrability.solutions import antiderivative
 from maxslope.integrability.variational import normal_form
 
 
@@ -75,21 +75,6 @@ def second_order(p: Any, q: Any, x: sp.Symbol | None = None) -> SecondOrder:
     return SecondOrder(first, second, gauge, liouvillian(normal_form(first, second, x), x))
 
 
-def _coefficients(eq: sp.Expr, func: Any, x: sp.Symbol) -> tuple[sp.Expr, sp.Expr] | None:
-    """p and q of a linear homogeneous equation of second order, or None."""
-    u = sp.symbols("u0:3", cls=sp.Dummy)
-    plain = eq
-    for k in (2, 1, 0):
-        plain = plain.subs(func.diff(x, k) if k else func, u[k])
-    if plain.has(func.func) or not plain.is_polynomial(*u):
-        return None
-    poly = sp.Poly(plain, *u)
-    if poly.total_degree() > 1 or poly.coeff_monomial(1) != 0 or poly.coeff_monomial(u[2]) == 0:
-        return None
-    p, q = (sp.cancel(poly.coeff_monomial(u[k]) / poly.coeff_monomial(u[2])) for k in (1, 0))
-    return p, q
-
-
 class Kovacic(SingleODESolver):  # type: ignore[misc]
     """Sympy's solver of the hint "kovacic": linear, homogeneous, of second order, with rational coefficients."""
 
@@ -100,12 +85,15 @@ class Kovacic(SingleODESolver):  # type: ignore[misc]
 
     def _matches(self) -> bool:
         problem = self.ode_problem
-        pair = _coefficients(problem.eq_expanded, problem.func, problem.sym)
+        terms = problem.get_linear_coefficients(problem.eq_expanded, problem.func, 2)
+        if terms is None or terms[-1] != 0 or terms[2] == 0:
+            return False
         try:
-            self.found = None if pair is None else second_order(*pair, problem.sym)
+            p, q = (sp.cancel(terms[k] / terms[2]) for k in (1, 0))
+            self.found = second_order(p, q, problem.sym)
         except ValueError:
-            self.found = None
-        return self.found is not None and self.found.solutions() is not None
+            return False
+        return self.found.solutions() is not None
 
     def _get_general_solution(self, *, simplify_flag: bool = True) -> list[sp.Eq]:
         pair = self.found.solutions() if self.found is not None else None

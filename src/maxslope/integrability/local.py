@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import sympy as sp
+from sympy.polys.agca.extensions import FiniteExtension
+from sympy.polys.densetools import dup_shift
 
-from maxslope.integrability import _lists as ls
-from maxslope.integrability._residue import Residue, ResidueField, rational_sqrt, square_root
+from maxslope.integrability import _residue as rs
+from maxslope.integrability._residue import Residue
 from maxslope.integrability.exact import exact
 from maxslope.integrability.ode import Equation
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 @dataclass(frozen=True)
@@ -44,13 +51,13 @@ class Local:
 
     def difference(self) -> Fraction | None:
         """The exponent difference when it is rational (regular points)."""
-        return None if self.discriminant is None else rational_sqrt(self.discriminant.rational())
+        return None if self.discriminant is None else rs.rational_sqrt(rs.rational(self.discriminant))
 
     def exponents(self) -> tuple[sp.Expr, ...]:
         """Both exponents as expressions, at one root of the factor."""
         if self.discriminant is None:
             return ()
-        value = self.discriminant.poly().as_expr()
+        value = rs.poly(self.discriminant).as_expr()
         if self.factor is not None:
             root = sp.roots(self.factor, multiple=True) or [sp.CRootOf(self.factor, 0)]
             value = value.subs(self.factor.gen, root[-1])
@@ -65,93 +72,67 @@ class Local:
         if self.discriminant is None:
             return None
         if not self.irregular:
-            return square_root(self.discriminant)
+            return rs.square_root(self.discriminant)
         a = self.amplitude()
         return None if a is None or self.linear is None else a * self.linear * 2
 
     def amplitude(self) -> Residue | None:
         """The leading coefficient a of [sqrt r] inside the field of the pole, or None."""
-        return None if self.leading is None else square_root(self.leading)
+        return None if self.leading is None else rs.square_root(self.leading)
 
 
 def laurent(eq: Equation, factor: sp.Poly | None, count: int) -> list[Residue]:
     """Leading `count` Laurent coefficients of r at the roots of a factor (None: infinity)."""
-    lists = [list(reversed(p.rep.to_list())) for p in (eq.num, eq.den)]
-    if factor is None:
-        field = ResidueField(sp.Poly(eq.x, eq.x, domain=eq.field))
-        tops = [[field.constant(c) for c in reversed(p)] for p in lists]
-    else:
-        field = ResidueField(factor)
-        tops = [_shift([field.constant(c) for c in p], field.generator()) for p in lists]
-        tops[1] = tops[1][next(i for i, c in enumerate(tops[1]) if c) :]
-    u, v = tops
-    zero, inverse = field.constant(0), v[0].inverse()
-    out: list[Residue] = []
+    field = FiniteExtension(sp.Poly(eq.x, eq.x, domain=eq.field) if factor is None else factor)
+    u, v = (rs.constants(field, p.rep.to_list()) for p in (eq.num, eq.den))  # highest first: lowest at infinity
+    if factor is not None:
+        u, v = (dup_shift(p, field.generator, field)[::-1] for p in (u, v))
+        v = v[next(i for i, c in enumerate(v) if c) :]
+    return quotient_series(u, v, count)
+
+
+def quotient_series(u: Sequence[Any], v: Sequence[Any], count: int, settle: Callable[[Any], Any] = _same) -> list[Any]:
+    """Leading coefficients of a quotient of power series with v[0] != 0; `settle` simplifies every one."""
+    inverse = 1 / v[0]
+    out: list[Any] = []
     for k in range(count):
-        value = u[k] if k < len(u) else zero
+        value = u[k] if k < len(u) else v[0] * 0
         for j in range(1, min(k, len(v) - 1) + 1):
             value = value - v[j] * out[k - j]
-        out.append(value * inverse)
+        out.append(settle(value * inverse))
     return out
 
 
-def _shift(p: list[Residue], c: Residue) -> list[Residue]:
-    """Coefficients of p(c + t)."""
-    out: list[Any] = []
-    for value in reversed(p):
-        out = ls.add([c * 0, *out], ls.scale(out, c)) if out else []
-        out = ls.add(out, [value]) if out else [value]
-    return out
-
-
-def _sqrt_series(series: list[Residue], count: int) -> list[Residue]:
+def root_series(series: Sequence[Any], settle: Callable[[Any], Any] = _same) -> list[Any]:
     """Coefficients sigma of sqrt(series/series[0])."""
-    lead = series[0].inverse()
-    sigma = [series[0] * 0 + 1]
-    for k in range(1, count):
-        value = series[k] * lead
+    inverse, sigma = 1 / series[0], [series[0] ** 0]
+    for k in range(1, len(series)):
+        value = series[k] * inverse
         for j in range(1, k):
             value = value - sigma[j] * sigma[k - j]
-        sigma.append(value / 2)
+        sigma.append(settle(value / 2))
     return sigma
 
 
-def local_at(eq: Equation, factor: sp.Poly, order: int) -> Local:
-    """Local data at the roots of an irreducible factor of multiplicity `order`."""
-    field = ResidueField(factor)
-    if order == 1:
-        return Local(factor, 1, 1, field.constant(1))
+def _local(eq: Equation, factor: sp.Poly | None, order: int | None) -> Local:
+    """Local data at the roots of a factor of multiplicity `order`, or at infinity, where exponents are growth rates."""
+    if order is None or (order > 2 if factor is None else order == 1):
+        return Local(factor, order, 1, FiniteExtension(factor or sp.Poly(eq.x, eq.x, domain=eq.field)).one)
     if order == 2:
         return Local(factor, 2, 1, laurent(eq, factor, 1)[0] * 4 + 1)
     if order % 2:
         return Local(factor, order, 0, None)
-    nu = order // 2
-    series = laurent(eq, factor, nu)
-    sigma = _sqrt_series(series, nu)
-    square = series[0] * sigma[nu - 1] * sigma[nu - 1] * 4
-    return Local(factor, order, nu, square, series[0], tuple(sigma[: nu - 1]), sigma[nu - 1])
-
-
-def local_at_infinity(eq: Equation) -> Local:
-    """Local data at infinity; exponents are growth rates: y ~ x**alpha."""
-    order = eq.order_at_infinity
-    field = ResidueField(sp.Poly(eq.x, eq.x, domain=eq.field))
-    if order is None or order > 2:
-        return Local(None, order, 1, field.constant(1))
-    if order == 2:
-        return Local(None, 2, 1, laurent(eq, None, 1)[0] * 4 + 1)
-    if order % 2:
-        return Local(None, order, 0, None)
-    nu = -order // 2
-    series = laurent(eq, None, nu + 2)
-    sigma = _sqrt_series(series, nu + 2)
-    square = series[0] * sigma[nu + 1] * sigma[nu + 1] * 4
-    return Local(None, order, -nu, square, series[0], tuple(sigma[: nu + 1]), sigma[nu + 1])
+    half = order // 2
+    top = 1 - half if factor is None else half - 1
+    series = laurent(eq, factor, top + 1)
+    sigma = root_series(series)
+    square = series[0] * sigma[top] * sigma[top] * 4
+    return Local(factor, order, half, square, series[0], tuple(sigma[:top]), sigma[top])
 
 
 def local_data(eq: Equation) -> tuple[Local, ...]:
     """Local data at all poles (one entry per factor), then at infinity."""
-    return (*(local_at(eq, f, e) for f, e in eq.factors), local_at_infinity(eq))
+    return (*(_local(eq, f, e) for f, e in eq.factors), _local(eq, None, eq.order_at_infinity))
 
 
 def log_obstruction(r: Any, x: sp.Symbol, point: Any) -> sp.Expr:
@@ -198,11 +179,5 @@ def log_obstruction(r: Any, x: sp.Symbol, point: Any) -> sp.Expr:
 
 def taylor_coefficients(g: sp.Expr, t: sp.Symbol, count: int) -> list[sp.Expr]:
     """Taylor coefficients of a rational function regular at t = 0."""
-    u, v = (list(reversed(sp.Poly(p, t).all_coeffs())) for p in g.as_numer_denom())
-    out: list[sp.Expr] = []
-    for k in range(count):
-        value = u[k] if k < len(u) else sp.Integer(0)
-        for j in range(1, min(k, len(v) - 1) + 1):
-            value -= v[j] * out[k - j]
-        out.append(sp.cancel(value / v[0]))
-    return out
+    u, v = (sp.Poly(p, t).all_coeffs()[::-1] for p in g.as_numer_denom())
+    return quotient_series(u, v, count, sp.cancel)

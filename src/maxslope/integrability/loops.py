@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import combinations, islice, pairwise, product
 from typing import Any
 
 import mpmath
 import sympy as sp
+from sympy.polys.densetools import dup_shift
 
 from maxslope._random import keys, uniform
-from maxslope.integrability._numbers import (
-    flint_module,
-    make_complex,
-    precision,
-    sharpen,
-    to_mpmath,
-)
 from maxslope.integrability.ode import Equation, equation
 
 BASE = mpmath.mpc("0.3", "1.7")
@@ -105,6 +102,49 @@ def _judge(words: tuple[str, str], a: Any, b: Any) -> Witness:
     return Witness(words, traces, commutator, float(min(irreducible, primitive, infinite)))
 
 
+def flint_module() -> Any | None:
+    """The python-flint module, or None."""
+    return import_module("flint") if find_spec("flint") is not None else None
+
+
+@contextmanager
+def precision(digits: int, flint: Any | None) -> Iterator[None]:
+    """Working precision in decimal digits for both number types, restored afterwards."""
+    before = None if flint is None else (flint.ctx.prec, flint.ctx.cap)
+    if flint is not None:
+        flint.ctx.prec = int(3.33 * digits) + 10
+    try:
+        with mpmath.workdps(digits):
+            yield
+    finally:
+        if flint is not None and before is not None:
+            flint.ctx.prec, flint.ctx.cap = before
+
+
+def make_complex(value: Any, flint: Any | None) -> Any:
+    """A complex number of the backend from an mpmath number."""
+    number = mpmath.mpc(value)
+    if flint is None:
+        return number
+    digits = mpmath.mp.dps + 5
+    re, im = (flint.arb(mpmath.nstr(part, digits)) for part in (number.real, number.imag))
+    return flint.acb(re, im)
+
+
+def to_mpmath(value: Any, flint: Any | None) -> Any:
+    """The midpoint of a backend number as an mpmath complex number."""
+    if flint is None:
+        return value
+    digits = mpmath.mp.dps + 5
+    re, im = (part.mid().str(digits, radius=False) for part in (value.real, value.imag))
+    return mpmath.mpc(re, im)
+
+
+def sharpen(value: Any, flint: Any | None) -> Any:
+    """The midpoint of a ball: errors are estimated afterwards, not enclosed."""
+    return value if flint is None else value.mid()
+
+
 @dataclass(frozen=True)
 class _Transport:
     """Analytic continuation of the basis (y, y') by Taylor steps."""
@@ -134,7 +174,7 @@ class _Transport:
 
     def _step(self, here: Any, step: Any) -> list[list[Any]]:
         z, h = make_complex(here, self.flint), make_complex(step, self.flint)
-        num, den = _shift(self.num, z), _shift(self.den, z)
+        num, den = (dup_shift(p[::-1], z, None)[::-1] for p in (self.num, self.den))
         lead = 1 / den[0]
         columns = []
         for start in ((1, 0), (0, 1)):
@@ -152,14 +192,6 @@ class _Transport:
                 dy = dy * h + c[k] * k if k else dy
             columns.append((sharpen(y, self.flint), sharpen(dy, self.flint)))
         return [[columns[0][0], columns[1][0]], [columns[0][1], columns[1][1]]]
-
-
-def _shift(p: list[Any], z: Any) -> list[Any]:
-    out = list(p)
-    for i in range(len(out) - 1):
-        for k in range(len(out) - 2, i - 1, -1):
-            out[k] = out[k] + out[k + 1] * z
-    return out
 
 
 def _loop(base: Any, pole: Any, poles: list[Any]) -> list[Any]:

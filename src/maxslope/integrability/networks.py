@@ -139,6 +139,16 @@ class NarrowNetwork:
         """The samples as sympy numbers."""
         return tuple((exact(x), exact(y)) for x, y in self.data)
 
+    @property
+    def sizes(self) -> set[sp.Expr]:
+        """The |x_i|."""
+        return {sp.simplify(sp.Abs(x)) for x, _ in self.samples}
+
+    @property
+    def even(self) -> bool:
+        """Whether x -> -x keeps the data."""
+        return set(self.samples) == {(-x, y) for x, y in self.samples}
+
     def neuron(self, j: int) -> tuple[sp.Symbol, ...]:
         """The symbols (a, w) or (a, w, b) of neuron j."""
         mark = "" if self.neurons == 1 else str(j + 1)
@@ -201,11 +211,6 @@ class Plane:
     symmetry: Symmetry | None
     tangent: sp.Matrix
     normal: sp.Matrix
-
-    @property
-    def codimension(self) -> int:
-        """Dimension of the normal space."""
-        return int(self.normal.shape[1])
 
     def contains(self, theta: tuple[sp.Expr, ...]) -> bool:
         """Whether a point (or a curve) lies in the plane."""

@@ -80,9 +80,12 @@ def _reduce(expr: sp.Expr, x: sp.Symbol) -> Equation:
     field = field_of(expr)
     num, den = fraction_of(expr, x, field)
     lead = den.rep.LC()
-    num, den = num.mul_ground(field.one / lead), den.monic()
-    factors = tuple((f.monic(), int(e)) for f, e in den.factor_list()[1])
-    return Equation(num, den, tuple(sorted(factors, key=_factor_key)))
+    return _factored(num.mul_ground(field.one / lead), den.monic())
+
+
+def _factored(num: sp.Poly, den: sp.Poly) -> Equation:
+    factors = [(f.monic(), int(e)) for f, e in den.factor_list()[1]]
+    return Equation(num, den, tuple(sorted(factors, key=lambda item: (item[0].degree(), str(item[0].as_expr())))))
 
 
 def field_of(expr: sp.Expr) -> Any:
@@ -131,10 +134,4 @@ def fraction_of(expr: sp.Expr, x: sp.Symbol, field: Any) -> tuple[sp.Poly, sp.Po
 def extend(eq: Equation, number: sp.Expr) -> Equation:
     """The same equation over the field with one more algebraic number."""
     field = sp.QQ.algebraic_field(*(() if eq.over_rationals else (eq.field.ext,)), number)
-    num, den = (sp.Poly(p.as_expr(), eq.x, domain=field) for p in (eq.num, eq.den))
-    factors = tuple((f.monic(), int(e)) for f, e in den.factor_list()[1])
-    return Equation(num, den, tuple(sorted(factors, key=_factor_key)))
-
-
-def _factor_key(item: tuple[sp.Poly, int]) -> tuple[int, str]:
-    return int(item[0].degree()), str(item[0].as_expr())
+    return _factored(*(sp.Poly(p.as_expr(), eq.x, domain=field) for p in (eq.num, eq.den)))

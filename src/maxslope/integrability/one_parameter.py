@@ -11,7 +11,7 @@ import sympy as sp
 
 from maxslope.integrability.exact import exact, number
 from maxslope.integrability.kovacic import Liouvillian, liouvillian
-from maxslope.integrability.local import taylor_coefficients
+from maxslope.integrability.local import root_series, taylor_coefficients
 
 _MOST = 7  # points with two signs
 
@@ -209,10 +209,7 @@ def _local(place: sp.Expr, order: int, moved: sp.Expr, t: sp.Symbol) -> _Point:
         return _Point(place, order, 0, None)
     top = 1 - order // 2 if infinite else order // 2 - 1
     series = taylor_coefficients(moved, t, top + 1)
-    sigma = [sp.Integer(1)]
-    for k in range(1, top + 1):
-        cross = sum((sigma[j] * sigma[k - j] for j in range(1, k)), sp.Integer(0))
-        sigma.append(sp.cancel((series[k] / series[0] - cross) / 2))
+    sigma = root_series(series, sp.cancel)
     return _Point(place, order, order // 2, 2 * _root(series[0]) * sigma[top])
 
 

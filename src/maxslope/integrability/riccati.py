@@ -10,13 +10,12 @@ from typing import Any
 import sympy as sp
 
 from maxslope.integrability import _lists as ls
-from maxslope.integrability._residue import Residue
+from maxslope.integrability._residue import Residue, poly, trace
 from maxslope.integrability._split_prime import embedding, image_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
-from maxslope.integrability.symmetric import invariants, kernel
+from maxslope.integrability.symmetric import LARGEST, invariants, polynomials, recursion
 
-_LARGEST = 10**6  # degree of a polynomial P that is looked for
 _FEW = 24
 
 
@@ -43,8 +42,8 @@ class _Choice:
 
 def _sum_over_roots(u: Residue, x: sp.Symbol, power: int) -> sp.Expr:
     """Sum over the roots c of f of u(c)/(x - c)**power."""
-    f = u.field.factor
-    top = (u.poly() * f.diff()).rem(f)
+    f = u.ext.modulus
+    top = (poly(u) * f.diff()).rem(f)
     simple = top.as_expr() / f.as_expr()
     value = sp.diff(simple, x, power - 1) if power > 1 else simple
     return sp.cancel((-1) ** (power - 1) * value / sp.factorial(power - 1))
@@ -61,18 +60,13 @@ def _choices(local: Local, x: sp.Symbol) -> list[_Choice]:
     out = []
     for sign in signs:
         alpha = (root * sign + local.half) / 2
-        theta = sp.Integer(0)
+        polar = [sigma * amplitude * sign for sigma in local.polar]  # highest power first
         if local.factor is not None:
-            theta = _sum_over_roots(alpha, x, 1)
-            for k, sigma in enumerate(local.polar):
-                part = sigma * (amplitude or 0) * sign
-                theta += _sum_over_roots(part, x, len(local.polar) + 1 - k)
-            out.append(_Choice(theta, -alpha.trace()))
+            parts = ((u, len(polar) + 1 - k) for k, u in enumerate([*polar, alpha]))
+            out.append(_Choice(sp.Add(*(_sum_over_roots(u, x, power) for u, power in parts)), -trace(alpha)))
         else:
-            for k, sigma in enumerate(local.polar):
-                part = (sigma * (amplitude or 0) * sign).poly().as_expr()
-                theta += part * x ** (len(local.polar) - 1 - k)
-            out.append(_Choice(theta, alpha.trace()))
+            theta = sp.Add(*(poly(u).as_expr() * x**k for k, u in enumerate(reversed(polar))))
+            out.append(_Choice(theta, trace(alpha)))
     return out
 
 
@@ -87,7 +81,7 @@ def _admissible(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[list
     tables = [_choices(p, eq.x) for p in locals_]
     prime, generator = embedding(eq.field)
     images = [[image_mod(c.degree, prime, generator) for c in table] for table in tables]
-    for indices, _ in ls.small_sums(images, _LARGEST, prime):
+    for indices, _ in ls.small_sums(images, LARGEST, prime):
         picks = [table[i] for table, i in zip(tables, indices, strict=True)]
         degree = eq.field.to_sympy(sum((c.degree for c in picks), eq.field.zero))
         if degree.is_Integer and degree >= 0:
@@ -96,24 +90,10 @@ def _admissible(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[list
 
 def _family_solution(eq: Equation, theta: sp.Expr, degree: int) -> RiccatiSolution | None:
     """Solve P'' + 2 theta P' + (theta' + theta^2 - r) P = 0 for P monic of the given degree."""
-    x = eq.x
-    top, bottom = (sp.Poly(e, x, domain=eq.field) for e in sp.fraction(theta))
-    # multiply by bottom^2 * den: D P'' + E P' + G P = 0
-    d = bottom**2 * eq.den
-    e = 2 * top * bottom * eq.den
-    g = (top.diff() * bottom - top * bottom.diff() + top**2) * eq.den - bottom**2 * eq.num
-    images = []
-    for j in range(degree + 1):
-        p = sp.Poly(x**j, x, domain=eq.field)
-        images.append(list(reversed((d * p.diff().diff() + e * p.diff() + g * p).rep.to_list())))
-    height = max(len(i) for i in images)
-    rows = [[i[k] if k < len(i) else eq.field.zero for i in images] for k in range(height)]
-    prime, generator = embedding(eq.field)
-    if ls.rank_mod([[image_mod(c, prime, generator) for c in row] for row in rows], prime) == degree + 1:
-        return None
-    for p in kernel(rows, degree + 1, eq):
+    top, bottom = (sp.Poly(e, eq.x, domain=eq.field) for e in sp.fraction(theta))
+    for p in polynomials(eq, recursion(eq, 1, (top, bottom)), degree + 1):
         expr = p.as_expr()
-        return RiccatiSolution(sp.factor(theta + sp.diff(expr, x) / expr), theta, expr)
+        return RiccatiSolution(sp.factor(theta + sp.diff(expr, eq.x) / expr), theta, expr)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Two independent solutions of y'' = r y written out, from what Kovacic's algorithm found."""
+"""Solutions of y'' = r y written out, from what Kovacic's algorithm found."""
 
 from __future__ import annotations
 
@@ -7,69 +7,36 @@ from itertools import islice
 
 import sympy as sp
 
-from maxslope.integrability.integrals import Antiderivative, antiderivative, polys
-from maxslope.integrability.klein import pullback
 from maxslope.integrability.local import local_data
-from maxslope.integrability.ode import Equation, extend
+from maxslope.integrability.ode import Equation, extend, fraction_of
 from maxslope.integrability.riccati import RiccatiSolution, family_solutions, many_families
 
 Pair = tuple[sp.Expr, sp.Expr]
 
 
-@dataclass(frozen=True)
-class Found:
-    """What there is to write solutions from: `family` and `product` in case 1, `square` in case 2, `invariant` in 3."""
-
-    family: RiccatiSolution | None = None
-    product: sp.Expr | None = None
-    square: sp.Expr | None = None
-    invariant: tuple[int, sp.Expr] | None = None
-
-
-def solutions(eq: Equation, found: Found) -> Pair | None:
-    """Two independent Liouvillian solutions of y'' = r y, or None.
-
-    Case 1: P exp(int theta) and a second one of that form, or y int dx/y^2 where there is none. Case 2:
-    F^(1/4) exp(+-C/2 int dx/sqrt F) with F = (y1 y2)^2. Case 3: algebraic functions, written by 2F1.
-    """
-    if found.family is not None:
-        return _triangular(eq, found.family)
-    if found.product is not None:
-        return _torus(eq, found.product)
-    if found.square is not None:
-        return _imprimitive(eq, found.square)
-    klein = None if found.invariant is None else pullback(eq, *found.invariant)
-    return None if klein is None else klein.solutions()
-
-
-def _triangular(eq: Equation, first: RiccatiSolution) -> Pair:
+def triangular(eq: Equation, first: RiccatiSolution) -> Pair:
+    """P exp(int theta), and a second one of that form, or y int dx/y^2 where there is none."""
     y = _exponential(eq, first)
     locals_ = local_data(eq)
     found = () if many_families(eq, locals_) else family_solutions(eq, locals_)
-    others = (f for f in found if sp.cancel(f.omega - _omega(eq, first)) != 0)
-    for other in islice(others, 1):
-        return y, _exponential(eq, other)
-    return y, y * _reduction(eq, first, y)
-
-
-def _omega(eq: Equation, family: RiccatiSolution) -> sp.Expr:
-    return family.theta + sp.diff(family.polynomial, eq.x) / family.polynomial
+    other = next((f for f in found if sp.cancel(f.omega - first.omega) != 0), None)
+    return y, y * _reduction(eq, y) if other is None else _exponential(eq, other)
 
 
 def _exponential(eq: Equation, family: RiccatiSolution) -> sp.Expr:
     """P exp(int theta)."""
-    return family.polynomial * antiderivative(*polys(family.theta, eq.x, eq.field)).exponential()
+    return family.polynomial * antiderivative(*fraction_of(family.theta, eq.x, eq.field)).exponential()
 
 
-def _reduction(eq: Equation, first: RiccatiSolution, y: sp.Expr) -> sp.Expr:
+def _reduction(eq: Equation, y: sp.Expr) -> sp.Expr:
     """int dx/y^2, written out where 1/y^2 is rational."""
     square = sp.powsimp(sp.expand_power_base(1 / y**2, force=True), force=True)
     if square.is_rational_function(eq.x):
-        return antiderivative(*polys(square, eq.x, eq.field)).expression()
+        return antiderivative(*fraction_of(square, eq.x, eq.field)).expression()
     return sp.Integral(square, eq.x)
 
 
-def _torus(eq: Equation, f: sp.Expr) -> Pair:
+def torus(eq: Equation, f: sp.Expr) -> Pair:
     """sqrt(F) exp(+-c/2 int dx/F) with F the product of two solutions and c^2 = F'^2 - 2 F F'' + 4 r F^2.
 
     Over the field with c the two solutions are of the form P exp(int theta), and are written so.
@@ -80,9 +47,9 @@ def _torus(eq: Equation, f: sp.Expr) -> Pair:
     pair = [_exponential(larger, s) for s in islice(family_solutions(larger, local_data(larger)), 2)]
     if len(pair) == 2:
         return pair[0], pair[1]
-    inside = antiderivative(*reversed(polys(f, eq.x, eq.field)))
-    first, second = (_scaled(inside, sign * c / 2).exponential() for sign in (1, -1))
-    return sp.sqrt(f) * first, sp.sqrt(f) * second
+    inside = antiderivative(*reversed(fraction_of(f, eq.x, eq.field)))
+    root = sp.sqrt(f)
+    return root * _scaled(inside, c / 2).exponential(), root * _scaled(inside, -c / 2).exponential()
 
 
 def _scaled(inside: Antiderivative, factor: sp.Expr) -> Antiderivative:
@@ -90,19 +57,15 @@ def _scaled(inside: Antiderivative, factor: sp.Expr) -> Antiderivative:
     return Antiderivative(factor * inside.rational, logs, factor * inside.rest)
 
 
-def _imprimitive(eq: Equation, f: sp.Expr) -> Pair:
+def imprimitive(eq: Equation, f: sp.Expr) -> Pair:
     """F^(1/4) exp(+-C/2 int dx/sqrt F) with C^2 = F (4 r - 2 g' - g^2), g = F'/(2F)."""
     x = eq.x
     g = sp.diff(f, x) / (2 * f)
     point = next(c for c in range(2, 1000) if all(sp.sympify(e).subs(x, c) != 0 for e in (f, eq.den.as_expr())))
     constant = sp.radsimp((f * (4 * eq.r - 2 * sp.diff(g, x) - g**2)).subs(x, point))
     inside = _inverse_root(f, x)
-    first, second = (f ** sp.Rational(1, 4) * _power(inside, sign * sp.sqrt(constant) / 2) for sign in (1, -1))
-    return first, second
-
-
-def _power(inside: Antiderivative, factor: sp.Expr) -> sp.Expr:
-    return _scaled(inside, factor).exponential()
+    half, root = sp.sqrt(constant) / 2, f ** sp.Rational(1, 4)
+    return root * _scaled(inside, half).exponential(), root * _scaled(inside, -half).exponential()
 
 
 def _inverse_root(f: sp.Expr, x: sp.Symbol) -> Antiderivative:
@@ -121,7 +84,7 @@ def _inverse_root(f: sp.Expr, x: sp.Symbol) -> Antiderivative:
     outside = sp.Mul(*(g ** (e // 2) for g, e in factors)) / bottom
     # sqrt F = sqrt(content) outside root, with x = image(t), root = sqrt q, t = back(x)
     integrand = sp.diff(image, t) / (outside.subs(x, image) * root)
-    part = antiderivative(*polys(integrand, t, sp.QQ))
+    part = antiderivative(*fraction_of(integrand, t, sp.QQ))
     scale = sp.sqrt(content)
     logs = tuple((g.subs(t, back), c / scale) for g, c in part.logs)
     return Antiderivative(part.rational.subs(t, back) / scale, logs, part.rest.subs(t, back) / scale)
@@ -145,3 +108,184 @@ def _rational_points(q: sp.Poly, t: sp.Symbol) -> tuple[sp.Expr, sp.Expr, sp.Exp
         image = (t**2 - c) / (b + 2 * sp.sqrt(a) * t)
         return image, sp.cancel(t - sp.sqrt(a) * image), root + sp.sqrt(a) * x
     return None
+
+
+@dataclass(frozen=True)
+class Antiderivative:
+    """int w = rational + sum_k weight_k log(base_k) + rest; `rest` holds sums over roots of higher degree."""
+
+    rational: sp.Expr
+    logs: tuple[tuple[sp.Expr, sp.Expr], ...]
+    rest: sp.Expr
+
+    def expression(self) -> sp.Expr:
+        """The antiderivative."""
+        return self.rational + sp.Add(*(c * sp.log(f) for f, c in self.logs)) + self.rest
+
+    def exponential(self) -> sp.Expr:
+        """exp of the antiderivative: powers instead of exponentials of logarithms.
+
+        >>> x = sp.Symbol("x")
+        >>> antiderivative(sp.Poly(1, x, domain="QQ"), sp.Poly(2*x, x, domain="QQ")).exponential()
+        sqrt(x)
+        """
+        return sp.Mul(*(f**c for f, c in self.logs)) * sp.exp(sp.expand(self.rational + self.rest))
+
+
+def antiderivative(num: sp.Poly, den: sp.Poly) -> Antiderivative:
+    """Integrate num/den over its field of coefficients.
+
+    Every irreducible factor f of the denominator gives a part A/f^e by one inverse modulo f^e, Hermite's
+    reduction lowers e to 1, and a/f is sum a(c)/f'(c) log(x - c) over the roots c of f.
+
+    Source: Bronstein, Symbolic Integration I, sections 2.2 and 2.4.
+    """
+    x = den.gen
+    whole, rest = num.div(den)
+    rational = whole.integrate().as_expr()
+    logs: list[tuple[sp.Expr, sp.Expr]] = []
+    sums = sp.Integer(0)
+    for factor, e in den.factor_list()[1]:
+        f = factor.monic()
+        power = f**e
+        part = (rest * den.quo(power).invert(power)).rem(power)
+        for k in range(e, 1, -1):
+            # part / f^k with part = s f + t f': -t / ((k-1) f^(k-1)) + int (s + t'/(k-1)) / f^(k-1)
+            t = (part * f.diff().invert(f)).rem(f)
+            s = (part - t * f.diff()).quo(f)
+            rational += -t.as_expr() / ((k - 1) * f.as_expr() ** (k - 1))
+            part = s + t.diff().mul_ground(den.domain.one / den.domain(k - 1))
+        more, left = _logarithms(part, f, x)
+        logs += more
+        sums += left
+    return Antiderivative(rational, tuple(logs), sums)
+
+
+def _logarithms(part: sp.Poly, f: sp.Poly, x: sp.Symbol) -> tuple[list[tuple[sp.Expr, sp.Expr]], sp.Expr]:
+    """part/f as logarithms: of f itself when all residues agree, of linear factors up to degree 2."""
+    residue = (part * f.diff().invert(f)).rem(f)
+    if residue.is_zero:
+        return [], sp.Integer(0)
+    if residue.degree() <= 0:
+        return [(f.as_expr(), residue.as_expr())], sp.Integer(0)
+    if f.degree() == 2:
+        roots = sp.roots(f.as_expr(), x, multiple=True)
+        return [(x - c, sp.radsimp(sp.expand(residue.as_expr().subs(x, c)))) for c in roots], sp.Integer(0)
+    c = sp.Dummy("c")
+    body = sp.Lambda(c, residue.as_expr().subs(x, c) * sp.log(x - c))
+    return [], sp.RootSum(f.as_expr(), body, x=x, auto=False) if f.domain.is_QQ else sp.Integral(
+        part.as_expr() / f.as_expr(), x
+    )
+
+
+# exponent differences at 0, 1 and infinity of the standard equation, by the degree of the rational invariant
+_STANDARD = {
+    6: (sp.Rational(1, 3), sp.Rational(1, 2), sp.Rational(1, 4)),
+    8: (sp.Rational(1, 3), sp.Rational(1, 2), sp.Rational(1, 4)),
+    12: (sp.Rational(1, 3), sp.Rational(1, 2), sp.Rational(1, 5)),
+}
+
+
+@dataclass(frozen=True)
+class Pullback:
+    """y'' = r y is the pullback of the hypergeometric equation with differences (l, m, n) by s = image(x).
+
+    y = Y(s)/sqrt(s') with Y'' = h Y. The identity behind it is verified exactly.
+    """
+
+    variable: sp.Symbol
+    image: sp.Expr
+    differences: tuple[sp.Expr, sp.Expr, sp.Expr]
+
+    def solutions(self) -> tuple[sp.Expr, sp.Expr]:
+        """Two solutions by 2F1(a, b; c; s), with s near 0; both are algebraic functions of x."""
+        first, second = (self._solution(sign) for sign in (1, -1))
+        return first, second
+
+    def _solution(self, sign: int) -> sp.Expr:
+        ell, m, n = self.differences
+        ell = sign * ell
+        s = self.image
+        a, b = (1 - ell - m - n) / 2, (1 - ell - m + n) / 2
+        front = s ** ((1 - ell) / 2) * (1 - s) ** ((1 - m) / 2) / sp.sqrt(sp.factor(sp.diff(s, self.variable)))
+        return front * sp.hyper((a, b), (1 - ell,), s)
+
+
+def pullback(eq: Equation, m: int, invariant: sp.Expr) -> Pullback | None:
+    """Klein's rational function of an equation with a rational invariant F of degree 6, 8 or 12.
+
+    The Hessian of the form is H = (m-1)(m F F'' - m^2 r F^2 - (m-1) F'^2). The function is c H^3/F^4
+    (m = 6), c F^3/H^2 (m = 8, where H is the square of the form of degree 6) or c H^3/F^5 (m = 12);
+    two values of x determine c. It is returned only if the pullback is r.
+
+    Source: Klein, Vorlesungen ueber das Ikosaeder (1884), I.2; van Hoeij and Weil, Solving second order
+    linear differential equations with Klein's theorem (2005).
+    """
+    x = eq.x
+    f = invariant
+    first = sp.diff(f, x)
+    hessian = m * f * sp.diff(first, x) - m**2 * eq.r * f**2 - (m - 1) * first**2
+    shape = {6: (3, -4), 8: (-2, 3), 12: (3, -5)}[m]
+    num, den = fraction_of(sp.together(hessian), x, eq.field)
+    base_num, base_den = fraction_of(f, x, eq.field)
+    pairs = [(num, den, shape[0]), (base_num, base_den, shape[1])]
+    top = bottom = sp.Poly(1, x, domain=eq.field)
+    for p, q, e in pairs:
+        up, down = (p, q) if e > 0 else (q, p)
+        top, bottom = top * up ** abs(e), bottom * down ** abs(e)
+    top, bottom = top.cancel(bottom, include=True)
+    scale = _scale(eq, top, bottom, _STANDARD[m])
+    if scale is None:
+        return None
+    image = sp.factor(scale * top.as_expr() / bottom.as_expr())
+    found = Pullback(x, image, _STANDARD[m])
+    return found if _verified(eq, top.mul_ground(eq.field.convert(scale)), bottom, _STANDARD[m]) else None
+
+
+def _parts(top: sp.Poly, bottom: sp.Poly) -> tuple[sp.Poly, sp.Poly, sp.Poly, sp.Poly]:
+    """For s = top/bottom: s' = a/bottom^2, and the Schwarzian derivative as a fraction."""
+    a = top.diff() * bottom - top * bottom.diff()
+    # s''/s' = a'/a - 2 bottom'/bottom = u/v, Schwarzian = (u/v)' - (u/v)^2/2
+    u, v = (a.diff() * bottom - 2 * a * bottom.diff()).cancel(a * bottom, include=True)
+    return a, bottom, 2 * (u.diff() * v - u * v.diff()) - u**2, 2 * v**2
+
+
+def _scale(eq: Equation, top: sp.Poly, bottom: sp.Poly, differences: tuple[sp.Expr, ...]) -> sp.Expr | None:
+    """The constant c for which c top/bottom may be the pullback: common root of two quadratic equations."""
+    c = sp.Dummy("c")
+    ell, m, n = differences
+    a, _, schwarz, below = _parts(top, bottom)
+    common = sp.Poly(0, c, domain=eq.field)
+    point, used = 2, 0
+    while used < 3:
+        point += 1
+        values = [p.eval(point) for p in (top, bottom, a, below, eq.den)]
+        if any(v == 0 for v in values):
+            continue
+        used += 1
+        # c^2 s^2 h(c s) (s'/s)^2 = r + schwarz/2, with s = top/bottom at the point
+        t, b, d, w, den = (eq.field.from_sympy(sp.sympify(v)) for v in values)
+        num, sch = (eq.field.from_sympy(sp.sympify(p.eval(point))) for p in (eq.num, schwarz))
+        s, ratio = t / b, t * b / d
+        right = (num / den + sch / (w * eq.field(2))) * ratio * ratio * eq.field(4)
+        left = [eq.field.from_sympy(e) for e in (ell**2 - 1, m**2 - 1, 1 - ell**2 - m**2 + n**2)]
+        # (l-1)(cs-1)^2 + (m-1)(cs)^2 + x cs(cs-1) - right (cs-1)^2
+        square = left[0] - right
+        z2, z1, z0 = square + left[1] + left[2], -square * eq.field(2) - left[2], square
+        row = sp.Poly.from_list([z2 * s * s, z1 * s, z0], c, domain=eq.field)
+        common = common.gcd(row)
+    roots = [q.monic() for q, _ in common.factor_list()[1] if q.degree() == 1] if common.degree() > 0 else []
+    return -roots[0].eval(0) if roots else None
+
+
+def _verified(eq: Equation, top: sp.Poly, bottom: sp.Poly, differences: tuple[sp.Expr, ...]) -> bool:
+    """h(s) s'^2 - Schwarzian/2 = r, exactly."""
+    ell, m, n = (sp.Rational(v) for v in differences)
+    a, b, schwarz, below = _parts(top, bottom)
+    # s = t/b: h(s) s'^2 = a^2 ((l-1) (t-b)^2 + (m-1) t^2 + x t (t-b)) / (4 t^2 (t-b)^2 b^2)
+    t, d = top, top - bottom
+    upper = (ell**2 - 1) * d**2 + (m**2 - 1) * t**2 + (1 - ell**2 - m**2 + n**2) * t * d
+    left_num, left_den = (a**2 * upper).cancel(4 * t**2 * d**2 * b**2, include=True)
+    num = left_num * below * 2 - schwarz * left_den
+    den = left_den * below * 2
+    return bool((num * eq.den - eq.num * den).is_zero)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
@@ -17,6 +17,8 @@ from maxslope.integrability import _lists as ls
 from maxslope.integrability._split_prime import PRIME, embedding, image_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
+
+LARGEST = 10**6  # degree of a polynomial P that is looked for
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class SymmetricPower:
     def columns(self) -> int:
         """Number of unknown coefficients of P."""
         return 0 if self.degree is None else self.degree + 1
+
+    def recursion(self, eq: Equation) -> Recursion:
+        """The recursion for P."""
+        return recursion(eq, self.m, logarithmic_derivative(eq, self.exponents))
 
 
 def _integer_bound(local: Local, m: int, largest: bool) -> int | None:
@@ -99,19 +105,25 @@ class Recursion:
         return [[p[k] if k < len(p) else zero for p in images] for k in range(height)]
 
 
-def recursion(eq: Equation, power: SymmetricPower) -> Recursion:
-    """The recursion of a symmetric power, with integer coefficients over the rationals."""
+def recursion(eq: Equation, m: int, theta: tuple[sp.Poly, sp.Poly]) -> Recursion:
+    """The recursion for phi with phi'/phi = theta, a fraction; with integer coefficients over the rationals."""
     w = sp.Poly(1, eq.x, domain=eq.field)
     for f, order in eq.factors:
         w = w * f ** ((order + 1) // 2)
-    a = sp.Poly(0, eq.x, domain=eq.field)
-    for (f, _), e in zip(eq.factors, power.exponents, strict=True):
-        a = a + e * f.diff() * w.quo(f)
-    r = (w**2 * eq.num).quo(eq.den)
-    lists = [list(reversed(p.rep.to_list())) for p in (w, a, r)]
-    if eq.over_rationals:
-        lists = _clear(lists)
-    return Recursion(power.m, *lists)
+    polynomials = w, (w * theta[0]).quo(theta[1]), (w**2 * eq.num).quo(eq.den)
+    lists = [p.rep.to_list()[::-1] for p in polynomials]
+    return Recursion(m, *(_clear(lists) if eq.over_rationals else lists))
+
+
+def logarithmic_derivative(eq: Equation, exponents: Iterable[Any]) -> tuple[sp.Poly, sp.Poly]:
+    """phi'/phi of phi = prod f**e over the factors of the denominator, as a fraction."""
+    return _slopes(sp.Poly(1, eq.x, domain=eq.field), [(f, e) for (f, _), e in zip(eq.factors, exponents, strict=True)])
+
+
+def _slopes(polynomial: sp.Poly, factors: list[tuple[sp.Poly, Any]]) -> tuple[sp.Poly, sp.Poly]:
+    parts = [(polynomial, 1), *((f, e) for f, e in factors if e)]
+    den = reduce(mul, (f for f, _ in parts))
+    return sum((f.diff() * den.quo(f) * e for f, e in parts), den * 0), den
 
 
 def _clear(lists: list[list[Any]]) -> list[list[Any]]:
@@ -127,27 +139,16 @@ def _clear(lists: list[list[Any]]) -> list[list[Any]]:
     ]
 
 
-def rank(eq: Equation, power: SymmetricPower, p: int = PRIME, generator: int = 0) -> int:
-    """Rank of the linear system of a symmetric power modulo p, at a root of the field's polynomial."""
-    if not power.columns:
-        return 0
-    rec = recursion(eq, power)
-    if not eq.over_rationals:
-        lists = ([image_mod(c, p, generator) for c in row] for row in (rec.w, rec.a, rec.r))
-        rec = Recursion(power.m, *lists)
-    return ls.rank_mod(rec.matrix(power.columns, p), p)
+def rank(rec: Recursion, columns: int, p: int = PRIME, generator: int = 0) -> int:
+    """Rank of the linear system for P modulo p, at a root of the field's polynomial."""
+    lists = ([image_mod(c, p, generator) for c in row] for row in (rec.w, rec.a, rec.r))
+    return ls.rank_mod(Recursion(rec.m, *lists).matrix(columns, p), p)
 
 
-def rational_solutions(eq: Equation, locals_: tuple[Local, ...], m: int) -> list[sp.Expr]:
-    """A basis of the rational solutions of the m-th symmetric power of y'' = r y.
-
-    >>> from maxslope.integrability.ode import equation
-    >>> from maxslope.integrability.local import local_data
-    >>> eq = equation("1/x - 3/(16*x**2)")
-    >>> rational_solutions(eq, local_data(eq), 4)
-    [x]
-    """
-    return [f.expression(eq) for f in invariants(eq, locals_, m)]
+def polynomials(eq: Equation, rec: Recursion, columns: int) -> Iterator[sp.Poly]:
+    """A basis of the P of degree below `columns` with N_{m+1} = 0: none, where a prime already shows it."""
+    if rank(rec, columns, *embedding(eq.field)) < columns:
+        yield from kernel(rec.matrix(columns), columns, eq)
 
 
 @dataclass(frozen=True)
@@ -159,10 +160,7 @@ class Invariant:
 
     def logarithmic_derivative(self, eq: Equation) -> tuple[sp.Poly, sp.Poly]:
         """F'/F as a fraction."""
-        pairs = [(f, e) for (f, _), e in zip(eq.factors, self.power.exponents, strict=True) if e]
-        parts = [(self.polynomial, 1), *pairs]
-        den = reduce(mul, (f for f, _ in parts))
-        return sum((e * f.diff() * den.quo(f) for f, e in parts), den * 0), den
+        return _slopes(self.polynomial, [(f, e) for (f, _), e in zip(eq.factors, self.power.exponents, strict=True)])
 
     def expression(self, eq: Equation) -> sp.Expr:
         """F as a factored expression."""
@@ -172,12 +170,18 @@ class Invariant:
 
 
 def invariants(eq: Equation, locals_: tuple[Local, ...], m: int) -> list[Invariant]:
-    """A basis of the rational solutions of a symmetric power, as polynomials with prefactor."""
+    """A basis of the rational solutions of the m-th symmetric power of y'' = r y.
+
+    >>> from maxslope.integrability.ode import equation
+    >>> from maxslope.integrability.local import local_data
+    >>> eq = equation("1/x - 3/(16*x**2)")
+    >>> [f.expression(eq) for f in invariants(eq, local_data(eq), 4)]
+    [x]
+    """
     power = symmetric_power(locals_, m)
-    if not power.columns or rank(eq, power, *embedding(eq.field)) == power.columns:
+    if not power.columns:
         return []
-    system = recursion(eq, power).matrix(power.columns)
-    return [Invariant(power, p) for p in kernel(system, power.columns, eq)]
+    return [Invariant(power, p) for p in polynomials(eq, power.recursion(eq), power.columns)]
 
 
 def kernel(system: list[list[Any]], columns: int, eq: Equation) -> Iterator[sp.Poly]:
@@ -190,16 +194,15 @@ def kernel(system: list[list[Any]], columns: int, eq: Equation) -> Iterator[sp.P
         yield sp.Poly.from_list(list(reversed(row)), eq.x, domain=eq.field).monic()
 
 
-def omega_polynomial(eq: Equation, invariant: Invariant, w: sp.Symbol) -> sp.Poly:
-    """The polynomial of w = y'/y, up to a factor in k(x), of an invariant F = prod y_i.
+def omega_polynomial(eq: Equation, rec: Recursion, polynomial: sp.Poly, w: sp.Symbol) -> sp.Poly:
+    """The polynomial of w = y'/y, up to a factor in k(x), of an invariant F = phi P = prod y_i.
 
     With F_{i+1} = F_i' - i(m-i+1) r F_{i-1} one has
     F prod (w - y_i'/y_i) = sum_i (-1)**i F_i / i! w**(m-i); here it is multiplied by W**m/phi.
     """
-    m = invariant.power.m
-    rec = recursion(eq, invariant.power)
-    start = list(reversed(invariant.polynomial.rep.to_list()))
-    powers = [[rec.w[0] * 0 + 1]]
+    m = rec.m
+    start = polynomial.rep.to_list()[::-1]
+    powers = [[rec.w[0] ** 0]]
     for _ in range(m):
         powers.append(ls.mul(powers[-1], rec.w))
     terms: dict[tuple[int, int], Any] = {}
@@ -209,18 +212,3 @@ def omega_polynomial(eq: Equation, invariant: Invariant, w: sp.Symbol) -> sp.Pol
             if c:
                 terms[(m - i, k)] = eq.field.convert(c) * sign
     return sp.Poly.from_dict(terms, w, eq.x, domain=eq.field)
-
-
-__all__ = [
-    "PRIME",
-    "Invariant",
-    "Recursion",
-    "SymmetricPower",
-    "invariants",
-    "kernel",
-    "omega_polynomial",
-    "rank",
-    "rational_solutions",
-    "recursion",
-    "symmetric_power",
-]

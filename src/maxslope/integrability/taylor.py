@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add, mul
 from typing import Any
 
 import mpmath
 import sympy as sp
 
-from maxslope.integrability._numbers import flint_module, precision
 from maxslope.integrability.exact import exact
+from maxslope.integrability.loops import flint_module, precision
 from maxslope.integrability.networks import NarrowNetwork
 
 ORDER = 40
@@ -94,25 +96,25 @@ def _odefun(network: NarrowNetwork, field: list[Any], begin: list[Any], time: An
 def _taylor(
     network: NarrowNetwork, field: list[Any], begin: list[Any], time: Any, digits: int, flint: Any
 ) -> tuple[list[Any], int]:
-    program = _Program.compile(network.parameters, field, flint)
     places = mpmath.mp.dps + 5
     state = [flint.arb(mpmath.nstr(v, places)) for v in begin]
     left, steps = mpmath.mpf(time), 0
     while left > 0:
-        rows = _coefficients(program, state, flint)
+        rows = _coefficients(network.parameters, field, state, flint)
         step = min(left, _step_size(rows, digits))
         h = flint.arb(mpmath.nstr(step, places))
-        state = [_horner(row, h).mid() for row in rows]
+        state = [reduce(lambda total, value: total * h + value, row[::-1]).mid() for row in rows]
         left, steps = left - step, steps + 1
     return [mpmath.mpf(v.str(places, radius=False)) for v in state], steps
 
 
-def _coefficients(program: _Program, state: list[Any], flint: Any) -> list[list[Any]]:
+def _coefficients(parameters: tuple[sp.Symbol, ...], field: list[Any], state: list[Any], flint: Any) -> list[list[Any]]:
     """Taylor coefficients of the solution: y_{k+1} = [t^k] f(y) / (k+1)."""
     rows = [[value] for value in state]
     for k in range(ORDER):
         flint.ctx.cap = k + 1
-        values = program.run([flint.arb_series(row) for row in rows[:-1]])
+        known = {name: flint.arb_series(row) for name, row in zip(parameters, rows, strict=False)}
+        values = [_value(e, known, flint) for e in field]
         for row, value in zip(rows, values, strict=True):
             row.append((value[k] / (k + 1)).mid())
     return rows
@@ -131,60 +133,27 @@ def _step_size(rows: list[list[Any]], digits: int) -> Any:
     return best
 
 
-def _horner(row: list[Any], h: Any) -> Any:
-    total = row[-1]
-    for value in reversed(row[:-1]):
-        total = total * h + value
-    return total
-
-
-@dataclass(frozen=True)
-class _Program:
-    """Expressions as a straight-line program on power series."""
-
-    parameters: tuple[sp.Symbol, ...]
-    steps: tuple[tuple[sp.Symbol, sp.Expr], ...]
-    results: tuple[sp.Expr, ...]
-    flint: Any
-
-    @classmethod
-    def compile(cls, parameters: tuple[sp.Symbol, ...], field: list[Any], flint: Any) -> _Program:
-        """Share common subexpressions."""
-        steps, results = sp.cse(field)
-        return cls(parameters, tuple(steps), tuple(results), flint)
-
-    def run(self, series: list[Any]) -> list[Any]:
-        """Evaluate on one series for each parameter."""
-        known: dict[sp.Expr, Any] = dict(zip(self.parameters, series, strict=True))
-        for symbol, expr in self.steps:
-            known[symbol] = self._value(expr, known)
-        return [self._value(e, known) for e in self.results]
-
-    def _value(self, expr: sp.Expr, known: dict[sp.Expr, Any]) -> Any:
-        if expr in known:
-            return known[expr]
+def _value(expr: sp.Expr, known: dict[sp.Expr, Any], flint: Any) -> Any:
+    """An expression as a power series; what was computed before is in `known`."""
+    if expr not in known:
         if not expr.free_symbols:
-            number = str(sp.N(expr, mpmath.mp.dps + 5))
-            return known.setdefault(expr, self.flint.arb_series([self.flint.arb(number)]))
-        if expr.is_Add or expr.is_Mul:
-            values = [self._value(e, known) for e in expr.args]
-            total = values[0]
-            for value in values[1:]:
-                total = total + value if expr.is_Add else total * value
-            return total
-        if expr.is_Pow:
-            return self._power(self._value(expr.base, known), expr.exp)
-        return _function(expr.func, self._value(expr.args[0], known))
+            known[expr] = flint.arb_series([flint.arb(str(sp.N(expr, mpmath.mp.dps + 5)))])
+        elif expr.is_Add or expr.is_Mul:
+            known[expr] = reduce(add if expr.is_Add else mul, (_value(e, known, flint) for e in expr.args))
+        elif expr.is_Pow:
+            known[expr] = _power(_value(expr.base, known, flint), expr.exp, flint)
+        else:
+            known[expr] = _function(expr.func, _value(expr.args[0], known, flint))
+    return known[expr]
 
-    def _power(self, base: Any, exponent: sp.Expr) -> Any:
-        if (2 * exponent).is_Integer and not exponent.is_Integer:
-            base, exponent = base.sqrt(), 2 * exponent
-        if not exponent.is_Integer:
-            return (base.log() * self._value(exponent, {})).exp()
-        out = self.flint.arb_series([1])
-        for _ in range(abs(int(exponent))):
-            out = out * base
-        return 1 / out if exponent < 0 else out
+
+def _power(base: Any, exponent: sp.Expr, flint: Any) -> Any:
+    if (2 * exponent).is_Integer and not exponent.is_Integer:
+        base, exponent = base.sqrt(), 2 * exponent
+    if not exponent.is_Integer:
+        return (base.log() * _value(exponent, {}, flint)).exp()
+    out = reduce(mul, [base] * abs(int(exponent)), flint.arb_series([1]))
+    return 1 / out if exponent < 0 else out
 
 
 def _function(func: Any, z: Any) -> Any:

@@ -77,8 +77,8 @@ def normal_equation(network: NarrowNetwork, curve: IntegralCurve, plane: Plane) 
 
     Source: arXiv:0901.4586 (Ayoul and Zung) for the role of the equation.
     """
-    if plane.codimension != 2:
-        raise ValueError(f"the plane must have codimension 2; got {plane.codimension}.")
+    if plane.normal.shape[1] != 2:
+        raise ValueError(f"the plane must have codimension 2; got {plane.normal.shape[1]}.")
     if not plane.contains(curve.theta):
         raise ValueError(f"the curve must lie in the plane; got theta = {curve.theta}.")
     v = curve.variable

@@ -10,7 +10,7 @@ import sympy as sp
 
 from maxslope.integrability.certify import certificate
 from maxslope.integrability.curves import IntegralCurve, table_curve
-from maxslope.integrability.families import family_list
+from maxslope.integrability.families import families, splitting
 from maxslope.integrability.kovacic import Liouvillian, liouvillian
 from maxslope.integrability.local import Local, local_data
 from maxslope.integrability.networks import NarrowNetwork, Plane, invariant_planes
@@ -168,7 +168,8 @@ class Verdict:
         if result is None:
             return []
         if result.case == 4:
-            found = list(family_list(result.equation, self.local))
+            split = splitting(result.equation.field, self.local)
+            found = [] if split is None else families(result.equation, split[0])[1]
             text = ", ".join(f"{f.signs} (d = {f.degree})" for f in found) or "none"
             return [
                 f"Case 1: families with d in N: {text}; all linear systems inconsistent.",

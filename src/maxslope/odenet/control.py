@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -28,37 +28,26 @@ _FRESH = 8  # steps between looks at the largest eigenvalue
 
 
 class Notes(NamedTuple):
-    """What a row carries besides its point: numbers of the last step, and totals.
+    """What a row carries besides its point: numbers of the last step, and totals."""
 
-    Attributes:
-        spent: gradients, total.
-        failed: steps whose inner problem was not solved, or that no length could satisfy, total.
-        rejected: attempts, total.
-        passed: time of the last step.
-        proposal: the length to try next.
-        calm: steps since the last rejection.
-        stiffness: the largest eigenvalue.
-        age: steps since it was looked at.
-        defect: estimated, of the last step.
-        drop: of the energy, of the last step.
-        way: the length of the last step.
-        rate: -d log |dJ| / dt at its start, or NaN.
-        excess: of De Giorgi's identity, or NaN.
-    """
+    spent: float  # gradients, total
+    failed: float  # steps whose inner problem was not solved, or that no length could satisfy, total
+    rejected: float  # attempts, total
+    passed: float  # time of the last step
+    proposal: float  # the length to try next
+    calm: float  # steps since the last rejection
+    stiffness: float  # the largest eigenvalue
+    age: float  # steps since it was looked at
+    defect: float  # estimated, of the last step
+    drop: float  # of the energy, of the last step
+    way: float  # the length of the last step
+    rate: float  # -d log |dJ| / dt at its start, or NaN
+    excess: float  # of De Giorgi's identity, or NaN
 
-    spent: float
-    failed: float
-    rejected: float
-    passed: float
-    proposal: float
-    calm: float
-    stiffness: float
-    age: float
-    defect: float
-    drop: float
-    way: float
-    rate: float
-    excess: float
+
+def _column(memory: Memory, name: str) -> Tensor:
+    """One of the notes of every row, ``[rows]``."""
+    return memory[0][:, Notes._fields.index(name)].clone()
 
 
 def notes(memory: Memory, row: int = 0) -> Notes:
@@ -67,8 +56,8 @@ def notes(memory: Memory, row: int = 0) -> Notes:
 
 
 def _account(memory: Memory) -> Account:
-    spent = memory[0][:, 0].long()
-    return Account(spent, spent.clone(), memory[0][:, 1].long(), memory[0][:, 12].clone())
+    spent = _column(memory, "spent").long()
+    return Account(spent, spent.clone(), _column(memory, "failed").long(), _column(memory, "excess"))
 
 
 def _start(x: Tensor, proposal: float) -> Memory:
@@ -101,14 +90,13 @@ class Uniform(Accounting):
     mover: Mover
     tau: StepSize
     space: Space
-    rate: float
+    rate: float = 2.0
 
     def __init__(self, mover: Mover, tau: float | Tensor | StepSize, space: Space) -> None:
         Hilbert(space)
         object.__setattr__(self, "mover", mover)
         object.__setattr__(self, "tau", step_size(tau))
         object.__setattr__(self, "space", space)
-        object.__setattr__(self, "rate", 2.0)
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; the notes of :class:`Notes`, and a direction of largest curvature."""
@@ -131,7 +119,7 @@ class Uniform(Accounting):
         return move, n._replace(passed=tau, drop=drop, **_of(move), failed=n.failed + (not move.solved)), v
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False)
 class Controlled(Adaptive):
     """Steps as long as the energy dissipation equality allows.
 
@@ -167,24 +155,18 @@ class Controlled(Adaptive):
     mover: Mover
     tolerance: float
     space: Space
-    first: float
-    tau: StepSize
-    rate: float
+    first: float = field(default=0.01, kw_only=True)
+    longest: InitVar[float] = field(default=_LONG, kw_only=True)
+    tau: StepSize = field(init=False)
+    rate: float = field(default=2.0, init=False)
 
-    def __init__(
-        self, mover: Mover, tolerance: float, space: Space, *, first: float = 0.01, longest: float = _LONG
-    ) -> None:
-        if not 0 < tolerance < 1:
-            raise ValueError(f"The tolerance on the dissipation defect is in (0, 1), got tolerance={tolerance!r}.")
-        if not (first > 0 and 0 < longest < math.inf):
-            raise ValueError(f"Steps have positive, finite lengths, got first={first!r} and longest={longest!r}.")
-        Hilbert(space)
-        object.__setattr__(self, "mover", mover)
-        object.__setattr__(self, "tolerance", tolerance)
-        object.__setattr__(self, "space", space)
-        object.__setattr__(self, "first", first)
+    def __post_init__(self, longest: float) -> None:
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"The tolerance on the dissipation defect is in (0, 1), got tolerance={self.tolerance!r}.")
+        if not (self.first > 0 and 0 < longest < math.inf):
+            raise ValueError(f"Steps have positive, finite lengths, got first={self.first!r} and longest={longest!r}.")
+        Hilbert(self.space)
         object.__setattr__(self, "tau", Constant(longest))
-        object.__setattr__(self, "rate", 2.0)
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; the notes of :class:`Notes`, and a direction of largest curvature."""
@@ -196,7 +178,7 @@ class Controlled(Adaptive):
 
     def passed(self, memory: Memory) -> Tensor:
         """See :class:`Adaptive`."""
-        return memory[0][:, 3].clone()
+        return _column(memory, "passed")
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         """See :class:`Scheme`."""

@@ -53,7 +53,7 @@ class OdeNetClassifier(ClassifierMixin, Base):  # type: ignore[misc]
         self,
         layers: int = 3,
         particles: int = 32,
-        penalty: float = 2e-2,
+        penalty: float = 1e-2,
         slope: float = 5e-3,
         gradients: int = 250,
         seed: int = 0,
@@ -113,18 +113,7 @@ class OdeNetClassifier(ClassifierMixin, Base):  # type: ignore[misc]
 class OdeNetRegressor(RegressorMixin, Base):  # type: ignore[misc]
     """A mean-field residual network trained by the flow of its squared loss, of standardized targets.
 
-    Args:
-        layers: L.
-        particles: m per layer.
-        penalty: lambda; :class:`OdeNetCV` chooses it.
-        slope: stop where |dJ| is this small.
-        gradients: stop after this many.
-        seed: of the start, and of the rows held out.
-        budget: train the robust risk for it, in the units of the inputs.
-        warm_start: go on from the network of the last ``fit``.
-        early_stopping: hold out data, and stop when the loss on them falls no more.
-        validation_fraction: the share held out.
-        patience: steps of the flow without a better loss.
+    The settings are those of :class:`OdeNetClassifier` without ``class_weight``.
 
     >>> x = np.linspace(-1, 1, 20)[:, None]
     >>> OdeNetRegressor(layers=2, particles=8).fit(x, x[:, 0]).score(x, x[:, 0]) > 0.98

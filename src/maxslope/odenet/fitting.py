@@ -36,6 +36,7 @@ with optional("The estimators need scikit-learn, from 1.6 on, and odenet.descend
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 Array = np.ndarray
+_SIZE = 2.0
 _TOLERANCE = 0.1  # on the dissipation defect, over the fall of the risk
 
 
@@ -259,8 +260,10 @@ def moments(values: Array, weights: Array) -> tuple[Array, Array]:
 
 
 def _standardize(points: Array, weights: Array) -> Lift:
+    """To mean 0 and deviation 1; many features to mean |x|^2 = _SIZE, as tanh saturates at the start otherwise."""
     mean, scale = moments(points, weights)
-    return Lift(torch.from_numpy(mean), torch.diag(torch.from_numpy(1 / scale)))
+    factor = min(1.0, math.sqrt(_SIZE / len(scale)))
+    return Lift(torch.from_numpy(mean), torch.diag(torch.from_numpy(factor / scale)))
 
 
 def _warn(run: DescentResult, slope: float, gradients: int) -> None:

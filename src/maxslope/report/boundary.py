@@ -24,7 +24,7 @@ from maxslope.boundary import (
     signed_distance,
     stopping_time,
 )
-from maxslope.boundary import _optional as optional
+from maxslope.boundary._optional import load
 from maxslope.boundary.distance import measures, vanished
 from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
 from maxslope.boundary.solver import Solution
@@ -216,7 +216,9 @@ def level_sets(law: LimitLaw, start: Tensor, until: float) -> Curve:
 def between(u: Tensor, grid: Grid, points: Tensor, order: int = 1) -> Tensor:
     """Return the values of a function on a grid at points ``[..., d]``, by splines; outside those at the edge."""
     index = grid.to_index(points).movedim(-1, 0).numpy()
-    return torch.from_numpy(optional.ndimage().map_coordinates(u.numpy(), index, order=order, mode="nearest"))
+    return torch.from_numpy(
+        load("scipy.ndimage", "scipy").map_coordinates(u.numpy(), index, order=order, mode="nearest")
+    )
 
 
 def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> float:

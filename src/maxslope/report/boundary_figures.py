@@ -28,8 +28,10 @@ _BLUE, _RED, _TEAL = COLORS[:3]
 _TIME = "time (length²)"
 
 
-def draw_flow(study: Study, path: Path) -> Figure:
-    """Draw the boundary at several times beside the law of the same eps and the limit law (``path``.svg and .png)."""
+def draw_flow(study: Study | PartitionStudy, path: Path) -> Figure:
+    """Draw boundaries at several times, of two classes beside the laws they follow (``path``.svg and .png)."""
+    if isinstance(study, PartitionStudy):
+        return _draw_several(study, path)
     problem, curve = study.problem, study.curve
     if problem.grid.dim == 3:
         return _draw_space(study, path)
@@ -81,8 +83,10 @@ def _draw_space(study: Study, path: Path) -> Figure:
     return save(figure, path)
 
 
-def draw_numbers(study: Study, path: Path) -> Figure:
-    """Draw perimeters and risks against time, with the stopping rule (``path``.svg and .png)."""
+def draw_numbers(study: Study | PartitionStudy, path: Path) -> Figure:
+    """Draw perimeters and risks against time, and the stopping rule or areas (``path``.svg and .png)."""
+    if isinstance(study, PartitionStudy):
+        return _draw_areas(study, path)
     curve, stop = study.curve, study.stop
     time = curve.time[:, 0].tolist()
     figure = blank(13.0, 3.8)
@@ -156,8 +160,8 @@ def _instant(axis: Axes, study: Study | PartitionStudy, k: int, **style: Any) ->
     return drawn
 
 
-def draw_several(found: PartitionStudy, path: Path) -> Figure:
-    """Draw the boundaries of several classes at six times, the last in amber (``path``.svg and .png)."""
+def _draw_several(found: PartitionStudy, path: Path) -> Figure:
+    """The boundaries of several classes at six times, the last in amber."""
     figure = blank(6.2, 5.2 * tall(found.problem.grid) + 0.9)
     axis = figure.subplots()
     background(axis, found.problem)
@@ -173,8 +177,8 @@ def draw_several(found: PartitionStudy, path: Path) -> Figure:
     return save(figure, path)
 
 
-def draw_areas(found: PartitionStudy, path: Path) -> Figure:
-    """Draw perimeter, risks and areas of several classes against time (``path``.svg and .png)."""
+def _draw_areas(found: PartitionStudy, path: Path) -> Figure:
+    """Perimeter, risks and areas of several classes against time."""
     time, best = found.curve.time[:, 0].tolist(), found.best
     figure = blank(13.0, 3.6)
     left, middle, right = figure.subplots(1, 3)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from maxslope.report.drawn import panels
 from maxslope.report.numbers import number
+from maxslope.report.partition import PartitionStudy
 from maxslope.report.sheets import Drawings, Film, Part, Sheet, moving, plain_table, table
 
 if TYPE_CHECKING:
     from maxslope.report.boundary import Study
-    from maxslope.report.partition import PartitionStudy
 
 
 def sheet(
-    study: Study,
+    study: Study | PartitionStudy,
     drawings: Drawings,
     film: Film | None,
     *,
@@ -23,7 +23,9 @@ def sheet(
     command: str = "",
     files: Sequence[str] = (),
 ) -> Sheet:
-    """Return the page of a flow of one boundary: ``drawings`` of it, the numbers and a network, what that found."""
+    """Return the page of a flow: ``drawings`` of the boundary, the numbers and a network, and what that found."""
+    if isinstance(study, PartitionStudy):
+        return _of_several(study, drawings, film, command, files)
     said = study.summary()
     least, stop = said["least_robust_risk"], said["stopped_at"]
     when = "It never rises on the way."
@@ -54,10 +56,9 @@ def sheet(
     )  # fmt: skip
 
 
-def sheet_of_several(
-    found: PartitionStudy, drawings: Drawings, film: Film | None, *, command: str = "", files: Sequence[str] = ()
+def _of_several(
+    found: PartitionStudy, drawings: Drawings, film: Film | None, command: str, files: Sequence[str]
 ) -> Sheet:
-    """Return the page of a flow of several classes: ``drawings`` of the boundaries and of the numbers."""
     said = found.summary()
     stop = said["stopped_at"]
     end = "the end." if stop == said["until"] else f"time {number(stop)}: the time to stop."
@@ -142,6 +143,6 @@ _AREAS = (
 _SEVERAL = (
     "The law is that of a radius going to 0, for each pair of classes; eps is that of the adversary whose risk is "
     "measured, and the flow does not know it.",
-    "Where three classes meet the angles are of 120 degrees, whatever their densities: an approximation where "
-    "these differ much. No second computation stands beside this one, as it does for two classes.",
+    "Where three classes meet, the angles balance the densities there, those below a tenth of the largest taken as "
+    "a tenth. No second computation is made beside this one, as it is for two classes.",
 )

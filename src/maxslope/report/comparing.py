@@ -65,7 +65,7 @@ def compare(
         seed: of the draw of samples whose smallest perturbation is looked for, and of that search; by default those of
             the evaluations.
         title: of the page; by default the names of the runs.
-        files: names of the samples' files, in the order of the reports, where they have any.
+        files: names of the samples' files, in the order of the reports; by default those in the first's table.
 
     Returns:
         A :class:`Comparison`: prints and displays itself; ``.pairs``, ``.ranks()``, ``.save(path)``, ``.markdown()``.
@@ -106,7 +106,7 @@ def compare(
         facts=_facts(runs, smallest, rows),
         pairs=_pairs(stood),
         differences=tuple(_difference(runs, i) for i in differ),
-        shown=((),) * len(runs) if data is None else _shown(runs, stood, data, files),
+        shown=((),) * len(runs) if data is None else _shown(runs, stood, data, files or reports[0].files),
         notes=notes,
         transfer=errs,
         heading=title or "",

@@ -167,7 +167,7 @@ def page(
         progress: called with words for each step.
         seed: of the draw of samples whose smallest perturbation is looked for, and of that search; by default the
             evaluation's.
-        files: names of the samples' files, in the order of the report, where they have any.
+        files: names of the samples' files, in the order of the report; by default those in its table.
 
     Returns:
         A :class:`Page`: ``.save(path)`` writes HTML; ``.json()``, ``.csv()``, ``.markdown()`` return text.
@@ -215,7 +215,7 @@ def page(
             tell("samples")
             report = with_points(report, rows_again, data, model, budget, known)
         having = None if kept else {*rows_again, *known}
-        shown = groups(report, data[0].detach(), model, bounds_of(budget, data[0]), having, files)
+        shown = groups(report, data[0].detach(), model, bounds_of(budget, data[0]), having, files or report.files)
     return Page(report, found, shown, followed, command, budget)
 
 

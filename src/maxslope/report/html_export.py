@@ -16,7 +16,7 @@ import torch
 from maxslope._escape import cell, markdown, visible
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding
-from maxslope.evaluation import Report
+from maxslope.evaluation import Report, Smallest
 from maxslope.evaluation.remains import Remains
 from maxslope.report.html_facts import Facts
 from maxslope.report.merging import Track
@@ -50,7 +50,7 @@ def to_json(facts: Facts, tracks: Sequence[Track], report: Report) -> str:
     return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
 
 
-def table_csv(report: Report) -> str:
+def table_csv(report: Report | Smallest) -> str:
     """Return one line per sample, with a header; the name of its class at the end, where classes have names."""
     columns: dict[str, Sequence[Any]] = dict(report.table)
     if report.about.classes:

@@ -253,14 +253,14 @@ def _example(
         distance=float(table["distance"][row]),
         clean=said[0],
         moved=said[1],
-        pictures=_pictures(clean, moved, delta, reach, box) if _is_image(clean) else (),
+        pictures=_pictures(clean, moved, delta, reach, box) if is_image(clean) else (),
         reach=reach,
-        features=() if _is_image(clean) else _features(clean, moved, delta),
+        features=() if is_image(clean) else _features(clean, moved, delta),
         signal=_signal(index, clean, delta) if _is_signal(clean) else (),
     )
 
 
-def _is_image(x: Tensor) -> bool:
+def is_image(x: Tensor) -> bool:
     """Whether a sample looks like an image with 1 or 3 channels."""
     return x.ndim == 3 and x.shape[0] in (1, 3) and min(x.shape[1:]) >= _LEAST_SIDE
 

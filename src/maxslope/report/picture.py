@@ -95,22 +95,33 @@ def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]
     assert report.points is not None
     clean, points = x[shown].cpu(), report.points[shown].cpu()
     answers = answers_of(model, report.points[shown].to(x.device)).argmax(1).tolist()
-    change = points - clean
-    reach = change.abs().amax().clamp_min(1e-12)
-    axes = figure.subplots(3, len(shown), squeeze=False)
-    for column, i in enumerate(shown):
+    heads, feet = [], []
+    for i, k in zip(shown, answers, strict=True):
         verdict = str(report.table["verdict"][i])
-        color = _COLORS.get(verdict, GRAY)
-        _show(axes[0, column], clean[column], 0.0, 1.0, "gray")
-        _show(axes[1, column], change[column], -float(reach), float(reach), "RdBu_r")
-        _show(axes[2, column], points[column], 0.0, 1.0, "gray")
-        label, answer = map(report.about.name, (report.table["label"][i], answers[column]))
-        axes[0, column].set_title(f"label {label}", fontsize=10, color=INK)
+        label, answer = map(report.about.name, (report.table["label"][i], k))
+        heads.append(f"label {label}")
         said = f"still {answer}" if verdict == ROBUST else f"seen as {answer}"
         margin = signed(float(report.table["margin"][i]))
-        axes[2, column].set_xlabel(f"{said}\nmargin {margin}", fontsize=9, color=color)
-    key = "" if x.shape[1] == 3 else "\nred: brighter\nblue: darker"
-    for row, name in enumerate(("clean", f"change up to\n±{float(reach):.2g}{key}", "perturbed")):
+        feet.append((f"{said}\nmargin {margin}", _COLORS.get(verdict, GRAY)))
+    strips(figure, clean, points, heads, feet)
+
+
+def strips(figure: Any, clean: Tensor, points: Tensor, heads: Sequence[str], feet: Sequence[tuple[str, str]]) -> None:
+    """Draw clean images ``[n, channels, height, width]`` in [0, 1], changes and points below each other.
+
+    Words stand above each, and words with their color below.
+    """
+    change = points - clean
+    reach = float(change.abs().amax().clamp_min(1e-12))
+    axes = figure.subplots(3, len(clean), squeeze=False)
+    for column, (head, (foot, color)) in enumerate(zip(heads, feet, strict=True)):
+        _show(axes[0, column], clean[column], 0.0, 1.0, "gray")
+        _show(axes[1, column], change[column], -reach, reach, "RdBu_r")
+        _show(axes[2, column], points[column], 0.0, 1.0, "gray")
+        axes[0, column].set_title(head, fontsize=10, color=INK)
+        axes[2, column].set_xlabel(foot, fontsize=9, color=color)
+    key = "" if clean.shape[1] == 3 else "\nred: brighter\nblue: darker"
+    for row, name in enumerate(("clean", f"change up to\n±{reach:.2g}{key}", "perturbed")):
         axes[row, 0].set_ylabel(name, fontsize=10, color=INK)
 
 

@@ -57,6 +57,8 @@ class Sheet:
         parts: the evidence.
         command: how to do it again.
         files: what else was written, beside the page.
+        doubts: why the numbers may not be trusted.
+        date: when; now by default.
     """
 
     title: str
@@ -67,10 +69,12 @@ class Sheet:
     parts: Sequence[Part] = ()
     command: str = ""
     files: Sequence[str] = ()
+    doubts: Sequence[str] = ()
+    date: str = ""
 
     def html(self) -> str:
         """Return the page: one file, which loads nothing."""
-        return render("sheet.html.j2", s=self, date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+        return render("sheet.html.j2", s=self, now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
 
     def save(self, path: str | Path) -> Path:
         """Write the page and return its path."""

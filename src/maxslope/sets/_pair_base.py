@@ -13,9 +13,9 @@ from maxslope._rows import select
 from maxslope.spaces import Lp
 from maxslope.spaces.lp import swift
 
-_SOFT = 0.2  # how much is added to the diagonal where what is wrong is large: without, it is near singular and cycles
+_SOFT = 0.15  # how much is added to the diagonal where what is wrong is large: without, it is near singular and cycles
 _NEAR = 5e-4  # how small errors are that a whole step squares, for p >= 2
-_GROW = 1.3  # of the share of a step after one that did not swing; 2 leaves cycles
+_LEAST = 0.3  # of |g|_q, where mu begins at least: from below it rises by a little a step
 
 Points = tuple[Tensor, ...]
 
@@ -25,7 +25,8 @@ class Multipliers(NamedTuple):
 
     log_lam: Tensor
     log_mu: Tensor
-    last: Tensor  # by how much log mu changed last
+    last_lam: Tensor  # by how much they changed last
+    last_mu: Tensor
     share: Tensor  # of a step that is made: less where they swing
 
 
@@ -82,12 +83,12 @@ class Pair(ABC):
     def start(self) -> tuple[Points, Multipliers]:
         """The tangent plane at e in place of the ball."""
         size = total(self.at_e, self.out)
-        mu = (-total(self.g, self.out) / size.clamp_min(self.tiny)).clamp_min(1e-3)
+        mu = torch.maximum(-total(self.g, self.out) / size.clamp_min(self.tiny), _LEAST * self.dual)
         slant = torch.addcmul(self.g, mu, self.at_e)
         lam = self.lp.dual_norm(slant)[:, None].clamp_min(1e-6)
         other = torch.addcmul(self.g, lam, self.at_0, value=-1)
         t, d = (swift(v.abs() / w, 1 / self.rho).copysign(-v) for v, w in ((slant, lam), (other, mu)))
-        row = Multipliers(lam.log(), mu.log(), torch.zeros_like(mu), torch.ones_like(mu))
+        row = Multipliers(lam.log(), mu.log(), torch.zeros_like(mu), torch.zeros_like(mu), torch.ones_like(mu))
         return self.begin(t, d, lam, mu, slant), row
 
     def take(self, index: Tensor) -> Self:
@@ -119,8 +120,8 @@ class Pair(ABC):
         off = (now.force * now.own).abs_().sum(1, keepdim=True) / self.dual
         rests = (own_a.abs() > loose * size_a) | (own_b.abs() > loose * size_b) | (off > 0.1 * loose)
         a, b = (c.nan_to_num(0.0).clamp(-cap, cap).masked_fill(rests, 0.0) for c in change)
-        swings = (b * row.last < 0) & (b.abs() > 0.3 * row.last.abs())
-        share = torch.where(swings, 0.5 * row.share, (_GROW * row.share).clamp_max(1)).where(b != 0, row.share)
+        swings = _turned(a, row.last_lam) | _turned(b, row.last_mu)
+        share = torch.where(swings, 0.5 * row.share, (2 * row.share).clamp_max(1)).where(b != 0, row.share)
         a, b = share * a, share * b
         log_lam, log_mu = (row.log_lam + a).clamp(-60, 60), (row.log_mu + b).clamp(-60, 60)
         off_a = miss_a.abs() * torch.where(miss_a < 0, (lam / self.dual).clamp_max(1), 1.0)
@@ -129,7 +130,13 @@ class Pair(ABC):
         whole = (share == 1) & (error < _NEAR) & (self.rho >= 1)  # such a step squares what is off
         error = torch.where(whole, 3 * error.square(), error)[:, 0]
         moved = torch.addcmul(now.own, by_lam, a, value=-1).addcmul_(by_mu, b, value=-1)
-        return moved, (a, b), Multipliers(log_lam, log_mu, torch.where(b == 0, row.last, b), share), error
+        last = torch.where(b == 0, row.last_lam, a), torch.where(b == 0, row.last_mu, b)
+        return moved, (a, b), Multipliers(log_lam, log_mu, *last, share), error
+
+
+def _turned(change: Tensor, last: Tensor) -> Tensor:
+    """Whether a step goes back by so much of the last one that it would go on to swing."""
+    return (change * last < 0) & (change.abs() > 0.7 * last.abs())
 
 
 def total(one: Tensor, two: Tensor) -> Tensor:

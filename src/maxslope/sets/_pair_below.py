@@ -75,6 +75,6 @@ class Below(Pair):
 
     def by_pull(self, pull: Tensor, change: Tensor, weight: Tensor) -> Tensor:
         """The smaller of both sizes, where its pull is what moves."""
-        less = (change / pull.clamp_min(self.tiny)).clamp_max_(0).exp_().mul_(pull)
+        less = (change / pull.clamp_min(self.tiny)).clamp_(-80, 0).exp_().mul_(pull)
         more = change.add_(pull).maximum(less).clamp_min_(self.tiny)
         return swift(more.div_(weight), 1 / self.rho)

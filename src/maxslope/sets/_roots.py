@@ -43,6 +43,30 @@ def root(f: Function, lo: Tensor, hi: Tensor, *, iterations: int = 100) -> Tenso
     return torch.where(bracketed, torch.where(fa.abs() < fb.abs(), a, b), ends)
 
 
+def newton(f: Callable[[Tensor], tuple[Tensor, Tensor]], lo: Tensor, hi: Tensor, x: Tensor) -> Tensor:
+    """Return where an increasing ``f`` is 0 between ``lo`` and ``hi``, entry by entry, by Newton's method from ``x``.
+
+    ``f`` returns values, of which those near 1 are large, and where Newton's method goes from there. A step that goes
+    most of the last one back, as between two sides of a kink, is cut to a half; one that leaves the bracket halves it.
+    An entry that is found, or where ``f`` is NaN, rests. The last call of ``f`` is at what is returned.
+    """
+    tight = 16 * torch.finfo(x.dtype).eps
+    done, last = lo == hi, torch.zeros_like(x)
+    for _ in range(100):
+        value, new = f(x)
+        lo, hi = torch.where(value < 0, x, lo), torch.where(value < 0, hi, x)
+        step = new - x
+        width = tight * x.abs().clamp_min(1.0)
+        done = done | (step.abs() <= width) | (hi - lo <= width) | (value.abs() <= tight) | value.isnan()
+        if bool(done.all()):
+            break
+        last = torch.where((step * last < 0) & (step.abs() > 0.5 * last.abs()), 0.5 * step, step)
+        new = x + last
+        last = torch.where((new > lo) & (new < hi), last, (lo + hi) / 2 - x)
+        x = torch.where(done, x, x + last)
+    return x
+
+
 def _next(a: Tensor, b: Tensor, c: Tensor, fa: Tensor, fb: Tensor, fc: Tensor) -> Tensor:
     """The fraction of the bracket to go: inverse quadratic interpolation where it is safe, one half elsewhere."""
     xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)

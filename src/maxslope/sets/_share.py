@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from maxslope.sets._roots import Function, root
+from maxslope.sets._roots import newton, root
 from maxslope.spaces import Lp
 
 _LOW, _TINY = -90.0, 41.0  # logarithms: of the least multiplier, and of how small a radius is beside the whole
@@ -50,17 +51,21 @@ class Cells:
         """The norms of the groups, ``[rows, groups]``."""
         return self.lp.norm(d.flatten(0, 1)).reshape(d.shape[:2])
 
-    def priced(self, theta: Tensor) -> Tensor:
-        """The norms of the groups where |d|^p / p costs theta > 0, p < inf and p > 1 if linear, ``[rows, groups]``."""
-        weight, v = theta[:, :, None], self.towards
-        d = self.lp.response(v, weight) if self.linear else self.lp.prox(v, weight.expand_as(v))
-        return self.size(d.clamp(self.a, self.b))
+    def priced(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """The norms of the groups where |d|^p / p costs theta > 0, p < inf, and by how much their logarithms fall.
 
-    def rate(self, t: Tensor) -> Tensor:
-        """What the groups of an l_inf norm gain by more radius than t, ``[rows, groups]``."""
-        held = self.free().abs() > t[:, :, None]
-        gain = self.towards.abs() if self.linear else self.towards.abs() - t[:, :, None]
-        return torch.where(held, gain, 0.0).sum(2)
+        The second is minus the derivative of log t by log theta; both ``[rows, groups]``, p > 1 if linear.
+        """
+        p, size = self.lp.p, self.towards.abs()
+        weight = theta[:, :, None]
+        free = self.lp.response(self.towards, weight) if self.linear else self.lp.prox(self.towards, weight)
+        d = free.clamp(self.a, self.b)
+        t, length = self.size(d), d.abs()
+        part = (length / t.clamp_min(1e-300)[:, :, None]) ** p * (d == free)
+        if self.linear:
+            return t, part.sum(2) / (p - 1)
+        pull = size - length
+        return t, (part * pull / torch.where(length > 0, length + (p - 1) * pull, 1.0)).sum(2)
 
 
 def radii(cells: Cells, r: float, radius: Tensor) -> Tensor:
@@ -87,21 +92,27 @@ def radii(cells: Cells, r: float, radius: Tensor) -> Tensor:
 
 def _shared(cells: Cells, outer: Lp, low: Tensor, high: Tensor) -> Tensor:
     """The radii whose norm is 1: where they jump at the multiplier, all of the segment is best."""
-    answer = _Answer(cells, outer, low, high)
+    line = _line(cells, outer.p, low, high)
     top = cells.towards.abs().flatten(1).amax(1).clamp_min(1e-300).log()
-    most = 10.0 + (outer.p - 1) * math.log(low.shape[1])
-    found = root(lambda m: answer.excess(m + top), torch.full_like(top, _LOW), torch.full_like(top, most))
+    least, most = top + _LOW, top + 10.0 + (outer.p - 1) * math.log(low.shape[1])
+    if line is None:
+        answer = _Answer(cells, outer, low, high)
+        found, of = newton(answer.excess, least, most, top), answer.radii
+        if not cells.linear:  # nothing jumps
+            return answer.now.t
+    else:
+        found, of = root(lambda log_mu: outer.norm(line(log_mu)) - 1, least, most), line
     step = _CLOSE * found.abs().clamp_min(1.0)
-    less, more = answer.radii(found + step + top), answer.radii(found - step + top)
+    less, more = of(found + step), of(found - step)
     ends = torch.zeros_like(found), torch.ones_like(found)
     share = root(lambda s: outer.norm(torch.lerp(less, more, s[:, None])) - 1, *ends)
     return torch.lerp(less, more, share[:, None])
 
 
 class _Answer:
-    """How the radii answer to a multiplier; every answer narrows where the next ones are looked for.
+    """How the radii answer to a multiplier, p < inf, by the logarithms s of theta, which rise with it.
 
-    The unknown s of a group rises with the multiplier: the logarithm of theta, or -t in l_inf.
+    The next ones are looked for where the last ones and their derivative say.
 
     Args:
         cells: the groups.
@@ -112,76 +123,118 @@ class _Answer:
 
     def __init__(self, cells: Cells, outer: Lp, low: Tensor, high: Tensor) -> None:
         self.cells, self.outer, self.low, self.high = cells, outer, low, high
-        self.p, self.line = cells.lp.p, _line(cells, outer.p, low, high)
+        self.more = cells.lp.p - outer.p
         self.top = cells.towards.abs().amax(2).clamp_min(1e-300).log()
-        if math.isinf(self.p):
-            self.first, self.last = -high, -low
-        else:
-            self.first, self.last = (torch.full_like(low, at) for at in (_LOW, 5.0 + _TINY * (self.p - 1)))
-        self.under = torch.full_like(low[:, 0], -math.inf), self.first  # multipliers below the best, and s there
-        self.over = torch.full_like(low[:, 0], math.inf), self.last
+        self.first, self.last = torch.full_like(low, _LOW), torch.full_like(low, _TINY * (cells.lp.p - 1))
+        self.least, self.most = self._at(self.first).log_mu, self._at(self.last).log_mu
+        self.s, self.wanted = torch.full_like(low, -1.0), torch.full_like(low, math.nan)
+        self.now = self._at(self.s)
 
-    def excess(self, log_mu: Tensor) -> Tensor:
-        """The norm of the radii less 1, ``[rows]``."""
-        if self.line is not None:
-            return self.outer.norm(self.line(log_mu)) - 1
-        s = self._solve(log_mu)
-        excess = self.outer.norm(self._norms(s)) - 1
-        below = (excess > 0) & (log_mu >= self.under[0])
-        above = (excess <= 0) & (log_mu <= self.over[0])
-        self.under = torch.where(below, log_mu, self.under[0]), torch.where(below[:, None], s, self.under[1])
-        self.over = torch.where(above, log_mu, self.over[0]), torch.where(above[:, None], s, self.over[1])
-        return excess
+    def excess(self, log_mu: Tensor) -> tuple[Tensor, Tensor]:
+        """1 less the norm of the radii, and the multiplier that Newton's method tries next, ``[rows]``."""
+        t = self.radii(log_mu)
+        size = self.outer.norm(t)
+        moves = (self.s > self.first) & (self.s < self.last)
+        falls = torch.where(moves, self.now.fall / (1 - self.more * self.now.fall), 0.0)
+        fall = ((t / size[:, None]) ** self.outer.p * falls).sum(1)
+        return 1 - size, log_mu + _log1p((size - 1) / (size * fall if self.outer.p < 2 else fall))
 
     def radii(self, log_mu: Tensor) -> Tensor:
         """The radii for a multiplier, ``[rows, groups]``."""
-        return self._norms(self._solve(log_mu)) if self.line is None else self.line(log_mu)
+        wanted = log_mu[:, None].expand_as(self.low)
+        ends = torch.where(wanted <= self.least, self.first, self.last)
+        inside = (wanted > self.least) & (wanted < self.most)
+        lo, hi = torch.where(inside, self.first, ends), torch.where(inside, self.last, ends)
 
-    def _norms(self, s: Tensor) -> Tensor:
-        return (-s if math.isinf(self.p) else self.cells.priced((s + self.top).exp())).clamp(self.low, self.high)
+        def miss(s: Tensor) -> tuple[Tensor, Tensor]:
+            self.now = self._at(s)
+            return self.now.log_mu - wanted, self._next(s, wanted)
 
-    def _solve(self, log_mu: Tensor) -> Tensor:
-        price = log_mu.exp()[:, None].expand_as(self.low)
+        start = self._next(self.s, wanted)
+        start = torch.where((start > lo) & (start < hi), start, self.s.clamp(lo, hi))
+        same = wanted == self.wanted  # a row that is found rests, whatever its neighbors still do
+        lo, hi, start = (torch.where(same, self.s, end) for end in (lo, hi, start))
+        self.s, self.wanted = newton(miss, lo, hi, start), wanted
+        return self.now.t
 
-        def f(s: Tensor) -> Tensor:
-            t = self._norms(s)
-            rate = self.cells.rate(t) if math.isinf(self.p) else (s + self.top).exp() * t ** (self.p - 1)
-            return rate - price * t ** (self.outer.p - 1)
+    def _next(self, s: Tensor, wanted: Tensor) -> Tensor:
+        """Newton's method, for a projection in t for the rate less mu t^(r-1); log t is a line in s, t one in theta."""
+        p, r, now = self.cells.lp.p, self.outer.p, self.now
+        if self.cells.linear:
+            return s + (wanted - now.log_mu) / (1 - self.more * now.fall)
+        ratio = (wanted - now.log_mu).exp()
+        grows = (1 - ratio) * now.fall / (1 - (p - 1) * now.fall + (r - 1) * ratio * now.fall)
+        bent = s + _log1p(-grows / now.fall) if p == 1 else s - _log1p(grows) / now.fall
+        return torch.where(now.fall > 0, bent, s + wanted - now.log_mu)
 
-        lo = torch.where((log_mu >= self.under[0])[:, None], self.under[1], self.first)
-        hi = torch.where((log_mu <= self.over[0])[:, None], self.over[1], self.last)
-        return _crossing(f, lo, hi)
+    def _at(self, s: Tensor) -> _Radii:
+        norm, fall = self.cells.priced((s + self.top).exp())
+        t = norm.clamp(self.low, self.high)
+        return _Radii(t, torch.where(t == norm, fall, 0.0), s + self.top + self.more * t.clamp_min(1e-300).log())
+
+
+def _log1p(x: Tensor) -> Tensor:
+    """The logarithm of 1 + x, where a step too long is cut."""
+    return x.clamp_min(-0.95).log1p()
+
+
+class _Radii(NamedTuple):
+    t: Tensor
+    fall: Tensor  # minus the derivative of log t by s
+    log_mu: Tensor  # of the multiplier for which they are best
 
 
 def _line(cells: Cells, r: float, low: Tensor, high: Tensor) -> _Steps | _Corners | None:
-    """What answers in closed form, for linear forms alone."""
-    if not cells.linear:
-        return None
-    if cells.lp.p == 1 or math.isinf(cells.lp.p):
+    """What answers in closed form."""
+    if math.isinf(cells.lp.p) or (cells.linear and cells.lp.p == 1):
         return _Steps(cells, r, low, high)
-    return _Corners(cells, low, high) if r == 1 and cells.lp.q <= _SAFE else None
+    return _Corners(cells, low, high) if cells.linear and r == 1 and cells.lp.q <= _SAFE else None
 
 
 class _Steps:
-    """Linear forms in l_1 and l_inf: a rate that falls in steps, each lasting as long as mu t^(r-1) is below it."""
+    """A rate that falls in steps: of linear forms in l_1 and l_inf, and, sloping in between, of projections in l_inf.
+
+    Each step lasts as long as mu t^(r-1) is below its rate, which is that at 0 less ``slant`` t.
+    """
 
     def __init__(self, cells: Cells, r: float, low: Tensor, high: Tensor) -> None:
         self.r, self.low, self.high = r, low, high
         size = cells.free().abs().clamp_max(2.0)  # all of the radius is 1
+        gain, self.slant = cells.towards.abs(), None
         if cells.lp.p == 1:
-            rate, order = cells.towards.abs().sort(2, descending=True)
+            rate, order = gain.sort(2, descending=True)
             rooms = (size - torch.zeros_like(size).clamp(cells.a, cells.b).abs()).clamp_min(0).gather(2, order)
         else:
             ends, order = torch.maximum(size, low[:, :, None]).sort(2)
             rooms = torch.diff(ends, dim=2, prepend=low[:, :, None])
-            rate = cells.towards.abs().gather(2, order).flip(2).cumsum(2).flip(2)
+            rate = gain.gather(2, order).flip(2).cumsum(2).flip(2)
+            if not cells.linear:
+                self.slant = torch.arange(size.shape[2], 0, -1).to(rate)
         self.rate, self.rooms, self.before = rate.log(), rooms, low[:, :, None] + rooms.cumsum(2) - rooms
 
     def __call__(self, log_mu: Tensor) -> Tensor:
         more = self.rate - log_mu[:, None, None]
-        wanted = (more / (self.r - 1)).exp() if self.r > 1 else torch.where(more > 0, math.inf, 0.0)
+        if self.slant is not None:
+            wanted = _meeting(more.exp(), self.slant * (-log_mu).exp()[:, None, None], self.r)
+        else:
+            wanted = (more / (self.r - 1)).exp() if self.r > 1 else torch.where(more > 0, math.inf, 0.0)
         spent = torch.minimum((wanted - self.before).clamp_min(0), self.rooms).sum(2)
         return (self.low + spent).clamp(self.low, self.high)
+
+
+def _meeting(rate: Tensor, slant: Tensor, r: float) -> Tensor:
+    """The t >= 0 with t^(r-1) = rate - slant t; where r is neither 1 nor 2 by Newton's method from above."""
+    if r in (1, 2):
+        return (rate - 1).clamp_min(0) / slant if r == 1 else rate / (slant + 1)
+    zero = torch.zeros_like(rate)
+    most = torch.minimum(rate / slant, rate ** (1 / (r - 1)))
+
+    def miss(t: Tensor) -> tuple[Tensor, Tensor]:
+        power = t ** (r - 1)
+        excess = power + slant * t - rate
+        return excess / rate, t - excess / ((r - 1) * power / t + slant)
+
+    return newton(miss, zero, most, most)
 
 
 class _Corners:
@@ -215,9 +268,3 @@ class _Corners:
         at, value, slope = (t.gather(2, k) for t in (self.at, self.value, self.slope))
         w = at + (level - value) / slope
         return (level / w).nan_to_num(0.0).pow(1 / self.p).squeeze(2).clamp(self.low, self.high)
-
-
-def _crossing(f: Function, lo: Tensor, hi: Tensor) -> Tensor:
-    """Where an increasing function is 0, the end nearest to that where it has one sign."""
-    found = root(f, lo, hi)
-    return torch.where(f(lo) >= 0, lo, torch.where(f(hi) <= 0, hi, found))

@@ -135,9 +135,16 @@ def power(size: Tensor, exponent: float) -> Tensor:
 
 
 def swift(size: Tensor, exponent: float) -> Tensor:
-    """The same to ``exponent |log size|`` roundings, in two thirds of the time: a new tensor."""
+    """The same to ``exponent |log size|`` roundings, in two thirds of the time: a new tensor.
+
+    A processor takes ten times as long for the logarithm of 0, and for the exponential of what underflows: so 0 stays
+    0, and no other power is less than about the least normal number.
+    """
     powered = _by_products(size, exponent)
-    return size.log().mul_(exponent).exp_() if powered is None else powered
+    if powered is not None:
+        return powered
+    least = torch.finfo(size.dtype).tiny
+    return size.clamp_min(least).log_().mul_(exponent).clamp_min_(math.log(least)).exp_().mul_(size.sign())
 
 
 def _by_products(size: Tensor, exponent: float) -> Tensor | None:

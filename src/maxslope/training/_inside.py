@@ -87,19 +87,23 @@ class Inside:
         self.adversary, self.ramp, self.seed, self.goal = adversary, ramp, seed, as_goal(goal)
         self.memory, self.watch = Memory(), Watch(guard)
         self.clock = 0
-        self.inspected: list[bool] = []  # whether outputs were looked at: at the first call, not at each
+        self.inspected = False  # outputs are looked at in the first call, not in each
         self.spent = {"samples": 0, "forward": 0, "backward": 0, "guard forward": 0, "guard backward": 0}
+
+    @property
+    def scale(self) -> float:
+        """The radius of the next call as a share of the budget's."""
+        return 1.0 if self.ramp is None else self.ramp.at(self.clock)
 
     def find(self, net: Any, energy: Energy, batch: Batch) -> Perturbed:
         """Return the points of this call, and advance the clock."""
         x, y, ids = batch.x, batch.y, batch.ids
         places = torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device)
-        scale = 1.0 if self.ramp is None else self.ramp.at(self.clock)
         more = self.watch.more(self.clock)
         known = None if ids is None else places
         cold, draw = self.clock < self.watch.until, (self.seed, self.clock)
         problem = Problem(
-            net, energy, x, y, known, places, draw, scale, more, cold, self.memory, "0", self.goal, batch.context,
+            net, energy, x, y, known, places, draw, self.scale, more, cold, self.memory, "0", self.goal, batch.context,
             batch.mask,
         )  # fmt: skip
         found = self.adversary.perturb(problem)
@@ -121,10 +125,10 @@ class Inside:
         """Return the model, which at the first call is asked whether it is what a search assumes."""
         network = Network(net)
         if not self.inspected:
-            self.inspected.append(True)
+            self.inspected = True
             outputs, rows = network.inspect(batch.x, batch.context, logits=self.goal.logits)
             self.spent["forward"] += network.executed[0]
-            self.goal.check(outputs, batch.y[rows])
+            self.goal.check_all(outputs, rows, batch.y)
         return network
 
     def again(self) -> Inside:
@@ -146,4 +150,4 @@ class Inside:
         self.clock, self.spent = int(state["clock"]), dict(state["spent"])
         self.memory.restore(state["memory"], device)
         self.watch.restore(state["watch"])
-        self.inspected = [True] * bool(self.clock)  # a run that goes on has looked at its model
+        self.inspected = self.clock > 0  # a run that goes on has looked at its model

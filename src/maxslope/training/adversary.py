@@ -196,7 +196,26 @@ class ByRecipe(Adversary):
 
 
 @dataclass(frozen=True, eq=False)
-class Worst(Adversary):
+class _Several(Adversary):
+    """Adversaries, each with a slot of its own in the memory."""
+
+    adversaries: Sequence[Adversary]
+
+    def __post_init__(self) -> None:
+        if not self.adversaries or not all(isinstance(a, Adversary) for a in self.adversaries):
+            raise ValueError(
+                f"A mixture needs at least one adversary such as Pointwise(Linf(0.1)), got {self.adversaries!r}."
+            )
+
+    def _found(self, problem: Problem) -> list[Perturbed]:
+        return [self._asked(k, problem) for k in range(len(self.adversaries))]
+
+    def _asked(self, k: int, problem: Problem) -> Perturbed:
+        return self.adversaries[k].perturb(problem._replace(slot=f"{problem.slot}.{k}"))
+
+
+@dataclass(frozen=True, eq=False)
+class Worst(_Several):
     """The worst of several adversaries, sample by sample: max over budgets of the loss.
 
     Args:
@@ -205,14 +224,9 @@ class Worst(Adversary):
     Source: arXiv:1904.13000, section 3 (the max strategy).
     """
 
-    adversaries: Sequence[Adversary]
-
-    def __post_init__(self) -> None:
-        _some(self.adversaries)
-
     def perturb(self, problem: Problem) -> Perturbed:
         """See :class:`Adversary`; one forward pass more for each adversary."""
-        found = _all(self.adversaries, problem)
+        found = self._found(problem)
         best, worst = found[0].points, problem.energy.look(found[0].points).value
         for other in found[1:]:
             value = problem.energy.look(other.points).value
@@ -222,7 +236,7 @@ class Worst(Adversary):
 
 
 @dataclass(frozen=True, eq=False)
-class Each(Adversary):
+class Each(_Several):
     """All of several adversaries: the weights see every sample once for each, the risk is their average.
 
     Args:
@@ -231,20 +245,15 @@ class Each(Adversary):
     Source: arXiv:1904.13000, section 3 (the average strategy).
     """
 
-    adversaries: Sequence[Adversary]
-
-    def __post_init__(self) -> None:
-        _some(self.adversaries)
-
     def perturb(self, problem: Problem) -> Perturbed:
         """See :class:`Adversary`."""
-        found = _all(self.adversaries, problem)
+        found = self._found(problem)
         points, rows = torch.cat([f.points for f in found]), torch.cat([f.rows for f in found])
         return Perturbed(points, rows, sum(f.forward for f in found), sum(f.backward for f in found))
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn(Adversary):
+class Drawn(_Several):
     """One of several adversaries for each sample, drawn afresh at every step by (seed, sample id, step).
 
     A mixture at the price of one adversary.
@@ -257,11 +266,10 @@ class Drawn(Adversary):
         ValueError: if the shares are not one nonnegative number for each adversary, with a positive sum.
     """
 
-    adversaries: Sequence[Adversary]
     shares: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        _some(self.adversaries)
+        _Several.__post_init__(self)
         shares = self.shares or [1.0] * len(self.adversaries)
         if len(shares) != len(self.adversaries) or min(shares) < 0 or not math.fsum(shares) > 0:
             raise ValueError(
@@ -276,10 +284,10 @@ class Drawn(Adversary):
         lot = _random.uniform(_random.keys(11, problem.key), (1,))[:, 0]
         choice = torch.searchsorted(edges, lot).clamp_max(len(edges) - 1)
         points, forward, backward = problem.x.clone(), 0, 0
-        for k, (adversary, part) in enumerate(zip(self.adversaries, _slots(problem, len(edges)), strict=True)):
+        for k in range(len(edges)):
             index = (choice == k).nonzero().squeeze(1)
             if index.numel():
-                found = adversary.perturb(part.take(index))
+                found = self._asked(k, problem.take(index))
                 points[index[found.rows]] = found.points
                 forward, backward = forward + found.forward, backward + found.backward
         return Perturbed(points, torch.arange(points.shape[0], device=points.device), forward, backward)
@@ -288,17 +296,3 @@ class Drawn(Adversary):
 def _scaled(budget: Budget, scale: float) -> Budget:
     """The budget with ``scale`` times its radius; itself where nothing changes, so that nothing is checked again."""
     return budget if scale == 1 else Budget(budget.norm, budget.eps * scale, budget.box)
-
-
-def _all(adversaries: Sequence[Adversary], problem: Problem) -> list[Perturbed]:
-    """What each of them finds, each with a slot of its own in the memory."""
-    return [a.perturb(p) for a, p in zip(adversaries, _slots(problem, len(adversaries)), strict=True)]
-
-
-def _slots(problem: Problem, count: int) -> list[Problem]:
-    return [problem._replace(slot=f"{problem.slot}.{k}") for k in range(count)]
-
-
-def _some(adversaries: Sequence[Adversary]) -> None:
-    if not adversaries or not all(isinstance(a, Adversary) for a in adversaries):
-        raise ValueError(f"A mixture needs at least one adversary such as Pointwise(Linf(0.1)), got {adversaries!r}.")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from maxslope.energies import Criterion, CrossEntropy
+from maxslope._rows import select
+from maxslope.energies import Criterion, CrossEntropy, Network
+from maxslope.energies.classifier import OfOutputs
 from maxslope.energies.divergence import Divergence
-from maxslope.energies.network import Context
+from maxslope.energies.network import Context, Model
 from maxslope.goals import Goal, Misclassified
 from maxslope.sets import Budget
 from maxslope.training._inside import Batch, Inside, Ramp
-from maxslope.training._loss import InnerLoss
 from maxslope.training._modes import bare, inference
 from maxslope.training.adversary import Adversary, Perturbed, Pointwise
 from maxslope.training.guard import Guard
@@ -30,12 +33,9 @@ class Objective(ABC):
     every submodule has the mode it had. No weight receives a gradient before ``loss.backward()``.
     """
 
-    @property
-    @abstractmethod
-    def spent(self) -> dict[str, int]:
-        """Samples seen, and forward and backward passes of the inner flows and of the guard's looks, in rows."""
+    inside: Inside  # made by each
 
-    @abstractmethod
+    @torch.inference_mode(False)
     def __call__(
         self,
         model: Any,
@@ -57,51 +57,65 @@ class Objective(ABC):
             context: a tensor or a tuple of tensors, one row a sample, that the model gets after the inputs.
             mask: boolean, of the shape of a sample or of ``x``; coordinates where it is False may not move.
         """
+        return self.loss(model, self.inside.batch(x, y, ids, context, mask))
 
     @abstractmethod
-    def fresh(self) -> Objective:
-        """Return the same objective, at the same point of its curriculum, that remembers nothing."""
-
-    @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """Return what is remembered, for a checkpoint."""
-
-    @abstractmethod
-    def restore(self, state: dict[str, Any], device: torch.device | None = None) -> None:
-        """Take back what ``state`` returned, on a device."""
-
-    @property
-    @abstractmethod
-    def condition(self) -> dict[str, float]:
-        """The radius at the next call as a share of the budget's, and ratio and alarms of the guard."""
-
-
-class _Stateful(Objective):
-    """What objectives share besides their formula; ``inside`` and ``_copy`` are set by each."""
-
-    inside: Inside
+    def loss(self, model: Any, batch: Batch) -> Tensor:
+        """Return the loss of a checked batch, a scalar."""
 
     @property
     def spent(self) -> dict[str, int]:
-        """See :class:`Objective`."""
+        """Samples seen, and forward and backward passes of the inner flows and of the guard's looks, in rows."""
         return dict(self.inside.spent)
 
     @property
     def condition(self) -> dict[str, float]:
-        """See :class:`Objective`."""
-        radius = 1.0 if self.inside.ramp is None else self.inside.ramp.at(self.inside.clock)
-        return {"radius": radius, "ratio": self.inside.watch.ratio, "alarms": self.inside.watch.alarms}
+        """The radius at the next call as a share of the budget's, and ratio and alarms of the guard."""
+        watch = self.inside.watch
+        return {"radius": self.inside.scale, "ratio": watch.ratio, "alarms": watch.alarms}
+
+    def fresh(self) -> Self:
+        """Return the same objective, at the same point of its curriculum, that remembers nothing and has no guard."""
+        other = copy(self)
+        other.inside = self.inside.again()
+        return other
 
     def state(self) -> dict[str, Any]:
-        """See :class:`Objective`."""
+        """Return what is remembered, for a checkpoint."""
         return self.inside.state()
 
     def restore(self, state: dict[str, Any], device: torch.device | None = None) -> None:
-        """See :class:`Objective`."""
+        """Take back what ``state`` returned, on a device."""
         self.inside.restore(state, device)
 
 
-class AdversarialRisk(_Stateful):
+@dataclass(frozen=True, eq=False)
+class InnerLoss(OfOutputs):
+    """E(x) = -l(h(x), y), as :class:`maxslope.energies.Loss`, but no goal is asked for, and no margin."""
+
+    model: Model | Network
+    labels: Tensor
+    criterion: Criterion
+    goal: Goal = field(default_factory=Misclassified)
+    context: Context = ()
+
+    @property
+    def beside(self) -> Context:
+        """See :class:`OfOutputs`."""
+        return self.context
+
+    def take(self, index: Tensor) -> InnerLoss:
+        """See :class:`Energy`."""
+        context = tuple(select(t, index) for t in self.context)
+        return replace(self, labels=self.labels[index], context=context)
+
+    def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """See :class:`OfOutputs`; there is no goal."""
+        value = -self.goal.risk(self.criterion, outputs, self.labels[rows])
+        return value, value.detach(), torch.zeros_like(value, dtype=torch.bool)
+
+
+class AdversarialRisk(Objective):
     """The adversarial risk (1 - c) mean l(h(x~), y) + c mean l(h(x), y), x~ what the adversary finds.
 
     Args:
@@ -144,19 +158,9 @@ class AdversarialRisk(_Stateful):
         wrapped = Pointwise(adversary) if isinstance(adversary, Budget) else adversary
         self.inside = Inside(wrapped, ramp, guard, seed, goal or Misclassified())
 
-    @torch.inference_mode(False)
-    def __call__(
-        self,
-        model: Any,
-        x: Tensor,
-        y: Tensor,
-        ids: Tensor | None = None,
-        *,
-        context: Context | Tensor = (),
-        mask: Tensor | None = None,
-    ) -> Tensor:
+    def loss(self, model: Any, batch: Batch) -> Tensor:
         """See :class:`Objective`."""
-        batch, goal = self.inside.batch(x, y, ids, context, mask), self.inside.goal
+        goal = self.inside.goal
         found = self._points(model, batch)
         moved = batch.answers(model, found)
         loss = goal.risk(self.criterion, moved, batch.y[found.rows]).mean()
@@ -185,14 +189,8 @@ class AdversarialRisk(_Stateful):
             energy = InnerLoss(network, batch.y, self.criterion, self.inside.goal, batch.context)
             return self.inside.find(net, energy, batch)
 
-    def fresh(self) -> AdversarialRisk:
-        """See :class:`Objective`."""
-        other = AdversarialRisk(self.inside.adversary, criterion=self.criterion, clean=self.clean)
-        other.inside = self.inside.again()
-        return other
 
-
-class Trades(_Stateful):
+class Trades(Objective):
     """TRADES: mean l(h(x), y) + beta mean KL(h(x) || h(x~)), x~ the adversary's maximizer of the divergence.
 
     Args:
@@ -228,24 +226,12 @@ class Trades(_Stateful):
         if not beta > 0:
             raise ValueError(f"TRADES needs beta > 0, got beta={beta!r}; for beta 0 train plainly.")
         self.beta = beta
-        away = Inner(adapt=True)
-        wrapped = Pointwise(adversary, away) if isinstance(adversary, Budget) else adversary
+        wrapped = Pointwise(adversary, Inner(adapt=True)) if isinstance(adversary, Budget) else adversary
         self.inside = Inside(wrapped, ramp, guard, seed, goal or Misclassified())
 
-    @torch.inference_mode(False)
-    def __call__(
-        self,
-        model: Any,
-        x: Tensor,
-        y: Tensor,
-        ids: Tensor | None = None,
-        *,
-        context: Context | Tensor = (),
-        mask: Tensor | None = None,
-    ) -> Tensor:
+    def loss(self, model: Any, batch: Batch) -> Tensor:
         """See :class:`Objective`; one forward pass more, for the answers that the adversary moves away from."""
-        batch, goal = self.inside.batch(x, y, ids, context, mask), self.inside.goal
-        net = bare(model)
+        net, goal = bare(model), self.inside.goal
         with inference(net):
             network = self.inside.network(net, batch)
             reference = network.all_outputs(batch.x, batch.context)
@@ -254,9 +240,3 @@ class Trades(_Stateful):
         clean, moved = batch.answers(model), batch.answers(model, found)
         rest = goal.divergence(clean[found.rows], moved).mean()
         return goal.clean_risk(CrossEntropy(), clean, batch.y).mean() + self.beta * rest
-
-    def fresh(self) -> Trades:
-        """See :class:`Objective`."""
-        other = Trades(self.inside.adversary, beta=self.beta)
-        other.inside = self.inside.again()
-        return other

@@ -23,7 +23,7 @@ from maxslope.spaces.parameters import Layout
 from maxslope.training._modes import inference
 from maxslope.training.checkpoint import Checkpoint
 from maxslope.training.distributed import summed, world
-from maxslope.training.identity import data_words, described, optimizer_words
+from maxslope.training.identity import data_words, described, optimizer_words, schedule_words
 from maxslope.training.objective import Objective
 from maxslope.training.plan import Callback, Check, Moment, Plan, Trace
 from maxslope.training.source import Batch, Source, Transform
@@ -219,7 +219,7 @@ class Run:
 
     def _movement(self, epochs: int) -> dict[str, str]:
         """Schedule and optimizer at the beginning of so many epochs, of which the first rate may depend."""
-        schedule = self.stepping.words(epochs, self.source.batches)
+        schedule = schedule_words(self.stepping.begin(epochs, self.source.batches))
         return {"optimizer": optimizer_words(self.optimizer), "schedule": schedule}
 
     def _save(self, checkpoint: Checkpoint) -> None:
@@ -290,8 +290,7 @@ class Run:
     def _parts(self) -> dict[str, Any]:
         """Everything of torch that has a state."""
         parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.stepping.scheduler}
-        parts |= {"scaler": self.scaler}
-        return parts if self.mean is None else parts | {"mean": self.mean}
+        return parts | {"scaler": self.scaler} | ({} if self.mean is None else {"mean": self.mean})
 
 
 def _reseed(seed: int, device: torch.device) -> None:

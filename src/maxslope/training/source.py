@@ -10,14 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import (
-    DataLoader,
-    Dataset,
-    DistributedSampler,
-    IterableDataset,
-    Sampler,
-    default_collate,
-)
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, default_collate
 
 from maxslope import _random
 from maxslope._pairs import alike, pair_of, whole_sampler
@@ -106,8 +99,9 @@ class Source:
                 where = ids.to(x.device)
                 yield ids, x[where], y[where.to(y.device)]
             return
+        numbers: Any = (self.ids(step).tolist() for step in range(first, last))
         loader: Any = DataLoader(
-            _Indexed(self.data), batch_sampler=_Ids(self, first, last), num_workers=self.workers,
+            _Indexed(self.data), batch_sampler=numbers, num_workers=self.workers,
             collate_fn=partial(_collated, self.collate),
         )  # fmt: skip
         yield from loader
@@ -164,15 +158,3 @@ class _Indexed(Dataset[tuple[int, Any]]):
 
     def __getitem__(self, index: int) -> tuple[int, Any]:
         return index, self.base[index]
-
-
-class _Ids(Sampler[list[int]]):
-    def __init__(self, source: Source, first: int, last: int) -> None:
-        self.source, self.first, self.last = source, first, last
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in range(self.first, self.last):
-            yield self.source.ids(step).tolist()
-
-    def __len__(self) -> int:
-        return self.last - self.first

@@ -19,8 +19,6 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
-from maxslope.training.identity import schedule_words
-
 Schedule = Callable[..., LRScheduler] | LRScheduler | None
 
 
@@ -51,7 +49,9 @@ def optimizer_of(given: Any, model: nn.Module) -> Optimizer:
     0.1
     """
     own = {id(p) for p in model.parameters()}
-    made = given if isinstance(given, Optimizer) or not callable(given) else given(trainable(model))
+    made = given
+    if callable(given) and not isinstance(given, Optimizer):
+        made = given([p for p in model.parameters() if p.requires_grad])
     if not isinstance(made, Optimizer):
         raise TypeError(
             f"The optimizer is one of torch.optim, such as SGD(model.parameters(), lr=0.1), or a function that makes "
@@ -67,11 +67,6 @@ def optimizer_of(given: Any, model: nn.Module) -> Optimizer:
     if isinstance(made, LBFGS):
         raise ValueError("An optimizer makes a step from one gradient of one batch, got LBFGS, which asks for more.")
     return made
-
-
-def trainable(model: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters that require a gradient."""
-    return [p for p in model.parameters() if p.requires_grad]
 
 
 def _called(given: Any, made: Any) -> str:
@@ -122,10 +117,6 @@ class Stepping:
             self.scheduler = self._scheduler(epochs if self.counts_epochs else epochs * batches)
         assert self.scheduler is not None
         return self.scheduler
-
-    def words(self, epochs: int, batches: int) -> str:
-        """Return what the schedule over so many epochs is, for comparison; leaves it at its beginning."""
-        return schedule_words(self.begin(epochs, batches))
 
     def advance(self, *, epoch: bool, loss: float = 0.0, robust: float | None = None) -> None:
         """Step the schedule after a step of the optimizer, or after an epoch with its mean loss and robust accuracy."""
