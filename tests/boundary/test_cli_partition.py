@@ -16,7 +16,8 @@ from maxslope.boundary import Densities, Grid, Perimeter, signed_distance
 from maxslope.cli.main import app
 from maxslope.cli.points import numbered
 from maxslope.report import boundary_problems, partition
-from maxslope.report.partition import Classes, classifier, several, study
+from maxslope.report.boundary_problems import Classes
+from maxslope.report.partition import classifier, several, study
 
 RUN = CliRunner()
 CENTERS = torch.tensor([[0.0, 0.0], [1.0, 0.2], [0.4, 1.0]])

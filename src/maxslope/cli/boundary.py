@@ -21,8 +21,8 @@ from maxslope.cli.points import opened
 from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
-    from maxslope.report.boundary_problems import Problem
-    from maxslope.report.partition import Classes
+    from maxslope.report.boundary_problems import Classes, Problem
+
 
 EXAMPLES = """
 [bold]Examples[/]

@@ -16,7 +16,7 @@ from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
 
 if TYPE_CHECKING:
-    from maxslope.report.odenet import Data
+    from maxslope.report.odenet_study import Data
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -58,7 +58,7 @@ def odenet(
     import torch
 
     from maxslope.report import odenet as report
-    from maxslope.report.odenet import Settings
+    from maxslope.report.odenet_study import Settings
 
     options.drawn_into(out)
     radius = names.number(eps)
@@ -90,7 +90,7 @@ def odenet(
 
 def _tables(word: str, seed: int) -> list[Data]:
     """The one place where a string names data of the mean-field network."""
-    from maxslope.report import odenet as known
+    from maxslope.report import odenet_study as known
 
     ready: dict[str, Callable[[], Data]] = {"moons": partial(known.moons, seed), "digits": known.digits}
     if not word:

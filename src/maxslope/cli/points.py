@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from maxslope.report.boundary_problems import Problem
-    from maxslope.report.partition import Classes
+    from maxslope.report.boundary_problems import Classes, Problem
+
 
 _PLANE, _SPACE = 96, 32  # cells
 _TABLES = (".csv", ".npz")

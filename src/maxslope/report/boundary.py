@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,12 +30,9 @@ from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
 from maxslope.boundary.solver import Solution
 from maxslope.curve import Curve
 from maxslope.loop import Record
-from maxslope.report.boundary_problems import Problem
+from maxslope.report.boundary_problems import Problem, summary
 from maxslope.report.canvas import records
 from maxslope.spaces import Lp
-
-if TYPE_CHECKING:
-    from maxslope.report.partition import Classes
 
 _STEPS = 24  # at least so many steps
 _FINEST = 192  # cells a side on which level sets are solved
@@ -109,23 +106,6 @@ class Study:
             "adversarial_training": None if math.isnan(self.trained) else self.trained,
             "gap_to_reference_in_cells": float(gap.max()) / self.problem.grid.h if len(gap) else None,
         }
-
-
-def summary(
-    problem: Problem | Classes, curve: Curve, perimeter: Tensor, robust_risk: Tensor, best: int
-) -> dict[str, Any]:
-    """Return what there is to say of every flow of boundaries."""
-    return {
-        "problem": problem.title,
-        "cells": list(problem.grid.shape),
-        "eps": problem.eps,
-        "until": float(curve.time[-1, 0]),
-        "status": curve.reasons()[0],
-        "weighted_perimeter": perimeter[[0, -1]].tolist(),
-        "robust_risk": robust_risk[[0, -1]].tolist(),
-        "least_robust_risk": float(robust_risk[best]),
-        "stopped_at": float(curve.time[best, 0]),
-    }
 
 
 def study(

@@ -14,9 +14,9 @@ from maxslope.boundary import Grid, contour, surface
 from maxslope.curve import Curve
 from maxslope.report import canvas
 from maxslope.report.boundary import Study
-from maxslope.report.boundary_problems import Problem
+from maxslope.report.boundary_problems import Classes, Problem
 from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress, instants, passing, plane, rgb, save, shade
-from maxslope.report.partition import Classes, PartitionStudy
+from maxslope.report.partition import PartitionStudy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

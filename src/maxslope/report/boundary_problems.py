@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from maxslope.boundary import Densities, Grid
 from maxslope.boundary.distance import vanished
 from maxslope.boundary.neural import on_grid
+from maxslope.curve import Curve
 
 _SHARE = 0.03  # the default radius of the adversary, in longer sides of the box
 _MARGIN = 0.25  # of empty space around samples, in sides
@@ -48,6 +50,45 @@ class Problem:
     def rho(self) -> Tensor:
         """Densities of both classes, ``[2, *shape]``."""
         return torch.stack([self.densities.rho0, self.densities.rho1])
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """Boundaries of several classes in the plane to follow.
+
+    Attributes:
+        rho: densities of the classes with their priors, ``[classes, *shape]``.
+        start: the first classifier says k where ``start[k]`` is largest, ``[classes, *shape]``.
+        eps: radius of the adversary whose risk is measured, in length units.
+        samples: points ``[n, 2]`` and labels, if the densities come from them.
+        given: whether the start is a classifier of its own.
+    """
+
+    title: str
+    grid: Grid
+    rho: Tensor
+    start: Tensor
+    eps: float
+    names: tuple[str, ...]
+    samples: tuple[Tensor, Tensor] | None = None
+    given: bool = False
+
+
+def summary(
+    problem: Problem | Classes, curve: Curve, perimeter: Tensor, robust_risk: Tensor, best: int
+) -> dict[str, Any]:
+    """Return what there is to say of every flow of boundaries."""
+    return {
+        "problem": problem.title,
+        "cells": list(problem.grid.shape),
+        "eps": problem.eps,
+        "until": float(curve.time[-1, 0]),
+        "status": curve.reasons()[0],
+        "weighted_perimeter": perimeter[[0, -1]].tolist(),
+        "robust_risk": robust_risk[[0, -1]].tolist(),
+        "least_robust_risk": float(robust_risk[best]),
+        "stopped_at": float(curve.time[best, 0]),
+    }
 
 
 def disk(cells: int = 96, eps: float | None = None, dim: int = 2) -> Problem:

@@ -14,8 +14,7 @@ from maxslope.boundary import Densities, Grid, Perimeter, Soft, partition_flow, 
 from maxslope.boundary.distance import vanished
 from maxslope.curve import Curve
 from maxslope.loop import Record
-from maxslope.report.boundary import summary
-from maxslope.report.boundary_problems import ONE_LABEL, around, longer, mixture, radius
+from maxslope.report.boundary_problems import ONE_LABEL, Classes, around, longer, mixture, radius, summary
 from maxslope.report.canvas import records
 
 _MOST = 10  # classes, of whose table of colors nobody would ask more
@@ -23,28 +22,6 @@ _INSTANTS = 48
 _STEP = 0.4  # of h^2 / d: a step of the flow
 _SHARING = 10  # steps between two sharings
 _BELLS = ((0.35, 0.0), (0.65, 0.75), (1.0, -0.05))  # radius and turn of the Gaussians of a class: its boundaries wind
-
-
-@dataclass(frozen=True, eq=False)
-class Classes:
-    """Boundaries of several classes in the plane to follow.
-
-    Attributes:
-        rho: densities of the classes with their priors, ``[classes, *shape]``.
-        start: the first classifier says k where ``start[k]`` is largest, ``[classes, *shape]``.
-        eps: radius of the adversary whose risk is measured, in length units.
-        samples: points ``[n, 2]`` and labels, if the densities come from them.
-        given: whether the start is a classifier of its own.
-    """
-
-    title: str
-    grid: Grid
-    rho: Tensor
-    start: Tensor
-    eps: float
-    names: tuple[str, ...]
-    samples: tuple[Tensor, Tensor] | None = None
-    given: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from maxslope.integrability.loops import Monodromy
     from maxslope.reference import Convergence
     from maxslope.report.moons import Differences
-    from maxslope.report.odenet import Study as NetworkStudy
+    from maxslope.report.odenet_study import Study as NetworkStudy
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def odenet(
     studies: Sequence[tuple[NetworkStudy, MatplotlibFigure]], *, command: str = "", files: Sequence[str] = ()
 ) -> Sheet:
     """Return the page of studies of mean-field networks, one section for each table of data."""
-    from maxslope.report.odenet import numbers as measured
+    from maxslope.report.odenet_study import numbers as measured
 
     parts, said, remains, big = [], [], [], []
     for k, (study, figure) in enumerate(studies):
