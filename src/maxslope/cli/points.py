@@ -26,7 +26,7 @@ def opened(
 
     from maxslope.evaluation.models import call
     from maxslope.report import boundary_problems as ready
-    from maxslope.report.partition import classifier, three
+    from maxslope.report.partition import three
 
     built_in: dict[str, Callable[[int, float | None], Problem | Classes]] = {
         "moons": partial(ready.moons, seed=seed),
@@ -56,9 +56,7 @@ def opened(
         return ready.own(rho0, rho1, low, high, cells or (_PLANE if len(low) == 2 else _SPACE), eps), None
     model, (x, y, names) = _model(made, source, data)
     problem, title = _of_points(x, y, names, (cells, eps), "Samples"), source.rpartition(":")[2]
-    if isinstance(problem, ready.Problem):
-        return ready.network(problem, model, title), model
-    return classifier(problem, model, title), model
+    return ready.network(problem, model, title), model
 
 
 def _of_points(

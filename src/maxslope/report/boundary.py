@@ -133,7 +133,8 @@ def study(
     tell("the law of the same eps by level sets")
     reference = level_sets(LimitLaw(grid, densities, eps), start, end)
     tell("the limit law by level sets")
-    limit = reference if _constant(densities) else level_sets(LimitLaw(grid, densities), start, end)
+    even = bool((problem.rho == problem.rho.flatten()[0]).all())  # then the law does not depend on eps
+    limit = reference if even else level_sets(LimitLaw(grid, densities), start, end)
     length = WeightedPerimeter(grid, densities.rho)
     along = zip(curve.time[:, 0].tolist(), curve.points[:, 0], strict=True)
     gaps = [apart(u, reference.at(t)[0], grid) for t, u in along]
@@ -245,9 +246,3 @@ def _expected(problem: Problem) -> float:
         if problem.until is None:
             raise
         return math.nan
-
-
-def _constant(densities: Densities) -> bool:
-    """Whether the law does not depend on eps."""
-    first = densities.rho0.flatten()[0]
-    return bool((densities.rho0 == first).all() & (densities.rho1 == first).all())

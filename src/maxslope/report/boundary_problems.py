@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maxslope.boundary import Densities, Grid
 from maxslope.boundary.distance import vanished
@@ -18,10 +18,6 @@ from maxslope.curve import Curve
 _SHARE = 0.03  # the default radius of the adversary, in longer sides of the box
 _MARGIN = 0.25  # of empty space around samples, in sides
 
-ONE_LABEL = (
-    "The network gives the whole box of the samples one label, so it has no boundary there; is it trained, and on "
-    "these samples?"
-)
 Density = Callable[[Tensor], Tensor]
 
 
@@ -72,6 +68,9 @@ class Classes:
     names: tuple[str, ...]
     samples: tuple[Tensor, Tensor] | None = None
     given: bool = False
+
+
+_Problem = TypeVar("_Problem", bound=Problem | Classes)
 
 
 def summary(
@@ -192,16 +191,38 @@ def around(x: Tensor, cells: int) -> Grid:
     return Grid(shape, (middle - half).tolist(), (middle + half).tolist())
 
 
-def network(problem: Problem, model: Callable[[Tensor], Tensor], title: str) -> Problem:
-    """The same densities, starting from the boundary of a trained network.
+def network(problem: _Problem, model: Callable[[Tensor], Tensor], title: str) -> _Problem:
+    """The same densities, starting from the boundaries of a trained network.
 
     Raises:
-        ValueError: if the network gives the whole grid one label.
+        ValueError: if it does not answer with a logit for each of several classes, or says the same everywhere.
     """
-    start = on_grid(model, problem.grid)
-    if not bool((start > 0).any()) or bool((start > 0).all()):
-        raise ValueError(ONE_LABEL)
+    if isinstance(problem, Problem):
+        start = on_grid(model, problem.grid)
+        answers = (start > 0).long()
+    else:
+        start = _logits(problem, model)
+        answers = start.argmax(0)
+    if int(answers.amax()) == int(answers.amin()):
+        raise ValueError(
+            "The network gives the whole box of the samples one label, so it has no boundary there; is it trained, and "
+            "on these samples?"
+        )
     return replace(problem, title=title, start=start, given=True)
+
+
+def _logits(problem: Classes, model: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a classifier says on a grid, ``[classes, *shape]``."""
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    points = problem.grid.points().reshape(-1, 2)
+    with torch.no_grad():
+        out = model(points.float() if weight is None else points.to(weight.detach()))
+    if out.ndim != 2 or out.shape[1] != len(problem.names):
+        raise ValueError(
+            f"A classifier of {len(problem.names)} classes answers with as many logits a point, got outputs of shape "
+            f"{tuple(out.shape)} for {len(points)} points."
+        )
+    return out.T.reshape(problem.rho.shape).double().cpu()
 
 
 def _even(cells: int, dim: int) -> tuple[Grid, Densities]:

@@ -256,7 +256,11 @@ def _example(
         pictures=_pictures(clean, moved, delta, reach, box) if is_image(clean) else (),
         reach=reach,
         features=() if is_image(clean) else _features(clean, moved, delta),
-        signal=_signal(index, clean, delta) if _is_signal(clean) else (),
+        signal=tuple(
+            series(values.flatten().tolist(), f"Sample {index}, {name}", color)
+            for color, (name, values) in enumerate((("clean", clean), ("change", delta)), 1)
+            if _is_signal(clean)
+        ),
     )
 
 
@@ -268,12 +272,6 @@ def is_image(x: Tensor) -> bool:
 def _is_signal(x: Tensor) -> bool:
     """Whether a sample looks like one long series; so many columns has no table."""
     return 1 <= x.ndim <= 2 and x.numel() == x.shape[-1] >= _LONG
-
-
-def _signal(index: int, clean: Tensor, delta: Tensor) -> tuple[str, ...]:
-    """The series, and what is added to it."""
-    named = (("clean", clean), ("change", delta))
-    return tuple(series(t.flatten().tolist(), f"Sample {index}, {n}", k) for k, (n, t) in enumerate(named, 1))
 
 
 def _pictures(

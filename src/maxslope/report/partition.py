@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from maxslope.boundary import Densities, Grid, Perimeter, Soft, partition_flow, stopping_time
 from maxslope.boundary.distance import vanished
 from maxslope.curve import Curve
 from maxslope.loop import Record
-from maxslope.report.boundary_problems import ONE_LABEL, Classes, around, longer, mixture, radius, summary
+from maxslope.report.boundary_problems import Classes, around, longer, mixture, radius, summary
 from maxslope.report.canvas import records
 
 _MOST = 10  # classes, of whose table of colors nobody would ask more
@@ -105,27 +105,6 @@ def several(
     far = torch.stack([Densities.from_samples(grid, x, own, bandwidth=wide).rho1 for own in owns])
     start = rho + 1e-2 * far  # where no class is likelier by numbers, the wider kernel decides
     return Classes(title, grid, rho, start, radius(grid, eps), tuple(names), (x.float(), y.long()))
-
-
-def classifier(problem: Classes, model: Callable[[Tensor], Tensor], title: str) -> Classes:
-    """The same densities, starting from a trained classifier.
-
-    Raises:
-        ValueError: if it does not answer with a logit for each class, or says the same everywhere.
-    """
-    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    points = problem.grid.points().reshape(-1, 2)
-    with torch.no_grad():
-        out = model(points.float() if weight is None else points.to(weight.detach()))
-    if out.ndim != 2 or out.shape[1] != len(problem.names):
-        raise ValueError(
-            f"A classifier of {len(problem.names)} classes answers with as many logits a point, got outputs of shape "
-            f"{tuple(out.shape)} for {len(points)} points."
-        )
-    start = out.T.reshape(problem.rho.shape).double().cpu()
-    if int(start.argmax(0).amax()) == int(start.argmax(0).amin()):
-        raise ValueError(ONE_LABEL)
-    return replace(problem, title=title, start=start, given=True)
 
 
 def study(problem: Classes, *, until: float | None = None, tell: Callable[[str], None] | None = None) -> PartitionStudy:
