@@ -212,7 +212,7 @@ class Comparison:
         """Return header and rows of the table of transfer: what each model gets wrong at the points of each run."""
         header = ("errors at the points of", *(f"model of {name}" for name in self.names))
         rows = [
-            (name, *("" if share is None else percent(share) for share in row))
+            (name, *("not at hand" if share is None else percent(share) for share in row))
             for name, row in zip(self.names, self.transfer, strict=True)
         ]
         return header, rows
