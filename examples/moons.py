@@ -14,9 +14,8 @@ from pathlib import Path
 
 import torch
 
-from maxslope.report.moons import steps, train
+from maxslope.report.moons import differences, steps, train
 from maxslope.report.moons_figures import draw_differences, draw_trajectories
-from maxslope.report.moons_study import differences
 
 
 def main(folder: Path) -> None:

@@ -30,6 +30,7 @@ from maxslope.cli.points import read_table
 from maxslope.evaluation.models import call
 from maxslope.loop import Record
 from maxslope.report import boundary as ready
+from maxslope.report import boundary_problems as problems
 from maxslope.report.boundary_neural import follow
 
 RUN = CliRunner()
@@ -216,7 +217,7 @@ def test_sets_in_space_and_densities_of_ones_own(tmp_path: Path) -> None:
 def test_a_point_of_each_class_is_enough(tmp_path: Path) -> None:
     """It ended with "until=nan": a class of one point has no spread, and no mass was at the boundary."""
     x, y = torch.tensor([[0.0, 0.0], [1.0, 0.8]]), torch.tensor([0, 1])
-    problem = ready.samples(x, y, 24)
+    problem = problems.samples(x, y, 24)
     assert math.isfinite(stopping_time(problem.grid, problem.densities, problem.eps))
     bandwidth = float(x.double().std(0, correction=0).mean())
     both = Densities.from_samples(problem.grid, x, y, bandwidth)
@@ -240,14 +241,14 @@ def test_a_network_is_stopped_where_its_own_robust_risk_is_least() -> None:
     measured = float(curve.time[Perimeter(grid, densities, 0.05).robust_risk(curve.points[:, 0]).argmin(), 0])
     assert own == pytest.approx(measured, rel=0.15)
     assert abs(own - measured) < abs(bayes - measured) / 2
-    problem = ready.Problem("A network", grid, densities, start, 0.09, given=True)
+    problem = problems.Problem("A network", grid, densities, start, 0.09, given=True)
     assert ready.study(problem, until=0.002, tau=0.001).expected == pytest.approx(
         stopping_time(grid, densities, 0.09, start)
     )
 
 
 def test_large_grids_have_references_on_fewer_cells() -> None:
-    problem = ready.disk(200)
+    problem = problems.disk(200)
     law = LimitLaw(problem.grid, problem.densities)
     curve = ready.level_sets(law, signed_distance(problem.start, problem.grid), 0.002)
     assert curve.points.shape[-2:] == (200, 200)
@@ -260,16 +261,16 @@ def test_an_adversary_as_large_as_the_box_is_quick(tmp_path: Path) -> None:
     """Its window was factored for hours."""
     began = time.process_time()
     try:
-        ready.study(ready.disk(32, 1.5), until=0.01, tau=0.005)
+        ready.study(problems.disk(32, 1.5), until=0.01, tau=0.005)
     except ValueError as error:
         assert "too long" in str(error)  # noqa: PT017
     assert time.process_time() - began < 20
 
 
 def test_moons_need_scikit_learn_alone() -> None:
-    problem = ready.moons(32)
+    problem = problems.moons(32)
     assert problem.samples is not None
-    assert len(problem.samples.x) == 1000
+    assert len(problem.samples[0]) == 1000
     assert len(contour(problem.start, problem.grid)) == 1
 
 
@@ -338,12 +339,12 @@ def test_tables_of_points(tmp_path: Path) -> None:
 
 def test_misuse_of_the_experiments_is_explained() -> None:
     with pytest.raises(ValueError, match=r"samples \[n, 2\] or \[n, 3\], got \(4, 4\)"):
-        ready.samples(torch.zeros(4, 4), torch.arange(4) % 2)
+        problems.samples(torch.zeros(4, 4), torch.arange(4) % 2)
     with pytest.raises(ValueError, match=r"0 and 1, got labels \[0, 1, 2, 3\]"):
-        ready.samples(torch.rand(4, 2), torch.arange(4))
-    one = ready.gaussians(24)
+        problems.samples(torch.rand(4, 2), torch.arange(4))
+    one = problems.gaussians(24)
     densities = Densities(one.densities.rho0, 0 * one.densities.rho1)
-    alone = ready.Problem("One class", one.grid, densities, one.start, 0.3)
+    alone = problems.Problem("One class", one.grid, densities, one.start, 0.3)
     with pytest.raises(ValueError, match="One class is more likely everywhere"):
         ready.study(alone)
 
@@ -353,9 +354,9 @@ def test_misuse_of_the_experiments_is_explained() -> None:
 
 def test_the_neural_flow_is_drawn_with_its_control(tmp_path: Path) -> None:
     """Few iterations: numbers without meaning, but all of them, in length units, and a picture."""
-    problem = ready.gaussians(32, 0.15)
+    problem = problems.gaussians(32, 0.15)
     study = ready.study(problem, until=0.02)
-    said = follow(study, None, 2, tmp_path / "network", training=Training(5, 3, 32), samples=512)
+    said = follow(study, None, 2, tmp_path / "network", training=Training(5, 3, 32), samples=512, drawings={})
     assert set(said) == {"moved", "law_moved", "gap", "control_moved", "robust_risk", "risk", "passes_of_risks"}
     assert len(said["robust_risk"]) == 3
     assert 0.01 < said["law_moved"] < 0.1
@@ -380,9 +381,9 @@ def test_a_trained_module_is_followed_in_its_own_units_and_left_alone(tmp_path: 
     y = (x[:, 1] > 50).long()
     net = nn.Sequential(Wave())
     before = copy.deepcopy(net.state_dict())
-    problem = ready.network(ready.samples(x - 50, y, 32), net, "a wave")
+    problem = problems.network(problems.samples(x - 50, y, 32), net, "a wave")
     study = ready.study(problem, until=100.0)
-    said = follow(study, net, 1, tmp_path / "network", training=Training(20, 0, 64, 1e-3), samples=512)
+    said = follow(study, net, 1, tmp_path / "network", training=Training(20, 0, 64, 1e-3), samples=512, drawings={})
     assert said["law_moved"] > 0.05
     assert torch.equal(before["0.height"], net.state_dict()["0.height"])
     assert study.problem.title == "a wave"

@@ -16,7 +16,8 @@ from maxslope.boundary import Densities, Grid, Perimeter, signed_distance
 from maxslope.cli.main import app
 from maxslope.cli.points import numbered
 from maxslope.report import boundary_problems, partition
-from maxslope.report.partition import Classes, classifier, several, study
+from maxslope.report.boundary_problems import Classes, network
+from maxslope.report.partition import several, study
 
 RUN = CliRunner()
 CENTERS = torch.tensor([[0.0, 0.0], [1.0, 0.2], [0.4, 1.0]])
@@ -131,7 +132,7 @@ def test_misuse() -> None:
     x, y = samples()
     problem = several(x, y, ("0", "1", "2"), 32)
     with pytest.raises(ValueError, match="gives the whole box of the samples one label"):
-        classifier(problem, lambda x: torch.tensor([[0.0, 1.0, 0.0]]).expand(len(x), 3), "constant")
+        network(problem, lambda x: torch.tensor([[0.0, 1.0, 0.0]]).expand(len(x), 3), "constant")
     with pytest.raises(ValueError, match=r"whole number each as a label, got labels of torch.float32"):
         numbered(x, y + 0.5)
     assert numbered(x, y.float())[2] == ("0", "1", "2")

@@ -16,8 +16,7 @@ from browser.test_pages import Seen
 from maxslope.report import page
 from maxslope.report.canvas import COLORS, blank
 from maxslope.report.drawn import panels
-from maxslope.report.sheet import Part, Sheet
-from maxslope.report.sheets import table
+from maxslope.report.sheets import Part, Sheet, table
 from report._runs import FAST
 
 pytestmark = pytest.mark.slow  # a browser for each
@@ -46,7 +45,7 @@ def _film(path: Path) -> Path:
     film = panels(figure, "film", ("It turns.",), frames=[f"t = {k}" for k in range(4)])
     rows = [{"time": float(k), "a long name of a number": k / 3} for k in range(80)]
     part = Part("Line", "Words.", film, [table("All", rows, open_=True)])
-    return Sheet("A line over time", [("Question", "where it goes")], "It turns.", [("Turn", "3", "at the end")], (),
+    return Sheet("A line over time", [("Question", "where it goes")], "It turns.", [("Turn", "3", "at the end")],
                  ["Nothing else."], [part], "maxslope boundary", ["numbers.csv"]).save(path)  # fmt: skip
 
 

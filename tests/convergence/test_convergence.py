@@ -11,9 +11,8 @@ from torch import nn
 from maxslope.energies import Linear, Quadratic
 from maxslope.loop import flow
 from maxslope.reference import Convergence, convergence, euclidean_bowl, piecewise_linear, reference, water_filling
-from maxslope.report.convergence import draw
-from maxslope.report.moons import problem, train
-from maxslope.report.moons_study import constraints
+from maxslope.report.moons import constraints, problem, train
+from maxslope.report.moons_figures import draw_convergence
 from maxslope.schemes import Explicit, MinimizingMovement, Newton, SemiImplicit
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
@@ -94,7 +93,7 @@ def test_other_norms(closed, p: float) -> None:  # type: ignore[no-untyped-def]
 @pytest.mark.slow
 def test_picture_and_table(tmp_path: Path) -> None:
     study = on_the_network()
-    draw(study, tmp_path / "study", "title")
+    draw_convergence(study, tmp_path / "study", "title")
     assert (tmp_path / "study.svg").stat().st_size > 5000
     assert (tmp_path / "study.png").stat().st_size > 5000
     records = study.table()

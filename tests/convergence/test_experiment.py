@@ -13,9 +13,8 @@ from maxslope.cli.flow import app
 from maxslope.loop import flow
 from maxslope.report.drawn import panels
 from maxslope.report.experiment import clouds_of_moons
-from maxslope.report.moons import data, problem, train
+from maxslope.report.moons import data, differences, geometries, particles, problem, train
 from maxslope.report.moons_figures import animate, draw_differences, draw_trajectories, film
-from maxslope.report.moons_study import differences, geometries, particles
 from maxslope.schemes import Best, Consensus, MinimizingMovement, Newton
 from maxslope.sets import Linf
 

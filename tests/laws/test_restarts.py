@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from nets import answers, mlp
 
 import maxslope as ms
 from maxslope.attacks import search
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.stages import Restarts
 from maxslope.attacks.starts import Uniform
+from nets import answers, mlp
 
 GUESS = ms.Recipe("guess", 1, 0.5, start=Uniform())
 SEED, TIMES = 5, 3

@@ -84,7 +84,7 @@ def test_a_converged_study_draws_its_exponent(tmp_path: Path) -> None:
     measured = report.numbers(found)
     assert measured["theta"]["fit"] == pytest.approx(0.5, abs=0.02)
     assert measured["smallest_eigenvalue"] > 0
-    from maxslope.report.odenet_figures import draw
+    from maxslope.report.odenet import draw
 
     draw(found, tmp_path / "line")
     assert (tmp_path / "line.png").exists()

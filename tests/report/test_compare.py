@@ -122,7 +122,7 @@ def test_a_sentence_for_each_outcome(two) -> None:
     many = replace(found, pairs=(replace(pair, p=0.001),))
     assert many.sentence.startswith("near is")
     assert "more robust than far" in many.sentence
-    assert "do not establish" in replace(found, pairs=(replace(pair, p=0.5),)).sentence
+    assert "not established by" in replace(found, pairs=(replace(pair, p=0.5),)).sentence
 
 
 def test_forms(two) -> None:
@@ -310,7 +310,7 @@ def test_points_are_shown_to_every_model_and_what_they_break_is_noted() -> None:
     assert found.transfer[1] == pytest.approx((own[1], own[1]))
     both = [v == w == "robust" for v, w in zip(weak.table["verdict"], strong.table["verdict"], strict=True)]
     fell = round(weak.robust_accuracy * len(x)) - sum(both)
-    said = f"break {fell} samples that stand in weak, verified within its budget: its robust accuracy is at most "
+    said = f"break {fell} samples that stood in weak, verified within its budget: its robust accuracy is at most "
     assert f"{said}{100 * sum(both) / len(x):.1f} %" in " ".join(found.notes)
     assert found.facts[0].robust.count == round(weak.robust_accuracy * len(x))
     assert "Transfer" in found.html()

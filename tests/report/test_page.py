@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 import math
 import re
-import struct
-import zlib
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -26,11 +25,11 @@ from maxslope.evaluation import Report, wilson
 from maxslope.report import page
 from maxslope.report.html import render
 from maxslope.report.html_export import plain
-from maxslope.report.html_facts import Share, facts
-from maxslope.report.html_figures import cost_figure, percent, security_figure
-from maxslope.report.html_png import change, data_uri, picture, png
-from maxslope.report.html_samples import chosen
+from maxslope.report.html_facts import facts
+from maxslope.report.html_figures import cost_figure, security_figure
+from maxslope.report.html_samples import change, chosen, data_uri, picture
 from maxslope.report.html_svg import Axis, Chart
+from maxslope.report.numbers import Share, percent
 from report._runs import BUDGET, EPS, FAST, picture_run, tabular_run
 
 
@@ -126,7 +125,18 @@ def test_without_smallest_perturbations_the_curve_ends_at_the_budget_and_says_so
     assert found.security[-1].eps == EPS
     assert found.security[-1].share.count == found.robust.count
     assert "one radius only" in found.security_source
+    assert found.security_samples == "upper bound from 40 samples"
     assert facts(report).security[-1].eps == pytest.approx(EPS, abs=1e-6)
+
+
+def test_a_curve_that_only_repeats_the_answer_is_not_drawn() -> None:
+    report = picture_run()[3]
+    right = [EPS if v == "broken" else math.nan for v in report.table["verdict"]]
+    flat = facts(replace(report, table={**report.table, "distance": right}), eps=EPS)
+    assert not flat.has_curve
+    assert security_figure([("", flat)]) is None
+    nearer = facts(report, eps=EPS, smallest=torch.tensor([EPS / 2]), rows=[right.index(EPS)])
+    assert security_figure([("", nearer)]) is not None
 
 
 def test_the_cost_curve_falls_from_correct_to_robust(full) -> None:
@@ -367,18 +377,10 @@ def test_a_missing_jinja_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("shape", [(3, 5), (4, 2, 3)])
 def test_png_is_read_back_by_others(shape: tuple[int, ...], tmp_path: Path) -> None:
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
-    file = png(pixels)
-    (tmp_path / "a.png").write_bytes(file)
+    said, _, packed = data_uri(pixels).partition(",")
+    assert said == "data:image/png;base64"
+    (tmp_path / "a.png").write_bytes(base64.b64decode(packed))
     assert torch.equal(torch.from_numpy(imread(tmp_path / "a.png") * 255).round().to(torch.uint8), pixels)
-    assert struct.unpack(">I", file[29:33])[0] == zlib.crc32(file[12:29])
-    assert data_uri(pixels).startswith("data:image/png;base64,iVBOR")
-
-
-def test_png_misuse() -> None:
-    with pytest.raises(ValueError, match="uint8"):
-        png(torch.zeros(2, 2))
-    with pytest.raises(ValueError, match="height, width, 3"):
-        png(torch.zeros(2, 2, 4, dtype=torch.uint8))
 
 
 def test_pictures_span_their_range() -> None:
@@ -406,10 +408,15 @@ def test_axes() -> None:
 
 def test_charts_say_what_they_show() -> None:
     chart = Chart(Axis(0, 1, "a & b"), Axis(0, 1, ""), "n", "Title <1>", "Words.", margin=60)
-    chart.line([(0, 0), (1, 0.5)], 1, "one").line([(0, 0), (1, 0.5)], 2, "two").steps([(0, 1), (1, 0)], 3)
-    text = (
-        chart.dots([(0, 0, "x < y")]).whisker(0.2, 0, 1).upright(0.1, "left").upright(0.9, "right").level(0, "l").text()
-    )
+    chart.line([(0, 0), (1, 0.5)], 1, "one")
+    chart.line([(0, 0), (1, 0.5)], 2, "two")
+    chart.steps([(0, 1), (1, 0)], 3)
+    chart.dots([(0, 0, "x < y")], 1)
+    chart.whisker(0.2, 0, 1, 2)
+    chart.upright(0.1, "left")
+    chart.upright(0.9, "right")
+    chart.level(0, "l")
+    text = chart.text()
     assert "Title &lt;1&gt;" in text
     assert "a &amp; b" in text
     assert "<title>x &lt; y</title>" in text

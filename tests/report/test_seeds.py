@@ -57,9 +57,8 @@ def test_the_experiment_hands_the_seed_to_all_that_is_random(monkeypatch: pytest
         answer: Any = [] if name in ("geometries", "clouds_of_moons") else Nothing()
         monkeypatch.setattr(experiment, name, recorded(name, answer))
     monkeypatch.setattr(experiment, "constraints", dict)
-    for name in ("draw_trajectories", "draw_differences", "write_csv"):
+    for name in ("draw_trajectories", "draw_differences", "draw_convergence", "write_csv"):
         monkeypatch.setattr(experiment, name, lambda *words, **more: None)
-    monkeypatch.setattr(experiment.picture, "draw", lambda *words, **more: None)
     monkeypatch.setattr(experiment, "moons", lambda *words, **more: Nothing())
     monkeypatch.setattr(experiment, "animate", lambda *words: asked.setdefault("animate", 11))
     monkeypatch.setattr(experiment, "film", lambda *words: asked.setdefault("film", 11))
@@ -110,7 +109,7 @@ def test_the_command_hands_its_seed_to_data_factory_and_network(
         "import torch\ndef make():\n    x = torch.rand(40, 2)\n"
         "    return (lambda z: z[:, 1] - 0.5), x, (x[:, 0] > 0.5).long()\n"
     )
-    drawn = [opened(f"{tmp_path / 'nets.py'}:make", None, 24, None, seed)[0].samples.x for seed in (0, 0, 1)]  # type: ignore[union-attr]
+    drawn = [opened(f"{tmp_path / 'nets.py'}:make", None, 24, None, seed)[0].samples[0] for seed in (0, 0, 1)]  # type: ignore[union-attr]
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
     asked: dict[str, int] = {}

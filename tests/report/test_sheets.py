@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 from maxslope.cli.ending import typed
 from maxslope.report.canvas import COLORS, INK, blank, passing
 from maxslope.report.drawn import panels
-from maxslope.report.sheet import Part, Rows, Sheet
-from maxslope.report.sheets import table
+from maxslope.report.sheets import Part, Rows, Sheet, table
 
 
 def two_panels() -> object:
@@ -72,12 +71,11 @@ def test_frames_of_a_film() -> None:
 
 def test_a_sheet_says_what_was_asked_and_the_answer_and_what_remains_and_escapes_it() -> None:
     sheet = Sheet(
-        "<b>Title</b>", [("Data", "a & b"), ("Empty", "")], "Yes.", [("Risk", "0.1", "of 1")], ["Beware <i>."],
-        ["More."],
-        [Part("Numbers", tables=[Rows("All", ["x"], [["1"]])])], "maxslope x 'a b'", ["x.csv"], date="2026-01-02",
+        "<b>Title</b>", [("Data", "a & b"), ("Empty", "")], "Yes.", [("Risk", "0.1", "of 1")], ["More <i>."],
+        [Part("Numbers", tables=[Rows("All", ["x"], [["1"]])])], "maxslope x 'a b'", ["x.csv"],
     )  # fmt: skip
     page = sheet.html()
-    order = [page.index(words) for words in ("a &amp; b", "2026-01-02", "Beware &lt;i&gt;.", "Yes.", "More.", "x.csv")]
+    order = [page.index(words) for words in ("a &amp; b", " UTC</dd>", "Yes.", "More &lt;i&gt;.", "x.csv")]
     assert order == sorted(order)
     assert "<b>Title" not in page
     assert "Empty" not in page

@@ -53,6 +53,8 @@ def test_the_curve_of_a_few_samples_agrees_with_the_answer(count: int) -> None:
     assert figure.caption.count("Elsewhere it is an estimate") == 1
     assert "b: estimated from 2." in figure.caption
     assert f"Estimated from {len(rows)} of the" in found.security_source
+    right = sum(v in ("robust", "broken") for v in report.table["verdict"])
+    assert f">estimated from {len(rows)} of {right} samples; band: 95 %</text>" in figure.svg  # on the figure itself
     assert "the robust accuracy of the whole run at the budget" in found.security_source
 
 
@@ -280,6 +282,7 @@ def test_pictures_name_the_run_that_was_fooled() -> None:
                     budget=[ms.Linf(0.03), BUDGET, ms.Linf(0.06)])  # fmt: skip
     shown = [one for own in found.shown for one in own]
     assert shown
+    assert len({one.index for one in shown}) == len(shown)  # each sample once
     for one in shown:
         assert one.by in ("large", "middle")
         assert f"As {one.by} was fooled" in found.html()

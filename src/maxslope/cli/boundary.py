@@ -19,8 +19,8 @@ from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.points import opened
 
 if TYPE_CHECKING:
-    from maxslope.report.boundary import Problem
-    from maxslope.report.partition import Classes
+    from maxslope.report.boundary_problems import Classes, Problem
+
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -117,31 +117,22 @@ def boundary(
 
 def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bool) -> dict[str, Any]:
     """Follow the boundaries of two classes or several, draw and write what was found; tell how far it is."""
-    from maxslope.report import (
-        boundary,
-        boundary_figures,
-        boundary_sheet,
-        partition,
-        partition_figures,
-        partition_sheet,
-    )
+    from maxslope.report import boundary, partition
+    from maxslope.report.boundary_figures import film
+    from maxslope.report.boundary_problems import Problem
+    from maxslope.report.boundary_sheet import sheet
 
-    study: Any
-    figures: Any
-    sheet: Any
-    if isinstance(problem, boundary.Problem):
-        study, figures, sheet = partial(boundary.study, tau=how.tau), boundary_figures, boundary_sheet.sheet
-        moving = how.animation and problem.grid.dim == 2
-    else:
-        study, figures, sheet = partition.study, partition_figures, partition_sheet.sheet
-        moving = how.animation
+    study: Any = partial(boundary.study, tau=how.tau)
+    moving = how.animation and problem.grid.dim == 2
+    if not isinstance(problem, Problem):
+        study = partition.study
         _for_several(how)
     count, total = itertools.count(), 3 + bool(how.neural)
     with steps(how.out, total, silent, "following") as update:
         step = next(count)
         found = study(problem, until=how.until, tell=lambda words: update(step, words))
         update(next(count), "drawing")
-        drawings, written = _draw(found, how.out, figures, moving)
+        drawings, written = _draw(found, how.out, moving)
         more: dict[str, Any] = {}
         if how.neural:
             from maxslope.report.boundary_neural import follow
@@ -151,8 +142,8 @@ def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bo
             more = {"neural": follow(found, model, how.neural, place, drawings=drawings, seed=how.seed)}
             written += [how.out / name for name in ("network.svg", "network.png", "networks.safetensors")]
         update(next(count), "writing the page")
-        film = figures.film(found) if moving else None
-        page = sheet(found, drawings, film, **more, command=how.command, files=[path.name for path in written])
+        shown = film(found) if moving else None
+        page = sheet(found, drawings, shown, **more, command=how.command, files=[path.name for path in written])
         written.insert(0, page.save(how.out / "report.html"))
         update(total, "written")
     said: dict[str, Any] = found.summary() | {"seed": how.seed, "files": [str(path) for path in written]} | more
@@ -167,22 +158,17 @@ def _for_several(how: _Asked) -> None:
         raise ValueError(f"--neural {how.neural} is for two classes; leave it away, or give points of two.")
 
 
-def _draw(found: Any, out: Path, figures: Any, moving: bool) -> tuple[dict[str, Any], list[Path]]:
+def _draw(found: Any, out: Path, moving: bool) -> tuple[dict[str, Any], list[Path]]:
     """Figures by name, and the files that were written."""
-    from maxslope.report.boundary_files import write_boundaries, write_partition
+    from maxslope.report.boundary_figures import animate, draw_flow, draw_numbers
+    from maxslope.report.boundary_files import write_boundaries
     from maxslope.report.canvas import write_csv
-    from maxslope.report.partition import PartitionStudy
 
-    drawings = {
-        "boundary": figures.draw_flow(found, out / "boundary"), "numbers": figures.draw_numbers(found, out / "numbers"),
-    }  # fmt: skip
+    drawings = {"boundary": draw_flow(found, out / "boundary"), "numbers": draw_numbers(found, out / "numbers")}
     write_csv(found.records(), out / "numbers.csv")
-    if isinstance(found, PartitionStudy):
-        write_partition(found, out / "boundary.npz")
-    else:
-        write_boundaries(found, out / "boundary.npz")
+    write_boundaries(found, out / "boundary.npz")
     if moving:
-        figures.animate(found, out / "boundary.gif")
+        animate(found, out / "boundary.gif")
     return drawings, [out / name for name in (*_FILES, *(["boundary.gif"] if moving else []))]
 
 

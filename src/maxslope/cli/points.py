@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from maxslope.report.boundary import Problem
-    from maxslope.report.partition import Classes
+    from maxslope.report.boundary_problems import Classes, Problem
+
 
 _PLANE, _SPACE = 96, 32  # cells
 _TABLES = (".csv", ".npz")
@@ -25,16 +25,16 @@ def opened(
     import torch
 
     from maxslope.evaluation.models import call
-    from maxslope.report import boundary as ready
-    from maxslope.report.partition import classifier, three
+    from maxslope.report import boundary_problems as ready
+    from maxslope.report.partition import three
 
     built_in: dict[str, Callable[[int, float | None], Problem | Classes]] = {
         "moons": partial(ready.moons, seed=seed),
         "gaussians": ready.gaussians,
         "disk": ready.disk,
         "dumbbell": ready.dumbbell,
-        "ball": ready.ball,
-        "neck": ready.neck,
+        "ball": partial(ready.disk, dim=3),
+        "neck": partial(ready.dumbbell, dim=3),
         "three": three,
     }
     if data is not None and ":" not in source:
@@ -56,16 +56,14 @@ def opened(
         return ready.own(rho0, rho1, low, high, cells or (_PLANE if len(low) == 2 else _SPACE), eps), None
     model, (x, y, names) = _model(made, source, data)
     problem, title = _of_points(x, y, names, (cells, eps), "Samples"), source.rpartition(":")[2]
-    if isinstance(problem, ready.Problem):
-        return ready.network(problem, model, title), model
-    return classifier(problem, model, title), model
+    return ready.network(problem, model, title), model
 
 
 def _of_points(
     x: Tensor, y: Tensor, names: tuple[str, ...], how: tuple[int | None, float | None], title: str
 ) -> Problem | Classes:
     """Kernel densities of points of two classes, or of several."""
-    from maxslope.report.boundary import samples
+    from maxslope.report.boundary_problems import samples
     from maxslope.report.partition import several
 
     cells, eps = how

@@ -30,26 +30,11 @@ from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
 from maxslope.boundary.solver import Solution
 from maxslope.curve import Curve
 from maxslope.loop import Record
-from maxslope.report.boundary_problems import (
-    Problem,
-    ball,
-    disk,
-    dumbbell,
-    gaussians,
-    moons,
-    neck,
-    network,
-    own,
-    samples,
-)
+from maxslope.report.boundary_problems import Problem, summary
+from maxslope.report.canvas import records
 from maxslope.spaces import Lp
 
 _STEPS = 24  # at least so many steps
-__all__ = [
-    "Problem", "Study", "apart", "ball", "disk", "dumbbell", "gaussians", "level_sets", "moons", "neck", "network",
-    "own", "samples", "study",
-]  # fmt: skip
-
 _FINEST = 192  # cells a side on which level sets are solved
 _WIDEST = 50.0  # cells, the widest band in which exponentials of levels are safe
 
@@ -59,7 +44,6 @@ class Study:
     """A flow, its references and its numbers.
 
     Attributes:
-        problem: what was followed.
         curve: minimizing movements, one row; points are signed distances.
         reference: the law of the same eps by level sets.
         limit: the limit law by level sets.
@@ -81,10 +65,28 @@ class Study:
     perimeter: Tensor
     gap: Tensor
 
+    @property
+    def robust_risk(self) -> Tensor:
+        """Along the curve, ``[K+1]``."""
+        return self.stop.robust_risk
+
+    @property
+    def best(self) -> int:
+        """The instant of the least robust risk before it rises."""
+        return self.stop.index
+
+    def boundaries(self, instant: int) -> Tensor:
+        """Return functions whose levels are the boundaries."""
+        return self.curve.points[instant]
+
+    def beside(self, instant: int) -> Tensor:
+        """Return the same of the limit law."""
+        return self.limit.at(float(self.curve.time[instant, 0]))
+
     def records(self) -> list[dict[str, float]]:
         """Return the rows of the table of numbers: one per instant."""
         c = self.curve
-        columns = {
+        return records({
             "time": c.time[:, 0],
             "nonlocal_perimeter": c.energy[:, 0],
             "weighted_perimeter": self.perimeter,
@@ -92,26 +94,14 @@ class Study:
             "risk": self.stop.risk,
             "robust_risk": self.stop.robust_risk,
             "gap_to_reference": self.gap,
-        }
-        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        })  # fmt: skip
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers that matter, for people and machines."""
-        c, stop = self.curve, self.stop
         gap = self.gap[self.gap.isfinite()]
-        return {
-            "problem": self.problem.title,
+        return summary(self.problem, self.curve, self.perimeter, self.robust_risk, self.best) | {
             "start": "the classifier given" if self.problem.given else "the set of the problem",
-            "cells": list(self.problem.grid.shape),
-            "eps": self.problem.eps,
-            "until": float(c.time[-1, 0]),
-            "steps": c.time.shape[0] - 1,
-            "status": c.reasons()[0],
-            "weighted_perimeter": [float(self.perimeter[0]), float(self.perimeter[-1])],
-            "robust_risk": [float(stop.robust_risk[0]), float(stop.robust_risk[-1])],
-            "least_robust_risk": float(stop.robust_risk[stop.index]),
-            "stopped_at": stop.time,
+            "steps": self.curve.time.shape[0] - 1,
             "expected_stop": self.expected if math.isfinite(self.expected) else None,
             "adversarial_training": None if math.isnan(self.trained) else self.trained,
             "gap_to_reference_in_cells": float(gap.max()) / self.problem.grid.h if len(gap) else None,
@@ -123,18 +113,18 @@ def study(
 ) -> Study:
     """Follow the boundary of a problem by minimizing movements, beside both laws by level sets.
 
-    Args:
-        problem: such as :func:`gaussians` ().
-        until: the time; by default the problem's, or twice the stopping time.
-        tau: the time step; by default that of :func:`maxslope.boundary.evolve`, or less, for 24 steps.
-        tell: called with what is being done, step by step.
+    The time is by default the problem's, or twice the stopping time; the time step that of
+    :func:`maxslope.boundary.evolve`, or less, for 24 steps. ``tell`` is called with what is being done.
 
     Raises:
         ValueError: if a time is out of range, or eps reaches less than 1.2 cells.
     """
     grid, densities, eps = problem.grid, problem.densities, problem.eps
-    expected, tell = _expected(problem), tell or _silent
-    end = until or problem.until or _horizon(problem, expected)
+    expected, tell = _expected(problem), tell or (lambda words: None)
+    end = until or problem.until
+    if not end:  # twice the stopping time; that of the Bayes classifier where the start has none
+        known = 0 < expected < math.inf
+        end = 2 * (expected if known else stopping_time(grid, densities, eps))
     usual = 0.075 * grid.h**2 * min(grid.shape)
     start = signed_distance(problem.start, grid)
     tau = min(usual, end / _STEPS) if tau is None else tau
@@ -143,33 +133,20 @@ def study(
     tell("the law of the same eps by level sets")
     reference = level_sets(LimitLaw(grid, densities, eps), start, end)
     tell("the limit law by level sets")
-    limit = reference if _constant(densities) else level_sets(LimitLaw(grid, densities), start, end)
+    even = bool((problem.rho == problem.rho.flatten()[0]).all())  # then the law does not depend on eps
+    limit = reference if even else level_sets(LimitLaw(grid, densities), start, end)
     length = WeightedPerimeter(grid, densities.rho)
     along = zip(curve.time[:, 0].tolist(), curve.points[:, 0], strict=True)
     gaps = [apart(u, reference.at(t)[0], grid) for t, u in along]
     risk = Perimeter(grid, densities, eps)
-    return Study(
-        problem,
-        curve,
-        reference,
-        limit,
-        first_rise(curve, risk),
-        expected,
-        _trained(problem, risk),
-        length.look(curve.points[:, 0]).value,
-        torch.tensor(gaps, dtype=torch.float64),
-    )
+    stop, trained = first_rise(curve, risk), _trained(problem, risk)
+    perimeter, gap = length.look(curve.points[:, 0]).value, torch.tensor(gaps, dtype=torch.float64)
+    return Study(problem, curve, reference, limit, stop, expected, trained, perimeter, gap)
 
 
 @dataclass(frozen=True)
 class Told(Solver):
-    """A solver that says which step it makes.
-
-    Args:
-        solver: what makes it.
-        tell: called before each.
-        total: steps.
-    """
+    """A solver that says before each of so many steps which one it is."""
 
     solver: Solver
     tell: Callable[[str], None]
@@ -210,17 +187,19 @@ def level_sets(law: LimitLaw, start: Tensor, until: float) -> Curve:
     shape = [math.ceil(n / coarser) for n in grid.shape]
     wide = Grid(shape, grid.low, [a + n * coarser * grid.h for a, n in zip(grid.low, shape, strict=True)])
 
-    def there(u: Tensor, to: Grid, of: Grid, order: int) -> Tensor:
-        index = of.to_index(to.points()).movedim(-1, 0).numpy()
-        return torch.from_numpy(
-            load("scipy.ndimage", "scipy").map_coordinates(u.numpy(), index, order=order, mode="nearest")
-        )
-
     d = law.densities
-    few = Densities(*(there(rho, wide, grid, 1) for rho in (d.rho0, d.rho1)))
-    curve = limit_flow(LimitLaw(wide, few, law.eps), there(start, wide, grid, 1), until, record=record)
-    points = torch.stack([there(u[0], grid, wide, 3)[None] for u in curve.points])
+    few = Densities(*(between(rho, grid, wide.points()) for rho in (d.rho0, d.rho1)))
+    curve = limit_flow(LimitLaw(wide, few, law.eps), between(start, grid, wide.points()), until, record=record)
+    points = torch.stack([between(u[0], wide, grid.points(), order=3)[None] for u in curve.points])
     return replace(curve, points=points)
+
+
+def between(u: Tensor, grid: Grid, points: Tensor, order: int = 1) -> Tensor:
+    """Return the values of a function on a grid at points ``[..., d]``, by splines; outside those at the edge."""
+    index = grid.to_index(points).movedim(-1, 0).numpy()
+    return torch.from_numpy(
+        load("scipy.ndimage", "scipy").map_coordinates(u.numpy(), index, order=order, mode="nearest")
+    )
 
 
 def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> float:
@@ -228,8 +207,6 @@ def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> flo
 
     With a weight ``[*shape]``, such as rho, a weighted mean. NaN where one of them has no boundary.
     """
-    from scipy import ndimage
-
     if vanished(u) or vanished(v):
         return math.nan
     points, _ = measures(u, grid)
@@ -237,9 +214,8 @@ def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> flo
     points = points[((points - low).minimum(high - points) > 0.1 * (high - low)).all(1)]
     if not len(points):
         return math.nan
-    index = grid.to_index(points).T.numpy()
-    away = abs(ndimage.map_coordinates(v.numpy(), index, order=1))
-    share = 1 + 0 * away if weight is None else ndimage.map_coordinates(weight.numpy(), index, order=1)
+    away = between(v, grid, points).abs()
+    share = torch.ones_like(away) if weight is None else between(weight, grid, points)
     return float((away * share).sum() / share.sum())
 
 
@@ -270,20 +246,3 @@ def _expected(problem: Problem) -> float:
         if problem.until is None:
             raise
         return math.nan
-
-
-def _horizon(problem: Problem, expected: float) -> float:
-    """Twice the stopping time; that of the Bayes classifier where the start has none."""
-    if 0 < expected < math.inf:
-        return 2 * expected
-    return 2 * stopping_time(problem.grid, problem.densities, problem.eps)
-
-
-def _silent(words: str) -> None:
-    """Nobody listens."""
-
-
-def _constant(densities: Densities) -> bool:
-    """Whether the law does not depend on eps."""
-    first = densities.rho0.flatten()[0]
-    return bool((densities.rho0 == first).all() & (densities.rho1 == first).all())

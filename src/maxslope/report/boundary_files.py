@@ -12,39 +12,19 @@ from torch import Tensor
 from maxslope._optional import optional
 from maxslope.boundary import Grid, contour, surface
 from maxslope.boundary.neural_flow import NeuralFlow
-from maxslope.curve import Curve
 from maxslope.report.boundary import Study
 from maxslope.report.partition import PartitionStudy
 
 
-def write_boundaries(study: Study, path: Path) -> None:
-    """Write the boundary at every instant, and the signed distance where the flow is to be stopped, as .npz.
+def write_boundaries(study: Study | PartitionStudy, path: Path) -> None:
+    """Write the boundaries at every instant, and the signed distance where the flow is to be stopped, as .npz.
 
     ``time`` ``[K+1]``; ``points`` ``[n, d]`` in length units; ``first`` ``[m+1]``: line or surface j has the points
-    ``first[j]`` to ``first[j+1]``; ``instant`` ``[m]``: when. ``triangles`` ``[t, 3]``, numbers of points: none in
-    the plane. ``stopped``, its instant; ``distance`` ``[*shape]`` there; ``low``, ``high``: the corners of the grid.
-
-    Args:
-        study: what was followed.
-        path: ends with .npz.
+    ``first[j]`` to ``first[j+1]``; ``instant`` ``[m]``: when; ``of`` ``[m]``: which class of several it is around.
+    ``triangles`` ``[t, 3]``, numbers of points: none in the plane. ``stopped``, its instant; ``distance``
+    ``[*shape]`` there, of several classes ``[classes, *shape]``; ``low``, ``high``: the corners of the grid; ``names``.
     """
-    stop = {"stopped": np.int64(study.stop.index), "distance": study.stop.sd.numpy()}
-    _write(study.curve, study.problem.grid, stop, path)
-
-
-def write_partition(study: PartitionStudy, path: Path) -> None:
-    """Write the boundaries of every class at every instant as .npz.
-
-    As :func:`write_boundaries` does, and ``of`` ``[m]``, the class that line j is around; ``names`` of the classes;
-    ``distance`` is ``[classes, *shape]``, positive where a class is, at the instant of the least robust risk.
-    """
-    best, names = study.best, np.array(study.problem.names)
-    stop = {"stopped": np.int64(best), "distance": study.curve.points[best, 0].numpy(), "names": names}
-    _write(study.curve, study.problem.grid, stop, path)
-
-
-def _write(curve: Curve, grid: Grid, more: dict[str, Any], path: Path) -> None:
-    """Write the boundaries of a curve of sets, or of several sets at once."""
+    curve, grid = study.curve, study.problem.grid
     parts: list[Tensor] = []
     triangles: list[Tensor] = []
     where: list[tuple[int, int]] = []
@@ -56,33 +36,28 @@ def _write(curve: Curve, grid: Grid, more: dict[str, Any], path: Path) -> None:
                 triangles.append(faces + count)
                 where.append((k, j))
                 count += len(points)
-    lengths = torch.tensor([0, *(len(part) for part in parts)])
-    if "names" in more:
-        more = more | {"of": np.array([j for _, j in where], dtype=np.int64)}
+    instant, of = np.array(where, dtype=np.int64).reshape(-1, 2).T
+    several: dict[str, Any] = (
+        {"of": of, "names": np.array(study.problem.names)} if isinstance(study, PartitionStudy) else {}
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
         path,
         time=curve.time[:, 0].numpy(),
         points=torch.cat([*parts, torch.zeros(0, grid.dim, dtype=torch.float64)]).numpy(),
-        first=lengths.cumsum(0).numpy(),
-        instant=np.array([k for k, _ in where], dtype=np.int64),
+        first=np.cumsum([0, *map(len, parts)]),
+        instant=instant,
+        stopped=np.int64(study.best),
+        distance=study.curve.points[study.best, 0].numpy(),
         low=np.array(grid.low),
         high=np.array(grid.high),
         triangles=torch.cat([*triangles, torch.zeros(0, 3, dtype=torch.int64)]).numpy(),
-        **more,
+        **several,
     )
 
 
 def write_networks(flow: NeuralFlow, path: Path) -> None:
-    """Write the weights at every instant as safetensors: ``K.name`` for the parameter ``name`` at instant K.
-
-    Args:
-        flow: of networks.
-        path: ends with .safetensors.
-
-    Raises:
-        ImportError: if safetensors is not installed.
-    """
+    """Write the weights at every instant as safetensors: ``K.name`` for the parameter ``name`` at instant K."""
     with optional("Networks in files need safetensors", "[data]"):
         from safetensors.torch import save_file
     tensors = {}

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from maxslope.boundary import Grid, signed_distance
 from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.neural import Regression, on_grid
-from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, neural_flow
-from maxslope.report.boundary import Study, apart
+from maxslope.boundary.neural_flow import Samples, Training, draw, neural_flow
+from maxslope.report.boundary import Study, apart, between
 from maxslope.report.boundary_figures import draw_network
 from maxslope.report.boundary_files import write_networks
+from maxslope.report.boundary_problems import longer
 
 _WIDTH = 64
 _JUDGED = 4096  # samples that the attack is asked about
@@ -28,16 +29,11 @@ class Scaled(nn.Module):
         nn.Module.__init__(self)
         self.model = model
         self.center = [(a + b) / 2 for a, b in zip(grid.low, grid.high, strict=True)]
-        self.scale = half_side(grid)
+        self.scale = longer(grid) / 2
 
     def forward(self, x: Tensor) -> Tensor:
         """Call the model."""
         return self.model(x * self.scale + x.new_tensor(self.center))
-
-
-def half_side(grid: Grid) -> float:
-    """Half the longer side of the box."""
-    return max(b - a for a, b in zip(grid.low, grid.high, strict=True)) / 2
 
 
 def follow(
@@ -46,25 +42,17 @@ def follow(
     steps: int,
     path: Path,
     *,
+    drawings: dict[str, Any],
     training: Training | None = None,
     samples: int = 16384,
-    drawings: dict[str, Any] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Run the neural flow of a study's problem with its control, draw it beside the law, and return the numbers.
 
     All in the units of a box [-1, 1]^2: networks and their training know one scale. Distances between boundaries are
-    means with weight rho, in the problem's own units.
-
-    Args:
-        study: whose problem, start and time are taken.
-        model: the trained network that the problem starts from, a module; None to fit a new one to the start.
-        steps: of the neural flow, which divide the time.
-        path: of the picture, without its ending.
-        training: of each step; by default :class:`Training` with the seed.
-        samples: how many.
-        drawings: gets the figure, under ``network``.
-        seed: of the samples, of a new network, and of its batches.
+    means with weight rho, in the problem's own units. The steps divide the study's time; the network is the one that
+    the problem starts from, or, of None, fitted to the start. The figure is written at ``path`` and put into
+    ``drawings``.
 
     Raises:
         TypeError: if the model is no module: there are no weights to train.
@@ -74,9 +62,9 @@ def follow(
     problem = study.problem
     if problem.grid.dim != 2:
         raise ValueError("The neural flow is drawn in the plane; in space call maxslope.boundary.neural_flow.")
-    side = half_side(problem.grid)
+    side = longer(problem.grid) / 2
     tau = float(study.curve.time[-1, 0]) / side**2 / steps
-    corner = [_share(problem.grid, k) for k in (0, 1)]
+    corner = [(b - a) / 2 / side for a, b in zip(problem.grid.low, problem.grid.high, strict=True)]
     grid = Grid(problem.grid.shape, [-c for c in corner], corner)
     drawn = draw(problem.densities, grid, samples, seed)
     training = training or Training(seed=seed)
@@ -92,14 +80,12 @@ def follow(
         for v in (1.0, 0.0)
     ]
     write_networks(flows[0], path.with_name("networks.safetensors"))
-    networks, control = ([_distance(f, k, grid) for k in range(steps + 1)] for f in flows)
+    networks, control = ([signed_distance(on_grid(f.model(k), grid), grid) for k in range(steps + 1)] for f in flows)
     law = LimitLaw(grid, problem.densities, eps)
     references = [networks[0]]
     for _ in range(steps):
         references.append(limit_flow(law, references[-1], tau).end[0])
-    figure = draw_network(problem, networks, control[-1], references, tau * side**2, path)
-    if drawings is not None:
-        drawings["network"] = figure
+    drawings["network"] = draw_network(problem, networks, control[-1], references, tau * side**2, path)
 
     def gap(a: Tensor, b: Tensor) -> float:  # where there are no samples, a network is bound by nothing
         return apart(a, b, grid, problem.densities.rho) * side
@@ -123,7 +109,7 @@ def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int, seed: in
         for width in (2, _WIDTH, _WIDTH):
             layers += [nn.Linear(width, _WIDTH), nn.SiLU()]
         net = nn.Sequential(*layers, nn.Linear(_WIDTH, 1))
-        target = _at(start, samples.x, grid).clamp(-0.25, 0.25)
+        target = between(start, grid, samples.x.double()).to(samples.x).clamp(-0.25, 0.25)
         adam = torch.optim.Adam(net.parameters(), 1e-2)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, iterations)
         for _ in range(iterations):
@@ -134,18 +120,3 @@ def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int, seed: in
             adam.step()
             schedule.step()
     return net.eval()
-
-
-def _at(u: Tensor, x: Tensor, grid: Grid) -> Tensor:
-    from scipy import ndimage
-
-    index = grid.to_index(x.double()).T.numpy()
-    return torch.from_numpy(ndimage.map_coordinates(u.numpy(), index, order=1, mode="nearest")).to(x)
-
-
-def _share(grid: Grid, axis: int) -> float:
-    return (grid.high[axis] - grid.low[axis]) / 2 / half_side(grid)
-
-
-def _distance(flow: NeuralFlow, instant: int, grid: Grid) -> Tensor:
-    return signed_distance(on_grid(flow.model(instant), grid), grid)

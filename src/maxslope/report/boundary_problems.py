@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maxslope.boundary import Densities, Grid
 from maxslope.boundary.distance import vanished
 from maxslope.boundary.neural import on_grid
-from maxslope.boundary.neural_flow import Samples
+from maxslope.curve import Curve
 
 _SHARE = 0.03  # the default radius of the adversary, in longer sides of the box
 _MARGIN = 0.25  # of empty space around samples, in sides
@@ -25,13 +26,10 @@ class Problem:
     """A boundary to follow.
 
     Attributes:
-        title: in words.
-        grid: where.
-        densities: of the classes.
         start: positive where the first classifier says 1, ``[*shape]``.
         eps: radius of the adversary, in length units.
         until: the default time, or None for twice the stopping time.
-        samples: points with labels, if the densities come from them.
+        samples: points ``[n, d]`` and labels, if the densities come from them.
         given: whether the start is a classifier of its own, a network, and not that of the densities.
     """
 
@@ -41,29 +39,68 @@ class Problem:
     start: Tensor
     eps: float
     until: float | None = None
-    samples: Samples | None = None
+    samples: tuple[Tensor, Tensor] | None = None
+    given: bool = False
+
+    @property
+    def rho(self) -> Tensor:
+        """Densities of both classes, ``[2, *shape]``."""
+        return torch.stack([self.densities.rho0, self.densities.rho1])
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """Boundaries of several classes in the plane to follow.
+
+    Attributes:
+        rho: densities of the classes with their priors, ``[classes, *shape]``.
+        start: the first classifier says k where ``start[k]`` is largest, ``[classes, *shape]``.
+        eps: radius of the adversary whose risk is measured, in length units.
+        samples: points ``[n, 2]`` and labels, if the densities come from them.
+        given: whether the start is a classifier of its own.
+    """
+
+    title: str
+    grid: Grid
+    rho: Tensor
+    start: Tensor
+    eps: float
+    names: tuple[str, ...]
+    samples: tuple[Tensor, Tensor] | None = None
     given: bool = False
 
 
-def disk(cells: int = 96, eps: float | None = None) -> Problem:
-    """A disk of radius 0.6 in constant densities: r^2 = r0^2 - 2 t."""
-    grid, even = _even(cells)
-    return Problem("A disk", grid, even, 0.6 - grid.points().norm(dim=-1), radius(grid, eps), until=0.14)
+_Problem = TypeVar("_Problem", bound=Problem | Classes)
 
 
-def ball(cells: int = 48, eps: float | None = None) -> Problem:
-    """A ball of radius 0.6 in space, in constant densities: r^2 = r0^2 - 4 t."""
-    grid, even = _even(cells, 3)
-    return Problem("A ball", grid, even, 0.6 - grid.points().norm(dim=-1), radius(grid, eps), until=0.07)
+def summary(
+    problem: Problem | Classes, curve: Curve, perimeter: Tensor, robust_risk: Tensor, best: int
+) -> dict[str, Any]:
+    """Return what there is to say of every flow of boundaries."""
+    return {
+        "problem": problem.title,
+        "cells": list(problem.grid.shape),
+        "eps": problem.eps,
+        "until": float(curve.time[-1, 0]),
+        "status": curve.reasons()[0],
+        "weighted_perimeter": perimeter[[0, -1]].tolist(),
+        "robust_risk": robust_risk[[0, -1]].tolist(),
+        "least_robust_risk": float(robust_risk[best]),
+        "stopped_at": float(curve.time[best, 0]),
+    }
+
+
+def disk(cells: int = 96, eps: float | None = None, dim: int = 2) -> Problem:
+    """A disk of radius 0.6 in constant densities, r^2 = r0^2 - 2 t; in space a ball, r^2 = r0^2 - 4 t."""
+    grid, even = _even(cells, dim)
+    title, until = ("A disk", 0.14) if dim == 2 else ("A ball", 0.07)
+    return Problem(title, grid, even, 0.6 - grid.points().norm(dim=-1), radius(grid, eps), until=until)
 
 
 def dumbbell(cells: int = 96, eps: float | None = None, dim: int = 2) -> Problem:
-    """Two disks with a neck, in constant densities: the neck opens, then all becomes round; in space a thin one tears.
+    """Two disks with a neck, in constant densities: the neck opens, then all becomes round.
 
-    Args:
-        cells: along a side.
-        eps: radius of the adversary.
-        dim: 2, or 3 for two balls, whose neck is bent around itself and shrinks faster than it opens.
+    In space two balls, whose thin neck is bent around itself and shrinks faster than it opens: it tears.
     """
     grid, even = _even(cells, dim)
     p = grid.points()
@@ -74,23 +111,12 @@ def dumbbell(cells: int = 96, eps: float | None = None, dim: int = 2) -> Problem
     return Problem("A dumbbell", grid, even, torch.maximum(balls, neck), radius(grid, eps), until=until)
 
 
-def neck(cells: int = 48, eps: float | None = None) -> Problem:
-    """Two balls with a neck in space: it tears."""
-    return dumbbell(cells, eps, 3)
-
-
 def own(
     rho0: Density, rho1: Density, low: Sequence[float], high: Sequence[float], cells: int = 96, eps: float | None = None
 ) -> Problem:
     """Densities of one's own, functions of points ``[..., d]`` with their priors; the flow starts from their Bayes set.
 
-    Args:
-        rho0: of class 0, in mass per length^d.
-        rho1: of class 1.
-        low: a corner of the box, 2 or 3 numbers.
-        high: the opposite corner; sides are rounded up to whole cells.
-        cells: along the longer side.
-        eps: radius of the adversary.
+    The densities are in mass per length^d; the sides of the box from ``low`` to ``high`` are rounded up to whole cells.
 
     Raises:
         ValueError: if the box is none, or one class is more likely everywhere.
@@ -119,11 +145,7 @@ def gaussians(cells: int = 96, eps: float | None = None) -> Problem:
 
 
 def moons(cells: int = 96, eps: float | None = None, seed: int = 0) -> Problem:
-    """Kernel densities of a thousand points of two noisy moons.
-
-    Raises:
-        ImportError: if scikit-learn is not installed.
-    """
+    """Kernel densities of a thousand points of two noisy moons."""
     from maxslope.report.moons import data
 
     x, y = data(1000, seed)
@@ -131,14 +153,7 @@ def moons(cells: int = 96, eps: float | None = None, seed: int = 0) -> Problem:
 
 
 def samples(x: Tensor, y: Tensor, cells: int = 96, eps: float | None = None, *, title: str = "Samples") -> Problem:
-    """Kernel densities of samples in the plane; the flow starts from the Bayes classifier of the densities.
-
-    Args:
-        x: ``[n, 2]`` or ``[n, 3]``.
-        y: 0 or 1, ``[n]``.
-        cells: along the longer side.
-        eps: radius of the adversary; by default 3 % of the longer side.
-        title: of the pictures.
+    """Kernel densities of samples ``[n, 2 or 3]``; the flow starts from the Bayes classifier of the densities.
 
     Raises:
         ValueError: if the samples do not lie in the plane or in space, are all on a line, or miss a class.
@@ -156,7 +171,7 @@ def samples(x: Tensor, y: Tensor, cells: int = 96, eps: float | None = None, *, 
     # Far from all samples no class is likelier by numbers: there the wider kernel decides.
     wide = Densities.from_samples(grid, x, y, bandwidth=max(0.15 * side, grid.h))
     start = densities.rho1 - densities.rho0 + 1e-2 * (wide.rho1 - wide.rho0)
-    return Problem(title, grid, densities, start, radius(grid, eps), samples=Samples(x.float(), y.long()))
+    return Problem(title, grid, densities, start, radius(grid, eps), samples=(x.float(), y.long()))
 
 
 def around(x: Tensor, cells: int) -> Grid:
@@ -176,14 +191,19 @@ def around(x: Tensor, cells: int) -> Grid:
     return Grid(shape, (middle - half).tolist(), (middle + half).tolist())
 
 
-def network(problem: Problem, model: Callable[[Tensor], Tensor], title: str) -> Problem:
-    """The same densities, starting from the boundary of a trained network.
+def network(problem: _Problem, model: Callable[[Tensor], Tensor], title: str) -> _Problem:
+    """The same densities, starting from the boundaries of a trained network.
 
     Raises:
-        ValueError: if the network gives the whole grid one label.
+        ValueError: if it does not answer with a logit for each of several classes, or says the same everywhere.
     """
-    start = on_grid(model, problem.grid)
-    if not bool((start > 0).any()) or bool((start > 0).all()):
+    if isinstance(problem, Problem):
+        start = on_grid(model, problem.grid)
+        answers = (start > 0).long()
+    else:
+        start = _logits(problem, model)
+        answers = start.argmax(0)
+    if int(answers.amax()) == int(answers.amin()):
         raise ValueError(
             "The network gives the whole box of the samples one label, so it has no boundary there; is it trained, and "
             "on these samples?"
@@ -191,7 +211,21 @@ def network(problem: Problem, model: Callable[[Tensor], Tensor], title: str) -> 
     return replace(problem, title=title, start=start, given=True)
 
 
-def _even(cells: int, dim: int = 2) -> tuple[Grid, Densities]:
+def _logits(problem: Classes, model: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a classifier says on a grid, ``[classes, *shape]``."""
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    points = problem.grid.points().reshape(-1, 2)
+    with torch.no_grad():
+        out = model(points.float() if weight is None else points.to(weight.detach()))
+    if out.ndim != 2 or out.shape[1] != len(problem.names):
+        raise ValueError(
+            f"A classifier of {len(problem.names)} classes answers with as many logits a point, got outputs of shape "
+            f"{tuple(out.shape)} for {len(points)} points."
+        )
+    return out.T.reshape(problem.rho.shape).double().cpu()
+
+
+def _even(cells: int, dim: int) -> tuple[Grid, Densities]:
     grid = Grid((cells,) * dim, -1, 1)
     even = torch.full(grid.shape, 0.5 / 2**dim, dtype=torch.float64)  # mass 1 on the box
     return grid, Densities(even, even)
@@ -199,8 +233,12 @@ def _even(cells: int, dim: int = 2) -> tuple[Grid, Densities]:
 
 def radius(grid: Grid, eps: float | None) -> float:
     """Return the radius of the adversary: by default 3 % of the longer side, two cells at least."""
-    side = max(b - a for a, b in zip(grid.low, grid.high, strict=True))
-    return max(_SHARE * side, 2 * grid.h) if eps is None else eps
+    return max(_SHARE * longer(grid), 2 * grid.h) if eps is None else eps
+
+
+def longer(grid: Grid) -> float:
+    """Return the longer side of a grid."""
+    return max(b - a for a, b in zip(grid.low, grid.high, strict=True))
 
 
 def mixture(centers: Sequence[tuple[float, float]], sigma: float) -> Density:

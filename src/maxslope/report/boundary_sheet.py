@@ -1,4 +1,4 @@
-"""The page of a boundary flow."""
+"""The page of a boundary flow, of two classes or of several."""
 
 from __future__ import annotations
 
@@ -6,105 +6,123 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from maxslope.report.drawn import panels
-from maxslope.report.sheet import Part, Rows, Sheet, number
-from maxslope.report.sheets import Drawings, listed, table
+from maxslope.report.numbers import number
+from maxslope.report.partition import PartitionStudy
+from maxslope.report.sheets import Drawings, Film, Part, Sheet, moving, plain_table, table
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from maxslope.report.boundary import Study
 
 
 def sheet(
-    study: Study,
+    study: Study | PartitionStudy,
     drawings: Drawings,
-    film: tuple[Figure, Sequence[str]] | None,
+    film: Film | None,
     *,
     neural: Mapping[str, Any] | None = None,
     command: str = "",
     files: Sequence[str] = (),
 ) -> Sheet:
-    """Return the page of a boundary flow.
-
-    Args:
-        study: what was followed.
-        drawings: the figures ``boundary`` and ``numbers``, and ``network`` where there is one.
-        film: of :func:`maxslope.report.boundary_figures.film`, in the plane.
-        neural: what the neural flow found.
-        command: how to do it again.
-        files: what else was written.
-    """
+    """Return the page of a flow: ``drawings`` of the boundary, the numbers and a network, and what that found."""
+    if isinstance(study, PartitionStudy):
+        return _of_several(study, drawings, film, command, files)
     said = study.summary()
-    asked = [
-        ("Question", "where a decision boundary goes under adversarial training, and when to stop"),
+    least, stop = said["least_robust_risk"], said["stopped_at"]
+    when = "It never rises on the way."
+    if least < said["robust_risk"][0] and stop < said["until"]:
+        when = f"It is least, {number(least)}, at time {number(stop)}: the time to stop."
+    remains = [f"Why the flow ended: {said['status']}"]
+    if said["expected_stop"] is not None:
+        remains.insert(0, f"To leading order the time to stop was expected to be {number(said['expected_stop'])}.")
+    if said["gap_to_reference_in_cells"] is not None:
+        gap = number(said["gap_to_reference_in_cells"], 2)
+        remains.insert(
+            0,
+            f"The boundary lies at most {gap} cells from the level-set solution of the same law: what is finer than "
+            "the grid is not known.",
+        )
+    numbers = _numbers(said)
+    if said["adversarial_training"] is not None:
+        note = "robust risk after one step of adversarial training"
+        numbers.append(("One long step", number(said["adversarial_training"]), note))
+    parts = _parts(study, drawings, film, ("The boundary", _HUES), _BOUNDARY, ("Perimeter and risk", _NUMBERS))
+    if neural is not None and "network" in drawings:
+        network = panels(drawings["network"], "network", ("Boundaries of the network after each step.",))
+        parts.append(Part("The neural flow", "", network, [plain_table("Numbers of the neural flow", neural)]))
+    return Sheet(
+        f"{said['problem']}: a boundary over time",
+        _asked(said, "where a decision boundary goes under adversarial training, and when to stop"),
+        _answer(said, when), numbers, remains, parts, command, files,
+    )  # fmt: skip
+
+
+def _of_several(
+    found: PartitionStudy, drawings: Drawings, film: Film | None, command: str, files: Sequence[str]
+) -> Sheet:
+    said = found.summary()
+    stop = said["stopped_at"]
+    end = "the end." if stop == said["until"] else f"time {number(stop)}: the time to stop."
+    asked = _asked(said, "where the boundaries between several classes go as adversarial training smooths them")
+    asked.insert(2, ("Classes", ", ".join(said["classes"])))
+    before, after = said["risk"]
+    numbers = [*_numbers(said), ("Risk", number(after), f"{number(before)} at the start")]
+    remains = [*_SEVERAL, f"Why the flow ended: {said['status']}"]
+    evidence = ("Perimeter, risk and areas", _AREAS)
+    return Sheet(
+        f"{said['problem']}: boundaries over time",
+        asked,
+        _answer(said, f"It is least, {number(said['least_robust_risk'])}, at {end}"), numbers, remains,
+        _parts(found, drawings, film, ("The boundaries", _HUES_OF_SEVERAL), _LAST, evidence), command, files,
+    )  # fmt: skip
+
+
+def _asked(said: Mapping[str, Any], question: str) -> list[tuple[str, str]]:
+    steps = f", {said['steps']} steps" if "steps" in said else ""
+    return [
+        ("Question", question),
         ("Problem", said["problem"]),
         ("Adversary", f"moves a point by at most {number(said['eps'])}, in units of the points"),
-        ("Grid", " x ".join(map(str, said["cells"])) + f" cells, {said['steps']} steps"),
+        ("Grid", " x ".join(map(str, said["cells"])) + f" cells{steps}"),
     ]
-    moving = [] if film is None else panels(film[0], "film", _FILM, frames=film[1])
-    figures = [*moving, *panels(drawings["boundary"], "boundary", _BOUNDARY)]
-    numbers = panels(drawings["numbers"], "numbers", _NUMBERS)
-    parts = [
-        Part("The boundary", _HUES, figures),
-        Part("Perimeter and risk", "", numbers, [table("All instants", study.records())]),
-    ]
-    if neural is not None and "network" in drawings:
-        found = Rows(
-            "Numbers of the neural flow", ("number", "value"), [(_words(n), listed(v)) for n, v in neural.items()]
-        )
-        network = panels(drawings["network"], "network", ("Boundaries of the network after each step.",))
-        parts.append(Part("The neural flow", "", network, [found]))
-    title = f"{said['problem']}: a boundary over time"
-    return Sheet(title, asked, _answer(said), _numbers(said), (), _remains(said), parts, command, files)
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _answer(said: Mapping[str, Any]) -> str:
+def _answer(said: Mapping[str, Any], when: str) -> str:
     before, after = said["robust_risk"]
-    stop, least = said["stopped_at"], said["least_robust_risk"]
-    way = f"Followed to time {number(said['until'])}, the robust risk goes from {number(before)} to {number(after)}. "
-    if not least < before:
-        return way + "It is least at the start: the flow does not help here."
-    if stop < said["until"]:
-        return way + f"It is least, {number(least)}, at time {number(stop)}: the time to stop."
-    return way + "It never rises on the way."
+    if not said["least_robust_risk"] < before:
+        when = "It is least at the start: the flow does not help here."
+    way = f"the robust risk goes from {number(before)} to {number(after)}"
+    return f"Followed to time {number(said['until'])}, {way}. {when}"
 
 
 def _numbers(said: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The large ones."""
-    start, end = said["weighted_perimeter"]
+    long, short = map(number, said["weighted_perimeter"])
     least = f"at time {number(said['stopped_at'])}; {number(said['robust_risk'][0])} at the start"
-    found = [
+    return [
         ("Least robust risk", number(said["least_robust_risk"]), least),
-        ("Weighted perimeter", number(end), f"{number(start)} at the start"),
+        ("Weighted perimeter", short, f"{long} at the start"),
     ]
-    if said["adversarial_training"] is not None:
-        note = "robust risk after one step of adversarial training"
-        found.append(("One long step", number(said["adversarial_training"]), note))
-    return found
 
 
-def _remains(said: Mapping[str, Any]) -> list[str]:
-    found = []
-    if said["gap_to_reference_in_cells"] is not None:
-        gap = number(said["gap_to_reference_in_cells"], 2)
-        found.append(
-            f"The boundary lies at most {gap} cells from the level-set solution of the same law: what is finer "
-            "than the grid is not known."
-        )
-    if said["expected_stop"] is not None:
-        found.append(f"To leading order the time to stop was expected to be {number(said['expected_stop'])}.")
-    return [*found, f"Why the flow ended: {said['status']}"]
+def _parts(
+    study: Study | PartitionStudy,
+    drawings: Drawings,
+    film: Film | None,
+    first: tuple[str, str],
+    captions: Sequence[str],
+    second: tuple[str, Sequence[str]],
+) -> list[Part]:
+    """The pictures of the boundaries under their title and words, and the numbers under theirs."""
+    figures = [*moving(film, _FILM), *panels(drawings["boundary"], "boundary", captions)]
+    numbers = panels(drawings["numbers"], "numbers", second[1])
+    return [Part(*first, figures), Part(second[0], "", numbers, [table("All instants", study.records())])]
 
 
 _HUES = (
     "Blue and red: the likelier class, stronger where samples are denser. Solid: minimizing movements; dotted: the "
     "limit law, a radius going to 0."
 )
-_FILM = ("The slider chooses the time. Solid: this flow; dotted: the limit law.",)
+_FILM = "The slider chooses the time."
 _BOUNDARY = (
     "By minimizing movements, at six times; the last in amber.",
     "By level sets, with the law of the same radius: an independent computation.",
@@ -114,4 +132,17 @@ _NUMBERS = (
     "Perimeters along the flow, beside the level-set solutions: a falling line is what the theory says.",
     "The risk under the adversary; the dot is where the rule stops the flow.",
     "The risk without an adversary: what robustness costs.",
+)
+_HUES_OF_SEVERAL = "Hues: the likeliest class, stronger where samples are denser and the class is surer."
+_LAST = ("The last in amber.",)
+_AREAS = (
+    "The perimeter that the flow shortens: each boundary counts with the densities of both its classes.",
+    "The risk, and that under the adversary; the dot is where it is least.",
+    "A class may grow, shrink or vanish.",
+)
+_SEVERAL = (
+    "The law is that of a radius going to 0, for each pair of classes; eps is that of the adversary whose risk is "
+    "measured, and the flow does not know it.",
+    "Where three classes meet, the angles balance the densities there, those below a tenth of the largest taken as "
+    "a tenth. No second computation is made beside this one, as it is for two classes.",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -14,13 +14,23 @@ from maxslope.evaluation import Report
 from maxslope.evaluation.report import ROBUST
 from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
 from maxslope.report.comparison import Comparison, Difference, Pair
-from maxslope.report.html import bounds_of, norm_and_eps
-from maxslope.report.html_facts import Facts, class_name, facts
+from maxslope.report.html import bounds_of, norm_and_eps, with_names
+from maxslope.report.html_facts import Facts, facts
 from maxslope.report.html_samples import Example, answers_of, examples, with_points
 from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest, representative
+from maxslope.report.numbers import counted, percent
 from maxslope.sets import Budget
 
 _SHOWN = 4
+
+
+class Run(NamedTuple):
+    """One of the runs, with what is at hand of it."""
+
+    name: str
+    report: Report
+    model: Any
+    budget: Budget | None
 
 
 def compare(
@@ -67,42 +77,40 @@ def compare(
     >>> data = torch.tensor([[0.9, 0.1], [0.6, 0.5]]), torch.tensor([0, 0])
     >>> runs = [ms.evaluate(lambda x: 10 * x, data, ms.Linf(eps)) for eps in (0.04, 0.2)]
     >>> compare(*runs).sentence
-    'A is 50.0 points above B, which 1 samples with different verdicts do not establish: p = 1.'
+    'A is 50.0 points above B, not established by 1 sample with different verdicts: p = 1.'
     """
     if len(reports) < 2:
         raise ValueError(f"A comparison is about two runs at least, got {len(reports)}.")
-    named = tuple(names) or tuple(_letters(k) for k in range(len(reports)))
+    named = tuple(names) or tuple(chr(ord("A") + k) if k < 26 else f"run {k + 1}" for k in range(len(reports)))
     if len(named) != len(reports):
         raise ValueError(f"Each run has one name, got {len(named)} names for {len(reports)} runs.")
     _same_samples(reports)
-    words = classes or reports[0].about.classes
-    if not all(report.about.plain for report in reports):
-        models = None  # a search of our own would answer another question than the evaluations did
+    reports = tuple(with_names(report, classes or reports[0].about.classes) for report in reports)
+    asked = data is not None and models is not None and all(report.about.plain for report in reports)
+    if not asked:  # a search of our own would answer another question than other evaluations did
+        models = [None] * len(reports)
     budgets = [budget] * len(reports) if budget is None or isinstance(budget, Budget) else list(budget)
+    runs = [Run(*own) for own in zip(named, reports, models or (), budgets, strict=True)]
     rows: Sequence[int] = range(0 if smallest is None else len(smallest[0].norms))
-    if smallest is None and data is not None and models is not None:
-        reports, smallest, rows = _looked(reports, data, models, budgets, seed)
     errs: tuple[tuple[float | None, ...], ...] = ()
     notes = _notes(reports)
-    if data is not None and models is not None:
-        errs, said = _transferred(reports, named, data, models, budgets)
+    if data is not None and asked:
+        if smallest is None:
+            runs, smallest, rows = _looked(runs, data, seed)
+        errs, said = _transferred(runs, data)
         notes += said
-    stood = [[v == ROBUST for v in r.table["verdict"]] for r in reports]
+    stood = [[v == ROBUST for v in run.report.table["verdict"]] for run in runs]
     differ = [i for i, column in enumerate(zip(*stood, strict=True)) if len(set(column)) > 1]
     return Comparison(
         names=named,
-        facts=_facts(reports, named, budgets, None if smallest is None else (rows, smallest), words),
+        facts=_facts(runs, smallest, rows),
         pairs=_pairs(stood),
-        differences=tuple(_difference(reports, i, words) for i in differ),
-        shown=_shown(reports, named, stood, data, models, budgets, words, files or reports[0].files),
+        differences=tuple(_difference(runs, i) for i in differ),
+        shown=((),) * len(runs) if data is None else _shown(runs, stood, data, files or reports[0].files),
         notes=notes,
         transfer=errs,
         heading=title or "",
     )
-
-
-def _letters(k: int) -> str:
-    return chr(ord("A") + k) if k < 26 else f"run {k + 1}"
 
 
 def _same_samples(reports: Sequence[Report]) -> None:
@@ -117,90 +125,69 @@ def _same_samples(reports: Sequence[Report]) -> None:
 
 
 def _looked(
-    reports: Sequence[Report],
-    data: tuple[Tensor, Tensor],
-    models: Sequence[Any],
-    budgets: Sequence[Budget | None],
-    seed: int | None,
-) -> tuple[tuple[Report, ...], list[MinimalResult] | None, Sequence[int]]:
-    """Smallest perturbations of the same samples in each run, and the reports with what they say against them."""
-    norms = {str(b.norm) if b is not None else "" for b in budgets}
-    few, least = min(((affordable(report, 0), report) for report in reports), key=lambda pair: pair[0])
-    cheapest = representative(reports, few, least.seed if seed is None else seed)
-    if len(norms) > 1 or "" in norms or not cheapest or any(model is None for model in models):
-        return tuple(reports), None, ()
+    runs: list[Run], data: tuple[Tensor, Tensor], seed: int | None
+) -> tuple[list[Run], list[MinimalResult] | None, Sequence[int]]:
+    """The runs with what smallest perturbations of the same samples say against them, these, and their rows."""
+    least = min((run.report for run in runs), key=lambda report: affordable(report, 0))
+    rows = representative([run.report for run in runs], affordable(least, 0), least.seed if seed is None else seed)
+    norms = {None if run.budget is None or run.model is None else str(run.budget.norm) for run in runs}
+    if len(norms) > 1 or None in norms or not rows:
+        return runs, None, ()
     found, after = [], []
-    for report, model, own in zip(reports, models, budgets, strict=True):
-        assert own is not None
-        near = nearest(cheapest, report, model, data, own, seed)
-        assert near is not None
+    for run in runs:
+        assert run.budget is not None
+        near = nearest(rows, run.report, run.model, data, run.budget, seed)
         found.append(near)
-        candidates = [Candidates(cheapest, near.points, SEARCH, near.margin)]
-        after.append(merged(report, data, model, own, candidates)[0])
-    return tuple(after), found, cheapest
+        candidates = [Candidates(rows, near.points, SEARCH, near.margin)]
+        after.append(run._replace(report=merged(run.report, data, run.model, run.budget, candidates)[0]))
+    return after, found, rows
 
 
 def _transferred(
-    reports: Sequence[Report],
-    names: Sequence[str],
-    data: tuple[Tensor, Tensor],
-    models: Sequence[Any],
-    budgets: Sequence[Budget | None],
+    runs: Sequence[Run], data: tuple[Tensor, Tensor]
 ) -> tuple[tuple[tuple[float | None, ...], ...], tuple[str, ...]]:
     """The share of samples on which each model errs at the points of each run, and notes on what that breaks.
 
     None where a run kept no points, or a model is not at hand.
     """
-    y, better = data[1], list(reports)
-    errs: list[tuple[float | None, ...]] = []
-    for i, (report, name) in enumerate(zip(reports, names, strict=True)):
-        points = report.points
-        row: list[float | None] = []
-        for j, model in enumerate(models):
+    better = [run.report for run in runs]
+    errs: list[list[float | None]] = [[None] * len(runs) for _ in runs]
+    for i, (name, report, _, _) in enumerate(runs):
+        for j, (_, _, model, budget) in enumerate(runs):
+            points = report.points
             if points is None or model is None:
-                row.append(None)
                 continue
-            wrong = answers_of(model, points).argmax(1).cpu() != y.cpu()
-            row.append(float(wrong.double().mean()))
-            budget = budgets[j]
-            if i != j and budget is not None:
-                rows = wrong.nonzero().squeeze(1).tolist()
+            wrong = answers_of(model, points).argmax(1).cpu() != data[1].cpu()
+            errs[i][j] = float(wrong.double().mean())
+            rows = wrong.nonzero().squeeze(1).tolist()
+            if i != j and budget is not None and rows:
                 candidates = Candidates(rows, points[rows], f"the points of {name}")
-                better[j] = merged(better[j], data, model, budget, [candidates] if rows else [])[0]
-        errs.append(tuple(row))
+                better[j] = merged(better[j], data, model, budget, [candidates])[0]
     notes = [
-        f"The points of the other runs break {fell} samples that stand in {name}, verified within its budget: its "
-        f"robust accuracy is at most {100 * now.robust_accuracy:.1f} %."
-        for name, before, now in zip(names, reports, better, strict=True)
-        if (fell := round((before.robust_accuracy - now.robust_accuracy) * before.samples))
+        f"The points of the other runs break {counted(fell, 'sample')} that stood in {run.name}, verified within its "
+        f"budget: its robust accuracy is at most {percent(now.robust_accuracy)}."
+        for run, now in zip(runs, better, strict=True)
+        if (fell := round((run.report.robust_accuracy - now.robust_accuracy) * now.samples))
     ]
-    return tuple(errs) if any(e is not None for row in errs for e in row) else (), tuple(notes)
+    known = any(share is not None for row in errs for share in row)
+    return tuple(map(tuple, errs)) if known else (), tuple(notes)
 
 
-def _facts(
-    reports: Sequence[Report],
-    names: Sequence[str],
-    budgets: Sequence[Budget | None],
-    smallest: tuple[Sequence[int], Sequence[MinimalResult]] | None,
-    classes: Sequence[str],
-) -> tuple[Facts, ...]:
+def _facts(runs: Sequence[Run], smallest: Sequence[MinimalResult] | None, rows: Sequence[int]) -> tuple[Facts, ...]:
     """The numbers of each run, security curves on the same radii."""
-    rows = () if smallest is None else smallest[0]
-    norms = [None] * len(reports) if smallest is None else [s.norms for s in smallest[1]]
-    runs = list(zip(reports, names, norms, map(norm_and_eps, budgets), strict=True))
+    norms = [None] * len(runs) if smallest is None else [near.norms for near in smallest]
 
-    def numbers(reach: float | None) -> list[Facts]:
-        return [
-            facts(r, title=name, norm=norm, eps=eps, smallest=few, rows=rows, reach=reach, classes=classes)
-            for r, name, few, (norm, eps) in runs
-        ]
+    def numbers(reach: float | None) -> tuple[Facts, ...]:
+        found = []
+        for run, near in zip(runs, norms, strict=True):
+            norm, eps = norm_and_eps(run.budget)
+            found.append(facts(run.report, title=run.name, norm=norm, eps=eps, smallest=near, rows=rows, reach=reach))
+        return tuple(found)
 
     found = numbers(None)
     if smallest is None:  # one radius tells nothing about others
         return tuple(replace(f, security=()) for f in found)
-    if all(f.security for f in found):
-        found = numbers(max(f.security[-1].eps for f in found))
-    return tuple(found)
+    return numbers(max(f.security[-1].eps for f in found)) if all(f.security for f in found) else found
 
 
 def _pairs(stood: Sequence[Sequence[bool]]) -> tuple[Pair, ...]:
@@ -215,54 +202,48 @@ def _pairs(stood: Sequence[Sequence[bool]]) -> tuple[Pair, ...]:
     return tuple(replace(p, adjusted=q) for p, q in zip(found, holm([p.p for p in found]), strict=True))
 
 
-def _difference(reports: Sequence[Report], row: int, classes: Sequence[str]) -> Difference:
+def _difference(runs: Sequence[Run], row: int) -> Difference:
+    first = runs[0].report
     return Difference(
-        int(reports[0].table["index"][row]),
-        class_name(reports[0].table["label"][row], classes),
-        tuple(str(r.table["verdict"][row]) for r in reports),
-        tuple(float(r.table["margin"][row]) for r in reports),
+        int(first.table["index"][row]),
+        first.about.name(first.table["label"][row]),
+        tuple(str(run.report.table["verdict"][row]) for run in runs),
+        tuple(float(run.report.table["margin"][row]) for run in runs),
     )
 
 
 def _shown(
-    reports: Sequence[Report],
-    names: Sequence[str],
-    stood: Sequence[Sequence[bool]],
-    data: tuple[Tensor, Tensor] | None,
-    models: Sequence[Any] | None,
-    budgets: Sequence[Budget | None],
-    classes: Sequence[str],
-    files: Sequence[str],
+    runs: Sequence[Run], stood: Sequence[Sequence[bool]], data: tuple[Tensor, Tensor], files: Sequence[str]
 ) -> tuple[tuple[Example, ...], ...]:
-    """For each run, samples that stand there and fell in another run, as the first such run broke them."""
+    """For each run, samples that stand there and fell in another run, as the first such run broke them; each once."""
     found: list[tuple[Example, ...]] = []
+    before: set[int] = set()
     for own in stood:
         fell = {i: next((j for j, s in enumerate(stood) if not s[i]), None) for i, stands in enumerate(own) if stands}
-        wanted = [(i, j) for i, j in fell.items() if j is not None][:_SHOWN]
+        wanted = [(i, j) for i, j in fell.items() if j is not None and i not in before][:_SHOWN]
+        before |= {i for i, _ in wanted}
         shown: dict[int, Example] = {}
         for j in dict.fromkeys(j for _, j in wanted):
-            rows, other, model = [i for i, of in wanted if of == j], reports[j], None if models is None else models[j]
-            budget = budgets[j]
-            if data is not None and model is not None and budget is not None:
-                other = with_points(other, rows, data, model, budget)
-            if data is not None and other.points is not None:
-                seen = examples(other, rows, data[0].detach(), model, bounds_of(budget, data[0]), classes, files)
-                shown |= {
-                    i: replace(one, by=names[j]) for i, one in seen.items() if one.reach > 0
-                }  # others did not fall again
+            rows, (name, report, model, budget) = [i for i, of in wanted if of == j], runs[j]
+            if model is not None and budget is not None:
+                report = with_points(report, rows, data, model, budget)
+            if report.points is not None:
+                seen = examples(report, rows, data[0], model, bounds_of(budget, data[0]), files)
+                # others did not fall again
+                shown |= {i: replace(one, by=name) for i, one in seen.items() if one.reach > 0}
         found.append(tuple(shown[i] for i, _ in wanted if i in shown))
     return tuple(found)
 
 
 def _notes(reports: Sequence[Report]) -> tuple[str, ...]:
     notes = []
-    budgets, efforts = [r.asked for r in reports], [r.effort.name for r in reports]
+    budgets, efforts = (dict.fromkeys(own) for own in ([r.asked for r in reports], [r.effort.name for r in reports]))
     if len({r.budget for r in reports}) > 1:
-        said = " and ".join(dict.fromkeys(budgets)) if len(set(budgets)) > 1 else "see the runs"
+        said = " and ".join(budgets) if len(budgets) > 1 else "see the runs"
         notes.append(f"The budgets differ: {said}. The difference is theirs as well.")
-    if len(set(efforts)) > 1:
+    if len(efforts) > 1:
         notes.append(
-            f"The efforts differ: {' and '.join(dict.fromkeys(efforts))}. A stronger attack finds more on the same "
-            "model, so part of the difference may be the attack's."
+            f"The efforts differ: {' and '.join(efforts)}. A stronger attack finds more on the same model, so part of "
+            "the difference may be the attack's."
         )
     return tuple(notes)

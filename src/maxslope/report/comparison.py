@@ -14,20 +14,18 @@ from maxslope.report.html_export import latex_table, markdown_table, plain, to_c
 from maxslope.report.html_facts import Facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure
 from maxslope.report.html_samples import Example
-from maxslope.report.plots import plotted
+from maxslope.report.numbers import counted, percent
+from maxslope.report.picture import plotted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
 LEVEL = 0.05  # of the paired tests, all together
-REMAINS = "would fall under effort exhaustive, estimated"
-
-
-REMAINED = (
+_REMAINS = "would fall under effort exhaustive, estimated"
+_REMAINED = (
     "what effort exhaustive with another seed would still break, estimated from each run's own finds, with a 95 % "
     "interval; no bound"
 )
-
 _TESTED = "Robust in one of two runs alone: samples, and the p-value of McNemar's exact test."
 
 
@@ -70,6 +68,12 @@ class Pair:
             return None
         return self.first if self.difference > 0 else self.second
 
+    @property
+    def points(self) -> tuple[str, str]:
+        """Difference and interval in points."""
+        gap, low, high = (f"{100 * value:+.1f}" for value in (self.difference, *self.interval))
+        return gap, f"{low} to {high}"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
@@ -95,11 +99,6 @@ class Comparison:
     notes: tuple[str, ...]
     transfer: tuple[tuple[float | None, ...], ...] = ()
     heading: str = ""
-
-    @property
-    def remained(self) -> str:
-        """What the column of what remains says, in words."""
-        return REMAINED
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
@@ -143,17 +142,15 @@ class Comparison:
 
     def ranks(self) -> tuple[tuple[int, int], ...]:
         """Return the best and the worst rank of each run that the paired tests leave open, 1 the most robust."""
-        ahead = [sum(p.better is not None and p.better != k and k in (p.first, p.second) for p in self.pairs)
-                 for k in range(len(self.names))]  # fmt: skip
-        behind = [sum(p.better == k for p in self.pairs) for k in range(len(self.names))]
+        places = range(len(self.names))
+        behind = [sum(p.better == k for p in self.pairs) for k in places]
+        ahead = [sum(p.better not in (None, k) and k in (p.first, p.second) for p in self.pairs) for k in places]
         return tuple((1 + a, len(self.names) - b) for a, b in zip(ahead, behind, strict=True))
 
     @property
     def sentence(self) -> str:
         """The outcome in words; doubts lead."""
-        doubt = ""
-        if self.doubtful:
-            doubt = f"Not to be trusted ({', '.join(self.doubtful)}: see the warnings). "
+        doubt = f"Not to be trusted ({', '.join(self.doubtful)}: see the warnings). " if self.doubtful else ""
         return doubt + (self._of_two() if len(self.names) == 2 else self._of_many())
 
     def _of_two(self) -> str:
@@ -163,22 +160,19 @@ class Comparison:
             return f"{first} and {second} agree on every sample."
         if self.p >= LEVEL:
             return (
-                f"{first} is {gap:.1f} points above {second}, which {len(self.differences)} samples with different "
-                f"verdicts do not establish: p = {self.p:.2g}."
+                f"{first} is {gap:.1f} points above {second}, not established by "
+                f"{counted(len(self.differences), 'sample')} with different verdicts: p = {self.p:.2g}."
             )
         return f"{first} is {gap:.1f} points more robust than {second}: p = {self.p:.2g}."
 
     def _of_many(self) -> str:
-        order = self.order()
-        best = order[0]
-        open_ = [self.names[k] for k in order[1:] if not self._ahead(best, k)]
-        value = f"{self.names[best]} has the highest robust accuracy, {100 * self.facts[best].robust.value:.1f} %"
+        best, *others = self.order()
+        beaten = {p.first + p.second - best for p in self.pairs if p.better == best}
+        open_ = [self.names[k] for k in others if k not in beaten]
+        value = f"{self.names[best]} has the highest robust accuracy, {percent(self.facts[best].robust.value)}"
         if not open_:
-            return f"{value}, and the paired tests put it ahead of all {len(self.names) - 1} others."
+            return f"{value}, and the paired tests put it ahead of all {len(others)} others."
         return f"{value}; these samples do not separate it from {', '.join(open_)} (paired tests, Holm)."
-
-    def _ahead(self, one: int, other: int) -> bool:
-        return any({p.first, p.second} == {one, other} and p.better == one for p in self.pairs)
 
     def order(self) -> list[int]:
         """Return the places of the runs, the most robust first."""
@@ -218,7 +212,7 @@ class Comparison:
         """Return header and rows of the table of transfer: what each model gets wrong at the points of each run."""
         header = ("errors at the points of", *(f"model of {name}" for name in self.names))
         rows = [
-            (name, *("" if share is None else f"{100 * share:.1f} %" for share in row))
+            (name, *("not at hand" if share is None else percent(share) for share in row))
             for name, row in zip(self.names, self.transfer, strict=True)
         ]
         return header, rows
@@ -229,7 +223,7 @@ class Comparison:
         Raises:
             ImportError: if jinja2 is not installed.
         """
-        return render("compare.html.j2", c=self, figures=self.figures())
+        return render("compare.html.j2", c=self, figures=self.figures(), remained=_REMAINED)
 
     def json(self) -> str:
         """Return all numbers as JSON."""
@@ -257,16 +251,15 @@ class Comparison:
 
     def markdown(self) -> str:
         """Return a summary for a pull request; warnings lead."""
-        return (
-            f"## {markdown(self.title)}\n\n{markdown(self.sentence)}\n\n"
-            + "".join(f"> **{markdown(name)}** {markdown(str(found))}\n\n" for name, found in self.warnings)
-            + markdown_table(*self._table())
-            + f"\nWould fall: {REMAINED}.\n"
-            + "\n"
-            + "".join(f"{markdown(self._tested(pair))}\n" for pair in self.pairs)
-            + ("\n" + markdown_table(*self.transfers()) if self.transfer else "")
-            + "".join(f"\n> {markdown(note)}\n" for note in self.notes)
-        )
+        return "".join([
+            f"## {markdown(self.title)}\n\n{markdown(self.sentence)}\n\n",
+            *(f"> **{markdown(name)}** {markdown(str(found))}\n\n" for name, found in self.warnings),
+            markdown_table(*self._table()),
+            f"\nWould fall: {_REMAINED}.\n\n",
+            *(f"{markdown(self._tested(pair))}\n" for pair in self.pairs),
+            "\n" + markdown_table(*self.transfers()) if self.transfer else "",
+            *(f"\n> {markdown(note)}\n" for note in self.notes),
+        ])  # fmt: skip
 
     def latex(self) -> str:
         """Return the tables of the runs and of their pairs for a paper; they need the package booktabs."""
@@ -290,41 +283,31 @@ class Comparison:
         return " against ".join(self.names) if len(self.names) == 2 else ", ".join(self.names)
 
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        header = ("rank", "run", "budget", "robust", REMAINS, "clean", "passes a sample (backward, forward)")
-        lines: list[tuple[str, ...]] = [
-            (
-                r["rank"],
-                r["run"],
-                r["budget"],
-                r["robust"],
-                r["remains"],
-                r["clean"],
-                f"{r['backward']:.0f}, {r['forward']:.0f}",
-            )
-            for r in self.rows()
-        ]
-        return header, lines
+        """Header and lines of the table of runs."""
+        header = ("rank", "run", "budget", "robust", _REMAINS, "clean", "passes a sample (backward, forward)")
+        names = ("rank", "run", "budget", "robust", "remains", "clean")
+        return header, [(*(r[name] for name in names), f"{r['backward']:.0f}, {r['forward']:.0f}") for r in self.rows()]
 
     def _tests(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Header and lines of the table of pairs."""
         header = ("pair", "points (95 % interval)", "first alone", "second alone", "p", "adjusted p (Holm)")
         lines: list[tuple[str, ...]] = []
         for pair in self.pairs:
-            gap, low, high = (f"{100 * value:+.1f}" for value in (pair.difference, *pair.interval))
-            lines.append((
-                f"{self.names[pair.first]} minus {self.names[pair.second]}", f"{gap} ({low} to {high})",
-                f"{pair.counts[1]}", f"{pair.counts[2]}", f"{pair.p:.2g}", f"{pair.adjusted:.2g}",
-            ))  # fmt: skip
+            gap, interval = pair.points
+            counts = (f"{count}" for count in pair.counts[1:3])
+            lines.append((self._minus(pair), f"{gap} ({interval})", *counts, f"{pair.p:.2g}", f"{pair.adjusted:.2g}"))
         return header, lines
 
     def _tested(self, pair: Pair) -> str:
-        gap, low, high = (f"{100 * value:+.1f}" for value in (pair.difference, *pair.interval))
+        gap, interval = pair.points
         many = f", {pair.adjusted:.2g} adjusted for {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""
         return (
-            f"{self.names[pair.first]} minus {self.names[pair.second]}: {gap} points (95 % interval {low} to {high}); "
-            f"robust in the first alone {pair.counts[1]}, in the second alone {pair.counts[2]} samples; "
-            f"p = {pair.p:.2g}{many}."
+            f"{self._minus(pair)}: {gap} points (95 % interval {interval}); robust in the first alone "
+            f"{pair.counts[1]}, in the second alone {pair.counts[2]} samples; p = {pair.p:.2g}{many}."
         )
+
+    def _minus(self, pair: Pair) -> str:
+        return f"{self.names[pair.first]} minus {self.names[pair.second]}"
 
     def __repr__(self) -> str:
         return str(self)
@@ -336,7 +319,7 @@ class Comparison:
             f"{r['backward']:.0f} backward passes"
             for r in self.rows()
         ]
-        lines.append(f'"would fall": {REMAINED}.')
+        lines.append(f'"would fall": {_REMAINED}.')
         return visible("\n".join([*lines, *map(self._tested, self.pairs), *self.notes]))
 
     def _repr_html_(self) -> str:

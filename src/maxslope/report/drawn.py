@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as MatplotlibFigure
 
-_PAGE = dict(zip(COLORS, ("c1", "c2", "c3", "c4", "c5", "c8", "c6", "c7"), strict=True))
-_PAGE |= {INK: "ink", "#000000": "ink", "#ffffff": "card", "#cccccc": "line", "#b0b0b0": "soft", "#808080": "soft"}
+_WORDS = dict(zip(COLORS, ("c1", "c2", "c3", "c4", "c5", "c8", "c6", "c7"), strict=True))
+_WORDS |= {INK: "ink", "#000000": "ink", "#ffffff": "card", "#cccccc": "line", "#b0b0b0": "soft", "#808080": "soft"}
 _TABLEAU = ("1f77b4", "ff7f0e", "2ca02c", "d62728", "9467bd", "8c564b", "e377c2", "7f7f7f", "bcbd22", "17becf")
-_PAGE |= {f"#{color}": f"c{k}" for color, k in zip(_TABLEAU, (1, 2, 7, 6, 4, 5, 6, 8, 5, 3), strict=True)}
+_WORDS |= {f"#{color}": f"c{k}" for color, k in zip(_TABLEAU, (1, 2, 7, 6, 4, 5, 6, 8, 5, 3), strict=True)}
+_PAGE = {passing(k / 100): f"color-mix(in oklab, {AMBER} {k}%, var(--ink))" for k in range(1, 100)}
+_PAGE |= {color: f"var(--{word})" for color, word in _WORDS.items()}
 _FRAME = re.compile(r'<g id="frame-(\d+)">')
 _LONG = re.compile(r"(\.\d\d)\d+")
 _HEX = re.compile(r"#[0-9a-f]{6}\b")
@@ -27,7 +29,7 @@ _HEX = re.compile(r"#[0-9a-f]{6}\b")
 def panels(
     figure: MatplotlibFigure, name: str, captions: Sequence[str], *, whole: bool = False, frames: Sequence[str] = ()
 ) -> tuple[Figure, ...]:
-    """Return each panel of a figure as a drawing of a page; the figure itself is used up.
+    """Return each panel of a figure as a drawing of a page, with the panel's title; the figure itself is used up.
 
     What is drawn with ``gid="frame-3"`` is seen at the fourth of the ``frames`` alone, which a slider chooses.
 
@@ -37,9 +39,6 @@ def panels(
         captions: how to read each panel; the last serves the panels after it.
         whole: keep the panels together, in a box that scrolls where it is narrow.
         frames: the names of the instants of a film.
-
-    Returns:
-        A :class:`Figure` for each panel, with the panel's title.
     """
     groups = [list(figure.axes)] if whole else _alone(figure)
     found = []
@@ -68,19 +67,10 @@ def _alone(figure: MatplotlibFigure) -> list[list[Axes]]:
     figure.suptitle("")
     figure.canvas.draw()
     figure.set_layout_engine("none")
-    return _groups(figure)
-
-
-def _groups(figure: MatplotlibFigure) -> list[list[Axes]]:
-    """Panels, each with the axes that lie upon it."""
-    groups: list[list[Axes]] = []
+    groups: dict[tuple[float, ...], list[Axes]] = {}  # each with the axes that lie upon it
     for axis in figure.axes:
-        twin = next((g for g in groups if g[0].get_position().bounds == axis.get_position().bounds), None)
-        if twin is None:
-            groups.append([axis])
-        else:
-            twin.append(axis)
-    return groups
+        groups.setdefault(axis.get_position().bounds, []).append(axis)
+    return list(groups.values())
 
 
 def _cut(figure: MatplotlibFigure, group: Sequence[Axes], whole: bool) -> str:
@@ -113,19 +103,7 @@ def themed(svg: str, name: str, words: str) -> str:
     inner = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", inner)
     inner = re.sub(r'(url\(|href=")#', rf"\1#{name}-", inner)
     inner = re.sub(r' (?:d|x|y)="[^"]*"', lambda m: _LONG.sub(r"\1", m[0]), inner)  # a hundredth of a point is enough
-    inner = re.sub(r'style="[^"]*"', lambda m: _HEX.sub(_of_page, m[0]), inner)
+    inner = re.sub(r'style="[^"]*"', lambda m: _HEX.sub(lambda color: _PAGE.get(color[0], color[0]), m[0]), inner)
     inner = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px system-ui, sans-serif", inner)
     inner = re.sub(r">\s+<", "><", inner).strip()
     return f'<svg class="drawn" role="img" aria-label="{escape(words)}" {view[0] if view else ""}>{inner}'
-
-
-def _of_page(color: re.Match[str]) -> str:
-    """The page's word for a color, where it has one."""
-    known = _PAGE.get(color[0])
-    if known is not None:
-        return f"var(--{known})"
-    share = _PASSING.get(color[0])
-    return color[0] if share is None else f"color-mix(in oklab, {AMBER} {share} %, var(--ink))".replace(" %", "%")
-
-
-_PASSING = {passing(k / 100): k for k in range(1, 100)}

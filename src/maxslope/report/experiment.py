@@ -11,15 +11,30 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from maxslope.curve import Curve
 from maxslope.data import default_data, default_network
-from maxslope.energies import Loss, Margin
+from maxslope.energies import Energy, Loss, Margin
 from maxslope.loop import Steps, flow
-from maxslope.report import convergence as picture
 from maxslope.report.canvas import write_csv
-from maxslope.report.moons import SquaredError, data, steps, train
-from maxslope.report.moons_figures import animate, draw_differences, draw_images, draw_trajectories, film
-from maxslope.report.moons_study import Differences, constraints, differences, geometries, orders, particles
+from maxslope.report.moons import (
+    Differences,
+    SquaredError,
+    constraints,
+    data,
+    differences,
+    geometries,
+    orders,
+    particles,
+    steps,
+    train,
+)
+from maxslope.report.moons_figures import (
+    animate,
+    draw_convergence,
+    draw_differences,
+    draw_images,
+    draw_trajectories,
+    film,
+)
 from maxslope.report.sheets import moons
 from maxslope.schemes import Descent, Explicit, MinimizingMovement
 from maxslope.sets import Linf
@@ -45,7 +60,7 @@ def run(
     animation: bool = True,
     command: str = "",
 ) -> dict[str, Any]:
-    """Train, measure, draw; every part says how long it took.
+    """Train, measure, draw, into a folder; every part tells ``say`` how long it took.
 
     Args:
         out: folder for figures and tables.
@@ -60,9 +75,6 @@ def run(
     Returns:
         ``differences`` of explicit scheme and movements by network and tau (mean over initial values of the largest),
         ``orders`` in tau by scheme (slope, lower, upper), ``astray``, schemes by case that leave the reference.
-
-    Raises:
-        ImportError: if matplotlib, scikit-learn, scipy or POT is not installed.
     """
     start = time.perf_counter()
 
@@ -86,7 +98,7 @@ def run(
     write_csv([r for name, d in found.items() for r in d.table(name)], out / "differences.csv")
     drawings["differences"] = draw_differences(found, out / "differences")
     study = orders(nets["GELU"], min(40, max(samples, 12)), seed)
-    drawings["convergence"] = picture.draw(
+    drawings["convergence"] = draw_convergence(
         study, out / "convergence", "GELU network: schemes against the event-driven reference"
     )
     write_csv(study.table(), out / "convergence.csv")
@@ -120,24 +132,34 @@ def clouds_of_moons(net: nn.Module, eps: float = 0.15, seed: int = 0) -> list[Re
     x, y = data(200, seed)
     cloud = Cloud(x.double(), y.long())
     energy = SquaredError(net, y.double())
-    runs = {
-        "W_inf": adversary(energy, cloud, r=math.inf, norm=Lp(2), eps=eps),
-        "W_2": adversary(energy, cloud, r=2, norm=Lp(2), eps=eps),
-        "W_2 from mu_0 alone": adversary(energy, cloud, r=2, norm=Lp(2), eps=eps, start=cloud),
-        "W_1": adversary(energy, cloud, r=1, norm=Lp(2), eps=eps),
-    }
-    records = [_row("moons", name, a, cloud) for name, a in runs.items()]
+    runs = _adversaries(energy, cloud, eps=eps) | {"W_1": adversary(energy, cloud, r=1, norm=Lp(2), eps=eps)}
     bound = dual(energy, cloud, eps)
     spent = distance(cloud, bound.cloud, 2, Lp(2))
-    records.append(
-        {"data": "moons", "adversary": "W_2 dual bound", "risk": bound.value, "errors": math.nan, "W_2": spent}
-    )
-    return records
+    last: Record = {
+        "data": "moons",
+        "adversary": "W_2 dual bound",
+        "risk": bound.value,
+        "errors": math.nan,
+        "W_2": spent,
+    }
+    return [*_rows("moons", runs, cloud), last]
 
 
-def _row(name: str, kind: str, found: AdversaryResult, cloud: Cloud) -> Record:
-    spent = distance(cloud, found.cloud, 2, Lp(2))
-    return {"data": name, "adversary": kind, "risk": found.risk, "errors": found.errors, "W_2": spent}
+def _adversaries(energy: Energy, cloud: Cloud, **how: Any) -> dict[str, AdversaryResult]:
+    """Adversaries of equal radius that move each sample, or all together."""
+    return {
+        "W_inf": adversary(energy, cloud, r=math.inf, norm=Lp(2), **how),
+        "W_2": adversary(energy, cloud, r=2, norm=Lp(2), **how),
+        "W_2 from mu_0 alone": adversary(energy, cloud, r=2, norm=Lp(2), start=cloud, **how),
+    }
+
+
+def _rows(name: str, runs: dict[str, AdversaryResult], cloud: Cloud) -> list[Record]:
+    return [
+        {"data": name, "adversary": kind, "risk": found.risk, "errors": found.errors,
+         "W_2": distance(cloud, found.cloud, 2, Lp(2))}
+        for kind, found in runs.items()
+    ]  # fmt: skip
 
 
 def _mnist(out: Path, images: int) -> Figure:
@@ -147,14 +169,11 @@ def _mnist(out: Path, images: int) -> Figure:
     energy = Loss(net, y, Margin())
     write_csv(_image_differences(energy, x), out / "mnist.csv")
     cloud = Cloud(x, y)
-    each = adversary(energy, cloud, r=math.inf, norm=Lp(2), eps=2.0, steps=10, box=(0.0, 1.0))
-    shared = adversary(energy, cloud, r=2, norm=Lp(2), eps=2.0, steps=10, box=(0.0, 1.0))
-    alone = adversary(energy, cloud, r=2, norm=Lp(2), eps=2.0, steps=10, box=(0.0, 1.0), start=cloud)
-    runs = {"W_inf": each, "W_2": shared, "W_2 from mu_0 alone": alone}
-    write_csv([_row("MNIST", kind, a, cloud) for kind, a in runs.items()], out / "mnist_transport.csv")
-    far = Lp(2).norm(shared.cloud.points - x).sort(descending=True).indices
+    runs = _adversaries(energy, cloud, eps=2.0, steps=10, box=(0.0, 1.0))
+    write_csv(_rows("MNIST", runs, cloud), out / "mnist_transport.csv")
+    panels = {"clean": x, "W_inf, 2": runs["W_inf"].cloud.points, "W_2, 2": runs["W_2"].cloud.points}
+    far = Lp(2).norm(panels["W_2, 2"] - x).sort(descending=True).indices
     shown = torch.cat([far[:4], far[-4:]])
-    panels = {"clean": x, "W_inf, 2": each.cloud.points, "W_2, 2": shared.cloud.points}
     titles = {kind: _captions(net, cloud, points, shown) for kind, points in panels.items()}
     return draw_images({kind: points[shown, 0] for kind, points in panels.items()}, titles, out / "mnist")
 
@@ -163,26 +182,20 @@ def _image_differences(energy: Loss, x: Tensor) -> list[Record]:
     """Explicit scheme and minimizing movements on images until time 0.2, budget 0.2, a minimum for each tau."""
     rows = x[:8]
     few = energy.take(torch.arange(8)).within(Linf(0.2).around(rows))
+    inner = Descent(restarts=0, iterations=15, tolerance=1e-2)
     records: list[Record] = []
     for tau in (0.1, 0.05, 0.025):
-        runs: list[Curve] = [
-            flow(few, rows, scheme=Explicit(tau), until=Steps(round(0.2 / tau))),
-            flow(
-                few,
-                rows,
-                scheme=MinimizingMovement(tau, inner=Descent(restarts=0, iterations=15, tolerance=1e-2), nodes=0),
-                until=Steps(round(0.2 / tau)),
-            ),
-        ]
-        way = (runs[0].points - runs[1].points).abs()
+        schemes = (Explicit(tau), MinimizingMovement(tau, inner=inner, nodes=0))
+        explicit, movement = (flow(few, rows, scheme=scheme, until=Steps(round(0.2 / tau))) for scheme in schemes)
+        way = (explicit.points - movement.points).abs().flatten(2)
         records.append(
             {
                 "tau": tau,
-                "explicit_margin": float(runs[0].energy[-1].mean()),
-                "movement_margin": float(runs[1].energy[-1].mean()),
-                "mean_largest_difference": float(way.flatten(2).amax((0, 2)).mean()),
-                "mean_absolute_difference": float(way.flatten(2).mean(2).amax(0).mean()),
-                "unsolved_steps": float(runs[1].failed[-1].double().mean()) if runs[1].failed is not None else math.nan,
+                "explicit_margin": float(explicit.energy[-1].mean()),
+                "movement_margin": float(movement.energy[-1].mean()),
+                "mean_largest_difference": float(way.amax((0, 2)).mean()),
+                "mean_absolute_difference": float(way.mean(2).amax(0).mean()),
+                "unsolved_steps": math.nan if movement.failed is None else float(movement.failed[-1].double().mean()),
             }
         )
     return records

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -22,11 +22,11 @@ from maxslope.attacks import MinimalResult
 from maxslope.evaluation import Report
 from maxslope.report import html_export
 from maxslope.report.html_facts import Facts, facts
-from maxslope.report.html_figures import Figure, cost_figure, percent, security_figure, signed, track_figures
+from maxslope.report.html_figures import Figure, cost_figure, security_figure, track_figures
 from maxslope.report.html_samples import Group, again, groups, with_points
-from maxslope.report.html_tracks import Track, tracks
-from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest, representative
-from maxslope.report.plots import plotted
+from maxslope.report.merging import SEARCH, Candidates, Track, affordable, merged, nearest, representative, tracks
+from maxslope.report.numbers import number, percent, signed
+from maxslope.report.picture import plotted
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
 
@@ -74,8 +74,9 @@ class Page:
 
     def figures(self) -> dict[str, Figure]:
         """Return the charts by name: security, cost, margin, slope, as far as there are numbers for them."""
-        single, norm = [("", self.facts)], self.facts.norm or "the norm"
-        found = (security_figure(single), cost_figure(single), *track_figures(self.tracks, norm))
+        single = [("", self.facts)]
+        tracks = track_figures(self.tracks, self.facts.norm or "the norm")
+        found = (security_figure(single), cost_figure(single), *tracks)
         return {figure.name: figure for figure in found if figure is not None}
 
     def html(self) -> str:
@@ -84,8 +85,9 @@ class Page:
         Raises:
             ImportError: if jinja2 is not installed.
         """
-        table = html_export.table_csv(self.report) if self.report.samples <= _ROWS else ""
-        return render("page.html.j2", page=self, facts=self.facts, figures=self.figures(), download=_address(table))
+        packed = base64.b64encode(self.csv().encode()).decode("ascii") if self.report.samples <= _ROWS else ""
+        download = f"data:text/csv;base64,{packed}" if packed else ""
+        return render("page.html.j2", page=self, facts=self.facts, figures=self.figures(), download=download)
 
     def json(self) -> str:
         """Return all numbers as JSON; NaN and infinity are null."""
@@ -180,51 +182,48 @@ def page(
     >>> page(found, title="Two points").facts.robust.words
     '50.0 % (9.5 to 90.5 %)'
     """
-    _check(report, data)
-    if files and len(files) != report.samples:
-        raise ValueError(f"Each sample has one file, got {len(files)} files for {report.samples} samples.")
+    _check(report, data, files)
+    if classes:
+        report = with_names(report, classes)
     if not report.about.plain:
         model = None  # a search of the page's own would answer another question than the evaluation did
     tell = progress or (lambda step: None)
-    names = classes or report.about.classes
-    norm, eps = norm_and_eps(budget)
-    if data is None:
-        norms = None if smallest is None else smallest.norms
-        found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, classes=names)
-        return Page(report, found, command=command, budget=budget)
-    x = data[0].detach()
     rows: Sequence[int] = range(0 if smallest is None else len(smallest.norms))
     followed: tuple[Track, ...] = ()
+    shown: tuple[Group, ...] = ()
     known: dict[int, Tensor] = {}
-    rows_again = [] if report.points is not None else again(report)
-    having: set[int] | None = None
-    if budget is not None:
-        candidates: list[Candidates | None] = []
+    kept = report.points is not None
+    rows_again = [] if kept or data is None else again(report)
+    if data is not None and budget is not None:
+        candidates: list[Candidates] = []
         if model is not None:
             tell("curves of maximal slope")
-            followed, ends = tracks(report, model, x, data[1], budget, names)
-            candidates.append(ends)
+            followed, candidates = tracks(report, model, data[0].detach(), data[1], budget)
         if model is not None and smallest is None:
-            few = affordable(report, sum(len(t.length) for t in followed), rows_again)
+            few = affordable(report, sum(len(track.length) for track in followed), rows_again)
             rows = representative([report], few, report.seed if seed is None else seed)
             tell(f"smallest perturbations of {len(rows)} samples")
-            smallest = nearest(rows, report, model, data, budget, seed)
+            smallest = nearest(rows, report, model, data, budget, seed) if rows else None
         if smallest is not None:
             candidates.append(Candidates(rows, smallest.points, SEARCH, smallest.margin))
-        report, known = merged(report, data, model, budget, [c for c in candidates if c is not None])
+        report, known = merged(report, data, model, budget, candidates)
+    norm, eps = norm_and_eps(budget)
     norms = None if smallest is None else smallest.norms
-    found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, rows=rows, classes=names)
-    if model is not None and budget is not None:
-        tell("samples")
-        having = None if report.points is not None else {*rows_again, *known}
-        report = with_points(report, rows_again, data, model, budget, known)
-    shown = groups(report, x, model, bounds_of(budget, x), names, having, files or report.files)
+    found = facts(report, title=title, norm=norm, eps=eps, smallest=norms, rows=rows)
+    if data is not None:
+        if model is not None and budget is not None:
+            tell("samples")
+            report = with_points(report, rows_again, data, model, budget, known)
+        having = None if kept else {*rows_again, *known}
+        shown = groups(report, data[0].detach(), model, bounds_of(budget, data[0]), having, files or report.files)
     return Page(report, found, shown, followed, command, budget)
 
 
-def _check(report: Report, data: tuple[Tensor, Tensor] | None) -> None:
+def _check(report: Report, data: tuple[Tensor, Tensor] | None, files: Sequence[str]) -> None:
     if not isinstance(report, Report):
         raise TypeError(f"A page is made of a Report, which evaluate returns, got {type(report).__name__}.")
+    if files and len(files) != report.samples:
+        raise ValueError(f"Each sample has one file, got {len(files)} files for {report.samples} samples.")
     if data is None:
         return
     x, y = data
@@ -240,6 +239,11 @@ def _check(report: Report, data: tuple[Tensor, Tensor] | None) -> None:
             f"The data must be those of the report, got samples {tuple(x.shape[1:])} for points of shape "
             f"{tuple(report.points.shape[1:])}."
         )
+
+
+def with_names(report: Report, classes: Sequence[str]) -> Report:
+    """Return the report with other names of its classes."""
+    return replace(report, about=replace(report.about, classes=tuple(map(str, classes))))
 
 
 def norm_and_eps(budget: Budget | None) -> tuple[str | None, float | None]:
@@ -275,39 +279,24 @@ def render(template: str, **content: Any) -> str:
         loader=PackageLoader("maxslope.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["percent"] = percent
-    environment.filters["number"] = _number
-    environment.filters["signed"] = signed
+    environment.filters |= {"percent": percent, "number": partial(number, digits=3), "signed": signed}
+    own = sys.modules["maxslope"].__version__  # the public page lies above this room
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     text: Markup | str = environment.get_template(template).render(
         style=Markup((folder / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
         digest=digest,
-        versions=_versions(),
+        versions=f"maxslope {own}, torch {torch.__version__}, Python {platform.python_version()}",
         safe=Markup,
         **content,
     )
     return str(text)
 
 
-def _versions() -> str:
-    own = sys.modules["maxslope"].__version__  # the public page lies above this room
-    return f"maxslope {own}, torch {torch.__version__}, Python {platform.python_version()}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else "not known"
-
-
-def _address(text: str) -> str:
-    packed = base64.b64encode(text.encode()).decode("ascii")
-    return f"data:text/csv;base64,{packed}" if text else ""
-
-
-def framed(page: str, height: int = 640) -> str:
+def framed(page: str) -> str:
     """Return a page as a frame of a notebook, so that its style and the notebook's leave each other alone."""
     return (
-        f'<iframe srcdoc="{escape(page, quote=True)}" width="100%" height="{height}" style="border:0" '
+        f'<iframe srcdoc="{escape(page, quote=True)}" width="100%" height="640" style="border:0" '
         'sandbox="allow-scripts allow-downloads" title="maxslope"></iframe>'
     )
 

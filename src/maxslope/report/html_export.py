@@ -19,8 +19,8 @@ from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report, Smallest
 from maxslope.evaluation.remains import Remains
 from maxslope.report.html_facts import Facts
-from maxslope.report.html_radius import Share
-from maxslope.report.html_tracks import Track
+from maxslope.report.merging import Track
+from maxslope.report.numbers import Share, percent
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
 
@@ -114,17 +114,23 @@ def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*parts, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
+_CLASSES = ("class", "samples", "clean", "robust")
+
+
+def _by_class(facts: Facts) -> list[tuple[str, ...]]:
+    """The lines of a table of classes, where there are several."""
+    several = facts.classes if len(facts.classes) > 1 else ()
+    return [(c.name, f"{c.robust.total}", c.clean.words, c.robust.words) for c in several]
+
+
 def to_latex(facts: Facts) -> str:
     """Return verdicts and classes of a page as a table for a paper; warnings are comments above it."""
-    rows = [("all", f"{facts.samples}", facts.clean.words, facts.robust.words)]
-    rows += [
-        (c.name, f"{c.robust.total}", c.clean.words, c.robust.words) for c in facts.classes if len(facts.classes) > 1
-    ]
+    rows = [("all", f"{facts.samples}", facts.clean.words, facts.robust.words), *_by_class(facts)]
     said = [f"{found}" for found in facts.doubts]
     said += [] if facts.remains is None else [f"Would fall {facts.remains.words}."]
     said.append(f"Within {facts.budget}, effort {facts.effort_name}, seed {facts.seed}; 95 % intervals.")
     said = [f"% {visible(' '.join(words.split()))}" for words in said]  # one line each, whatever is in them
-    return "\n".join([*said, latex_table(("class", "samples", "clean", "robust"), rows)])
+    return "\n".join([*said, latex_table(_CLASSES, rows)])
 
 
 def to_python(report: Report, budget: Budget | None) -> str:
@@ -176,11 +182,11 @@ def to_markdown(facts: Facts, command: str = "") -> str:
     parts += [", ".join(f"{name.lower()}: {markdown(words)}" for name, words in asked), "\n\n"]
     rows = [(f"{verdict}: {meaning}", f"{s.count}", s.words) for verdict, meaning, s in facts.verdicts]
     parts.append(markdown_table(("verdict", "samples", "share (95 % interval)"), rows))
-    if len(facts.classes) > 1:
-        cells = [(c.name, f"{c.robust.total}", c.clean.words, c.robust.words) for c in facts.classes]
-        parts += ["\n", markdown_table(("class", "samples", "clean", "robust"), cells)]
+    if classes := _by_class(facts):
+        parts += ["\n", markdown_table(_CLASSES, classes)]
     late = "" if facts.remains is None else f"; {facts.remains.place}"
-    parts.append(f"\nEffort {markdown(facts.effort_name)}, seed {facts.seed}; {cost_words(facts)}{late}.\n")
+    cost = f"{facts.passes[0]:.1f} backward and {facts.passes[1]:.1f} forward passes a sample"
+    parts.append(f"\nEffort {markdown(facts.effort_name)}, seed {facts.seed}; {cost}{late}.\n")
     if command:
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
         parts.append(f"\n{fence}bash\n{visible(' '.join(command.split()))}\n{fence}\n")
@@ -189,20 +195,14 @@ def to_markdown(facts: Facts, command: str = "") -> str:
 
 def headline(facts: Facts) -> str:
     """Return the answer in a sentence or two."""
+
+    def spelled(share: Share) -> str:
+        return f"{percent(share.value)} (95 % interval {share.interval})"
+
     doubtful = "Not to be trusted: see below. " if not facts.trusted else ""
     left = "" if facts.remains is None else f" It would fall {facts.remains.words}."
-    return doubtful + (
-        f"Robust accuracy within {markdown(facts.budget)}: **{percents(facts.robust)}** of {facts.samples} samples; "
-        f"clean accuracy {percents(facts.clean)}. An upper bound, as from every attack: a stronger one may find more."
-        f"{left}"
+    return (
+        f"{doubtful}Robust accuracy within {markdown(facts.budget)}: **{spelled(facts.robust)}** of {facts.samples} "
+        f"samples; clean accuracy {spelled(facts.clean)}. An upper bound, as from every attack: a stronger one may "
+        f"find more.{left}"
     )
-
-
-def cost_words(facts: Facts) -> str:
-    """Return the mean cost of a sample."""
-    return f"{facts.passes[0]:.1f} backward and {facts.passes[1]:.1f} forward passes a sample"
-
-
-def percents(share: Share) -> str:
-    """Return a share with its interval spelled out."""
-    return f"{100 * share.value:.1f} % (95 % interval {100 * share.low:.1f} to {100 * share.high:.1f} %)"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from torch import Tensor
 
@@ -16,7 +15,112 @@ from maxslope.evaluation import Report
 from maxslope.evaluation.about import About
 from maxslope.evaluation.remains import Remains
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST
-from maxslope.report.html_radius import Radius, Share, security
+from maxslope.evaluation.statistics import stratified
+from maxslope.report.numbers import Share, counted
+
+_RADII = 32
+_SLACK = 1 + 1e-6  # distances are recomputed in the dtype of the samples
+
+
+@dataclass(frozen=True)
+class Radius:
+    """Robust accuracy at one radius."""
+
+    eps: float
+    share: Share
+
+
+def security(
+    report: Report, near: Mapping[int, float], eps: float | None, reach: float | None
+) -> tuple[tuple[Radius, ...], str, str]:
+    """Return robust accuracy against the radius, from how many samples, and where the curve comes from in sentences.
+
+    Where smallest perturbations are known of a few samples only, those that stand stand for all that stand, and those
+    that fell for all that fell: the curve begins at the share of samples that are right and passes through the robust
+    accuracy of the whole run at the budget, unless a smaller perturbation says less.
+
+    Args:
+        report: of ``evaluate``.
+        near: by row, the norms of the smallest perturbations known.
+        eps: the budget, if it is one number.
+        reach: the largest radius; by default as far as there is something to see.
+    """
+    verdicts, distances = report.table["verdict"], report.table["distance"]
+
+    def norm(row: int) -> float:
+        own = float(distances[row]) if verdicts[row] == BROKEN else math.inf
+        return min(own, near.get(row, math.inf))
+
+    strata = []
+    for verdict in (ROBUST, BROKEN):
+        rows = [k for k, v in enumerate(verdicts) if v == verdict]
+        looked = [k for k in rows if k in near]
+        if verdict == BROKEN and not looked:
+            looked = rows  # what the evaluation knows of them
+        strata.append((len(rows), [norm(k) for k in looked]))
+    standing, known = strata[0]
+    beyond = bool(near) and not (standing and not known)  # whether anything is known beyond the budget
+    finite = [d for _, own in strata for d in own if 0 < d < math.inf]
+    if not finite and not eps:
+        return (), *_source(report, near, eps, ())
+    top = reach or min(max([eps or 0.0, *finite]), 4 * eps if eps else math.inf)
+    if not beyond and eps:
+        top = min(top, eps)
+    grid = sorted({top * k / _RADII for k in range(_RADII + 1)} | ({eps} if eps is not None and eps <= top else set()))
+    radii = tuple(Radius(r, _share(strata, r, eps or 0.0, len(verdicts))) for r in grid)
+    return radii, *_source(report, near, eps, radii)
+
+
+def _share(strata: Sequence[tuple[int, Sequence[float]]], radius: float, eps: float, total: int) -> Share:
+    """The share that stands at a radius; what no stratum holds errs without a change.
+
+    Of those that stand in the run and those that fell there, all is known at 0, of the first up to the budget and of
+    the second from there on: a few tell nothing more.
+    """
+    parts = []
+    for stood, (n, own) in zip((True, False), strata, strict=True):
+        stand, looked = (sum(d > radius * _SLACK for d in own), len(own)) if own else (n, n)
+        if stand == looked and (radius == 0 or (stood and radius <= eps)):
+            stand = looked = n
+        elif stand == 0 and not stood and radius >= eps:
+            looked = n
+        parts.append((n, stand, looked))
+    if all(n == looked for n, _, looked in parts):
+        return Share.of(sum(stand for _, stand, _ in parts), total)
+    wrong = total - sum(n for n, _, _ in parts)
+    value, low, high = stratified([*parts, (wrong, 0, wrong)])
+    return Share(value * total, total, low, high)
+
+
+def _source(report: Report, near: Mapping[int, float], eps: float | None, radii: Sequence[Radius]) -> tuple[str, str]:
+    """Of how many samples the curve is, and where it comes from, in words that are true of it."""
+    if not near:
+        return f"upper bound from {counted(report.samples, 'sample')}", (
+            "From the points of this one evaluation, which looked at one radius only: an upper bound that is loose at "
+            "smaller radii, and says nothing beyond its own."
+        )
+    right = {k for k, v in enumerate(report.table["verdict"]) if v in (ROBUST, BROKEN)}
+    if right <= near.keys():
+        which = "every sample" if len(near) == report.samples else "every sample that is right without a change"
+        return f"upper bound from all {counted(report.samples, 'sample')}", (
+            f"From the smallest perturbation found for {which}, each verified, and the points of this evaluation: at "
+            "every radius an upper bound of the true robust accuracy."
+        )
+    at = {r.eps: r.share.value for r in radii}
+    meets = []
+    if at and abs(at[0.0] - report.clean_accuracy) < 1e-9:
+        meets.append("the clean accuracy at 0")
+    if eps is not None and abs(at.get(eps, math.nan) - report.robust_accuracy) < 1e-9:
+        meets.append("the robust accuracy of the whole run at the budget")
+    passes = f", so that the curve passes through {' and '.join(meets)}" if meets else ""
+    looked = len(near.keys() & right)
+    return f"estimated from {looked} of {len(right)} samples", (
+        f"Estimated from {looked} of the {len(right)} samples that are right without a change, by the "
+        "smallest perturbation found for each. Those that stand and those that fell count by their numbers in the "
+        f"whole run{passes}. Elsewhere it is an estimate, with the band as its 95 % interval. The upright interval at "
+        "the budget is the answer, from all samples."
+    )
+
 
 MEANINGS = {
     ROBUST: "classified correctly, and no allowed change was found that fools the model",
@@ -48,13 +152,8 @@ class Facts:
     """All numbers of a page.
 
     Attributes:
-        title: of the page.
-        budget: in words.
         norm: the name of the norm, if the budget is known.
         eps: the radius, if it is one number and known.
-        samples: how many.
-        clean: correct without change.
-        robust: correct and standing.
         verdicts: (verdict, meaning, share) of those that occur.
         doubts: what may be wrong with the numbers, warnings first.
         remains: how far the robust accuracy would still fall with more effort; None where nothing tells.
@@ -63,15 +162,12 @@ class Facts:
             nearby, within which share of the budget).
         passes: mean backward and forward passes of a sample.
         security: robust accuracy against the radius; empty where no distance is known.
-        security_source: where that curve comes from, in a sentence.
+        security_samples: whether that curve is a bound or an estimate, and from how many samples.
+        security_source: where it comes from, in sentences.
         cost: samples standing against passes.
         cost_unit: backward or forward.
         survivor_cost: median passes of a sample that stands, in the same unit; None where none stands.
-        classes: by label.
         effort: (run, steps, longest step in units of eps) of each run of the portfolio.
-        effort_name: what was run.
-        seed: of all random numbers.
-        about: model, data, date and so on.
     """
 
     title: str
@@ -88,6 +184,7 @@ class Facts:
     local: tuple[int, int, float]
     passes: tuple[float, float]
     security: tuple[Radius, ...]
+    security_samples: str
     security_source: str
     cost: tuple[Standing, ...]
     cost_unit: str
@@ -143,6 +240,12 @@ class Facts:
         return sorted(self.classes, key=lambda c: c.robust.high)[:count]
 
     @property
+    def has_curve(self) -> bool:
+        """Whether the curve against the radius says more than the accuracies at 0 and at the budget."""
+        known = {r.share.value for r in self.security[:-1]}
+        return len(known) > 1 or (bool(known) and self.security[-1].eps > (self.eps or 0))
+
+    @property
     def trusted(self) -> bool:
         """Whether no warning says that the numbers are not to be trusted."""
         return all(found.severity < Severity.WARNING for found in self.doubts)
@@ -157,37 +260,26 @@ def facts(
     smallest: Tensor | None = None,
     rows: Sequence[int] | None = None,
     reach: float | None = None,
-    classes: Sequence[str] = (),
 ) -> Facts:
     """Return what a report says, in numbers and words.
 
-    Args:
-        report: of ``evaluate``.
-        title: of the page.
-        norm: the name of the norm.
-        eps: the radius, if it is one number.
-        smallest: ``[k]``, norms of the smallest perturbations known of k samples.
-        rows: of those samples in the report; by default the first.
-        reach: the largest radius of the security curve; by default as far as there is something to see.
-        classes: names by class number.
-
-    Returns:
-        :class:`Facts`.
+    The norms of the smallest perturbations known, ``smallest`` ``[k]``, are those of ``rows``, by default the first.
+    The security curve ends at ``reach``, by default where there is nothing more to see.
     """
     verdicts = [str(v) for v in report.table["verdict"]]
-    n = len(verdicts)
+    n = report.samples
     counts = {v: verdicts.count(v) for v in MEANINGS}
     cost, unit, survivors = _cost(report, verdicts)
-    few = None if smallest is None else (range(len(smallest)) if rows is None else rows, smallest.tolist())
-    radii, source = security(report, few, eps, reach)
-    names = classes or report.about.classes
+    norms = [] if smallest is None else smallest.tolist()
+    near = dict(zip(range(len(norms)) if rows is None else rows, norms, strict=True))
+    radii, samples, source = security(report, near, eps, reach)
     return Facts(
         title=title or f"Robustness within {report.asked}",
         budget=report.asked,
         norm=norm,
         eps=eps,
         samples=n,
-        clean=Share.of(round(report.clean_accuracy * n), n),
+        clean=Share.near(report.clean_accuracy, n),
         robust=Share.of(counts[ROBUST], n),
         verdicts=tuple((v, MEANINGS[v], Share.of(c, n)) for v, c in counts.items() if c),
         doubts=tuple(sorted(report.warnings, key=lambda found: -found.severity)),
@@ -196,11 +288,16 @@ def facts(
         local=(*report.local_minima, next((s.share for s in report.effort.stages if isinstance(s, Bundle)), 0.0)),
         passes=(report.backward_per_sample, report.forward_per_sample),
         security=radii,
+        security_samples=samples,
         security_source=source,
         cost=cost,
         cost_unit=unit,
         survivor_cost=survivors,
-        classes=_classes(report, verdicts, names),
+        classes=tuple(
+            PerClass(own["class"], Share.near(own["clean_accuracy"], k), Share.near(own["robust_accuracy"], k))
+            for own in report.by_class()
+            for k in [own["samples"]]
+        ),
         effort=tuple((r.name, r.steps, r.first) for r in report.effort.runs),
         effort_name=report.effort.name,
         seed=report.seed,
@@ -209,7 +306,7 @@ def facts(
 
 
 def _closed(report: Report, verdicts: Sequence[str]) -> tuple[int, int]:
-    gaps, margins = ([float(v) for v in report.table[name]] for name in ("gap", "margin"))
+    gaps, margins = (map(float, report.table[name]) for name in ("gap", "margin"))
     rows = zip(gaps, margins, verdicts, strict=True)
     known = [(g, m) for g, m, v in rows if v == ROBUST and math.isfinite(g)]
     return sum(g < m for g, m in known), len(known)
@@ -217,7 +314,7 @@ def _closed(report: Report, verdicts: Sequence[str]) -> tuple[int, int]:
 
 def _cost(report: Report, verdicts: Sequence[str]) -> tuple[tuple[Standing, ...], str, float | None]:
     """Samples that stand after so many passes each."""
-    unit = "backward" if any(float(b) > 0 for b in report.table["backward"]) else "forward"
+    unit = "backward" if any(report.table["backward"]) else "forward"
     spent = [int(p) for p in report.table[unit]]
     fell = sorted(p for p, v in zip(spent, verdicts, strict=True) if v == BROKEN)
     stood = [p for p, v in zip(spent, verdicts, strict=True) if v == ROBUST]
@@ -234,22 +331,3 @@ def _thin(values: Sequence[int], most: int) -> list[int]:
     """At most so many of the values, evenly, the last among them."""
     stride = -(-len(values) // most) if values else 1
     return sorted({*values[::stride], *values[-1:]})
-
-
-def _classes(report: Report, verdicts: Sequence[str], names: Sequence[str]) -> tuple[PerClass, ...]:
-    labels = report.classes
-    found = []
-    for label in sorted(set(labels)):  # none, where labels are no class numbers
-        own = [v for v, k in zip(verdicts, labels, strict=True) if k == label]
-        right = sum(v not in (MISCLASSIFIED, NON_FINITE) for v in own)
-        found.append(
-            PerClass(
-                class_name(label, names), Share.of(right, len(own)), Share.of(sum(v == ROBUST for v in own), len(own))
-            )
-        )
-    return tuple(found)
-
-
-def class_name(label: Any, names: Sequence[str]) -> str:
-    """Return the name of a class, or its number; what is no class number as it is."""
-    return str(names[label]) if isinstance(label, int) and 0 <= label < len(names) else str(label)

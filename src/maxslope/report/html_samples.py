@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,14 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope._optional import optional
 from maxslope.attacks import attack
 from maxslope.attacks.findings import Kind
 from maxslope.energies import Network
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import BROKEN, ROBUST
 from maxslope.goals.classes import as_logits
-from maxslope.report.html_facts import class_name
-from maxslope.report.html_png import change, data_uri, picture
 from maxslope.report.html_svg import series
 from maxslope.sets import Budget
 
@@ -49,9 +50,6 @@ class Example:
     """One sample.
 
     Attributes:
-        index: in the data.
-        label: the name of its class.
-        verdict: as in the report.
         margin: the logit margin at the returned point.
         passes: backward passes spent on it (forward passes where there were none).
         distance: of the returned point, in the norm of the budget.
@@ -61,7 +59,6 @@ class Example:
         reach: the largest change of a coordinate: full color in the picture of the perturbation.
         features: the coordinates that move most, of a sample that is no image.
         signal: drawings of the clean sample and of the change, of a long series of numbers.
-        file: the name of its file, if it has one.
         by: the run whose point it is, where there are several.
     """
 
@@ -146,8 +143,8 @@ def again(report: Report) -> list[int]:
 
 def spent_on(report: Report) -> list[float]:
     """Return forward and backward passes of each row, together."""
-    columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
-    return [f + b for f, b in zip(*columns, strict=True)]
+    forward, backward = (map(float, report.table[name]) for name in ("forward", "backward"))
+    return [f + b for f, b in zip(forward, backward, strict=True)]
 
 
 def with_points(
@@ -170,16 +167,14 @@ def with_points(
     for row, point in known.items():
         points[row] = point.to(points)
     rows = [row for row in rows if row not in known]
-    if not rows:
-        return replace(report, points=points)
-    index = torch.tensor(rows, device=x.device)
-    ids = torch.tensor([int(report.table["index"][i]) for i in rows])
-    found = attack(
-        model, x[index], y[index], budget.take(index), effort=report.effort, ids=ids, seed=report.seed, certify=False
-    )
-    same = [bool(b) == (report.table["verdict"][i] == BROKEN) for i, b in zip(rows, found.broken.tolist(), strict=True)]
-    kept = torch.tensor(same, device=x.device)
-    points[index[kept]] = found.points[kept]
+    if rows:
+        index = torch.tensor(rows, device=x.device)
+        ids = torch.tensor([int(report.table["index"][row]) for row in rows])
+        how: dict[str, Any] = {"effort": report.effort, "ids": ids, "seed": report.seed, "certify": False}
+        found = attack(model, x[index], y[index], budget.take(index), **how)
+        fell = torch.tensor([report.table["verdict"][row] == BROKEN for row in rows], device=x.device)
+        kept = found.broken.to(x.device) == fell
+        points[index[kept]] = found.points[kept]
     return replace(report, points=points)
 
 
@@ -188,7 +183,6 @@ def groups(
     x: Tensor,
     model: Any,
     box: tuple[Tensor, Tensor] | None,
-    classes: Sequence[str],
     having: Collection[int] | None = None,
     files: Sequence[str] = (),
 ) -> tuple[Group, ...]:
@@ -198,23 +192,17 @@ def groups(
     """
     if report.points is None:
         return ()
-    picked = chosen(report)
+    table, picked = report.table, chosen(report)
     seen = sorted({i for _, _, own in picked for i in own if having is None or i in having})
-    shown = examples(report, seen, x, model, box, classes, files)
-    table = report.table
-    return tuple(
-        Group(
-            title,
-            sentence,
-            tuple(shown[i] for i in own if i in shown),
-            tuple(
-                Unseen(int(table["index"][i]), float(table["margin"][i]), spent(report, i))
-                for i in own
-                if i not in shown
-            ),
+    shown = examples(report, seen, x, model, box, files)
+
+    found = []
+    for title, sentence, own in picked if shown else ():
+        unseen = tuple(
+            Unseen(int(table["index"][i]), float(table["margin"][i]), spent(report, i)) for i in own if i not in shown
         )
-        for title, sentence, own in (picked if shown else ())
-    )
+        found.append(Group(title, sentence, tuple(shown[i] for i in own if i in shown), unseen))
+    return tuple(found)
 
 
 def examples(
@@ -223,20 +211,19 @@ def examples(
     x: Tensor,
     model: Any,
     box: tuple[Tensor, Tensor] | None,
-    classes: Sequence[str],
     files: Sequence[str] = (),
 ) -> dict[int, Example]:
     """Return what there is to show of each of the given rows; the report has kept its points."""
     assert report.points is not None
-    said: dict[int, tuple[Answer, Answer]] = {}
+    index = list(rows)
+    clean, points = x[index].detach(), report.points[index].detach()
+    before = [Answer(report.about.name(report.table["prediction"][row]), None) for row in rows]
+    after = [Answer("not asked", None)] * len(rows)
     if rows and model is not None:
-        index = list(rows)
-        before, after = (
-            _answers(answers_of(model, points), classes) for points in (x[index], report.points[index].to(x))
-        )
-        said = dict(zip(rows, zip(before, after, strict=True), strict=True))
-    found = {i: _example(report, x, i, said.get(i), box, classes) for i in rows}
-    return {i: replace(one, file=files[i]) if files else one for i, one in found.items()}
+        before, after = (_answers(report, answers_of(model, p)) for p in (clean, points.to(x)))
+    pairs = zip(rows, clean.cpu(), points.cpu(), before, after, strict=True)
+    found = {row: _example(report, row, (a, b), said, box) for row, a, b, *said in pairs}
+    return {row: replace(one, file=files[row]) for row, one in found.items()} if files else found
 
 
 def answers_of(model: Any, points: Tensor) -> Tensor:
@@ -246,67 +233,51 @@ def answers_of(model: Any, points: Tensor) -> Tensor:
     return as_logits(out if network.answers == 1 else out.reshape(-1, network.answers, *out.shape[1:]).mean(1))
 
 
-def _answers(logits: Tensor, classes: Sequence[str]) -> list[Answer]:
+def _answers(report: Report, logits: Tensor) -> list[Answer]:
     best, which = logits.double().softmax(1).max(1)
-    return [Answer(class_name(k, classes), p) for k, p in zip(which.tolist(), best.tolist(), strict=True)]
+    return [Answer(report.about.name(k), p) for k, p in zip(which.tolist(), best.tolist(), strict=True)]
 
 
 def _example(
-    report: Report,
-    x: Tensor,
-    row: int,
-    said: tuple[Answer, Answer] | None,
-    box: tuple[Tensor, Tensor] | None,
-    classes: Sequence[str],
+    report: Report, row: int, points: tuple[Tensor, Tensor], said: Sequence[Answer], box: tuple[Tensor, Tensor] | None
 ) -> Example:
-    assert report.points is not None
-    table = report.table
-    clean, moved = x[row].detach().cpu(), report.points[row].detach().cpu()
+    table, (clean, moved) = report.table, points
     delta = moved.double() - clean.double()
-    reach = float(delta.abs().max())
-    before, after = said or (
-        Answer(class_name(table["prediction"][row], classes), None),
-        Answer("not asked", None),
-    )
+    reach, index = float(delta.abs().max()), int(table["index"][row])
     return Example(
-        index=int(table["index"][row]),
-        label=class_name(table["label"][row], classes),
+        index=index,
+        label=report.about.name(table["label"][row]),
         verdict=str(table["verdict"][row]),
         margin=float(table["margin"][row]),
         passes=spent(report, row),
         distance=float(table["distance"][row]),
-        clean=before,
-        moved=after,
-        pictures=_pictures(clean, moved, delta, reach, box) if is_image(x) else (),
+        clean=said[0],
+        moved=said[1],
+        pictures=_pictures(clean, moved, delta, reach, box) if is_image(clean) else (),
         reach=reach,
-        features=() if is_image(x) else _features(clean, moved, delta),
-        signal=_signal(int(table["index"][row]), clean, delta) if _is_signal(x) else (),
+        features=() if is_image(clean) else _features(clean, moved, delta),
+        signal=tuple(
+            series(values.flatten().tolist(), f"Sample {index}, {name}", color)
+            for color, (name, values) in enumerate((("clean", clean), ("change", delta)), 1)
+            if _is_signal(clean)
+        ),
     )
 
 
 def is_image(x: Tensor) -> bool:
-    """Whether samples ``[rows, *shape]`` look like images with 1 or 3 channels."""
-    return x.ndim == 4 and x.shape[1] in (1, 3) and min(x.shape[2:]) >= _LEAST_SIDE
+    """Whether a sample looks like an image with 1 or 3 channels."""
+    return x.ndim == 3 and x.shape[0] in (1, 3) and min(x.shape[1:]) >= _LEAST_SIDE
 
 
 def _is_signal(x: Tensor) -> bool:
-    """Whether samples ``[rows, *shape]`` look like one long series each; so many columns has no table."""
-    return x.ndim <= 3 and x.shape[-1] >= _LONG and x[0].numel() == x.shape[-1]
-
-
-def _signal(index: int, clean: Tensor, delta: Tensor) -> tuple[str, ...]:
-    """The series, and what is added to it."""
-    named = (("clean", clean), ("change", delta))
-    return tuple(series(t.flatten().tolist(), f"Sample {index}, {n}", k) for k, (n, t) in enumerate(named, 1))
+    """Whether a sample looks like one long series; so many columns has no table."""
+    return 1 <= x.ndim <= 2 and x.numel() == x.shape[-1] >= _LONG
 
 
 def _pictures(
     clean: Tensor, moved: Tensor, delta: Tensor, reach: float, box: tuple[Tensor, Tensor] | None
 ) -> tuple[str, ...]:
-    if box is None:
-        low, high = float(clean.min()), float(clean.max())
-    else:
-        low, high = float(box[0].min()), float(box[1].max())
+    low, high = (float(clean.min()), float(clean.max())) if box is None else (float(box[0].min()), float(box[1].max()))
     return data_uri(picture(clean, low, high)), data_uri(change(delta, reach)), data_uri(picture(moved, low, high))
 
 
@@ -314,3 +285,42 @@ def _features(clean: Tensor, moved: Tensor, delta: Tensor) -> tuple[Feature, ...
     order = delta.flatten().abs().argsort(descending=True, stable=True)[:_FEATURES].sort().values.tolist()
     a, b = clean.flatten().tolist(), moved.flatten().tolist()
     return tuple(Feature(f"{k}", a[k], b[k]) for k in order)
+
+
+_BLUE, _WHITE, _ORANGE = (0.03, 0.32, 0.61), (0.97, 0.97, 0.97), (0.80, 0.33, 0.0)
+
+
+def data_uri(pixels: Tensor) -> str:
+    """Return pixels, uint8 ``[height, width]`` gray or ``[height, width, 3]``, as an address that holds a PNG file.
+
+    Raises:
+        ImportError: if Pillow is not installed.
+
+    >>> data_uri(torch.zeros(1, 1, dtype=torch.uint8))[:22]
+    'data:image/png;base64,'
+    """
+    with optional("Pictures on a page need Pillow", "[report]"):
+        from PIL import Image
+    file = io.BytesIO()
+    Image.fromarray(pixels.numpy()).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def picture(image: Tensor, low: float, high: float) -> Tensor:
+    """Return the pixels of an image ``[1 or 3, height, width]`` with values from ``low`` to ``high``."""
+    bright = ((image.double() - low) / max(high - low, 1e-12)).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return bright[0] if image.shape[0] == 1 else bright.permute(1, 2, 0).contiguous()
+
+
+def change(delta: Tensor, reach: float) -> Tensor:
+    """Return the pixels of a perturbation ``[1 or 3, height, width]``, from ``-reach`` to ``reach``.
+
+    One channel: blue where it darkens, orange where it brightens. Three: gray where nothing changes.
+    """
+    reach = max(reach, 1e-12)
+    if delta.shape[0] == 3:
+        return picture(delta, -reach, reach)
+    share = (delta[0].double() / reach).clamp(-1, 1)[..., None]
+    low, middle, high = (torch.tensor(color, dtype=torch.float64) for color in (_BLUE, _WHITE, _ORANGE))
+    mixed = torch.where(share < 0, middle + share.abs() * (low - middle), middle + share * (high - middle))
+    return mixed.mul(255).round().to(torch.uint8)

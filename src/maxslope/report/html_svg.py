@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,21 +11,14 @@ from itertools import pairwise
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 440, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 14, 50
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 22, 32, 50
 _STRETCHES = 300  # of a long series
 _LINE = 17  # least distance of two labels
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale of a chart.
-
-    Args:
-        low: the value at the left or lower end.
-        high: the value at the other end, above ``low``.
-        label: what is measured, with its unit.
-        log: whether the scale is logarithmic; then ``low`` is positive.
-        percent: whether ticks are percentages of 1.
+    """A scale from ``low`` to ``high``; ``percent`` names ticks as percentages of 1.
 
     Raises:
         ValueError: if ``high`` is not above ``low``, or a logarithmic scale starts at 0.
@@ -88,7 +80,7 @@ class Chart:
     Args:
         x: the horizontal scale.
         y: the vertical scale.
-        name: a word that is unique on the page.
+        name: a word that is unique on the page, or "".
         title: what the chart shows, for those who do not see it.
         description: what a reader sees in it, in a sentence or two.
         margin: room for labels at the right of lines.
@@ -106,61 +98,57 @@ class Chart:
         py = HEIGHT - _BOTTOM - self.y.share(point[1]) * (HEIGHT - _BOTTOM - _TOP)
         return round(px, 1), round(py, 1)
 
-    def band(self, lower: Sequence[Point], upper: Sequence[Point], color: int = 1) -> Chart:
+    def band(self, lower: Sequence[Point], upper: Sequence[Point], color: int = 1) -> None:
         """Fill between two lines."""
         self._parts.append(f'<path class="band c{shade(color)}" d="{self._path([*lower, *reversed(upper)])}Z"/>')
-        return self
 
-    def line(self, points: Sequence[Point], color: int = 1, label: str = "") -> Chart:
+    def line(self, points: Sequence[Point], color: int = 1, label: str = "") -> None:
         """Draw a line; each color has its own dashes too. The label stands at its end."""
         self._parts.append(f'<path class="line c{shade(color)}" d="{self._path(points)}"/>')
         if label and points:
             self._labels.append((self.place(points[-1])[1], label, color))
-        return self
 
-    def steps(self, points: Sequence[Point], color: int = 1) -> Chart:
+    def steps(self, points: Sequence[Point], color: int = 1) -> None:
         """Draw a line that keeps each value until the next point."""
         corners = [c for (_, b), (c0, d) in pairwise(points) for c in ((c0, b), (c0, d))]
-        return self.line([*points[:1], *corners], color)
+        self.line([*points[:1], *corners], color)
 
-    def dots(self, points: Sequence[tuple[float, float, str]], color: int = 1) -> Chart:
+    def dots(self, points: Sequence[tuple[float, float, str]], color: int = 1) -> None:
         """Draw points that say something when pointed at or reached by the arrow keys."""
         for x, y, text in points:
             px, py = self.place((x, y))
             title = f"<title>{escape(text)}</title>"
             self._parts.append(f'<circle class="dot c{shade(color)}" cx="{px}" cy="{py}" r="3">{title}</circle>')
-        return self
 
-    def whisker(self, x: float, low: float, high: float, color: int = 2) -> Chart:
+    def whisker(self, x: float, low: float, high: float, color: int) -> None:
         """Draw an interval upright."""
-        px, bottom = self.place((x, low))
-        top = self.place((x, high))[1]
+        (px, bottom), (_, top) = self.place((x, low)), self.place((x, high))
         ends = "".join(f"M{px - 5} {end}H{px + 5}" for end in (bottom, top))
         self._parts.append(f'<path class="whisker c{shade(color)}" d="M{px} {bottom}V{top}{ends}"/>')
-        return self
 
-    def upright(self, x: float, label: str) -> Chart:
+    def upright(self, x: float, label: str) -> None:
         """Draw a vertical rule with a label at its top."""
         px = self.place((x, self.y.low))[0]
         end = px > (_LEFT + self.right) / 2
         at = f'x="{px - 5}" text-anchor="end"' if end else f'x="{px + 5}"'
         self._parts.append(f'<path class="rule" d="M{px} {_TOP}V{HEIGHT - _BOTTOM}"/>')
         self._parts.append(f'<text class="note" {at} y="{_TOP + 12}">{escape(label)}</text>')
-        return self
 
-    def level(self, y: float, label: str) -> Chart:
+    def level(self, y: float, label: str) -> None:
         """Draw a horizontal rule with a label at its left end."""
         py = self.place((self.x.low, y))[1]
         self._parts.append(f'<path class="rule" d="M{_LEFT} {py}H{self.right}"/>')
         self._parts.append(f'<text class="note" x="{_LEFT + 6}" y="{py + 15}">{escape(label)}</text>')
-        return self
 
     def text(self) -> str:
-        """Return the SVG element."""
-        t, d = f"{self.name}-title", f"{self.name}-desc"
+        """Return the SVG element; without a name it has no ids."""
+        said, t, d = f'aria-label="{escape(self.title)}"', "", ""
+        if self.name:
+            said = f'aria-labelledby="{self.name}-title {self.name}-desc"'
+            t, d = (f' id="{self.name}-{part}"' for part in ("title", "desc"))
         head = (
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{t} {d}">'
-            f'<title id="{t}">{escape(self.title)}</title><desc id="{d}">{escape(self.description)}</desc>'
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" {said}>'
+            f"<title{t}>{escape(self.title)}</title><desc{d}>{escape(self.description)}</desc>"
         )
         return head + self._frame() + "".join(self._parts) + self._names() + "</svg>"
 
@@ -177,6 +165,7 @@ class Chart:
             px = self.place((value, self.y.low))[0]
             parts.append(f'<path class="grid" d="M{px} {HEIGHT - _BOTTOM}v5"/>')
             parts.append(f'<text x="{px}" y="{HEIGHT - _BOTTOM + 19}" text-anchor="middle">{name}</text>')
+        parts.append(f'<text class="label" x="0" y="{_TOP - 16}">{escape(self.y.label)}</text>')
         parts.append(f'<path class="axis" d="M{_LEFT} {HEIGHT - _BOTTOM}H{self.right}"/>')
         middle = (_LEFT + self.right) / 2
         parts.append(
@@ -189,10 +178,9 @@ class Chart:
         placed: list[tuple[float, str, int]] = []
         for wish, label, color in sorted(self._labels):
             placed.append((max(wish + 4, placed[-1][0] + _LINE if placed else 0.0), label, color))
-        over = placed[-1][0] - (HEIGHT - _BOTTOM) if placed else 0.0
-        shift = max(over, 0.0)
+        over = max(placed[-1][0] - (HEIGHT - _BOTTOM), 0.0) if placed else 0.0
         return "".join(
-            f'<text class="name c{shade(color)}" x="{self.right + 6}" y="{round(y - shift, 1)}">{escape(label)}</text>'
+            f'<text class="name c{shade(color)}" x="{self.right + 6}" y="{round(y - over, 1)}">{escape(label)}</text>'
             for y, label, color in placed
         )
 
@@ -207,6 +195,6 @@ def series(values: Sequence[float], title: str, color: int = 1) -> str:
         stretch = values[k : k + stride]
         points += [(k, value) for value in ((min(stretch), max(stretch)) if stride > 1 else stretch)]
     x, y = Axis(0, len(values), "number in the series"), Axis(low - room, high + room, "")
-    svg = Chart(x, y, "series", title, f"From {low:.3g} to {high:.3g}.").line(points, color).text()
-    said = f'aria-label="{escape(title)}"'
-    return re.sub(r' id="[^"]*"', "", re.sub(r'aria-labelledby="[^"]*"', said, svg))
+    chart = Chart(x, y, "", title, f"From {low:.3g} to {high:.3g}.")
+    chart.line(points, color)
+    return chart.text()

@@ -9,16 +9,22 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from maxslope._rows import per_row
 from maxslope.attacks import Effort, MinimalResult, minimal
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.attacks.question import ask
 from maxslope.attacks.verify import verify
+from maxslope.energies import Loss, Margin, Network
 from maxslope.evaluation import Report
 from maxslope.evaluation.draw import order
 from maxslope.evaluation.report import BROKEN, ROBUST, Column
+from maxslope.loop import Steps, flow
+from maxslope.report.html_samples import chosen, spent_on
+from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
 
 _NAMED = 5
+_STEPS = 24  # of a curve
 SEARCH = "the search for smallest perturbations"
 _CURVE = 200  # samples at most whose smallest perturbation is looked for, if nobody gives one
 _FEWEST = 10  # of them, below which there is no curve
@@ -27,13 +33,9 @@ _PRICE = 3.5  # passes for each gradient of a search for a smallest perturbation
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Points that may be errors of samples.
+    """Points ``[len(rows), *shape]`` that may be errors of rows of a report, and how they were found.
 
-    Attributes:
-        rows: of the report.
-        points: ``[len(rows), *shape]``.
-        how: who found them.
-        margins: ``[len(rows)]``, the verified margins there, for where no model can be asked.
+    The verified margins there, ``[len(rows)]``, are for where no model can be asked.
     """
 
     rows: Sequence[int]
@@ -55,13 +57,8 @@ def merged(
     broken: dict[int, Tensor] = {}
     ways: list[str] = []
     for one in found:
-        rows = [k for k, row in enumerate(one.rows) if table["verdict"][row] == ROBUST]
-        if not rows:
-            continue
-        own = Candidates(
-            [one.rows[k] for k in rows], one.points[rows], one.how, None if one.margins is None else one.margins[rows]
-        )
-        fell = _errors(report, data, model, budget, own)
+        standing = [k for k, row in enumerate(one.rows) if table["verdict"][row] == ROBUST]
+        fell = _errors(report, data, model, budget, one, standing) if standing else {}
         for row, (point, margin, distance) in fell.items():
             table["verdict"][row] = BROKEN
             table["reason"][row] = f"{one.how.capitalize()} broke it after the evaluation; verified."
@@ -78,7 +75,7 @@ def merged(
     finding = Finding(
         Kind.MISSED,
         f"{len(ids)} of {stood} samples that stood in the evaluation were broken afterwards, by "
-        f"{' and '.join(dict.fromkeys(ways))}, verified and counted: sample{'s' if len(ids) > 1 else ''} {named}. The "
+        f"{' and '.join(dict.fromkeys(ways))}, verified and counted: {named}. The "
         f"evaluation alone had said {100 * report.robust_accuracy:.1f} %.",
         ids,
     )
@@ -92,64 +89,48 @@ def merged(
 
 
 def _errors(
-    report: Report, data: tuple[Tensor, Tensor], model: Any, budget: Budget, found: Candidates
+    report: Report, data: tuple[Tensor, Tensor], model: Any, budget: Budget, found: Candidates, which: list[int]
 ) -> dict[int, tuple[Tensor, float, float]]:
-    """Point, margin and distance of the candidates that are errors, by row of the report."""
+    """Point, margin and distance of those of the candidates that are errors, by row of the report."""
     x, y = (t.detach() for t in data)
-    rows, index = found.rows, torch.tensor(list(found.rows))
-    if model is None:
-        return _vouched(x, budget, found)
-    at = index.to(x.device)
-    ids = torch.tensor([int(report.table["index"][row]) for row in rows])
-    question = ask(model, x[at], y[at], budget.take(index), ids=ids, seed=report.seed)
-    seen = verify(question, torch.arange(len(rows), device=question.x.device), found.points.to(question.x))
-    fell = seen.broken.nonzero().squeeze(1).tolist()
-    return {rows[k]: (seen.points[k], float(seen.margin[k]), float(seen.distance[k])) for k in fell}
-
-
-def _vouched(x: Tensor, budget: Budget, found: Candidates) -> dict[int, tuple[Tensor, float, float]]:
-    """What :func:`_errors` returns, by the margins of whoever found the points."""
-    if found.margins is None:
+    rows, points = [found.rows[k] for k in which], found.points[which]
+    index = torch.tensor(rows)
+    at, own = index.to(x.device), budget.take(index)
+    if model is None and found.margins is None:
         return {}
-    index = torch.tensor(list(found.rows), device=x.device)
-    clean, points = x[index], found.points.to(x)
-    own = budget.take(index)
-    error = own.around(clean).contains(points) & (found.margins.to(x) <= 0)
-    far = budget.norm.distance(clean, points)
-    return {
-        found.rows[k]: (points[k], float(found.margins[k]), float(far[k])) for k in error.nonzero().squeeze(1).tolist()
-    }
+    if model is None:  # by the margins of whoever found the points
+        assert found.margins is not None
+        points, margin = points.to(x), found.margins[which]
+        error = own.around(x[at]).contains(points) & (margin.to(x) <= 0)
+        distance = budget.norm.distance(x[at], points)
+    else:
+        ids = torch.tensor([int(report.table["index"][row]) for row in rows])
+        question = ask(model, x[at], y[at], own, ids=ids, seed=report.seed)
+        seen = verify(question, torch.arange(len(rows), device=question.x.device), points.to(question.x))
+        error, points, margin, distance = seen.broken, seen.points, seen.margin, seen.distance
+    fell = error.nonzero().squeeze(1).tolist()
+    return {rows[k]: (points[k], float(margin[k]), float(distance[k])) for k in fell}
 
 
 def affordable(report: Report, spent: int, rows: Sequence[int] = ()) -> int:
     """Return of how many samples the smallest perturbation is worth looking for.
 
-    A page costs at most half of its evaluation, counted in passes; under some ten samples a curve says nothing.
-
-    Args:
-        report: of the evaluation.
-        spent: forward and backward passes, in pairs, that went elsewhere.
-        rows: that are attacked again.
+    A page costs at most half of its evaluation, counted in passes, of which forward and backward ones in pairs are
+    ``spent`` already and ``rows`` are attacked again; under some ten samples a curve says nothing.
     """
     if report.effort.runs[0].blind:
         return 0
-    columns = [[float(v) for v in report.table[name]] for name in ("forward", "backward")]
-    passes = [f + b for f, b in zip(*columns, strict=True)]
+    passes = spent_on(report)
     left = (sum(passes) + sum(report.probes)) / 2 - 2 * spent - 3 * sum(passes[i] for i in rows)
     count = min(_CURVE, report.samples, int(left / (_PRICE * Effort.quick().passes)))
     return count if count >= min(_FEWEST, report.samples) else 0
 
 
 def representative(reports: Sequence[Report], count: int, seed: int) -> list[int]:
-    """Return so many rows whose smallest perturbation is looked for, drawn by verdicts and label.
+    """Return so many rows of runs on the same samples, drawn by verdicts and label.
 
     Those that are wrong without a change in every run are left out, since nothing is to be looked for. Of those that
     stand in a run, and of those that fell there, there is at least one.
-
-    Args:
-        reports: of the same samples.
-        count: how many; 0 gives none.
-        seed: of the draw.
     """
     verdicts = list(zip(*(r.table["verdict"] for r in reports), strict=True))
     right = [k for k, own in enumerate(verdicts) if ROBUST in own or BROKEN in own]
@@ -166,18 +147,74 @@ def representative(reports: Sequence[Report], count: int, seed: int) -> list[int
 
 
 def nearest(
-    rows: Sequence[int],
-    report: Report,
-    model: Any,
-    data: tuple[Tensor, Tensor],
-    budget: Budget,
-    seed: int | None = None,
-) -> MinimalResult | None:
-    """Return the smallest perturbations of some samples; None of none. The seed is by default the report's."""
-    if not rows:
-        return None
+    rows: Sequence[int], report: Report, model: Any, data: tuple[Tensor, Tensor], budget: Budget, seed: int | None
+) -> MinimalResult:
+    """Return the smallest perturbations of some samples, by the report's seed where there is no other."""
     index = torch.tensor(rows)
     x, y = (t[index.to(t.device)].detach() for t in data)
     ids = torch.tensor([int(report.table["index"][row]) for row in rows])
     seed = report.seed if seed is None else seed
     return minimal(model, x, y, budget.norm, box=budget.box, effort=Effort.quick(), seed=seed, ids=ids)
+
+
+@dataclass(frozen=True)
+class Track:
+    """A curve of maximal slope of the margin, from a clean sample.
+
+    Attributes:
+        length: how far the curve has gone, in units of the norm.
+        margin: the energy there, in logits; negative where the model errs.
+        slope: the constrained slope there, in logits per unit of the norm.
+    """
+
+    index: int
+    label: str
+    length: tuple[float, ...]
+    margin: tuple[float, ...]
+    slope: tuple[float, ...]
+    reason: str
+
+    @property
+    def falls(self) -> float | None:
+        """The length at which the margin is first negative, None if it never is."""
+        return next((s for s, m in zip(self.length, self.margin, strict=True) if m < 0), None)
+
+
+def tracks(
+    report: Report, model: Any, x: Tensor, y: Tensor, budget: Budget
+) -> tuple[tuple[Track, ...], list[Candidates]]:
+    """Follow a few samples, one of each group, along curves of maximal slope of their margins.
+
+    The second of the pair holds the points of least margin on them, which may be errors that an evaluation missed.
+
+    A semi-implicit flow in the norm of the budget, inside budget and box, with steps of eps / 24 until the length
+    eps; the margin z_label - z_rival is the energy that goes down.
+
+    Source: arXiv:2406.05376, section 4.
+    """
+    rows = list(dict.fromkeys(own[0] for _, _, own in chosen(report)))
+    if report.effort.runs[0].blind or not rows:
+        return (), []
+    index = torch.tensor(rows, device=x.device)
+    index = index[per_row(budget.take(index).eps, x[index]) > 0]
+    rows = index.tolist()
+    if not rows:
+        return (), []
+    own, labels, eps = budget.take(index), y[index].long(), per_row(budget.take(index).eps, x[index])
+    energy = Loss(Network(model), labels, Margin()).within(own.around(x[index]))
+    scheme = SemiImplicit(tau=eps.double() / _STEPS, space=budget.motion)
+    curve = flow(energy, x[index], scheme=scheme, until=Steps(_STEPS))
+    least = curve.margin.nan_to_num(torch.inf).argmin(0)
+    points = curve.points[least, torch.arange(len(rows), device=least.device)]
+    found = tuple(
+        Track(
+            int(report.table["index"][row]),
+            report.about.name(int(labels[k])),
+            length=tuple(curve.time[:, k].tolist()),
+            margin=tuple(curve.margin[:, k].tolist()),
+            slope=tuple(curve.slope[:, k].tolist()),
+            reason=curve.reasons()[k],
+        )
+        for k, row in enumerate(rows)
+    )
+    return found, [Candidates(rows, points, "a curve of maximal slope")]

@@ -1,4 +1,4 @@
-"""The figures of the two-moons experiment."""
+"""The figures of the two-moons experiment, and of convergence studies."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from maxslope.report.canvas import COLORS, INK, blank, save, tidy
-from maxslope.report.film import film as filmed
-from maxslope.report.film import gif
-from maxslope.report.moons_study import Differences, trajectories
+from maxslope.report import canvas
+from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress, plane, raster, save, shade
+from maxslope.report.moons import Differences, trajectories
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from maxslope.curve import Curve
+    from maxslope.reference import Convergence
 
-STARTS = {"ReLU": ((0.1, 0.55), 0.2), "GELU": ((0.45, 0.3), 0.25)}
-_MM, _EXPLICIT = COLORS[1], COLORS[0]
+_STARTS = {"ReLU": ((0.1, 0.55), 0.2), "GELU": ((0.45, 0.3), 0.25)}
+_EXPLICIT, _MM = COLORS[:2]
 
 
 def draw_trajectories(nets: dict[str, nn.Module], path: Path) -> Figure:
@@ -29,68 +31,50 @@ def draw_trajectories(nets: dict[str, nn.Module], path: Path) -> Figure:
     figure = blank(11.2, 2.9 * len(nets))
     axes = figure.subplots(len(nets), 4, squeeze=False)
     for row, (name, net) in enumerate(nets.items()):
-        start, eps = STARTS[name]
-        for column, tau in enumerate((eps, eps / 2, eps / 10, 1e-3)):
-            axis = axes[row, column]
+        start, eps = _STARTS[name]
+        for axis, tau in zip(axes[row], (eps, eps / 2, eps / 10, 1e-3), strict=True):
             _levels(axis, net, start, eps)
             explicit, movement = trajectories(net, start, eps, tau)
-            _path(axis, explicit, _EXPLICIT, "explicit (IFGSM)")
-            _path(axis, movement, _MM, "minimizing movement")
+            for curve, color, label in (
+                (explicit, _EXPLICIT, "explicit (IFGSM)"),
+                (movement, _MM, "minimizing movement"),
+            ):
+                mark = "o" if len(curve.points) < 60 else None
+                way = curve.points[:, 0].T
+                axis.plot(*way, color=color, linewidth=1.2, marker=mark, markersize=2.5, label=label)
             if tau > eps / 20:
-                _boxes(axis, movement, tau)
+                moving = movement.points[1:, 0].ne(movement.points[:-1, 0]).any(1)
+                for point in movement.points[:-1, 0][moving].tolist():
+                    _box(axis, point, tau, _MM, 0.4)
             axis.set_title(f"{name}, tau = {tau:.3g}", fontsize=9, color=INK)
     axes[0, 0].legend(frameon=True, fontsize=7, loc="lower left")
     return save(figure, path)
 
 
 def _levels(axis: Axes, net: nn.Module, start: tuple[float, float], eps: float) -> None:
-    reach = 1.25 * eps
-    at = [torch.linspace(c - reach, c + reach, 80, dtype=torch.float64) for c in start]
-    grid = torch.cartesian_prod(*at)
+    """Draw the level sets of the energy around a start, and its budget."""
+    low, high = [c - 1.25 * eps for c in start], [c + 1.25 * eps for c in start]
+    sides, grid = raster(low, high, 80)
     with torch.no_grad():
         center = float(net(torch.tensor([start], dtype=torch.float64)) > 0.5)
-        value = (net(grid) - center).square().reshape(80, 80).T
-    edges = (start[0] - reach, start[0] + reach, start[1] - reach, start[1] + reach)
-    axis.imshow(value, origin="lower", extent=edges, cmap="Greys", alpha=0.55, interpolation="bilinear")
-    axis.contour(at[0], at[1], value, levels=9, colors="white", linewidths=0.5)
-    low = [c - eps for c in start]
-    axis.add_patch(_rectangle(low, 2 * eps, INK, 1.2))
-    axis.set_xlim(start[0] - reach, start[0] + reach)
-    axis.set_ylim(start[1] - reach, start[1] + reach)
-    axis.set_aspect("equal")
-    axis.set_xticks([])
-    axis.set_yticks([])
+        value = (net(grid) - center).square().reshape(80, 80)
+    shade(axis, value, low, high, cmap="Greys", alpha=0.55, interpolation="bilinear")
+    axis.contour(*sides, value.T, levels=9, colors="white", linewidths=0.5)
+    _box(axis, start, eps, INK, 1.2)
+    plane(axis, low, high)
 
 
-def _rectangle(low: list[float], width: float, color: str, line: float):  # type: ignore[no-untyped-def]
+def _box(axis: Axes, center: Any, half: float, color: str, line: float) -> None:
     from matplotlib.patches import Rectangle
 
-    return Rectangle((low[0], low[1]), width, width, fill=False, edgecolor=color, linewidth=line)
-
-
-def _path(axis: Axes, curve: Curve, color: str, label: str) -> None:
-    points = curve.points[:, 0]
-    few = len(points) < 60
-    axis.plot(
-        points[:, 0], points[:, 1], color=color, linewidth=1.2, marker="o" if few else None, markersize=2.5, label=label
-    )
-
-
-def _boxes(axis: Axes, curve: Curve, tau: float) -> None:
-    moving = curve.points[1:, 0].ne(curve.points[:-1, 0]).any(1)
-    for point in curve.points[:-1, 0][moving].tolist():
-        axis.add_patch(_rectangle([c - tau for c in point], 2 * tau, _MM, 0.4))
+    corner = (center[0] - half, center[1] - half)
+    axis.add_patch(Rectangle(corner, 2 * half, 2 * half, fill=False, edgecolor=color, linewidth=line))
 
 
 def film(net: nn.Module, curve: Curve) -> tuple[Figure, list[str]]:
     """Return the film of a page: particles on their ways, over what the network answers."""
     figure = blank(5.2, 3.9)
-    show = _particles(figure.subplots(), net, curve)
-
-    def draw(k: int, gid: str) -> None:
-        show(k, gid=gid)
-
-    return filmed(figure, curve.time[:, 0].tolist(), draw)
+    return canvas.film(figure, curve.time[:, 0].tolist(), _particles(figure.subplots(), net, curve))
 
 
 def animate(net: nn.Module, curve: Curve, path: Path) -> None:
@@ -103,7 +87,7 @@ def animate(net: nn.Module, curve: Curve, path: Path) -> None:
         axis.set_title(f"t = {time[k]:.3f}", fontsize=10, color=INK)
         return show(k)
 
-    gif(figure, time, draw, path)
+    canvas.gif(figure, time, draw, path)
 
 
 def _particles(axis: Axes, net: nn.Module, curve: Curve) -> Callable[..., list[Any]]:
@@ -111,19 +95,16 @@ def _particles(axis: Axes, net: nn.Module, curve: Curve) -> Callable[..., list[A
     points = curve.points
     bounds = points.flatten(0, 1).aminmax(dim=0)
     low, high = (bounds.min - 0.15).tolist(), (bounds.max + 0.15).tolist()
-    at = [torch.linspace(a, b, 60, dtype=torch.float64) for a, b in zip(low, high, strict=True)]
+    sides, grid = raster(low, high, 60)
     with torch.no_grad():
-        answer = net(torch.cartesian_prod(*at)).reshape(60, 60).T
+        answer = net(grid).reshape(60, 60)
         ones = net(points[0]) > 0.5
-    edges: tuple[float, float, float, float] = (low[0], high[0], low[1], high[1])
-    axis.imshow(answer, origin="lower", extent=edges, cmap="Greys", vmin=-0.5, vmax=1.5, alpha=0.5)
-    axis.contour(at[0], at[1], answer, levels=[0.5], colors=INK, linewidths=1.0)
+    shade(axis, answer, low, high, cmap="Greys", vmin=-0.5, vmax=1.5, alpha=0.5)
+    axis.contour(*sides, answer.T, levels=[0.5], colors=INK, linewidths=1.0)
     for way in points.unbind(1):
-        axis.plot(*way.T.tolist(), color=COLORS[5], linewidth=0.6)
+        axis.plot(*way.T.tolist(), color=GRAY, linewidth=0.6)
     axis.set_title("Particles along the flow")
-    axis.set_aspect("equal")
-    axis.set_xticks([])
-    axis.set_yticks([])
+    plane(axis, low, high)
 
     def show(k: int, **style: Any) -> list[Any]:
         return [
@@ -138,43 +119,62 @@ def draw_differences(found: dict[str, Differences], path: Path) -> Figure:
     """The mean largest difference between explicit scheme and minimizing movements against tau, with both measures."""
     figure = blank(7.6, 3.4)
     left, right = figure.subplots(1, 2, sharey=True)
-    panels = ((left, "max over time, sup norm"), (right, "largest row sum (published measure)"))
     for k, (name, d) in enumerate(found.items()):
         for axis, table in ((left, d.largest), (right, d.matrix)):
             mean, error = table.mean(1), table.std(dim=1) / table.shape[1] ** 0.5
-            axis.errorbar(
-                d.taus, mean, yerr=2 * error, color=COLORS[k], marker="o", markersize=3, linewidth=1.2, label=name
-            )
-    for axis, title in panels:
-        taus = next(iter(found.values())).taus
+            style: dict[str, Any] = {"color": COLORS[k], "marker": "o", "markersize": 3, "linewidth": 1.2}
+            axis.errorbar(d.taus, mean, yerr=2 * error, label=name, **style)
+    taus = next(iter(found.values())).taus
+    for axis in (left, right):
         axis.plot(taus, [tau / 2 for tau in taus], color=INK, linewidth=0.8, linestyle=":", label="order one")
-        axis.set_xscale("log")
-        axis.set_yscale("log")
-        axis.set_title(title, fontsize=9, color=INK)
-        axis.set_xlabel("tau", color=INK)
-        tidy(axis)
-    left.set_ylabel("mean difference", color=INK)
-    left.legend(frameon=False, fontsize=8)
+        axis.set(xscale="log", yscale="log")
+    dress(left, "max over time, sup norm", "tau", "mean difference", key=True)
+    dress(right, "largest row sum (published measure)", "tau")
     return save(figure, path)
 
 
 def draw_images(panels: dict[str, Tensor], titles: dict[str, list[str]], path: Path) -> Figure:
-    """Rows of images under their names, each with a caption.
-
-    Args:
-        panels: images ``[n, height, width]`` by name.
-        titles: captions by name.
-        path: without an ending.
-    """
+    """Rows of images ``[n, height, width]`` under their names, each with a caption."""
     count = max(len(t) for t in panels.values())
     figure = blank(1.1 * count + 1.0, 1.35 * len(panels))
     axes = figure.subplots(len(panels), count, squeeze=False)
-    for row, (name, images) in enumerate(panels.items()):
-        for k, image in enumerate(images):
-            axes[row, k].imshow(image.numpy(), cmap="gray", vmin=0, vmax=1)
-            axes[row, k].set_title(titles[name][k], fontsize=7, color=INK, pad=2)
-        for axis in axes[row]:
-            axis.set_xticks([])
-            axis.set_yticks([])
-        axes[row, 0].set_ylabel(name, fontsize=8, color=INK)
+    for row, (name, images) in zip(axes, panels.items(), strict=True):
+        for axis, image, title in zip(row, images, titles[name], strict=False):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+            axis.set_title(title, fontsize=7, color=INK, pad=2)
+        for axis in row:
+            axis.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name, fontsize=8, color=INK)
     return save(figure, path)
+
+
+def draw_convergence(study: Convergence, path: Path, title: str = "") -> Figure:
+    """Write errors, dissipation defects and inclusion residuals against tau, as SVG and PNG; ``path`` has no ending."""
+    figure = blank(10.5, 3.4)
+    left, middle, right = figure.subplots(1, 3)
+    errors = {f"{name}: order {study.orders[name][0]:.2f}": table for name, table in study.errors.items()}
+    _convergence(left, study.taus, errors, "max over time of the error", spread=True)
+    _convergence(middle, study.taus, study.defects, "dissipation defect")
+    _convergence(right, study.taus, study.residuals, "inclusion residual")
+    figure.suptitle(title, color=INK, fontsize=11)
+    return save(figure, path)
+
+
+def _convergence(
+    axis: Axes, taus: Sequence[float], tables: Mapping[str, Tensor], label: str, *, spread: bool = False
+) -> None:
+    """Draw the means over rows of tables ``[taus, rows]``; spread, a band from the 10 % to the 90 % quantile."""
+    for k, (name, table) in enumerate(tables.items()):
+        color = COLORS[k % len(COLORS)]
+        mean, low, high = (
+            v.clamp_min(1e-17).tolist() for v in (table.mean(1), table.quantile(0.1, dim=1), table.quantile(0.9, dim=1))
+        )
+        axis.loglog(taus, mean, marker="o", markersize=3, color=color, label=name, linewidth=1.3)
+        if spread and table.shape[1] > 1:
+            axis.fill_between(taus, low, high, color=color, alpha=0.12, linewidth=0)
+    top = max(float(t.mean(1).max()) for t in tables.values())
+    axis.loglog(taus, [top * tau / max(taus) for tau in taus], color=INK, linewidth=0.8, linestyle=":")
+    shown = taus[:: max(1, len(taus) // 3)]
+    axis.set_xticks(shown, [f"{tau:.2g}" for tau in shown])
+    axis.set_xticks([], minor=True)
+    dress(axis, x="tau", y=label, key=spread)

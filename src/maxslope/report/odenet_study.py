@@ -14,6 +14,7 @@ from torch import Tensor
 from maxslope import _random
 from maxslope._optional import optional
 from maxslope.odenet import (
+    DescentResult,
     Design,
     FlowVerdict,
     Lift,
@@ -32,7 +33,6 @@ from maxslope.odenet import (
     sobol,
     verdict,
 )
-from maxslope.odenet.descent import DescentResult
 from maxslope.sets import L2
 
 _MANY = 12  # features beyond which principal components enter
@@ -40,13 +40,7 @@ _MANY = 12  # features beyond which principal components enter
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A table of numbers.
-
-    Attributes:
-        name: what it is called.
-        x: ``[N, features]``, float64.
-        y: ``[N]``, class numbers (int64) or float64.
-    """
+    """A table: inputs ``[N, features]``, float64, and class numbers (int64) or targets (float64), ``[N]``."""
 
     name: str
     x: Tensor
@@ -55,15 +49,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """How to train: layers L, particles m, penalty lambda, and when to stop, by slope or after so many gradients.
 
     Attributes:
-        layers: L.
-        particles: m.
-        penalty: lambda.
         eps: l_2 radius of the robust risk, in the units of the inputs; 0 trains the plain risk.
-        slope: where to stop.
-        gradients: when to stop at the latest.
         seed: of the start, and of the rows held out.
         held_out: share of the rows that are scored and not learned from, in [0, 1).
     """
@@ -85,7 +74,7 @@ class Study:
     Attributes:
         data: the rows learned from.
         rest: the numbers of the rows held out.
-        score: on the rows learned from: accuracy, or R^2 of a regression.
+        score: on the rows learned from.
         held_out: the same on the others, or None if there are none.
     """
 
@@ -99,6 +88,11 @@ class Study:
     score: float
     held_out: float | None
 
+    @property
+    def measure(self) -> str:
+        """What the score is."""
+        return "R^2" if isinstance(self.risk.misfit, Squared) else "accuracy"
+
 
 def moons(seed: int = 0) -> Data:
     """Return 200 points of two moons with noise 0.1."""
@@ -109,11 +103,7 @@ def moons(seed: int = 0) -> Data:
 
 
 def digits() -> Data:
-    """Return 300 of scikit-learn's 8 x 8 digits.
-
-    Raises:
-        ImportError: if scikit-learn is not installed.
-    """
+    """Return 300 of scikit-learn's 8 x 8 digits."""
     with optional("The digits need scikit-learn", "[flows]"):
         from sklearn.datasets import load_digits
     x, y = load_digits(return_X_y=True)
@@ -130,7 +120,7 @@ def table(path: Path) -> Data:
     """
     with path.open(newline="", encoding="utf-8") as file:
         lines = [line for line in csv.reader(file) if line]
-    if lines and not all(_is_number(cell) for cell in lines[0]):
+    if lines and not all(map(_is_number, lines[0])):
         lines = lines[1:]
     wrong = [k + 1 for k, line in enumerate(lines) if len(line) != len(lines[0]) or not all(map(_is_number, line))]
     if wrong or len(lines) < 2 or len(lines[0]) < 2:
@@ -165,9 +155,8 @@ def problem(data: Data, penalty: float) -> Risk:
         _, size, basis = torch.linalg.svd(data.x - mean, full_matrices=False)
         keep = min(10, int((size > 1e-9 * size[0]).sum()))
         matrix = basis[:keep].T * (len(data.x) ** 0.5 / size[:keep])
-    outputs, misfit = _task(data.y)
-    inputs = matrix.shape[1]
-    y = data.y
+    inputs, y = matrix.shape[1], data.y
+    outputs, misfit = _task(y)
     if isinstance(misfit, Squared):
         spread = float(y.std(correction=0))
         y = (y - y.mean()) / (spread if spread > 0 else 1.0)
@@ -175,6 +164,7 @@ def problem(data: Data, penalty: float) -> Risk:
 
 
 def _task(y: Tensor) -> tuple[int, Misfit]:
+    """Outputs and misfit for targets: numbers, two classes, or several."""
     if y.is_floating_point():
         return 1, Squared()
     classes = int(y.max()) + 1

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from maxslope.boundary import Densities, Grid, Perimeter, Soft, partition_flow, stopping_time
 from maxslope.boundary.distance import vanished
 from maxslope.curve import Curve
 from maxslope.loop import Record
-from maxslope.report.boundary_problems import around, mixture, radius
+from maxslope.report.boundary_problems import Classes, around, longer, mixture, radius, summary
+from maxslope.report.canvas import records
 
 _MOST = 10  # classes, of whose table of colors nobody would ask more
 _INSTANTS = 48
@@ -24,36 +25,10 @@ _BELLS = ((0.35, 0.0), (0.65, 0.75), (1.0, -0.05))  # radius and turn of the Gau
 
 
 @dataclass(frozen=True, eq=False)
-class Classes:
-    """Boundaries of several classes to follow.
-
-    Attributes:
-        title: in words.
-        grid: where, in the plane.
-        rho: densities of the classes with their priors, ``[classes, *shape]``.
-        start: the first classifier says k where ``start[k]`` is largest, ``[classes, *shape]``.
-        eps: radius of the adversary whose risk is measured, in length units.
-        names: of the classes.
-        samples: points ``[n, 2]`` and labels, if the densities come from them.
-        given: whether the start is a classifier of its own.
-    """
-
-    title: str
-    grid: Grid
-    rho: Tensor
-    start: Tensor
-    eps: float
-    names: tuple[str, ...]
-    samples: tuple[Tensor, Tensor] | None = None
-    given: bool = False
-
-
-@dataclass(frozen=True, eq=False)
 class PartitionStudy:
     """A flow of several classes and its numbers.
 
     Attributes:
-        problem: what was followed.
         curve: one row; points are ``[classes, *shape]``, positive where a class is.
         risk: along the curve, ``[K+1]``.
         robust_risk: likewise, for the adversary of radius eps.
@@ -71,44 +46,37 @@ class PartitionStudy:
         """The instant of the least robust risk."""
         return int(self.robust_risk.argmin())
 
+    def boundaries(self, instant: int) -> Tensor:
+        """Return functions whose levels are the boundaries: of all classes but the last, whose are others' too."""
+        return self.curve.points[instant, 0, :-1]
+
+    def beside(self, instant: int) -> Sequence[Tensor]:
+        """Return nothing: no second computation stands beside this one."""
+        return ()
+
     def records(self) -> list[dict[str, float]]:
         """Return the rows of the table of numbers: one per instant."""
-        columns = {
-            "time": self.curve.time[:, 0],
-            "weighted_perimeter": self.curve.energy[:, 0],
-            "risk": self.risk,
-            "robust_risk": self.robust_risk,
-        } | {f"area_{name}": self.areas[:, k] for k, name in enumerate(self.problem.names)}
-        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        areas = {f"area_{name}": area for name, area in zip(self.problem.names, self.areas.unbind(1), strict=True)}
+        perimeter = {"time": self.curve.time[:, 0], "weighted_perimeter": self.curve.energy[:, 0]}
+        return records(perimeter | {"risk": self.risk, "robust_risk": self.robust_risk} | areas)
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers that matter, for people and machines."""
-        time, energy, robust = self.curve.time[:, 0], self.curve.energy[:, 0], self.robust_risk
-        return {
-            "problem": self.problem.title,
+        said = summary(self.problem, self.curve, self.curve.energy[:, 0], self.robust_risk, self.best)
+        return said | {
             "classes": list(self.problem.names),
             "start": "the classifier given" if self.problem.given else "the likeliest class",
-            "cells": list(self.problem.grid.shape),
-            "eps": self.problem.eps,
-            "until": float(time[-1]),
-            "instants": len(time),
-            "status": self.curve.reasons()[0],
-            "weighted_perimeter": [float(energy[0]), float(energy[-1])],
-            "risk": [float(self.risk[0]), float(self.risk[-1])],
-            "robust_risk": [float(robust[0]), float(robust[-1])],
-            "least_robust_risk": float(robust[self.best]),
-            "stopped_at": float(time[self.best]),
+            "instants": len(self.curve.time),
+            "risk": self.risk[[0, -1]].tolist(),
             "areas": {name: self.areas[[0, -1], k].tolist() for k, name in enumerate(self.problem.names)},
         }
 
 
 def three(cells: int = 96, eps: float | None = None) -> Classes:
     """Three classes of three Gaussians each, around a point where all meet."""
-    grid = Grid((cells, cells), -1.2, 1.2)
-    turns = [torch.pi * (0.5 + 2 * k / 3) for k in range(3)]
-    rho = []
-    for turn in turns:
+    grid, rho = Grid((cells, cells), -1.2, 1.2), []
+    for k in range(3):
+        turn = torch.pi * (0.5 + 2 * k / 3)
         ends = [(r * math.cos(turn + aside), r * math.sin(turn + aside)) for r, aside in _BELLS]
         rho.append(2 / 3 * grid.function(mixture(ends, 0.2)(grid.points())))
     densities = torch.stack(rho)
@@ -118,15 +86,7 @@ def three(cells: int = 96, eps: float | None = None) -> Classes:
 def several(
     x: Tensor, y: Tensor, names: Sequence[str], cells: int = 96, eps: float | None = None, *, title: str = "Samples"
 ) -> Classes:
-    """Kernel densities of samples of several classes in the plane; the flow starts from the likeliest class.
-
-    Args:
-        x: ``[n, 2]``.
-        y: ``[n]``, numbers of the ``names``.
-        names: of the classes, 3 to 10.
-        cells: along the longer side.
-        eps: radius of the adversary; by default 3 % of the longer side.
-        title: of the pictures.
+    """Kernel densities of samples ``[n, 2]`` of several classes; the flow starts from the likeliest class.
 
     Raises:
         ValueError: if the samples do not lie in the plane, or there are more classes.
@@ -139,49 +99,16 @@ def several(
             "the last column a class?"
         )
     grid = around(x, cells)
-    wide = max(0.15 * max(b - a for a, b in zip(grid.low, grid.high, strict=True)) / 1.5, grid.h)
-    rho, far = [], []
-    for k in range(len(names)):
-        own = (y == k).long()
-        rho.append(Densities.from_samples(grid, x, own).rho1)
-        far.append(Densities.from_samples(grid, x, own, bandwidth=wide).rho1)
-    densities = torch.stack(rho)
-    start = densities + 1e-2 * torch.stack(far)  # where no class is likelier by numbers, the wider kernel decides
-    named, seen = tuple(names), (x.float(), y.long())
-    return Classes(title, grid, densities, start, radius(grid, eps), named, seen)
-
-
-def classifier(problem: Classes, model: Callable[[Tensor], Tensor], title: str) -> Classes:
-    """The same densities, starting from a trained classifier.
-
-    Raises:
-        ValueError: if it does not answer with a logit for each class, or says the same everywhere.
-    """
-    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    points = problem.grid.points().reshape(-1, 2)
-    with torch.no_grad():
-        out = model(points.float() if weight is None else points.to(weight.detach()))
-    if out.ndim != 2 or out.shape[1] != len(problem.names):
-        raise ValueError(
-            f"A classifier of {len(problem.names)} classes answers with as many logits a point, got outputs of shape "
-            f"{tuple(out.shape)} for {len(points)} points."
-        )
-    start = out.T.reshape(problem.rho.shape).double().cpu()
-    if int(start.argmax(0).amax()) == int(start.argmax(0).amin()):
-        raise ValueError(
-            "The network gives the whole box of the samples one label, so it has no boundary there; is it trained, and "
-            "on these samples?"
-        )
-    return replace(problem, title=title, start=start, given=True)
+    wide = max(0.1 * longer(grid), grid.h)
+    owns = [(y == k).long() for k in range(len(names))]
+    rho = torch.stack([Densities.from_samples(grid, x, own).rho1 for own in owns])
+    far = torch.stack([Densities.from_samples(grid, x, own, bandwidth=wide).rho1 for own in owns])
+    start = rho + 1e-2 * far  # where no class is likelier by numbers, the wider kernel decides
+    return Classes(title, grid, rho, start, radius(grid, eps), tuple(names), (x.float(), y.long()))
 
 
 def study(problem: Classes, *, until: float | None = None, tell: Callable[[str], None] | None = None) -> PartitionStudy:
-    """Follow the boundaries of several classes.
-
-    Args:
-        problem: such as :func:`three` ().
-        until: the time; by default twice the mean of the stopping times of each class against all others.
-        tell: called with what is being done.
+    """Follow the boundaries of several classes, by default for twice the mean of the stopping times of each class.
 
     Raises:
         ValueError: if the time is out of range, no class has a boundary with the others, or eps reaches less than 1.2
@@ -192,23 +119,19 @@ def study(problem: Classes, *, until: float | None = None, tell: Callable[[str],
     end = until or _horizon(problem)
     steps = math.ceil(end / (_STEP * grid.h**2 / grid.dim))
     every = _SHARING * max(1, math.ceil(steps / (_SHARING * _INSTANTS)))
-    said = tell or (lambda words: None)
 
     def told(step: int, count: int) -> None:
-        said(f"the boundaries, step {step} of {count}")
+        if tell is not None:
+            tell(f"the boundaries, step {step} of {count}")
 
     curve = partition_flow(grid, rho, problem.start, end, record=Record(every, 0), redistance=_SHARING, tell=told)
-    fields = curve.points[:, 0]
-    none = torch.zeros_like(rho[0])
-    risks = [Perimeter(grid, Densities(none, own), problem.eps) for own in rho]
-    risk, robust = (
-        sum(torch.cat([of(one, u[None]) for u in fields[:, k]]) for k, one in enumerate(risks))
-        for of in (Perimeter.risk, Perimeter.robust_risk)
-    )
-    areas = (fields > 0).double().mean((2, 3))
-    assert isinstance(risk, Tensor)
-    assert isinstance(robust, Tensor)
-    return PartitionStudy(problem, curve, risk, robust, areas)
+    fields = curve.points[:, 0]  # [K+1, classes, *shape]
+    risk, robust = torch.zeros(len(fields)).double(), torch.zeros(len(fields)).double()
+    for own, field in zip(rho, fields.unbind(1), strict=True):
+        one = Perimeter(grid, Densities(torch.zeros_like(own), own), problem.eps)
+        risk += torch.cat([one.risk(u[None]) for u in field])
+        robust += torch.cat([one.robust_risk(u[None]) for u in field])
+    return PartitionStudy(problem, curve, risk, robust, (fields > 0).double().mean((2, 3)))
 
 
 def _horizon(problem: Classes) -> float:

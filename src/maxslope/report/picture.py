@@ -1,7 +1,8 @@
-"""A picture of an evaluation: clean images, perturbations, adversarial images, margins."""
+"""Figures of matplotlib of an evaluation: its samples, its margins, the charts of its page for papers."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,29 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from maxslope.evaluation.report import BROKEN, ROBUST, Report
-from maxslope.report.canvas import COLORS, INK, blank
-from maxslope.report.html_facts import class_name
-from maxslope.report.html_figures import signed
+from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, ROBUST, Report
+from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress
+from maxslope.report.html_facts import Facts
 from maxslope.report.html_samples import answers_of
-from maxslope.report.plots import margins
+from maxslope.report.numbers import percent, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _SHOWN = 8
-_BROKEN, _ROBUST, _WRONG = COLORS[1], COLORS[2], COLORS[5]
+_COLORS = {BROKEN: COLORS[1], ROBUST: COLORS[2]}
 
 
 def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
-    """Write a picture of broken and of nearly broken samples, and the distribution of margins.
+    """Write a picture of broken and of nearly broken samples ``[n, 1 or 3, height, width]``, and of all margins.
 
-    Args:
-        report: with its points kept.
-        model: the model that was evaluated, for the labels of the shown points.
-        x: the clean images, ``[n, channels, height, width]`` with 1 or 3 channels.
-        path: its ending names the format.
+    The report has kept its points; the model is asked about those shown; the ending of the path names the format.
 
     Raises:
         ImportError: if matplotlib is not installed.
@@ -58,13 +54,12 @@ def picture_of(report: Report, model: Any, x: Tensor, count: int = _SHOWN, side:
     _images(images, report, model, x, shown)
     margins(bars.subplots(), report)
     low, high = report.interval
-    figure.suptitle(
-        f"Robust accuracy {100 * report.robust_accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}) "
-        f"within {report.asked}, clean {100 * report.clean_accuracy:.1f} %, {report.samples} samples"
-        + ("" if report.trusted else "\nNot to be trusted: " + ", ".join(w.name for w in report.warnings)),
-        color=INK,
-        fontsize=12,
+    said = (
+        f"Robust accuracy {percent(report.robust_accuracy)} (95 % interval {100 * low:.1f} to {100 * high:.1f}) "
+        f"within {report.asked}, clean {percent(report.clean_accuracy)}, {report.samples} samples"
     )
+    doubts = "" if report.trusted else "\nNot to be trusted: " + ", ".join(w.name for w in report.warnings)
+    figure.suptitle(said + doubts, color=INK, fontsize=12)
     return figure
 
 
@@ -101,47 +96,116 @@ def _images(figure: Any, report: Report, model: Any, x: Tensor, shown: list[int]
     clean, points = x[shown].cpu(), report.points[shown].cpu()
     answers = answers_of(model, report.points[shown].to(x.device)).argmax(1).tolist()
     heads, feet = [], []
-    for column, i in enumerate(shown):
+    for i, k in zip(shown, answers, strict=True):
         verdict = str(report.table["verdict"][i])
-        color = {BROKEN: _BROKEN, ROBUST: _ROBUST}.get(verdict, _WRONG)
-        label, answer = (class_name(k, report.about.classes) for k in (report.table["label"][i], answers[column]))
+        label, answer = map(report.about.name, (report.table["label"][i], k))
         heads.append(f"label {label}")
         said = f"still {answer}" if verdict == ROBUST else f"seen as {answer}"
-        feet.append((f"{said}\nmargin {signed(float(report.table['margin'][i]))}", color))
+        margin = signed(float(report.table["margin"][i]))
+        feet.append((f"{said}\nmargin {margin}", _COLORS.get(verdict, GRAY)))
     strips(figure, clean, points, heads, feet)
 
 
 def strips(figure: Any, clean: Tensor, points: Tensor, heads: Sequence[str], feet: Sequence[tuple[str, str]]) -> None:
-    """Draw clean images ``[n, channels, height, width]``, changes and points below each other.
+    """Draw clean images ``[n, channels, height, width]`` in [0, 1], changes and points below each other.
 
-    Args:
-        figure: of matplotlib.
-        clean: values in [0, 1].
-        points: likewise.
-        heads: words above each.
-        feet: words and their color below each.
+    Words stand above each, and words with their color below.
     """
     change = points - clean
-    reach = change.abs().amax().clamp_min(1e-12)
+    reach = float(change.abs().amax().clamp_min(1e-12))
     axes = figure.subplots(3, len(clean), squeeze=False)
     for column, (head, (foot, color)) in enumerate(zip(heads, feet, strict=True)):
         _show(axes[0, column], clean[column], 0.0, 1.0, "gray")
-        _show(axes[1, column], change[column], -float(reach), float(reach), "RdBu_r")
+        _show(axes[1, column], change[column], -reach, reach, "RdBu_r")
         _show(axes[2, column], points[column], 0.0, 1.0, "gray")
         axes[0, column].set_title(head, fontsize=10, color=INK)
         axes[2, column].set_xlabel(foot, fontsize=9, color=color)
     key = "" if clean.shape[1] == 3 else "\nred: brighter\nblue: darker"
-    for row, name in enumerate(("clean", f"change up to\n±{float(reach):.2g}{key}", "perturbed")):
+    for row, name in enumerate(("clean", f"change up to\n±{reach:.2g}{key}", "perturbed")):
         axes[row, 0].set_ylabel(name, fontsize=10, color=INK)
 
 
 def _show(axis: Axes, image: Tensor, low: float, high: float, colors: str) -> None:
-    if image.shape[0] == 3:
-        picture = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0)
-        axis.imshow(picture.numpy())
-    else:
-        axis.imshow(image[0].numpy(), cmap=colors, vmin=low, vmax=high)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    for side in axis.spines.values():
-        side.set_visible(False)
+    """Draw an image of 1 or 3 channels; the colors are those of one channel."""
+    bright = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0)
+    axis.imshow(bright.squeeze(2), cmap=colors, vmin=0, vmax=1)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+
+
+Named = Sequence[tuple[str, Facts]]
+VERDICTS = ((BROKEN, COLORS[1]), (MISCLASSIFIED, COLORS[5]), (ROBUST, COLORS[2]))
+_DASHES = ("-", "--", ":", "-.")
+
+
+def plotted(runs: Named, report: Report | None = None) -> Figure:
+    """Return robust accuracy against the radius, margins (of one run) and samples standing against passes.
+
+    What is not known has no panel. Doubts stand in the title.
+    """
+    panels: list[Any] = []
+    if any(f.has_curve for _, f in runs):
+        panels.append(lambda axis: security(axis, runs))
+    if report is not None:
+        panels.append(lambda axis: margins(axis, report))
+    if any(f.cost[0].share.count != f.cost[-1].share.count for _, f in runs):
+        panels.append(lambda axis: cost(axis, runs))
+    figure = blank(4.4 * max(len(panels), 1), 3.6)
+    for axis, draw in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels, strict=False):
+        draw(axis)
+    doubts = [name or "this run" for name, f in runs if not f.trusted]
+    if doubts:
+        figure.suptitle(f"Not to be trusted: {', '.join(doubts)}", color=COLORS[1], fontsize=11)
+    return figure
+
+
+def security(axis: Axes, runs: Named) -> None:
+    """Robust accuracy against the radius, with its band, and the answer at the budget with its interval."""
+    for k, (name, f) in enumerate(runs):
+        color, radii = COLORS[k % len(COLORS)], f.security
+        if not f.has_curve:
+            continue
+        x = [r.eps for r in radii]
+        low, high = [100 * r.share.low for r in radii], [100 * r.share.high for r in radii]
+        axis.fill_between(x, low, high, alpha=0.18, color=color)
+        axis.plot(x, [100 * r.share.value for r in radii], _DASHES[k % 4], color=color, label=name or "robust accuracy")
+        if f.eps is not None and f.eps <= x[-1]:
+            middle = 100 * f.robust.value
+            ends = [[middle - 100 * f.robust.low], [100 * f.robust.high - middle]]
+            axis.errorbar([f.eps], [middle], yerr=ends, fmt="o", color=color, capsize=3, markersize=4)
+    axis.set_ylim(0, 101)
+    axis.set_xlim(left=0)
+    said = "; ".join(dict.fromkeys(f.security_samples for _, f in runs if f.has_curve))
+    norm = runs[0][1].norm or "the norm"
+    dress(axis, f"{said}; band: 95 %", f"radius in {norm}", "robust accuracy in %", key=len(runs) > 1)
+
+
+def cost(axis: Axes, runs: Named) -> None:
+    """Samples that stand against passes spent on each."""
+    for k, (name, f) in enumerate(runs):
+        x, y = ([s.passes + 1 for s in f.cost], [100 * s.share.value for s in f.cost])
+        axis.step(x, y, _DASHES[k % 4], where="post", color=COLORS[k % len(COLORS)], label=name or "still standing")
+    axis.set_xscale("log")
+    passes = f"{runs[0][1].cost_unit} passes on a sample, plus 1"
+    dress(axis, x=passes, y="samples that stand in %", key=len(runs) > 1)
+
+
+def margins(axis: Axes, report: Report) -> None:
+    """How far the samples are from an error, in logits, at their worst points; whole samples on the axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    pairs = list(zip(report.table["verdict"], map(float, report.table["margin"]), strict=True))
+    pairs = [(v, m) for v, m in pairs if math.isfinite(m)]
+    values = [[m for v, m in pairs if v == verdict] for verdict, _ in VERDICTS]
+    labels = [f"{verdict} ({len(v)})" for (verdict, _), v in zip(VERDICTS, values, strict=True)]
+    low, high = min([0.0, *(m for _, m in pairs)]), max([0.0, *(m for _, m in pairs)])
+    width = max((high - low) / 60, 1e-9)
+    edges = [k * width for k in range(math.floor(low / width), math.ceil(high / width) + 1)]  # 0 is an edge
+    if len(edges) < 2:
+        edges = [0.0, width]
+    axis.hist(values, bins=edges, stacked=True, color=[c for _, c in VERDICTS], label=labels)
+    axis.axvline(0, color=INK, linewidth=1)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+    dress(axis, x="logit margin at the worst point found\n(0 is the decision boundary)", y="samples")
+    axis.set_ylim(top=1.35 * axis.get_ylim()[1])  # room for the key
+    axis.legend(frameon=False, loc="upper center", ncols=len(values), fontsize=8, columnspacing=1.0, handlelength=1.2)

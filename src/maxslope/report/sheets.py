@@ -1,15 +1,18 @@
-"""The pages of the systems: mean-field networks, closed forms, curves, trainings."""
+"""Pages on studies: what was asked, the answer, what remains, then the evidence; and those of the systems."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maxslope.report.drawn import panels
-from maxslope.report.html_figures import percent
-from maxslope.report.html_radius import Share
-from maxslope.report.sheet import Part, Rows, Sheet, number
+from maxslope.report.html import framed, render, write
+from maxslope.report.html_figures import Figure
+from maxslope.report.numbers import Share, number, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -17,11 +20,77 @@ if TYPE_CHECKING:
     from maxslope.integrability import Proof, Verdict
     from maxslope.integrability.loops import Monodromy
     from maxslope.reference import Convergence
-    from maxslope.report.moons_study import Differences
+    from maxslope.report.moons import Differences
     from maxslope.report.odenet_study import Study as NetworkStudy
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table: what it says, the names of its columns, and its cells as words."""
+
+    title: str
+    header: Sequence[str]
+    cells: Sequence[Sequence[str]]
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section of evidence."""
+
+    title: str
+    words: str = ""
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Rows] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sheet:
+    """A page on a study.
+
+    Attributes:
+        asked: what was asked, of what: (name, words).
+        answer: in a sentence or two.
+        numbers: (name, number with its unit, what it is beside), the first the largest.
+        remains: what is not known, or was not asked.
+        parts: the evidence.
+        command: how to do it again.
+        files: what else was written, beside the page.
+        doubts: why the numbers may not be trusted.
+        date: when; now by default.
+    """
+
+    title: str
+    asked: Sequence[tuple[str, str]]
+    answer: str
+    numbers: Sequence[tuple[str, str, str]] = ()
+    remains: Sequence[str] = ()
+    parts: Sequence[Part] = ()
+    command: str = ""
+    files: Sequence[str] = ()
+    doubts: Sequence[str] = ()
+    date: str = ""
+
+    def html(self) -> str:
+        """Return the page: one file, which loads nothing."""
+        return render("sheet.html.j2", s=self, now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page and return its path."""
+        return write(path, self.html())
+
+    def __repr__(self) -> str:
+        return f"<Sheet: {self.title}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return framed(self.html())
+
 
 _MOST = 60  # lines of a table on a page; the files have all
 Drawings = Mapping[str, "MatplotlibFigure"]
+Film = tuple["MatplotlibFigure", Sequence[str]]
 
 
 def table(title: str, records: Sequence[Mapping[str, Any]], *, open_: bool = False) -> Rows:
@@ -33,50 +102,52 @@ def table(title: str, records: Sequence[Mapping[str, Any]], *, open_: bool = Fal
     return Rows(said, [name.replace("_", " ") for name in names], [[_cell(r[n]) for n in names] for r in shown], open_)
 
 
+def plain_table(title: str, values: Mapping[str, Any]) -> Rows:
+    """Return numbers with their names as a table."""
+    return Rows(title, ("number", "value"), [(name.replace("_", " "), _cell(value)) for name, value in values.items()])
+
+
 def _cell(value: Any) -> str:
+    """A number, or several with commas, in a few digits; nothing where it is NaN."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
     if isinstance(value, float):
         return "" if math.isnan(value) else number(value)
     return str(value)
 
 
-def listed(value: Any) -> str:
-    """Return a number, or several with commas."""
-    return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else _cell(value)
+def moving(film: Film | None, caption: str) -> tuple[Figure, ...]:
+    """Return the film of a page, where there is one."""
+    return () if film is None else panels(film[0], "film", (caption,), frames=film[1])
 
 
 def odenet(
     studies: Sequence[tuple[NetworkStudy, MatplotlibFigure]], *, command: str = "", files: Sequence[str] = ()
 ) -> Sheet:
     """Return the page of studies of mean-field networks, one section for each table of data."""
-    from maxslope.odenet import Squared
     from maxslope.report.odenet_study import numbers as measured
 
-    parts: list[Part] = []
-    said, remains, big = [], [], []
-    for study, figure in studies:
+    parts, said, remains, big = [], [], [], []
+    for k, (study, figure) in enumerate(studies):
         own, name = measured(study), study.data.name
-        kind = "R^2" if isinstance(study.risk.misfit, Squared) else "accuracy"
         said.append(f"{name}: {own['fate']}")
         remains += [f"{name}: {reason}" for reason in own["reasons"]]
-        big.append(
-            (f"{name}: {kind} on the training data", percent(study.score), f"risk J = {number(own['energy'], 5)}")
-        )
-        rows = [{"number": key.replace("_", " "), "value": listed(value)} for key, value in own.items()
-                if isinstance(value, int | float | str)]  # fmt: skip
+        score = f"{name}: {study.measure} on the training data"
+        big.append((score, percent(study.score), f"risk J = {number(own['energy'], 5)}"))
         words = (
             f"{own['samples']} samples, {own['layers']} layers of {own['particles']} particles; {own['gradients']} "
             f"gradients to a slope of {number(own['slope'], 2)}. The energy dissipation equality holds to "
             f"{number(own['relative_defect'], 1)} of the energy that was lost."
         )
-        parts.append(
-            Part(name, words, panels(figure, f"net-{len(parts)}", _NETWORK), [table(f"{name}: numbers", rows)])
-        )
+        values = {key: value for key, value in own.items() if isinstance(value, int | float | str)}
+        numbers = plain_table(f"{name}: numbers", values)
+        parts.append(Part(name, words, panels(figure, f"net-{k}", _NETWORK), [numbers]))
+    names = ", ".join(study.data.name for study, _ in studies)
     asked = [
         ("Question", "does the training of a mean-field residual network converge, how fast, and why"),
-        ("Data", ", ".join(study.data.name for study, _ in studies)),
+        ("Data", names),
     ]
-    title = "Mean-field networks: " + ", ".join(study.data.name for study, _ in studies)
-    return Sheet(title, asked, " ".join(said), big, (), remains, parts, command, files)
+    return Sheet(f"Mean-field networks: {names}", asked, " ".join(said), big, remains, parts, command, files)
 
 
 _NETWORK = (
@@ -94,23 +165,16 @@ def moons(
     differences: Mapping[str, Differences],
     held: Mapping[str, Convergence],
     drawings: Drawings,
-    film: tuple[MatplotlibFigure, Sequence[str]] | None = None,
+    film: Film | None = None,
     *,
     command: str = "",
     files: Sequence[str] = (),
 ) -> Sheet:
     """Return the page of the experiment on two moons.
 
-    Args:
-        study: orders of schemes against the event-driven reference, on a smooth network.
-        differences: of explicit scheme and minimizing movements, by network.
-        held: the same where a constraint binds, by case.
-        drawings: the figures by name.
-        film: of :func:`maxslope.report.moons_figures.film`; None for none.
-        command: how to do it again.
-        files: what else was written.
+    Orders of schemes against the event-driven reference (``study``); differences of explicit scheme and minimizing
+    movements, by network; convergence where a constraint binds, by case (``held``); figures by name; a film.
     """
-    orders = {name: (own[0], own[1], own[2]) for name, own in study.orders.items()}
     gaps = {name: d.largest.mean(1).tolist() for name, d in differences.items()}
     shrink = [f"{name}: from {number(gap[0])} to {number(gap[-1])}" for name, gap in gaps.items()]
     first = next(iter(differences.values()))
@@ -121,37 +185,22 @@ def moons(
     )
     numbers = [
         (f"Order of {name}", f"{o:.2f}", f"95 % interval {low:.2f} to {high:.2f}")
-        for name, (o, low, high) in orders.items()
+        for name, (o, low, high, *_) in study.orders.items()
     ]
-    astray = [f"{case}: {', '.join(s.astray)}" for case, s in held.items() if s.astray]
-    remains = (
-        [f"Where a constraint binds, these schemes settle on another curve than the flow: {'; '.join(astray)}."]
-        if astray
-        else []
-    )
+    astray = "; ".join(f"{case}: {', '.join(s.astray)}" for case, s in held.items() if s.astray)
+    remains = [f"Where a constraint binds, these schemes settle on another curve than the flow: {astray}."]
+    if not astray:
+        remains.clear()
     remains.append(
         "Two networks, one data set: the orders are measured here, and proved in the paper under its assumptions."
     )
-    moving = () if film is None else panels(film[0], "film", _PARTICLES, frames=film[1])
-    ways = panels(
-        drawings["trajectories"],
-        "way",
-        ("Explicit steps in blue, minimizing movements in red, with their step boxes.",),
-    )
+    ways = [*moving(film, _PARTICLES), *panels(drawings["trajectories"], "way", _WAYS)]
+    gap_tables = [table(f"{n}: differences", d.table(n)) for n, d in differences.items()]
+    order_figures = panels(drawings["convergence"], "order", _ORDERS)
     parts = [
-        Part("Curves", "White lines: level sets of the energy. The dark square: the budget.", [*moving, *ways]),
-        Part(
-            "Explicit steps and minimizing movements",
-            "",
-            panels(drawings["differences"], "gap", _GAPS),
-            [table(f"{n}: differences", d.table(n)) for n, d in differences.items()],
-        ),
-        Part(
-            "Against the reference",
-            "",
-            panels(drawings["convergence"], "order", _ORDERS),
-            [table("Orders", study.table())],
-        ),
+        Part("Curves", "White lines: level sets of the energy. The dark square: the budget.", ways),
+        Part("Explicit steps and minimizing movements", "", panels(drawings["differences"], "gap", _GAPS), gap_tables),
+        Part("Against the reference", "", order_figures, [table("Orders", study.table())]),
     ]
     if "mnist" in drawings:
         parts.append(Part("Images", "", panels(drawings["mnist"], "images", _MNIST, whole=True)))
@@ -161,12 +210,13 @@ def moons(
         ("Initial values", f"{first.largest.shape[1]}"),
         ("Source", "arXiv:2406.05376"),
     ]
-    return Sheet("Curves of maximal slope on two moons", asked, answer, numbers, (), remains, parts, command, files)
+    return Sheet("Curves of maximal slope on two moons", asked, answer, numbers, remains, parts, command, files)
 
 
+_WAYS = ("Explicit steps in blue, minimizing movements in red, with their step boxes.",)
 _PARTICLES = (
     "Points of the two moons on curves of maximal slope, each within its own budget, by explicit steps; the slider "
-    "chooses the time. Red and blue: what the network says at the start; the dark line: where it changes its mind.",
+    "chooses the time. Red and blue: what the network says at the start; the dark line: where it changes its mind."
 )
 _GAPS = (
     "The largest distance over time, mean over initial values, with two standard errors. Dotted: order one.",
@@ -189,16 +239,7 @@ def integrability(
     command: str = "",
     files: Sequence[str] = (),
 ) -> Sheet:
-    """Return the page of a decision about closed forms.
-
-    Args:
-        title: the network or equation.
-        verdict: on the network; None where an equation alone was decided.
-        proof: what the independent checker says of the certificate.
-        monodromy: numerical, of the equation.
-        command: how to do it again.
-        files: what else was written.
-    """
+    """Return the page of a decision about closed forms: no verdict where an equation alone was decided."""
     from mpmath import nstr
 
     from maxslope.integrability.picture import figure_of
@@ -211,7 +252,7 @@ def integrability(
     numbers = [("The independent checker confirms", proof.claim, proof.scope)]
     answer = f"{proof.claim}." if verdict is None else " ".join(verdict.follows())
     remains = () if verdict is None else verdict.does_not_follow()
-    return Sheet(f"Closed forms: {title}", asked, answer, numbers, (), remains, parts, command, files)
+    return Sheet(f"Closed forms: {title}", asked, answer, numbers, remains, parts, command, files)
 
 
 _EVIDENCE = (
@@ -229,44 +270,27 @@ def training(
     command: str = "",
     files: Sequence[str] = (),
 ) -> Sheet:
-    """Return the page of a training.
-
-    Args:
-        history: a record for each epoch.
-        drawing: of :func:`maxslope.report.training.draw_history`.
-        asked: what was trained, on what: (name, words).
-        held: samples held out, on which accuracies were verified.
-        command: how to do it again, or go on.
-        files: what else was written.
-    """
+    """Return the page of a training, whose accuracies were verified on so many ``held`` samples."""
     checked = [record for record in history if "robust" in record]
     numbers, remains = [], []
     answer = f"{len(history)} epochs; no accuracy was checked on held-out samples."
     if checked:
-        best = max(checked, key=lambda record: record["robust"])
-        shares = {name: Share.of(round(best[name] * held), held) for name in ("robust", "clean")}
+        best, last = max(checked, key=lambda record: record["robust"]), checked[-1]
         answer = (
             f"The best epoch of {len(history)}, number {best['epoch']}, is right on {percent(best['robust'])} of "
             f"{held} held-out samples under attack, and on {percent(best['clean'])} without; its weights were kept."
         )
-        numbers = [
-            (
-                f"{name.capitalize()} accuracy",
-                percent(best[name]),
-                f"95 % interval {percent(s.low)} to {percent(s.high)}",
-            )
-            for name, s in shares.items()
-        ]
-        last = checked[-1]
+        for name in ("robust", "clean"):
+            interval = f"95 % interval {Share.near(best[name], held).interval}"
+            numbers.append((f"{name.capitalize()} accuracy", percent(best[name]), interval))
         if last["epoch"] != best["epoch"]:
             remains.append(f"After the last epoch it was {percent(last['robust'])}.")
-        remains += [
+        remains.append(
             "The epoch was chosen on these very samples, and the attack inside a training is a short one: the number "
-            "is an upper bound. An evaluation (maxslope evaluate) of other samples says more.",
-        ]
-    figures = panels(drawing, "history", _HISTORY)
-    parts = [Part("Epoch by epoch", "", figures, [table("All epochs", history)])]
-    return Sheet("A robust training", asked, answer, numbers, (), remains, parts, command, files)
+            "is an upper bound. An evaluation (maxslope evaluate) of other samples says more."
+        )
+    parts = [Part("Epoch by epoch", "", panels(drawing, "history", _HISTORY), [table("All epochs", history)])]
+    return Sheet("A robust training", asked, answer, numbers, remains, parts, command, files)
 
 
 _HISTORY = (

@@ -15,15 +15,14 @@ from maxslope._escape import markdown, visible
 from maxslope.evaluation import Smallest
 from maxslope.evaluation.smallest import quantile
 from maxslope.goals import Misclassified
-from maxslope.report.canvas import COLORS, INK, blank, tidy
+from maxslope.report.canvas import COLORS, INK, blank, dress
 from maxslope.report.drawn import panels
 from maxslope.report.html import write
 from maxslope.report.html_export import latex_table, markdown_table, plain, table_csv
-from maxslope.report.html_figures import percent
-from maxslope.report.html_radius import Share
 from maxslope.report.html_samples import is_image
+from maxslope.report.numbers import Share, number, percent
 from maxslope.report.picture import strips
-from maxslope.report.sheet import Part, Rows, Sheet, number
+from maxslope.report.sheets import Part, Rows, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,10 +87,7 @@ class SmallestPage:
         axis.plot(radii, [100 * share.value for share in shares], color=COLORS[0])
         axis.set_ylim(0, 101)
         axis.set_xlim(left=0)
-        axis.set_xlabel(f"radius in {self.norm}", color=INK)
-        axis.set_ylabel("robust accuracy in %", color=INK)
-        axis.set_title("Robust accuracy against the radius", fontsize=10)
-        tidy(axis)
+        dress(axis, "Robust accuracy against the radius", f"radius in {self.norm}", "robust accuracy in %")
         return figure
 
     def html(self) -> str:
@@ -135,12 +131,12 @@ class SmallestPage:
         largest = max(filter(math.isfinite, self._norms), default=0.0) or 1.0
         radii = [1.02 * largest * k / _RADII for k in range(_RADII + 1)]
         n = len(self._norms)
-        return radii, [Share.of(round(n * float(share)), n) for share in self.found.security_curve(radii)]
+        return radii, [Share.near(float(share), n) for share in self.found.security_curve(radii)]
 
     def _sheet(self) -> Sheet:
         found, facts = self.found, self.found.facts()
         about, n = found.about, facts["samples"]
-        clean, quantiles = Share.of(round(n * facts["clean_accuracy"]), n), facts["quantiles"]
+        clean, quantiles = Share.near(facts["clean_accuracy"], n), facts["quantiles"]
         asked = [
             ("Question", f"how near is the nearest error of each sample, in {self.norm}"), ("Model", about.model),
             ("Data", about.data), ("Samples", about.samples or f"{n}"),
@@ -150,7 +146,7 @@ class SmallestPage:
         numbers = [
             ("Median norm", number(quantiles["0.5"]), f"a quarter within {number(quantiles['0.25'])}, three quarters "
              f"within {number(quantiles['0.75'])}"),
-            ("Clean accuracy", percent(clean.value), f"95 % interval {percent(clean.low)} to {percent(clean.high)}"),
+            ("Clean accuracy", percent(clean.value), f"95 % interval {clean.interval}"),
         ]  # fmt: skip
         remains = ["Each norm is that of an error that was verified: an upper bound of the smallest there is."]
         radii, shares = self._curve()
@@ -162,7 +158,7 @@ class SmallestPage:
             self._samples(),
         ]
         said, date = [str(one) for one in found.warnings], about.date.replace("T", " ").replace("+00:00", " UTC")
-        return Sheet(self.heading, asked, self.answer, numbers, said, remains, parts, self.command, date=date)
+        return Sheet(self.heading, asked, self.answer, numbers, remains, parts, self.command, doubts=said, date=date)
 
     def _quantiles(self) -> Rows:
         cells = [(percent(float(q)), number(value)) for q, value in self.found.facts()["quantiles"].items()]
@@ -192,7 +188,7 @@ class SmallestPage:
 
         tables = [rows("Nearest to an error", order[:_LISTED]), rows("Farthest from one", order[::-1][:_LISTED])]
         points = self.found.points
-        if points is None or self.x is None or not is_image(self.x) or not order:
+        if points is None or self.x is None or not is_image(self.x[0]) or not order:
             way = " Points kept (--points) and a model that can be loaded again show them." if points is None else ""
             return Part(
                 "Samples", f"{len(order)} samples are right and have an error at a known distance.{way}", (), tables

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maxslope.goals.classes import as_logits
-from maxslope.report.canvas import COLORS, INK, blank, save, tidy
+from maxslope.report.canvas import COLORS, INK, blank, dress, plane, raster, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,34 +38,30 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str = 
         raise ValueError("A picture of a training needs at least one completed epoch, got none.")
     from matplotlib.ticker import MaxNLocator
 
-    epochs = [record["epoch"] for record in history]
     checked = [record for record in history if "robust" in record]
     figure = blank(10.5, 3.1)
     loss, accuracy, cost = figure.subplots(1, 3)
-    loss.plot(epochs, [record["loss"] for record in history], color=COLORS[0], linewidth=1.4)
-    loss.set_ylim(bottom=0)
-    loss.set_title("mean loss of the epoch's batches", fontsize=9, color=INK)
-    for k, name in enumerate(("clean", "robust")):
-        values = [100 * record[name] for record in checked]
-        accuracy.plot([r["epoch"] for r in checked], values, color=COLORS[k], marker="o", markersize=3, label=name)
-    accuracy.set_title("accuracy on held-out samples, %", fontsize=9, color=INK)
-    if checked:
-        accuracy.set_ylim(0, 100)
-        accuracy.legend(frameon=False, fontsize=8)
-    else:
+
+    def line(axis: Axes, name: str, color: int, label: str = "", scale: float = 1.0, **style: Any) -> None:
+        known = [record for record in history if name in record]
+        values = [scale * record[name] for record in known]
+        axis.plot([r["epoch"] for r in known], values, color=COLORS[color], label=label or name, linewidth=1.4, **style)
+
+    line(loss, "loss", 0)
+    line(accuracy, "clean", 0, scale=100, marker="o", markersize=3)
+    line(accuracy, "robust", 1, scale=100, marker="o", markersize=3)
+    line(cost, "backward", 0, "gradients")
+    line(cost, "radius", 2, "radius / eps")
+    line(cost, "ratio", 1, "guard's ratio")
+    dress(loss, "mean loss of the epoch's batches", "epoch")
+    dress(accuracy, "accuracy on held-out samples, %", "epoch", key=bool(checked))
+    dress(cost, "inner gradients a sample", "epoch", key=True)
+    if not checked:
         accuracy.text(0.5, 0.5, "not checked", ha="center", color=INK, transform=accuracy.transAxes)
-    cost.plot(epochs, [record["backward"] for record in history], color=COLORS[0], linewidth=1.4, label="gradients")
-    cost.plot(epochs, [record["radius"] for record in history], color=COLORS[2], linewidth=1.2, label="radius / eps")
-    cost.plot(epochs, [record["ratio"] for record in history], color=COLORS[1], linewidth=1.2, label="guard's ratio")
-    cost.set_title("inner gradients a sample", fontsize=9, color=INK)
-    cost.set_ylim(bottom=0)
-    cost.legend(frameon=False, fontsize=8)
     for axis in (loss, accuracy, cost):
-        axis.set_xlabel("epoch", color=INK)
+        axis.set_ylim(bottom=0, top=100 if axis is accuracy else None)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        tidy(axis)
-    if title:
-        figure.suptitle(title, color=INK, fontsize=11)
+    figure.suptitle(title, color=INK, fontsize=11)
     return save(figure, path)
 
 
@@ -88,30 +84,26 @@ def draw_boundaries(
     """
     if x.ndim != 2 or x.shape[1] != 2:
         raise ValueError(f"Decision boundaries are drawn in the plane, for samples [n, 2], got {tuple(x.shape)}.")
-    low, high = x.amin(0) - 2 * eps, x.amax(0) + 2 * eps
-    figure = blank(3.6 * len(models), 3.4 * float((high - low)[1] / (high - low)[0]) + 0.4)
-    axes = figure.subplots(1, len(models), squeeze=False)[0]
-    across, up = (torch.linspace(float(a), float(b), 240) for a, b in zip(low, high, strict=True))
-    grid = torch.cartesian_prod(across, up).to(x)
+    low, high = (x.amin(0) - 2 * eps).tolist(), (x.amax(0) + 2 * eps).tolist()
+    figure = blank(3.6 * len(models), 3.4 * (high[1] - low[1]) / (high[0] - low[0]) + 0.4)
+    sides, grid = raster(low, high, 240)
     classes = int(y.max()) + 1
+    axes = figure.subplots(1, len(models), squeeze=False)[0]
     for axis, (name, model) in zip(axes, models.items(), strict=True):
         with torch.no_grad():
-            logits = as_logits(model(grid))
-        region = logits.argmax(1).reshape(240, 240).T
-        axis.contourf(across, up, region, levels=[k - 0.5 for k in range(classes + 1)], colors=_CLASSES[:classes])
-        top = logits.topk(2, 1).values
+            logits = as_logits(model(grid.to(x))).reshape(240, 240, -1).transpose(0, 1)
+        levels = [k - 0.5 for k in range(classes + 1)]
+        axis.contourf(*sides, logits.argmax(2), levels=levels, colors=_CLASSES[:classes])
         if classes == 2:
-            sign = (logits[:, 1] - logits[:, 0]).reshape(240, 240).T
-            axis.contour(across, up, sign, levels=[0.0], colors=INK, linewidths=1.2)
+            axis.contour(*sides, logits[..., 1] - logits[..., 0], levels=[0.0], colors=INK, linewidths=1.2)
         else:
-            axis.contour(across, up, (top[:, 0] - top[:, 1]).reshape(240, 240).T, levels=[0.02], colors=INK)
+            first, second = logits.topk(2, 2).values.unbind(2)
+            axis.contour(*sides, first - second, levels=[0.02], colors=INK)
         for c in range(classes):
             axis.scatter(*x[y == c].T, s=5, color=COLORS[c], linewidths=0)
         _budgets(axis, x, eps, p)
         axis.set_title(name, fontsize=10, color=INK)
-        axis.set_aspect("equal")
-        axis.set_xticks([])
-        axis.set_yticks([])
+        plane(axis, low, high)
     return save(figure, path)
 
 
@@ -142,12 +134,12 @@ def draw_geometry(found: Mapping[str, Geometry], eps: float, path: Path) -> Figu
     """
     figure = blank(10.5, 3.1)
     axes = figure.subplots(1, 3)
-    panels = (
-        ("margin", "logit margin at the samples"),
-        ("distance", "distance to the nearest error found"),
-        ("lipschitz", "local Lipschitz constant of the margin"),
-    )
-    for axis, (name, title) in zip(axes, panels, strict=True):
+    titles = {
+        "margin": "logit margin at the samples",
+        "distance": "distance to the nearest error found",
+        "lipschitz": "local Lipschitz constant of the margin",
+    }
+    for axis, (name, title) in zip(axes, titles.items(), strict=True):
         values = [getattr(g, name).double().cpu() for g in found.values()]
         values = [v[v.isfinite()] for v in values]
         whole = torch.cat(values)
@@ -157,12 +149,9 @@ def draw_geometry(found: Mapping[str, Geometry], eps: float, path: Path) -> Figu
             style = {"bins": edges, "color": COLORS[k], "weights": [100 / len(shown)] * len(shown)}
             axis.hist(shown, histtype="stepfilled", alpha=0.18, **style)
             axis.hist(shown, histtype="step", linewidth=1.3, label=label, **style)
-        axis.set_title(title, fontsize=9, color=INK)
-        axis.set_ylabel("samples, %", color=INK)
-        tidy(axis)
+        dress(axis, title, y="samples, %", key=axis is axes[2])
     axes[0].axvline(0, color=INK, linewidth=0.8, linestyle=":")
     axes[1].axvline(eps, color=INK, linewidth=0.8, linestyle=":")
-    axes[2].legend(frameon=False, fontsize=8)
     return save(figure, path)
 
 
@@ -188,13 +177,9 @@ def draw_weights(curve: Curve, path: Path) -> Figure:
     spent = torch.cat([torch.zeros(1, dtype=time.dtype), (rate * passed).cumsum(0)])
     left.plot(time, energy, color=COLORS[0], linewidth=1.4, label="energy on the frozen batch")
     left.plot(time, energy[0] - spent, color=COLORS[1], linewidth=1.1, linestyle="--", label="energy - dissipation")
-    left.legend(frameon=False, fontsize=8)
     room = 0.1 * float(energy.max() - energy.min()) + 1e-12
     left.set_ylim(float(energy.min()) - room, float(energy.max()) + room)
     right.semilogy(time, slope.clamp_min(1e-12), color=COLORS[0], linewidth=1.4)
-    right.set_title("slope |dE|", fontsize=9, color=INK)
-    right.tick_params(which="both", labelsize=8)
-    for axis in (left, right):
-        axis.set_xlabel("time (sum of learning rates)", color=INK)
-        tidy(axis)
+    dress(left, x="time (sum of learning rates)", key=True)
+    dress(right, "slope |dE|", "time (sum of learning rates)")
     return save(figure, path)
