@@ -18,7 +18,7 @@ FILES = sorted(SRC.rglob("*.py"))
 MODULES = [path for path in FILES if path.name != "__init__.py"]
 
 FILE_LINES = 360
-FILE_MEDIAN = 155  # files of one algorithm each (a barrier method, a bundle, a program) are longer than most
+FILE_MEDIAN = 160  # files of fifty lines that only made sense beside another were joined to it
 FUNCTION_LINES = 64  # a command has a line for each of its options
 FUNCTION_P90 = 35
 FUNCTION_MEDIAN = 12
