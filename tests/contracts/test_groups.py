@@ -162,11 +162,8 @@ def test_a_shared_radius_is_used_best(r: float, p: float) -> None:
 @pytest.mark.parametrize(("r", "p"), SHARED)
 def test_rows_that_share_a_radius_are_strangers(r: float, p: float) -> None:
     """Alone and beside rows that take more or fewer steps, the same radii to the bit."""
-    x, v, xi = (
-        0.5 + 0 * draw(1, 6, 2, 4),
-        10 ** torch.linspace(-1, 2, 6)[:, None, None] * draw(2, 6, 2, 4),
-        draw(3, 6, 2, 4),
-    )
+    x, xi = torch.full((6, 2, 5), 0.5, dtype=torch.float64), draw(3, 6, 2, 5)
+    v = 10 ** torch.linspace(-1, 2, 6)[:, None, None] * draw(2, 6, 2, 5)
     budget = Budget(Mixed(Lp(r), Lp(p), axis=1), 0.3)
     together = budget.around(x)
     for k in range(6):
@@ -197,7 +194,7 @@ def test_the_slope_is_the_limit_of_short_steps(r: float, p: float) -> None:
             assert bool((rate <= bound * (1 + 1e-6) + 1e-9).all())
 
 
-@pytest.mark.slow  # projections take a hundred evaluations of every group
+@pytest.mark.slow
 @pytest.mark.parametrize(("r", "p", "eps"), [(1, 2, 0.2), (2, INF, 0.06)])
 def test_attacks_take_a_shared_radius(r: float, p: float, eps: float) -> None:
     check_attacks(Mixed(Lp(r), Lp(p), axis=1), eps, (0.0, 1.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -53,12 +53,11 @@ class Swarm(Search):
 
     queries: int
     particles: int = 20
-    _: KW_ONLY
-    alpha: float = 200.0
-    sigma: float = 1.5
-    dt: float = 0.5
-    space: Space = L_INF
-    seed: int = 0
+    alpha: float = field(default=200.0, kw_only=True)
+    sigma: float = field(default=1.5, kw_only=True)
+    dt: float = field(default=0.5, kw_only=True)
+    space: Space = field(default=L_INF, kw_only=True)
+    seed: int = field(default=0, kw_only=True)
     rate: float = field(default=math.inf, init=False)
     tau: StepSize = field(init=False)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from maxslope.sets._roots import newton, root
 from maxslope.spaces import Lp
+from maxslope.spaces.lp import power
 
 _LOW, _TINY = -90.0, 41.0  # logarithms: of the least multiplier, and of how small a radius is beside the whole
 _SAFE = 5.0  # the largest dual exponent whose powers of small numbers do not vanish
@@ -71,7 +72,7 @@ class Cells:
         free = self.lp.response(self.towards, weight) if self.linear else self.lp.prox(self.towards, weight)
         d = free.clamp(self.a, self.b)
         t, length = self.size(d), d.abs()
-        part = (length / t.clamp_min(1e-300)[:, :, None]) ** p * (d == free)
+        part = power(length / t.clamp_min(1e-300)[:, :, None], p) * (d == free)
         if self.linear:
             return t, part.sum(2) / (p - 1)
         pull = size - length
@@ -148,7 +149,7 @@ class _Answer:
         size = self.outer.norm(t)
         s, fall = (part.reshape(-1, len(self.groups))[rows] for part in (self.now.s, self.now.fall))
         falls = torch.where((s > self.first) & (s < self.last), fall / (1 - self.more * fall), 0.0)
-        rate = ((t / size[:, None]) ** self.outer.p * falls).sum(1)
+        rate = (power(t / size[:, None], self.outer.p) * falls).sum(1)
         return 1 - size, log_mu + _log1p((size - 1) / (size * rate if self.outer.p < 2 else rate))
 
     def radii(self, log_mu: Tensor, rows: Tensor) -> Tensor:
@@ -246,13 +247,13 @@ def _meeting(rate: Tensor, slant: Tensor, r: float) -> Tensor:
     """The t >= 0 with t^(r-1) = rate - slant t; where r is neither 1 nor 2 by Newton's method from above."""
     if r in (1, 2):
         return (rate - 1).clamp_min(0) / slant if r == 1 else rate / (slant + 1)
-    most = torch.minimum(rate / slant, rate ** (1 / (r - 1))).flatten()
+    most = torch.minimum(rate / slant, power(rate, 1 / (r - 1))).flatten()
     rate, slant = rate.flatten(), slant.expand_as(rate).flatten()
 
     def miss(t: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-        power = t ** (r - 1)
-        excess = power + slant[at] * t - rate[at]
-        return excess / rate[at], t - excess / ((r - 1) * power / t + slant[at])
+        pull = power(t, r - 1)
+        excess = pull + slant[at] * t - rate[at]
+        return excess / rate[at], t - excess / ((r - 1) * pull / t + slant[at])
 
     return newton(miss, torch.zeros_like(most), most, most)
 
@@ -268,9 +269,9 @@ class _Corners:
         size = cells.towards.abs()
         top = size.flatten(1).amax(1).clamp_min(1e-300)
         self.top = top.log()
-        x = (size / top[:, None, None]) ** self.q
-        most = cells.free().abs().clamp_max(2.0) ** self.p
-        least = torch.zeros_like(most).clamp(cells.a, cells.b).abs() ** self.p
+        x = power(size / top[:, None, None], self.q)
+        most = power(cells.free().abs().clamp_max(2.0), self.p)
+        least = power(torch.zeros_like(most).clamp(cells.a, cells.b).abs(), self.p)
         at, order = torch.cat([x / most, x / least], 2).nan_to_num(0.0, posinf=math.inf).sort(2)
         zero = torch.zeros_like(most)
         falls = torch.cat([most, zero], 2).gather(2, order)  # sums of one sign each: what is 0 is exactly 0
@@ -287,4 +288,4 @@ class _Corners:
         k = torch.searchsorted(self.value[:, :, 1:].contiguous(), level)
         at, value, slope = (t.gather(2, k) for t in (self.at, self.value, self.slope))
         w = at + (level - value) / slope
-        return (level / w).nan_to_num(0.0).pow(1 / self.p).squeeze(2).clamp(self.low, self.high)
+        return power((level / w).nan_to_num(0.0), 1 / self.p).squeeze(2).clamp(self.low, self.high)
