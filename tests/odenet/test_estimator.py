@@ -365,3 +365,11 @@ def test_the_flow_needs_no_scikit_learn_and_the_estimators_say_that_they_do() ->
         "    else: raise AssertionError(name)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("features", "square"), [(1, 1.0), (2, 2.0), (50, 2.0)])
+def test_many_features_do_not_saturate_the_start(features: int, square: float) -> None:
+    x = 7 * np.random.default_rng(0).standard_normal((200, features)) + 3
+    model = OdeNetRegressor(layers=1, particles=2, gradients=1, slope=1e9).fit(x, x[:, 0])
+    entered = model.network_.design.enter(torch.from_numpy(x))[:, :features]
+    assert float(entered.square().sum(1).mean()) == pytest.approx(square)
