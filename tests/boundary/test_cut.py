@@ -42,6 +42,8 @@ def neighbors(shape, window):
 )  # fmt: skip
 def test_suprema_by_levels_are_those_over_the_window(radius, p, dim):
     w = Window(radius, Lp(p), dim)
+    with pytest.warns(DeprecationWarning, match="said by its levels"):
+        assert w.factors == (w.offsets,)
     o = torch.tensor(sorted(w.offsets), dtype=torch.float64)
     assert float(Lp(p).norm(o).max()) <= radius
     assert w.reach == math.floor(radius)

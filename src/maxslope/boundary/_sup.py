@@ -34,8 +34,7 @@ class LatticeVariation:
     """The first variation of  sum_i a_i (LSE u - u)_i + b_i (u - LSEmin u)_i  on a band, over the lattice ball.
 
     LSE u = (1/beta) log sum_o exp(beta u(. + o)) and LSEmin u = -LSE(-u). With e = exp(beta u), S = W * e and
-    S' = W * (1/e) it is e (W * (a/S)) - a + b - (W * (b/S')) / e, by running sums along the last axis and a sum over
-    lines.
+    S' = W * (1/e) it is e (W * (a/S)) - a + b - (W * (b/S')) / e, by running sums along lines.
     """
 
     def __init__(self, cells: Cells, window: Window, beta: float, weights: Tensor) -> None:

@@ -19,7 +19,7 @@ from maxslope.curve import Curve
 
 
 def robust_classifier(problem: Lattice) -> Tensor:
-    """Return the set A that minimizes the robust risk R(A) + eps Per_eps(A), the largest one, by one minimum cut.
+    """Return the largest minimizer of the robust risk R(A) + eps Per_eps(A), by one minimum cut.
 
     It is one step of the flow with tau = eps and 2 eta - 1 in place of the signed distance.
 

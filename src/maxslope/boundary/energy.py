@@ -65,8 +65,7 @@ class Perimeter(Measured):
 
     def look(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
-        value = (self.robust_risk(x) - self.risk(x)) / self.eps
-        return plain(value)._replace(reached=gone(x))
+        return plain((self.robust_risk(x) - self.risk(x)) / self.eps)._replace(reached=gone(x))
 
     def risk(self, x: Tensor) -> Tensor:
         """Return the mass misclassified by the sets with signed distances ``x``, ``[rows]``."""

@@ -51,7 +51,7 @@ class _Smooth(Solver):
         """The first variation on a band."""
 
     def eps(self, grid: Grid) -> float:
-        """See :class:`Solver`; the calibrated m, less than R h, since the soft supremum does not reach the sphere."""
+        """See :class:`Solver`; the calibrated m, less than R h."""
         return gibbs_width(self._points(grid.dim), self.sharpness, self.space) * grid.h
 
     def width(self, grid: Grid, tau: float) -> float:
@@ -86,10 +86,9 @@ class _Smooth(Solver):
 
 @dataclass(frozen=True)
 class Soft(_Smooth):
-    """The default: soft suprema over the lattice ball. Fast, monotone, and round although the lattice is not.
+    """The default: soft suprema over the lattice ball. Fast, and round although the lattice is not (to 0.5 %).
 
-    LSE is submodular on the lattice, so that the comparison principle holds exactly; sharpness 2 at R = 2.3 takes the
-    facets off (a disk stays round to 0.5 %).
+    LSE is submodular on the lattice, so that the comparison principle holds exactly.
 
     Args:
         radius: R in cells.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -24,8 +25,7 @@ class Window:
     """The lattice ball W = { o in Z^d : |o|_p <= R }, what an adversary reaches from a cell.
 
     Suprema over W are taken level by level, a level being the maximum of a few shifts of levels before: runs of 2^k
-    cells along the last axis from two of half the length, lines from two runs that overlap, the ball from its lines;
-    boxes axis by axis, and diamonds of the plane by doubling. This changes nothing but the cost.
+    cells along an axis, lines from two runs, the ball from its lines; diamonds of the plane by doubling.
 
     Args:
         radius: R, in cells.
@@ -67,6 +67,12 @@ class Window:
         return _runs(self.offsets)
 
     @property
+    def factors(self) -> tuple[Offsets, ...]:
+        """Sets whose Minkowski sum is the window: itself. Deprecated; ``levels`` say how suprema are taken."""
+        warnings.warn("Window.factors is now said by its levels.", DeprecationWarning, stacklevel=2)
+        return (self.offsets,)
+
+    @property
     def reach(self) -> int:
         """The largest coordinate of an offset."""
         return max(max(o) for o in self.offsets)
@@ -75,8 +81,7 @@ class Window:
     def scale(self) -> float:
         """e / h, with which the discrete perimeter has the right mean over directions.
 
-        e / h = mean_nu max_{o in W} <o, nu> / mean_nu |nu|_*: layers of half planes are exactly as thick as the support
-        function says, and for any convex body the decrease of area depends on its mean alone (Cauchy, Crofton).
+        e / h = mean_nu max_{o in W} <o, nu> / mean_nu |nu|_*: the decrease of area depends on the mean thickness alone.
         """
         nu = directions(self.dim)
         ends = [(*line, end) for line, end in lines(self.offsets).items()]  # W is symmetric, and so are its lines
