@@ -11,7 +11,7 @@ from maxslope.energies import Energy, Evaluation, Function, Linear, Quadratic
 from maxslope.loop import Record, Steps, flow
 from maxslope.reference import rated_bowl, sliding
 from maxslope.schemes import Best, Consensus, Descent, Explicit, InnerSolver, MinimizingMovement, Momentum, Newton
-from maxslope.schemes.models import minimize_model, minimize_planes
+from maxslope.schemes.newton import minimize_model, minimize_planes
 from maxslope.sets import L1, L2, Box, Budget, Linf, near
 from maxslope.spaces import Lp, Mixed
 
