@@ -15,11 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import maxslope as ms
 from maxslope._checks import MaxslopeWarning
+from maxslope._modes import inference
 from maxslope.attacks.starts import Clean, Corner, Middle, Opposite, Origin, Start, Uniform
 from maxslope.cli.train import train
 from maxslope.energies import CrossEntropy, Loss, Margin
 from maxslope.training import AdversarialRisk, Inner, Plan, Pointwise
-from maxslope.training._modes import inference
 from maxslope.training.objective import InnerLoss
 
 X, Y = torch.rand(20, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3

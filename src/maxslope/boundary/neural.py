@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from maxslope import _checks
+from maxslope._modes import inference
 from maxslope.boundary._distance_network import Nearest, nearest
 from maxslope.boundary.grid import Grid
 from maxslope.energies import Function
@@ -54,19 +53,6 @@ def score(model: Model, x: Tensor) -> Tensor:
     )
 
 
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """The model in eval mode for a while; every module gets its own mode back."""
-    modes = [(m, m.training) for m in model.modules()] if isinstance(model, nn.Module) else []
-    try:
-        for module, _ in modes:
-            module.training = False
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
 def distances(model: Model, x: Tensor, *, reach: float = 0.25, steps: int = 12) -> Nearest:
     r"""Return signed distances of points to the boundary of a network, \|sd\| <= reach, without any grid.
 
@@ -90,7 +76,7 @@ def distances(model: Model, x: Tensor, *, reach: float = 0.25, steps: int = 12) 
     """
     if not 0 < reach < math.inf:
         raise ValueError(f"Distances are cut off at a positive length, got reach={reach!r}.")
-    with evaluating(model):
+    with inference(model):
 
         def f(z: Tensor) -> Tensor:
             return score(model, z)
@@ -109,7 +95,7 @@ def on_grid(model: Model, grid: Grid) -> Tensor:
     weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     points = grid.points().reshape(-1, grid.dim)
     points = points.float() if weight is None else points.to(weight.detach())
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad(), inference(model):
         u = torch.cat([score(model, part) for part in torch.split(points, 65536)])
     return u.reshape(grid.shape).double().cpu()
 
@@ -138,7 +124,7 @@ def worst(model: Model, x: Tensor, labels: Tensor, eps: float, steps: int = 3) -
     if steps < 1:
         raise ValueError(f"The search for the worst point takes at least 1 step, got steps={steps!r}.")
     scheme = Explicit(eps / steps, Lp(2))
-    with evaluating(model):
+    with inference(model):
         energy = Function(partial(margin, model), (labels,))
         return flow(energy, x, scheme=scheme, until=Steps(steps), record=Record(0)).end
 

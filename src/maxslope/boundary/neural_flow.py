@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from maxslope import _checks, _random
+from maxslope._modes import inference
 from maxslope.attacks.attack import attack
 from maxslope.attacks.effort import Effort
 from maxslope.boundary.densities import Densities
 from maxslope.boundary.grid import Grid
 from maxslope.boundary.limit import Measured
-from maxslope.boundary.neural import Regression, StepLoss, distances, evaluating, margin, score
+from maxslope.boundary.neural import Regression, StepLoss, distances, margin, score
 from maxslope.curve import Curve
 from maxslope.energies import Evaluation
 from maxslope.energies.base import plain
@@ -135,7 +136,7 @@ class Variation(Measured):
             u = score(model, z)
             return torch.stack([-u / 2, u / 2], 1)
 
-        with evaluating(model):
+        with inference(model):
             with torch.no_grad():
                 wrong = margin(model, x, labels) <= 0
             budget = Budget(Lp(2), self.eps, box=None)
@@ -195,7 +196,7 @@ def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Traini
     count = training.iterations if number else training.first
     adam = torch.optim.Adam(parameters, training.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(count, 1))
-    with evaluating(net), torch.enable_grad():
+    with inference(net), torch.enable_grad():
         for k in range(count):
             index = _random.bits(_random.keys(training.seed, number, k), (training.batch,))[0] % len(samples.x)
             x, labels, signed = samples.x[index], samples.labels[index], found.signed[index]

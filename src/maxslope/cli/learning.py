@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from maxslope._modes import inference
 from maxslope._optional import optional
 from maxslope._pairs import alike
 from maxslope.cli import asked as words
@@ -25,7 +26,6 @@ from maxslope.evaluation.hardware import dtype_of
 from maxslope.evaluation.models import load_model
 from maxslope.evaluation.reader import collected
 from maxslope.sets import Budget
-from maxslope.training._modes import inference
 
 if TYPE_CHECKING:
     from maxslope.training import Fitted

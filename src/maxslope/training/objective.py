@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from maxslope._modes import bare, inference
 from maxslope._rows import select
 from maxslope.energies import Criterion, CrossEntropy, Network
 from maxslope.energies.classifier import OfOutputs
@@ -19,7 +20,6 @@ from maxslope.energies.network import Context, Model
 from maxslope.goals import Goal, Misclassified
 from maxslope.sets import Budget
 from maxslope.training._inside import Batch, Inside, Ramp
-from maxslope.training._modes import bare, inference
 from maxslope.training.adversary import Adversary, Perturbed, Pointwise
 from maxslope.training.guard import Guard
 from maxslope.training.inner import Inner

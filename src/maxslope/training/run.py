@@ -16,11 +16,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from maxslope import _checks, _random
 from maxslope._escape import first_line
+from maxslope._modes import inference
 from maxslope.attacks import attack
 from maxslope.curve import Curve
 from maxslope.spaces import Lp
 from maxslope.spaces.parameters import Layout
-from maxslope.training._modes import inference
 from maxslope.training.checkpoint import Checkpoint
 from maxslope.training.distributed import summed, world
 from maxslope.training.identity import data_words, described, optimizer_words, schedule_words

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from maxslope._modes import inference
 from maxslope.energies import Energy, Evaluation
 from maxslope.energies.base import plain
 from maxslope.schemes import Here, Memory, Scheme, StepSize
 from maxslope.spaces import Lp
 from maxslope.spaces.parameters import Layout
-from maxslope.training._modes import inference
 from maxslope.training.objective import Objective
 
 
