@@ -92,12 +92,20 @@ def on_grid(model: Model, grid: Grid) -> Tensor:
     >>> on_grid(lambda x: x[:, 0], Grid((4, 4), 0.0, 1.0))[:, 0]
     tensor([0.1250, 0.3750, 0.6250, 0.8750], dtype=torch.float64)
     """
+    return at_centers(model, grid, partial(score, model)).reshape(grid.shape)
+
+
+def at_centers(model: Model, grid: Grid, f: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return values of a function that asks a model, at the centers of a grid, ``[cells, ...]`` float64.
+
+    >>> at_centers(len, Grid((4, 4), 0.0, 1.0), lambda x: x[:, :1]).shape
+    torch.Size([16, 1])
+    """
     weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     points = grid.points().reshape(-1, grid.dim)
     points = points.float() if weight is None else points.to(weight.detach())
     with torch.no_grad(), inference(model):
-        u = torch.cat([score(model, part) for part in torch.split(points, 65536)])
-    return u.reshape(grid.shape).double().cpu()
+        return torch.cat([f(part) for part in torch.split(points, 65536)]).double().cpu()
 
 
 def margin(model: Model, x: Tensor, labels: Tensor) -> Tensor:

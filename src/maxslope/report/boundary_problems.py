@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from maxslope.boundary import Densities, Grid
 from maxslope.boundary.distance import vanished
-from maxslope.boundary.neural import on_grid
+from maxslope.boundary.neural import at_centers, on_grid
 from maxslope.curve import Curve
 
 _SHARE = 0.03  # the default radius of the adversary, in longer sides of the box
@@ -213,16 +213,13 @@ def network(problem: _Problem, model: Callable[[Tensor], Tensor], title: str) ->
 
 def _logits(problem: Classes, model: Callable[[Tensor], Tensor]) -> Tensor:
     """What a classifier says on a grid, ``[classes, *shape]``."""
-    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    points = problem.grid.points().reshape(-1, 2)
-    with torch.no_grad():
-        out = model(points.float() if weight is None else points.to(weight.detach()))
+    out = at_centers(model, problem.grid, model)
     if out.ndim != 2 or out.shape[1] != len(problem.names):
         raise ValueError(
             f"A classifier of {len(problem.names)} classes answers with as many logits a point, got outputs of shape "
-            f"{tuple(out.shape)} for {len(points)} points."
+            f"{tuple(out.shape)} for {problem.start[0].numel()} points."
         )
-    return out.T.reshape(problem.rho.shape).double().cpu()
+    return out.T.reshape(problem.rho.shape)
 
 
 def _even(cells: int, dim: int) -> tuple[Grid, Densities]:
