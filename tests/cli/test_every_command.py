@@ -87,7 +87,7 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("maxslope.report.training.draw_history", lambda history, path, title: None)
     boundary = importlib.import_module("maxslope.cli.boundary")  # its figures and its page have tests of their own
-    monkeypatch.setattr(boundary, "_draw", lambda found, out, figures, moving: ({}, []))
+    monkeypatch.setattr(boundary, "_draw", lambda found, out, moving: ({}, []))
     sheet = SimpleNamespace(save=lambda path: path)
     monkeypatch.setattr("maxslope.report.boundary_sheet.sheet", lambda *words, **more: sheet)
     for left in (folder / "maxslope-train").glob("*"):

@@ -262,7 +262,8 @@ def test_every_form_states_it(report: ms.Report) -> None:
     page = " ".join(html.unescape(ms.page(report).html()).split())
     assert found.words in page
     assert found.place in page
-    assert f'<span class="mid">{found.points}</span> points' in page
+    about, _, between = found.points.partition(" ")
+    assert f'<span class="mid">{about}</span> points {between}' in page
 
 
 def test_the_command_line_states_it(report: ms.Report, capsys: pytest.CaptureFixture[str]) -> None:
