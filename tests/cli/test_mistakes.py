@@ -172,7 +172,7 @@ CASES: list[tuple[list[str], str]] = [
     ([*EVALUATE, "--model", "nets.py:wide"], "RuntimeError"),
     ([*EVALUATE, "--effort", "max"], "--effort is one of quick, standard, exhaustive"),
     ([*EVALUATE, "--goal", "top5"], "--goal is one of top-K"),
-    ([*EVALUATE, "--goal", "target=dog"], "--goal target=dog"),
+    ([*EVALUATE, "--goal", "target=dog"], "--goal target takes a whole number (classes are numbered"),
     ([*EVALUATE, "--mask", "none.npy"], "--mask none.npy cannot be read"),
     ([*EVALUATE, "--mask", "numbers.npy"], "--mask is an array of truths"),
     ([*EVALUATE, "--grid", "1"], "--grid"),

@@ -134,8 +134,8 @@ def test_what_goals_of_classes_say() -> None:
         assert (goal.logits, goal.ranked) == (True, not isinstance(goal, Targeted))
         assert goal.answers(Z) == [0, 3, 2, 0]
         assert goal.shown(Y) == [0, 1, 0, 3]
-        assert goal.answers(torch.tensor([0.5, -1.0, 0.0])) == [1, 0, 0]
-        assert goal.answers(torch.tensor([[0.5], [-1.0]])) == [1, 0]
+        assert goal.answers(goal.outputs(torch.tensor([0.5, -1.0, 0.0]))) == [1, 0, 0]
+        assert goal.answers(goal.outputs(torch.tensor([[0.5], [-1.0]]))) == [1, 0]
         wanted = kl_div(Z.flip(0).log_softmax(1), Z.log_softmax(1), reduction="none", log_target=True).sum(1)
         close(goal.divergence(Z, Z.flip(0)), wanted)
         if not isinstance(goal, Targeted):

@@ -12,6 +12,8 @@ from scipy.stats import binom
 from torch import Tensor, nn
 
 import maxslope as ms
+from maxslope.attacks.question import ask
+from maxslope.attacks.verify import verify
 
 SIGMA = 0.3
 X = torch.tensor([[0.9, 0.1], [0.62, 0.5], [0.5, 0.48], [0.8, 0.5], [0.45, 0.55], [0.53, 0.2]])
@@ -103,3 +105,27 @@ def test_misuse(options: dict[str, Any], said: str) -> None:
 def test_a_random_model_is_told_of_it() -> None:
     with pytest.warns(UserWarning, match=r"Randomized\(model"):
         ms.evaluate(Noisy().eval(), (X, Y), ms.Linf(0.1), effort=ms.Effort.quick())
+
+
+class Overflowing(nn.Module):
+    """Right by far, but for one answer in five, in which a logit of the other class is infinite."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.stack([x[:, 0] + 5, x[:, 1]], 1)
+        out[torch.rand(len(x)) < 0.2, 1] = self.value
+        return out
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, -math.inf])
+def test_one_vote_that_is_not_finite_leaves_no_verdict(value: float) -> None:
+    """Neither robust nor broken, however many votes were right; a rival of minus infinity has just not won."""
+    question = ask(ms.Randomized(Overflowing(value).eval(), draws=2, votes=32), X, Y, ms.Linf(0.01))
+    seen = verify(question, torch.arange(len(X)), X)
+    bad = value != -math.inf
+    assert seen.non_finite.tolist() == [bad] * len(X)
+    assert seen.margin.isnan().tolist() == [bad] * len(X)
+    assert not bool(seen.broken.any())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from maxslope import Budget, Lp, attack, evaluate, goals, minimal, recipes
 from maxslope.attacks import Effort
 from maxslope.attacks.question import ask
 from maxslope.attacks.verify import verify
+from maxslope.goals.classes import OfClasses
 
 SHORT = Effort((recipes.pgd(8), recipes.pgd(8)))
 INF = math.inf
@@ -159,3 +161,30 @@ def test_ties_belong_to_the_label() -> None:
             assert evaluate(flat, (x, y), budget, effort=effort, probe=False).clean_accuracy == 1.0
     goal = goals.Misclassified()
     assert bool((goal.clean(flat(x), y) == 0).all())
+
+
+@dataclass(frozen=True)
+class Costs(OfClasses):
+    """The least output is the answer: to know the outputs twice is to know their opposite."""
+
+    name = "costs"
+
+    def outputs(self, out: Tensor) -> Tensor:
+        return -out
+
+
+def test_outputs_are_known_once_in_every_verb() -> None:
+    """Costs of a model are what logits of its opposite are."""
+    torch.manual_seed(0)
+    model, x = nn.Linear(4, 3).eval(), torch.rand(40, 4)
+    opposite = lambda z: -model(z)  # noqa: E731
+    y, budget = opposite(x).argmax(1), Budget(Lp(2), 0.2)
+    y[0] = (y[0] + 1) % 3
+    one = evaluate(model, (x, y), budget, goal=Costs(), effort=SHORT, probe=False)
+    two = evaluate(opposite, (x, y), budget, effort=SHORT, probe=False)
+    assert one.clean_accuracy == two.clean_accuracy == 39 / 40
+    assert 0 < one.robust_accuracy < one.clean_accuracy
+    for column in ("verdict", "prediction", "label", "backward"):
+        assert one.table[column] == two.table[column], column
+    near = (minimal(model, x, y, Lp(2), goal=Costs()), minimal(opposite, x, y, Lp(2)))
+    torch.testing.assert_close(near[0].norms, near[1].norms)

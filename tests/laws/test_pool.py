@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import maxslope as ms
 from maxslope import _rows
+from maxslope._status import Status
 from maxslope.attacks.pilot import pilot
 from maxslope.attacks.question import ask
 from maxslope.attacks.recipes import Recipe
@@ -18,6 +19,7 @@ from maxslope.attacks.rule import Rule
 from maxslope.attacks.runs import Runner
 from maxslope.attacks.scheduler import settled_before
 from maxslope.attacks.starts import Best, Clean, Corner, Gray, Last, Middle, Mixed, Opposite, Origin, Towards, Uniform
+from maxslope.attacks.state import Outcome, State
 from maxslope.data import default_data, default_network
 from maxslope.energies import CrossEntropy, Diversified, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
@@ -492,6 +494,19 @@ def test_starts_are_where_they_say():
     assert set(Corner().points(origin)[0].tolist()) <= {0.0, 1.0}
     gray = Gray().points(origin)[0]
     assert gray[0] == gray[1] == gray[2]
+
+
+def test_where_a_run_ended_is_kept_beside_its_best_point():
+    model = net(2)
+    x, y = data(3, model=model)
+    known = State(ask(model, x, y, ms.Linf(0.1)), 2)
+    outcome = Outcome(x[1] + 0.1, x[1] + 0.2, 0.5, False, True, int(Status.FINISHED), forward=4, backward=3, planned=7)
+    known.settle(torch.tensor([1]), [outcome])
+    assert torch.equal(known.points[1], x[1] + 0.1)
+    assert torch.equal(known.last[1], x[1] + 0.2)
+    counted = (known.forward, known.backward, known.runs, known.unconfirmed, known.prospect.planned)
+    assert [t.tolist() for t in counted] == [[0, n, 0] for n in (4, 3, 1, 1, 7)]
+    assert torch.equal(known.points[[0, 2]], x[[0, 2]])
 
 
 def test_output_diversified_runs_through_a_start_where_the_last_run_ended():

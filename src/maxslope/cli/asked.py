@@ -32,20 +32,27 @@ def goal(word: str | None) -> Goal:
         return goals.Misclassified()
     if word == "any-label":
         return goals.AnyLabel()
-    kinds: dict[str, Callable[[str], Goal]] = {
-        "top": lambda value: goals.TopK(int(value)),
-        "target": lambda value: goals.Targeted(int(value)),
-        "reject": lambda value: goals.Undetected(int(value)),
-        "share": lambda value: goals.Share(float(value)),
-        "beyond": lambda value: goals.Beyond(float(value)),
+    kinds: dict[str, tuple[type[int | float], Callable[[Any], Goal]]] = {
+        "top": (int, goals.TopK),
+        "target": (int, goals.Targeted),
+        "reject": (int, goals.Undetected),
+        "share": (float, goals.Share),
+        "beyond": (float, goals.Beyond),
     }
     name, _, value = (word.replace("top-", "top=", 1) if word.startswith("top-") else word).partition("=")
     if name not in kinds:
         raise ValueError(
             f"--goal is one of top-K, target=CLASS, reject=CLASS, any-label, share=S, beyond=TOLERANCE, got {word!r}."
         )
+    read, make = kinds[name]
     try:
-        return kinds[name](value)
+        number = read(value)
+    except ValueError as error:
+        like = next(example for example in GOALS if example.startswith(name))
+        kind = "a whole number (classes are numbered as the model's outputs, from 0)" if read is int else "a number"
+        raise ValueError(f"--goal {name} takes {kind}, such as {like}, got {word!r}.") from error
+    try:
+        return make(number)
     except ValueError as error:
         raise ValueError(f"--goal {word}: {error}") from error
 

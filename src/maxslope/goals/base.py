@@ -51,7 +51,11 @@ class Goal(ABC):
         """
 
     def outputs(self, out: Tensor) -> Tensor:
-        """Return the outputs of a model as the goal knows them."""
+        """Return the outputs of a model as the goal knows them.
+
+        Asked once of every answer: ``scores``, ``compete``, ``clean``, ``energy`` and ``answers`` take what it returns;
+        ``margin``, ``risk``, ``divergence``, ``check`` and ``class_count`` take what the model does.
+        """
         return out
 
     @abstractmethod
@@ -87,7 +91,7 @@ class Goal(ABC):
 
     def clean(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return what says whether a clean sample is right, ``[rows]``: negative where it is wrong to begin with."""
-        return self.margin(outputs, y)
+        return self.compete(outputs, y)[0]
 
     def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
         """Return what goes down as the adversary gains, ``[rows]``, differentiable in ``outputs``.

@@ -50,7 +50,7 @@ class OfClasses(Goal):
 
     def answers(self, outputs: Tensor) -> list[Any]:
         """See :class:`Goal`: the largest logit, the label's where it is one of several."""
-        return self.outputs(outputs).argmax(1).tolist()
+        return outputs.argmax(1).tolist()
 
     def shown(self, y: Tensor) -> list[Any]:
         """See :class:`Goal`."""
@@ -239,7 +239,7 @@ class Undetected(OfClasses):
 
     def clean(self, outputs: Tensor, y: Tensor) -> Tensor:
         """See :class:`Goal`: the margin of :class:`Misclassified`."""
-        return against_rival(self.outputs(outputs), y)[0]
+        return against_rival(outputs, y)[0]
 
     def clean_risk(self, criterion: Criterion, outputs: Tensor, y: Tensor) -> Tensor:
         """See :class:`Goal`: that of :class:`Misclassified`."""
