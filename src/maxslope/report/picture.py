@@ -128,7 +128,7 @@ def strips(figure: Any, clean: Tensor, points: Tensor, heads: Sequence[str], fee
 def _show(axis: Axes, image: Tensor, low: float, high: float, colors: str) -> None:
     """Draw an image of 1 or 3 channels; the colors are those of one channel."""
     bright = ((image - low) / (high - low)).clamp(0, 1).permute(1, 2, 0)
-    axis.imshow(bright.squeeze(2), cmap=colors, vmin=0, vmax=1)
+    axis.imshow(bright.squeeze(2).numpy(), cmap=colors, vmin=0, vmax=1)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
 
