@@ -365,6 +365,21 @@ with Folder({str(tmp_path)!r}).locked():
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 
+def test_a_run_that_came_to_no_part_does_not_block_its_folder(tmp_path: Path) -> None:
+    """It fails at its first attack, after the folder was made: nothing is lost by beginning again."""
+
+    class Failing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.requires_grad:
+                raise RuntimeError("out of memory")
+            return NET(x)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(tmp_path, model=Failing().eval())
+    assert (tmp_path / "run.json").exists()
+    same(run(tmp_path), WHOLE)
+
+
 def test_a_second_run_in_one_folder(tmp_path: Path) -> None:
     run(tmp_path)
     with pytest.raises(ValueError, match="holds a run already; go on with it"):

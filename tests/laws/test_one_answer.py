@@ -188,3 +188,17 @@ def test_outputs_are_known_once_in_every_verb() -> None:
         assert one.table[column] == two.table[column], column
     near = (minimal(model, x, y, Lp(2), goal=Costs()), minimal(opposite, x, y, Lp(2)))
     torch.testing.assert_close(near[0].norms, near[1].norms)
+
+
+def test_a_target_leaves_the_labels_of_a_table_alone() -> None:
+    """Tables show the caller's labels; a sample in the target class is not called misclassified."""
+    torch.manual_seed(0)
+    model, x = nn.Linear(4, 3).eval(), torch.rand(30, 4)
+    y = model(x).argmax(1)
+    for goal in (goals.Targeted(1), goals.Targeted(torch.full((30,), 1))):
+        report = evaluate(model, (x, y), Budget(Lp(2), 0.05), goal=goal, effort=SHORT, probe=False)
+        assert report.table["label"] == report.table["prediction"] == y.tolist()
+        there = [verdict == "misclassified" for verdict in report.table["verdict"]]
+        assert there == (y == 1).tolist()
+        said = {report.table["reason"][k] for k, on in enumerate(there) if on}
+        assert said == {"The model puts the clean point into the target class already: nothing to attack."}

@@ -30,7 +30,6 @@ from maxslope.sets import Budget
 Task = Callable[["Work", Ready, "Orders", "Job"], "Part"]
 _FEW = 16  # correct samples below which a data set is not probed
 HEAD = 8  # rows whose logits are kept, to know the model again
-_CLEAN_WRONG = "The model misclassifies the clean point: nothing to attack."
 _CLEAN_NON_FINITE = "The model's output at the clean point is NaN or infinite."
 
 
@@ -133,7 +132,7 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     """Classify the samples of a job, and attack those that are right."""
     began, question = time.perf_counter(), asked_of(work, ready, job)
     cleans, spent = clean(question), question.network.executed
-    table, points, probes = _clean(question, cleans), question.x.clone(), (0, 0)
+    table, points, probes = _clean(question, cleans, job.y), question.x.clone(), (0, 0)
     effort, said = orders.effort, said_of(question.network)
     right = cleans.right.nonzero().squeeze(1)
     if right.numel():
@@ -155,7 +154,7 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     return Part(job.number, job.start, table, kept, executed, effort, said, probes, head, seconds)
 
 
-def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
+def _clean(question: Question, cleans: Cleans, y: Tensor) -> dict[str, Column]:
     """The table as it stands before any attack."""
     margin, goal, rows = cleans.margin, question.goal, question.rows
     nan = torch.full_like(margin, torch.nan).tolist()
@@ -163,7 +162,7 @@ def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
     rates: dict[str, Column] = {"rate": cleans.rate.tolist()} if question.votes > 1 else {}
     return rates | {
         "index": question.ids.tolist(),
-        "label": goal.shown(question.y),
+        "label": goal.shown(goal.given(y, question.x)),
         "prediction": goal.answers(cleans.outputs),
         "verdict": [NON_FINITE if one else MISCLASSIFIED for one in bad],
         "margin": margin.tolist(),
@@ -176,7 +175,7 @@ def _clean(question: Question, cleans: Cleans) -> dict[str, Column]:
         "forward": [question.votes] * rows,
         "backward": [0] * rows,
         "runs": [0] * rows,
-        "reason": [_CLEAN_NON_FINITE if one else _CLEAN_WRONG for one in bad],
+        "reason": [_CLEAN_NON_FINITE if one else goal.begun for one in bad],
     }
 
 

@@ -111,7 +111,7 @@ def approach_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     found = approach(question, work.threat.take(job.rows, question.x).mask, orders.effort)
     columns: dict[str, list[Any]] = {
         "index": question.ids.tolist(),
-        "label": question.goal.shown(question.y),
+        "label": question.goal.shown(question.goal.given(job.y, question.x)),
         "norm": found.norms.double().tolist(),
         "found": found.found.tolist(),
         "margin": found.margin.double().tolist(),

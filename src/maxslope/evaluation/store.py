@@ -113,9 +113,9 @@ class Folder:
         return (self.path / "done.json").exists()
 
     def refuse_a_second(self) -> None:
-        """Raise if a run was begun here already, or if there is no way to write one."""
+        """Raise if a run has parts here, or if there is no way to write one; one that came to no part loses nothing."""
         parquet_module()
-        if self.exists:
+        if self.exists and self._parts():
             raise ValueError(
                 f"{self.path} holds a run already; go on with it (--resume, or resume({str(self.path)!r}, model, "
                 "data)), or give another folder."

@@ -27,10 +27,12 @@ class Goal(ABC):
         name: what tables call it.
         logits: whether outputs are logits of classes, whose rows do not sum to 1.
         ranked: whether a rival can be fixed, by the order of the scores at the clean point.
+        begun: what is said of a sample with which the adversary has won to begin with.
     """
 
     logits: bool = False
     ranked: bool = True
+    begun: str = "The adversary has won at the clean point to begin with: nothing to attack."
 
     @property
     @abstractmethod
@@ -49,6 +51,10 @@ class Goal(ABC):
             TypeError: for labels of the wrong kind.
             ValueError: for labels of the wrong shape or range.
         """
+
+    def given(self, y: Any, x: Tensor) -> Tensor:
+        """Return the labels that tables show: those of :meth:`labels`, unless these are targets."""
+        return self.labels(y, x)
 
     def outputs(self, out: Tensor) -> Tensor:
         """Return the outputs of a model as the goal knows them.

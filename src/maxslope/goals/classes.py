@@ -18,6 +18,7 @@ class OfClasses(Goal):
     """A goal about logits ``[rows, classes]`` and class numbers ``[rows]``."""
 
     logits = True
+    begun = "The model misclassifies the clean point: nothing to attack."
 
     def outputs(self, out: Tensor) -> Tensor:
         """See :class:`Goal`; one-output binary models have the two logits (0, z)."""
@@ -83,6 +84,11 @@ class Targeted(OfClasses):
 
     classes: int | Tensor | None = None
     ranked = False
+    begun = "The model puts the clean point into the target class already: nothing to attack."
+
+    def given(self, y: Any, x: Tensor) -> Tensor:
+        """See :class:`Goal`: the labels, whatever the targets are."""
+        return _checks.labels(y, x)
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -120,6 +120,12 @@ def _source(report: Report, near: Mapping[int, float], eps: float | None, radii:
         f"whole run{passes}. Elsewhere it is an estimate, with the band as its 95 % interval. The upright interval at "
         "the budget is the answer, from all samples."
     )
+
+
+def looked_at(runs: Iterable[Facts]) -> str:
+    """Return from how many samples the curves of runs are, each said once."""
+    said = "; ".join(dict.fromkeys(facts.security_samples for facts in runs if facts.has_curve))
+    return said.replace(" samples; estimated from ", "; ")
 
 
 MEANINGS = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from maxslope.report.html_facts import Facts
+from maxslope.report.html_facts import Facts, looked_at
 from maxslope.report.html_svg import Axis, Chart
 from maxslope.report.merging import Track
 from maxslope.report.numbers import counted, percent
@@ -42,7 +42,7 @@ def security_figure(found: Sequence[tuple[str, Facts]]) -> Figure | None:
         return None
     first = shown[0][2]
     x = Axis(0, max(f.security[-1].eps for _, _, f in shown), f"radius eps in {first.norm or 'the norm'}")
-    said = "; ".join(dict.fromkeys(f.security_samples for _, _, f in shown))
+    said = looked_at(f for _, _, f in shown)
     ends = [
         f"{_lead(name)}{percent(f.security[0].share.value)} at radius 0, "
         f"{percent(f.security[-1].share.value)} at {f.security[-1].eps:.3g}"

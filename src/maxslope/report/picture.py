@@ -12,7 +12,7 @@ from torch import Tensor
 
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, ROBUST, Report
 from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress
-from maxslope.report.html_facts import Facts
+from maxslope.report.html_facts import Facts, looked_at
 from maxslope.report.html_samples import answers_of
 from maxslope.report.numbers import percent, signed
 
@@ -175,7 +175,7 @@ def security(axis: Axes, runs: Named) -> None:
             axis.errorbar([f.eps], [middle], yerr=ends, fmt="o", color=color, capsize=3, markersize=4)
     axis.set_ylim(0, 101)
     axis.set_xlim(left=0)
-    said = "; ".join(dict.fromkeys(f.security_samples for _, f in runs if f.has_curve))
+    said = looked_at(f for _, f in runs)
     norm = runs[0][1].norm or "the norm"
     dress(axis, f"{said}; band: 95 %", f"radius in {norm}", "robust accuracy in %", key=len(runs) > 1)
 
