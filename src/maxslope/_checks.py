@@ -199,13 +199,13 @@ class LabelsError(ValueError):
     """Labels go beyond the outputs of the model."""
 
 
-def classes(y: Tensor, count: int) -> None:
-    """Raise unless every label is below the number of the model's outputs."""
+def classes(y: Tensor, count: int, word: str = "label") -> None:
+    """Raise unless every label, or what its word says, is below the number of the model's outputs."""
     largest = int(y.max())
     if largest >= count:
         raise LabelsError(
-            f"Labels must be below the number of classes, but the model has {count} classes and the largest label is "
-            f"{largest}; {_labels.too_large(y, largest, count)}."
+            f"{word.capitalize()}s must be below the number of classes, but the model has {count} classes and the "
+            f"largest {word} is {largest}; {_labels.too_large(y, largest, count)}."
         )
 
 

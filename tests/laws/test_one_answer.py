@@ -202,3 +202,9 @@ def test_a_target_leaves_the_labels_of_a_table_alone() -> None:
         assert there == (y == 1).tolist()
         said = {report.table["reason"][k] for k, on in enumerate(there) if on}
         assert said == {"The model puts the clean point into the target class already: nothing to attack."}
+
+
+def test_a_target_that_the_model_does_not_know_is_called_a_target() -> None:
+    model, x = nn.Linear(4, 3), torch.rand(2, 4)
+    with pytest.raises(ValueError, match="Targets must be below .* the largest target is 30"):
+        attack(model.eval(), x, torch.tensor([0, 1]), Budget(Lp(2), 0.1), goal=goals.Targeted(30))

@@ -27,11 +27,13 @@ class Goal(ABC):
         name: what tables call it.
         logits: whether outputs are logits of classes, whose rows do not sum to 1.
         ranked: whether a rival can be fixed, by the order of the scores at the clean point.
+        word: for what a goal's labels are.
         begun: what is said of a sample with which the adversary has won to begin with.
     """
 
     logits: bool = False
     ranked: bool = True
+    word: str = "label"
     begun: str = "The adversary has won at the clean point to begin with: nothing to attack."
 
     @property
@@ -85,7 +87,7 @@ class Goal(ABC):
         self.check(outputs, y[rows])
         count = self.class_count(outputs)
         if count is not None:
-            _checks.classes(y, count)
+            _checks.classes(y, count, self.word)
 
     def compete(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the margin and the strongest rival (an index of the scores), each ``[rows]``."""

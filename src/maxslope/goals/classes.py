@@ -31,7 +31,7 @@ class OfClasses(Goal):
     def check(self, outputs: Tensor, y: Tensor) -> None:
         """See :class:`Goal`."""
         _checks.logits(outputs, y.shape[0])
-        _checks.classes(y, self.class_count(outputs))
+        _checks.classes(y, self.class_count(outputs), self.word)
 
     def class_count(self, outputs: Tensor) -> int:
         """See :class:`Goal`: the logits of a row."""
@@ -84,6 +84,7 @@ class Targeted(OfClasses):
 
     classes: int | Tensor | None = None
     ranked = False
+    word = "target"
     begun = "The model puts the clean point into the target class already: nothing to attack."
 
     def given(self, y: Any, x: Tensor) -> Tensor:
