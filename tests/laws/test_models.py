@@ -698,3 +698,19 @@ def test_inputs_of_a_size_that_the_model_cannot_take_are_told_with_it() -> None:
     for rows in (lambda z: net(z.flatten(1)) + held, lambda z: net(z.reshape(30, 16))):
         with pytest.raises(ValueError, match=r"works on all 30 rows, but fails on a call of 16 \(RuntimeError: .*size"):
             ms.attack(rows, x, y, ms.Linf(0.1))
+
+
+@pytest.mark.parametrize("gray", [True, False])
+def test_gray_images_with_three_channels_are_told_so(gray: bool) -> None:
+    """Readers of folders give three channels always; the way out works."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 2)).eval()
+    x = torch.rand(3, 1, 8, 8).expand(3, 3, 8, 8).clone()
+    if not gray:
+        x[0, 1, 0, 0] = 0.5
+    y = torch.tensor([0, 1, 0])
+    with pytest.raises(ValueError, match="give it inputs of the size and channels it was made for") as refused:
+        ms.attack(model, x, y, ms.Linf(0.1))
+    assert (
+        "These are gray: a model of one channel takes them as lambda x: model(x[:, :1])" in str(refused.value)
+    ) == gray
+    ms.attack(lambda x: model(x[:, :1]), x, y, ms.Linf(0.1), recipe=ms.recipes.fgsm())

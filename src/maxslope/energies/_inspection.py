@@ -88,17 +88,12 @@ def known_failure(error: RuntimeError, x: Tensor) -> None:
             "take clones made outside."
         ) from error
     if _SHAPES.search(str(error)):
-        image = x.ndim == 4
-        what = (
-            f"images of {x.shape[2]} x {x.shape[3]} pixels and {x.shape[1]} channel{'s' * (x.shape[1] != 1)}"
-            if image
-            else (f"inputs of shape {tuple(x.shape[1:])}")
-        )
-        way = (
-            "of the size and channels it was made for; --size scales the images of files"
-            if image
-            else "as it was made for"
-        )
+        what, way = f"inputs of shape {tuple(x.shape[1:])}", "as it was made for"
+        if x.ndim == 4:
+            what = f"images of {x.shape[2]} x {x.shape[3]} pixels and {x.shape[1]} channel{'s' * (x.shape[1] != 1)}"
+            way = "of the size and channels it was made for; --size scales the images of files"
+            if x.shape[1] == 3 and bool((x == x[:, :1]).all()):
+                way += ". These are gray: a model of one channel takes them as lambda x: model(x[:, :1])"
         raise ValueError(
             f"The model fails on {what} ({type(error).__name__}: {first_line(error)[:200]}): give it inputs {way}."
         ) from error
