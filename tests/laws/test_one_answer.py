@@ -206,5 +206,5 @@ def test_a_target_leaves_the_labels_of_a_table_alone() -> None:
 
 def test_a_target_that_the_model_does_not_know_is_called_a_target() -> None:
     model, x = nn.Linear(4, 3), torch.rand(2, 4)
-    with pytest.raises(ValueError, match="Targets must be below .* the largest target is 30"):
+    with pytest.raises(ValueError, match=r"Targets must be below .* the largest target is 30"):
         attack(model.eval(), x, torch.tensor([0, 1]), Budget(Lp(2), 0.1), goal=goals.Targeted(30))
