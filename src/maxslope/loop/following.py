@@ -128,7 +128,7 @@ class _Curves(Driver):
         good = own.isfinite() & flat(rows.x).isfinite().all(1)
         if self.record.kinks is None and isinstance(scheme, MinimizingMovement):
             good &= scheme.suspects(rows.memory, e.gradient, rows.x, domain)
-            radius = WIDTH * rows.memory[5]
+            radius = WIDTH * scheme.reached(rows.memory)
         else:
             tau = scheme.tau.at(rows.clock, rows.job).to(rows.x)
             far = length(Here(rows.x, e, tau, self.energy, domain), scheme.space, scheme.rate)

@@ -87,11 +87,11 @@ class Account(NamedTuple):
     """What a scheme spent and found besides the points; every tensor is ``[rows]``.
 
     Attributes:
-        forward: forward passes besides the loop's own, in evaluations of the energy, since the start, int64.
-        backward: likewise.
-        failed: steps since the start whose inner problem was not solved, int64.
-        excess: E(x+) + (what the De Giorgi interpolation dissipates) - E(x) of the last step, at most 0 but for
-            quadrature; NaN where it was not checked.
+        forward: evaluations of the energy besides the loop's own, since the start, int64; the loop counts the passes.
+        backward: likewise, those with a gradient.
+        failed: steps since the start whose inner problem was not solved, int64; 0 of schemes without one.
+        excess: float64, E(x+) + (what the De Giorgi interpolation dissipates) - E(x) of the last step, at most 0 but
+            for quadrature; NaN where it was not checked, and of schemes without an inner problem.
     """
 
     forward: Tensor
@@ -101,7 +101,11 @@ class Account(NamedTuple):
 
 
 class Accounting(Scheme):
-    """A scheme that evaluates the energy itself, and says what it spent."""
+    """A scheme that evaluates the energy itself, and says what it spent; ``MinimizingMovement`` is one.
+
+    Where an evaluation of its own is not finite, it returns a point that is not, or where that was seen: the loop ends
+    the row there.
+    """
 
     @abstractmethod
     def account(self, memory: Memory) -> Account:

@@ -100,6 +100,11 @@ class MinimizingMovement(Accounting):
         """See :class:`Accounting`."""
         return Account(*memory[:4])
 
+    def reached(self, memory: Memory) -> Tensor:
+        """Return the radius of the ball that the last step was made in, ``[rows]``."""
+        _, radius, _ = memory[4:]
+        return radius
+
     def suspects(self, memory: Memory, gradient: Tensor, x: Tensor, domain: Set) -> Tensor:
         """Whether the gradient at ``x`` denies that the last step ended at a minimizer: a kink holds it, ``[rows]``."""
         before, radius, allowed = memory[4:]

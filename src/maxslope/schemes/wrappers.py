@@ -31,8 +31,8 @@ class Momentum(Scheme):
             raise ValueError(f"The decay of a momentum must not be negative, got decay={decay!r}.")
         if isinstance(scheme, Accounting):
             raise ValueError(
-                f"Momentum changes the gradient a scheme steps along, but {type(scheme).__name__} minimizes the energy "
-                "itself; wrap Explicit or SemiImplicit."
+                f"Momentum changes the gradient a scheme steps along, but {type(scheme).__name__} evaluates the "
+                "energy at places of its own; wrap Explicit or SemiImplicit."
             )
         object.__setattr__(self, "scheme", scheme)
         object.__setattr__(self, "decay", decay)
