@@ -341,8 +341,7 @@ def _jump(steps: int, k: int) -> Recipe:
 def _crossing(steps: int, k: int) -> Recipe:
     """The same, but one in six is a crossover: half of the coordinates from where the run before ended.
 
-    On 47 hard samples of one network 40 rounds broke 13, 14 and 15 without them and 14, 15 and 15 with them (seeds 0 to
-    2), other ones, and 18 together; on the samples of another that nearly fall as many as without.
+    On 47 hard samples they break other ones, 18 with three seeds; see "Hard instances" in benchmarks/RESULTS.md.
     """
     return _run(steps, 0.1, Mixed(Best(), Last(), 0.5), _M) if k % 6 == 0 else _jump(steps, k)
 
