@@ -18,7 +18,7 @@ SRC = ROOT / "src" / "maxslope"
 FILES = sorted(SRC.rglob("*.py"))
 MODULES = [path for path in FILES if path.name != "__init__.py"]
 
-FILE_LINES = 360
+FILE_LINES = 350
 FILE_MEDIAN = 165  # one algorithm or one page each: thin files that only made sense together are one
 FUNCTION_LINES = 64  # a command has a line for each of its options
 FUNCTION_P90 = 35

@@ -339,10 +339,7 @@ def _jump(steps: int, k: int) -> Recipe:
 
 
 def _crossing(steps: int, k: int) -> Recipe:
-    """The same, but one in six is a crossover: half of the coordinates from where the run before ended.
-
-    On 47 hard samples they break other ones, 18 with three seeds; see "Hard instances" in benchmarks/RESULTS.md.
-    """
+    """Like :func:`_jump`, but one in six is a crossover: half of the coordinates from where the run before ended."""
     return _run(steps, 0.1, Mixed(Best(), Last(), 0.5), _M) if k % 6 == 0 else _jump(steps, k)
 
 
