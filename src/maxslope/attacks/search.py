@@ -167,9 +167,11 @@ class Search:
     def _restart(self, stage: Restarts) -> None:
         """Search from scratch, with other random numbers; without a limit of passes alone."""
         known, effort = self.known, self.effort
+        if self.limit is not None:
+            return
         for number in range(1, stage.times + 1):
             on = (~known.broken & effort.rule.goes_on(known.prospect.chance)).nonzero().squeeze(1)
-            if self.limit is not None or not on.numel():
+            if not on.numel():
                 return
             if number == 1:
                 self.made.append(stage)
