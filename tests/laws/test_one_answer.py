@@ -201,6 +201,7 @@ def test_a_target_leaves_the_labels_of_a_table_alone() -> None:
         there = [verdict == "misclassified" for verdict in report.table["verdict"]]
         assert there == (y == 1).tolist()
         said = {report.table["reason"][k] for k, on in enumerate(there) if on}
+        assert f"{goal.name}; not every point or every answer" in " ".join(str(report).split())
         assert said == {"The model puts the clean point into the target class already: nothing to attack."}
 
 

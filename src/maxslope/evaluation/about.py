@@ -36,6 +36,11 @@ class About:
     goal: str = ""
     plain: bool = True
 
+    @property
+    def error(self) -> str:
+        """What counts as an error, in words; empty where any error at any allowed point does."""
+        return "" if self.plain else f"{self.goal}; not every point or every answer counts as usual"
+
     def stored(self) -> dict[str, Any]:
         """Return it as JSON data."""
         return asdict(self)

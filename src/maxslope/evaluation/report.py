@@ -226,6 +226,7 @@ class Report:
             ("model", self.about.model),
             ("data", self.about.data),
             ("samples", self.about.samples or f"{self.samples}"),
+            ("error", self.about.error),
             ("clean accuracy", f"{100 * self.clean_accuracy:.2f} %  (95 % interval {_span(*self.clean_interval)})"),
             ("robust accuracy", f"{100 * self.robust_accuracy:.2f} %  (95 % interval {_span(*self.interval)})"),
             ("would fall", "" if left is None else left.words),

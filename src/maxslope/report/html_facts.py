@@ -210,7 +210,7 @@ class Facts:
             ("Data", said.data),
             ("Samples", said.samples or f"{self.samples}"),
             ("Budget", f"{self.budget}: any change of a sample up to this size"),
-            ("Error", "" if said.plain else f"{said.goal}; not every point or every answer counts as usual"),
+            ("Error", said.error),
             ("Effort", self.effort_name),
             ("Date", said.date.replace("T", " ").replace("+00:00", " UTC")),
         ]
