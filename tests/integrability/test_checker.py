@@ -17,7 +17,7 @@ from sympy import Poly, cancel
 from integrability._lists import CUBIC, EXPECTED, ICOSA, TETRA, X, tanh_normal_form
 from maxslope.integrability import CertificateError, Liouvillian, certificate, check, liouvillian, local_data
 from maxslope.integrability import _exact as ex
-from maxslope.integrability._split_prime import roots_mod, sqrt_mod
+from maxslope.integrability._modular import roots_mod, sqrt_mod
 from maxslope.integrability.checker import main
 
 ORIGIN = "(19440*x**6-20736*x**4+72*x**3-972*x**2-36*x+1)/(5184*x**4*(x**2-1)**2)"  # cubic with (0, 0)
@@ -294,7 +294,7 @@ def test_roots_modulo_a_prime(roots: list[int], start: int) -> None:
     p = next(n for n in range(start, 2 * start) if ex.is_prime(n))
     f = [1]
     for c in roots:
-        f = ex.mod_times(f, [-c % p, 1], p)
+        f = ex.modulo(ex.times(f, [-c, 1]), p)
     assert roots_mod(f, p) == sorted(c % p for c in roots)
 
 

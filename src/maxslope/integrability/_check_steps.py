@@ -116,10 +116,11 @@ def _sqrt_series(case: Case, place: Place, c: int | None, top: int) -> tuple[int
     return series[0], ex.root_series(series, pow(series[0], -1, p), pow(2, -1, p), settle)
 
 
-def _power(base: list[int], exponent: int, p: int) -> list[int]:
+def _power(c: int, exponent: int, p: int) -> list[int]:
+    """(x - c)**exponent."""
     out = [1]
     for _ in range(exponent):
-        out = ex.mod_times(out, base, p)
+        out = ex.modulo(ex.times(out, [-c, 1]), p)
     return out
 
 
@@ -165,33 +166,22 @@ def _columns(
     phi'/phi has polar parts {k: value of 1/(x-c)**k} and an entire one; m = 1 is P'' + 2 theta P' + ... of case 1.
     """
     p = case.p
-    finite = [([-c % p, 1], (q.order + 1) // 2) for q, c in case.points if c is not None]
+
+    def settle(poly: list[int]) -> list[int]:
+        return ex.modulo(poly, p)
+
+    finite = [(c, (q.order + 1) // 2) for q, c in case.points if c is not None]
     s = [1]
-    for f, nu in finite:
-        s = ex.mod_times(s, _power(f, nu, p), p)
-    a = [0]
+    for c, nu in finite:
+        s = settle(ex.times(s, _power(c, nu, p)))
+    a: list[int] = []
     for k, value in entire.items():
-        a = ex.mod_sum(p, (1, a), (value, [0] * k + s))
-    for (f, _), part in zip(finite, polar, strict=True):
+        a = ex.plus(a, [0] * k + s, value)
+    for (c, _), part in zip(finite, polar, strict=True):
         for k, value in part.items():
-            rest = ex.mod_quotient(s, _power(f, k, p), p)
+            rest = ex.mod_quotient(s, _power(c, k, p), p)
             demand(rest is not None, "internal: polar part too large")
-            a = ex.mod_sum(p, (1, a), (value, rest or []))
-    r = ex.mod_quotient(ex.mod_times(ex.mod_times(s, s, p), case.num, p), case.den, p)
+            a = ex.plus(a, rest or [], value)
+    r = ex.mod_quotient(settle(ex.times(ex.times(s, s), case.num)), case.den, p)
     demand(r is not None, "internal: a pole of r is missing")
-    ds = ex.mod_diff(s, p)
-    columns = []
-    for j in range(degree + 1):
-        before: list[int] = []
-        current = [0] * j + [1]
-        for i in range(m + 1):
-            factor = ex.mod_sum(p, (1, a), (-i, ds))
-            new = ex.mod_sum(
-                p,
-                (1, ex.mod_times(s, ex.mod_diff(current, p), p)),
-                (1, ex.mod_times(factor, current, p)),
-                (-i * (m - i + 1), ex.mod_times(r or [], before, p)),
-            )
-            before, current = current, new
-        columns.append(current)
-    return columns
+    return [ex.chain(m, s, settle(a), r or [], [0] * j + [1], settle)[-1] for j in range(degree + 1)]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 from math import inf, isqrt
 from time import monotonic
 from typing import Any
@@ -131,19 +132,14 @@ def strip(p: Sequence[Any]) -> Poly:
     return out
 
 
-def plus(p: Sequence[Any], q: Sequence[Any], sign: int = 1) -> Poly:
-    """p + sign * q."""
-    out = [Fraction(0)] * max(len(p), len(q))
-    for i, a in enumerate(p):
-        out[i] += a
-    for i, b in enumerate(q):
-        out[i] += sign * b
-    return strip(out)
+def plus(p: Sequence[Any], q: Sequence[Any], factor: int = 1) -> Poly:
+    """p + factor * q."""
+    return strip([a + factor * b for a, b in zip_longest(p, q, fillvalue=0)])
 
 
 def times(p: Sequence[Any], q: Sequence[Any]) -> Poly:
     """Product."""
-    out = [Fraction(0)] * max(len(p) + len(q) - 1, 0)
+    out: Poly = [0] * max(len(p) + len(q) - 1, 0)
     for i, a in enumerate(p):
         tick()
         for j, b in enumerate(q):
@@ -154,6 +150,16 @@ def times(p: Sequence[Any], q: Sequence[Any]) -> Poly:
 def diff(p: Sequence[Any]) -> Poly:
     """Derivative."""
     return [k * c for k, c in enumerate(p)][1:]
+
+
+def chain(m: int, w: Poly, a: Poly, r: Poly, start: Poly, settle: Callable[[Poly], Poly] = strip) -> list[Poly]:
+    """n_0 = start, ..., n_{m+1} of n_{i+1} = w n_i' + (a - i w') n_i - i(m-i+1) r n_{i-1}; `settle` reduces each."""
+    members: list[Poly] = [[], start]
+    for i in range(m + 1):
+        before, current = members[-2:]
+        new = plus(times(w, diff(current)), times(plus(a, diff(w), -i), current))
+        members.append(settle(plus(new, times(r, before), -i * (m - i + 1))))
+    return members[1:]
 
 
 def divmod_poly(p: Sequence[Any], q: Sequence[Any]) -> tuple[Poly, Poly]:
@@ -225,7 +231,7 @@ def gcd_poly(p: Sequence[Any], q: Sequence[Any]) -> Poly:
 
 def _coprime(p: Sequence[Any], q: Sequence[Any], prime: int = 2**61 - 1) -> bool:
     """True only when a reduction modulo a prime, which kills no leading coefficient, shows it; a quick first look."""
-    if not all(isinstance(c, Fraction) and c.denominator % prime for c in (*p, *q)) or not p or not q:
+    if not all(not isinstance(c, Number) and c.denominator % prime for c in (*p, *q)) or not p or not q:
         return False
     r0, r1 = [reduce(c, prime) for c in p], [reduce(c, prime) for c in q]
     if not r0[-1] or not r1[-1]:
@@ -279,28 +285,9 @@ def evaluate(poly: Sequence[int], x: int, p: int) -> int:
     return out
 
 
-def mod_times(a: Sequence[int], b: Sequence[int], p: int) -> ModPoly:
-    """Product modulo p."""
-    out = [0] * max(len(a) + len(b) - 1, 0)
-    tick()
-    for i, x in enumerate(a):
-        for j, y in enumerate(b):
-            out[i + j] = (out[i + j] + x * y) % p
-    return out
-
-
-def mod_sum(p: int, *terms: tuple[int, Sequence[int]]) -> ModPoly:
-    """Sum of multiples of polynomials modulo p."""
-    out = [0] * max((len(t) for _, t in terms), default=0)
-    for factor, poly in terms:
-        for i, c in enumerate(poly):
-            out[i] = (out[i] + factor * c) % p
-    return out
-
-
-def mod_diff(a: Sequence[int], p: int) -> ModPoly:
-    """Derivative modulo p."""
-    return [k * c % p for k, c in enumerate(a)][1:]
+def modulo(poly: Sequence[int], p: int) -> ModPoly:
+    """The polynomial modulo p."""
+    return strip([c % p for c in poly])
 
 
 def mod_divmod(a: Sequence[int], b: Sequence[int], p: int) -> tuple[ModPoly, ModPoly]:

@@ -12,7 +12,7 @@ from maxslope.integrability.families import Splitting, families, splitting
 from maxslope.integrability.kovacic import Liouvillian
 from maxslope.integrability.local import Local, local_data
 from maxslope.integrability.ode import Equation
-from maxslope.integrability.symmetric import rank, symmetric_power
+from maxslope.integrability.symmetric import symmetric_power
 
 FORMAT = "maxslope-integrability-2"
 
@@ -101,7 +101,7 @@ def _part(eq: Equation, locals_: tuple[Local, ...], split: Splitting) -> dict[st
         power = symmetric_power(locals_, m)
         sizes = [q.degree for q in locals_[:-1]]
         stated = [e for e, n in zip(power.exponents, sizes, strict=True) for _ in range(n)] if power.columns else []
-        ranks = rank(power.recursion(eq), power.columns, split.prime, split.generator) if power.columns else 0
+        ranks = power.recursion(eq).rank(power.columns, split.prime, split.generator) if power.columns else 0
         powers.append({"m": m, "exponents": stated, "columns": power.columns, "rank": ranks})
     return {
         "roots": [list(cs) for cs in split.roots],

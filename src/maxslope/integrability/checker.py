@@ -190,13 +190,7 @@ def power_chain(f: tuple[list[Any], list[Any]], r: tuple[list[Any], list[Any]], 
     (u, v), (s, e) = f, r
     g, lead = ex.times(v, e), ex.times(e, ex.diff(v))
     second = ex.times(ex.times(s, e), ex.times(v, v))
-    members: list[list[Any]] = [[], u]
-    for i in range(m + 1):
-        before, current = members[-2:]
-        new = ex.plus(ex.times(ex.diff(current), g), ex.times(current, lead), -1)
-        new = ex.plus(new, [i * c for c in ex.times(current, ex.diff(g))], -1)
-        members.append(ex.plus(new, [i * (m - i + 1) * c for c in ex.times(before, second)], -1))
-    return PowerChain(g, lead, second, members[1:])
+    return PowerChain(g, lead, second, ex.chain(m, g, [-c for c in lead], second, u))
 
 
 def parse(text: str) -> Mapping[str, Any]:

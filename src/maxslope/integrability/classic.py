@@ -9,7 +9,6 @@ from itertools import product
 
 import sympy as sp
 
-from maxslope.integrability import _lists as ls
 from maxslope.integrability.families import Splitting, families, modular_recursion, splitting
 from maxslope.integrability.kovacic import W, verify_algebraic
 from maxslope.integrability.local import Local, local_data
@@ -69,7 +68,7 @@ def second_opinion(eq: Equation) -> ClassicOpinion:
             p = split.prime
             weight = n * pow(_WEIGHTS[n], -1, p)
             polar = [{1: e * weight % p} for place in exponents for e in place]
-            if ls.rank_mod(modular_recursion(eq, split, n, polar, {}).matrix(degree + 1, p), p) == degree + 1:
+            if modular_recursion(eq, split, n, polar, {}).rank(degree + 1, p) == degree + 1:
                 continue
             minimal = _lift(eq, n, exponents, degree)
             if minimal is not None:

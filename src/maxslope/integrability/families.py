@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from maxslope.integrability import _lists as ls
+import sympy as sp
+from sympy.polys.galoistools import gf_add, gf_mul, gf_trunc
+
+from maxslope.integrability._modular import PRIME, generators, image_mod, primes, roots_mod, small_sums, sqrt_mod
 from maxslope.integrability._residue import Residue
-from maxslope.integrability._split_prime import PRIME, generators, image_mod, primes, roots_mod, sqrt_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
 from maxslope.integrability.symmetric import LARGEST, Recursion
@@ -137,12 +139,12 @@ def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
     tables = [_choices(q, split.prime, split.generator) for q in split.points]
     found = []
     signed = [[-c.alpha for c in table] for table in tables[:-1]] + [[c.alpha for c in tables[-1]]]
-    for indices, degree in ls.small_sums(signed, LARGEST, split.prime):
+    for indices, degree in small_sums(signed, LARGEST, split.prime):
         picks = tuple(table[i] for table, i in zip(tables, indices, strict=True))
         signs = "".join(c.sign for c in picks[:-1]) + "|" + picks[-1].sign
         polar = [{1: c.alpha, **c.powers} for c in picks[:-1]]
         system = modular_recursion(eq, split, 1, polar, picks[-1].powers)
-        found.append(Family(signs, degree, ls.rank_mod(system.matrix(degree + 1, split.prime), split.prime)))
+        found.append(Family(signs, degree, system.rank(degree + 1, split.prime)))
     return prod(len(table) for table in tables), found
 
 
@@ -165,14 +167,14 @@ def modular_recursion(
     def times(start: list[int], exponents: Iterable[int]) -> list[int]:
         for (c, _), n in zip(places, exponents, strict=True):
             for _ in range(n):
-                start = ls.mul(start, [-c, 1], p)
+                start = gf_mul(start, [1, -c], p, sp.ZZ)
         return start
 
     w = times([1], nus)
-    a = ls.mul([entire.get(k, 0) for k in range(max(entire, default=-1) + 1)], w, p)
+    a = gf_mul([entire.get(k, 0) for k in range(max(entire, default=-1), -1, -1)], w, p, sp.ZZ)
     for i, part in enumerate(polar):
         for k, value in part.items():
-            a = ls.add(a, times([value], (nu - k * (i == j) for j, nu in enumerate(nus))))
-    num = [image_mod(c, p, split.generator) for c in reversed(eq.num.rep.to_list())]
+            a = gf_add(a, times([value], (nu - k * (i == j) for j, nu in enumerate(nus))), p, sp.ZZ)
+    num = [image_mod(c, p, split.generator) for c in eq.num.rep.to_list()]
     r = times(num, (2 * nu - order for nu, (_, order) in zip(nus, places, strict=True)))
-    return Recursion(m, w, ls.reduce_mod(a, p), r)
+    return Recursion(m, w, a, gf_trunc(r, p), sp.ZZ)

@@ -268,13 +268,12 @@ def _discriminant(eq: Equation, basis: list[Invariant]) -> sp.Poly:
     rec = basis[0].power.recursion(eq)
 
     def at(coefficients: list[Any], point: int) -> Any:
-        return dup_eval([k.convert(c) for c in reversed(coefficients)], k(point), k)
+        return dup_eval([k.convert(c) for c in coefficients], k(point), k)
 
     point = next(c for c in range(2, 3 + eq.den.degree()) if not k.is_zero(at(rec.w, c)))
     terms: dict[tuple[int, int], Any] = {}
     for j, member in enumerate(basis):
-        images = rec.images([k.convert(c) for c in reversed(member.polynomial.rep.to_list())])[:5]
-        for i, n in enumerate(images):
+        for i, n in enumerate(rec.images(member.polynomial.rep.to_list())[:5]):
             terms[(4 - i, j)] = at(n, point) / (at(rec.w, point) ** i * k((-1) ** i * factorial(i)))
     form = sp.Poly.from_dict({e: c for e, c in terms.items() if c}, W, t, domain=k)
     return sp.Poly(form.discriminant(), t, domain=k)

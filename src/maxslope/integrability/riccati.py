@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import sympy as sp
 
-from maxslope.integrability import _lists as ls
+from maxslope.integrability._modular import embedding, image_mod, small_sums
 from maxslope.integrability._residue import Residue, poly, trace
-from maxslope.integrability._split_prime import embedding, image_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
 from maxslope.integrability.symmetric import LARGEST, invariants, polynomials, recursion
@@ -83,20 +82,11 @@ def _admissible(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[list
     tables = [_choices(p, eq.x) for p in locals_]
     prime, generator = embedding(eq.field)
     images = [[image_mod(c.degree, prime, generator) for c in table] for table in tables]
-    for indices, _ in ls.small_sums(images, LARGEST, prime):
+    for indices, _ in small_sums(images, LARGEST, prime):
         picks = [table[i] for table, i in zip(tables, indices, strict=True)]
         degree = eq.field.to_sympy(sum((c.degree for c in picks), eq.field.zero))
         if degree.is_Integer and degree >= 0:
             yield picks, int(degree)
-
-
-def _family_solution(eq: Equation, theta: sp.Expr, degree: int) -> RiccatiSolution | None:
-    """Solve P'' + 2 theta P' + (theta' + theta^2 - r) P = 0 for P monic of the given degree."""
-    top, bottom = (sp.Poly(e, eq.x, domain=eq.field) for e in sp.fraction(theta))
-    for p in polynomials(eq, recursion(eq, 1, (eq.cleared.w * top).quo(bottom)), degree + 1):
-        expr = p.as_expr()
-        return RiccatiSolution(sp.factor(theta + sp.diff(expr, eq.x) / expr), theta, expr)
-    return None
 
 
 def rational_riccati(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolution | None:
@@ -117,12 +107,8 @@ def rational_riccati(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolutio
     """
     if any(p.discriminant is None for p in locals_):
         return None
-    few = list(islice(families(eq, locals_), _FEW + 1))
-    found = None
-    if len(few) > _FEW:
-        found = _torus_solution(eq, locals_)
-        few = [] if found is not None else list(families(eq, locals_))
-    return found or next(_solutions(eq, few), None) or _torus_solution(eq, locals_)
+    kinds = (_torus_solutions, family_solutions) if many_families(eq, locals_) else (family_solutions, _torus_solutions)
+    return next((found for kind in kinds for found in kind(eq, locals_)), None)
 
 
 def many_families(eq: Equation, locals_: tuple[Local, ...]) -> bool:
@@ -131,18 +117,16 @@ def many_families(eq: Equation, locals_: tuple[Local, ...]) -> bool:
 
 
 def family_solutions(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[RiccatiSolution]:
-    """The solutions w = theta + P'/P, one for each family with a polynomial P."""
-    return _solutions(eq, families(eq, locals_))
+    """The solutions w = theta + P'/P, one a family with P'' + 2 theta P' + (theta' + theta^2 - r) P = 0."""
+    for theta, degree in sorted(families(eq, locals_), key=lambda item: item[1]):
+        top, bottom = (sp.Poly(e, eq.x, domain=eq.field) for e in sp.fraction(theta))
+        system = recursion(eq, 1, (eq.cleared.w * top).quo(bottom))
+        for polynomial in islice(polynomials(eq, system, degree + 1), 1):
+            p = polynomial.as_expr()
+            yield RiccatiSolution(sp.factor(theta + sp.diff(p, eq.x) / p), theta, p)
 
 
-def _solutions(eq: Equation, found: Iterable[tuple[sp.Expr, int]]) -> Iterator[RiccatiSolution]:
-    for theta, degree in sorted(found, key=lambda item: item[1]):
-        solution = _family_solution(eq, theta, degree)
-        if solution is not None:
-            yield solution
-
-
-def _torus_solution(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolution | None:
+def _torus_solutions(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[RiccatiSolution]:
     """From a rational product F of two solutions, or the rational square of one (then c = 0).
 
     With g = F'/F one has c^2 = F^2 (4 r - 2 g' - g^2), and w = (g + c/F)/2.
@@ -154,10 +138,10 @@ def _torus_solution(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolution
         rest = 4 * eq.num * d**2 - (2 * (n.diff() * d - n * d.diff()) + n**2) * eq.den
         if rest.is_zero:
             omega = n.as_expr() / (2 * d.as_expr())
-            return RiccatiSolution(omega, omega, sp.Integer(1))
+            yield RiccatiSolution(omega, omega, sp.Integer(1))
+            continue
         f = member.expression(eq)
         point = next(k for k in range(2, 10**6) if eq.den.eval(k) != 0 and d.eval(k) != 0)
         square = sp.radsimp(f.subs(eq.x, point) ** 2 * rest.eval(point) / (eq.den.eval(point) * d.eval(point) ** 2))
         omega = sp.factor((n.as_expr() / d.as_expr() + sp.sqrt(square) / f) / 2)
-        return RiccatiSolution(omega, product=f)
-    return None
+        yield RiccatiSolution(omega, product=f)

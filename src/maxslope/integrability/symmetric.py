@@ -6,15 +6,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, reduce
+from itertools import zip_longest
 from math import factorial, lcm
 from operator import mul
 from typing import Any
 
 import sympy as sp
+from sympy.polys.densearith import dup_add, dup_mul, dup_mul_ground, dup_pow, dup_sub
+from sympy.polys.densetools import dup_diff
+from sympy.polys.galoistools import gf_trunc
 from sympy.polys.matrices import DomainMatrix
 
-from maxslope.integrability import _lists as ls
-from maxslope.integrability._split_prime import PRIME, embedding, image_mod
+from maxslope.integrability._modular import embedding, image_mod, rank_mod
 from maxslope.integrability.local import Local
 from maxslope.integrability.ode import Equation
 
@@ -71,7 +74,7 @@ def symmetric_power(locals_: tuple[Local, ...], m: int) -> SymmetricPower:
 
 @dataclass(frozen=True)
 class Recursion:
-    """N_{i+1} = W N_i' + (A - i W') N_i - i(m-i+1) R N_{i-1}, all polynomials in x.
+    """N_{i+1} = W N_i' + (A - i W') N_i - i(m-i+1) R N_{i-1}: coefficients in `ring`, highest first, as sympy has them.
 
     F_i = phi N_i / W**i with phi = prod f**e, A = W phi'/phi, R = W**2 r; F solves the symmetric
     power if and only if N_{m+1} = 0.
@@ -81,37 +84,47 @@ class Recursion:
     w: list[Any]
     a: list[Any]
     r: list[Any]
+    ring: Any
 
     @cached_property
     def factors(self) -> list[list[Any]]:
         """A - i W'."""
-        dw = ls.derivative(self.w)
-        return [ls.add(self.a, ls.scale(dw, -i)) for i in range(self.m + 1)]
+        ring = self.ring
+        slope = dup_diff(self.w, 1, ring)
+        return [dup_sub(self.a, dup_mul_ground(slope, ring(i), ring), ring) for i in range(self.m + 1)]
 
     def images(self, p: list[Any], modulus: int | None = None) -> list[list[Any]]:
         """All N_0 = p, ..., N_{m+1}."""
+        ring, out = self.ring, [p]
         before: list[Any] = []
-        current, out = p, [p]
         for i, factor in enumerate(self.factors):
-            new = ls.add(ls.mul(ls.derivative(current), self.w), ls.mul(current, factor))
-            new = ls.add(new, ls.scale(ls.mul(before, self.r), -i * (self.m - i + 1)))
-            before, current = current, ls.reduce_mod(new, modulus)
-            out.append(current)
+            current = out[-1]
+            new = dup_add(dup_mul(dup_diff(current, 1, ring), self.w, ring), dup_mul(current, factor, ring), ring)
+            rest = dup_mul_ground(dup_mul(before, self.r, ring), ring(i * (self.m - i + 1)), ring)
+            new = dup_sub(new, rest, ring)
+            before = current
+            out.append(new if modulus is None else gf_trunc(new, modulus))
         return out
 
     def matrix(self, columns: int, modulus: int | None = None) -> list[list[Any]]:
-        """Coefficients of N_{m+1} for N_0 = x**j, one column for each j."""
-        zero = self.w[0] * 0
-        one = zero + 1
-        images = [self.images([zero] * j + [one], modulus)[-1] for j in range(columns)]
-        height = max((len(p) for p in images), default=0)
-        return [[p[k] if k < len(p) else zero for p in images] for k in range(height)]
+        """Coefficients of N_{m+1}, lowest first, for N_0 = x**j, one column for each j."""
+        images = [self.images([self.ring.one, *[self.ring.zero] * j], modulus)[-1][::-1] for j in range(columns)]
+        return [list(row) for row in zip_longest(*images, fillvalue=self.ring.zero)]
+
+    def rank(self, columns: int, p: int, generator: int = 0) -> int:
+        """Rank of the linear system for P modulo p, at a root of the field's polynomial."""
+        w, a, r = ([image_mod(c, p, generator) for c in row] for row in (self.w, self.a, self.r))
+        return rank_mod(Recursion(self.m, w, a, r, sp.ZZ).matrix(columns, p), p)
 
 
 def recursion(eq: Equation, m: int, a: sp.Poly) -> Recursion:
-    """The recursion for phi with A = W phi'/phi; with integer coefficients over the rationals."""
-    lists = [p.rep.to_list()[::-1] for p in (eq.cleared.w, a, eq.cleared.r)]
-    return Recursion(m, *(_clear(lists) if eq.over_rationals else lists))
+    """The recursion for phi with A = W phi'/phi; over the rationals W and A times s, R times s**2, all integers."""
+    w, by_w, r = lists = [p.rep.to_list() for p in (eq.cleared.w, a, eq.cleared.r)]
+    if not eq.over_rationals:
+        return Recursion(m, w, by_w, r, eq.field)
+    s = lcm(*(int(c.denominator) for row in lists for c in row))
+    w, by_w, r = ([sp.ZZ.convert_from(c * s**e, sp.QQ) for c in row] for row, e in zip(lists, (1, 1, 2), strict=True))
+    return Recursion(m, w, by_w, r, sp.ZZ)
 
 
 def product_recursion(eq: Equation, m: int, exponents: Iterable[Any]) -> Recursion:
@@ -120,24 +133,9 @@ def product_recursion(eq: Equation, m: int, exponents: Iterable[Any]) -> Recursi
     return recursion(eq, m, sum(parts, eq.cleared.w * 0))
 
 
-def _clear(lists: list[list[Any]]) -> list[list[int]]:
-    """Scale W and A by s and R by s**2 so that all coefficients are integers."""
-    s = lcm(*(int(c.denominator) for row in lists for c in row))
-    return [
-        [int(c.numerator) * s**weight // int(c.denominator) for c in row]
-        for row, weight in zip(lists, (1, 1, 2), strict=True)
-    ]
-
-
-def rank(rec: Recursion, columns: int, p: int = PRIME, generator: int = 0) -> int:
-    """Rank of the linear system for P modulo p, at a root of the field's polynomial."""
-    lists = ([image_mod(c, p, generator) for c in row] for row in (rec.w, rec.a, rec.r))
-    return ls.rank_mod(Recursion(rec.m, *lists).matrix(columns, p), p)
-
-
 def polynomials(eq: Equation, rec: Recursion, columns: int) -> Iterator[sp.Poly]:
     """A basis of the P of degree below `columns` with N_{m+1} = 0: none, where a prime already shows it."""
-    if rank(rec, columns, *embedding(eq.field)) < columns:
+    if rec.rank(columns, *embedding(eq.field)) < columns:
         yield from kernel(rec.matrix(columns), columns, eq)
 
 
@@ -193,15 +191,9 @@ def omega_polynomial(eq: Equation, rec: Recursion, polynomial: sp.Poly, w: sp.Sy
     With F_{i+1} = F_i' - i(m-i+1) r F_{i-1} one has
     F prod (w - y_i'/y_i) = sum_i (-1)**i F_i / i! w**(m-i); here it is multiplied by W**m/phi.
     """
-    m = rec.m
-    start = polynomial.rep.to_list()[::-1]
-    powers = [[rec.w[0] ** 0]]
-    for _ in range(m):
-        powers.append(ls.mul(powers[-1], rec.w))
     terms: dict[tuple[int, int], Any] = {}
-    for i, n in enumerate(rec.images(start)[: m + 1]):
-        sign = eq.field((-1) ** i) / eq.field(factorial(i))
-        for k, c in enumerate(ls.mul(n, powers[m - i])):
-            if c:
-                terms[(m - i, k)] = eq.field.convert(c) * sign
+    for i, n in enumerate(rec.images(polynomial.rep.to_list())[: rec.m + 1]):
+        scale = eq.field((-1) ** i) / eq.field(factorial(i))
+        for k, c in enumerate(reversed(dup_mul(n, dup_pow(rec.w, rec.m - i, rec.ring), rec.ring))):
+            terms[rec.m - i, k] = eq.field.convert(c) * scale
     return sp.Poly.from_dict(terms, w, eq.x, domain=eq.field)
