@@ -24,7 +24,7 @@ def _modest(poly: list[Any]) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class Ratio:
+class Ratio(ex.Operators):
     """A rational function num/den in lowest terms with monic denominator."""
 
     num: list[Any]
@@ -43,19 +43,19 @@ class Ratio:
         lead = den[-1]
         return Ratio(_modest([c / lead for c in num]), _modest([c / lead for c in den]))
 
-    def plus(self, other: Ratio) -> Ratio:
-        """Sum."""
+    def __neg__(self) -> Ratio:
+        return Ratio([-c for c in self.num], self.den)
+
+    def __add__(self, other: Ratio) -> Ratio:
         if self.den == other.den:
             return Ratio.of(ex.plus(self.num, other.num), self.den)
         left, right = ex.times(self.num, other.den), ex.times(other.num, self.den)
         return Ratio.of(ex.plus(left, right), ex.times(self.den, other.den))
 
-    def times(self, other: Ratio) -> Ratio:
-        """Product."""
+    def __mul__(self, other: Ratio) -> Ratio:
         return Ratio.of(ex.times(self.num, other.num), ex.times(self.den, other.den))
 
-    def over(self, other: Ratio) -> Ratio:
-        """Quotient."""
+    def __truediv__(self, other: Ratio) -> Ratio:
         return Ratio.of(ex.times(self.num, other.den), ex.times(self.den, other.num))
 
     def slope(self) -> Ratio:
@@ -105,23 +105,23 @@ class Element(ex.Operators):
         return bool(self.terms)
 
     def __neg__(self) -> Element:
-        return self._new({k: r.times(constant(Fraction(-1))) for k, r in self.terms.items()})
+        return self._new({k: -r for k, r in self.terms.items()})
 
     def __add__(self, other: Any) -> Element:
         terms = dict(self.terms)
         for k, r in self._other(other).terms.items():
-            terms[k] = terms[k].plus(r) if k in terms else r
+            terms[k] = terms[k] + r if k in terms else r
         return self._new(terms)
 
     def __mul__(self, other: Any) -> Element:
         terms: dict[int, Ratio] = {}
         for k, r in self.terms.items():
             for n, s in self._other(other).terms.items():
-                value = r.times(s)
+                value = r * s
                 for j, square in enumerate(self.squares):
                     if k & n & (1 << j):
-                        value = value.times(square)
-                terms[k ^ n] = terms[k ^ n].plus(value) if k ^ n in terms else value
+                        value = value * square
+                terms[k ^ n] = terms[k ^ n] + value if k ^ n in terms else value
         return self._new(terms)
 
     def __truediv__(self, other: Any) -> Element:
@@ -136,10 +136,8 @@ class Element(ex.Operators):
         if top < 0:
             if not self.terms:
                 raise ZeroDivisionError("an expression divides by zero")
-            return self._new({0: constant(Fraction(1)).over(self.terms[0])})
-        conjugate = self._new(
-            {k: r.times(constant(Fraction(-1))) if k >> top & 1 else r for k, r in self.terms.items()}
-        )
+            return self._new({0: constant(Fraction(1)) / self.terms[0]})
+        conjugate = self._new({k: -r if k >> top & 1 else r for k, r in self.terms.items()})
         return conjugate * (self * conjugate).inverse()
 
     def slope(self) -> Element:
@@ -149,7 +147,7 @@ class Element(ex.Operators):
             value = r.slope()
             for j, square in enumerate(self.squares):
                 if k >> j & 1:
-                    value = value.plus(r.times(square.slope()).over(square).times(constant(Fraction(1, 2))))
+                    value = value + r * square.slope() / square * constant(Fraction(1, 2))
             terms[k] = value
         return self._new(terms)
 

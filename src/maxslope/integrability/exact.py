@@ -122,3 +122,8 @@ def _combine(a: sp.Expr, op: ast.operator, b: sp.Expr) -> sp.Expr:
 
 def _bits(number: sp.Rational) -> int:
     return max(int(number.p).bit_length(), int(number.q).bit_length())
+
+
+def is_zero(expr: sp.Expr) -> bool:
+    """Whether an expression is identically zero, as far as sympy sees."""
+    return bool(sp.expand(expr) == 0 or sp.simplify(expr) == 0)

@@ -9,6 +9,7 @@ from typing import Any
 import sympy as sp
 from sympy.polys.densetools import dup_eval
 
+from maxslope.integrability.exact import is_zero
 from maxslope.integrability.local import Local, local_data
 from maxslope.integrability.ode import Equation, equation, fraction_of
 from maxslope.integrability.riccati import RiccatiSolution, rational_riccati
@@ -105,14 +106,9 @@ def verify_riccati(eq: Equation, omega: sp.Expr | None) -> bool:
     try:
         u, v = fraction_of(omega, eq.x, eq.field)
     except (sp.CoercionFailed, sp.PolynomialError):  # a square root outside the field
-        return _verified_by_simplifying(eq, omega)
+        return is_zero(sp.together(sp.diff(omega, eq.x) + omega**2 - eq.r).as_numer_denom()[0])
     top = u.diff() * v - u * v.diff() + u**2
     return bool((top * eq.den - eq.num * v**2).is_zero)
-
-
-def _verified_by_simplifying(eq: Equation, omega: sp.Expr) -> bool:
-    rest = sp.together(sp.diff(omega, eq.x) + omega**2 - eq.r).as_numer_denom()[0]
-    return bool(sp.expand(rest) == 0 or sp.simplify(rest) == 0)
 
 
 def verify_algebraic(eq: Equation, minimal: sp.Expr | None) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import mpmath
 import sympy as sp
 
-from maxslope.integrability.exact import exact, number
+from maxslope.integrability.exact import FUNCTIONS, exact, is_zero, number
 
 
 @dataclass(frozen=True)
@@ -63,25 +63,18 @@ def monomial(k: int) -> Activation:
     return Activation(f"z^{k}", lambda z: z**k, k)
 
 
-def _sigmoid(z: sp.Expr) -> sp.Expr:
-    return 1 / (1 + sp.exp(-z))
-
-
-def _algebraic(z: sp.Expr) -> sp.Expr:
-    return z / sp.sqrt(1 + z**2)
-
-
 def _decay(z: sp.Expr) -> sp.Expr:
     return 1 / sp.sqrt(1 + z**2)
 
 
+_sigmoid = FUNCTIONS["sigmoid"]
 TANH = Activation("tanh", sp.tanh, None, "u", (State("u", sp.tanh, "1 - u^2", "0"),))
 TAN = Activation("tan", sp.tan, None, "u", (State("u", sp.tan, "1 + u^2", "0"),))
-ALGEBRAIC = Activation("z/sqrt(1+z^2)", _algebraic, None, "z*u", (State("u", _decay, "-z*u^3", "1"),))
+ALGEBRAIC = Activation("z/sqrt(1+z^2)", lambda z: z * _decay(z), None, "z*u", (State("u", _decay, "-z*u^3", "1"),))
 SIGMOID = Activation("sigmoid", _sigmoid, None, "u", (State("u", _sigmoid, "u - u^2", "1/2"),))
 SIN = Activation("sin", sp.sin, None, "u", (State("u", sp.sin, "t", "0"), State("t", sp.cos, "-u", "1")))
 CHECKED = (TANH, TAN, ALGEBRAIC, SIGMOID, SIN)
-SOFTPLUS = Activation("softplus", lambda z: sp.log(1 + sp.exp(z)))
+SOFTPLUS = Activation("softplus", FUNCTIONS["softplus"])
 ERF = Activation("erf", sp.erf)
 ATAN = Activation("atan", sp.atan)
 LINEAR = monomial(1)
@@ -163,11 +156,9 @@ class NarrowNetwork:
 
     def output(self, x: sp.Expr) -> sp.Expr:
         """f(x)."""
-        total = self.parameters[-1] if self.bias else sp.Integer(0)
-        for j in range(self.neurons):
-            a, w, *b = self.neuron(j)
-            total += a * self.activation.function(w * x + sum(b))
-        return total
+        parts = [self.neuron(j) for j in range(self.neurons)]
+        neurons = (a * self.activation.function(w * x + sum(b)) for a, w, *b in parts)
+        return sum(neurons, self.parameters[-1] if self.bias else sp.Integer(0))
 
     def loss(self) -> sp.Expr:
         """Half the sum of squared residuals."""
@@ -175,8 +166,7 @@ class NarrowNetwork:
 
     def gradient(self) -> sp.Matrix:
         """The gradient of the loss as a column."""
-        loss = self.loss()
-        return sp.Matrix([sp.diff(loss, t) for t in self.parameters])
+        return sp.Matrix([self.loss()]).jacobian(self.parameters).T
 
     def hessian(self) -> sp.Matrix:
         """The matrix of second derivatives of the loss."""
@@ -236,22 +226,14 @@ def symmetries(network: NarrowNetwork, digits: int = 40, seed: int = 0) -> Itera
         tolerance = mpmath.mpf(10) ** (10 - digits)
         survivors = [
             g
-            for g in (Symmetry(i, s) for i in permutations(range(n)) for s in _signs(n))
+            for g in (Symmetry(i, s) for i in permutations(range(n)) for s in product((1, -1), repeat=n))
             if all(abs(value(*g.act(p)) - t) <= tolerance * (1 + abs(t)) for p, t in zip(points, targets, strict=True))
         ]
     for g in survivors:
         moved = loss.subs(dict(zip(theta, g.act(theta), strict=True)), simultaneous=True)
         trivial = g == Symmetry(tuple(range(n)), (1,) * n)
-        if not trivial and _vanishes(moved - loss):
+        if not trivial and is_zero(moved - loss):
             yield g
-
-
-def _signs(n: int) -> Iterator[tuple[int, ...]]:
-    return product((1, -1), repeat=n)
-
-
-def _vanishes(expr: sp.Expr) -> bool:
-    return bool(sp.expand(expr) == 0 or sp.simplify(expr) == 0)
 
 
 def invariant_planes(network: NarrowNetwork) -> list[Plane]:

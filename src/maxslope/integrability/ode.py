@@ -91,17 +91,12 @@ def equation(r: Any, x: sp.Symbol | None = None) -> Equation:
         )
     if not expr.is_rational_function(x):
         raise ValueError(f"r must be a rational function of {x}; got {expr}.")
-    return _reduce(expr, x)
-
-
-def _reduce(expr: sp.Expr, x: sp.Symbol) -> Equation:
-    field = field_of(expr)
-    num, den = fraction_of(expr, x, field)
-    lead = den.rep.LC()
-    return _factored(num.mul_ground(field.one / lead), den.monic())
+    return _factored(*fraction_of(expr, x, field_of(expr)))
 
 
 def _factored(num: sp.Poly, den: sp.Poly) -> Equation:
+    """The equation of a fraction in lowest terms."""
+    num, den = num.mul_ground(den.domain.one / den.rep.LC()), den.monic()
     factors = [(f.monic(), int(e)) for f, e in den.factor_list()[1]]
     return Equation(num, den, tuple(sorted(factors, key=lambda item: (item[0].degree(), str(item[0].as_expr())))))
 
