@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from maxslope.boundary._sup import Cells
 from maxslope.boundary.risk import Lattice
+from maxslope.boundary.soft import Cells
 
 
 class Certified(NamedTuple):

@@ -11,7 +11,7 @@ from torch import Tensor
 from boundary._cases import box, disk, flat_densities, gaussians, radii, radius
 from maxslope.boundary import Densities, Grid, contour, signed_distance, surface
 from maxslope.boundary._optional import load
-from maxslope.boundary._spline import Spline
+from maxslope.boundary.distance import Spline
 
 
 def test_points_are_centers_and_indices_invert_them():

@@ -7,7 +7,7 @@ import torch
 
 from boundary._cases import box, disk, flat_densities, radial_densities
 from maxslope.boundary import Cut, Densities, Isotropic, Soft, Step, Window
-from maxslope.boundary._sup import Cells, LatticeVariation, SphereVariation, gibbs_width, sphere_points, stencils
+from maxslope.boundary.soft import Cells, LatticeVariation, SphereVariation, gibbs_width, sphere_points, stencils
 from maxslope.spaces import Lp
 
 INF = math.inf
