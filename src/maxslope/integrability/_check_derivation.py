@@ -25,8 +25,7 @@ from typing import Any
 
 from maxslope.integrability import _exact as ex
 from maxslope.integrability._check_data import Given, demand, fields, fraction, integer, listing, text
-from maxslope.integrability._check_terms import expression, name
-from maxslope.integrability._tower import Element, Jet, Ratio, constant
+from maxslope.integrability._tower import Element, Jet, Ratio, constant, expression, name
 
 RULES: dict[str, dict[str, Any]] = {
     "tanh": {"value": "u", "states": {"u": {"rate": "1 - u^2", "start": "0"}}},

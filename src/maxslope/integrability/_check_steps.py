@@ -108,11 +108,7 @@ def _sqrt_series(case: Case, place: Place, c: int | None, top: int) -> tuple[int
     def settle(value: int) -> int:
         return value % p
 
-    if c is None:
-        u, v = case.num[::-1], case.den[::-1]
-    else:
-        u, v = ex.shift(case.num, c, settle), ex.shift(case.den, c, settle)[place.order :]
-    series = ex.series(u, v, pow(v[0], -1, p), top + 1, settle)
+    series = ex.laurent(case.num, case.den, c, place.order, top + 1, lambda lead: pow(lead, -1, p), settle)
     return series[0], ex.root_series(series, pow(series[0], -1, p), pow(2, -1, p), settle)
 
 

@@ -173,6 +173,11 @@ def divmod_poly(p: Sequence[Any], q: Sequence[Any]) -> tuple[Poly, Poly]:
     return strip(out), strip(rest[: len(q) - 1] if len(rest) >= len(q) else rest)
 
 
+def same(value: Any) -> Any:
+    """The value as it is: what settles exact numbers."""
+    return value
+
+
 def shift(p: Sequence[Any], c: Any, settle: Callable[[Any], Any]) -> Poly:
     """Coefficients of p(c + t); `settle` reduces every one."""
     out: Poly = []
@@ -191,6 +196,16 @@ def series(num: Sequence[Any], den: Sequence[Any], inverse: Any, count: int, set
             value = value - den[j] * out[k - j]
         out.append(settle(value * inverse))
     return out
+
+
+def laurent(
+    num: Poly, den: Poly, c: Any, order: int, count: int, inverse: Callable[[Any], Any], settle: Callable[[Any], Any]
+) -> Poly:
+    """Leading coefficients of num/den at its pole c of that order, or at infinity (None)."""
+    if c is None:
+        return series(num[::-1], den[::-1], inverse(den[-1]), count, settle)
+    u, v = shift(num, c, settle), shift(den, c, settle)[order:]
+    return series(u, v, inverse(v[0]), count, settle)
 
 
 def root_series(series: Sequence[Any], inverse: Any, half: Any, settle: Callable[[Any], Any]) -> Poly:

@@ -174,12 +174,13 @@ def log_obstruction(r: Any, x: sp.Symbol, point: Any) -> sp.Expr:
     start, count = (1 - n) / 2, int(n)
     coefficient = taylor_coefficients(g, t, count + 1)
     c: list[sp.Expr] = [sp.Integer(1)]
-    for k in range(1, count + 1):
-        rhs = sum((coefficient[j] * c[k - j] for j in range(1, k + 1)), sp.Integer(0))
-        if k == count:
-            return sp.factor(rhs)
-        c.append(sp.cancel(rhs / ((start + k) * (start + k - 1) - b0)))
-    raise AssertionError("unreachable")
+
+    def right(k: int) -> sp.Expr:
+        return sum((coefficient[j] * c[k - j] for j in range(1, k + 1)), sp.Integer(0))
+
+    for k in range(1, count):
+        c.append(sp.cancel(right(k) / ((start + k) * (start + k - 1) - b0)))
+    return sp.factor(right(count))
 
 
 def taylor_coefficients(g: sp.Expr, t: sp.Symbol, count: int) -> list[sp.Expr]:

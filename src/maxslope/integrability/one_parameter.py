@@ -165,17 +165,13 @@ def parametric(r: Any, parameter: sp.Symbol, x: sp.Symbol, samples: Iterable[Any
     special = _special(expr, points, parameter, x)
     values = [v for d in dict.fromkeys(degrees.values()) for n in range(largest + 1) for v in _solve(d - n, parameter)]
     values += [v for h in dict.fromkeys(halves) for n in (1, 3) for v in _solve(2 * h - n, parameter)]
-    candidates = [v for v in dict.fromkeys((*values, *special)) if _regular(expr, parameter, v)]
+    bottom = sp.fraction(sp.together(expr))[1]
+    candidates = [v for v in dict.fromkeys((*values, *special)) if sp.expand(bottom.subs(parameter, v)) != 0]
     decided = {v: liouvillian(expr.subs(parameter, v), x) for v in candidates}
     sampled = {number(v, "a sample"): liouvillian(expr.subs(parameter, number(v)), x) for v in samples}
     ordered = dict(sorted(decided.items(), key=lambda item: sp.default_sort_key(item[0])))
     irregular = any(not p.regular for p in points)
     return Parametric(expr, parameter, degrees, halves, doubles, odd, irregular, special, ordered, sampled)
-
-
-def _regular(expr: sp.Expr, parameter: sp.Symbol, value: sp.Expr) -> bool:
-    bottom = sp.fraction(sp.together(expr))[1].subs(parameter, value)
-    return bool(sp.expand(bottom) != 0)
 
 
 def _solve(condition: sp.Expr, parameter: sp.Symbol) -> list[sp.Expr]:

@@ -73,7 +73,8 @@ def numeric_flow(
     with precision(digits + 15, module):
         begin = [_number(v) for v in start] + [mpmath.mpf(0)]
         if module is None:
-            end, steps = _odefun(network, field, begin, mpmath.mpf(time)), 0
+            right = sp.lambdify(network.parameters, field, "mpmath")
+            end, steps = list(mpmath.odefun(lambda t, y: right(*y[:-1]), 0, begin)(mpmath.mpf(time))), 0
         else:
             end, steps = _taylor(network, field, begin, mpmath.mpf(time), digits, module)
         loss = sp.lambdify(network.parameters, network.loss(), "mpmath")
@@ -85,12 +86,6 @@ def _number(value: Any) -> Any:
     if isinstance(value, mpmath.mpf | int | float):
         return mpmath.mpf(value)
     return mpmath.mpmathify(sp.N(exact(value) if isinstance(value, str) else sp.sympify(value), mpmath.mp.dps + 5))
-
-
-def _odefun(network: NarrowNetwork, field: list[Any], begin: list[Any], time: Any) -> list[Any]:
-    right = sp.lambdify(network.parameters, field, "mpmath")
-    solution = mpmath.odefun(lambda t, y: right(*y[:-1]), 0, begin)
-    return list(solution(time))
 
 
 def _taylor(
