@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 
 import sympy as sp
 
@@ -199,8 +199,7 @@ class Pullback:
 
     def solutions(self) -> tuple[sp.Expr, sp.Expr]:
         """Two solutions by 2F1(a, b; c; s), with s near 0; both are algebraic functions of x."""
-        first, second = (self._solution(sign) for sign in (1, -1))
-        return first, second
+        return self._solution(1), self._solution(-1)
 
     def _solution(self, sign: int) -> sp.Expr:
         ell, m, n = self.differences
@@ -228,9 +227,8 @@ def pullback(eq: Equation, m: int, invariant: sp.Expr) -> Pullback | None:
     shape = {6: (3, -4), 8: (-2, 3), 12: (3, -5)}[m]
     num, den = fraction_of(sp.together(hessian), x, eq.field)
     base_num, base_den = fraction_of(f, x, eq.field)
-    pairs = [(num, den, shape[0]), (base_num, base_den, shape[1])]
     top = bottom = sp.Poly(1, x, domain=eq.field)
-    for p, q, e in pairs:
+    for p, q, e in ((num, den, shape[0]), (base_num, base_den, shape[1])):
         up, down = (p, q) if e > 0 else (q, p)
         top, bottom = top * up ** abs(e), bottom * down ** abs(e)
     top, bottom = top.cancel(bottom, include=True)
@@ -242,50 +240,44 @@ def pullback(eq: Equation, m: int, invariant: sp.Expr) -> Pullback | None:
     return found if _verified(eq, top.mul_ground(eq.field.convert(scale)), bottom, _STANDARD[m]) else None
 
 
-def _parts(top: sp.Poly, bottom: sp.Poly) -> tuple[sp.Poly, sp.Poly, sp.Poly, sp.Poly]:
+def _parts(top: sp.Poly, bottom: sp.Poly) -> tuple[sp.Poly, sp.Poly, sp.Poly]:
     """For s = top/bottom: s' = a/bottom^2, and the Schwarzian derivative as a fraction."""
     a = top.diff() * bottom - top * bottom.diff()
     # s''/s' = a'/a - 2 bottom'/bottom = u/v, Schwarzian = (u/v)' - (u/v)^2/2
     u, v = (a.diff() * bottom - 2 * a * bottom.diff()).cancel(a * bottom, include=True)
-    return a, bottom, 2 * (u.diff() * v - u * v.diff()) - u**2, 2 * v**2
+    return a, 2 * (u.diff() * v - u * v.diff()) - u**2, 2 * v**2
+
+
+def _standard(t: sp.Poly, d: sp.Poly, differences: tuple[sp.Expr, ...]) -> sp.Poly:
+    """4 t^2 d^2 / b^2 h(t/b) with d = t - b and h the r of the standard equation."""
+    ell, m, n = (v**2 for v in differences)
+    return (ell - 1) * d**2 + (m - 1) * t**2 + (1 - ell - m + n) * t * d
 
 
 def _scale(eq: Equation, top: sp.Poly, bottom: sp.Poly, differences: tuple[sp.Expr, ...]) -> sp.Expr | None:
-    """The constant c for which c top/bottom may be the pullback: common root of two quadratic equations."""
+    """The constant c for which c top/bottom may be the pullback: common root of three quadratic equations."""
     c = sp.Dummy("c")
-    ell, m, n = differences
-    a, _, schwarz, below = _parts(top, bottom)
+    a, schwarz, below = _parts(top, bottom)
     common = sp.Poly(0, c, domain=eq.field)
-    point, used = 2, 0
-    while used < 3:
-        point += 1
-        values = [p.eval(point) for p in (top, bottom, a, below, eq.den)]
-        if any(v == 0 for v in values):
-            continue
-        used += 1
+    never_zero = (top, bottom, a, below, eq.den)
+    for point in islice((k for k in count(3) if all(p.eval(k) != 0 for p in never_zero)), 3):
         # c^2 s^2 h(c s) (s'/s)^2 = r + schwarz/2, with s = top/bottom at the point
-        t, b, d, w, den = (eq.field.from_sympy(sp.sympify(v)) for v in values)
-        num, sch = (eq.field.from_sympy(sp.sympify(p.eval(point))) for p in (eq.num, schwarz))
-        s, ratio = t / b, t * b / d
-        right = (num / den + sch / (w * eq.field(2))) * ratio * ratio * eq.field(4)
-        left = [eq.field.from_sympy(e) for e in (ell**2 - 1, m**2 - 1, 1 - ell**2 - m**2 + n**2)]
-        # (l-1)(cs-1)^2 + (m-1)(cs)^2 + x cs(cs-1) - right (cs-1)^2
-        square = left[0] - right
-        z2, z1, z0 = square + left[1] + left[2], -square * eq.field(2) - left[2], square
-        row = sp.Poly.from_list([z2 * s * s, z1 * s, z0], c, domain=eq.field)
-        common = common.gcd(row)
+        values = (sp.sympify(p.eval(point)) for p in (*never_zero, eq.num, schwarz))
+        t, b, d, w, den, num, sch = (eq.field.from_sympy(v) for v in values)
+        right = (num / den + sch / (w * eq.field(2))) * (t * b / d) ** 2 * eq.field(4)
+        scaled, less = (sp.Poly.from_list([t / b, eq.field(k)], c, domain=eq.field) for k in (0, -1))
+        common = common.gcd(_standard(scaled, less, differences) - (less**2).mul_ground(right))
     roots = [q.monic() for q, _ in common.factor_list()[1] if q.degree() == 1] if common.degree() > 0 else []
     return -roots[0].eval(0) if roots else None
 
 
 def _verified(eq: Equation, top: sp.Poly, bottom: sp.Poly, differences: tuple[sp.Expr, ...]) -> bool:
     """h(s) s'^2 - Schwarzian/2 = r, exactly."""
-    ell, m, n = (sp.Rational(v) for v in differences)
-    a, b, schwarz, below = _parts(top, bottom)
-    # s = t/b: h(s) s'^2 = a^2 ((l-1) (t-b)^2 + (m-1) t^2 + x t (t-b)) / (4 t^2 (t-b)^2 b^2)
-    t, d = top, top - bottom
-    upper = (ell**2 - 1) * d**2 + (m**2 - 1) * t**2 + (1 - ell**2 - m**2 + n**2) * t * d
-    left_num, left_den = (a**2 * upper).cancel(4 * t**2 * d**2 * b**2, include=True)
+    a, schwarz, below = _parts(top, bottom)
+    d = top - bottom
+    # s = t/b: h(s) s'^2 = a^2 ((l-1) d^2 + (m-1) t^2 + x t d) / (4 t^2 d^2 b^2)
+    upper = a**2 * _standard(top, d, differences)
+    left_num, left_den = upper.cancel(4 * top**2 * d**2 * bottom**2, include=True)
     num = left_num * below * 2 - schwarz * left_den
     den = left_den * below * 2
     return bool((num * eq.den - eq.num * den).is_zero)
