@@ -244,7 +244,7 @@ def test_misuse_is_explained() -> None:
         LimitLaw(grid, flat_density(square(8)))
     with pytest.raises(ValueError, match="redistance=0"):
         limit_flow(law, 0.5 - length(grid), 0.1, redistance=0)
-    with pytest.raises(ValueError, match=r"lives on the grid \(16, 16\), got shape \(8, 8\)"):
+    with pytest.raises(ValueError, match=r"the shape of the grid, \(16, 16\), got \(8, 8\)"):
         limit_flow(law, torch.zeros(8, 8), 0.1)
     with pytest.raises(ValueError, match="u of one sign"):
         limit_flow(law, torch.ones(16, 16), 0.1)

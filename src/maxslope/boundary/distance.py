@@ -66,6 +66,21 @@ def gone(x: Tensor) -> Tensor:
     return within.all(1) | ~within.any(1)
 
 
+def starts(u: Tensor, grid: Grid) -> Tensor:
+    """Return the functions that flows of sets start from, ``[rows, *shape]``, of one or of several.
+
+    Raises:
+        ValueError: if one is not on the grid, or a set or its complement is empty.
+    """
+    rows = torch.stack([grid.function(row, "A set's function") for row in (u[None] if u.ndim == grid.dim else u)])
+    if bool(gone(rows).any()):
+        raise ValueError(
+            "A set and its complement must not be empty: u is positive inside and negative outside, got a u of one "
+            "sign; move the level, start from a signed distance, or enlarge the grid."
+        )
+    return rows
+
+
 def vanished(u: Tensor) -> bool:
     """Whether {u > 0} or its complement is empty."""
     return bool(gone(u[None]))

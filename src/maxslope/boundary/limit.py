@@ -15,7 +15,7 @@ from maxslope._rows import column
 from maxslope._status import Status
 from maxslope.boundary._optional import load
 from maxslope.boundary.densities import Densities
-from maxslope.boundary.distance import gone, measures, signed_distance, vanished
+from maxslope.boundary.distance import gone, measures, signed_distance, starts, vanished
 from maxslope.boundary.grid import Grid
 from maxslope.curve import Curve
 from maxslope.energies import Energy, Evaluation
@@ -254,21 +254,12 @@ def limit_flow(law: LimitLaw, u: Tensor, until: float, *, record: Record | None 
     >>> round(float(curve.energy[-1, 0] / (2 * torch.pi)), 1)  # the radius, sqrt(0.36 - 0.2)
     0.4
     """
-    shape = tuple(law.grid.shape)
-    rows = u[None] if u.ndim == len(shape) else u
-    if tuple(rows.shape[1:]) != shape:
-        raise ValueError(f"A level-set function lives on the grid {shape}, got shape {tuple(u.shape)}.")
-    count = steps(until, law.grid)
-    if bool(gone(rows).any()):
-        raise ValueError(
-            "A set and its complement must not be empty: u is positive inside and negative outside, got a u of one "
-            "sign; start from a signed distance."
-        )
+    rows, count = starts(u, law.grid), steps(until, law.grid)
 
     def anew(row: Tensor) -> Tensor:
         return redistanced(row, law.grid)
 
-    start = torch.stack([anew(row.double()) for row in rows])
+    start = torch.stack([anew(row) for row in rows])
     scheme = LevelSet(law.change, anew, Constant(until / count), redistance)
     energy = WeightedPerimeter(law.grid, law.densities.rho)
     curve = flow(energy, start, scheme=scheme, until=Steps(count), stop=Stop(reached=True), record=record or Record(0))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maxslope._status import Status
 from maxslope.boundary.densities import Densities
-from maxslope.boundary.distance import gone, signed_distance, vanished
+from maxslope.boundary.distance import gone, signed_distance, starts, vanished
 from maxslope.boundary.energy import Perimeter
 from maxslope.boundary.grid import Grid
 from maxslope.boundary.interfaces import Interfaces, Motion
@@ -131,13 +131,7 @@ def evolve(
     >>> round(float(curve.energy[-1, 0]) / (2 * torch.pi), 1)  # the radius, sqrt(0.36 - 0.2)
     0.4
     """
-    rows = u[None] if u.ndim == grid.dim else u
-    start = torch.stack([grid.function(row, "A set's function") for row in rows])
-    if bool(gone(start).any()):
-        raise ValueError(
-            "A set and its complement must not be empty: u is positive inside and negative outside, got a u of one "
-            "sign; move the level or enlarge the grid."
-        )
+    start = starts(u, grid)
     if not 0 < until < math.inf or not (tau is None or 0 < tau < math.inf):
         raise ValueError(f"Times are positive and finite, got until={until!r} and tau={tau!r}.")
     solver = solver or Soft()
