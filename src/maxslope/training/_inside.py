@@ -111,7 +111,6 @@ class Inside:
             self.memory.forget()
         self.clock += 1
         added = (x.shape[0], found.forward, found.backward, *self.watch.spent)
-        self.watch.spent = [0, 0]
         self.spent = {k: v + a for (k, v), a in zip(self.spent.items(), added, strict=True)}
         return found
 

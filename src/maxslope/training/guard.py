@@ -64,7 +64,7 @@ class Watch:
         self.alarms = 0
         self.until = 0  # the call at which the remedy ends
         self.floor = 0  # gradients more for good
-        self.spent = [0, 0]
+        self.spent = (0, 0)  # forward and backward passes of the last look, in rows
 
     def more(self, clock: int) -> int:
         """The gradients a sample spends on top, at this call."""
@@ -73,6 +73,7 @@ class Watch:
     def look(self, problem: Problem, adversary: Adversary, found: Perturbed, clock: int) -> bool:
         """Measure the ratio where it is time to; return whether the alarm rings."""
         guard = self.guard
+        self.spent = (0, 0)
         if guard is None or clock % guard.every or clock < self.until:
             return False
         # By sample, not by place, so that the slice of a batch does not depend on how processes divide it.
@@ -86,8 +87,7 @@ class Watch:
             own = _loss(problem, found.rows[mine], found.points[mine])
             few = _loss(part, other.rows, other.points)
             total = torch.stack([own.sum(), own.new_tensor(own.numel()), few.sum(), few.new_tensor(few.numel())])
-            self.spent[0] += other.forward + own.numel() + few.numel()
-            self.spent[1] += other.backward
+            self.spent = (other.forward + own.numel() + few.numel(), other.backward)
         a, n, b, m = summed(total).tolist()
         if not n:
             return False

@@ -17,7 +17,9 @@ from maxslope._pairs import alike, pair_of, whole_sampler
 
 Transform = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]
-_BATCH = 100
+_BATCH = 100  # samples, where neither a plan nor a loader says how many
+# streams of the random generator in this room, by what is drawn
+ORDER, TRANSFORM, ADVERSARY, MODEL = 101, 7, 11, 13
 
 
 def order(seed: int, epoch: int, samples: int) -> Tensor:
@@ -26,7 +28,7 @@ def order(seed: int, epoch: int, samples: int) -> Tensor:
     >>> sorted(order(0, 3, 4).tolist())
     [0, 1, 2, 3]
     """
-    return _random.bits(_random.keys(seed, 101, epoch), (samples,))[0].argsort()
+    return _random.bits(_random.keys(seed, ORDER, epoch), (samples,))[0].argsort()
 
 
 class Source:
