@@ -283,9 +283,11 @@ def neural_flow(
     start = fit(model, samples, calm, training, 0) if isinstance(movement, Regression) else model
     scheme = Retrain(model, samples, movement, training)
     curve = flow(energy, weights_of(start)[None], scheme=scheme, until=Steps(steps))
-    said = torch.tensor([energy.of(row[0]) for row in curve.points], dtype=torch.float64)
+    said = [energy.of(weights) for weights in curve.points[:, 0]]
+    risk, robust_risk, forward, backward = torch.tensor(said, dtype=torch.float64).unbind(1)
     batches = steps * training.iterations * movement.passes + (training.first if start is not model else 0) * 2
-    return NeuralFlow(curve, copy.deepcopy(model), said[:, 0], said[:, 1], said[:, 2:], batches * training.batch)
+    passes = torch.stack([forward, backward], 1)
+    return NeuralFlow(curve, copy.deepcopy(model), risk, robust_risk, passes, batches * training.batch)
 
 
 def weights_of(model: nn.Module) -> Tensor:

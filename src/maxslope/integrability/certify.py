@@ -39,7 +39,7 @@ def certificate(result: Liouvillian) -> dict[str, Any]:
     head: dict[str, Any] = {
         "format": FORMAT,
         "claim": "solvable" if result.solvable else "SL2",
-        **({} if eq.over_rationals else {"field": [str(_fraction(c)) for c in reversed(eq.field.mod.to_list())]}),
+        **({} if eq.over_rationals else {"field": [str(c) for c in reversed(eq.field.mod.to_list())]}),
         "equation": dict(zip(("numerator", "denominator"), _lists(eq, eq.num, eq.den), strict=True)),
     }
     if result.solvable:
@@ -49,15 +49,11 @@ def certificate(result: Liouvillian) -> dict[str, Any]:
     return head | {"local": [_local(q) for q in locals_]} | _exclusions(eq, locals_)
 
 
-def _fraction(value: Any) -> sp.Rational:
-    return sp.Rational(int(value.numerator), int(value.denominator))
-
-
 def _coefficient(value: Any) -> Any:
     """A fraction, or the list of fractions of an element of a number field, as strings."""
     if isinstance(value, sp.polys.polyclasses.ANP):
-        return [str(_fraction(c)) for c in reversed(value.to_list())]
-    return str(_fraction(value))
+        return [str(c) for c in reversed(value.to_list())]
+    return str(value)
 
 
 def _lists(eq: Equation, *polynomials: sp.Poly) -> list[list[Any]]:

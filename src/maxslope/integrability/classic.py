@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
+from itertools import islice, product
 
 import sympy as sp
 
@@ -104,11 +104,8 @@ def _families(locals_: tuple[Local, ...], split: Splitting, n: int) -> Iterator[
             continue
         scaled = n * (picks[-1] - sum(picks[:-1]))
         if scaled >= 0 and scaled % _WEIGHTS[n] == 0:
-            grouped, start = [], 0
-            for size in sizes:
-                grouped.append(list(picks[start : start + size]))
-                start += size
-            yield grouped, scaled // _WEIGHTS[n]
+            left = iter(picks)
+            yield [list(islice(left, size)) for size in sizes], scaled // _WEIGHTS[n]
 
 
 def _lift(eq: Equation, n: int, exponents: list[list[int]], degree: int) -> sp.Expr | None:

@@ -64,14 +64,11 @@ class Monodromy:
         rules out an imprimitive group; a trace outside {0, 1, 2, sqrt 2, phi, 1/phi} up to
         sign rules out a finite one. What is left is Zariski density. None proves nothing.
         """
-        best: Witness | None = None
         with mpmath.workdps(self.digits):
-            words = list(islice(_words(self.matrices), 64))
-            for (name_a, a), (name_b, b) in combinations(words, 2):
-                found = _judge((name_a, name_b), a, b)
-                if found.margin > tolerance and (best is None or found.margin > best.margin):
-                    best = found
-        return best
+            pairs = combinations(islice(_words(self.matrices), 64), 2)
+            found = [_judge((name_a, name_b), a, b) for (name_a, a), (name_b, b) in pairs]
+        best = max(found, key=lambda witness: witness.margin, default=None)
+        return best if best is not None and best.margin > tolerance else None
 
 
 def _trace(m: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from math import factorial
 from typing import Any
 
 import sympy as sp
@@ -45,9 +46,7 @@ def _sum_over_roots(u: Residue, x: sp.Symbol, power: int) -> sp.Expr:
     if f.degree() == 1:
         return poly(u).as_expr() / f.as_expr() ** power
     top = (poly(u) * f.diff()).rem(f)
-    simple = top.as_expr() / f.as_expr()
-    value = sp.diff(simple, x, power - 1) if power > 1 else simple
-    return sp.cancel((-1) ** (power - 1) * value / sp.factorial(power - 1))
+    return sp.cancel((-1) ** (power - 1) * sp.diff(top.as_expr() / f.as_expr(), x, power - 1) / factorial(power - 1))
 
 
 def _choices(local: Local, x: sp.Symbol) -> list[_Choice]:

@@ -120,14 +120,9 @@ def _coefficients(parameters: tuple[sp.Symbol, ...], program: Any, state: list[A
 def _step_size(rows: list[list[Any]], digits: int) -> Any:
     """The step at which the last two terms are below 10**(-digits-5) relative to the state."""
     goal = mpmath.mpf(10) ** (-digits - 5)
-    best = mpmath.inf
-    for k in (ORDER - 1, ORDER):
-        for row in rows:
-            size = mpmath.mpf(abs(row[k]))
-            scale = 1 + mpmath.mpf(abs(row[0]))
-            if size > 0:
-                best = min(best, (goal * scale / size) ** (mpmath.mpf(1) / k))
-    return best
+    sizes = [(mpmath.mpf(abs(row[k])), 1 + mpmath.mpf(abs(row[0])), k) for k in (ORDER - 1, ORDER) for row in rows]
+    steps = ((goal * scale / size) ** (mpmath.mpf(1) / k) for size, scale, k in sizes if size > 0)
+    return min(steps, default=mpmath.inf)
 
 
 def _value(expr: sp.Expr, known: dict[sp.Expr, Any], flint: Any) -> Any:

@@ -170,7 +170,7 @@ def fit(
     source = Source(data, plan.batch_size, seed, plan.workers, rank, size, kind=kind)
     run = Run(model, objective, plan, source, seed)
     run.check, run.checkpoint, run.transform, run.trace = check, checkpoint, transform, trace
-    run.callbacks = _callbacks(callbacks) + _quiet(progress)
+    run.callbacks = _callbacks(callbacks, progress)
     if checkpoint is not None:
         run.resume(checkpoint)
     run.warn()
@@ -192,7 +192,8 @@ def fit(
     return fitted
 
 
-def _callbacks(given: Any) -> tuple[Callback, ...]:
+def _callbacks(given: Any, progress: Callable[[Moment], object] | None) -> tuple[Callback, ...]:
+    """All that is called: what is given, and what is told everything and decides nothing."""
     found = tuple(given) if isinstance(given, list | tuple) else (given,)
     for one in found:
         if not isinstance(one, Callback):
@@ -200,15 +201,10 @@ def _callbacks(given: Any) -> tuple[Callback, ...]:
                 f"Callbacks are a list of Callback(step=..., epoch=..., end=...), got {type(one).__name__} among them; "
                 "a function that is told everything is progress=."
             )
-    return found
-
-
-def _quiet(progress: Callable[[Moment], object] | None) -> tuple[Callback, ...]:
-    """What is told everything and decides nothing, as a callback."""
     if progress is None:
-        return ()
+        return found
 
     def tell(moment: Moment) -> None:
         progress(moment)
 
-    return (Callback(step=tell, epoch=tell),)
+    return (*found, Callback(step=tell, epoch=tell))
