@@ -54,8 +54,7 @@ def fraction(value: Any, what: str) -> Fraction:
     """A fraction written as "3", "-3" or "3/2"."""
     demand(type(value) is str and bool(_FRACTION.fullmatch(value)), f'{what} must be a fraction such as "3/2"')
     number = Fraction(value)
-    size = max(number.numerator.bit_length(), number.denominator.bit_length())
-    demand(size <= BITS, f"{what} has more than {BITS} bits, which this checker does not take on")
+    demand(ex.bits(number) <= BITS, f"{what} has more than {BITS} bits, which this checker does not take on")
     return number
 
 

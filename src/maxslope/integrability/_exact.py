@@ -105,6 +105,11 @@ class Number(Operators):
         return self._new(times(self._other(other), inverse_mod(self.rep, self.modulus)))
 
 
+def bits(value: int | Fraction) -> int:
+    """Of numerator or denominator, whichever is longer."""
+    return max(value.numerator.bit_length(), value.denominator.bit_length())
+
+
 def size(value: Any, radius: Fraction) -> Fraction:
     """A bound for a coefficient at every root of the field's polynomial; no root exceeds `radius`."""
     if not isinstance(value, Number):

@@ -20,16 +20,12 @@ _DEPTH = 40
 _POWER = 60
 
 
-def _bits(number: Fraction) -> int:
-    return max(number.numerator.bit_length(), number.denominator.bit_length())
-
-
 def _modest(poly: list[Any]) -> list[Any]:
     """A polynomial, refused when it has become too large to go on with."""
     demand(len(poly) <= LIMIT + 1, f"an expression has a degree above {LIMIT}, which this checker does not take on")
     for c in poly:
         for part in c.rep if isinstance(c, ex.Number) else (c,):
-            demand(_bits(part) <= _BITS, f"a number has more than {_BITS} bits, which this checker does not take on")
+            demand(ex.bits(part) <= _BITS, f"a number has more than {_BITS} bits, which this checker does not take on")
     return poly
 
 
@@ -277,7 +273,7 @@ class _Reader:
         for _ in range(int(digits)):
             out = out * value
             demand(
-                not isinstance(out, Fraction) or _bits(out) <= _BITS, "a number of an expression has too many digits"
+                not isinstance(out, Fraction) or ex.bits(out) <= _BITS, "a number of an expression has too many digits"
             )
         return out
 

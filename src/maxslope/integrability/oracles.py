@@ -35,14 +35,9 @@ def linear_closed_form(samples: tuple[tuple[Any, Any], ...], start: tuple[Any, .
     root = mpmath.sqrt(4 * t**2 + s**2 * big_u * big_v)
     if root == 0:
         z = 1 / mpmath.sqrt(1 + s * big_u * mpmath.mpf(time) / 2)
-        return _unfold(u, v, z)
-    plus, minus = (2 * t + root) / (s * big_u), (2 * t - root) / (s * big_u)
-    decay = (1 - plus) / (1 - minus) * mpmath.exp(-root * mpmath.mpf(time))
-    z = mpmath.sqrt((plus - minus * decay) / (1 - decay))
-    return _unfold(u, v, z)
-
-
-def _unfold(u: list[Any], v: list[Any], z: Any) -> tuple[Any, ...]:
-    """(a1, w1, a2, w2, ...) from u Z and v/Z."""
+    else:
+        plus, minus = (2 * t + root) / (s * big_u), (2 * t - root) / (s * big_u)
+        decay = (1 - plus) / (1 - minus) * mpmath.exp(-root * mpmath.mpf(time))
+        z = mpmath.sqrt((plus - minus * decay) / (1 - decay))
     pairs = ((p * z, q / z) for p, q in zip(u, v, strict=True))
     return tuple(e for p, q in pairs for e in ((p + q) / 2, (p - q) / 2))

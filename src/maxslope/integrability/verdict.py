@@ -144,11 +144,8 @@ class Verdict:
         if self.result is None:
             lines.append("The normal system is triangular, hence solved by quadratures.")
         else:
-            lines += [
-                f"Normal form: y'' = r y with r = {sp.factor(self.result.equation.r)}.",
-                *self._points(),
-            ]
-            lines += self._decision()
+            lines.append(f"Normal form: y'' = r y with r = {sp.factor(self.result.equation.r)}.")
+            lines += [*self._points(), *self._decision(self.result)]
         lines.append(f"Group: {self.group}.")
         lines += [f"Follows: {s}" for s in self.follows()]
         lines += [f"Does not follow: {s}" for s in self.does_not_follow()]
@@ -163,10 +160,7 @@ class Verdict:
             out.append(f"  at {place}: {kind}order {p.order}, exponents {values}")
         return out
 
-    def _decision(self) -> list[str]:
-        result = self.result
-        if result is None:
-            return []
+    def _decision(self, result: Liouvillian) -> list[str]:
         if result.case == 4:
             split = splitting(result.equation.field, self.local)
             found = [] if split is None else families(result.equation, split[0])[1]

@@ -56,7 +56,7 @@ class _Writer:
             element = self.base.from_sympy(number)
         except (sp.CoercionFailed, NotImplementedError):
             return number
-        terms = (sp.Rational(int(c.numerator), int(c.denominator)) for c in reversed(element.to_list()))
+        terms = (sp.QQ.to_sympy(c) for c in reversed(element.to_list()))
         return sp.Add(*(c * sp.Symbol("alpha") ** k for k, c in enumerate(terms)))
 
     def _root(self, square: sp.Expr) -> sp.Expr:
@@ -144,17 +144,14 @@ def _entry(writer: _Writer, theta: sp.Expr) -> Any:
 
 def _inputs(network: NarrowNetwork) -> list[list[sp.Expr]]:
     """w_j x_i + b_j by sample and neuron."""
-    rows = []
-    for x, _ in network.samples:
-        parts = (network.neuron(j) for j in range(network.neurons))
-        rows.append([w * x + sum(b) for _, w, *b in parts])
-    return rows
+    neurons = [network.neuron(j) for j in range(network.neurons)]
+    return [[w * x + sum(b) for _, w, *b in neurons] for x, _ in network.samples]
 
 
 def _states(network: NarrowNetwork, curve: IntegralCurve) -> list[list[dict[str, sp.Expr]]]:
     def along(z: sp.Expr) -> dict[str, sp.Expr]:
-        values = {s.name: curve.on(network, s.function(z)) for s in network.activation.states}
-        return {k: rational_in(e, curve.variable) for k, e in values.items()}
+        states = network.activation.states
+        return {s.name: rational_in(curve.on(network, s.function(z)), curve.variable) for s in states}
 
     return [[along(z) for z in row] for row in _inputs(network)]
 
