@@ -35,8 +35,8 @@ from maxslope.integrability import (
     table_curve,
 )
 from maxslope.integrability import settings as ready
-from maxslope.integrability._residue import rational
 from maxslope.integrability.curve_search import flat_neurons, silent_neuron
+from maxslope.integrability.local import rational
 from maxslope.integrability.networks import Plane
 from maxslope.integrability.variational import eliminate, normal_equation, normal_form
 

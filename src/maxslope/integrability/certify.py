@@ -7,7 +7,6 @@ from typing import Any
 
 import sympy as sp
 
-from maxslope.integrability._residue import coefficients
 from maxslope.integrability.families import Splitting, families, splitting
 from maxslope.integrability.kovacic import Liouvillian
 from maxslope.integrability.local import Local, local_data
@@ -70,7 +69,7 @@ def _local(local: Local) -> dict[str, Any]:
     return {
         "order": local.order,
         "half": local.half,
-        "discriminant": None if square is None else [_coefficient(c) for c in coefficients(square)],
+        "discriminant": None if square is None else [_coefficient(c) for c in reversed(square.rep.to_list())],
     }
 
 

@@ -11,8 +11,7 @@ import sympy as sp
 from sympy.polys.galoistools import gf_add, gf_mul, gf_trunc
 
 from maxslope.integrability._modular import PRIME, generators, image_mod, primes, roots_mod, small_sums, sqrt_mod
-from maxslope.integrability._residue import Residue
-from maxslope.integrability.local import Local
+from maxslope.integrability.local import Local, Residue
 from maxslope.integrability.ode import Equation
 from maxslope.integrability.symmetric import LARGEST, Recursion
 

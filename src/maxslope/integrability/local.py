@@ -1,20 +1,24 @@
-"""Local data of y'' = r y: orders, exponents, the polar part of sqrt(r), logarithms."""
+"""Local data of y'' = r y: orders, exponents, the polar part of sqrt(r), logarithms.
+
+At the roots of an irreducible factor f they lie in k[t]/(f), sympy's finite extension and what it lacks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isqrt
 from typing import Any
 
 import sympy as sp
 from sympy.polys.agca.extensions import FiniteExtension
 from sympy.polys.densetools import dup_shift
 
-from maxslope.integrability import _residue as rs
-from maxslope.integrability._residue import Residue
 from maxslope.integrability.exact import exact
 from maxslope.integrability.ode import Equation
+
+Residue = Any  # an ExtensionElement of sympy's FiniteExtension: an element of k[t]/(f)
 
 
 def _same(value: Any) -> Any:
@@ -56,13 +60,13 @@ class Local:
 
     def difference(self) -> Fraction | None:
         """The exponent difference when it is rational (regular points)."""
-        return None if self.discriminant is None else rs.rational_sqrt(rs.rational(self.discriminant))
+        return None if self.discriminant is None else rational_sqrt(rational(self.discriminant))
 
     def exponents(self) -> tuple[sp.Expr, ...]:
         """Both exponents as expressions, at one root of the factor."""
         if self.discriminant is None:
             return ()
-        value = rs.poly(self.discriminant).as_expr()
+        value = poly(self.discriminant).as_expr()
         if self.factor is not None:
             root = sp.roots(self.factor, multiple=True) or [sp.CRootOf(self.factor, 0)]
             value = value.subs(self.factor.gen, root[-1])
@@ -77,19 +81,21 @@ class Local:
         if self.discriminant is None:
             return None
         if not self.irregular:
-            return rs.square_root(self.discriminant)
+            return square_root(self.discriminant)
         a = self.amplitude()
         return None if a is None or self.linear is None else a * self.linear * 2
 
     def amplitude(self) -> Residue | None:
         """The leading coefficient a of [sqrt r] inside the field of the pole, or None."""
-        return None if self.leading is None else rs.square_root(self.leading)
+        return None if self.leading is None else square_root(self.leading)
 
 
 def laurent(eq: Equation, factor: sp.Poly | None, count: int) -> list[Residue]:
     """Leading `count` Laurent coefficients of r at the roots of a factor (None: infinity)."""
     field = FiniteExtension(sp.Poly(eq.x, eq.x, domain=eq.field) if factor is None else factor)
-    u, v = (rs.constants(field, p.rep.to_list()) for p in (eq.num, eq.den))  # highest first: lowest at infinity
+    u, v = (
+        [field.convert(c, field.domain) for c in p.rep.to_list()] for p in (eq.num, eq.den)
+    )  # highest first: lowest at infinity
     if factor is not None:
         u, v = (dup_shift(p, field.generator, field)[::-1] for p in (u, v))
         v = v[next(i for i, c in enumerate(v) if c) :]
@@ -187,3 +193,70 @@ def taylor_coefficients(g: sp.Expr, t: sp.Symbol, count: int) -> list[sp.Expr]:
     """Taylor coefficients of a rational function regular at t = 0."""
     u, v = (sp.Poly(p, t).all_coeffs()[::-1] for p in g.as_numer_denom())
     return quotient_series(u, v, count, sp.cancel)
+
+
+def poly(u: Residue) -> sp.Poly:
+    """The representing polynomial over k."""
+    return sp.Poly.new(u.rep, *u.ext.modulus.gens)
+
+
+def rational(u: Residue) -> Fraction | None:
+    """The value as a fraction, or None when it is not rational."""
+    if u.rep.degree() > 0:
+        return None
+    value = u.ext.domain.to_sympy(u.rep.LC())
+    return Fraction(int(value.p), int(value.q)) if value.is_Rational else None
+
+
+def trace(u: Residue) -> Any:
+    """Trace to k: the sum over the roots of f."""
+    field = u.ext
+    diagonal = ((u * field.generator**k).rep.nth(k) for k in range(field.rank))
+    return sum(diagonal, field.domain.zero)
+
+
+def rational_sqrt(value: Fraction | None) -> Fraction | None:
+    """Square root of a fraction when it is rational.
+
+    >>> rational_sqrt(Fraction(9, 4))
+    Fraction(3, 2)
+    """
+    if value is None or value < 0:
+        return None
+    p, q = isqrt(value.numerator), isqrt(value.denominator)
+    return Fraction(p, q) if p * p == value.numerator and q * q == value.denominator else None
+
+
+def square_root(u: Residue) -> Residue | None:
+    """A square root inside k[t]/(f), or None; Trager's norm when deg f > 1."""
+    field, k = u.ext, u.ext.domain
+    quick = rational_sqrt(rational(u))
+    if quick is not None:
+        return field.one * quick
+    z, t = sp.Dummy("z"), sp.Dummy("t")
+    if field.rank == 1:
+        square = sp.Poly.from_list([k.one, k.zero, -u.rep.LC()], z, domain=k)
+        linear = [g for g, _ in square.factor_list()[1] if g.degree() == 1]
+        return field.convert(-linear[0].monic().rep.nth(0), k) if linear else None
+    f, d = (p.as_expr().subs(p.gen, t) for p in (field.modulus, poly(u)))
+    for s in range(1, 50):
+        norm = sp.Poly(sp.resultant(f, (z - s * t) ** 2 - d, t), z, domain=k)
+        if norm.is_sqf:
+            return _split(u, norm, s)
+    raise ArithmeticError("no squarefree norm among 49 shifts. This is a bug in maxslope.")
+
+
+def _split(u: Residue, norm: sp.Poly, s: int) -> Residue | None:
+    """The root of z^2 = u read off a factor of its shifted norm."""
+    field, k = u.ext, u.ext.domain
+    for g, _ in norm.factor_list()[1]:
+        if g.degree() != field.rank:
+            continue
+        # evaluate g(z + s c) at z^2 = u: write it as even + odd * z
+        even = odd = field.zero
+        shift = field.generator * s
+        for c in (field.convert(c, k) for c in g.rep.to_list()):
+            even, odd = even * shift + odd * u + c, odd * shift + even
+        if odd and (even / odd) ** 2 == u:
+            return -even / odd
+    return None

@@ -11,8 +11,7 @@ from typing import Any
 import sympy as sp
 
 from maxslope.integrability._modular import embedding, image_mod, small_sums
-from maxslope.integrability._residue import Residue, poly, trace
-from maxslope.integrability.local import Local
+from maxslope.integrability.local import Local, Residue, poly, trace
 from maxslope.integrability.ode import Equation
 from maxslope.integrability.symmetric import LARGEST, invariants, polynomials, recursion
 
