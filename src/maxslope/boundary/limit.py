@@ -86,16 +86,12 @@ class LimitLaw:
             u: positive inside the sets, ``[rows, *shape]``.
         """
         gradient, hessian = derivatives(u, self.grid.h)
-        rho = self._rho.to(u)
+        rho = self.densities.rho
+        rho = rho.clamp_min(self.floor * float(rho.max())).to(u)
         if not self.eps:
             drift = (slopes(rho.log()[None], self.grid.h) * gradient).sum(1)
             return _bending(gradient, hessian) + drift
         return self._nonlocal(gradient, hessian, rho)
-
-    @property
-    def _rho(self) -> Tensor:
-        rho = self.densities.rho
-        return rho.clamp_min(self.floor * float(rho.max()))
 
     def _nonlocal(self, gradient: Tensor, hessian: Tensor, rho: Tensor) -> Tensor:
         size, eps = _norm(gradient), self.eps

@@ -76,11 +76,8 @@ def distances(model: Model, x: Tensor, *, reach: float = 0.25, steps: int = 12) 
     """
     if not 0 < reach < math.inf:
         raise ValueError(f"Distances are cut off at a positive length, got reach={reach!r}.")
+    f = partial(score, model)
     with inference(model):
-
-        def f(z: Tensor) -> Tensor:
-            return score(model, z)
-
         scouts = nearest(f, x[:_SCOUTS], reach=reach, steps=steps)
         found = nearest(f, x, reach=reach, steps=steps, near=scouts.point[scouts.found])
     return replace(found, signed=found.signed.clamp(-reach, reach))

@@ -93,9 +93,8 @@ class Local:
 def laurent(eq: Equation, factor: sp.Poly | None, count: int) -> list[Residue]:
     """Leading `count` Laurent coefficients of r at the roots of a factor (None: infinity)."""
     field = FiniteExtension(sp.Poly(eq.x, eq.x, domain=eq.field) if factor is None else factor)
-    u, v = (
-        [field.convert(c, field.domain) for c in p.rep.to_list()] for p in (eq.num, eq.den)
-    )  # highest first: lowest at infinity
+    # highest first: lowest at infinity
+    u, v = ([field.convert(c, field.domain) for c in p.rep.to_list()] for p in (eq.num, eq.den))
     if factor is not None:
         u, v = (dup_shift(p, field.generator, field)[::-1] for p in (u, v))
         v = v[next(i for i, c in enumerate(v) if c) :]
