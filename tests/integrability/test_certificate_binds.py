@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -259,10 +259,10 @@ HUGE = {
 def test_huge_numbers_are_refused_quickly(name: str) -> None:
     data = made("tanh")
     HUGE[name](data)
-    start = perf_counter()
+    start = process_time()
     with pytest.raises(CertificateError):
         check(data)
-    assert perf_counter() - start < 5
+    assert process_time() - start < 5
 
 
 EXPENSIVE = {
@@ -279,10 +279,10 @@ def test_expensive_expressions_are_refused_in_time(name: str) -> None:
     data = made("tanh")
     *path, value = EXPENSIVE[name]
     data["derivation"][path[0]][path[1]] = value
-    start = perf_counter()
+    start = process_time()
     with pytest.raises(CertificateError):
         examine(data, seconds=1)
-    assert perf_counter() - start < 4
+    assert process_time() - start < 4
 
 
 def test_the_time_is_kept() -> None:
@@ -373,12 +373,12 @@ def test_mutated_certificates(name: str, seed: int) -> None:
     assert check(base) == base["claim"]
     for _ in range(150 if seed == 0 else 500):
         data = _mutate(rng, base, donors)
-        start = perf_counter()
+        start = process_time()
         try:
             claim = examine(data, seconds=5).claim
         except CertificateError:
             claim = None
-        assert perf_counter() - start < 10
+        assert process_time() - start < 10
         if claim is None or data == base:
             continue
         assert _exact(data)
