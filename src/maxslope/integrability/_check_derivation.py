@@ -1,18 +1,7 @@
 """The checker's own derivation of r: from activation, data, curve and normal directions to y'' = r y.
 
-Everything is computed in k(v)[g_1, ..., g_m] with g_j^2 in k(v), where k is the field of the
-equation. An identity there holds for every choice of the square roots, so the roots may be the
-analytic functions of any branch. The steps:
-
-1. The activation is z^k or the solution of a system of differential equations in z (its rule),
-   with values at z = 0. On the curve its states are given as elements; they are right because
-   they satisfy the system along the curve and have the right values at the origin v0, where
-   every z vanishes.
-2. A parameter of the curve is an element, or {"slope": s}: the integral of s from v0.
-3. grad L + v' theta'(v) = 0 for one non-zero v', so the curve is an integral curve.
-4. Hess L maps the two normal directions into their span, so the variational equation splits.
-5. Y' = M Y with M = -Hess/v' on that span; elimination of the second component gives p, q and
-   r = p^2/4 + p'/2 - q, which must be the r of the certificate.
+Everything is computed in k(v)[g_1, ..., g_m] with g_j^2 in k(v), where an identity holds for every branch of the roots.
+A state of the activation is right if it has the right value at the origin and solves its equation along the curve.
 """
 
 from __future__ import annotations
@@ -135,7 +124,8 @@ def _tower(data: Mapping[str, Any], eq: Given) -> tuple[dict[str, Any], tuple[Ra
     if eq.modulus is not None:
         names["alpha"] = ex.Number((Fraction(0), Fraction(1)), eq.modulus)
     demand(variable not in names, "a name occurs twice")
-    plain = {**names, variable: Element({0: Ratio([Fraction(0), Fraction(1)], [Fraction(1)])}, ())}
+    along = {0: Ratio([Fraction(0), Fraction(1)], [Fraction(1)])}
+    plain = {**names, variable: Element(along, ())}
     squares: list[Ratio] = []
     for key, value in data["roots"].items():
         demand(name(key, "a square root") not in plain, "a name occurs twice")
@@ -144,11 +134,8 @@ def _tower(data: Mapping[str, Any], eq: Given) -> tuple[dict[str, Any], tuple[Ra
         demand(rational is not None and bool(rational.num), "a square root must not vanish")
         squares.append(rational or constant(Fraction(0)))
     fixed = tuple(squares)
-    names[variable] = Element({0: Ratio([Fraction(0), Fraction(1)], [Fraction(1)])}, fixed)
-    for j, key in enumerate(data["roots"]):
-        demand(key not in names, "a name occurs twice")
-        names[key] = Element({1 << j: constant(Fraction(1))}, fixed)
-    return names, fixed
+    roots = {key: Element({1 << j: constant(Fraction(1))}, fixed) for j, key in enumerate(data["roots"])}
+    return {**names, variable: Element(along, fixed), **roots}, fixed
 
 
 def _rule(activation: Any) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ Choice = tuple[str, int, dict[int, int]]
 
 
 def check_families(case: Case, part: Mapping[str, Any]) -> None:
-    """Every family whose degree may be a non-negative integer is excluded by full rank."""
+    """Every family whose degree may be a non-negative integer is excluded: a solution P would be one modulo p."""
     stated = fields(part["families"], {"total", "admissible"}, "families")
     roots = listing(part["square_roots"], "the list of square roots")
     demand(len(roots) == len(case.points), "square roots are missing")
@@ -123,8 +123,7 @@ def _power(c: int, exponent: int, p: int) -> list[int]:
 def _extreme(case: Case, place: Place, c: int | None, s: int, m: int) -> int | None:
     """Least (at a pole) or greatest (at infinity) exponent of a product of m solutions that may be an integer.
 
-    An exponent that is an integer is m half/2 + k s/2 modulo p for some k, and not large. What only
-    looks like an integer modulo p widens the search, which weakens no proof.
+    What only looks like an integer modulo p, as m half/2 + k s/2, widens the search, which weakens no proof.
     """
     if place.irregular or place.square is None:
         return place.order * m // 4 if place.order * m % 4 == 0 else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy as sp
 from sympy.ntheory import sqrt_mod as sympy_sqrt_mod
-from sympy.polys.galoistools import gf_edf_zassenhaus, gf_pow_mod, gf_trunc
+from sympy.polys.galoistools import gf_edf_zassenhaus, gf_eval, gf_pow_mod, gf_trunc
 
 PRIME = 2**61 - 1
 
@@ -17,11 +17,13 @@ PRIME = 2**61 - 1
 def image_mod(value: Any, p: int, generator: int = 0) -> int:
     """A rational number modulo p; an element of a number field at a root of the field's polynomial modulo p."""
     if isinstance(value, sp.polys.polyclasses.ANP):
-        out = 0
-        for c in value.to_list():
-            out = (out * generator + image_mod(c, p)) % p
-        return out
+        return value_mod(value.to_list(), generator, p)
     return int(value.numerator) * pow(int(value.denominator), -1, p) % p
+
+
+def value_mod(polynomial: list[Any], x: int, p: int, generator: int = 0) -> int:
+    """The value at x modulo p of a polynomial, highest coefficient first."""
+    return int(gf_eval([image_mod(c, p, generator) for c in polynomial], x, p, sp.ZZ))
 
 
 def generators(field: Any, p: int) -> list[int] | None:
@@ -70,8 +72,6 @@ def sqrt_mod(value: int, p: int) -> int | None:
 
 def small_sums(tables: Sequence[Sequence[int]], bound: int, p: int) -> Iterator[tuple[tuple[int, ...], int]]:
     """One index from each table, such that the values sum to at most `bound` modulo p; and the sum.
-
-    The sums of one half are looked up among those of the other half.
 
     >>> list(small_sums([[1, 5], [10, 99]], 12, 101))
     [((0, 0), 11), ((1, 1), 3)]

@@ -10,7 +10,7 @@ import sympy as sp
 from maxslope.integrability.families import Splitting, families, splitting
 from maxslope.integrability.kovacic import Liouvillian
 from maxslope.integrability.local import Local, local_data
-from maxslope.integrability.ode import Equation
+from maxslope.integrability.ode import Equation, fraction_of, monic_below
 from maxslope.integrability.symmetric import symmetric_power
 
 FORMAT = "maxslope-integrability-2"
@@ -113,16 +113,10 @@ def _part(eq: Equation, locals_: tuple[Local, ...], split: Splitting) -> dict[st
 
 def _witness(result: Liouvillian) -> dict[str, Any]:
     eq = result.equation
-    omega, invariant = result.omega, result.invariant
-    if omega is not None and invariant is None:
-        kind, m, expr = "riccati", 1, omega
-    elif invariant is not None:
-        kind, m, expr = "invariant", *invariant
-    else:
+    kind, (m, expr) = ("invariant", result.invariant) if result.invariant else ("riccati", (1, result.omega))
+    if expr is None:
         raise ValueError("a solvable result must carry omega or an invariant; got neither.")
-    num, den = (sp.Poly(e, eq.x, domain=eq.field) for e in sp.fraction(sp.together(expr)))
-    num, den = num.cancel(den, include=True)
-    num, den = num.mul_ground(eq.field.one / den.rep.LC()), den.monic()
+    num, den = monic_below(*fraction_of(expr, eq.x, eq.field))
     if kind == "invariant" and not eq.over_rationals:
         num = num.monic()
     top, bottom = _lists(eq, num, den)

@@ -1,23 +1,8 @@
-"""Independent checker of integrability certificates, in pure Python.
+"""Independent checker of integrability certificates: pure Python, without code of the solver or computer algebra.
 
-It reads y'' = r y and a claim, and recomputes everything the claim rests on. It shares no code
-with the solver and imports no computer algebra system.
-
-Derivation. If the certificate names a network, r is derived again from its activation, data,
-curve and normal directions (`_check_derivation`), in arithmetic of the checker's own. Without
-one the claim is about y'' = r y alone, and the checker says so.
-
-Claim "SL2". G is SL2(C) if (1) w' + w^2 = r has no rational solution and (2) the symmetric
-powers 4, 6, 8, 12 have no rational solution F != 0 (Kovacic 1986; Ulmer and Weil 1996). The
-poles, the roots of the discriminants and the amplitudes at irregular points are reduced modulo a
-prime p that splits them all. A family of signs whose degree d is a non-negative integer below
-the archimedean bound reduces to a family with d mod p in the same range, and a solution P
-reduces to a non-zero solution modulo p. So full column rank modulo p for every such family, and
-for every symmetric power, proves the claim; poles may be irregular and algebraic. Coefficients in
-Q[alpha]/(m) are reduced at every root of m modulo p, so that the claim holds for every root of m.
-
-Claim "solvable". A rational w with w' + w^2 = r, or a rational F != 0 that solves a symmetric
-power (SL2(C) has no such invariant), is substituted exactly.
+Everything a claim about y'' = r y rests on is recomputed, and r too where a network is named; docs/liouvillian.md and
+docs/integrability.md say why that is a proof. G is SL2(C) if w' + w^2 = r has no rational solution and the symmetric
+powers 4, 6, 8, 12 have none but 0 (Kovacic 1986; Ulmer and Weil 1996); a rational w or such an F shows that it is not.
 """
 
 from __future__ import annotations
@@ -174,10 +159,7 @@ def _check_witness(eq: cd.Given, witness: Mapping[str, Any]) -> None:
 
 
 class PowerChain(NamedTuple):
-    """n_0, ..., n_{m+1} of F_{i+1} = F_i' - i(m-i+1) r F_{i-1} with F_i = n_i / (v g**i), F = u/v, r = s/e, g = v e.
-
-    n_{i+1} = g n_i' - lead n_i - i g' n_i - i(m-i+1) second n_{i-1} with lead = e v' and second = s e v^2.
-    """
+    """F_i = n_i / (v g**i), i = 0, ..., m+1, of F = u/v and r = s/e with g = v e, lead = e v', second = s e v^2."""
 
     g: list[Any]
     lead: list[Any]

@@ -20,11 +20,7 @@ _WEIGHTS = {2: 4, 4: 12, 6: 12, 12: 12}  # of Kovacic's exponents, by n
 
 @dataclass(frozen=True)
 class ClassicOpinion:
-    """Case and n found by Kovacic's enumeration; `case` is None when it stays undecided.
-
-    `minimal` is a polynomial of degree n in w, verified by substitution (cases 2 and 3);
-    `tried` counts the families with d in N that were solved modulo the prime.
-    """
+    """Case (None: undecided) and n, the verified polynomial of w in cases 2 and 3, and how many families were tried."""
 
     case: int | None
     n: int | None
@@ -81,12 +77,10 @@ def second_opinion(eq: Equation) -> ClassicOpinion:
 
 def _exponents(local: Local, n: int) -> list[int]:
     """Kovacic's set E at one pole or at infinity; empty when the case is impossible."""
-    finite = local.factor is not None
-    order = local.order
-    if finite and order == 1:
+    if local.factor is not None and local.order == 1:
         return [4] if n == 2 else [12]
-    if order is not None and (order > 2 if finite else order < 2):
-        return [order] if n == 2 else []
+    if local.order is not None and not local.regular:
+        return [local.order] if n == 2 else []
     gap = local.difference() or Fraction(0)
     unit, middle = (Fraction(2), 2) if n == 2 else (Fraction(12, n), 6)
     steps = range(-1, 2) if n == 2 else range(-n // 2, n // 2 + 1)

@@ -73,11 +73,7 @@ _INTEGRALS = {
 
 
 def silent_neuron(network: NarrowNetwork) -> IntegralCurve:
-    """a = b = 0, w x = z0 with s(z0) rational, c = mean(y) + v/s'(z0).
-
-    Raises:
-        ValueError: unless there is one odd neuron with biases on data +-x with equal targets.
-    """
+    """a = b = 0, w x = z0 with s(z0) rational, c = mean(y) + v/s'(z0)."""
     z = sp.Symbol("z", real=True)
     s = network.activation.function
     if network.neurons != 1 or not network.bias:
@@ -96,19 +92,13 @@ def silent_neuron(network: NarrowNetwork) -> IntegralCurve:
             slope = sp.diff(s(z), z).subs(z, roots[0])
             plain = sp.simplify(slope.rewrite(sp.exp))
             slope = plain if plain.is_algebraic else slope
-            zero = sp.Integer(0)
             origin = f"silent neuron, s(w x) = {height}, c - {middle} = v/s'(w x)"
-            return IntegralCurve(v, (zero, roots[0] / size, zero, middle + v / slope), origin)
+            return IntegralCurve(v, (sp.S.Zero, roots[0] / size, sp.S.Zero, middle + v / slope), origin)
     raise ValueError(f"{network.activation.name} must take one of the values 1/2, 1/3, 1/4 for the silent neuron.")
 
 
 def flat_neurons(network: NarrowNetwork) -> IntegralCurve:
-    """w1 = w2 = 0, a1 = v + 1, a2 = v - 1.
-
-    Raises:
-        ValueError: unless there are two neurons without biases, on data with targets symmetric under x -> -x, and
-            s(0) is not 0.
-    """
+    """w1 = w2 = 0, a1 = v + 1, a2 = v - 1."""
     if network.neurons != 2 or network.bias:
         raise ValueError("the flat neurons need two neurons without biases.")
     if not network.even:
@@ -119,5 +109,4 @@ def flat_neurons(network: NarrowNetwork) -> IntegralCurve:
     if not sp.simplify(start).is_algebraic:
         raise ValueError(f"the flat neurons need an algebraic s(0); {network.activation.name} has {start}.")
     v = sp.Symbol("v", positive=True)
-    zero = sp.Integer(0)
-    return IntegralCurve(v, (v + 1, zero, v - 1, zero), "flat neurons, a1 - a2 = 2")
+    return IntegralCurve(v, (v + 1, sp.S.Zero, v - 1, sp.S.Zero), "flat neurons, a1 - a2 = 2")

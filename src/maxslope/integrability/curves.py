@@ -11,11 +11,7 @@ from maxslope.integrability.networks import ALGEBRAIC, TAN, TANH, NarrowNetwork
 
 
 def rational(expr: sp.Expr, v: sp.Symbol, what: str) -> sp.Expr:
-    """Bring an expression into the form of a rational function of v.
-
-    Raises:
-        ValueError: if that fails; the parametrization must make it rational.
-    """
+    """Bring an expression into the form of a rational function of v, or refuse it."""
     for attempt in (_cancel, _thorough):
         value = attempt(expr)
         if value.is_rational_function(v):
@@ -37,13 +33,9 @@ def _settle(expr: sp.Expr) -> sp.Expr:
     """Write functions of logarithms and arc tangents as rational functions, one by one."""
     for inner in (sp.log, sp.atan):
         composed = {f for f in expr.atoms(sp.Function) if f.has(inner) and f.func is not inner}
-        expr = expr.subs({f: _closed(f, inner) for f in composed})
+        closed = {f: sp.expand_trig(f) if inner is sp.atan else sp.powsimp(f.rewrite(sp.exp)) for f in composed}
+        expr = expr.subs({f: _cancel(moved) for f, moved in closed.items()})
     return expr
-
-
-def _closed(f: sp.Expr, inner: Any) -> sp.Expr:
-    moved = sp.expand_trig(f) if inner is sp.atan else sp.powsimp(f.rewrite(sp.exp))
-    return _cancel(moved)
 
 
 def vanishes(expr: sp.Expr) -> bool:
@@ -147,10 +139,7 @@ def table_curve(network: NarrowNetwork, exponential: bool = False) -> IntegralCu
 
 
 def _unit_curve(network: NarrowNetwork, exponential: bool) -> IntegralCurve:
-    """Curves a^2/2 = int s/s' dw for inputs +1 and -1.
-
-    For inputs +-x both a and w are divided by x: a and w x obey the same equation up to a factor of time.
-    """
+    """Curves a^2/2 = int s/s' dw for inputs +-1; for +-x both a and w are divided by x."""
     own = network.activation
     if own == TANH and exponential:
         v = sp.Symbol("V", positive=True)
@@ -173,6 +162,5 @@ def _unit_curve(network: NarrowNetwork, exponential: bool) -> IntegralCurve:
 
 def _spread(network: NarrowNetwork, v: sp.Symbol, a: sp.Expr, w: sp.Expr, origin: str) -> IntegralCurve:
     """Put the pair (a, w) into every neuron, with zero biases."""
-    zero = sp.Integer(0)
-    one = (a, w, zero) if network.bias else (a, w)
-    return IntegralCurve(v, one * network.neurons + ((zero,) if network.bias else ()), origin)
+    biases = (sp.S.Zero,) * network.bias
+    return IntegralCurve(v, (a, w, *biases) * network.neurons + biases, origin)

@@ -10,7 +10,16 @@ from typing import Any
 import sympy as sp
 from sympy.polys.galoistools import gf_add, gf_mul, gf_trunc
 
-from maxslope.integrability._modular import PRIME, generators, image_mod, primes, roots_mod, small_sums, sqrt_mod
+from maxslope.integrability._modular import (
+    PRIME,
+    generators,
+    image_mod,
+    primes,
+    roots_mod,
+    small_sums,
+    sqrt_mod,
+    value_mod,
+)
 from maxslope.integrability.local import Local, Residue
 from maxslope.integrability.ode import Equation
 from maxslope.integrability.symmetric import LARGEST, Recursion
@@ -27,10 +36,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Splitting:
-    """A prime p with all poles, discriminant roots and amplitudes in the field of p elements.
-
-    `generator` is the image of the generator of the equation's field, 0 over the rationals.
-    """
+    """A prime p with all poles, discriminant roots and amplitudes modulo p, at one image of the field's generator."""
 
     prime: int
     roots: tuple[tuple[int, ...], ...]
@@ -54,17 +60,11 @@ class Family:
 
 def _reduce(element: Residue, c: int, p: int, generator: int) -> int:
     """The element at t = c modulo p."""
-    out = 0
-    for value in element.rep.to_list():
-        out = (out * c + image_mod(value, p, generator)) % p
-    return out
+    return value_mod(element.rep.to_list(), c, p, generator)
 
 
 def splitting(field: Any, locals_: tuple[Local, ...], tries: int = 20000) -> tuple[Splitting, ...] | None:
-    """The largest suitable prime up to 2**61 - 1, or None after `tries` primes.
-
-    Over a number field there is one splitting for each root of the polynomial of its generator.
-    """
+    """One splitting for each root modulo p of the field's polynomial, or None if none of `tries` primes is suitable."""
     for count, p in enumerate(primes(PRIME)):
         if count >= tries:
             return None
@@ -131,10 +131,7 @@ def _choices(point: Point, p: int, generator: int) -> list[_Choice]:
 
 
 def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
-    """The number of families, and those with d a non-negative integer, with their ranks.
-
-    Source: Kovacic, J. Symbolic Computation 2 (1986), section 3.1, read modulo a prime.
-    """
+    """The number of families, and those with d in N with their ranks: Kovacic (1986), section 3.1, modulo a prime."""
     tables = [_choices(q, split.prime, split.generator) for q in split.points]
     found = []
     signed = [[-c.alpha for c in table] for table in tables[:-1]] + [[c.alpha for c in tables[-1]]]
@@ -150,15 +147,7 @@ def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
 def modular_recursion(
     eq: Equation, split: Splitting, m: int, polar: Sequence[Mapping[int, int]], entire: Mapping[int, int]
 ) -> Recursion:
-    """The recursion modulo p for phi with phi'/phi given by its polar parts at the poles and its polynomial part.
-
-    Args:
-        eq: the equation.
-        split: its prime.
-        m: of the symmetric power; 1 for y itself.
-        polar: {k: c} for every pole, of c/(x - pole)**k.
-        entire: {k: c} of c x**k.
-    """
+    """The recursion modulo p for phi with phi'/phi the sum of c/(x - pole)**k, {k: c} by pole, and of c x**k."""
     p = split.prime
     places = [(c, order) for (_, order), cs in zip(eq.factors, split.roots, strict=True) for c in cs]
     nus = [(order + 1) // 2 for _, order in places]

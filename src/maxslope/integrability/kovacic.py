@@ -112,29 +112,15 @@ def verify_riccati(eq: Equation, omega: sp.Expr | None) -> bool:
 
 
 def verify_algebraic(eq: Equation, minimal: sp.Expr | None) -> bool:
-    """Whether every root w of the polynomial satisfies w' + w^2 = r.
-
-    The condition is that Q divides Q_x + (r - w^2) Q_w, with quotient -m w + e(x).
-    """
+    """Whether every root w of the polynomial Q satisfies w' + w^2 = r: Q divides Q_x + (r - w^2) Q_w."""
     if minimal is None:
         return False
-    x = eq.x
-    q = sp.Poly(sp.fraction(sp.together(minimal))[0], W, x, domain=eq.field)
-    m = q.degree(W)
-    if m < 1:
+    top = sp.fraction(sp.together(minimal))[0]
+    q, num, den, w = (sp.Poly(e, W, eq.x, domain=eq.field) for e in (top, eq.num.as_expr(), eq.den.as_expr(), W))
+    if q.degree(W) < 1:
         return False
-    w, num, den = sp.Poly(W, W, x, domain=eq.field), eq.num.as_expr(), eq.den.as_expr()
-    bottom = sp.Poly(den, W, x, domain=eq.field)
-    slope = sp.Poly(num, W, x, domain=eq.field) - w**2 * bottom
-    rest = bottom * q.diff(x) + slope * q.diff(W) + m * w * bottom * q
-    top = [_leading(p, W, x, m) for p in (q, rest)]
-    return bool((top[0] * rest - top[1] * q).is_zero)
-
-
-def _leading(p: sp.Poly, w: sp.Symbol, x: sp.Symbol, m: int) -> sp.Poly:
-    """The coefficient of w**m, as a polynomial in w and x."""
-    terms = {(0, k): c for (i, k), c in p.rep.to_dict().items() if i == m}
-    return sp.Poly.from_dict(terms or {(0, 0): p.domain.zero}, w, x, domain=p.domain)
+    change = den * q.diff(eq.x) + (num - w**2 * den) * q.diff(W)
+    return bool(change.prem(q).is_zero)
 
 
 def liouvillian(r: Any, x: sp.Symbol | None = None) -> Liouvillian:
@@ -186,17 +172,13 @@ def _decide(eq: Equation) -> Liouvillian:
             continue
         if m == 4:
             return _imprimitive(eq, basis)
-        minimal = _minimal(eq, basis[0])
-        return Liouvillian(eq, 3, n, minimal=minimal, invariant=(m, basis[0].expression(eq)))
+        return Liouvillian(eq, 3, n, minimal=_minimal(eq, basis[0]), invariant=(m, basis[0].expression(eq)))
     return Liouvillian(eq, 4, None)
 
 
 def _powers(locals_: tuple[Local, ...]) -> tuple[tuple[int, int], ...]:
-    """The symmetric powers, with n, that may have a rational solution where the group is irreducible.
-
-    A simple pole (exponents 0 and 1) and two equal exponents mean a logarithm, whose monodromy is in no imprimitive
-    and in no finite group; a finite group has algebraic solutions, and those have no irregular point.
-    """
+    """The symmetric powers, with n, that may have a rational solution where the group is irreducible."""
+    # a simple pole and two equal exponents mean a logarithm, in no such group; a finite one has no irregular point
     if any((p.order == 1 and p.factor is not None) or (p.order == 2 and not p.discriminant) for p in locals_):
         return ()
     return ((4, 2), (6, 4), (8, 6), (12, 12)) if all(p.regular for p in locals_) else ((4, 2),)
@@ -207,11 +189,7 @@ def _minimal(eq: Equation, invariant: Invariant) -> sp.Expr:
 
 
 def _imprimitive(eq: Equation, basis: list[Invariant]) -> Liouvillian:
-    """Case 2: F = (y1 y2)^2, so w^2 - g w + (g' + g^2)/2 - r = 0 with g = F'/(2F).
-
-    For the quaternion group the invariants of degree 4 form a plane with three squares of that
-    kind; when none of them is defined over k the quartic polynomial of w is returned.
-    """
+    """Case 2: w^2 - g w + (g' + g^2)/2 - r = 0 with F = (y1 y2)^2, g = F'/(2F), or a quartic where no F is over k."""
     for f in (*basis, *_squares(eq, basis)):
         minimal = _quadratic(eq, f)
         if minimal is not None:
@@ -255,11 +233,7 @@ def _irrational_square(eq: Equation, basis: list[Invariant]) -> sp.Expr | None:
 
 
 def _discriminant(eq: Equation, basis: list[Invariant]) -> sp.Poly:
-    """The discriminant in t of sum_i (-1)^i F_i/i! w^(4-i) for F = F_0 + t F_1.
-
-    As a form in the solutions, a square has double roots. The discriminant is constant in x: it is
-    taken at one point.
-    """
+    """The discriminant in t of sum_i (-1)^i F_i/i! w^(4-i) for F = F_0 + t F_1, constant in x; 0 for a square."""
     k, t = eq.field, sp.Dummy("t")
     rec = basis[0].power.recursion(eq)
 

@@ -1,7 +1,4 @@
-"""Local data of y'' = r y: orders, exponents, the polar part of sqrt(r), logarithms.
-
-At the roots of an irreducible factor f they lie in k[t]/(f), sympy's finite extension and what it lacks.
-"""
+"""Local data of y'' = r y: orders, exponents, polar part of sqrt(r), logarithms; in k[t]/(f) at the roots of f."""
 
 from __future__ import annotations
 
@@ -74,10 +71,7 @@ class Local:
         return half + root_d / 2, half - root_d / 2
 
     def root(self) -> Residue | None:
-        """sqrt(discriminant) inside the field of the pole, or None.
-
-        At an irregular point it is 2 a sigma with a = sqrt(leading) in that field.
-        """
+        """sqrt(discriminant) in the field of the pole, or None; 2 a sigma at an irregular point."""
         if self.discriminant is None:
             return None
         if not self.irregular:
@@ -215,11 +209,7 @@ def trace(u: Residue) -> Any:
 
 
 def rational_sqrt(value: Fraction | None) -> Fraction | None:
-    """Square root of a fraction when it is rational.
-
-    >>> rational_sqrt(Fraction(9, 4))
-    Fraction(3, 2)
-    """
+    """Square root of a fraction when it is rational."""
     if value is None or value < 0:
         return None
     p, q = isqrt(value.numerator), isqrt(value.denominator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import combinations, islice, pairwise, product
@@ -33,11 +34,9 @@ class Witness:
 
 @dataclass(frozen=True)
 class Monodromy:
-    """Monodromy matrices around the poles, one loop each from a common base point.
+    """Monodromy matrices around the poles by angle at the base point, one loop each; `product` is that around all.
 
-    `poles`, `matrices` and `loops` run in the order of increasing angle at the base point, in
-    which the product of the matrices is the monodromy of a loop around all poles. `error` is
-    the largest distance of a determinant from 1.
+    `error` is the largest distance of a determinant from 1.
     """
 
     base: Any
@@ -54,8 +53,7 @@ class Monodromy:
 
     def trace_at(self, pole: Any) -> Any:
         """The trace at the pole nearest to a number."""
-        best = min(range(len(self.poles)), key=lambda i: float(abs(self.poles[i] - pole)))
-        return _trace(self.matrices[best])
+        return _trace(min(zip(self.poles, self.matrices, strict=True), key=lambda pair: abs(pair[0] - pole))[1])
 
     def witness(self, tolerance: float = 1e-8) -> Witness | None:
         """The pair of words with the largest margin, or None.
@@ -189,13 +187,7 @@ def _loop(base: Any, pole: Any, poles: list[Any]) -> list[Any]:
 
 
 def base_of(seed: int) -> Any:
-    """Return a base point: the usual one for seed 0, else one drawn within a fifth of it.
-
-    The trace around a pole does not depend on it, so that two seeds are two computations of the same numbers.
-
-    >>> base_of(0) == BASE, abs(base_of(1) - BASE) < 0.2, base_of(1) == base_of(2)
-    (True, True, False)
-    """
+    """The usual base point for seed 0, else one drawn within a fifth of it: other loops, but the same traces."""
     if seed == 0:
         return BASE
     size, turn = uniform(keys(seed), (2,))[0].tolist()
@@ -228,12 +220,14 @@ def monodromy(r: Any, x: sp.Symbol | None = None, digits: int = 40, base: Any = 
     flint = flint_module()
     with precision(digits + 10, flint):
         base = mpmath.mpc(base)
-        poles = [
-            mpmath.mpmathify(sp.N(c, digits + 10)) for f, _ in eq.factors for c in (f.nroots(digits + 10, maxsteps=200))
-        ]
-        poles.sort(key=lambda c: float(mpmath.arg((c - base) / mpmath.mpc(0, 1))))
-        angles = [float(mpmath.arg((c - base) / mpmath.mpc(0, 1))) for c in poles]
-        if any(b - a < 1e-6 for a, b in pairwise(angles)):
+        roots = [c for f, _ in eq.factors for c in f.nroots(digits + 10, maxsteps=200)]
+        poles = [mpmath.mpmathify(sp.N(c, digits + 10)) for c in roots]
+
+        def angle(pole: Any) -> float:
+            return float(mpmath.arg((pole - base) / mpmath.mpc(0, 1)))
+
+        poles.sort(key=angle)
+        if any(angle(b) - angle(a) < 1e-6 for a, b in pairwise(poles)):
             raise ValueError(
                 f"the base point must see all poles in different directions; got base {mpmath.nstr(base, 5)}. Move it."
             )
@@ -243,9 +237,7 @@ def monodromy(r: Any, x: sp.Symbol | None = None, digits: int = 40, base: Any = 
         loops = tuple(tuple(_loop(base, c, poles)) for c in poles)
         raw = [transport.along(list(loop)) for loop in loops]
         matrices = tuple(mpmath.matrix([[mpmath.mpc(e) for e in row] for row in m]) for m in raw)
-        whole = mpmath.eye(2)
-        for m in matrices:
-            whole = m * whole
+        whole = reduce(lambda product, m: m * product, matrices, mpmath.eye(2))
         with mpmath.workdps(2 * digits + 20):  # the difference from 1 cancels
             errors = [abs(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0] - 1) for m in matrices]
         error = float(max([*errors, mpmath.mpf(0)]))

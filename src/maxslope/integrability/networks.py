@@ -192,11 +192,7 @@ class Symmetry:
 
 @dataclass(frozen=True)
 class Plane:
-    """The fixed space of a symmetry and its orthogonal complement (columns span them).
-
-    The loss is invariant, so the flow keeps the fixed space and the Hessian is block diagonal
-    along it. A plane given by the user has no symmetry; its block is verified all the same.
-    """
+    """The fixed space of a symmetry (None: given by the user) and its orthogonal complement; columns span them."""
 
     symmetry: Symmetry | None
     tangent: sp.Matrix
@@ -244,13 +240,11 @@ def invariant_planes(network: NarrowNetwork) -> list[Plane]:
     True
     """
     found: dict[str, Plane] = {}
+    n = len(network.parameters)
     for g in symmetries(network):
-        identity = sp.eye(len(network.parameters))
-        tangent = (g.matrix() - identity).nullspace()
-        if len(tangent) != len(network.parameters) - 2 or not tangent:
-            continue
-        fixed = sp.Matrix.hstack(*tangent)
-        normal = sp.GramSchmidt(fixed.T.nullspace())
-        plane = Plane(g, fixed, sp.Matrix.hstack(*normal))
-        found.setdefault(str(fixed.T.rref()[0]), plane)
+        tangent = (g.matrix() - sp.eye(n)).nullspace()
+        if tangent and len(tangent) == n - 2:
+            fixed = sp.Matrix.hstack(*tangent)
+            normal = sp.Matrix.hstack(*sp.GramSchmidt(fixed.T.nullspace()))
+            found.setdefault(str(fixed.T.rref()[0]), Plane(g, fixed, normal))
     return list(found.values())

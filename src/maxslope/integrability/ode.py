@@ -22,10 +22,7 @@ class Cleared(NamedTuple):
 
 @dataclass(frozen=True)
 class Equation:
-    """The equation y'' = r y, r = num/den in lowest terms with monic den, over a field k.
-
-    `factors` holds the irreducible factors of den over k with their multiplicities.
-    """
+    """The equation y'' = r y, r = num/den in lowest terms over a field, den monic with irreducible `factors`."""
 
     num: sp.Poly
     den: sp.Poly
@@ -94,9 +91,14 @@ def equation(r: Any, x: sp.Symbol | None = None) -> Equation:
     return _factored(*fraction_of(expr, x, field_of(expr)))
 
 
+def monic_below(num: sp.Poly, den: sp.Poly) -> tuple[sp.Poly, sp.Poly]:
+    """The same fraction with monic denominator."""
+    return num.mul_ground(den.domain.one / den.rep.LC()), den.monic()
+
+
 def _factored(num: sp.Poly, den: sp.Poly) -> Equation:
     """The equation of a fraction in lowest terms."""
-    num, den = num.mul_ground(den.domain.one / den.rep.LC()), den.monic()
+    num, den = monic_below(num, den)
     factors = [(f.monic(), int(e)) for f, e in den.factor_list()[1]]
     return Equation(num, den, tuple(sorted(factors, key=lambda item: (item[0].degree(), str(item[0].as_expr())))))
 
@@ -122,14 +124,9 @@ def _numbers(expr: sp.Expr) -> Iterator[sp.Expr]:
 
 
 def fraction_of(expr: sp.Expr, x: sp.Symbol, field: Any) -> tuple[sp.Poly, sp.Poly]:
-    """A rational function as a fraction of polynomials over a field, in lowest terms.
-
-    Sums and products are made of polynomials from the start: expanding large expressions takes minutes.
-    """
+    """A rational function in lowest terms over a field, from polynomials on: expanding expressions takes minutes."""
     one = sp.Poly(1, x, domain=field)
-    if not expr.has(x):
-        return sp.Poly(expr, x, domain=field), one
-    if expr == x or (expr.is_Add and expr.is_polynomial(x)):
+    if not expr.has(x) or expr == x or (expr.is_Add and expr.is_polynomial(x)):
         return sp.Poly(expr, x, domain=field), one
     if expr.is_Pow and expr.exp.is_Integer:
         num, den = fraction_of(expr.base, x, field)

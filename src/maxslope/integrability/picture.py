@@ -31,11 +31,7 @@ def draw(monodromy: Monodromy, path: str | Path, title: str = "") -> Path:
 
 
 def figure_of(monodromy: Monodromy, title: str = "") -> Any:
-    """Return the picture as a figure of matplotlib.
-
-    Raises:
-        ImportError: if matplotlib is not installed.
-    """
+    """The picture as a figure of matplotlib."""
     with optional("Pictures need matplotlib", "[report]"):
         from matplotlib.figure import Figure
     figure = Figure(figsize=(7.0, 5.0), layout="constrained")
@@ -60,6 +56,4 @@ def figure_of(monodromy: Monodromy, title: str = "") -> Any:
 
 def _short(value: Any) -> str:
     z = mpmath.mpc(value)
-    if abs(z.imag) < 1e-12:
-        return str(mpmath.nstr(z.real, 7))
-    return str(mpmath.nstr(z, 5))
+    return str(mpmath.nstr(z.real, 7) if abs(z.imag) < 1e-12 else mpmath.nstr(z, 5))

@@ -20,10 +20,7 @@ _FEW = 24
 
 @dataclass(frozen=True)
 class RiccatiSolution:
-    """w = theta + P'/P (family form) or w = (F' + c)/(2F) with c constant (torus form).
-
-    `product` is F, the rational product of two solutions, in the torus form.
-    """
+    """w = theta + P'/P (family form), or (F' + c)/(2F) with F the `product` of two solutions and c constant."""
 
     omega: sp.Expr
     theta: sp.Expr | None = None
@@ -69,14 +66,8 @@ def _choices(local: Local, x: sp.Symbol) -> list[_Choice]:
     return out
 
 
-def families(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[sp.Expr, int]]:
-    """All conjugation-stable families (theta, d) with d a non-negative integer."""
-    for picks, degree in _admissible(eq, locals_):
-        yield sp.cancel(sp.Add(*(c.theta for c in picks)), extension=True), degree
-
-
 def _admissible(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[list[_Choice], int]]:
-    """Choices whose degree is a non-negative integer: found modulo a prime, then exactly."""
+    """Conjugation-stable choices whose degree is a non-negative integer: found modulo a prime, then exactly."""
     tables = [_choices(p, eq.x) for p in locals_]
     prime, generator = embedding(eq.field)
     images = [[image_mod(c.degree, prime, generator) for c in table] for table in tables]
@@ -90,18 +81,8 @@ def _admissible(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[list
 def rational_riccati(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolution | None:
     """A solution w of w' + w^2 = r, rational over k or over one square root of k, or None.
 
-    If the group fixes exactly one line, w is unique, hence invariant under conjugation of the
-    poles, and Kovacic's families with conjugate signs find it. If it fixes two or more, the
-    product F of two solutions is rational (it solves the second symmetric power), the
-    constant c^2 = F'^2 - 2 F F'' + 4 r F^2 is in k, and w = (F' + c)/(2F).
-
+    A unique w has conjugate signs at conjugate poles; otherwise the product of two solutions is rational.
     Source: Kovacic, J. Symbolic Computation 2 (1986), section 3.1; Ulmer and Weil (1996).
-
-    >>> from maxslope.integrability.ode import equation
-    >>> from maxslope.integrability.local import local_data
-    >>> eq = equation("x**2/4 - 3/2")
-    >>> rational_riccati(eq, local_data(eq)).polynomial
-    x
     """
     if any(p.discriminant is None for p in locals_):
         return None
@@ -116,7 +97,8 @@ def many_families(eq: Equation, locals_: tuple[Local, ...]) -> bool:
 
 def family_solutions(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[RiccatiSolution]:
     """The solutions w = theta + P'/P, one a family with P'' + 2 theta P' + (theta' + theta^2 - r) P = 0."""
-    for theta, degree in sorted(families(eq, locals_), key=lambda item: item[1]):
+    for picks, degree in sorted(_admissible(eq, locals_), key=lambda item: item[1]):
+        theta = sp.cancel(sp.Add(*(c.theta for c in picks)), extension=True)
         top, bottom = (sp.Poly(e, eq.x, domain=eq.field) for e in sp.fraction(theta))
         system = recursion(eq, 1, (eq.cleared.w * top).quo(bottom))
         for polynomial in islice(polynomials(eq, system, degree + 1), 1):
@@ -125,10 +107,7 @@ def family_solutions(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[Ricca
 
 
 def _torus_solutions(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[RiccatiSolution]:
-    """From a rational product F of two solutions, or the rational square of one (then c = 0).
-
-    With g = F'/F one has c^2 = F^2 (4 r - 2 g' - g^2), and w = (g + c/F)/2.
-    """
+    """w = (g + c/F)/2 with F a rational product of two solutions, g = F'/F and c^2 = F^2 (4 r - 2 g' - g^2)."""
     for member in invariants(eq, locals_, 2):
         n, d = member.logarithmic_derivative(eq)
         n, d = n.cancel(d, include=True)

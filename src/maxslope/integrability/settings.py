@@ -11,21 +11,13 @@ from maxslope.integrability.networks import LINEAR, TANH, NarrowNetwork, monomia
 
 
 def tanh_bias(target: Any = "3/2") -> NarrowNetwork:
-    """One tanh neuron with biases on (1, y), (-1, -y).
-
-    >>> tanh_bias(2).samples
-    ((1, 2), (-1, -2))
-    """
+    """One tanh neuron with biases on (1, y), (-1, -y)."""
     y = exact(target, "the target")
     return NarrowNetwork(TANH, ((1, y), (-1, -y)))
 
 
 def cubic_teacher(origin: bool = False) -> NarrowNetwork:
-    """Cubic neuron with biases, taught by a = 1, w = sqrt 3; optionally with the point (0, 0).
-
-    >>> len(cubic_teacher(origin=True).data)
-    3
-    """
+    """Cubic neuron with biases, taught by a = 1, w = sqrt 3; optionally with the point (0, 0)."""
     y = 3 * sp.sqrt(3)
     return NarrowNetwork(monomial(3), ((1, y), (-1, -y)) + (((0, 0),) if origin else ()))
 

@@ -37,24 +37,24 @@ def _reduction(eq: Equation, y: sp.Expr) -> sp.Expr:
 
 
 def torus(eq: Equation, f: sp.Expr) -> Pair:
-    """sqrt(F) exp(+-c/2 int dx/F) with F the product of two solutions and c^2 = F'^2 - 2 F F'' + 4 r F^2.
-
-    Over the field with c the two solutions are of the form P exp(int theta), and are written so.
-    """
+    """P exp(int theta) over the field with c, or sqrt(F) exp(+-c/2 int dx/F), c^2 = F'^2 - 2 F F'' + 4 r F^2."""
     slope = sp.diff(f, eq.x)
     c = sp.sqrt(sp.cancel(slope**2 - 2 * f * sp.diff(slope, eq.x) + 4 * eq.r * f**2))
     larger = extend(eq, c)
     pair = [_exponential(larger, s) for s in islice(family_solutions(larger, local_data(larger)), 2)]
     if len(pair) == 2:
         return pair[0], pair[1]
-    inside = antiderivative(*reversed(fraction_of(f, eq.x, eq.field)))
-    root = sp.sqrt(f)
-    return root * _scaled(inside, c / 2).exponential(), root * _scaled(inside, -c / 2).exponential()
+    return _both(sp.sqrt(f), antiderivative(*reversed(fraction_of(f, eq.x, eq.field))), c / 2)
 
 
-def _scaled(inside: Antiderivative, factor: sp.Expr) -> Antiderivative:
-    logs = tuple((f, sp.radsimp(sp.expand(c * factor))) for f, c in inside.logs)
-    return Antiderivative(factor * inside.rational, logs, factor * inside.rest)
+def _both(front: sp.Expr, inside: Antiderivative, factor: sp.Expr) -> Pair:
+    """front exp(+-factor inside)."""
+
+    def one(c: sp.Expr) -> sp.Expr:
+        logs = tuple((f, sp.radsimp(sp.expand(weight * c))) for f, weight in inside.logs)
+        return front * Antiderivative(c * inside.rational, logs, c * inside.rest).exponential()
+
+    return one(factor), one(-factor)
 
 
 def imprimitive(eq: Equation, f: sp.Expr) -> Pair:
@@ -63,9 +63,7 @@ def imprimitive(eq: Equation, f: sp.Expr) -> Pair:
     g = sp.diff(f, x) / (2 * f)
     point = next(c for c in range(2, 1000) if all(sp.sympify(e).subs(x, c) != 0 for e in (f, eq.den.as_expr())))
     constant = sp.radsimp((f * (4 * eq.r - 2 * sp.diff(g, x) - g**2)).subs(x, point))
-    inside = _inverse_root(f, x)
-    half, root = sp.sqrt(constant) / 2, f ** sp.Rational(1, 4)
-    return root * _scaled(inside, half).exponential(), root * _scaled(inside, -half).exponential()
+    return _both(f ** sp.Rational(1, 4), _inverse_root(f, x), sp.sqrt(constant) / 2)
 
 
 def _inverse_root(f: sp.Expr, x: sp.Symbol) -> Antiderivative:
@@ -123,23 +121,12 @@ class Antiderivative:
         return self.rational + sp.Add(*(c * sp.log(f) for f, c in self.logs)) + self.rest
 
     def exponential(self) -> sp.Expr:
-        """exp of the antiderivative: powers instead of exponentials of logarithms.
-
-        >>> x = sp.Symbol("x")
-        >>> antiderivative(sp.Poly(1, x, domain="QQ"), sp.Poly(2*x, x, domain="QQ")).exponential()
-        sqrt(x)
-        """
+        """exp of the antiderivative: powers instead of exponentials of logarithms."""
         return sp.Mul(*(f**c for f, c in self.logs)) * sp.exp(sp.expand(self.rational + self.rest))
 
 
 def antiderivative(num: sp.Poly, den: sp.Poly) -> Antiderivative:
-    """Integrate num/den over its field of coefficients.
-
-    Every irreducible factor f of the denominator gives a part A/f^e by one inverse modulo f^e, Hermite's
-    reduction lowers e to 1, and a/f is sum a(c)/f'(c) log(x - c) over the roots c of f.
-
-    Source: Bronstein, Symbolic Integration I, sections 2.2 and 2.4.
-    """
+    """Integrate num/den over its field by Hermite's reduction: Bronstein, Symbolic Integration I, 2.2 and 2.4."""
     x = den.gen
     whole, rest = num.div(den)
     rational = whole.integrate().as_expr()
@@ -179,19 +166,12 @@ def _logarithms(part: sp.Poly, f: sp.Poly, x: sp.Symbol) -> tuple[list[tuple[sp.
 
 
 # exponent differences at 0, 1 and infinity of the standard equation, by the degree of the rational invariant
-_STANDARD = {
-    6: (sp.Rational(1, 3), sp.Rational(1, 2), sp.Rational(1, 4)),
-    8: (sp.Rational(1, 3), sp.Rational(1, 2), sp.Rational(1, 4)),
-    12: (sp.Rational(1, 3), sp.Rational(1, 2), sp.Rational(1, 5)),
-}
+_STANDARD = {m: (sp.Rational(1, 3), sp.Rational(1, 2), sp.Rational(1, k)) for m, k in ((6, 4), (8, 4), (12, 5))}
 
 
 @dataclass(frozen=True)
 class Pullback:
-    """y'' = r y is the pullback of the hypergeometric equation with differences (l, m, n) by s = image(x).
-
-    y = Y(s)/sqrt(s') with Y'' = h Y. The identity behind it is verified exactly.
-    """
+    """y = Y(s)/sqrt(s'), s = image(x), with Y of the hypergeometric equation with differences (l, m, n)."""
 
     variable: sp.Symbol
     image: sp.Expr
@@ -211,27 +191,16 @@ class Pullback:
 
 
 def pullback(eq: Equation, m: int, invariant: sp.Expr) -> Pullback | None:
-    """Klein's rational function of an equation with a rational invariant F of degree 6, 8 or 12.
-
-    The Hessian of the form is H = (m-1)(m F F'' - m^2 r F^2 - (m-1) F'^2). The function is c H^3/F^4
-    (m = 6), c F^3/H^2 (m = 8, where H is the square of the form of degree 6) or c H^3/F^5 (m = 12);
-    two values of x determine c. It is returned only if the pullback is r.
+    """Klein's c H^3/F^4 (m = 6), c F^3/H^2 (8) or c H^3/F^5 (12) with F the invariant of degree m, H its Hessian.
 
     Source: Klein, Vorlesungen ueber das Ikosaeder (1884), I.2; van Hoeij and Weil, Solving second order
     linear differential equations with Klein's theorem (2005).
     """
-    x = eq.x
-    f = invariant
+    x, f = eq.x, invariant
     first = sp.diff(f, x)
     hessian = m * f * sp.diff(first, x) - m**2 * eq.r * f**2 - (m - 1) * first**2
-    shape = {6: (3, -4), 8: (-2, 3), 12: (3, -5)}[m]
-    num, den = fraction_of(sp.together(hessian), x, eq.field)
-    base_num, base_den = fraction_of(f, x, eq.field)
-    top = bottom = sp.Poly(1, x, domain=eq.field)
-    for p, q, e in ((num, den, shape[0]), (base_num, base_den, shape[1])):
-        up, down = (p, q) if e > 0 else (q, p)
-        top, bottom = top * up ** abs(e), bottom * down ** abs(e)
-    top, bottom = top.cancel(bottom, include=True)
+    by_hessian, by_invariant = {6: (3, -4), 8: (-2, 3), 12: (3, -5)}[m]
+    top, bottom = fraction_of(sp.together(hessian) ** by_hessian * f**by_invariant, x, eq.field)
     scale = _scale(eq, top, bottom, _STANDARD[m])
     if scale is None:
         return None

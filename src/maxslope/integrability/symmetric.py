@@ -26,11 +26,7 @@ LARGEST = 10**6  # degree of a polynomial P that is looked for
 
 @dataclass(frozen=True)
 class SymmetricPower:
-    """Shape of the search for F in k(x) with F solving the m-th symmetric power.
-
-    F = prod f**e * P with deg P <= `degree`; `degree` is None when an exponent cannot be an
-    integer or the degree bound is negative, so that F = 0 is the only rational solution.
-    """
+    """F = prod f**e * P with deg P <= `degree` for rational solutions of the m-th symmetric power; None: only F = 0."""
 
     m: int
     exponents: tuple[int, ...]
@@ -48,7 +44,7 @@ class SymmetricPower:
 
 def _integer_bound(local: Local, m: int, largest: bool) -> int | None:
     """Extreme integer among i*alpha1 + (m-i)*alpha2, or o*m/4 at irregular points."""
-    if local.order is not None and (local.order > 2 if local.factor is not None else local.order < 2):
+    if local.order is not None and not local.regular:
         value = Fraction(local.order * m, 4)
         return int(value) if value.denominator == 1 else None
     gap = local.difference()
@@ -59,10 +55,7 @@ def _integer_bound(local: Local, m: int, largest: bool) -> int | None:
 
 
 def symmetric_power(locals_: tuple[Local, ...], m: int) -> SymmetricPower:
-    """Exponents and degree bound of rational solutions of the m-th symmetric power.
-
-    Source: Ulmer and Weil, J. Symbolic Computation 22 (1996), sections 3 and 4.
-    """
+    """Exponents and degree bound of rational solutions: Ulmer and Weil (1996), sections 3 and 4."""
     exponents = [_integer_bound(p, m, False) for p in locals_[:-1]]
     top = _integer_bound(locals_[-1], m, True)
     known = [e for e in exponents if e is not None]
@@ -74,10 +67,9 @@ def symmetric_power(locals_: tuple[Local, ...], m: int) -> SymmetricPower:
 
 @dataclass(frozen=True)
 class Recursion:
-    """N_{i+1} = W N_i' + (A - i W') N_i - i(m-i+1) R N_{i-1}: coefficients in `ring`, highest first, as sympy has them.
+    """N_{i+1} = W N_i' + (A - i W') N_i - i(m-i+1) R N_{i-1} in `ring`, coefficients highest first.
 
-    F_i = phi N_i / W**i with phi = prod f**e, A = W phi'/phi, R = W**2 r; F solves the symmetric
-    power if and only if N_{m+1} = 0.
+    F_i = phi N_i / W**i with A = W phi'/phi, R = W**2 r; F solves the symmetric power if N_{m+1} = 0 and only then.
     """
 
     m: int
@@ -161,14 +153,7 @@ class Invariant:
 
 
 def invariants(eq: Equation, locals_: tuple[Local, ...], m: int) -> list[Invariant]:
-    """A basis of the rational solutions of the m-th symmetric power of y'' = r y.
-
-    >>> from maxslope.integrability.ode import equation
-    >>> from maxslope.integrability.local import local_data
-    >>> eq = equation("1/x - 3/(16*x**2)")
-    >>> [f.expression(eq) for f in invariants(eq, local_data(eq), 4)]
-    [x]
-    """
+    """A basis of the rational solutions of the m-th symmetric power of y'' = r y."""
     power = symmetric_power(locals_, m)
     if not power.columns:
         return []
@@ -186,11 +171,7 @@ def kernel(system: list[list[Any]], columns: int, eq: Equation) -> Iterator[sp.P
 
 
 def omega_polynomial(eq: Equation, rec: Recursion, polynomial: sp.Poly, w: sp.Symbol) -> sp.Poly:
-    """The polynomial of w = y'/y, up to a factor in k(x), of an invariant F = phi P = prod y_i.
-
-    With F_{i+1} = F_i' - i(m-i+1) r F_{i-1} one has
-    F prod (w - y_i'/y_i) = sum_i (-1)**i F_i / i! w**(m-i); here it is multiplied by W**m/phi.
-    """
+    """F prod (w - y_i'/y_i) = sum_i (-1)**i F_i / i! w**(m-i) of an invariant F = phi P = prod y_i, times W**m/phi."""
     terms: dict[tuple[int, int], Any] = {}
     for i, n in enumerate(rec.images(polynomial.rep.to_list())[: rec.m + 1]):
         scale = eq.field((-1) ** i) / eq.field(factorial(i))

@@ -13,11 +13,9 @@ from maxslope.integrability.ode import field_of, fraction_of
 
 @dataclass(frozen=True)
 class NormalEquation:
-    """Y' = M Y in the parameter v of the curve, and what elimination leaves.
+    """Y' = M Y with M = -H_normal / v', u'' + p u' + q u = 0 for its first component, y'' = r y for its normal form.
 
-    `matrix` is M = -H_normal / v'. The first component u satisfies u'' + p u' + q u = 0 and
-    y = u exp(1/2 int p) satisfies y'' = r y. When M is triangular, p, q and r are None: the
-    system is solved by quadratures.
+    p, q and r are None where M is triangular: then the system is solved by quadratures.
     """
 
     variable: sp.Symbol
@@ -29,18 +27,9 @@ class NormalEquation:
 
 
 def eliminate(matrix: sp.Matrix, v: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
-    """Coefficients p, q of u'' + p u' + q u = 0 for the first component of Y' = M Y.
+    """p, q of u'' + p u' + q u = 0 for the first component of Y' = M Y; m12 needs a rational square alone.
 
-    p = -(m11 + m22) - m12'/m12 and q = m11 m22 - m12 m21 - m11' + m11 m12'/m12. Only
-    m12 m21 and m12^2 need to be rational: square roots in m12 are removed by the gauge
-    (u, z) -> (u, g z).
-
-    Raises:
-        ValueError: if m12 vanishes, or p or q is not rational in v.
-
-    >>> v = sp.Symbol("v")
-    >>> eliminate(sp.Matrix([[0, 1], [v, 0]]), v)
-    (0, -v)
+    p = -(m11 + m22) - m12'/m12 and q = m11 m22 - m12 m21 - m11' + m11 m12'/m12.
     """
     m11, m12, m21, m22 = matrix
     if m12 == 0:
