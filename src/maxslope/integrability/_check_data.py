@@ -30,24 +30,21 @@ def fields(value: Any, names: set[str], what: str) -> Mapping[str, Any]:
     """A mapping with exactly these keys: what nobody checks must not be there."""
     demand(isinstance(value, Mapping), f"{what} must be an object")
     demand(set(value) == names, f"{what} must have the fields {sorted(names)} and no others")
-    checked: Mapping[str, Any] = value
-    return checked
+    return dict(value)
 
 
 def listing(value: Any, what: str, most: int = 2 * LIMIT) -> Sequence[Any]:
     """A list that is not too long."""
     demand(type(value) in (list, tuple), f"{what} must be a list")
     demand(len(value) <= most, f"{what} has more than {most} entries, which this checker does not take on")
-    entries: Sequence[Any] = value
-    return entries
+    return list(value)
 
 
 def integer(value: Any, what: str) -> int:
     """An integer; truth values and floats are none."""
     demand(type(value) is int, f"{what} must be an integer")
-    number: int = value
-    demand(number.bit_length() <= BITS, f"{what} has more than {BITS} bits, which this checker does not take on")
-    return number
+    demand(value.bit_length() <= BITS, f"{what} has more than {BITS} bits, which this checker does not take on")
+    return int(value)
 
 
 def fraction(value: Any, what: str) -> Fraction:
@@ -61,8 +58,7 @@ def fraction(value: Any, what: str) -> Fraction:
 def text(value: Any, what: str) -> str:
     """A short string."""
     demand(type(value) is str and len(value) <= 10000, f"{what} must be a string of at most 10000 characters")
-    string: str = value
-    return string
+    return str(value)
 
 
 @dataclass(frozen=True)

@@ -195,8 +195,7 @@ def parse(text: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise CertificateError(f"certificate refused: not a certificate's JSON ({error}).") from error
     demand(isinstance(value, dict), "it must be an object")
-    checked: Mapping[str, Any] = value
-    return checked
+    return dict(value)
 
 
 def _refuse(_: str) -> Any:

@@ -190,14 +190,16 @@ def _minimal(eq: Equation, invariant: Invariant) -> sp.Expr:
 
 def _imprimitive(eq: Equation, basis: list[Invariant]) -> Liouvillian:
     """Case 2: w^2 - g w + (g' + g^2)/2 - r = 0 with F = (y1 y2)^2, g = F'/(2F), or a quartic where no F is over k."""
-    for f in (*basis, *_squares(eq, basis)):
+    factors = [q for q, _ in _discriminant(eq, basis).factor_list()[1]] if len(basis) == 2 else []
+    squares = [_member(basis, q) for q in factors if q.degree() == 1]
+    for f in (*basis, *squares):
         minimal = _quadratic(eq, f)
         if minimal is not None:
             square = f.expression(eq)
             return Liouvillian(eq, 2, 2, minimal=minimal, invariant=(4, square), square=square)
-    found = (4, basis[0].expression(eq))
-    square = _irrational_square(eq, basis)
-    return Liouvillian(eq, 2, 2, minimal=_minimal(eq, basis[0]), invariant=found, square=square)
+    first = basis[0].expression(eq)
+    square = first + _least_root(factors) * basis[1].expression(eq) if factors and eq.over_rationals else None
+    return Liouvillian(eq, 2, 2, minimal=_minimal(eq, basis[0]), invariant=(4, first), square=square)
 
 
 def _quadratic(eq: Equation, f: Invariant) -> sp.Expr | None:
@@ -213,23 +215,16 @@ def _quadratic(eq: Equation, f: Invariant) -> sp.Expr | None:
     return W**2 - n.as_expr() / d.as_expr() * W + a.as_expr() / b.as_expr()
 
 
-def _squares(eq: Equation, basis: list[Invariant]) -> list[Invariant]:
-    """Members of a pencil F_0 - t F_1 of quartic invariants that are squares of quadratic ones, with t in k."""
-    if len(basis) != 2:
-        return []
-    linear = [q for q, _ in _discriminant(eq, basis).factor_list()[1] if q.degree() == 1]
+def _member(basis: list[Invariant], linear: sp.Poly) -> Invariant:
+    """F_0 + t F_1 with t the root of a linear polynomial."""
     first, second = (b.polynomial for b in basis)
-    found = [first + second.mul_ground(-q.monic().rep.to_list()[-1]) for q in linear]
-    return [Invariant(basis[0].power, p) for p in found]
+    return Invariant(basis[0].power, first + second.mul_ground(-linear.monic().rep.to_list()[-1]))
 
 
-def _irrational_square(eq: Equation, basis: list[Invariant]) -> sp.Expr | None:
-    """A square of the pencil with t outside k; over the rationals alone."""
-    if len(basis) != 2 or not eq.over_rationals:
-        return None
-    factor = min((q for q, _ in _discriminant(eq, basis).factor_list()[1]), key=lambda q: int(q.degree()))
-    t = sp.roots(factor, multiple=True)[0] if factor.degree() == 2 else sp.CRootOf(factor, 0)
-    return basis[0].expression(eq) + t * basis[1].expression(eq)
+def _least_root(factors: list[sp.Poly]) -> sp.Expr:
+    """A root of a factor of least degree, over the rationals."""
+    factor = min(factors, key=lambda q: int(q.degree()))
+    return sp.roots(factor, multiple=True)[0] if factor.degree() == 2 else sp.CRootOf(factor, 0)
 
 
 def _discriminant(eq: Equation, basis: list[Invariant]) -> sp.Poly:

@@ -63,13 +63,11 @@ def _identities(certificate: Mapping[str, Any]) -> list[str]:
     lines = [f"-- F solves the symmetric power {m}: n_(i+1) = g n_i' - e v' n_i - i g' n_i - i (m-i+1) s e v^2 n_(i-1)"]
     chain = power_chain((u, v), (s, e), m)
     g, lead, dg, second = (_poly(p) for p in (chain.g, chain.lead, ex.diff(chain.g), chain.second))
-    before: list[Any] = []
-    for i, (current, new) in enumerate(pairwise(chain.members)):
+    for i, (before, (current, new)) in enumerate(zip([[], *chain.members], pairwise(chain.members), strict=False)):
         n = _poly(current)
         right = f"{_poly(ex.diff(current))} * {g} - {lead} * {n} - {i} * {dg} * {n}"
         right += f" - {i * (m - i + 1)} * {second} * {_poly(before)}"
         lines.append(f"example (x : Rat) : {_poly(new)} = {right} := by ring")
-        before = current
     return lines
 
 
@@ -83,11 +81,10 @@ def _modular(certificate: Mapping[str, Any]) -> list[str]:
         for c in roots:
             value = " + ".join(f"({a}) * {c}^{k}" for k, a in enumerate(f))
             lines.append(f"example : ({value} : Int) % {p} = 0 := by norm_num")
-    points = [(q, c) for q, cs in zip(certificate["local"], certificate["roots"], strict=False) for c in cs]
-    squares = zip([*points, (certificate["local"][-1], 0)], certificate["square_roots"], strict=True)
-    for (local, c), s in squares:
-        regular = local["order"] == 2
-        if regular and local["discriminant"] is not None:
+    roots = [*certificate["roots"], [0]]  # infinity last
+    points = [(q, c) for q, cs in zip(certificate["local"], roots, strict=True) for c in cs]
+    for (local, c), s in zip(points, certificate["square_roots"], strict=True):
+        if local["order"] == 2 and local["discriminant"] is not None:
             value = sum(ex.reduce(Fraction(d), p) * pow(c, k, p) for k, d in enumerate(local["discriminant"])) % p
             lines.append(f"example : (({s})^2 - {value} : Int) % {p} = 0 := by norm_num")
     return lines

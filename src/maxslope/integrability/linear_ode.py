@@ -81,7 +81,7 @@ class Kovacic(SingleODESolver):  # type: ignore[misc]
     hint = "kovacic"
     has_integral = False
     order = (2,)
-    found: SecondOrder | None = None
+    found: tuple[sp.Expr, sp.Expr] | None = None
 
     def _matches(self) -> bool:
         problem = self.ode_problem
@@ -90,17 +90,15 @@ class Kovacic(SingleODESolver):  # type: ignore[misc]
             return False
         try:
             p, q = (sp.cancel(terms[k] / terms[2]) for k in (1, 0))
-            self.found = second_order(p, q, problem.sym)
+            equation = second_order(p, q, problem.sym)
         except ValueError:
             return False
-        return self.found.solutions() is not None
+        self.found = equation.solutions()
+        return self.found is not None
 
     def _get_general_solution(self, *, simplify_flag: bool = True) -> list[sp.Eq]:
-        pair = self.found.solutions() if self.found is not None else None
-        if pair is None:
-            raise ValueError("the equation must have Liouvillian solutions; `second_order` found none.")
-        first, second = self.ode_problem.get_numbered_constants(num=2)
-        return [sp.Eq(self.ode_problem.func, first * pair[0] + second * pair[1])]
+        constants = self.ode_problem.get_numbered_constants(num=2)
+        return [sp.Eq(self.ode_problem.func, sum(c * y for c, y in zip(constants, self.found or (), strict=True)))]
 
 
 @contextmanager

@@ -166,12 +166,13 @@ def parametric(r: Any, parameter: sp.Symbol, x: sp.Symbol, samples: Iterable[Any
     values = [v for d in dict.fromkeys(degrees.values()) for n in range(largest + 1) for v in _solve(d - n, parameter)]
     values += [v for h in dict.fromkeys(halves) for n in (1, 3) for v in _solve(2 * h - n, parameter)]
     bottom = sp.fraction(sp.together(expr))[1]
-    candidates = [v for v in dict.fromkeys((*values, *special)) if sp.expand(bottom.subs(parameter, v)) != 0]
-    decided = {v: liouvillian(expr.subs(parameter, v), x) for v in candidates}
-    sampled = {number(v, "a sample"): liouvillian(expr.subs(parameter, number(v)), x) for v in samples}
-    ordered = dict(sorted(decided.items(), key=lambda item: sp.default_sort_key(item[0])))
+    candidates = [v for v in {*values, *special} if sp.expand(bottom.subs(parameter, v)) != 0]
+    decided, sampled = (
+        {v: liouvillian(expr.subs(parameter, v), x) for v in chosen}
+        for chosen in (sorted(candidates, key=sp.default_sort_key), [number(v, "a sample") for v in samples])
+    )
     irregular = any(not p.regular for p in points)
-    return Parametric(expr, parameter, degrees, halves, doubles, odd, irregular, special, ordered, sampled)
+    return Parametric(expr, parameter, degrees, halves, doubles, odd, irregular, special, decided, sampled)
 
 
 def _solve(condition: sp.Expr, parameter: sp.Symbol) -> list[sp.Expr]:
@@ -232,5 +233,5 @@ def _special(expr: sp.Expr, points: list[_Point], parameter: sp.Symbol, x: sp.Sy
     places = [p.place for p in points if not p.infinite]
     conditions = [a - b for i, a in enumerate(places) for b in places[:i]]
     conditions += [num.eval(c) for c in places] + [num.LC(), den.LC()]
-    found = [v for e in conditions for v in _solve(sp.simplify(e), parameter)]
-    return tuple(sorted(dict.fromkeys(found), key=sp.default_sort_key))
+    found = {v for e in conditions for v in _solve(sp.simplify(e), parameter)}
+    return tuple(sorted(found, key=sp.default_sort_key))
