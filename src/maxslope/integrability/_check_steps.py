@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from math import prod
+from operator import itemgetter
 from typing import Any
 
 from maxslope.integrability import _exact as ex
@@ -23,9 +25,7 @@ def check_families(case: Case, part: Mapping[str, Any]) -> None:
     tables = [_choices(case, q, c, integer(s, "a square root")) for (q, c), s in pairs]
     bound = case.growth * len(case.points)
     demand(bound < case.p // 4, "the prime is too small for the degree bound")
-    total = 1
-    for table in tables:
-        total *= len(table)
+    total = prod(len(table) for table in tables)
     demand(integer(stated["total"], "the number of families") == total, "the number of families is wrong")
     found = []
     for picks, degree in _admissible(tables, bound, case.p):
@@ -35,7 +35,8 @@ def check_families(case: Case, part: Mapping[str, Any]) -> None:
         signs = "".join(q[0] for q in picks[:-1]) + "|" + picks[-1][0]
         found.append({"signs": signs, "degree": degree, "columns": degree + 1, "rank": rank})
     listed = [_family(f) for f in listing(stated["admissible"], "the list of families", 10000)]
-    demand(sorted(listed, key=_order) == sorted(found, key=_order), "a family is wrong")
+    by_signs = itemgetter("signs")
+    demand(sorted(listed, key=by_signs) == sorted(found, key=by_signs), "a family is wrong")
     demand(all(f["rank"] == f["columns"] for f in found), "a family is not excluded")
 
 
@@ -47,23 +48,16 @@ def _family(value: Any) -> dict[str, Any]:
     return entry
 
 
-def _order(family: Mapping[str, Any]) -> str:
-    return str(family["signs"])
-
-
 def _admissible(tables: list[list[Choice]], bound: int, p: int) -> Iterator[tuple[list[Choice], int]]:
     """Picks with alpha_oo - sum alpha_c in 0, ..., bound modulo p; two halves that meet in the middle."""
     if not all(tables):
         return
     poles, cut = tables[:-1], len(tables) // 2
-    sizes = [1, 1]
-    for index, table in enumerate(tables):
-        sizes[index >= cut] *= len(table)
+    sizes = [prod(len(table) for table in half) for half in (tables[:cut], tables[cut:])]
     demand(max(sizes) <= 1 << 18, "there are more families than this checker takes on")
-    right = sorted(
-        ((q[-1][1] - sum(c[1] for c in q[:-1])) % p, i) for i, q in enumerate(product(*poles[cut:], tables[-1]))
-    )
-    tails, keys = list(product(*poles[cut:], tables[-1])), [value for value, _ in right]
+    tails = list(product(*poles[cut:], tables[-1]))
+    right = sorted(((q[-1][1] - sum(c[1] for c in q[:-1])) % p, i) for i, q in enumerate(tails))
+    keys = [value for value, _ in right]
     met = 0
     for head in product(*poles[:cut]):
         left = sum(c[1] for c in head) % p

@@ -159,11 +159,9 @@ class Element(ex.Operators):
 
     def integrable_at(self, v: Fraction) -> bool:
         """Whether every term has order above -1 at v, so that the integral from v exists."""
-        for k, r in self.terms.items():
-            halves = sum(square.order(v) for j, square in enumerate(self.squares) if k >> j & 1)
-            if 2 * r.order(v) + halves <= -2:
-                return False
-        return True
+        halves = [square.order(v) for square in self.squares]
+        orders = (2 * r.order(v) + sum(h for j, h in enumerate(halves) if k >> j & 1) for k, r in self.terms.items())
+        return all(order > -2 for order in orders)
 
     def vanishes_at(self, v: Fraction) -> bool:
         """Whether the value at v is 0, for the branches with g_j(v) >= 0 where g_j(v)^2 is a rational square."""

@@ -62,14 +62,7 @@ Derive it again with `certificate(...)`.
 
 
 def examine(certificate: Mapping[str, Any], seconds: float = 60) -> Proof:
-    """Recompute a certificate and say what it proves, and about what.
-
-    Args:
-        certificate: the mapping read from the JSON file.
-        seconds: when to give up on a certificate that is more work.
-
-    Raises:
-        CertificateError: (a ValueError) with the first step that does not hold.
+    """Recompute a certificate and say what it proves, and about what; arguments and errors are those of `check`.
 
     >>> from maxslope.integrability import certificate, liouvillian
     >>> examine(certificate(liouvillian("x"))).scope[:46]

@@ -32,12 +32,8 @@ class Attempt:
 def search(network: NarrowNetwork) -> tuple[Attempt, ...]:
     r"""Try every kind of explicit curve on a network, verify it, and decide along it.
 
-    1. The table: $a^2/2 = \int s/s'\,dw$ where it is algebraic.
-    2. The silent neuron: one odd neuron with biases on data symmetric under $x \to -x$; a = b = 0, w stays and c
-       moves. Along it $y'' = ((A^2/4 - A/2)/v^2 + 1)\,y$ with $A = s(wx)^2$ (Bessel), so that the group is SL2(C)
-       for every odd activation unless A is an even integer.
-    3. The flat neurons: two neurons without biases on such data, $w_1 = w_2 = 0$, $a_1 - a_2$ constant; for
-       activations with s(0) != 0, such as the sigmoid.
+    The table ($a^2/2 = \int s/s'\,dw$ where it is algebraic), the silent neuron ($a = b = 0$, w stays and c moves) and
+    the flat neurons ($w_1 = w_2 = 0$, $a_1 - a_2$ constant).
 
     Args:
         network: the network.

@@ -26,13 +26,7 @@ _BITS = 200_000
 def exact(value: Any, what: str = "the number", symbols: Mapping[str, sp.Symbol] | None = None) -> sp.Expr:
     """Read an integer, a fraction, a sympy expression or a string as an exact expression.
 
-    Args:
-        value: what to read; strings know + - * / ^ ** brackets, names and the functions in `FUNCTIONS`.
-        what: its name for messages.
-        symbols: symbols that names in a string stand for; other names become symbols of their own.
-
-    Raises:
-        ValueError: for floats, truth values, None, and strings outside the grammar.
+    Names in a string stand for `symbols` or symbols of their own; `what` is said in messages.
 
     >>> exact("3/2"), exact("sqrt(2)*x^2")
     (3/2, sqrt(2)*x**2)

@@ -23,14 +23,11 @@ W = sp.Symbol("w")
 class Liouvillian:
     """What Kovacic's algorithm finds for y'' = r y.
 
-    `case` is 1 (triangular group), 2 (imprimitive), 3 (finite primitive) or 4 (the group is
-    SL2(C): no Liouvillian solution). `n` is the degree of the logarithmic derivative of a
-    solution over C(x): 1, 2, then 4, 6, 12 (tetrahedral, octahedral, icosahedral), or None.
-    `minimal` is a polynomial in w that such a logarithmic derivative satisfies; in case 3 it
-    belongs to the rational invariant of degree 6, 8, 12 and may be reducible over C(x).
-    `invariant` is (m, F): F solves the m-th symmetric power. `theta` and `polynomial` are
-    Kovacic's theta and P in case 1, when omega = theta + P'/P. `square` is F = (y1 y2)^2 in case 2;
-    unlike `invariant` it may need an algebraic number outside k.
+    `case` is 1 (triangular group), 2 (imprimitive), 3 (finite primitive) or 4 (SL2(C): no Liouvillian solution).
+    `n` is the degree of w = y'/y over C(x) for a solution y: 1, 2, 4, 6, 12 or None. `minimal` is a polynomial that w
+    satisfies, in case 3 perhaps a reducible one; in case 1 w is omega = `theta` + P'/P with P the `polynomial`, or
+    omega alone. `invariant` is (m, F): F solves the m-th symmetric power. `square` is F = (y1 y2)^2 in case 2, which
+    may need an algebraic number outside k.
     """
 
     equation: Equation
@@ -126,15 +123,11 @@ def verify_algebraic(eq: Equation, minimal: sp.Expr | None) -> bool:
 def liouvillian(r: Any, x: sp.Symbol | None = None) -> Liouvillian:
     r"""Decide whether y'' = r y has a Liouvillian solution, and find one.
 
-    Case 1 is Kovacic's (rational solutions of $\omega' + \omega^2 = r$). If there is none the
-    group is irreducible and its invariants decide: a rational solution of the fourth symmetric
-    power means an imprimitive group, of the sixth, eighth or twelfth a tetrahedral, octahedral
-    or icosahedral one; otherwise the group is SL2(C). Every solution found is verified by
-    substitution before it is returned.
+    Case 1 first ($\omega' + \omega^2 = r$ with $\omega$ rational), then the symmetric powers 4, 6, 8 and 12; every
+    solution is verified by substitution before it is returned.
 
     Args:
-        r: rational function with rational or algebraic coefficients (expression, string or
-            `Equation`).
+        r: rational function with rational or algebraic coefficients (expression, string or `Equation`).
         x: its variable; needed only when r is constant.
 
     Returns:
@@ -143,8 +136,7 @@ def liouvillian(r: Any, x: sp.Symbol | None = None) -> Liouvillian:
     Raises:
         ValueError: if r is not an exact rational function of one variable.
 
-    Source: Kovacic, J. Symbolic Computation 2 (1986) 3-43; Ulmer and Weil, J. Symbolic
-    Computation 22 (1996) 179-200; used on gradient flows after arXiv:2408.08286.
+    Source: Kovacic, J. Symbolic Computation 2 (1986) 3-43; Ulmer and Weil, J. Symbolic Computation 22 (1996) 179-200.
 
     >>> liouvillian("x**2/4 - 1/2").omega
     -x/2

@@ -19,7 +19,7 @@ from maxslope._random import keys, uniform
 from maxslope.integrability.ode import Equation, equation
 
 BASE = mpmath.mpc("0.3", "1.7")
-STEP = 0.4
+STEP = 0.4  # of a Taylor series, over the distance to the nearest pole
 
 
 @dataclass(frozen=True)
@@ -197,9 +197,6 @@ def base_of(seed: int) -> Any:
 def monodromy(r: Any, x: sp.Symbol | None = None, digits: int = 40, base: Any = BASE) -> Monodromy:
     """Monodromy matrices of y'' = r y around its finite poles.
 
-    Taylor steps of at most 0.4 times the distance to the nearest pole, from the recurrence
-    den y'' = num y, with ten guard digits.
-
     Args:
         r: rational function, or an `Equation`.
         x: its variable when r is constant.
@@ -209,8 +206,7 @@ def monodromy(r: Any, x: sp.Symbol | None = None, digits: int = 40, base: Any = 
     Raises:
         ValueError: if two poles lie in the same direction from the base point.
 
-    Source: evidence only; the certificate is the proof. Density test: arXiv:2408.08286 uses
-    solvability of the identity component, decided here by three traces and a commutator.
+    Source: our own; evidence only, the certificate is the proof.
 
     >>> m = monodromy("-3/(16*x**2)", digits=15)
     >>> abs(m.trace_at(0)) < 1e-12  # -2 cos(pi/2)

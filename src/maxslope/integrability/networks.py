@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations, product
+from itertools import permutations, product, starmap
 from typing import Any
 
 import mpmath
@@ -99,8 +99,7 @@ class NarrowNetwork:
     Raises:
         ValueError: if a sample is no pair of exact numbers, or another argument is of another kind.
 
-    Source: the four-parameter network is in the spirit of arXiv:2408.08286; it is our own
-    reconstruction, not the setting of that paper.
+    Source: our own reconstruction in the spirit of arXiv:2408.08286, not the setting of that paper.
 
     >>> NarrowNetwork(TANH, ((1, 2),), bias=False).loss()
     (a*tanh(w) - 2)**2/2
@@ -222,13 +221,12 @@ def symmetries(network: NarrowNetwork, digits: int = 40, seed: int = 0) -> Itera
         tolerance = mpmath.mpf(10) ** (10 - digits)
         survivors = [
             g
-            for g in (Symmetry(i, s) for i in permutations(range(n)) for s in product((1, -1), repeat=n))
+            for g in starmap(Symmetry, product(permutations(range(n)), product((1, -1), repeat=n)))
             if all(abs(value(*g.act(p)) - t) <= tolerance * (1 + abs(t)) for p, t in zip(points, targets, strict=True))
         ]
-    for g in survivors:
+    for g in survivors[1:]:  # the first is the identity
         moved = loss.subs(dict(zip(theta, g.act(theta), strict=True)), simultaneous=True)
-        trivial = g == Symmetry(tuple(range(n)), (1,) * n)
-        if not trivial and is_zero(moved - loss):
+        if is_zero(moved - loss):
             yield g
 
 

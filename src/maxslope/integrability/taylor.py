@@ -37,21 +37,18 @@ def numeric_flow(
 ) -> NumericFlow:
     r"""Integrate $\theta' = -\nabla L$ and $E' = |\nabla L|^2$ to about `digits` digits.
 
-    With python-flint: Taylor series of order 40 with automatic steps. Otherwise
-    `mpmath.odefun`, which is much slower. The energy identity $L(0) - L(t) = E(t)$ is returned
-    as `defect`; it is an estimate of the error, not an enclosure.
+    With python-flint by Taylor series of order 40, otherwise by `mpmath.odefun`, which is much slower. The defect of
+    the energy identity $L(0) - L(t) = E(t)$ estimates the error and encloses nothing.
 
     Args:
-        network: the network; its activation must be built from powers, exp, log, sin, cos,
-            tan, atan, sinh, cosh, tanh, sqrt.
+        network: the network; its activation must be built from powers, roots and elementary functions.
         start: exact numbers, strings or mpmath numbers, one for each parameter.
         time: end time, positive.
         digits: decimal digits asked for.
         flint: use python-flint (True), mpmath (False), or what is installed (None).
 
     Raises:
-        ValueError: if the start has the wrong length, the time is negative, or python-flint is
-            asked for and not installed.
+        ValueError: if the start has the wrong length, the time is negative, or python-flint is not installed.
 
     Source: energy identity of curves of maximal slope, Ambrosio, Gigli and Savare, chapter 1.
 

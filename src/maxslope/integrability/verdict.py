@@ -63,15 +63,13 @@ class Verdict:
         irregular = [p for p in self.local if not p.regular]
         if not irregular:
             return "near the curve"
-        if any(p.factor is None for p in irregular):
-            return (
-                "near the closure of the curve with its point at infinity (r is irregular there, "
-                "and monodromy alone need not carry the obstruction)"
-            )
-        return (
-            "near the closure of the curve, equilibria included (r has an irregular point, and "
-            "monodromy alone need not carry the obstruction)"
+        infinite = any(p.factor is None for p in irregular)
+        where = (
+            " with its point at infinity (r is irregular there"
+            if infinite
+            else ", equilibria included (r has an irregular point"
         )
+        return f"near the closure of the curve{where}, and monodromy alone need not carry the obstruction)"
 
     def follows(self) -> tuple[str, ...]:
         """Statements proved by the verdict."""
@@ -101,11 +99,7 @@ class Verdict:
         )
 
     def certificate(self) -> dict[str, Any]:
-        """The JSON certificate of r, with the derivation from the network where it can be written out.
-
-        The checker derives r again from it. Where the curve or the activation is not made of square
-        roots of rational functions (and integrals of such) the certificate holds the equation alone,
-        and the checker says that nothing is proved about a network; `written_out` says why.
+        """The JSON certificate of r, with the derivation from the network unless `written_out` says why not.
 
         Raises:
             ValueError: if the system is triangular.

@@ -33,37 +33,32 @@ class _Writer:
         out = self._plain(sp.sympify(expr))
         free = out.free_symbols - set(self.roots.values()) - {self.variable, sp.Symbol("alpha")}
         symbols = [self.variable, sp.Symbol("alpha"), *self.roots.values()]
-        if free or not out.is_rational_function(*symbols) or not _rational_numbers(out):
+        rational = all(a.is_Rational for a in out.atoms(sp.Number, sp.NumberSymbol, sp.I.func))
+        if free or not rational or not out.is_rational_function(*symbols):
             raise ValueError(f"{expr} is not made of square roots of rational functions")
         return str(sp.sstr(out.subs(self.variable, sp.Symbol(self.name)))).replace("**", "^")
 
     def _plain(self, expr: sp.Expr) -> sp.Expr:
-        if not expr.args:
-            return self._constant(expr) if expr.is_number and not expr.is_Rational else expr
-        if expr.is_number and not expr.is_Rational:
-            inside = self._constant(expr)
-            if inside is not None and inside != expr:
-                return inside
+        inside = self._constant(expr)
+        if inside != expr or not expr.args:
+            return inside
         if expr.is_Pow and expr.exp.is_Rational and expr.exp.q == 2:
             return self._root(expr.base) ** (2 * expr.exp)
         return expr.func(*(self._plain(a) for a in expr.args))
 
-    def _constant(self, number: sp.Expr) -> sp.Expr:
-        """A number of the equation's field as a polynomial in alpha; any other number as it is."""
-        if not self.base.is_Algebraic:
-            return number
+    def _constant(self, expr: sp.Expr) -> sp.Expr:
+        """An irrational number of the equation's field as a polynomial in alpha; anything else as it is."""
+        if not self.base.is_Algebraic or not expr.is_number or expr.is_Rational:
+            return expr
         try:
-            element = self.base.from_sympy(number)
+            element = self.base.from_sympy(expr)
         except (sp.CoercionFailed, NotImplementedError):
-            return number
+            return expr
         terms = (sp.QQ.to_sympy(c) for c in reversed(element.to_list()))
         return sp.Add(*(c * sp.Symbol("alpha") ** k for k, c in enumerate(terms)))
 
     def _root(self, square: sp.Expr) -> sp.Expr:
-        """A name for a square root, or the product of the names of its factors' roots.
-
-        Roots that depend on each other must not get names of their own.
-        """
+        """The names of the roots of its factors, multiplied: roots that depend on each other get none of their own."""
         pieces = _pieces(square, self.variable)
         for piece in pieces:
             if piece not in self.roots:
@@ -92,22 +87,8 @@ def _pieces(square: sp.Expr, v: sp.Symbol) -> list[sp.Expr]:
     return [square]
 
 
-def _rational_numbers(expr: sp.Expr) -> bool:
-    return all(a.is_Rational for a in expr.atoms(sp.Number, sp.NumberSymbol, sp.I.func))
-
-
 def derivation(network: NarrowNetwork, curve: IntegralCurve, plane: Plane, base: Any) -> dict[str, Any]:
-    """What the checker needs to derive r again.
-
-    Args:
-        network: the network.
-        curve: the integral curve; its functions may be square roots, and integrals of such.
-        plane: the invariant plane.
-        base: the field of the coefficients of r.
-
-    Raises:
-        ValueError: if something is not made of square roots, or the activation has no rule.
-    """
+    """What the checker needs to derive r, over the field `base`, again; refused unless made of square roots."""
     writer = _Writer(curve.variable, base)
     states = _states(network, curve)
     origin = _origin(network, curve) if network.activation.states else None
