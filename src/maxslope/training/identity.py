@@ -95,10 +95,7 @@ def schedule_words(scheduler: LRScheduler) -> str:
 
 
 def data_words(data: Any) -> str:
-    """Return a fingerprint of training data: all of tensors, kind and a few samples of a ``Dataset``.
-
-    A sample that is another one when it is read again (an augmentation) is left out. No generator of the caller moves.
-    """
+    """Return a fingerprint of training data: of a ``Dataset`` a few samples, if augmentation keeps them."""
     if isinstance(data, tuple | list):
         return f"tensors {digest_of(*data)}"
     if isinstance(data, TensorDataset):

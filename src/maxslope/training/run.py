@@ -74,11 +74,7 @@ class Run:
         return self.model if self.mean is None else self.mean.module
 
     def loss(self) -> Tensor:
-        """Take the next batch; leave its gradient on the parameters and return its loss.
-
-        What is random in the model (dropout) is keyed by (seed, step, process), and the caller's generators are left
-        as they were.
-        """
+        """Take the next batch; leave its gradient on the parameters and return its loss."""
         if self.batches is None:
             self.batches = self.source.steps(self.step, self.steps)
         ids, x, y = next(self.batches)
@@ -232,10 +228,7 @@ class Run:
         checkpoint.save(state | {"fingerprint": self.fingerprint})
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on where the checkpoint was written, if there is one; where it was for fewer epochs, with more of them.
-
-        Then a schedule that is made here begins anew, over the steps that are left, and so does patience.
-        """
+        """Go on where the checkpoint was written, if there is one; schedule and patience begin anew for more epochs."""
         wanted, state = self.fingerprint, checkpoint.read()
         if state is None:
             return

@@ -23,11 +23,7 @@ ORDER, TRANSFORM, ADVERSARY, MODEL = 101, 7, 11, 13
 
 
 def order(seed: int, epoch: int, samples: int) -> Tensor:
-    """Return the order of the samples in an epoch, keyed by (seed, epoch).
-
-    >>> sorted(order(0, 3, 4).tolist())
-    [0, 1, 2, 3]
-    """
+    """Return the order of the samples in an epoch, keyed by (seed, epoch)."""
     return _random.bits(_random.keys(seed, ORDER, epoch), (samples,))[0].argsort()
 
 

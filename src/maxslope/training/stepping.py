@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -33,13 +34,7 @@ def one_cycle(optimizer: Optimizer, steps: int) -> LRScheduler:
 
 
 def optimizer_of(given: Any, model: nn.Module) -> Optimizer:
-    """Return the optimizer that is given, or is made by what is given, of the trainable parameters of a model.
-
-    >>> from torch.optim import SGD
-    >>> net = nn.Linear(2, 1)
-    >>> optimizer_of(SGD(net.parameters(), lr=0.1), net).param_groups[0]["lr"]
-    0.1
-    """
+    """Return the optimizer that is given, or is made by what is given, of the trainable parameters of a model."""
     own = {id(p) for p in model.parameters()}
     made = given
     if callable(given) and not isinstance(given, Optimizer):
@@ -185,9 +180,8 @@ def _takes_length(schedule: Callable[..., Any], optimizer: Optimizer) -> bool:
     if inner is ReduceLROnPlateau:
         return False
     try:
-        inspect.signature(schedule).bind(optimizer, 1)
+        with suppress(ValueError):  # built in, without a signature
+            inspect.signature(schedule).bind(optimizer, 1)
     except TypeError:
         return False
-    except ValueError:  # built in, without a signature
-        return True
     return True
