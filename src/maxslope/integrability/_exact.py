@@ -69,10 +69,7 @@ class Operators(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Number(Operators):
-    """An element of Q[alpha]/(m): fractions, lowest first, without vanishing leading ones.
-
-    m need not be irreducible: what is computed without a refused division holds at every root of m.
-    """
+    """An element of Q[alpha]/(m), lowest first; what needs no refused division holds at every root of any m."""
 
     rep: tuple[Fraction, ...]
     modulus: tuple[Fraction, ...]
@@ -178,11 +175,6 @@ def divmod_poly(p: Sequence[Any], q: Sequence[Any]) -> tuple[Poly, Poly]:
     return strip(out), strip(rest[: len(q) - 1] if len(rest) >= len(q) else rest)
 
 
-def same(value: Any) -> Any:
-    """The value as it is: what settles exact numbers."""
-    return value
-
-
 def shift(p: Sequence[Any], c: Any, settle: Callable[[Any], Any]) -> Poly:
     """Coefficients of p(c + t); `settle` reduces every one."""
     out: Poly = []
@@ -204,8 +196,9 @@ def series(num: Sequence[Any], den: Sequence[Any], inverse: Any, count: int, set
 
 
 def laurent(
-    num: Poly, den: Poly, c: Any, order: int, count: int, inverse: Callable[[Any], Any], settle: Callable[[Any], Any]
-) -> Poly:
+    num: Poly, den: Poly, c: Any, order: int, count: int, inverse: Callable[[Any], Any],
+    settle: Callable[[Any], Any] = lambda value: value,
+) -> Poly:  # fmt: skip
     """Leading coefficients of num/den at its pole c of that order, or at infinity (None)."""
     if c is None:
         return series(num[::-1], den[::-1], inverse(den[-1]), count, settle)
@@ -213,7 +206,9 @@ def laurent(
     return series(u, v, inverse(v[0]), count, settle)
 
 
-def root_series(series: Sequence[Any], inverse: Any, half: Any, settle: Callable[[Any], Any]) -> Poly:
+def root_series(
+    series: Sequence[Any], inverse: Any, half: Any, settle: Callable[[Any], Any] = lambda value: value
+) -> Poly:
     """Coefficients of sqrt(series/series[0]); `inverse` is 1/series[0], `half` is 1/2."""
     sigma: Poly = [1]
     for k in range(1, len(series)):

@@ -49,10 +49,7 @@ def _thorough(expr: sp.Expr) -> sp.Expr:
 
 @dataclass(frozen=True)
 class IntegralCurve:
-    """A parametrized curve theta(v); `origin` says where it comes from.
-
-    The variable should be a positive symbol, so that square roots simplify.
-    """
+    """A parametrized curve theta(v), v best a positive symbol (square roots simplify); `origin`: where it is from."""
 
     variable: sp.Symbol
     theta: tuple[sp.Expr, ...]

@@ -18,18 +18,12 @@ from maxslope.integrability.ode import Equation
 Residue = Any  # an ExtensionElement of sympy's FiniteExtension: an element of k[t]/(f)
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
 @dataclass(frozen=True)
 class Local:
-    """The equation at the roots of one factor of the denominator, or at infinity.
+    """The equation at the roots of one factor of the denominator, or at infinity, with exponents (half +- sqrt(D))/2.
 
-    The exponents are (half +- sqrt(discriminant))/2. At a pole of even order 2 nu >= 4 (or of
-    order -2 nu <= 0 at infinity) they are Kovacic's alpha, with sqrt(discriminant) = b/a, and
-    `polar` holds the coefficients of [sqrt r] divided by its leading coefficient a.
-    An odd order above 2 (below 1 at infinity) has no exponents: `discriminant` is None.
+    D is the `discriminant`, None at an irregular point of odd order. At one of even order the exponents are Kovacic's
+    alpha, and `polar` holds the coefficients of [sqrt r] over the first one, whose square is `leading`.
     """
 
     factor: sp.Poly | None
@@ -95,7 +89,9 @@ def laurent(eq: Equation, factor: sp.Poly | None, count: int) -> list[Residue]:
     return quotient_series(u, v, count)
 
 
-def quotient_series(u: Sequence[Any], v: Sequence[Any], count: int, settle: Callable[[Any], Any] = _same) -> list[Any]:
+def quotient_series(
+    u: Sequence[Any], v: Sequence[Any], count: int, settle: Callable[[Any], Any] = lambda value: value
+) -> list[Any]:
     """Leading coefficients of a quotient of power series with v[0] != 0; `settle` simplifies every one."""
     inverse = 1 / v[0]
     out: list[Any] = []
@@ -107,7 +103,7 @@ def quotient_series(u: Sequence[Any], v: Sequence[Any], count: int, settle: Call
     return out
 
 
-def root_series(series: Sequence[Any], settle: Callable[[Any], Any] = _same) -> list[Any]:
+def root_series(series: Sequence[Any], settle: Callable[[Any], Any] = lambda value: value) -> list[Any]:
     """Coefficients sigma of sqrt(series/series[0])."""
     inverse, sigma = 1 / series[0], [series[0] ** 0]
     for k in range(1, len(series)):

@@ -56,12 +56,7 @@ class Monodromy:
         return _trace(min(zip(self.poles, self.matrices, strict=True), key=lambda pair: abs(pair[0] - pole))[1])
 
     def witness(self, tolerance: float = 1e-8) -> Witness | None:
-        """The pair of words with the largest margin, or None.
-
-        tr[A,B] != 2 rules out a common eigenvector; at most one zero among tr A, tr B, tr AB
-        rules out an imprimitive group; a trace outside {0, 1, 2, sqrt 2, phi, 1/phi} up to
-        sign rules out a finite one. What is left is Zariski density. None proves nothing.
-        """
+        """The pair of words that shows a Zariski dense group by the largest margin; None proves nothing."""
         with mpmath.workdps(self.digits):
             pairs = combinations(islice(_words(self.matrices), 64), 2)
             found = [_judge((name_a, name_b), a, b) for (name_a, a), (name_b, b) in pairs]
@@ -86,6 +81,7 @@ def _words(matrices: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
 
 
 def _judge(words: tuple[str, str], a: Any, b: Any) -> Witness:
+    """How far the group is from a common eigenvector, from an imprimitive and from a finite one."""
     ab = a * b
     traces = (_trace(a), _trace(b), _trace(ab))
     commutator = _trace(ab * _inverse(a) * _inverse(b))

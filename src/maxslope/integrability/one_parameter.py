@@ -61,13 +61,11 @@ def _allowed(row: list[sp.Expr]) -> bool:
 class Parametric:
     """The answer for a family: exact conditions, the values they allow with their verdicts, and samples.
 
-    `degrees` maps signs at the poles and at infinity to d(lambda); case 1 needs one of them to be
-    0, 1, 2, ... `doubles` holds Kovacic's e at the poles and at infinity for case 2: integers, one of them odd,
-    with (e_oo - sum e_c)/2 in 0, 1, 2, ... for one row. For that one of `halves` must be half an odd integer, unless
-    `odd_order` says that a pole (or infinity) of odd order does as well. Case 3 needs `irregular` to be false.
-    These hold wherever the poles are apart and of the orders they have for a generic value; values where
-    they are not are in `special`. `decided` holds every value that was decided, each exactly: those that the
-    conditions allow (with small integers) and the special ones; `sampled` those that were asked for.
+    Case 1 needs one of `degrees`, by signs at the poles and at infinity, to be 0, 1, 2, ... Case 2 needs a row of
+    `doubles` (Kovacic's e) of integers, one odd, with (e_oo - sum e_c)/2 in 0, 1, 2, ...; for that one of `halves` is
+    half an odd integer, or a point of `odd_order`. Case 3 needs `irregular` to be false. Excepted are the values in
+    `special`, where poles meet or change their order. `decided` are the values that the conditions allow (with small
+    integers) and the special ones, `sampled` those that were asked for.
     """
 
     r: sp.Expr

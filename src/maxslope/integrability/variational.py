@@ -27,10 +27,7 @@ class NormalEquation:
 
 
 def eliminate(matrix: sp.Matrix, v: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
-    """p, q of u'' + p u' + q u = 0 for the first component of Y' = M Y; m12 needs a rational square alone.
-
-    p = -(m11 + m22) - m12'/m12 and q = m11 m22 - m12 m21 - m11' + m11 m12'/m12.
-    """
+    """p = -(m11 + m22) - m12'/m12 and q = m11 m22 - m12 m21 - m11' + m11 m12'/m12 of u'' + p u' + q u = 0, u = Y_1."""
     m11, m12, m21, m22 = matrix
     if m12 == 0:
         raise ValueError("m12 must not vanish; the system is triangular and needs no elimination.")
