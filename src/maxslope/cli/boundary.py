@@ -13,7 +13,7 @@ import typer
 
 from maxslope._escape import visible
 from maxslope._optional import optional
-from maxslope.cli import document, names, options
+from maxslope.cli import ending, names, options
 from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.points import opened
@@ -106,7 +106,7 @@ def boundary(
     how = _Asked(until, tau, animation, neural, seed, out, typed(context))
     said = _followed(problem, model, how, silent=json_ or quiet)
     if json_:
-        document.say(said)
+        ending.say(said)
     elif quiet:
         before, after = said["robust_risk"]
         when = f"t = {said['until']:.4g}, eps = {said['eps']:.4g}: {said['status']}"
@@ -160,8 +160,7 @@ def _for_several(how: _Asked) -> None:
 
 def _draw(found: Any, out: Path, moving: bool) -> tuple[dict[str, Any], list[Path]]:
     """Figures by name, and the files that were written."""
-    from maxslope.report.boundary_figures import animate, draw_flow, draw_numbers
-    from maxslope.report.boundary_files import write_boundaries
+    from maxslope.report.boundary_figures import animate, draw_flow, draw_numbers, write_boundaries
     from maxslope.report.canvas import write_csv
 
     drawings = {"boundary": draw_flow(found, out / "boundary"), "numbers": draw_numbers(found, out / "numbers")}

@@ -1,9 +1,10 @@
-"""How a command is done again, or gone on with; and how it ends before its end: in one sentence, with exit code 130."""
+"""How a command ends: with a document, or before its end with a sentence; and how it is done again, or gone on with."""
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -17,6 +18,13 @@ from maxslope.cli.progress import Update, progress
 if TYPE_CHECKING:
     from maxslope.cli.settings import Settings
     from maxslope.evaluation import Interrupted
+
+
+def say(facts: Mapping[str, Any]) -> None:
+    """Print facts as one JSON document, and nothing else; numbers that JSON does not know are null."""
+    from maxslope.report.html_export import plain
+
+    typer.echo(json.dumps(plain(dict(facts)), allow_nan=False, default=str))
 
 
 def interrupted(stop: Interrupted, folder: Path | None, command: str, rows: Path | None = None) -> NoReturn:

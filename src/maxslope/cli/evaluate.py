@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maxslope._escape import visible
-from maxslope.cli import asked, document, names, options
+from maxslope.cli import asked, ending, names, options
 from maxslope.cli.ending import going_on, interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
-from maxslope.cli.settings import DEFAULT, How, Settings, asked_for
+from maxslope.cli.settings import DEFAULT, How, Settings, asked_for, given, of_settings
 from maxslope.cli.sources import about as named
 from maxslope.cli.sources import open_sources, say_warnings_plainly
 from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
@@ -46,7 +46,7 @@ at least so robust, 3 shown to be less, 4 too few samples to tell, 5 verdicts no
 """
 
 
-@options.of_settings()
+@of_settings()
 def evaluate(
     context: typer.Context,
     *,
@@ -69,7 +69,7 @@ def evaluate(
 
     By default 1,000 held-out MNIST images are evaluated, and a picture of perturbations is drawn.
     """
-    s, share = asked_for(config, resume, options.given(context)), checked(fail_under)
+    s, share = asked_for(config, resume, given(context)), checked(fail_under)
     if resume is not None and out is not None:
         raise ValueError("--resume goes on in its own folder; leave --out away.")
     if points and out is None:
@@ -89,7 +89,7 @@ def _run(s: Settings, how: How, crew: Any) -> Report:
 
     say_warnings_plainly()
     budget, level, silent = asked.budget(s), names.effort(s.effort), how.silent
-    asked.goal(s.goal)
+    names.goal(s.goal)
     options.run_folder(how.out)
     options.file(how.beside, "--picture")
     sources = open_sources(s, quiet=silent)
@@ -126,7 +126,7 @@ def _say(report: Report, folder: Path | None, budget: Budget, how: How) -> None:
     from rich.console import Console
 
     if how.json:
-        document.say(as_data(report, folder, budget))
+        ending.say(as_data(report, folder, budget))
     elif how.quiet:
         low, high = (100 * bound for bound in report.interval)
         typer.echo(

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from maxslope._escape import visible
-from maxslope.cli import document, names, options
+from maxslope.cli import ending, names, options
 from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
 
@@ -55,31 +55,48 @@ class Setting(StrEnum):
 
 
 @dataclass(frozen=True)
-class _Own:
-    """A network given by options: activation, data, neurons, biases, and perhaps a curve or a search for one."""
+class _Asked:
+    """What is decided: a ready-made network, an own one, or an equation; and how far numbers are computed.
 
+    Attributes:
+        activation: of an own network, with its data, number of neurons, biases, and perhaps a curve or a search.
+        r: of y'' = r y; or p and q of u'' + p u' + q u = 0; perhaps with a parameter and its values.
+        digits: of the numerical monodromy; the seed is that of its base point.
+    """
+
+    setting: Setting
+    target: str
     activation: str
     data: str
     neurons: int
     bias: bool
     curve: str
     search: bool
-
-    @property
-    def given(self) -> bool:
-        return bool(self.activation or self.data or self.curve)
-
-
-@dataclass(frozen=True)
-class _Linear:
-    """An equation given by options: y'' = r y, or u'' + p u' + q u = 0, perhaps with a parameter."""
-
     r: str
     p: str
     q: str
     parameter: str
     values: str
     latex: bool
+    digits: int
+    seed: int
+
+
+class _Decided(NamedTuple):
+    """The certificate, the equation that it is about, a title, and the verdict on a network if there is one."""
+
+    certificate: dict[str, object]
+    equation: Equation
+    title: str
+    verdict: Verdict | None
+
+
+class _Places(NamedTuple):
+    """Files that are written."""
+
+    page: Path
+    certificate: Path
+    picture: Path
 
 
 def integrability(
@@ -114,26 +131,26 @@ def integrability(
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, quiet=json_ or quiet)
-    own = _Own(activation, data, neurons, bias, curve, search)
-    linear = _Linear(equation, p, q, parameter, values, latex)
+    asked = _Asked(
+        setting, target, activation, data, neurons, bias, curve, search, equation, p, q, parameter, values, latex,
+        digits, seed,
+    )  # fmt: skip
     places = _places(out, certificate, picture)
     with steps(out, None, json_ or quiet, "deciding"):
         if parameter:
-            text = _family(linear)
-            facts: dict[str, Any] = {"parameter": parameter, "answer": text}
-            line = text
-            console.print(text, soft_wrap=True)
+            line = _family(asked)
+            facts: dict[str, Any] = {"parameter": parameter, "answer": line}
+            console.print(line, soft_wrap=True)
         else:
-            solved = _solve(setting, target, own, linear, console)
-            facts = _certified(solved, (digits, seed), places, typed(context), console)
+            facts = _certified(_decided(asked, console), asked, places, typed(context), console)
             line = f"{facts['title']}; certificate {facts['certificate']}: {facts['claim']}"
     if json_:
-        document.say(facts | {"seed": seed})
+        ending.say(facts | {"seed": seed})
     elif quiet:
         typer.echo(line)
 
 
-def _places(out: Path, certificate: Path | None, picture: Path | None) -> tuple[Path, Path, Path]:
+def _places(out: Path, certificate: Path | None, picture: Path | None) -> _Places:
     """Where page, certificate and picture go: into the folder, unless a deprecated option names another file."""
     for name, given in (("--certificate", certificate), ("--picture", picture)):
         if given is not None:
@@ -144,55 +161,48 @@ def _places(out: Path, certificate: Path | None, picture: Path | None) -> tuple[
             )
             options.file(given, name)
     options.drawn_into(out)
-    return out / "report.html", certificate or out / "integrability.json", picture or out / "integrability.svg"
+    return _Places(out / "report.html", certificate or out / "integrability.json", picture or out / "integrability.svg")
 
 
-def _certified(
-    solved: tuple[dict[str, object], Equation, str, Verdict | None],
-    numerics: tuple[int, int],
-    places: tuple[Path, Path, Path],
-    command: str,
-    console: Console,
-) -> dict[str, Any]:
+def _certified(found: _Decided, asked: _Asked, places: _Places, command: str, console: Console) -> dict[str, Any]:
     """Write the certificate, have it checked, draw the evidence and write the page; what came out."""
     from maxslope.integrability.checker import examine
     from maxslope.report.sheets import integrability as sheet
 
-    (found, r, title, verdict), (page, certificate, picture) = solved, places
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
-    certificate.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    proof = examine(found)
-    console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True)
+    places.certificate.write_text(json.dumps(found.certificate, indent=1) + "\n", encoding="utf-8")
+    proof = examine(found.certificate)
+    console.print(f"Certificate: {places.certificate} (independent checker: {proof.claim})", soft_wrap=True)
     console.print(f"The checker: {proof.scope}.", soft_wrap=True)
-    monodromy, evidence = _evidence(r, numerics, picture, title, console)
-    files = [file.name if file.parent == page.parent else str(file) for file in (certificate, picture)]
-    written = sheet(title, verdict, proof, monodromy, command=command, files=files).save(page)
+    monodromy, evidence = _evidence(found, asked, places.picture, console)
+    folder = places.page.parent
+    files = [file.name if file.parent == folder else str(file) for file in (places.certificate, places.picture)]
+    written = sheet(found.title, found.verdict, proof, monodromy, command=command, files=files).save(places.page)
     console.print(f"Page: {written}", soft_wrap=True)
-    facts = {"title": title, "claim": proof.claim, "scope": proof.scope, "certificate": str(certificate)}
+    facts = {"title": found.title, "claim": proof.claim, "scope": proof.scope, "certificate": str(places.certificate)}
     return facts | evidence | {"page": str(written)}
 
 
-def _solve(
-    setting: Setting, target: str, own: _Own, linear: _Linear, console: Console
-) -> tuple[dict[str, object], Equation, str, Verdict | None]:
-    """The certificate, the equation, a title, and the verdict on a network; prints the sketch."""
-    if linear.r or linear.p or linear.q:
-        return *_equation(linear, console), None
+def _decided(asked: _Asked, console: Console) -> _Decided:
+    """Decide an equation or a network, and print the sketch."""
+    if asked.r or asked.p or asked.q:
+        return _equation(asked, console)
     from maxslope.integrability import decide
 
-    network, title = (_own_network(own), "own network") if own.given else (_network(setting, target), setting.value)
-    verdict = _searched(network, console) if own.search else decide(network, _own_curve(own))
+    own = bool(asked.activation or asked.data or asked.curve)
+    network, title = (_own_network(asked), "own network") if own else (_network(asked), asked.setting.value)
+    verdict = _searched(network, console) if asked.search else decide(network, _own_curve(asked.curve))
     console.print(verdict.sketch())
     if verdict.written_out is not None:
         console.print(f"The certificate holds the equation alone: {verdict.written_out}.")
     if verdict.result is None:
         raise ValueError("the normal system is triangular; there is no equation to certify.")
-    return verdict.certificate(), verdict.result.equation, f"{title}: {verdict.group}", verdict
+    return _Decided(verdict.certificate(), verdict.result.equation, f"{title}: {verdict.group}", verdict)
 
 
-def _equation(linear: _Linear, console: Console) -> tuple[dict[str, object], Equation, str]:
-    """The certificate of an equation; prints both solutions."""
+def _equation(linear: _Asked, console: Console) -> _Decided:
+    """Decide an equation, and print both solutions."""
     from maxslope.integrability import certificate, liouvillian, second_order
 
     if linear.r and (linear.p or linear.q):
@@ -206,10 +216,10 @@ def _equation(linear: _Linear, console: Console) -> tuple[dict[str, object], Equ
         pair = answer.solutions()
         text = "no Liouvillian solution" if pair is None else f"solutions {pair[0]} and {pair[1]}"
         console.print(f"y'' = ({result.equation.r}) y: case {result.case}, {text}")
-    return certificate(result), result.equation, f"y'' = ({result.equation.r}) y"
+    return _Decided(certificate(result), result.equation, f"y'' = ({result.equation.r}) y", None)
 
 
-def _family(linear: _Linear) -> str:
+def _family(linear: _Asked) -> str:
     """For which values of the parameter an equation is solvable."""
     from sympy import Symbol
 
@@ -237,7 +247,7 @@ def _searched(network: NarrowNetwork, console: Console) -> Verdict:
     return next((v for v in found if not v.solvable), found[0])
 
 
-def _own_network(own: _Own) -> NarrowNetwork:
+def _own_network(own: _Asked) -> NarrowNetwork:
     """A network from the options."""
     from maxslope.integrability import NarrowNetwork
 
@@ -252,18 +262,18 @@ def _own_network(own: _Own) -> NarrowNetwork:
     return NarrowNetwork(names.activation(own.activation), tuple(samples), own.neurons, own.bias)
 
 
-def _own_curve(own: _Own) -> IntegralCurve | None:
+def _own_curve(word: str) -> IntegralCurve | None:
     """The curve from the option, "s: sqrt(s), sqrt(3*s), 0, 0", or None for the table's."""
     from sympy import Symbol
 
     from maxslope.integrability import IntegralCurve
     from maxslope.integrability.exact import exact
 
-    if not own.curve:
+    if not word:
         return None
-    name, colon, entries = own.curve.partition(":")
+    name, colon, entries = word.partition(":")
     if not colon or not name.strip().isidentifier():
-        raise ValueError(f'--curve must be a parameter and entries, such as "s: sqrt(s), s, 0, 0"; got {own.curve!r}.')
+        raise ValueError(f'--curve must be a parameter and entries, such as "s: sqrt(s), s, 0, 0"; got {word!r}.')
     v = Symbol(name.strip(), positive=True)
     theta = tuple(exact(e, "an entry of the curve", {name.strip(): v}) for e in entries.split(","))
     if any(t.free_symbols - {v} for t in theta):
@@ -271,10 +281,11 @@ def _own_curve(own: _Own) -> IntegralCurve | None:
     return IntegralCurve(v, theta)
 
 
-def _network(setting: Setting, target: str) -> NarrowNetwork:
+def _network(asked: _Asked) -> NarrowNetwork:
     """The one place where a string names a network."""
     from maxslope.integrability import settings as ready
 
+    target = asked.target
     aimed: dict[Setting, Callable[[], NarrowNetwork]] = {
         Setting.tanh: lambda: ready.tanh_bias(target or "3/2"),
         Setting.zero: lambda: ready.zero_target(3, target or 1),
@@ -287,14 +298,12 @@ def _network(setting: Setting, target: str) -> NarrowNetwork:
         Setting.cubic: ready.cubic_teacher,
         Setting.cubic_origin: lambda: ready.cubic_teacher(origin=True),
     }
-    if target and setting in fixed:
-        raise ValueError(f"--target belongs to tanh, zero and linear; got {setting.value}.")
-    return (aimed | fixed)[setting]()
+    if target and asked.setting in fixed:
+        raise ValueError(f"--target belongs to tanh, zero and linear; got {asked.setting.value}.")
+    return (aimed | fixed)[asked.setting]()
 
 
-def _evidence(
-    r: Equation, numerics: tuple[int, int], picture: Path, title: str, console: Console
-) -> tuple[Monodromy, dict[str, Any]]:
+def _evidence(decided: _Decided, asked: _Asked, picture: Path, console: Console) -> tuple[Monodromy, dict[str, Any]]:
     """Numerical monodromy: traces, density witness and the picture."""
     from mpmath import nstr
     from rich.table import Table
@@ -302,11 +311,11 @@ def _evidence(
     from maxslope.integrability.loops import base_of, monodromy
     from maxslope.integrability.picture import draw
 
-    digits, seed = numerics
-    found = monodromy(r, digits=digits, base=base_of(seed))
+    found = monodromy(decided.equation, digits=asked.digits, base=base_of(asked.seed))
     table = Table("pole", "trace of its monodromy", title="Numerical monodromy (evidence only)")
-    for pole, trace in found.traces().items():
-        table.add_row(pole, nstr(trace, 20))
+    traces = {pole: nstr(trace, 20) for pole, trace in found.traces().items()}
+    for row in traces.items():
+        table.add_row(*row)
     console.print(table)
     witness = found.witness()
     if witness is None:
@@ -316,8 +325,7 @@ def _evidence(
             f"Dense in SL2(C) by the words {witness.words[0]} and {witness.words[1]}, "
             f"margin {witness.margin:.3g}, error {found.error:.1g}."
         )
-    drawn = draw(found, picture, title)
+    drawn = draw(found, picture, decided.title)
     console.print(f"Picture: {drawn}", soft_wrap=True)
-    traces = {pole: nstr(trace, 20) for pole, trace in found.traces().items()}
     words = None if witness is None else [str(word) for word in witness.words]
     return found, {"picture": str(drawn), "traces": traces, "dense_by": words}

@@ -10,11 +10,11 @@ import typer
 
 from maxslope._escape import visible
 from maxslope._optional import optional
-from maxslope.cli import asked, document, names, options
+from maxslope.cli import asked, ending, names, options
 from maxslope.cli.ending import going_on, interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
-from maxslope.cli.settings import ELSEWHERE, How, Settings, asked_for
+from maxslope.cli.settings import ELSEWHERE, How, Settings, asked_for, given, of_settings
 from maxslope.cli.sources import about, open_sources, say_warnings_plainly
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _OUT = "Folder to keep the run in, so that it can go on; or a .csv or .parquet f
 Out = Annotated[Path | None, option(OUTPUT, _OUT)]
 
 
-@options.of_settings(*ELSEWHERE["minimal"])
+@of_settings(*ELSEWHERE["minimal"])
 def minimal(
     context: typer.Context,
     *,
@@ -59,7 +59,7 @@ def minimal(
     """
     if eps is not None:
         raise ValueError(f"--eps is what minimal finds; --at {eps} gives the robust accuracy at a radius.")
-    s = asked_for(config, resume, options.given(context), "minimal")
+    s = asked_for(config, resume, given(context), "minimal")
     radii = [names.number(word) for word in at or []]
     if any(not radius >= 0 for radius in radii):
         raise ValueError(f"--at is a radius that is not negative, got {', '.join(at or [])}.")
@@ -105,7 +105,7 @@ def _run(s: Settings, crew: Any, how: How) -> Smallest:
 
     say_warnings_plainly()
     space, level = names.norm(s.norm), names.effort(s.effort)
-    asked.goal(s.goal)
+    names.goal(s.goal)
     sources, threat = open_sources(s, quiet=how.silent), asked.threat(s)
     try:
         with (
@@ -137,7 +137,7 @@ def _say(found: Smallest, norm: str, radii: list[float], how: How) -> None:
     place = None if how.folder is None else str(how.folder)
     facts = {"norm": norm, **found.facts(radii), "warnings": said, "folder": place}
     if how.json:
-        document.say(facts)
+        ending.say(facts)
     elif how.quiet:
         median, clean = facts["quantiles"]["0.5"], 100 * facts["clean_accuracy"]
         typer.echo(f"median {norm} norm {median:.4g}, clean {clean:.2f} %, {facts['samples']} samples")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maxslope.cli import document, names, options
+from maxslope.cli import ending, names, options
 from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
 
@@ -76,7 +76,7 @@ def odenet(
     finally:
         torch.set_num_threads(threads)
     if json_:
-        document.say({"folder": str(out), "seed": seed, "data": found})
+        ending.say({"folder": str(out), "seed": seed, "data": found})
     elif quiet:
         typer.echo("; ".join(f"{facts['data']}: {facts['fate']}" for facts in found))
     else:
@@ -94,9 +94,4 @@ def _tables(word: str, seed: int) -> list[Data]:
         return [ready[word]()]
     if not Path(word).is_file():
         raise ValueError(f"Data are moons, digits or a CSV file that exists, got {word!r}.")
-    try:
-        return [known.table(Path(word))]
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{word} is no table in UTF-8: numbers with commas between, the target in the last column."
-        ) from error
+    return [known.table(Path(word))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -130,33 +129,17 @@ def read_table(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """
     import torch
 
-    from maxslope.evaluation._files import needed
+    from maxslope.report.canvas import numbers, read_csv
 
-    needed(path)
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a table in UTF-8: {error}.") from error
-    if rows and not _numeric(rows[0][1][:2]):
-        rows = rows[1:]
-    columns = len(rows[0][1]) if rows else 3
-    places, words = [], []
-    for number, row in rows:
-        if len(row) != columns or columns not in (3, 4) or not _numeric(row[:-1]):
+    lines = read_csv(path, slice(2))
+    columns = len(lines[0].cells) if lines else 3
+    for number, cells in lines:
+        if len(cells) != columns or columns not in (3, 4) or not numbers(cells[:-1]):
             wanted = "x, y, label with two" if columns != 4 else "x, y, z, label with three"
-            raise ValueError(f"{path}, line {number}: expected {wanted} finite numbers, got {row!r}.")
-        places.append([float(word) for word in row[:-1]])
-        words.append(row[-1].strip())
-    known = sorted(set(words), key=lambda word: (0, float(word), word) if _numeric([word]) else (1, 0.0, word))
+            raise ValueError(f"{path}, line {number}: expected {wanted} finite numbers, got {cells!r}.")
+    places = [[float(word) for word in line.cells[:-1]] for line in lines]
+    words = [line.cells[-1].strip() for line in lines]
+    known = sorted(set(words), key=lambda word: (0, float(word), word) if numbers([word]) else (1, 0.0, word))
     if len(known) < 2:
-        raise ValueError(f"{path} needs points of two classes or more, got {len(rows)} points with labels {known}.")
-    numbers = {word: k for k, word in enumerate(known)}
-    return torch.tensor(places), torch.tensor([numbers[word] for word in words]), tuple(known)
-
-
-def _numeric(words: list[str]) -> bool:
-    try:
-        return bool(words) and all(abs(float(word)) < float("inf") for word in words)
-    except ValueError:
-        return False
+        raise ValueError(f"{path} needs points of two classes or more, got {len(words)} points with labels {known}.")
+    return torch.tensor(places), torch.tensor([known.index(word) for word in words]), tuple(known)

@@ -89,7 +89,7 @@ def about(s: Settings, sources: Sources, asked: str) -> About:
 
     model = "the network that ships with maxslope" if s.model == DEFAULT else s.model
     data = "the 1,000 MNIST images that ship with maxslope" if s.data == DEFAULT else s.data
-    weights = f", weights {_short(s.weights)}" if s.weights else ""
+    weights = f", weights {_short(str(s.weights))}" if s.weights else ""
     return About(
         model=_short(model) + weights, data=_short(data), budget=asked, samples=sources.samples, first=sources.first,
         classes=sources.classes,

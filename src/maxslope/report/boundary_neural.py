@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from maxslope._optional import optional
 from maxslope.boundary import Grid, signed_distance
 from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.neural import Regression, on_grid
-from maxslope.boundary.neural_flow import Samples, Training, draw, neural_flow
+from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, neural_flow
 from maxslope.report.boundary import Study, apart, between
 from maxslope.report.boundary_figures import draw_network
-from maxslope.report.boundary_files import write_networks
 from maxslope.report.boundary_problems import longer
 
 _WIDTH = 64
@@ -120,3 +120,15 @@ def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int, seed: in
             adam.step()
             schedule.step()
     return net.eval()
+
+
+def write_networks(flow: NeuralFlow, path: Path) -> None:
+    """Write the weights at every instant as safetensors: ``K.name`` for the parameter ``name`` at instant K."""
+    with optional("Networks in files need safetensors", "[data]"):
+        from safetensors.torch import save_file
+    tensors = {}
+    for k in range(len(flow.curve.points)):
+        for name, value in flow.model(k).state_dict().items():
+            tensors[f"{k}.{name}"] = value.contiguous().clone()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maxslope._escape import markdown, visible
 from maxslope.attacks.findings import Finding
-from maxslope.report.html import framed, render, write
+from maxslope.report.html import Written, render
 from maxslope.report.html_export import latex_table, markdown_table, plain, to_csv
 from maxslope.report.html_facts import Facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure
@@ -76,7 +75,7 @@ class Pair:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
+class Comparison(Written):
     """Runs on the same samples.
 
     Attributes:
@@ -218,11 +217,7 @@ class Comparison:
         return header, rows
 
     def html(self) -> str:
-        """Return the page: one file, which loads nothing.
-
-        Raises:
-            ImportError: if jinja2 is not installed.
-        """
+        """See :class:`Written`."""
         return render("compare.html.j2", c=self, figures=self.figures(), remained=_REMAINED)
 
     def json(self) -> str:
@@ -321,15 +316,3 @@ class Comparison:
         ]
         lines.append(f'"would fall": {_REMAINED}.')
         return visible("\n".join([*lines, *map(self._tested, self.pairs), *self.notes]))
-
-    def _repr_html_(self) -> str:
-        """What notebooks show."""
-        return framed(self.html())
-
-    def save(self, path: str | Path) -> Path:
-        """Write the HTML page to ``path``, creating its folder, and return the path.
-
-        Raises:
-            ImportError: if jinja2 is not installed.
-        """
-        return write(path, self.html())

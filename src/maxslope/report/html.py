@@ -6,6 +6,7 @@ import base64
 import hashlib
 import platform
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,8 +38,35 @@ if TYPE_CHECKING:
 _ROWS = 5000  # of the table that can be downloaded from the page
 
 
+class Written(ABC):
+    """What is written as one HTML page."""
+
+    @abstractmethod
+    def html(self) -> str:
+        """Return the page: one file, which loads nothing.
+
+        Raises:
+            ImportError: if jinja2 is not installed, or matplotlib where the page has figures of it.
+        """
+
+    def save(self, path: str | Path) -> Path:
+        """Write the HTML page to ``path``, creating its folder, and return the path.
+
+        Raises:
+            ImportError: as :meth:`html`.
+        """
+        return write(path, self.html())
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a frame, so that the page's style and the notebook's leave each other alone."""
+        return (
+            f'<iframe srcdoc="{escape(self.html(), quote=True)}" width="100%" height="640" style="border:0" '
+            'sandbox="allow-scripts allow-downloads" title="maxslope"></iframe>'
+        )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Page:
+class Page(Written):
     """What is known of an evaluation, ready to be written in several forms.
 
     Attributes:
@@ -80,11 +108,7 @@ class Page:
         return {figure.name: figure for figure in found if figure is not None}
 
     def html(self) -> str:
-        """Return the page: one file, which loads nothing.
-
-        Raises:
-            ImportError: if jinja2 is not installed.
-        """
+        """See :class:`Written`."""
         packed = base64.b64encode(self.csv().encode()).decode("ascii") if self.report.samples <= _ROWS else ""
         download = f"data:text/csv;base64,{packed}" if packed else ""
         return render("page.html.j2", page=self, facts=self.facts, figures=self.figures(), download=download)
@@ -118,18 +142,6 @@ class Page:
 
     def __str__(self) -> str:
         return self.markdown()
-
-    def _repr_html_(self) -> str:
-        """What notebooks show."""
-        return framed(self.html())
-
-    def save(self, path: str | Path) -> Path:
-        """Write the HTML page to ``path``, creating its folder, and return the path.
-
-        Raises:
-            ImportError: if jinja2 is not installed.
-        """
-        return write(path, self.html())
 
 
 def page(
@@ -291,14 +303,6 @@ def render(template: str, **content: Any) -> str:
         **content,
     )
     return str(text)
-
-
-def framed(page: str) -> str:
-    """Return a page as a frame of a notebook, so that its style and the notebook's leave each other alone."""
-    return (
-        f'<iframe srcdoc="{escape(page, quote=True)}" width="100%" height="640" style="border:0" '
-        'sandbox="allow-scripts allow-downloads" title="maxslope"></iframe>'
-    )
 
 
 def write(path: str | Path, text: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -195,12 +196,10 @@ def orders(net: nn.Module, rows: int = 40, seed: int = 0) -> Convergence:
     energy, x = problem(net, rows, seed)
     found = reference(energy, x, 0.3, instants=30)
     keep = (found.unique & torch.tensor([len(e) > 0 for e in found.events])).nonzero().squeeze(1)
-    known: dict[float, Tensor] = {}
 
+    @cache
     def path(t: float) -> Tensor:
-        if t not in known:
-            known[t] = found.at(t)[keep]
-        return known[t]
+        return found.at(t)[keep]
 
     schemes: dict[str, Callable[[float], Scheme]] = {
         "explicit": Explicit,

@@ -80,8 +80,7 @@ def draw(study: Study, path: Path) -> Figure:
     axes = figure.subplots(2, 3).flat
     for axis, draw_one in zip(axes, (_loss, _slope, _fit, _particles, _features, _answers), strict=True):
         draw_one(axis, study)
-    figure.suptitle(f"{study.data.name}: {study.verdict.fate.value}", color=INK, fontsize=10)
-    return write(figure, path)
+    return write(figure, path, f"{study.data.name}: {study.verdict.fate.value}", 10)
 
 
 def _loss(axis: Axes, study: Study) -> None:

@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maxslope.report.drawn import panels
-from maxslope.report.html import framed, render, write
+from maxslope.report.html import Written, render
 from maxslope.report.html_figures import Figure
 from maxslope.report.numbers import Share, number, percent
 
@@ -46,7 +45,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sheet:
+class Sheet(Written):
     """A page on a study.
 
     Attributes:
@@ -73,19 +72,11 @@ class Sheet:
     date: str = ""
 
     def html(self) -> str:
-        """Return the page: one file, which loads nothing."""
+        """See :class:`Written`."""
         return render("sheet.html.j2", s=self, now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
-
-    def save(self, path: str | Path) -> Path:
-        """Write the page and return its path."""
-        return write(path, self.html())
 
     def __repr__(self) -> str:
         return f"<Sheet: {self.title}>"
-
-    def _repr_html_(self) -> str:
-        """What notebooks show."""
-        return framed(self.html())
 
 
 _MOST = 60  # lines of a table on a page; the files have all

@@ -6,7 +6,6 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -17,7 +16,7 @@ from maxslope.evaluation.smallest import quantile
 from maxslope.goals import Misclassified
 from maxslope.report.canvas import COLORS, INK, blank, dress
 from maxslope.report.drawn import panels
-from maxslope.report.html import write
+from maxslope.report.html import Written
 from maxslope.report.html_export import latex_table, markdown_table, plain, table_csv
 from maxslope.report.html_samples import is_image
 from maxslope.report.numbers import Share, number, percent
@@ -37,7 +36,7 @@ _CURVE = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SmallestPage:
+class SmallestPage(Written):
     """What is known of the smallest perturbations of a data set, ready to be written in several forms.
 
     Attributes:
@@ -91,16 +90,8 @@ class SmallestPage:
         return figure
 
     def html(self) -> str:
-        """Return the page: one file, which loads nothing.
-
-        Raises:
-            ImportError: if jinja2 or matplotlib is not installed.
-        """
+        """See :class:`Written`."""
         return self._sheet().html()
-
-    def save(self, path: str | Path) -> Path:
-        """Write the page and return its path."""
-        return write(path, self.html())
 
     def json(self) -> str:
         """Return all numbers as JSON; NaN and infinity are null."""

@@ -61,8 +61,7 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str = 
     for axis in (loss, accuracy, cost):
         axis.set_ylim(bottom=0, top=100 if axis is accuracy else None)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(title, color=INK, fontsize=11)
-    return save(figure, path)
+    return save(figure, path, title, 11)
 
 
 def draw_boundaries(
