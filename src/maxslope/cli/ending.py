@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -22,9 +21,19 @@ if TYPE_CHECKING:
 
 def say(facts: Mapping[str, Any]) -> None:
     """Print facts as one JSON document, and nothing else; numbers that JSON does not know are null."""
+    import json
+
     from maxslope.report.html_export import plain
 
     typer.echo(json.dumps(plain(dict(facts)), allow_nan=False, default=str))
+
+
+def tell(facts: Mapping[str, Any], line: str, lines: Iterable[str], *, json: bool, quiet: bool) -> None:
+    """Print what came out in the form that was asked for: as one JSON document, as one line, or as all lines."""
+    if json:
+        say(facts)
+    else:
+        typer.echo(line if quiet else "\n".join(lines))
 
 
 def interrupted(stop: Interrupted, folder: Path | None, command: str, rows: Path | None = None) -> NoReturn:

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maxslope._escape import visible
-from maxslope.cli import asked, ending, names, options
+from maxslope.cli import ending, names, options, sources
 from maxslope.cli.ending import going_on, interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
 from maxslope.cli.settings import DEFAULT, How, Settings, asked_for, given, of_settings
-from maxslope.cli.sources import about as named
-from maxslope.cli.sources import open_sources, say_warnings_plainly
 from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
 
 if TYPE_CHECKING:
@@ -76,7 +74,7 @@ def evaluate(
         raise ValueError("--points are kept in a folder: give --out.")
     if picture is None and s.data == DEFAULT and not (out or resume or json_ or quiet):
         picture = _PICTURE
-    report = _run(s, How(resume, out, picture, json_, quiet), asked.crew(workers, gpus, ray))
+    report = _run(s, How(resume, out, picture, json_, quiet), sources.crew(workers, gpus, ray))
     if share is not None:
         code, sentence = verdict(report, share, strict=strict)
         typer.echo(f"maxslope: {'passed' if code == 0 else 'failed'}, {sentence}", err=True)
@@ -87,28 +85,28 @@ def _run(s: Settings, how: How, crew: Any) -> Report:
     """Load, check, evaluate, and say what came out; an interruption says what is kept and how to go on."""
     from maxslope.evaluation import Hardware, Interrupted, evaluate, resume, wilson
 
-    say_warnings_plainly()
-    budget, level, silent = asked.budget(s), names.effort(s.effort), how.silent
+    sources.say_warnings_plainly()
+    budget, level, silent = sources.budget(s), names.effort(s.effort), how.silent
     names.goal(s.goal)
     options.run_folder(how.out)
     options.file(how.beside, "--picture")
-    sources = open_sources(s, quiet=silent)
-    chosen, threat = budget(sources.box), asked.threat(s)
-    shown = None if how.beside is None else _inputs(sources.data, how, how.beside)
-    about = named(s, sources, ", ".join(filter(None, (names.asked(s.norm, s.eps), asked.words(s)))))
+    found = sources.open_sources(s, quiet=silent)
+    chosen, threat = budget(found.box), sources.threat(s)
+    shown = None if how.beside is None else _inputs(found.data, how, how.beside)
+    about = sources.about(s, found, ", ".join(filter(None, (names.asked(s.norm, s.eps), sources.words(s)))))
     try:
-        with progress(sources.total, silent, resumed=how.resume is not None) as update:
+        with progress(found.total, silent, resumed=how.resume is not None) as update:
 
             def tell(done: int, robust: int) -> None:
                 low, high = (100 * bound for bound in wilson(robust, done))
                 share = f"{100 * robust / max(done, 1):.2f} % robust so far ({low:.1f} to {high:.1f})"
-                update(done, share + (", in the order of the data" if sources.ordered else ""))
+                update(done, share + (", in the order of the data" if found.ordered else ""))
 
             if how.resume is not None:
-                report = resume(how.resume, sources.model, sources.data, progress=tell, crew=crew, **threat)
+                report = resume(how.resume, found.model, found.data, progress=tell, crew=crew, **threat)
             else:
                 report = evaluate(
-                    sources.model, sources.data, chosen, effort=level, seed=s.seed, batch_size=s.batch_size,
+                    found.model, found.data, chosen, effort=level, seed=s.seed, batch_size=s.batch_size,
                     keep_points=s.points or how.beside is not None, progress=tell, out=how.out, part=s.part, crew=crew,
                     hardware=Hardware.measured() if s.fast else None, about=about, configuration=s.table(), **threat,
                 )  # fmt: skip
@@ -118,7 +116,7 @@ def _run(s: Settings, how: How, crew: Any) -> Report:
         interrupted(stop, how.folder, going_on("evaluate", how.folder, s))
     _say(report, how.folder, chosen, how)
     if how.beside is not None:
-        _draw(report, sources.model, shown, how.beside, silent)
+        _draw(report, found.model, shown, how.beside, silent)
     return report
 
 

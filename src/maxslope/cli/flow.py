@@ -65,11 +65,8 @@ def moons(
         update(PARTS, "all parts")
     files = sorted(str(path) for path in out.iterdir() if path.suffix in (".html", ".svg", ".png", ".gif", ".csv"))
     orders = ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (_, low, high) in found["orders"].items())
-    if json_:
-        ending.say(found | {"seed": seed, "files": files})
-        return
-    typer.echo(f"orders in tau against the reference (95 %): {orders}")
-    if not quiet:
-        for name, values in found["differences"].items():
-            typer.echo(f"{name}: explicit scheme to movements, by tau: {', '.join(f'{v:.4f}' for v in values)}")
-        typer.echo(f"files      {', '.join(files)}")
+    line = f"orders in tau against the reference (95 %): {orders}"
+    gaps = {name: ", ".join(f"{v:.4f}" for v in values) for name, values in found["differences"].items()}
+    lines = [line, *(f"{name}: explicit scheme to movements, by tau: {gap}" for name, gap in gaps.items())]
+    lines.append(f"files      {', '.join(files)}")
+    ending.tell(found | {"seed": seed, "files": files}, line, lines, json=json_, quiet=quiet)

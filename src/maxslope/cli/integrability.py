@@ -167,6 +167,7 @@ def _places(out: Path, certificate: Path | None, picture: Path | None) -> _Place
 def _certified(found: _Decided, asked: _Asked, places: _Places, command: str, console: Console) -> dict[str, Any]:
     """Write the certificate, have it checked, draw the evidence and write the page; what came out."""
     from maxslope.integrability.checker import examine
+    from maxslope.report.sheets import Again
     from maxslope.report.sheets import integrability as sheet
 
     for place in places:
@@ -178,7 +179,7 @@ def _certified(found: _Decided, asked: _Asked, places: _Places, command: str, co
     monodromy, evidence = _evidence(found, asked, places.picture, console)
     folder = places.page.parent
     files = [file.name if file.parent == folder else str(file) for file in (places.certificate, places.picture)]
-    written = sheet(found.title, found.verdict, proof, monodromy, command=command, files=files).save(places.page)
+    written = sheet(found.title, found.verdict, proof, monodromy, Again(command, files)).save(places.page)
     console.print(f"Page: {written}", soft_wrap=True)
     facts = {"title": found.title, "claim": proof.claim, "scope": proof.scope, "certificate": str(places.certificate)}
     return facts | evidence | {"page": str(written)}

@@ -188,14 +188,10 @@ def _finish(fitted: Fitted, taught: Lesson, asked: Asked, s: Settings) -> None:
         "files": files, "evaluate": command,
     }  # fmt: skip
     accuracy = f"clean {100 * best['clean']:.1f} %, robust {100 * best['robust']:.1f} % after epoch {best['epoch']}"
-    if asked.json:
-        ending.say(facts)
-    elif asked.quiet:
-        typer.echo(f"{accuracy} on the {facts['checked']} samples that chose the weights")
-    else:
-        typer.echo(f"best       {accuracy}, on the {facts['checked']} samples that chose it")
-        typer.echo(f"written    {', '.join(files)}")
-        typer.echo(f"evaluate   {command}")
+    line = f"{accuracy} on the {facts['checked']} samples that chose the weights"
+    best_ = f"best       {accuracy}, on the {facts['checked']} samples that chose it"
+    lines = [best_, f"written    {', '.join(files)}", f"evaluate   {command}"]
+    ending.tell(facts, line, lines, json=asked.json, quiet=asked.quiet)
     if not finite:
         typer.echo(
             f"maxslope: training broke off after {fitted.step} steps: the loss was not finite. The weights are "

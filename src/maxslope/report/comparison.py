@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maxslope._escape import markdown, visible
 from maxslope.attacks.findings import Finding
@@ -38,6 +38,25 @@ class Difference:
     margins: tuple[float, ...]
 
 
+class Counts(NamedTuple):
+    """Samples that are robust in both of two runs, in the first alone, in the second alone, in neither."""
+
+    both: int
+    first: int
+    second: int
+    neither: int
+
+
+class Lead(NamedTuple):
+    """The places of the more robust of two runs and of the other; their difference, not negative, and its interval."""
+
+    ahead: int
+    behind: int
+    gap: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two of the runs.
@@ -45,7 +64,7 @@ class Pair:
     Attributes:
         first: its place among the runs.
         second: likewise.
-        counts: samples robust in both, in the first alone, in the second alone, in neither.
+        counts: samples by where they are robust.
         difference: robust accuracy of the first minus that of the second.
         interval: 95 % interval of the difference, of this pair alone.
         p: McNemar's exact p-value of "both are equally robust".
@@ -54,7 +73,7 @@ class Pair:
 
     first: int
     second: int
-    counts: tuple[int, int, int, int]
+    counts: Counts
     difference: float
     interval: tuple[float, float]
     p: float
@@ -100,7 +119,7 @@ class Comparison(Written):
     heading: str = ""
 
     @property
-    def counts(self) -> tuple[int, int, int, int]:
+    def counts(self) -> Counts:
         """Of the first two runs: see :class:`Pair`."""
         return self.pairs[0].counts
 
@@ -120,13 +139,10 @@ class Comparison(Written):
         return self.pairs[0].difference
 
     @property
-    def leads(self) -> tuple[int, int, float, float, float]:
-        """Of the first two runs: the place of the more robust one, that of the other, and the difference between them.
-
-        At least 0, with the ends of its 95 % interval.
-        """
+    def leads(self) -> Lead:
+        """Of the first two runs: which one is ahead, and by how much."""
         (low, high), gap = self.interval, self.difference
-        return (0, 1, gap, low, high) if gap >= 0 else (1, 0, -gap, -high, -low)
+        return Lead(0, 1, gap, low, high) if gap >= 0 else Lead(1, 0, -gap, -high, -low)
 
     @property
     def warnings(self) -> tuple[tuple[str, Finding], ...]:
@@ -153,8 +169,8 @@ class Comparison(Written):
         return doubt + (self._of_two() if len(self.names) == 2 else self._of_many())
 
     def _of_two(self) -> str:
-        first, second = (self.names[k] for k in self.leads[:2])
-        gap = 100 * self.leads[2]
+        first, second = self.names[self.leads.ahead], self.names[self.leads.behind]
+        gap = 100 * self.leads.gap
         if not self.differences:
             return f"{first} and {second} agree on every sample."
         if self.p >= LEVEL:
@@ -229,7 +245,7 @@ class Comparison(Written):
             "facts": self.facts,
             "ranks": self.ranks(),
             "pairs": self.pairs,
-            "counts": dict(zip(("both", "first", "second", "neither"), self.counts, strict=True)),
+            "counts": self.counts._asdict(),
             "difference": self.difference,
             "interval": self.interval,
             "p": self.p,
@@ -289,8 +305,8 @@ class Comparison(Written):
         lines: list[tuple[str, ...]] = []
         for pair in self.pairs:
             gap, interval = pair.points
-            counts = (f"{count}" for count in pair.counts[1:3])
-            lines.append((self._minus(pair), f"{gap} ({interval})", *counts, f"{pair.p:.2g}", f"{pair.adjusted:.2g}"))
+            alone = f"{pair.counts.first}", f"{pair.counts.second}"
+            lines.append((self._minus(pair), f"{gap} ({interval})", *alone, f"{pair.p:.2g}", f"{pair.adjusted:.2g}"))
         return header, lines
 
     def _tested(self, pair: Pair) -> str:
@@ -298,7 +314,7 @@ class Comparison(Written):
         many = f", {pair.adjusted:.2g} adjusted for {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""
         return (
             f"{self._minus(pair)}: {gap} points (95 % interval {interval}); robust in the first alone "
-            f"{pair.counts[1]}, in the second alone {pair.counts[2]} samples; p = {pair.p:.2g}{many}."
+            f"{pair.counts.first}, in the second alone {pair.counts.second} samples; p = {pair.p:.2g}{many}."
         )
 
     def _minus(self, pair: Pair) -> str:

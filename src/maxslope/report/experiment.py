@@ -35,7 +35,7 @@ from maxslope.report.moons_figures import (
     draw_trajectories,
     film,
 )
-from maxslope.report.sheets import moons
+from maxslope.report.sheets import Again, moons
 from maxslope.schemes import Descent, Explicit, MinimizingMovement
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
@@ -118,7 +118,7 @@ def run(
         drawings["mnist"] = _mnist(out, images)
         done(f"MNIST  {out / 'mnist.svg'}")
     files = sorted(path.name for path in out.iterdir() if path.suffix in (".csv", ".svg", ".png", ".gif"))
-    page = moons(study, found, held, drawings, moving, command=command, files=files)
+    page = moons(study, found, held, drawings, moving, Again(command, files))
     done(f"page  {page.save(out / 'report.html')}")
     return {
         "differences": {name: d.largest.mean(1).tolist() for name, d in found.items()},

@@ -24,7 +24,7 @@ from maxslope.evaluation import Report
 from maxslope.report import html_export
 from maxslope.report.html_facts import Facts, facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure, track_figures
-from maxslope.report.html_samples import Group, again, groups, with_points
+from maxslope.report.html_samples import AtHand, Group, again, groups, with_points
 from maxslope.report.merging import SEARCH, Candidates, Track, affordable, merged, nearest, representative, tracks
 from maxslope.report.numbers import number, percent, signed
 from maxslope.report.picture import plotted
@@ -227,7 +227,7 @@ def page(
             tell("samples")
             report = with_points(report, rows_again, data, model, budget, known)
         having = None if kept else {*rows_again, *known}
-        shown = groups(report, data[0].detach(), model, bounds_of(budget, data[0]), having, files or report.files)
+        shown = groups(report, AtHand(data[0], model, bounds_of(budget, data[0]), files or report.files), having)
     return Page(report, found, shown, followed, command, budget)
 
 

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -55,6 +55,11 @@ def table_csv(report: Report | Smallest) -> str:
     columns: dict[str, Sequence[Any]] = dict(report.table)
     if report.about.classes:
         columns["class"] = [report.about.name(label) for label in columns["label"]]
+    return columns_csv(columns)
+
+
+def columns_csv(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return columns of equal length, by name, as comma-separated values."""
     return to_csv(list(columns), zip(*columns.values(), strict=True))
 
 

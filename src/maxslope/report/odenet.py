@@ -17,7 +17,7 @@ from maxslope.report.canvas import COLORS, INK, blank, dress, raster, records, s
 from maxslope.report.canvas import save as write
 from maxslope.report.numbers import percent
 from maxslope.report.odenet_study import Data, Settings, Study, numbers, study
-from maxslope.report.sheets import odenet
+from maxslope.report.sheets import Again, odenet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def run(
         drawn.append((found, draw(found, folder)))
         files += [folder.with_suffix(ending).name for ending in (".svg", ".png", ".csv", ".json", ".safetensors")]
         all_measured.append(measured)
-    page = odenet(drawn, command=command, files=files)
+    page = odenet(drawn, Again(command, files))
     say(f"page      {page.save(out / 'report.html')}")
     return all_measured
 
