@@ -13,7 +13,6 @@ from maxslope.cli.ending import going_on, interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
 from maxslope.cli.settings import DEFAULT, How, Settings, asked_for, given, of_settings
-from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
 
 if TYPE_CHECKING:
     from maxslope.evaluation import Report
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 _PICTURE = Path("maxslope-evaluate.png")
 _MOST = 10_000  # samples that are held in memory for a picture
+BELOW, UNDECIDED, DOUBTFUL = 3, 4, 5  # exit codes of --fail-under
+_CONFIDENCE = 0.95
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -43,6 +44,9 @@ Exit codes: 0 done, 1 the run failed (disk, worker, model), 2 misuse, 130 interr
 at least so robust, 3 shown to be less, 4 too few samples to tell, 5 verdicts not to be trusted (unless --no-strict).
 """
 
+_GATE = "Percentage that must be shown to stand, or exit code 3 to 5."
+_STRICT = "Whether --fail-under fails on verdicts not to be trusted."
+
 
 @of_settings()
 def evaluate(
@@ -56,8 +60,8 @@ def evaluate(
     out: Annotated[Path | None, option(OUTPUT, "Folder to keep the run in, so that it can go on.")] = None,
     points: Annotated[bool, option(OUTPUT, "Keep the adversarial points in the folder.", "--points")] = False,
     picture: Annotated[Path | None, option(OUTPUT, "Where to write the picture; its ending names the format.")] = None,
-    fail_under: FailUnder = None,
-    strict: Strict = True,
+    fail_under: Annotated[float | None, option(OUTPUT, _GATE)] = None,
+    strict: Annotated[bool, option(OUTPUT, _STRICT, "--strict/--no-strict")] = True,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -79,6 +83,46 @@ def evaluate(
         code, sentence = verdict(report, share, strict=strict)
         typer.echo(f"maxslope: {'passed' if code == 0 else 'failed'}, {sentence}", err=True)
         raise typer.Exit(code)
+
+
+def checked(percent: float | None) -> float | None:
+    """Return a percentage in [1, 100) as a share; ValueError else, as 0.6 hardly means 0.6 %."""
+    if percent is None:
+        return None
+    if not 1 <= percent < 100:
+        raise ValueError(
+            f"--fail-under is a percentage of at least 1 and below 100, such as 60, got {percent:g}; no finite number "
+            "of samples shows 100 %."
+        )
+    return percent / 100
+
+
+def verdict(report: Report, share: float, *, strict: bool) -> tuple[int, str]:
+    """Return exit code and sentence: 0 shown, 3 shown to be below, 4 too few samples to tell, 5 not to be trusted.
+
+    Exact one-sided bounds (Clopper and Pearson) at confidence 95 %, over the choice of samples.
+    """
+    from maxslope.adapters.bounds import lower_bound, upper_bound
+    from maxslope.evaluation.report import ROBUST
+
+    n, robust = report.samples, list(report.table["verdict"]).count(ROBUST)
+    low, high = lower_bound(robust, n, _CONFIDENCE), upper_bound(robust, n, _CONFIDENCE)
+    seen = f"{robust} of {n} samples stand ({100 * robust / n:.1f} %)"
+    if high < share:
+        return BELOW, f"below {100 * share:g} %: {seen}, at most {100 * high:.1f} % with confidence 95 %."
+    if strict and not report.trusted:
+        return DOUBTFUL, f"not to be trusted: {seen}, but see the warnings; --no-strict goes by the count alone."
+    if strict and report.about.first:
+        return DOUBTFUL, (
+            f"not to be trusted: {seen}, but they are the first of a stream, and may be of few classes; give data that "
+            "are read by number, or --no-strict, which goes by the count alone."
+        )
+    if low < share:
+        return UNDECIDED, (
+            f"too few samples to tell whether {100 * share:g} % stand: {seen}, {100 * low:.1f} % to {100 * high:.1f} % "
+            "with confidence 95 % each; give more samples."
+        )
+    return 0, f"at least {100 * share:g} %: {seen}, at least {100 * low:.1f} % with confidence 95 %."
 
 
 def _run(s: Settings, how: How, crew: Any) -> Report:

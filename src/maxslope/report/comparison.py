@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maxslope._escape import markdown, visible
 from maxslope.attacks.findings import Finding
 from maxslope.report.html import Written, render
-from maxslope.report.html_export import latex_table, markdown_table, plain, to_csv
+from maxslope.report.html_export import latex_comments, latex_table, markdown_table, to_csv, to_json
 from maxslope.report.html_facts import Facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure
 from maxslope.report.html_samples import Example
@@ -253,7 +252,7 @@ class Comparison(Written):
             "notes": self.notes,
             "transfer": self.transfer,
         }
-        return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
+        return to_json(content)
 
     def csv(self) -> str:
         """Return the samples that differ as comma-separated values."""
@@ -274,9 +273,9 @@ class Comparison(Written):
 
     def latex(self) -> str:
         """Return the tables of the runs and of their pairs for a paper; they need the package booktabs."""
-        said = [f"% {visible(' '.join(f'{name}: {found}'.split()))}" for name, found in self.warnings]
+        said = latex_comments(f"{name}: {found}" for name, found in self.warnings)
         runs, pairs = latex_table(*self._table()), latex_table(*self._tests())
-        return "\n".join([*said, runs, f"% {_TESTED}", pairs])
+        return f"{said}{runs}\n% {_TESTED}\n{pairs}"
 
     def plot(self) -> MatplotlibFigure:
         """Return the curves of all runs together as a figure of matplotlib.

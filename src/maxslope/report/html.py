@@ -115,7 +115,8 @@ class Page(Written):
 
     def json(self) -> str:
         """Return all numbers as JSON; NaN and infinity are null."""
-        return html_export.to_json(self.facts, self.tracks, self.report)
+        about, table = self.report.about, self.report.table
+        return html_export.to_json({"about": about, "facts": self.facts, "tracks": self.tracks, "table": table})
 
     def csv(self) -> str:
         """Return the table of all samples as comma-separated values."""
