@@ -98,8 +98,8 @@ def _data(s: Settings) -> Loaded:
     data, notes, most = loaded.data, loaded.notes, _MEMORY if s.most is None else s.most
     if s.samples is not None and (few := drawn(data, s.samples, s.seed)) is not None:
         data, notes = few, (*notes, few.words)
-    found = by_number(data)
-    if found is not None and found[1] and 4 * found[1] * found[0](0, 1)[0].numel() > most:
+    read, count = by_number(data) or (None, 0)
+    if read is not None and count and 4 * count * read(0, 1)[0].numel() > most:
         large = f"more than {most / (1 << 30):.3g} GiB, read sample by sample (--memory holds more)"
         return loaded if isinstance(data, tuple | list) else Loaded(data, loaded.box, (*notes, large))
     return Loaded(collected(data), loaded.box, notes)

@@ -42,7 +42,7 @@ def opened(
         return built_in[source](cells or (_SPACE if source in ("ball", "neck") else _PLANE), eps), None
     if source.endswith(_TABLES):
         x, y, names = points(Path(source))
-        return _of_points(x, y, names, (cells, eps), Path(source).name), None
+        return _of_points(x, y, names, cells, eps, Path(source).name), None
     if ":" not in source:
         raise ValueError(
             f"The source is one of {', '.join(built_in)}, a .csv or .npz file or file.py:factory, got {source!r}."
@@ -54,18 +54,17 @@ def opened(
         rho0, rho1, low, high = made
         return ready.own(rho0, rho1, low, high, cells or (_PLANE if len(low) == 2 else _SPACE), eps), None
     model, (x, y, names) = _model(made, source, data)
-    problem, title = _of_points(x, y, names, (cells, eps), "Samples"), source.rpartition(":")[2]
-    return ready.network(problem, model, title), model
+    problem = _of_points(x, y, names, cells, eps, "Samples")
+    return ready.network(problem, model, title=source.rpartition(":")[2]), model
 
 
 def _of_points(
-    x: Tensor, y: Tensor, names: tuple[str, ...], how: tuple[int | None, float | None], title: str
+    x: Tensor, y: Tensor, names: tuple[str, ...], cells: int | None, eps: float | None, title: str
 ) -> Problem | Classes:
     """Kernel densities of points of two classes, or of several."""
     from maxslope.report.boundary_problems import samples
     from maxslope.report.partition import several
 
-    cells, eps = how
     cells = cells or (_SPACE if x.ndim == 2 and x.shape[1] == 3 else _PLANE)
     if len(names) == 2:
         return samples(x, y, cells, eps, title=title)
@@ -77,7 +76,8 @@ def _model(made: Any, source: str, data: Path | None) -> tuple[Any, tuple[Tensor
     import torch
 
     if isinstance(made, tuple) and len(made) == 3:
-        model, found = made[0], numbered(torch.as_tensor(made[1]), torch.as_tensor(made[2]))
+        model, x, y = made
+        found = numbered(torch.as_tensor(x), torch.as_tensor(y))
     elif data is None:
         raise ValueError(
             f"{source} made a model alone; its points come by --data FILE.csv, or the factory returns (model, points, "

@@ -84,7 +84,7 @@ def run(
         study, out / "convergence", "GELU network: schemes against the event-driven reference"
     )
     write_csv(study.table(), out / "convergence.csv")
-    done("orders  " + ", ".join(f"{n} {v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]" for n, v in study.orders.items()))
+    done("orders  " + ", ".join(f"{n} {o:.2f} [{a:.2f}, {b:.2f}]" for n, (o, a, b) in study.orders.items()))
     held = moons.constraints()
     write_csv([{"case": case, **r} for case, s in held.items() for r in s.table()], out / "constraints.csv")
     done("where a constraint binds, astray: " + "; ".join(f"{c}: {', '.join(s.astray)}" for c, s in held.items()))

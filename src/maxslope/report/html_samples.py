@@ -272,7 +272,8 @@ def _is_signal(x: Tensor) -> bool:
 def _pictures(
     clean: Tensor, moved: Tensor, delta: Tensor, reach: float, box: tuple[Tensor, Tensor] | None
 ) -> tuple[str, ...]:
-    low, high = (float(clean.min()), float(clean.max())) if box is None else (float(box[0].min()), float(box[1].max()))
+    least, most = (clean, clean) if box is None else box
+    low, high = float(least.min()), float(most.max())
     return data_uri(picture(clean, low, high)), data_uri(change(delta, reach)), data_uri(picture(moved, low, high))
 
 

@@ -166,14 +166,16 @@ def differences(
     taus = list(steps() if taus is None else taus)
     energy, x = problem(net, rows, seed)
     constrained = energy.within(Linf(EPS, box=None).around(x))
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    largest, matrix, failed = [], [], []
     for tau in taus:
         movement = MinimizingMovement(tau, inner=solver(net), nodes=0)
         mm = flow(constrained, x, scheme=movement, until=until, record=Record(kinks=0))  # points alone
         way = (flow(constrained, x, scheme=Explicit(tau), until=until).points - mm.points).abs()
-        failed = mm.failed[-1] if mm.failed is not None else torch.zeros(rows)
-        parts.append((way.amax((0, 2)), way.sum(2).amax(0), failed / (len(mm.time) - 1)))
-    return Differences(taus, *(torch.stack([p[k] for p in parts]) for k in range(3)))
+        largest.append(way.amax((0, 2)))
+        matrix.append(way.sum(2).amax(0))
+        missed = mm.failed[-1] if mm.failed is not None else torch.zeros(rows)
+        failed.append(missed / (len(mm.time) - 1))
+    return Differences(taus, *map(torch.stack, (largest, matrix, failed)))
 
 
 def trajectories(net: nn.Module, start: tuple[float, float], eps: float, tau: float) -> tuple[Curve, Curve]:

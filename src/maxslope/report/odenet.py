@@ -112,11 +112,11 @@ def _fit(axis: Axes, study: Study) -> None:
     if found is None:
         axis.text(0.5, 0.5, "no power law yet", ha="center", transform=axis.transAxes, fontsize=9, color=INK)
     else:
-        gap, middle = found.gap, (found.gap.log().mean(), found.slope.log().mean())
+        gap, level = found.gap, found.slope.log().mean()
         axis.loglog(gap[::8], found.slope[::8], "o", markersize=2.5, color=COLORS[0], label="trajectory")
         fitted = f"theta = {found.theta:.3f} in [{found.low:.3f}, {found.high:.3f}]"
         for theta, label, style in ((found.theta, fitted, "-"), (0.5, "theta = 1/2", ":")):
-            line = (theta * (gap.log() - middle[0]) + middle[1]).exp()
+            line = (theta * (gap.log() - gap.log().mean()) + level).exp()
             axis.loglog(gap, line, style, color=INK if style == ":" else COLORS[1], linewidth=1.0, label=label)
     dress(axis, "exponent along the trajectory", "J - J*", "|dJ|", key=found is not None)
 

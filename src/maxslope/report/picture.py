@@ -1,4 +1,7 @@
-"""Figures of matplotlib of an evaluation: its samples, its margins, the charts of its page for papers."""
+"""Figures of an evaluation: its samples, its margins, the charts of its page for papers.
+
+They need matplotlib: ImportError says how to get it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,6 @@ def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
     The report has kept its points; the model is asked about those shown; the ending of the path names the format.
 
     Raises:
-        ImportError: if matplotlib is not installed.
         ValueError: if the report kept no points, or the samples are not images.
     """
     drawable(x, path)
@@ -43,7 +45,6 @@ def picture_of(report: Report, model: Any, x: Tensor, count: int = _SHOWN, side:
     """Return the picture that :func:`draw` writes, with so many samples, each so many inches wide.
 
     Raises:
-        ImportError: if matplotlib is not installed.
         ValueError: if the report kept no points.
     """
     if report.points is None:
@@ -67,7 +68,6 @@ def drawable(x: Tensor, path: Path) -> None:
     """Raise where :func:`draw` could draw nothing: what a long evaluation had better know before it begins.
 
     Raises:
-        ImportError: if matplotlib is not installed.
         ValueError: if the samples are not images, or no picture has that ending.
     """
     known = blank(1, 1).canvas.get_supported_filetypes()
