@@ -71,6 +71,7 @@ def draw_boundaries(
         x: samples, ``[n, 2]``.
         y: labels, ``[n]``.
         eps: the radius of the drawn budgets.
+        path: without an ending.
         p: of the norm: 2 draws disks, inf draws boxes, 1 draws diamonds.
 
     Raises:
@@ -121,6 +122,7 @@ def draw_geometry(found: Mapping[str, Geometry], eps: float, path: Path) -> Figu
     Args:
         found: what :func:`maxslope.training.geometry` returned, by name.
         eps: the radius that is marked among the distances.
+        path: without an ending.
     """
     figure = blank(10.5, 3.1)
     axes = figure.subplots(1, 3)
