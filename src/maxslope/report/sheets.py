@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maxslope.report.drawn import panels
+from maxslope.report.drawn import panels, whole
 from maxslope.report.html import Written, render
 from maxslope.report.html_figures import Figure
 from maxslope.report.numbers import Share, number, percent, thinned
@@ -195,7 +195,7 @@ def moons(
         Part("Against the reference", "", order_figures, [table("Orders", study.table())]),
     ]
     if "mnist" in drawings:
-        parts.append(Part("Images", "", panels(drawings["mnist"], "images", _MNIST, whole=True)))
+        parts.append(Part("Images", "", [whole(drawings["mnist"], "images", _MNIST)]))
     asked = [
         ("Question", "do attacks with small steps follow a curve of maximal slope, and how closely"),
         ("Data", "two moons" + (", MNIST" if "mnist" in drawings else "")),
@@ -219,7 +219,7 @@ _ORDERS = (
     "How far the energy dissipation equality is missed.",
     "How far the velocity is from the steepest directions.",
 )
-_MNIST = ("Clean images, and the worst found where each moves by at most the radius, or all together on average.",)
+_MNIST = "Clean images, and the worst found where each moves by at most the radius, or all together on average."
 
 
 def integrability(title: str, verdict: Verdict | None, proof: Proof, monodromy: Monodromy, again: Again) -> Sheet:

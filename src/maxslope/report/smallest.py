@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -15,7 +14,7 @@ from maxslope.evaluation.smallest import quantile
 from maxslope.goals import Misclassified
 from maxslope.report import html_export
 from maxslope.report.canvas import COLORS, INK, blank, dress
-from maxslope.report.drawn import panels
+from maxslope.report.drawn import panels, whole
 from maxslope.report.html import Written
 from maxslope.report.html_samples import is_image
 from maxslope.report.numbers import Share, number, percent
@@ -52,7 +51,7 @@ class SmallestPage(Written):
     command: str = ""
     x: Tensor | None = None
 
-    @cached_property
+    @property
     def _norms(self) -> list[float]:
         return [float(norm) for norm in self.found.table["norm"]]
 
@@ -188,7 +187,7 @@ class SmallestPage(Written):
         said = (
             "Clean samples, changes and the errors that were found: the nearest at the left, the farthest at the right."
         )
-        return Part("Samples", "", panels(figure, "samples", (said,), whole=True), tables)
+        return Part("Samples", "", (whole(figure, "samples", said),), tables)
 
     def _cell(self, name: str, value: Any) -> str:
         if name == "label":
