@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -19,7 +18,6 @@ from maxslope.cli.options import OUTPUT, option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from maxslope.integrability.curves import IntegralCurve
     from maxslope.integrability.loops import Monodromy
     from maxslope.integrability.networks import NarrowNetwork
     from maxslope.integrability.ode import Equation
@@ -52,34 +50,6 @@ class Setting(StrEnum):
     linear_pair = "linear-pair"
     tanh_pair = "tanh-pair"
     cubic_pair = "cubic-pair"
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What is decided: a ready-made network, an own one, or an equation; and how far numbers are computed.
-
-    Attributes:
-        activation: of an own network, with its data, number of neurons, biases, and perhaps a curve or a search.
-        r: of y'' = r y; or p and q of u'' + p u' + q u = 0; perhaps with a parameter and its values.
-        digits: of the numerical monodromy; the seed is that of its base point.
-    """
-
-    setting: Setting
-    target: str
-    activation: str
-    data: str
-    neurons: int
-    bias: bool
-    curve: str
-    search: bool
-    r: str
-    p: str
-    q: str
-    parameter: str
-    values: str
-    latex: bool
-    digits: int
-    seed: int
 
 
 class _Decided(NamedTuple):
@@ -131,18 +101,21 @@ def integrability(
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, quiet=json_ or quiet)
-    asked = _Asked(
-        setting, target, activation, data, neurons, bias, curve, search, equation, p, q, parameter, values, latex,
-        digits, seed,
-    )  # fmt: skip
     places = _places(out, certificate, picture)
     with steps(out, None, json_ or quiet, "deciding"):
         if parameter:
-            line = _family(asked)
+            line = _family(equation, parameter, values)
             facts: dict[str, Any] = {"parameter": parameter, "answer": line}
             console.print(line, soft_wrap=True)
         else:
-            facts = _certified(_decided(asked, console), asked, places, typed(context), console)
+            if equation or p or q:
+                decided = _equation(equation, p, q, latex=latex, console=console)
+            else:
+                own = bool(activation or data or curve)
+                network = _own_network(activation, data, neurons, bias=bias) if own else _network(setting, target)
+                verdict = _searched(network, console) if search else _along(network, curve)
+                decided = _of_network(verdict, "own network" if own else setting.value, console)
+            facts = _certified(decided, digits, seed, places, typed(context), console)
             line = f"{facts['title']}; certificate {facts['certificate']}: {facts['claim']}"
     if json_:
         ending.say(facts | {"seed": seed})
@@ -164,7 +137,9 @@ def _places(out: Path, certificate: Path | None, picture: Path | None) -> _Place
     return _Places(out / "report.html", certificate or out / "integrability.json", picture or out / "integrability.svg")
 
 
-def _certified(found: _Decided, asked: _Asked, places: _Places, command: str, console: Console) -> dict[str, Any]:
+def _certified(
+    found: _Decided, digits: int, seed: int, places: _Places, command: str, console: Console
+) -> dict[str, Any]:
     """Write the certificate, have it checked, draw the evidence and write the page; what came out."""
     from maxslope.integrability.checker import examine
     from maxslope.report.sheets import Again
@@ -176,7 +151,7 @@ def _certified(found: _Decided, asked: _Asked, places: _Places, command: str, co
     proof = examine(found.certificate)
     console.print(f"Certificate: {places.certificate} (independent checker: {proof.claim})", soft_wrap=True)
     console.print(f"The checker: {proof.scope}.", soft_wrap=True)
-    monodromy, evidence = _evidence(found, asked, places.picture, console)
+    monodromy, evidence = _evidence(found, digits, seed, places.picture, console)
     folder = places.page.parent
     files = [file.name if file.parent == folder else str(file) for file in (places.certificate, places.picture)]
     written = sheet(found.title, found.verdict, proof, monodromy, Again(command, files)).save(places.page)
@@ -185,15 +160,8 @@ def _certified(found: _Decided, asked: _Asked, places: _Places, command: str, co
     return facts | evidence | {"page": str(written)}
 
 
-def _decided(asked: _Asked, console: Console) -> _Decided:
-    """Decide an equation or a network, and print the sketch."""
-    if asked.r or asked.p or asked.q:
-        return _equation(asked, console)
-    from maxslope.integrability import decide
-
-    own = bool(asked.activation or asked.data or asked.curve)
-    network, title = (_own_network(asked), "own network") if own else (_network(asked), asked.setting.value)
-    verdict = _searched(network, console) if asked.search else decide(network, _own_curve(asked.curve))
+def _of_network(verdict: Verdict, title: str, console: Console) -> _Decided:
+    """What the verdict on a network decides; prints the sketch."""
     console.print(verdict.sketch())
     if verdict.written_out is not None:
         console.print(f"The certificate holds the equation alone: {verdict.written_out}.")
@@ -202,16 +170,16 @@ def _decided(asked: _Asked, console: Console) -> _Decided:
     return _Decided(verdict.certificate(), verdict.result.equation, f"{title}: {verdict.group}", verdict)
 
 
-def _equation(linear: _Asked, console: Console) -> _Decided:
+def _equation(r: str, p: str, q: str, *, latex: bool, console: Console) -> _Decided:
     """Decide an equation, and print both solutions."""
     from maxslope.integrability import certificate, liouvillian, second_order
 
-    if linear.r and (linear.p or linear.q):
+    if r and (p or q):
         raise ValueError("--r must come without --p and --q: it is another equation.")
-    whole = None if linear.r else second_order(linear.p or "0", linear.q or "0")
-    result = liouvillian(linear.r) if whole is None else whole.normal
+    whole = None if r else second_order(p or "0", q or "0")
+    result = liouvillian(r) if whole is None else whole.normal
     answer = result if whole is None else whole
-    if linear.latex:
+    if latex:
         console.print(answer.latex(), soft_wrap=True)
     else:
         pair = answer.solutions()
@@ -220,19 +188,19 @@ def _equation(linear: _Asked, console: Console) -> _Decided:
     return _Decided(certificate(result), result.equation, f"y'' = ({result.equation.r}) y", None)
 
 
-def _family(linear: _Asked) -> str:
+def _family(r: str, parameter: str, values: str) -> str:
     """For which values of the parameter an equation is solvable."""
     from sympy import Symbol
 
     from maxslope.integrability import parametric
     from maxslope.integrability.exact import exact
 
-    symbol = Symbol(linear.parameter)
-    others = exact(linear.r or "0", "r").free_symbols - {symbol}
+    symbol = Symbol(parameter)
+    others = exact(r or "0", "r").free_symbols - {symbol}
     if len(others) != 1:
         raise ValueError(f"--parameter needs an r (--r) with one variable beside it; got {sorted(map(str, others))}.")
-    samples = [v.strip() for v in linear.values.split(",") if v.strip()]
-    return str(parametric(linear.r, symbol, others.pop(), samples).text())
+    samples = [v.strip() for v in values.split(",") if v.strip()]
+    return str(parametric(r, symbol, others.pop(), samples).text())
 
 
 def _searched(network: NarrowNetwork, console: Console) -> Verdict:
@@ -248,30 +216,30 @@ def _searched(network: NarrowNetwork, console: Console) -> Verdict:
     return next((v for v in found if not v.solvable), found[0])
 
 
-def _own_network(own: _Asked) -> NarrowNetwork:
+def _own_network(activation: str, data: str, neurons: int, *, bias: bool) -> NarrowNetwork:
     """A network from the options."""
     from maxslope.integrability import NarrowNetwork
 
-    if not own.activation or not own.data:
+    if not activation or not data:
         raise ValueError("an own network needs --activation and --data, such as --activation sin --data '1:0, -1:0'.")
     samples = []
-    for piece in own.data.split(","):
+    for piece in data.split(","):
         parts = [v.strip() for v in piece.split(":")]
         if len(parts) != 2:
             raise ValueError(f'--data must be pairs such as "1:3/2, -1:-3/2"; got {piece.strip()!r}.')
         samples.append((parts[0], parts[1]))
-    return NarrowNetwork(names.activation(own.activation), tuple(samples), own.neurons, own.bias)
+    return NarrowNetwork(names.activation(activation), tuple(samples), neurons, bias)
 
 
-def _own_curve(word: str) -> IntegralCurve | None:
-    """The curve from the option, "s: sqrt(s), sqrt(3*s), 0, 0", or None for the table's."""
+def _along(network: NarrowNetwork, word: str) -> Verdict:
+    """The verdict along the curve that a word gives, "s: sqrt(s), sqrt(3*s), 0, 0", or along the table's."""
     from sympy import Symbol
 
-    from maxslope.integrability import IntegralCurve
+    from maxslope.integrability import IntegralCurve, decide
     from maxslope.integrability.exact import exact
 
     if not word:
-        return None
+        return decide(network, None)
     name, colon, entries = word.partition(":")
     if not colon or not name.strip().isidentifier():
         raise ValueError(f'--curve must be a parameter and entries, such as "s: sqrt(s), s, 0, 0"; got {word!r}.')
@@ -279,14 +247,13 @@ def _own_curve(word: str) -> IntegralCurve | None:
     theta = tuple(exact(e, "an entry of the curve", {name.strip(): v}) for e in entries.split(","))
     if any(t.free_symbols - {v} for t in theta):
         raise ValueError(f"the curve must have the parameter {v} alone; got {entries.strip()!r}.")
-    return IntegralCurve(v, theta)
+    return decide(network, IntegralCurve(v, theta))
 
 
-def _network(asked: _Asked) -> NarrowNetwork:
+def _network(setting: Setting, target: str) -> NarrowNetwork:
     """The one place where a string names a network."""
     from maxslope.integrability import settings as ready
 
-    target = asked.target
     aimed: dict[Setting, Callable[[], NarrowNetwork]] = {
         Setting.tanh: lambda: ready.tanh_bias(target or "3/2"),
         Setting.zero: lambda: ready.zero_target(3, target or 1),
@@ -299,12 +266,14 @@ def _network(asked: _Asked) -> NarrowNetwork:
         Setting.cubic: ready.cubic_teacher,
         Setting.cubic_origin: lambda: ready.cubic_teacher(origin=True),
     }
-    if target and asked.setting in fixed:
-        raise ValueError(f"--target belongs to tanh, zero and linear; got {asked.setting.value}.")
-    return (aimed | fixed)[asked.setting]()
+    if target and setting in fixed:
+        raise ValueError(f"--target belongs to tanh, zero and linear; got {setting.value}.")
+    return (aimed | fixed)[setting]()
 
 
-def _evidence(decided: _Decided, asked: _Asked, picture: Path, console: Console) -> tuple[Monodromy, dict[str, Any]]:
+def _evidence(
+    decided: _Decided, digits: int, seed: int, picture: Path, console: Console
+) -> tuple[Monodromy, dict[str, Any]]:
     """Numerical monodromy: traces, density witness and the picture."""
     from mpmath import nstr
     from rich.table import Table
@@ -312,7 +281,7 @@ def _evidence(decided: _Decided, asked: _Asked, picture: Path, console: Console)
     from maxslope.integrability.loops import base_of, monodromy
     from maxslope.integrability.picture import draw
 
-    found = monodromy(decided.equation, digits=asked.digits, base=base_of(asked.seed))
+    found = monodromy(decided.equation, digits=digits, base=base_of(seed))
     table = Table("pole", "trace of its monodromy", title="Numerical monodromy (evidence only)")
     traces = {pole: nstr(trace, 20) for pole, trace in found.traces().items()}
     for row in traces.items():
