@@ -69,12 +69,14 @@ def calls(name: str) -> list[str]:
 def constructor_arguments(node: ast.ClassDef) -> int:
     """Arguments of `__init__` without self; of a dataclass of some kind (it has a base), its fields.
 
-    A dataclass without a base is a record, which the library fills in and nobody spells out.
+    A dataclass without a base is a record, which the library fills in and nobody spells out; so is a page, whose base
+    `Written` has no fields.
     """
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             return len(item.args.posonlyargs + item.args.args + item.args.kwonlyargs) - 1
-    if not node.bases or not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+    bases = {ast.unparse(base) for base in node.bases} - {"Written"}
+    if not bases or not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         return 0
     fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
     return sum("ClassVar" not in ast.unparse(f.annotation) and "init=False" not in ast.unparse(f) for f in fields)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from maxslope._modes import inference
 from maxslope._optional import optional
 from maxslope._pairs import alike
-from maxslope.cli import asked as words
 from maxslope.cli.settings import DEFAULT, Settings
+from maxslope.cli.sources import budget as budget_of
 from maxslope.cli.sources import loading, open_data, said
 from maxslope.data import training_data
 from maxslope.energies import Network
@@ -72,7 +72,7 @@ def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
     """Load the model and the data of settings, and divide the data; only the first process writes files."""
     with optional("Weights in files need safetensors", "[train]"):
         importlib.import_module("safetensors.torch")
-    budget = words.budget(s)
+    budget = budget_of(s)
     with loading(quiet):
         loaded = _data(s)
     data, bounds = loaded.data, loaded.box
@@ -98,8 +98,8 @@ def _data(s: Settings) -> Loaded:
     data, notes, most = loaded.data, loaded.notes, _MEMORY if s.most is None else s.most
     if s.samples is not None and (few := drawn(data, s.samples, s.seed)) is not None:
         data, notes = few, (*notes, few.words)
-    found = by_number(data)
-    if found is not None and found[1] and 4 * found[1] * found[0](0, 1)[0].numel() > most:
+    read, count = by_number(data) or (None, 0)
+    if read is not None and count and 4 * count * read(0, 1)[0].numel() > most:
         large = f"more than {most / (1 << 30):.3g} GiB, read sample by sample (--memory holds more)"
         return loaded if isinstance(data, tuple | list) else Loaded(data, loaded.box, (*notes, large))
     return Loaded(collected(data), loaded.box, notes)
@@ -234,7 +234,7 @@ def written(
     from safetensors.torch import save
 
     from maxslope.report.canvas import write_csv
-    from maxslope.report.sheets import training
+    from maxslope.report.sheets import Again, training
     from maxslope.report.training import draw_history
 
     about = {"budget": str(given.budget), "robust": f"{best['robust']:.4f}", "epochs": str(len(fitted.history))}
@@ -256,6 +256,6 @@ def written(
         files.append(out / _TEST_FILE)
     if drawing is not None and importlib.util.find_spec("jinja2") is not None:
         held, names = len(given.check[0]), [file.name for file in files]
-        page = training(fitted.history, drawing, asked, held=held, command=again, files=names)
+        page = training(fitted.history, drawing, asked, held, Again(again, names))
         files.append(page.save(out / "report.html"))
     return files
