@@ -19,7 +19,7 @@ from maxslope.cli.settings import DEFAULT, Settings
 from maxslope.cli.sources import loading, open_data, said
 from maxslope.data import training_data
 from maxslope.energies import Network
-from maxslope.evaluation.data import by_number
+from maxslope.evaluation.data import by_number, length
 from maxslope.evaluation.datasets import Loaded
 from maxslope.evaluation.draw import divided, drawn, labels_of
 from maxslope.evaluation.hardware import dtype_of
@@ -56,7 +56,7 @@ class Lesson:
         """What is left for the evaluation, in words."""
         if self.left is None:
             return "the 1,000 MNIST images of maxslope evaluate left for the evaluation"
-        return f"{by_number(self.left)[1]} left for the evaluation"  # type: ignore[index]
+        return f"{length(self.left)} left for the evaluation"
 
     def evaluation(self, s: Settings, out: Path) -> list[str]:
         """Return the command that evaluates the result."""
@@ -99,7 +99,7 @@ def _data(s: Settings) -> Loaded:
     if s.samples is not None and (few := drawn(data, s.samples, s.seed)) is not None:
         data, notes = few, (*notes, few.words)
     found = by_number(data)
-    if found is not None and found[1] and 4 * found[1] * found[0](0, 1)[0].numel() > most:
+    if found is not None and found.samples and 4 * found.samples * found.read(0, 1)[0].numel() > most:
         large = f"more than {most / (1 << 30):.3g} GiB, read sample by sample (--memory holds more)"
         return loaded if isinstance(data, tuple | list) else Loaded(data, loaded.box, (*notes, large))
     return Loaded(collected(data), loaded.box, notes)

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from maxslope._escape import first_line
 from maxslope._optional import optional
+from maxslope._pairs import is_pair
 from maxslope.evaluation._arrays import npz
 from maxslope.evaluation._files import digest_of_file, needed, safetensors_header
 from maxslope.evaluation.data import Batch, Stored
@@ -126,8 +127,7 @@ def _made(word: str, size: Size, most: int | None) -> Loaded:
     made = adopted(call(word, "data set"), size, most)
     if isinstance(made, Table):
         return _table(made)
-    pair = isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(t, Tensor) for t in made)
-    if not pair and not isinstance(made, Dataset | DataLoader):
+    if not is_pair(made) and not isinstance(made, Dataset | DataLoader):
         raise ValueError(f"{word} makes (x, y) tensors, a Dataset or a DataLoader, got {type(made).__name__}.")
     return Loaded(made, None)
 
@@ -237,7 +237,7 @@ def _pickled(path: Path, trust: bool, most: int | None) -> Loaded:
         ) from error
     if isinstance(made, dict):
         made = (_pick(made, INPUTS, path, "inputs"), _pick(made, LABELS, path, "labels"))
-    if not (isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(t, Tensor) for t in made)):
+    if not is_pair(made):
         raise ValueError(f"{path} holds (x, y) or a table of tensors, got {type(made).__name__}.")
     inputs, notes = _prepared(made[0], path)
     return Loaded((inputs, made[1]), _UNIT if made[0].dtype == torch.uint8 else None, notes)

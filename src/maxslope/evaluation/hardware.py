@@ -92,16 +92,16 @@ class Choice:
         names += [f"{self.threads} threads"] if self.threads else []
         return ", ".join(names) or "nothing"
 
-    def ready(self, model: Any) -> Ready:
-        """Return the model as it is called."""
+    def search(self, model: Any) -> Any:
+        """Return the model as the search calls it: the model itself, or a faster twin for its gradients."""
         fast = model
         if self.channels_last:
             fast = copy.deepcopy(model).to(memory_format=torch.channels_last)
         if self.compile:
             fast = torch.compile(fast)
         if fast is model and not self.half:
-            return Ready(model, model, self)
-        return Ready(model, Search(model, fast, self.half, self.channels_last), self)
+            return model
+        return Search(model, fast, self.half, self.channels_last)
 
     @contextmanager
     def set_threads(self) -> Iterator[None]:
@@ -131,15 +131,6 @@ class Search:
         z = x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.half):
             return self.fast(z, *context).to(x.dtype)
-
-
-@dataclass(frozen=True, eq=False)
-class Ready:
-    """A model, its faster twin for the search, and the choice they follow."""
-
-    model: Any
-    search: Any
-    choice: Choice
 
 
 def module_of(model: Any) -> nn.Module | None:
@@ -226,7 +217,7 @@ def _try(old: Choice, new: Choice, name: str, model: Any, x: Tensor) -> Choice:
     """The new choice if it saves a tenth, else the old one; both times are noted."""
     rows = _rows(x, old.tile)
     try:
-        before, after = _time(old.ready(model).search, rows), _time(new.ready(model).search, rows)
+        before, after = _time(old.search(model), rows), _time(new.search(model), rows)
     except Exception as error:
         return _noted(old, name, f"failed: {type(error).__name__}: {str(error)[:80]}")
     times = old.times | {f"without {name}": round(before, 5), name: round(after, 5)}

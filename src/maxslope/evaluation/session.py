@@ -24,7 +24,7 @@ from maxslope.evaluation.draw import files_of
 from maxslope.evaluation.environment import identity
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
 from maxslope.evaluation.kept import decided
-from maxslope.evaluation.part import Job, Orders, Part, Threat, Work
+from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, summed
 from maxslope.evaluation.plan import EVALUATION, Plan, Search, header_of, threat_of, toml_of
 from maxslope.evaluation.report import Column, Report, in_order
 from maxslope.evaluation.store import Folder, contents
@@ -88,9 +88,8 @@ class Session:
             for name in parts[0].table
         }
         points = torch.cat([p.points for p in parts if p.points is not None]) if plan.keep_points else None
-        executed = (sum(p.executed[0] for p in parts), sum(p.executed[1] for p in parts))
+        executed, first = summed(part.executed for part in parts), self.first
         table, points = in_order(table, points)
-        first = self.first
         return Report(
             str(plan.budget), self._effort, plan.seed, table, points, executed, first.probes, first.said, plan.about
         )
@@ -174,21 +173,22 @@ class Session:
             return  # the first part decides for all, and is not there
         self.finished = self.folder.finished()
         self.first = Part(0, 0, {}, None, (0, 0), decided(self.plan.effort, decision), head=decision["head"])
-        self.folder.check_points()
-        self.told = [*self.folder.table().get(self.plan.search.column, ())]
+        for _ in self.folder.points(self.finished):
+            pass  # each is checked as it is read, and let go
+        self.told = [*self.folder.table(self.finished).get(self.plan.search.column, ())]
 
-    def _seen_before(self, number: int, x: Tensor, y: Tensor, whole: bool) -> None:
+    def _seen_before(self, job: Job, whole: bool) -> None:
         """Compare the samples of a finished part, and on the first part the model's answers, with those of before."""
         assert self.folder is not None
-        known = self.finished[number]
-        if digest_of(x, y) != known["digest" if whole else "first"]:
+        known = self.finished[job.number]
+        if digest_of(job.x, job.y) != known["digest" if whole else "first"]:
             raise ValueError(
-                f"The data are not what the run in {self.folder.path} was begun with: part {number} begins with or "
+                f"The data are not what the run in {self.folder.path} was begun with: part {job.number} begins with or "
                 "holds other samples (a shuffled loader?); resume with the same data, or start another run."
             )
-        if number == 0 and self.first is not None and self.choice is not None:
-            before = torch.tensor(self.first.head, dtype=torch.float64)[: len(x)]
-            x = moved(x[: len(before)], self.plan.model)
+        if job.number == 0 and self.first is not None and self.choice is not None:
+            before = torch.tensor(self.first.head, dtype=torch.float64)[: len(job.x)]
+            x = moved(job.x[: len(before)], self.plan.model)
             context = tuple(t[: len(before)].to(x.device) for t in self.plan.threat.context)
             network = Network(self.plan.model, self.choice.tile, voting=True)
             out = network.all_outputs(x, context)

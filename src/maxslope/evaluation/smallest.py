@@ -21,7 +21,7 @@ from maxslope.evaluation.about import About
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
 from maxslope.evaluation.guessing import doubts
-from maxslope.evaluation.hardware import Hardware, Ready
+from maxslope.evaluation.hardware import Hardware
 from maxslope.evaluation.part import HEAD, Job, Orders, Part, Work, asked_of, head_of, said_of
 from maxslope.evaluation.plan import Plan, Search
 from maxslope.evaluation.reader import readable
@@ -103,9 +103,9 @@ class Smallest:
         return f"<Smallest: {len(self.table['index'])} samples, median norm {quantile(self.table['norm']):.4g}>"
 
 
-def approach_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
+def approach_part(work: Work, search: Any, orders: Orders, job: Job) -> Part:
     """Look for the nearest error of each sample of a job."""
-    began, question = time.perf_counter(), asked_of(work, ready, job)
+    began, question = time.perf_counter(), asked_of(work, job)
     first = torch.arange(min(HEAD, question.rows), device=question.x.device)
     head = head_of(clean(question.take(first))) if job.number == 0 else ()
     found = approach(question, work.threat.take(job.rows, question.x).mask, orders.effort)
