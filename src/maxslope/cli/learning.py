@@ -178,7 +178,7 @@ def warmup(out: Path, s: Settings, how: dict[str, Any], calls: int) -> int:
 
 def noted(out: Path, s: Settings, how: dict[str, Any], warmup: int) -> None:
     """Write ``training.toml``: how a training was asked for, and by which commands it went."""
-    from maxslope.evaluation.environment import toml
+    from maxslope.evaluation.plan import toml
 
     path, begun = out / _TOLD, (out / "checkpoint.pt").exists()
     out.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ def _kept(path: Path) -> dict[str, dict[str, Any]]:
 
 def remember(out: Path, command: str, epochs: int, after: int) -> None:
     """Keep the command by which a training goes on, for so many epochs in all, after so many."""
-    from maxslope.evaluation.environment import toml
+    from maxslope.evaluation.plan import toml
 
     tables = _kept(out / _TOLD)
     went = tables["went"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +102,7 @@ def _read(word: str, size: Size, trust: bool, most: int | None) -> Loaded:
 def _folder(path: Path, size: Size, most: int | None) -> Loaded:
     files = saved(path)
     if files is not None:
-        return _table(arrow(files, size, most, partial(names_of, path)))
+        return _table(arrow(files, size, most, names_of(path)))
     for ending, kind in ((".parquet", parquet), (".arrow", arrow)):
         if found := sorted(p for p in path.iterdir() if p.suffix == ending):
             return _table(kind(found, size, most))

@@ -21,11 +21,10 @@ from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.crew import Crew, LocalCrew, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs
 from maxslope.evaluation.draw import files_of
-from maxslope.evaluation.environment import identity
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
 from maxslope.evaluation.kept import decided
 from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, summed
-from maxslope.evaluation.plan import EVALUATION, Plan, Search, header_of, threat_of, toml_of
+from maxslope.evaluation.plan import EVALUATION, Plan, Purpose, header_of, identity, threat_of, toml_of
 from maxslope.evaluation.report import Column, Report, in_order
 from maxslope.evaluation.store import Folder, contents
 from maxslope.sets import Budget
@@ -57,7 +56,7 @@ class Session:
     @property
     def so_far(self) -> tuple[int, Any]:
         """Samples done, and what they say so far."""
-        return self.done, self.plan.search.so_far(self.told)
+        return self.done, self.plan.purpose.so_far(self.told)
 
     def go(self) -> Iterator[tuple[int, Any]]:
         """Do what is left to do; yield (samples done, what they say so far) after every part."""
@@ -79,7 +78,7 @@ class Session:
         """Return what is done so far, whatever was looked for, as a report without doubts about its rows."""
         plan = self.plan
         if self.folder is not None:
-            return contents(self.folder.path, plan.search.format, points=plan.keep_points)
+            return contents(self.folder.path, plan.purpose.format, points=plan.keep_points)
         if self.first is None:
             raise ValueError("Nothing is evaluated yet: the first part is not done.")
         parts = sorted(self.held, key=lambda part: part.number)
@@ -100,7 +99,7 @@ class Session:
         if self.folder is not None and self.header is None:
             self.header = header_of(plan, choice, self.crew) | {"part": self.largest}
             self.folder.begin(self.header, toml_of(plan))
-        task = plan.search.task
+        task = plan.purpose.task
         work = Work(plan.model, choice, plan.budget, plan.threat, plan.seed, plan.keep_points, task)
         with self.crew.team(work) as team:
             if head.number == 0:
@@ -136,7 +135,7 @@ class Session:
                 self.held.append(part)
             else:
                 self.folder.keep(part, self.plan.seed, digests.pop(part.number))
-            self.told += part.table[self.plan.search.column]
+            self.told += part.table[self.plan.purpose.column]
             yield part
 
     def _limit(self, x: Tensor) -> int:
@@ -175,7 +174,7 @@ class Session:
         self.first = Part(0, 0, {}, None, (0, 0), decided(self.plan.effort, decision), head=decision["head"])
         for _ in self.folder.points(self.finished):
             pass  # each is checked as it is read, and let go
-        self.told = [*self.folder.table(self.finished).get(self.plan.search.column, ())]
+        self.told = [*self.folder.table(self.finished).get(self.plan.purpose.column, ())]
 
     def _seen_before(self, job: Job, whole: bool) -> None:
         """Compare the samples of a finished part, and on the first part the model's answers, with those of before."""
@@ -210,10 +209,10 @@ def reopened(
     effort: Effort | None,
     threat: Threat | None,
     crew: Crew | None,
-    search: Search = EVALUATION,
+    purpose: Purpose = EVALUATION,
 ) -> Session:
     """Return the session that goes on with the run in a folder; ValueError if that is another one than is asked for."""
-    header = Folder(path).opened(search.format)
+    header = Folder(path).opened(purpose.format)
     try:
         stored = {"budget": header["budget"], "effort": header["effort"]}
         for name, given in (("budget", budget), ("effort", effort)):
@@ -233,7 +232,7 @@ def reopened(
         plan = Plan(
             model, data, budget or decode(stored["budget"]), effort or decode(stored["effort"]), header["seed"],
             header["batch_size"], header["probe"], header["keep_points"], header["part"], Hardware(),
-            threat, search=search,
+            threat, purpose=purpose,
         )  # fmt: skip
         kinds = ((plan.budget, Budget), (plan.effort, Effort), (plan.threat, Threat), (plan.seed, int))
         if strange := [type(value).__name__ for value, kind in kinds if not isinstance(value, kind)]:

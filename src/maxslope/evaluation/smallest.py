@@ -23,7 +23,7 @@ from maxslope.evaluation.data import LARGEST, length
 from maxslope.evaluation.guessing import doubts
 from maxslope.evaluation.hardware import Hardware
 from maxslope.evaluation.part import HEAD, Job, Orders, Part, Work, asked_of, head_of, said_of
-from maxslope.evaluation.plan import Plan, Search
+from maxslope.evaluation.plan import Plan, Purpose
 from maxslope.evaluation.reader import readable
 from maxslope.evaluation.report import Column, Report, framed
 from maxslope.evaluation.run import dated, finish, opened, threatened, threatened_again
@@ -134,7 +134,7 @@ def quantile(norms: Sequence[Any], share: float = 0.5) -> float:
     return known[int(share * (len(known) - 1))] if known else math.nan
 
 
-SEARCH = Search(approach_part, APPROACH, "norm", quantile)
+APPROACHING = Purpose(approach_part, APPROACH, "norm", quantile)
 
 
 @torch.inference_mode(False)
@@ -210,7 +210,7 @@ def smallest(
     threat = threatened(goal, targets, context, mask, realize, length(data))
     plan = Plan(
         model, data, Budget(norm, 0.0, box), chosen, seed, batch_size, False, keep_points, part, Hardware(), threat,
-        words=configuration or {}, about=dated(about, model, threat), search=SEARCH,
+        words=configuration or {}, about=dated(about, model, threat), purpose=APPROACHING,
     )  # fmt: skip
     return finish(Session(plan, out, crew), progress, _of)
 
@@ -244,7 +244,7 @@ def resume_smallest(
     """
     data = readable(data, model)
     threat = threatened_again(goal, targets, context, mask, realize, length(data))
-    return finish(reopened(path, model, data, None, None, threat, crew, SEARCH), progress, _of)
+    return finish(reopened(path, model, data, None, None, threat, crew, APPROACHING), progress, _of)
 
 
 def load_smallest(path: str | Path, *, points: bool = True) -> Smallest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -26,14 +26,7 @@ INPUTS = ("image", "images", "img", "x", "input", "inputs", "features", "data", 
 _MARK = 8  # bytes at the beginning of an Arrow file
 _AT_ONCE = 256  # rows of a data set in memory
 LABELS = ("label", "labels", "y", "target", "targets", "fine_label", "class")
-
-
-Names = Callable[[str], tuple[str, ...]]
-
-
-def _unnamed(label: str) -> tuple[str, ...]:
-    """No names of classes."""
-    return ()
+Names = Mapping[str, tuple[str, ...]]  # of classes, by column
 
 
 @dataclass(frozen=True)
@@ -54,14 +47,14 @@ class Table(Stored):
 
     def __init__(
         self, schema: Any, blocks: list[Block], files: list[Path], size: tuple[int, int] | None, most: int | None,
-        classes: Names = _unnamed,
+        classes: Names | None = None,
     ) -> None:  # fmt: skip
         self.schema, self.blocks, self.files, self.size, self.most = schema, blocks, files, size, most
         self.ends = list(itertools.accumulate(block.count for block in blocks))
         self.place = files[0] if files else Path("datasets.Dataset")
         self.input = _found(schema.names, INPUTS, self.place, "inputs")
         self.label = _found(schema.names, LABELS, self.place, "labels")
-        self.classes = classes(self.label)
+        self.classes = (classes or {}).get(self.label, ())
         self.cache: tuple[int, Any] = (-1, None)
 
     def __len__(self) -> int:
@@ -161,10 +154,7 @@ def parquet(files: list[Path], size: tuple[int, int] | None, most: int | None) -
     return _table(files, blocks, pyarrow.parquet.read_schema, size, most)
 
 
-def arrow(
-    files: list[Path], size: tuple[int, int] | None, most: int | None,
-    classes: Names = _unnamed,
-) -> Table:  # fmt: skip
+def arrow(files: list[Path], size: tuple[int, int] | None, most: int | None, classes: Names | None = None) -> Table:
     """Return Arrow files or streams as one table, mapped into memory; ValueError if they cannot be read."""
     pyarrow = _pyarrow()
 
@@ -183,7 +173,7 @@ def arrow(
 
 def _table(
     files: list[Path], blocks: Callable[[Path], Iterable[Block]], schema: Callable[[Path], Any],
-    size: tuple[int, int] | None, most: int | None, classes: Names = _unnamed,
+    size: tuple[int, int] | None, most: int | None, classes: Names | None = None,
 ) -> Table:  # fmt: skip
     try:
         found = [block for file in files for block in blocks(file)]
@@ -216,7 +206,7 @@ def adopted(data: Any, size: tuple[int, int] | None = None, most: int | None = N
         return Block(Path("datasets.Dataset"), stop - start, lambda names: plain.select_columns(names)[start:stop])
 
     blocks = [block(start) for start in range(0, len(data), _AT_ONCE)]
-    named: Names = lambda label: tuple(getattr(data.features[label], "names", ()))  # noqa: E731
+    named = {column: tuple(getattr(feature, "names", ())) for column, feature in data.features.items()}
     return Table(data.features.arrow_schema, blocks, [], size, most, named)
 
 
@@ -240,17 +230,17 @@ def saved(folder: Path) -> list[Path] | None:
     return files
 
 
-def names_of(folder: Path, label: str) -> tuple[str, ...]:
-    """Return the names of classes that a saved data set's description has; none where it has none."""
-    path = folder / "dataset_info.json"
-    if not path.is_file():
-        return ()
+def names_of(folder: Path) -> Names:
+    """Return the names of classes that a saved data set's description has, by column; none where it has none."""
     try:
-        features = read_json(path)["features"]
-        names = features[label].get("names") or ()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ()  # names are a courtesy: numbers serve too
-    return tuple(map(str, names)) if isinstance(names, list) else ()
+        features = dict(read_json(folder / "dataset_info.json")["features"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # names are a courtesy: numbers serve too
+    return {
+        column: tuple(map(str, feature["names"]))
+        for column, feature in features.items()
+        if isinstance(feature, dict) and isinstance(feature.get("names"), list)
+    }
 
 
 def _found(names: list[str], wanted: tuple[str, ...], file: Path, what: str) -> str:
