@@ -286,13 +286,11 @@ class Realized(Energy):
 
     def evaluate(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
-        z = self.realize(x, self.center, self.domain)
-        return self._allowed(z, self.base.evaluate(z))
+        return self._allowed(x, self.base.evaluate)
 
     def look(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`."""
-        z = self.realize(x, self.center, self.domain)
-        return self._allowed(z, self.base.look(z))
+        return self._allowed(x, self.base.look)
 
     def take(self, index: Tensor) -> Realized:
         """See :class:`Energy`."""
@@ -303,6 +301,7 @@ class Realized(Energy):
         """See :class:`Energy`."""
         return self.base.passes
 
-    def _allowed(self, z: Tensor, e: Evaluation) -> Evaluation:
-        inside = self.domain.contains(z)
+    def _allowed(self, x: Tensor, evaluate: Callable[[Tensor], Evaluation]) -> Evaluation:
+        z = self.realize(x, self.center, self.domain)
+        e, inside = evaluate(z), self.domain.contains(z)
         return e._replace(margin=torch.where(inside, e.margin, torch.inf), reached=e.reached & inside)

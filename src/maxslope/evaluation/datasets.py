@@ -27,6 +27,7 @@ Bounds = tuple[float, float]
 Size = tuple[int, int] | None
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _UNIT = (0.0, 1.0)
+_TABLES: dict[str, Any] = {".parquet": parquet, ".arrow": arrow}
 _ARRAYS = {*INPUTS, *LABELS, "box"}  # that are read from npz files, which may hold more
 
 
@@ -82,7 +83,7 @@ def _read(word: str, size: Size, trust: bool, most: int | None) -> Loaded:
     path = Path(word)
     if path.is_dir():
         return _folder(path, size, most)
-    if path.suffix not in {".npz", ".safetensors", ".parquet", ".arrow", *PICKLES}:
+    if path.suffix not in {".npz", ".safetensors", *_TABLES, *PICKLES}:
         if ":" in word:
             return _made(word, size, most)
         raise ValueError(
@@ -96,14 +97,14 @@ def _read(word: str, size: Size, trust: bool, most: int | None) -> Loaded:
         return _safetensors(path)
     if path.suffix in PICKLES:
         return _pickled(path, trust, most)
-    return _table((parquet if path.suffix == ".parquet" else arrow)([path], size, most))
+    return _table(_TABLES[path.suffix]([path], size, most))
 
 
 def _folder(path: Path, size: Size, most: int | None) -> Loaded:
     files = saved(path)
     if files is not None:
         return _table(arrow(files, size, most, names_of(path)))
-    for ending, kind in ((".parquet", parquet), (".arrow", arrow)):
+    for ending, kind in _TABLES.items():
         if found := sorted(p for p in path.iterdir() if p.suffix == ending):
             return _table(kind(found, size, most))
     images = ImageFolder(path, size, most)

@@ -154,8 +154,7 @@ class Report:
     @property
     def classes(self) -> list[int]:
         """The label of each sample; empty where labels are no class numbers."""
-        labels = self.table["label"]
-        return [label for label in labels if isinstance(label, int)] if isinstance(labels[0], int) else []
+        return [label for label in self.table["label"] if isinstance(label, int)]
 
     def by_class(self) -> list[dict[str, Any]]:
         """Return one line per label: class, samples, clean and robust accuracy, its 95 % interval.

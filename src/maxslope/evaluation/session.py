@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ class Session:
             if self.folder is None:
                 self.held.append(part)
             else:
-                self.folder.keep(part, self.plan.seed, digests.pop(part.number))
+                self.folder.keep(part, self.plan.seed, *digests.pop(part.number))
             self.told += part.table[self.plan.purpose.column]
             yield part
 
@@ -244,8 +245,6 @@ def reopened(
 
 def default_crew(model: Any) -> Crew:
     """Return this process; Ray on all GPUs where the model is on one of several and Ray is installed."""
-    from importlib.util import find_spec
-
     device = device_of(model)
     several = device is not None and device.type == "cuda" and torch.cuda.device_count() > 1
     if several and find_spec("ray") is not None:

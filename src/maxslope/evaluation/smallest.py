@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -109,7 +109,7 @@ def approach_part(work: Work, search: Any, orders: Orders, job: Job) -> Part:
     first = torch.arange(min(HEAD, question.rows), device=question.x.device)
     head = head_of(clean(question.take(first))) if job.number == 0 else ()
     found = approach(question, work.threat.take(job.rows, question.x).mask, orders.effort)
-    columns: dict[str, list[Any]] = {
+    table: dict[str, Column] = {
         "index": question.ids.tolist(),
         "label": question.goal.shown(question.goal.given(job.y, question.x)),
         "norm": found.norms.double().tolist(),
@@ -120,7 +120,6 @@ def approach_part(work: Work, search: Any, orders: Orders, job: Job) -> Part:
     }
     points = found.points.cpu() if work.keep_points else None
     said, seconds = said_of(question.network), time.perf_counter() - began
-    table = cast(dict[str, Column], columns)
     return Part(job.number, job.start, table, points, found.executed, orders.effort, said, head=head, seconds=seconds)
 
 

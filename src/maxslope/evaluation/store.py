@@ -41,17 +41,15 @@ from maxslope.evaluation.report import Column, Report, in_order, judged
 Parts = dict[int, dict[str, Any]]  # what is known of each part, by its number
 FORMAT, APPROACH = 2, 3  # of an evaluation, of a search for smallest perturbations
 _FORMATS = (1, FORMAT, APPROACH)
-_KINDS = {  # what it is, and what goes on with it or reads it
-    FORMAT: ("an evaluation", "maxslope evaluate --resume, ms.resume or ms.load"),
-    APPROACH: (
-        "a search for smallest perturbations",
-        "maxslope minimal --resume, or resume_smallest and load_smallest of maxslope.evaluation",
-    ),
+_KINDS = {FORMAT: "an evaluation", APPROACH: "a search for smallest perturbations"}
+_READERS = {
+    FORMAT: "maxslope evaluate --resume, ms.resume or ms.load",
+    APPROACH: "maxslope minimal --resume, or resume_smallest and load_smallest of maxslope.evaluation",
 }
-_NEEDED = {"budget", "effort", "words", "seed", "batch_size", "part", "probe", "keep_points", "samples", "choice"} | {
-    "model",
+_NEEDED = {
+    "budget", "effort", "words", "seed", "batch_size", "part", "probe", "keep_points", "samples", "choice", "model",
     "data",
-}
+}  # fmt: skip
 
 
 class Folder:
@@ -93,9 +91,9 @@ class Folder:
     def opened(self, wanted: int) -> dict[str, Any]:
         """Return the header of a run of the wanted kind, ``FORMAT`` or ``APPROACH``."""
         header = self.header
-        kind, how = _KINDS[max(header["format"], FORMAT)]
-        if kind != _KINDS[wanted][0]:
-            raise ValueError(f"{self.path} holds {kind}, not {_KINDS[wanted][0]}; take {how}.")
+        kind = max(header["format"], FORMAT)
+        if kind != wanted:
+            raise ValueError(f"{self.path} holds {_KINDS[kind]}, not {_KINDS[wanted]}; take {_READERS[kind]}.")
         return header
 
     @property
@@ -202,8 +200,8 @@ class Folder:
             said.append(Finding(Kind.UNVERIFIED, "run.toml was edited or removed since the run began."))
         return said
 
-    def keep(self, part: Part, seed: int, digests: tuple[str, str]) -> None:
-        """Write a finished part: decision (of the first), points, rows."""
+    def keep(self, part: Part, seed: int, digest: str, first: str) -> None:
+        """Write a finished part, with fingerprints of all its samples and of the first one."""
         known = {
             "number": part.number,
             "start": part.start,
@@ -211,8 +209,8 @@ class Folder:
             "drawn": part.table["index"] != list(range(part.start, part.start + part.rows)),
             "executed": part.executed,
             "seconds": round(part.seconds, 3),
-            "digest": digests[0],
-            "first": digests[1],
+            "digest": digest,
+            "first": first,
             "run": digest_of_file(self.path / "run.json"),
         }
         if part.number == 0:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -84,11 +85,9 @@ class Table(Stored):
     def digest(self) -> str:
         """See :class:`Stored`; sizes of files stand for their content, which is compared part by part."""
         files = [f"{file.name} {file.stat().st_size}" for file in self.files]
-        known = (
-            f"{files} {self.schema.names} {len(self)}"
-            if files
-            else f"{self.schema} {len(self)} {self.labels().tolist()}"
-        )
+        known = f"{files} {self.schema.names} {len(self)}"
+        if not files:
+            known = f"{self.schema} {len(self)} {self.labels().tolist()}"
         return f"table {digest_of_text(f'{self.size} {known}')}"
 
     def is_images(self) -> bool:
@@ -146,41 +145,41 @@ def parquet(files: list[Path], size: tuple[int, int] | None, most: int | None) -
     def group(file: Path, number: int, columns: list[str]) -> Any:
         return pyarrow.Table.from_batches(list(batches(file, groups=[number], columns=columns, most=most)))
 
-    def blocks(file: Path) -> Iterable[Block]:
-        found = pyarrow.parquet.read_metadata(file)
-        for k in range(found.num_row_groups):
-            yield Block(file, found.row_group(k).num_rows, partial(group, file, k))
-
-    return _table(files, blocks, pyarrow.parquet.read_schema, size, most)
+    with _opening(files):
+        footers = [(file, pyarrow.parquet.read_metadata(file)) for file in files]
+        blocks = [
+            Block(file, footer.row_group(k).num_rows, partial(group, file, k))
+            for file, footer in footers
+            for k in range(footer.num_row_groups)
+        ]
+        schema = pyarrow.parquet.read_schema(files[0])
+    return Table(schema, blocks, files, size, most)
 
 
 def arrow(files: list[Path], size: tuple[int, int] | None, most: int | None, classes: Names | None = None) -> Table:
     """Return Arrow files or streams as one table, mapped into memory; ValueError if they cannot be read."""
     pyarrow = _pyarrow()
 
-    def opened(file: Path) -> Any:
+    def opened(file: Path, columns: Any = None) -> Any:
         source = pyarrow.memory_map(str(file))
         start = _MARK if source.read(6) == b"ARROW1" else 0  # a file is a stream behind a mark
         bounded(file, ipc_size(source, start), most)
         source.seek(start)
         return pyarrow.ipc.open_stream(source).read_all()
 
-    def blocks(file: Path) -> Iterable[Block]:
-        yield Block(file, opened(file).num_rows, lambda columns: opened(file))
+    with _opening(files):
+        blocks = [Block(file, opened(file).num_rows, partial(opened, file)) for file in files]
+        schema = opened(files[0]).schema
+    return Table(schema, blocks, files, size, most, classes)
 
-    return _table(files, blocks, lambda file: opened(file).schema, size, most, classes)
 
-
-def _table(
-    files: list[Path], blocks: Callable[[Path], Iterable[Block]], schema: Callable[[Path], Any],
-    size: tuple[int, int] | None, most: int | None, classes: Names | None = None,
-) -> Table:  # fmt: skip
+@contextmanager
+def _opening(files: list[Path]) -> Iterator[None]:
+    """ValueError with the names of files that are damaged."""
     try:
-        found = [block for file in files for block in blocks(file)]
-        columns = schema(files[0])
+        yield
     except Exception as error:
         raise ValueError(f"{files[0]} and its like cannot be read ({type(error).__name__}: {error}).") from error
-    return Table(columns, found, files, size, most, classes)
 
 
 def _pyarrow() -> Any:
