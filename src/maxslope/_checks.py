@@ -24,6 +24,10 @@ PROBABILITIES = (
     "The model's outputs look like probabilities (rows in [0, 1] that sum to 1). Losses expect logits: remove the "
     "final softmax, or wrap the model as lambda x: model(x).clamp_min(1e-30).log()."
 )
+_SHAPE = (
+    "A model returns logits [rows, classes] (or [rows] for one-output binary models), got {} for {} rows; reduce other "
+    "axes (or segment rows) in a wrapper."
+)
 
 
 class MaxslopeWarning(UserWarning):
@@ -49,9 +53,8 @@ def outputs(out: Any, rows: int) -> None:
         raise TypeError(f"A model returns a tensor of logits [rows, classes], got {_named(out)}; {_unwrapped(out)}.")
     if out.ndim < 1 or out.shape[0] != rows:
         raise ValueError(
-            f"A model returns logits [rows, classes] (or [rows] for one-output binary models), got "
-            f"{tuple(out.shape)} for {rows} rows; reduce other axes (or segment rows) in a wrapper. Where the output "
-            "has the rows of a tensor that the function holds, hand that tensor over as context=(...)."
+            _SHAPE.format(tuple(out.shape), rows) + " Where the output has the rows of a tensor that the function "
+            "holds, hand that tensor over as context=(...)."
         )
     if out.layout != torch.strided or out.is_quantized:
         raise TypeError(
@@ -96,10 +99,7 @@ def logits(out: Any, rows: int) -> None:
     """Raise unless ``out`` has one row of logits per point."""
     outputs(out, rows)
     if out.ndim not in (1, 2):
-        raise ValueError(
-            f"A model returns logits [rows, classes] (or [rows] for one-output binary models), got "
-            f"{tuple(out.shape)} for {rows} rows; reduce other axes (or segment rows) in a wrapper."
-        )
+        raise ValueError(_SHAPE.format(tuple(out.shape), rows))
 
 
 def points(x: Any) -> Tensor:

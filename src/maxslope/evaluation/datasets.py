@@ -145,7 +145,8 @@ def _npz(path: Path, most: int | None) -> Loaded:
     if "box" in arrays:
         if arrays["box"].shape != (2,) or arrays["box"].dtype.kind not in "fiu":
             raise ValueError(f"{path}: 'box' is two numbers, got {arrays['box']!r}.")
-        box = (float(arrays["box"][0]), float(arrays["box"][1]))
+        low, high = map(float, arrays["box"])
+        box = (low, high)
     if x.dtype.kind not in "fiu" or y.dtype.kind not in "iu":
         raise ValueError(f"{path}: inputs are numbers and labels integers, got {x.dtype} and {y.dtype}.")
     inputs, notes = _prepared(torch.from_numpy(x.astype(x.dtype.newbyteorder("="), copy=False)), path)
@@ -154,13 +155,13 @@ def _npz(path: Path, most: int | None) -> Loaded:
 
 def _safetensors(path: Path) -> Loaded:
     data = Safetensors(path)
-    box = _UNIT if data.bytes else None
-    if (text := data.metadata.get("box")) is not None:
-        numbers = _NUMBER.findall(text)
-        if len(numbers) != 2:
-            raise ValueError(f"{path}: the metadata 'box' are two numbers, got {text!r}.")
-        box = (float(numbers[0]), float(numbers[1]))
-    return Loaded(data, box, data.notes)
+    if (text := data.metadata.get("box")) is None:
+        return Loaded(data, _UNIT if data.bytes else None, data.notes)
+    numbers = _NUMBER.findall(text)
+    if len(numbers) != 2:
+        raise ValueError(f"{path}: the metadata 'box' are two numbers, got {text!r}.")
+    low, high = map(float, numbers)
+    return Loaded(data, (low, high), data.notes)
 
 
 class Safetensors(Stored):

@@ -66,12 +66,8 @@ class Drawn(Stored):
         if isinstance(self.whole, tuple | list):
             return self.whole[0][chosen], self.whole[1][chosen]
         wanted, back = chosen.sort()
-        ends = [*((wanted[1:] - wanted[:-1]) != 1).nonzero().squeeze(1).add(1).tolist(), len(wanted)]
-        parts, first = [], 0
-        for end in ends:
-            parts.append(self.read(int(wanted[first]), int(wanted[end - 1]) + 1))
-            first = end
-        place = back.argsort()
+        runs = wanted.tensor_split((wanted.diff() != 1).nonzero().squeeze(1) + 1)
+        parts, place = [self.read(int(run[0]), int(run[-1]) + 1) for run in runs], back.argsort()
         x, y = (torch.cat([part[k] for part in parts])[place] for k in (0, 1))
         return x, y
 

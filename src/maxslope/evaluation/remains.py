@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from maxslope.attacks import Effort
@@ -254,12 +256,7 @@ def quantile(law: Sequence[float], level: float) -> int:
     >>> quantile([0.5, 0.25, 0.25], 0.5), quantile([0.5, 0.25, 0.25], 0.51)
     (0, 1)
     """
-    total = 0.0
-    for k, p in enumerate(law):
-        total += p
-        if total >= level:
-            return k
-    return len(law) - 1
+    return min(bisect_left([*accumulate(law)], level), len(law) - 1)
 
 
 def _round(value: float) -> str:
