@@ -46,7 +46,7 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, session: Session, result: Callable[[Report], Any]) -> None:
         KeyboardInterrupt.__init__(self, f"interrupted after {session.done} samples")
         self.done, self.begun = session.done, session.folder is not None and session.header is not None
-        held = session.folder is None and session.first is not None
+        held = session.folder is None and session.effort is not None
         self.report: Any = result(session.contents()) if held else None
 
 

@@ -44,7 +44,8 @@ class Session:
         self.crew = crew or default_crew(plan.model)
         self.held: list[Part] = []
         self.finished: dict[int, dict[str, Any]] = {}
-        self.first: Part | None = None
+        self.effort: Effort | None = None  # of every sample, once the first part is done
+        self.head: list[list[float]] = []  # of a run that goes on: logits of the first samples
         self.choice: Choice | None = None
         self.told: list[Any] = []  # a column of the samples done
         self.largest = plan.largest
@@ -80,7 +81,7 @@ class Session:
         plan = self.plan
         if self.folder is not None:
             return contents(self.folder.path, plan.purpose.format, points=plan.keep_points)
-        if self.first is None:
+        if self.effort is None:
             raise ValueError("Nothing is evaluated yet: the first part is not done.")
         parts = sorted(self.held, key=lambda part: part.number)
         table: dict[str, Column] = {
@@ -88,10 +89,10 @@ class Session:
             for name in parts[0].table
         }
         points = torch.cat([p.points for p in parts if p.points is not None]) if plan.keep_points else None
-        executed, first = summed(part.executed for part in parts), self.first
+        executed, first = summed(part.executed for part in parts), parts[0]
         table, points = in_order(table, points)
         return Report(
-            str(plan.budget), self._effort, plan.seed, table, points, executed, first.probes, first.said, plan.about
+            str(plan.budget), self.effort, plan.seed, table, points, executed, first.probes, first.said, plan.about
         )
 
     def _work(self, head: Job, todo: Iterator[Job]) -> Iterator[tuple[int, int]]:
@@ -104,20 +105,14 @@ class Session:
         work = Work(plan.model, choice, plan.budget, plan.threat, plan.seed, plan.keep_points, task)
         with self.crew.team(work) as team:
             if head.number == 0:
-                part = next(self._parts(team, Orders(plan.effort, plan.probe), iter([head])))
-                self.first = part
+                first = next(self._parts(team, Orders(plan.effort, plan.probe), iter([head])))
+                self.effort = first.effort or plan.effort
                 yield self.so_far
             else:
                 todo = itertools.chain([head], todo)
-            orders = Orders(self._effort, False)
-            for _ in self._parts(team, orders, todo):
+            assert self.effort is not None
+            for _ in self._parts(team, Orders(self.effort, False), todo):
                 yield self.so_far
-
-    @property
-    def _effort(self) -> Effort:
-        """The effort of every sample, once the first part is done."""
-        assert self.first is not None
-        return self.first.effort or self.plan.effort
 
     def _parts(self, team: Team, orders: Orders, todo: Iterator[Job]) -> Iterator[Part]:
         """Parts as they come, kept before they are handed on."""
@@ -172,7 +167,7 @@ class Session:
         if decision is None:
             return  # the first part decides for all, and is not there
         self.finished = self.folder.finished()
-        self.first = Part(0, 0, {}, None, (0, 0), decided(self.plan.effort, decision), head=decision["head"])
+        self.effort, self.head = decided(self.plan.effort, decision), decision["head"]
         for _ in self.folder.points(self.finished):
             pass  # each is checked as it is read, and let go
         self.told = [*self.folder.table(self.finished).get(self.plan.purpose.column, ())]
@@ -186,8 +181,8 @@ class Session:
                 f"The data are not what the run in {self.folder.path} was begun with: part {job.number} begins with or "
                 "holds other samples (a shuffled loader?); resume with the same data, or start another run."
             )
-        if job.number == 0 and self.first is not None and self.choice is not None:
-            before = torch.tensor(self.first.head, dtype=torch.float64)[: len(job.x)]
+        if job.number == 0 and self.choice is not None:
+            before = torch.tensor(self.head, dtype=torch.float64)[: len(job.x)]
             x = moved(job.x[: len(before)], self.plan.model)
             context = tuple(t[: len(before)].to(x.device) for t in self.plan.threat.context)
             network = Network(self.plan.model, self.choice.tile, voting=True)
