@@ -222,12 +222,11 @@ def _inputs(data: Any, how: How, picture: Path) -> Any:
     if how.resume is not None and not Folder(how.resume).header["keep_points"]:
         raise ValueError("A picture needs the points of the run, which were not kept (--points).")
     found = by_number(data)
-    if found is None or found[1] > _MOST:
+    if found is None or found.samples > _MOST:
         raise ValueError(f"A picture needs data that are read by number, {_MOST} samples at most: use --samples.")
-    read, count = found
-    x = read(0, count)[0]
+    x = found.read(0, found.samples)[0]
     drawable(x, picture)
-    return x[data.ids(0, count).argsort()] if isinstance(data, Stored) else x  # in the order of the report
+    return x[data.ids(0, found.samples).argsort()] if isinstance(data, Stored) else x  # in the order of the report
 
 
 def _draw(report: Report, model: Any, x: Any, picture: Path, silent: bool) -> None:

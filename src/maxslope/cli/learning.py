@@ -19,7 +19,7 @@ from maxslope.cli.sources import budget as budget_of
 from maxslope.cli.sources import loading, open_data, said
 from maxslope.data import training_data
 from maxslope.energies import Network
-from maxslope.evaluation.data import by_number
+from maxslope.evaluation.data import by_number, length
 from maxslope.evaluation.datasets import Loaded
 from maxslope.evaluation.draw import divided, drawn, labels_of
 from maxslope.evaluation.hardware import dtype_of
@@ -56,7 +56,7 @@ class Lesson:
         """What is left for the evaluation, in words."""
         if self.left is None:
             return "the 1,000 MNIST images of maxslope evaluate left for the evaluation"
-        return f"{by_number(self.left)[1]} left for the evaluation"  # type: ignore[index]
+        return f"{length(self.left)} left for the evaluation"
 
     def evaluation(self, s: Settings, out: Path) -> list[str]:
         """Return the command that evaluates the result."""
@@ -98,8 +98,8 @@ def _data(s: Settings) -> Loaded:
     data, notes, most = loaded.data, loaded.notes, _MEMORY if s.most is None else s.most
     if s.samples is not None and (few := drawn(data, s.samples, s.seed)) is not None:
         data, notes = few, (*notes, few.words)
-    read, count = by_number(data) or (None, 0)
-    if read is not None and count and 4 * count * read(0, 1)[0].numel() > most:
+    found = by_number(data)
+    if found is not None and found.samples and 4 * found.samples * found.read(0, 1)[0].numel() > most:
         large = f"more than {most / (1 << 30):.3g} GiB, read sample by sample (--memory holds more)"
         return loaded if isinstance(data, tuple | list) else Loaded(data, loaded.box, (*notes, large))
     return Loaded(collected(data), loaded.box, notes)
@@ -178,7 +178,7 @@ def warmup(out: Path, s: Settings, how: dict[str, Any], calls: int) -> int:
 
 def noted(out: Path, s: Settings, how: dict[str, Any], warmup: int) -> None:
     """Write ``training.toml``: how a training was asked for, and by which commands it went."""
-    from maxslope.evaluation.environment import toml
+    from maxslope.evaluation.plan import toml
 
     path, begun = out / _TOLD, (out / "checkpoint.pt").exists()
     out.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ def _kept(path: Path) -> dict[str, dict[str, Any]]:
 
 def remember(out: Path, command: str, epochs: int, after: int) -> None:
     """Keep the command by which a training goes on, for so many epochs in all, after so many."""
-    from maxslope.evaluation.environment import toml
+    from maxslope.evaluation.plan import toml
 
     tables = _kept(out / _TOLD)
     went = tables["went"]

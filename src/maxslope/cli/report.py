@@ -227,7 +227,7 @@ def _again(
     Otherwise it says why not, on the error stream.
     """
     from maxslope.evaluation.data import fingerprint
-    from maxslope.evaluation.environment import identity
+    from maxslope.evaluation.plan import identity
 
     try:
         sources = open_sources(taken(folder / "run.toml", given, typed=False, command=of), quiet=True)
