@@ -82,18 +82,17 @@ class BoundedTanh(Field):
         """See :class:`Field`."""
         u, w, b = _parts(theta, x.shape[1])
         root = (1 + w.square().sum(1, keepdim=True)).sqrt()
-        bar = w / root
-        t = torch.addmm(b, x, bar.T).tanh_()
-        return t @ u, (t, bar, root)
+        bounded = torch.cat([u, w / root, b[:, None]], 1)
+        out, kept = Tanh().push(x, bounded)
+        return out, (*kept, bounded, root)
 
     def pull(self, costate: Tensor, x: Tensor, theta: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
         """See :class:`Field`."""
-        t, bar, root = kept
-        u = theta[:, : x.shape[1]]
-        s = torch.ops.aten.tanh_backward(costate @ u.T, t)
-        by_bar = s.T @ x
+        *tanh, bounded, root = kept
+        found, by_x = Tanh().pull(costate, x, bounded, tuple(tanh))
+        (_, bar, _), (by_u, by_bar, by_b) = (_parts(t, x.shape[1]) for t in (bounded, found))
         by_w = (by_bar - bar * (bar * by_bar).sum(1, keepdim=True)) / root
-        return torch.cat([t.T @ costate, by_w, s.sum(0)[:, None]], 1), s @ bar
+        return torch.cat([by_u, by_w, by_b[:, None]], 1), by_x
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from torch import Tensor
 from maxslope._optional import optional
 from maxslope._status import Status
 from maxslope.energies import Energy
-from maxslope.odenet import kept
+from maxslope.odenet import store
 from maxslope.odenet.control import Controlled
 from maxslope.odenet.descent import DescentResult, Until, descend
 from maxslope.odenet.design import Design, Lift
@@ -231,7 +231,7 @@ class Base(BaseEstimator):  # type: ignore[misc]
             NotFittedError: if there is nothing to save yet.
         """
         check_is_fitted(self, "network_")
-        kept.save(self, path, *self._facts())
+        store.save_estimator(self, path, *self._facts())
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -244,7 +244,7 @@ class Base(BaseEstimator):  # type: ignore[misc]
             ValueError: if the file holds something else.
         """
         model = cls()
-        model._recall(*kept.load(model, path))
+        model._recall(*store.load_estimator(model, path))
         return model
 
     def __sklearn_is_fitted__(self) -> bool:

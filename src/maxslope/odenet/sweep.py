@@ -14,7 +14,7 @@ from torch import Tensor
 
 from maxslope.odenet.design import Design
 from maxslope.odenet.fields import Kept, Tanh
-from maxslope.odenet.tableau import Tableau
+from maxslope.odenet.tableau import Tableau, plus
 
 Trace = list[tuple[Tensor, Kept]]
 
@@ -60,11 +60,11 @@ class General(Sweep):
         for _ in range(self.depth.substeps):
             rates: list[Tensor] = []
             for row in self.tableau.a:
-                y = _plus(x, row, rates, h)
+                y = plus(x, row, rates, h)
                 rate, kept = self.field.push(y, cell)
                 rates.append(rate)
                 trace.append((y, kept))
-            x = _plus(x, self.tableau.b, rates, h)
+            x = plus(x, self.tableau.b, rates, h)
         return x
 
     def backward(self, theta: Tensor, trace: Trace, costate: Tensor, into: Tensor | None) -> Tensor:
@@ -80,12 +80,12 @@ class General(Sweep):
                     at -= 1
                     y, kept = trace[at]
                     later = [self.tableau.a[j][i] for j in range(i + 1, stages)]
-                    k = _plus(self.tableau.b[i] * p, later, bars[i + 1 :], 1.0)
+                    k = plus(self.tableau.b[i] * p, later, bars[i + 1 :], 1.0)
                     by_theta, by_x = self.field.pull(k, y, theta[layer], kept)
                     bars[i] = h * by_x
                     if into is not None:
                         into[layer].add_(by_theta, alpha=h)
-                p = _plus(p, (1.0,) * stages, bars, 1.0)
+                p = plus(p, (1.0,) * stages, bars, 1.0)
         return p
 
 
@@ -137,11 +137,3 @@ class ResidualTanh(Sweep):
                 p = torch.addmm(p, s, cell[:, d : 2 * d], alpha=h)
             rest = 0
         return p
-
-
-def _plus(x: Tensor, weights: tuple[float, ...] | list[float], terms: list[Tensor], h: float) -> Tensor:
-    """X + h sum_i weights_i terms_i, without the zeros."""
-    for weight, term in zip(weights, terms, strict=False):
-        if weight:
-            x = torch.add(x, term, alpha=h * weight)
-    return x

@@ -11,6 +11,8 @@ from maxslope.odenet.spectrum import Curvature
 
 _WIDEST = 0.15  # an interval wider than this says nothing
 _DECADES = 3.0
+_ALGEBRAIC = 0.55  # an interval above it shows a theta above 1/2
+_INFINITE = 0.98  # an interval that reaches it may hold theta = 1
 _SPREAD = 0.03
 _LEFT = 1e-3  # of the length so far
 
@@ -109,9 +111,9 @@ def _fate(run: DescentResult, fit: Exponent | None, slope: float, curvature: Cur
     if fit.decades < _DECADES or fit.high - fit.low > _WIDEST:
         why.append(f"A verdict wants {_DECADES:g} decades and an interval of at most {_WIDEST:g}.")
         return Fate.EARLY
-    if fit.high >= 0.98:
+    if fit.high >= _INFINITE:
         return Fate.INFINITE
-    if fit.low > 0.55:
+    if fit.low > _ALGEBRAIC:
         return Fate.ALGEBRAIC
     why.append(f"slope {end:.2g} (wanted {slope:g}), predicted remaining length {fit.tail:.2g} of {length:.3g}.")
     settled = end <= slope and fit.spread <= _SPREAD and fit.tail <= _LEFT * length
