@@ -13,9 +13,8 @@ from torch import Tensor
 from maxslope._status import Status
 from maxslope.energies import Energy, Evaluation
 from maxslope.loop import Driver, Rows, Stop, march
-from maxslope.odenet import metric
 from maxslope.odenet.control import Controlled, Notes, Uniform, notes
-from maxslope.odenet.metric import Hilbert
+from maxslope.odenet.metric import Hilbert, layered
 from maxslope.odenet.movers import Stabilized
 from maxslope.odenet.probe import Probe, Remembering
 from maxslope.odenet.settings import whole
@@ -146,7 +145,7 @@ def descend(
     if start.ndim < 2 or start.shape[0] == 0 or not start.is_floating_point():
         raise ValueError(f"descend needs floating-point points [rows, *shape], got {start.dtype} {tuple(start.shape)}.")
     if scheme is None:
-        scheme = Controlled(Stabilized(), 1e-3, metric.of(start) if start.ndim == 4 else Lp(2))
+        scheme = Controlled(Stabilized(), 1e-3, layered(*start.shape[1:3]) if start.ndim == 4 else Lp(2))
     log = _Log(energy, start.detach(), scheme, until, rates, watch)
     march(log, scheme, stop=Stop(stationary=True), room=1)
     return log.found

@@ -138,21 +138,13 @@ def exponent(run: DescentResult, *, decades: float = 4.0, seed: int = 0) -> Expo
 
 
 class _End(NamedTuple):
-    """The instants that are fitted.
+    """The instants that are fitted."""
 
-    Attributes:
-        log_s: log |dJ|.
-        log_r: log r.
-        after: J - J(T).
-        left: s^2 / r at the last: theta times it is J(T) - J*.
-        decades: of J - J* to use.
-    """
-
-    log_s: Array
+    log_s: Array  # log |dJ|
     log_r: Array
-    after: Array
-    left: float
-    decades: float
+    after: Array  # J - J(T)
+    left: float  # s^2 / r at the last: theta times it is J(T) - J*
+    decades: float  # of J - J* to use
 
     def gap(self, theta: float) -> Array:
         """J - J*."""

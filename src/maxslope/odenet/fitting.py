@@ -22,11 +22,11 @@ from maxslope.odenet.design import Design, Lift
 from maxslope.odenet.metric import layered
 from maxslope.odenet.misfit import Misfit
 from maxslope.odenet.movers import Stabilized
-from maxslope.odenet.network import OdeNet
 from maxslope.odenet.risk import Risk
 from maxslope.odenet.robust import RobustRisk
 from maxslope.odenet.settings import real, whole
 from maxslope.odenet.starts import sobol
+from maxslope.odenet.sweep import OdeNet
 from maxslope.sets import Budget
 
 with optional("The estimators need scikit-learn, from 1.6 on, and odenet.descend does without", "[flows]"):

@@ -37,11 +37,6 @@ def layered(layers: int, particles: int) -> Space:
     return Weighted(Lp(2), torch.tensor((layers * particles) ** -0.5, dtype=torch.float64))
 
 
-def of(theta: Tensor) -> Space:
-    """Return the metric of particles ``[rows, L, m, p]``."""
-    return layered(theta.shape[1], theta.shape[2])
-
-
 class Hilbert:
     """A space whose norm comes from an inner product <v, w> = weight v w: gradients instead of differentials.
 

@@ -35,12 +35,7 @@ class Spot(NamedTuple):
 
 
 class Probe:
-    """Evaluates one row of an energy and counts.
-
-    Args:
-        energy: of one row.
-        hilbert: the metric.
-    """
+    """Evaluates one row of an energy in a metric, and counts."""
 
     def __init__(self, energy: Energy, hilbert: Hilbert) -> None:
         self.energy, self.hilbert, self.count = energy, hilbert, 0
@@ -94,14 +89,7 @@ class Probe:
 
 
 class Remembering(Energy):
-    """Another energy that does not evaluate its last few points again.
-
-    Args:
-        base: the energy.
-
-    Attributes:
-        count: gradients computed so far.
-    """
+    """Another energy that does not evaluate its last few points again, and counts what it evaluated."""
 
     def __init__(self, base: Energy) -> None:
         self.base, self.count = base, 0

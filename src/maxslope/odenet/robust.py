@@ -25,14 +25,7 @@ _REACH = 10.0  # steps in radii: fixed points of projected steps do not depend o
 
 @dataclass(frozen=True, eq=False)
 class Worst(Energy):
-    """E(x) = -l(z(x; theta), y), of rows of inputs: what an adversary of one network lowers.
-
-    Args:
-        design: the network.
-        theta: its particles, ``[L, m, p]``.
-        y: targets, row for row.
-        misfit: l.
-    """
+    """E(x) = -l(z(x; theta), y), of rows of inputs: what an adversary of one network ``[L, m, p]`` lowers."""
 
     design: Design
     theta: Tensor

@@ -16,7 +16,7 @@ from maxslope._status import Status
 from maxslope.odenet.descent import DescentResult
 from maxslope.odenet.design import Depth, Design, Lift
 from maxslope.odenet.fields import BoundedTanh, Field, Tanh
-from maxslope.odenet.network import OdeNet
+from maxslope.odenet.sweep import OdeNet
 from maxslope.odenet.tableau import Tableau
 from maxslope.sets import Budget
 from maxslope.spaces import Lp

@@ -107,7 +107,9 @@ def reference(
     kind = _kind(domain, space)
     x = domain.project(x.detach().double())
     grid = np.linspace(0.0, until, instants + 1)
-    rows = [_row(kind, (smooth, domain, x, i, tolerance), space, rate) for i in range(x.shape[0])]
+    rows = []
+    for k in torch.arange(len(x))[:, None]:
+        rows.append(_row(kind, smooth.take(k), domain.take(k), x[k], tolerance, space, rate))
     points = torch.stack([torch.from_numpy(row.follow(grid)) for row in rows], 1).reshape(instants + 1, *x.shape)
     return Reference(
         _record(smooth, domain, points, grid, rows, space, rate),
@@ -117,10 +119,10 @@ def reference(
     )
 
 
-def _row(kind: type[Row], data: tuple[Energy, Set, Tensor, int, float], space: Lp, rate: float) -> Row:
+def _row(kind: type[Row], energy: Energy, domain: Set, x: Tensor, tolerance: float, space: Lp, rate: float) -> Row:
     if issubclass(kind, Smooth):
-        return Smooth(*data, space, rate)
-    row = kind(*data)
+        return Smooth(energy, domain, x, tolerance, space, rate)
+    row = kind(energy, domain, x, tolerance)
     return row if math.isinf(rate) else Rated(row, space, rate)
 
 

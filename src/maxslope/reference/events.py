@@ -5,25 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from maxslope._status import Status
-from maxslope.reference.base import Array, Row
+from maxslope.reference.base import Array, Piece, Row, first
 from maxslope.reference.modes import Mode, choose_mode, descent
 
 
 class Straight(Row):
     """One curve in l_inf with unit speed."""
 
-    def point(self, t: float) -> Array:
-        """See :class:`Row`."""
-        piece = self.piece(t)
-        return np.asarray(piece.x0 if piece.rest else np.clip(piece.at(t), self.lo, self.hi))
-
-    def lose(self, t: float, x: Array, status: Status) -> None:
-        """End here, with a reason."""
-        self.status, self.here = status, (t, x)
-
     def run(self, grid: Array) -> None:
         """See :class:`Row`."""
         t, k = 0.0, 1
+        self.pieces: list[_Piece] = []
         self.begin()
         zero = np.abs(self.gradient(self.x)) <= 1e-13 * self.scale
         while k < len(grid):
@@ -32,16 +24,15 @@ class Straight(Row):
             which: Array | None = None
             while k < len(grid):
                 end, x, which = piece.advance(t, grid[k])
-                if which is not None or self.ended():
-                    break
-                t, k, self.here = end, k + 1, (end, x)
-            if self.ended():
-                return
-            if which is not None:
-                zero = self._event(piece, end, x, which)
-                t = end
                 if self.ended():
                     return
+                t, self.here = end, (end, np.clip(x, self.lo, self.hi))
+                if which is not None:
+                    zero = self._event(piece, end, x, which)
+                    break
+                k += 1
+            if self.ended():
+                return
 
     def _event(self, piece: _Piece, t: float, x: Array, which: Array) -> Array:
         """Note an event; return where the gradient vanishes after it. A gradient that jumps ends the curve."""
@@ -67,7 +58,7 @@ class Straight(Row):
         return found
 
 
-class _Piece:
+class _Piece(Piece):
     """The curve between two events."""
 
     def __init__(self, row: Straight, t: float, mode: Mode) -> None:
@@ -93,6 +84,9 @@ class _Piece:
         return v
 
     def at(self, t: float) -> Array:
+        return np.asarray(self.x0 if self.rest else np.clip(self._solved(t), self.row.lo, self.row.hi))
+
+    def _solved(self, t: float) -> Array:
         """The point at time t: straight lines, and Newton's method for what slides."""
         x = self.x0 + (t - self.t0) * self.v0
         if not len(self.S) or self.rest:
@@ -117,7 +111,7 @@ class _Piece:
 
     def margins(self, t: float) -> tuple[Array, Array]:
         """(2, d) numbers that are not negative while the mode holds, and the point."""
-        x = self.at(t)
+        x = self._solved(t)
         g = self.row.gradient(x) / self.scale
         free = np.where(self.mode.slides | (self.side == 0), np.inf, self.side * g)
         held = np.full_like(free, np.inf)
@@ -138,7 +132,7 @@ class _Piece:
         before, (after, x) = t, self.margins(stop)
         slack = 20 * self.row.tolerance
         middle = (t + stop) / 2
-        early, _ = self.margins(middle) if self._may_hide(after) else (after, x)
+        early, _ = self.margins(middle) if (after < 0.05).any() else (after, x)  # may fall below zero and return
         if (early < -slack).any():
             stop, after = middle, early
         if (after < -slack).any():
@@ -149,7 +143,7 @@ class _Piece:
             self.row.unique = False  # all along the way
         flat_ones = self._flat(after)
         if flat_ones.any():
-            when = self._first_flat(before, stop)
+            when = before if self._is_flat(before) else first(before, stop, self._is_flat)
             m, x = self.margins(when)
             return when, self._snap(x), self._flat(m)
         if face <= end:
@@ -167,19 +161,8 @@ class _Piece:
         faint = (self.mode.fixed != 0) & ~self.mode.slides & (np.abs(margins[0]) < 1e-15)
         return bool(faint.any())
 
-    def _first_flat(self, a: float, b: float) -> float:
-        """The first time at which some moving coordinate has no gradient, by bisection."""
-        if self._flat(self.margins(a)[0]).any():
-            return a
-        for _ in range(100):
-            middle = (a + b) / 2
-            if b - a <= 2e-16 * max(1.0, abs(b)):
-                break
-            a, b = (a, middle) if self._flat(self.margins(middle)[0]).any() else (middle, b)
-        return b
-
-    def _may_hide(self, after: Array) -> bool:
-        return bool((after < 0.05).any())
+    def _is_flat(self, t: float) -> bool:
+        return bool(self._flat(self.margins(t)[0]).any())
 
     def _first(self, a: float, b: float, slack: float) -> float:
         """The first time at which some margin falls below zero, by bisection and secants on the least margin."""

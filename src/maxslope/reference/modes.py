@@ -43,14 +43,8 @@ def choose_mode(
     first-order conditions of min <v, H v> / 2 + <c, v> over a box: one solution if H_ZZ is positive definite, and
     possibly several otherwise. Of several the one of least size is taken: v = 0 where it is admissible.
 
-    Args:
-        g: gradient, ``[d]``.
-        zero: the set Z, ``[d]`` bool.
-        at_lo: coordinates on their lower face, ``[d]`` bool.
-        at_hi: likewise, upper.
-        hessian: H_ZZ.
-        drift: c, the rows Z of H v for the velocities v of the other coordinates, see :func:`descent`.
-        floor: curvatures up to this one count as none: then the energy is flat, and the way on not the only one.
+    ``zero`` marks Z, ``hessian`` is H_ZZ, and ``drift`` is c, the rows Z of H v for the velocities of :func:`descent`.
+    Curvatures up to ``floor`` count as none: then the energy is flat, and the way on not the only one.
     """
     free = descent(g, zero, at_lo, at_hi)
     lower, upper = np.where(at_lo, 0.0, -1.0), np.where(at_hi, 0.0, 1.0)
