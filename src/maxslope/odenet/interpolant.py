@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from maxslope.curve import Curve
 from maxslope.energies import Energy
 from maxslope.odenet.metric import Hilbert
 from maxslope.odenet.probe import Probe, Spot
+from maxslope.schemes.minimizing_movement import gauss
 
 
 class Interpolant(ABC):
@@ -44,12 +44,6 @@ class Hermite(Interpolant):
         return y, speed
 
 
-def gauss(nodes: int) -> list[tuple[float, float]]:
-    """Return nodes and weights of Gauss's rule on [0, 1]."""
-    at, weights = np.polynomial.legendre.leggauss(nodes)
-    return list(zip(((at + 1) / 2).tolist(), (weights / 2).tolist(), strict=True))
-
-
 def dissipation(energy: Energy, curve: Curve, interpolant: Interpolant, *, nodes: int = 6) -> Tensor:
     """Return int |y' + G(y)|^2 / 2 dt of every step of a curve of one row, by Gauss's rule, ``[K]``.
 
@@ -80,10 +74,11 @@ def dissipation(energy: Energy, curve: Curve, interpolant: Interpolant, *, nodes
         raise ValueError(f"The defect is measured row by row, got {curve.points.shape[1]} rows; flow them one by one.")
     probe = Probe(energy, Hilbert(curve.space))
     knots = [probe.spot(x) for x in curve.points]
+    at, weights = gauss(nodes, curve.time)
     found = []
     for a, b, tau in zip(knots[:-1], knots[1:], curve.time[:, 0].diff().tolist(), strict=True):
         total = 0.0
-        for share, weight in gauss(nodes):
+        for share, weight in zip(at.tolist(), weights.tolist(), strict=True):
             y, speed = interpolant.at(a, b, tau, share)
             total += weight * probe.square(speed + probe.gradient(y)) / 2
         found.append(total * tau)

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from maxslope.odenet.interpolant import gauss
 from maxslope.odenet.movers import Move, Mover
 from maxslope.odenet.probe import Probe, Spot
+from maxslope.schemes.minimizing_movement import gauss
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ class ParticleMovement(Mover):
     def _excess(self, probe: Probe, here: Spot, end: Spot, tau: float) -> float:
         """Left minus right side of De Giorgi's identity."""
         total = end.value - here.value + probe.square(end.x - here.x) / (2 * tau)
-        for share, weight in gauss(self.nodes):
+        at, weights = gauss(self.nodes, torch.empty(0, dtype=torch.float64))
+        for share, weight in zip(at.tolist(), weights.tolist(), strict=True):
             r = tau * share
             found, _ = self.minimize(probe, here, r)
             total += tau * weight * probe.square(found.x - here.x) / (2 * r * r)

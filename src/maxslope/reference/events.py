@@ -14,25 +14,22 @@ class Straight(Row):
 
     def run(self, grid: Array) -> None:
         """See :class:`Row`."""
-        t, k = 0.0, 1
         self.pieces: list[_Piece] = []
         self.begin()
-        zero = np.abs(self.gradient(self.x)) <= 1e-13 * self.scale
-        while k < len(grid):
-            piece = _Piece(self, t, self.mode(zero))
-            self.pieces.append(piece)
-            which: Array | None = None
-            while k < len(grid):
-                end, x, which = piece.advance(t, grid[k])
+        t, zero = 0.0, np.abs(self.gradient(self.x)) <= 1e-13 * self.scale
+        self.pieces.append(_Piece(self, t, self.mode(zero)))
+        for end in grid[1:]:
+            while not self.ended():
+                piece = self.pieces[-1]
+                t, x, which = piece.advance(t, end)
                 if self.ended():
                     return
-                t, self.here = end, (end, np.clip(x, self.lo, self.hi))
-                if which is not None:
-                    zero = self._event(piece, end, x, which)
+                self.here = (t, np.clip(x, self.lo, self.hi))
+                if which is None:
                     break
-                k += 1
-            if self.ended():
-                return
+                zero = self._event(piece, t, x, which)
+                if not self.ended():
+                    self.pieces.append(_Piece(self, t, self.mode(zero)))
 
     def _event(self, piece: _Piece, t: float, x: Array, which: Array) -> Array:
         """Note an event; return where the gradient vanishes after it. A gradient that jumps ends the curve."""
