@@ -79,18 +79,15 @@ class _RowByRow(Accounting):
         """Step one row, at most by tau; no move where it rests."""
 
     def start(self, x: Tensor) -> Memory:
-        """See :class:`Scheme`."""
         table = torch.tensor([Notes(proposal=self.first)], dtype=torch.float64, device=x.device)
         direction = _random.normal(_random.keys_of_points(flat(x)), x.shape[1:]).to(x)
         return table.expand(x.shape[0], -1).clone(), direction
 
     def account(self, memory: Memory) -> Account:
-        """See :class:`Accounting`."""
         spent = _column(memory, "spent").long()
         return Account(spent, spent.clone(), _column(memory, "failed").long(), _column(memory, "excess"))
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
         if not isinstance(here.domain, Everything):
             raise ValueError(
                 f"The flow of a network is not constrained, got a {type(here.domain).__name__}; put a penalty into "
@@ -193,7 +190,6 @@ class Controlled(_RowByRow, Adaptive):
         self.tau = Constant(longest)
 
     def passed(self, memory: Memory) -> Tensor:
-        """See :class:`Adaptive`."""
         return _column(memory, "passed")
 
     def one(self, probe: Probe, spot: Spot, n: Notes, v: Tensor, tau: float) -> tuple[Move | None, Notes, Tensor]:

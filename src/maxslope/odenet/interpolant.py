@@ -27,7 +27,6 @@ class Affine(Interpolant):
     """Straight lines: the defect has order two in tau for every scheme."""
 
     def at(self, a: Spot, b: Spot, tau: float, share: float) -> tuple[Tensor, Tensor]:
-        """See :class:`Interpolant`."""
         return a.x + share * (b.x - a.x), (b.x - a.x) / tau
 
 
@@ -36,7 +35,6 @@ class Hermite(Interpolant):
     """Cubics with slopes -G at the instants: order 2 for explicit Euler, 4 for second-order schemes, 6 for RK4."""
 
     def at(self, a: Spot, b: Spot, tau: float, share: float) -> tuple[Tensor, Tensor]:
-        """See :class:`Interpolant`."""
         s, way = share, b.x - a.x
         y = a.x + s * s * (3 - 2 * s) * way
         y = y - tau * s * (1 - s) ** 2 * a.gradient + tau * s * s * (1 - s) * b.gradient

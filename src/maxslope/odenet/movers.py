@@ -71,7 +71,6 @@ class ExplicitEuler(Mover):
     rates: ClassVar[bool] = True
 
     def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
-        """See :class:`Mover`."""
         end = probe.spot(here.x.sub(here.gradient, alpha=tau))
         turned = probe.square(end.gradient - here.gradient)
         along = (here.square + end.square - turned) / 2  # <G(a), G(b)>
@@ -93,7 +92,6 @@ class RungeKutta(Mover):
     safety: ClassVar[float] = 1.25
 
     def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
-        """See :class:`Mover`."""
         stages = [here.gradient]
         for row in self.tableau.a[1:]:
             stages.append(probe.gradient(plus(here.x, row, stages, -tau)))
@@ -127,7 +125,6 @@ class Stabilized(Mover):
     stiff: ClassVar[bool] = True
 
     def longest(self, stiffness: float) -> float:
-        """See :class:`Mover`."""
         return (self.most**2 + self.most - 2) / (2.2 * stiffness) if stiffness > 0 else math.inf
 
     def stages(self, reach: float) -> int:
@@ -136,7 +133,6 @@ class Stabilized(Mover):
         return max(3, s + 1 - s % 2)
 
     def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
-        """See :class:`Mover`."""
         s = self.stages(tau * stiffness)
         w = 4 / (s * s + s - 2)
         b = [1 / 3, 1 / 3] + [(j * j + j - 2) / (2 * j * (j + 1)) for j in range(2, s + 1)]

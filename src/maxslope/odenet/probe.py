@@ -96,7 +96,6 @@ class Remembering(Energy):
         self._known: deque[tuple[Tensor, Evaluation]] = deque(maxlen=3)  # the end of a step, and what closes it
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         for point, found in self._known:
             if torch.equal(point, x):
                 return found
@@ -106,14 +105,11 @@ class Remembering(Energy):
         return found
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self.base.look(x)
 
     def take(self, index: Tensor) -> Energy:
-        """See :class:`Energy`."""
         return self.base.take(index)
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.base.passes

@@ -66,7 +66,6 @@ class Risk(Energy):
             return plain(torch.stack(values), torch.stack(gradients))
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.no_grad():
             return plain(torch.stack([self._regularized(self._fit(theta)[0], theta)[0] for theta in x]))
 

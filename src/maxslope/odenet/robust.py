@@ -42,13 +42,11 @@ class Worst(Energy):
             return plain(-loss, -self.design.enter_back(costate).reshape(x.shape))
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.no_grad():
             features, _ = sweep(self.design).forward(self.theta, self.design.enter(x))
             return plain(-self.misfit.both(self.design.leave(features), self.y)[0])
 
     def take(self, index: Tensor) -> Worst:
-        """See :class:`Energy`."""
         return replace(self, y=self.y[index])
 
 
@@ -91,12 +89,10 @@ class RobustRisk(Energy):
             raise ValueError(f"The inner flow takes at least one step, got steps={self.steps}.")
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         parts = [self._at(theta).evaluate(theta[None]) for theta in x]
         return parts[0] if len(parts) == 1 else Evaluation(*(torch.cat(c) for c in zip(*parts, strict=True)))
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return plain(torch.cat([self._at(theta).look(theta[None]).value for theta in x]))
 
     def take(self, index: Tensor) -> RobustRisk:

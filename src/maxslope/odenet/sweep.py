@@ -68,7 +68,6 @@ class General(Sweep):
         return x
 
     def backward(self, theta: Tensor, trace: Trace, costate: Tensor, into: Tensor | None) -> Tensor:
-        """See :class:`Sweep`."""
         layers, particles, _ = theta.shape
         h = 1 / (layers * self.depth.substeps * particles)
         p, at = costate, len(trace)
@@ -101,7 +100,6 @@ class ResidualTanh(Sweep):
         self.read = read
 
     def forward(self, theta: Tensor, start: Tensor) -> tuple[Tensor, Trace]:
-        """See :class:`Sweep`."""
         layers, particles, _ = theta.shape
         d = start.shape[1]
         x = torch.cat([start, start.new_ones(start.shape[0], 1)], 1)
@@ -117,7 +115,6 @@ class ResidualTanh(Sweep):
         return torch.cat([x[:, :rest], end], 1) if rest else end, trace
 
     def backward(self, theta: Tensor, trace: Trace, costate: Tensor, into: Tensor | None) -> Tensor:
-        """See :class:`Sweep`."""
         layers, particles, _ = theta.shape
         d = costate.shape[1]
         h = 1 / (layers * particles)

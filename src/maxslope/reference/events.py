@@ -13,7 +13,6 @@ class Straight(Row):
     """One curve in l_inf with unit speed."""
 
     def run(self, grid: Array) -> None:
-        """See :class:`Row`."""
         self.pieces: list[_Piece] = []
         self.begin()
         t, zero = 0.0, np.abs(self.gradient(self.x)) <= 1e-13 * self.scale

@@ -33,7 +33,6 @@ class Rated(Row):
         return float(self.domain.slope(self.energy.evaluate(point).gradient, point, self.space))
 
     def run(self, grid: Array) -> None:
-        """See :class:`Row`."""
         until, t, s = float(grid[-1]), 0.0, 0.0
         start = self.slope(0.0)
         if not math.isfinite(start):

@@ -38,7 +38,6 @@ class Smooth(Row):
         self.pieces: list[_Arc] = []
 
     def run(self, grid: Array) -> None:
-        """See :class:`Row`."""
         with optional("Reference curves in l_p need scipy", "[flows]"):
             from scipy.integrate import solve_ivp
         until, t, u = float(grid[-1]), 0.0, self.x

@@ -77,7 +77,6 @@ class Single(Row):
     """One curve in l_1 without constraint."""
 
     def run(self, grid: Array) -> None:
-        """See :class:`Row`."""
         self.scale = self.begin() or 1.0  # an energy flat at the start is measured as it is
         self.pieces: list[_Share] = []
         t, k, x = 0.0, 1, self.x
