@@ -42,9 +42,7 @@ class Worst(Energy):
             return plain(-loss, -self.design.enter_back(costate).reshape(x.shape))
 
     def look(self, x: Tensor) -> Evaluation:
-        with torch.no_grad():
-            features, _ = sweep(self.design).forward(self.theta, self.design.enter(x))
-            return plain(-self.misfit.both(self.design.leave(features), self.y)[0])
+        return plain(self.evaluate(x).value)
 
     def take(self, index: Tensor) -> Worst:
         return replace(self, y=self.y[index])
@@ -90,7 +88,7 @@ class RobustRisk(Energy):
 
     def evaluate(self, x: Tensor) -> Evaluation:
         parts = [self._at(theta).evaluate(theta[None]) for theta in x]
-        return parts[0] if len(parts) == 1 else Evaluation(*(torch.cat(c) for c in zip(*parts, strict=True)))
+        return Evaluation(*map(torch.cat, zip(*parts, strict=True)))
 
     def look(self, x: Tensor) -> Evaluation:
         return plain(torch.cat([self._at(theta).look(theta[None]).value for theta in x]))

@@ -16,6 +16,7 @@ from maxslope.energies import Energy
 from maxslope.sets import BallBox, Box, Set
 
 Array = np.ndarray
+JUMP = 1e-4  # of the largest gradient component: a gradient that changes by more at an event has a kink there
 SINGULAR = 1e8  # times the gradient at the start: from there on the energy counts as singular
 
 

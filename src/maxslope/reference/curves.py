@@ -128,19 +128,20 @@ def _row(kind: type[Row], energy: Energy, domain: Set, x: Tensor, tolerance: flo
 
 def _kind(domain: Set, space: Lp) -> type[Row]:
     """Which solver knows the motion in ``domain``."""
-    if math.isinf(space.p) and isinstance(domain, Box | Everything):
-        return Straight
-    if space.p == 1 and isinstance(domain, Everything):
+    if isinstance(domain, Box | Everything) and space.p > 1:
+        return Straight if math.isinf(space.p) else Smooth
+    if isinstance(domain, Everything):
         return Single
-    if 1 < space.p < math.inf and isinstance(domain, Box | Everything):
-        return Smooth
-    round_one = isinstance(domain, BallBox) and domain.norm == Lp(2) and bool(domain.box.lo.isneginf().all())
-    if space.p == 2 and round_one and isinstance(domain, BallBox) and bool(domain.box.hi.isposinf().all()):
+    if isinstance(domain, BallBox) and space == domain.norm == Lp(2) and _unbounded(domain.box):
         return Smooth
     raise ValueError(
         f"Reference curves are known in boxes and without constraint (l_1: without; l_2: also in its balls without a "
         f"box), got {type(domain).__name__} for a motion in {space!r}; compare with a scheme of tiny steps instead."
     )
+
+
+def _unbounded(box: Box) -> bool:
+    return bool(box.lo.isneginf().all() & box.hi.isposinf().all())
 
 
 def _record(energy: Energy, domain: Set, points: Tensor, grid: Array, rows: list[Row], space: Lp, rate: float) -> Curve:

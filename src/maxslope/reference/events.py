@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from maxslope._status import Status
-from maxslope.reference.base import Array, Piece, Row, first
+from maxslope.reference.base import JUMP, Array, Piece, Row, first
 from maxslope.reference.modes import Mode, choose_mode, descent
 
 
@@ -37,7 +37,7 @@ class Straight(Row):
         size = np.abs(self.gradient(x))
         inside = which & ~((x <= self.lo) | (x >= self.hi)) & (piece.mode.fixed != 0)
         jump = float(size[inside].max(initial=0.0))
-        if jump > 1e-4 * max(self.scale, piece.scale):
+        if jump > JUMP * max(self.scale, piece.scale):
             self.lose(t, x, Status.NON_FINITE if jump > 1e3 * self.scale else Status.UNSOLVED)
         zero: Array = which & ~((x <= self.lo) | (x >= self.hi)) | piece.mode.slides
         return np.asarray(zero | (size <= 1e2 * self.tolerance * max(self.scale, 1e-300)))
@@ -143,7 +143,9 @@ class _Piece(Piece):
             m, x = self.margins(when)
             return when, self._snap(x), self._flat(m)
         if face <= end:
-            return face, self._snap(x, self.arrival <= face * (1 + 1e-14)), self.arrival <= face * (1 + 1e-14)
+            arrived = self.arrival <= face * (1 + 1e-14)
+            onto = np.where(self.mode.fixed < 0, self.row.lo, self.row.hi)
+            return face, np.clip(np.where(arrived, onto, x), self.row.lo, self.row.hi), arrived
         return end, x, None
 
     def _flat(self, margins: Array) -> Array:
@@ -174,10 +176,8 @@ class _Piece(Piece):
             a, b, fa, fb = (a, t, fa, f) if f < 0 else (t, b, f, fb)
         return b
 
-    def _snap(self, x: Array, arrived: Array | None = None) -> Array:
+    def _snap(self, x: Array) -> Array:
         """Put coordinates that reached a face exactly onto it."""
-        near_lo = np.abs(x - self.row.lo) <= 1e-12 if arrived is None else arrived & (self.mode.fixed < 0)
-        near_hi = np.abs(x - self.row.hi) <= 1e-12 if arrived is None else arrived & (self.mode.fixed > 0)
-        x = np.where(near_lo, self.row.lo, np.where(near_hi, self.row.hi, x))
-        inside: Array = np.clip(x, self.row.lo, self.row.hi)
-        return inside
+        lo, hi = self.row.lo, self.row.hi
+        near = np.where(np.abs(x - lo) <= 1e-12, lo, np.where(np.abs(x - hi) <= 1e-12, hi, x))
+        return np.asarray(np.clip(near, lo, hi))

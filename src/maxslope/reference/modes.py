@@ -69,17 +69,17 @@ def descent(g: Array, zero: Array, at_lo: Array, at_hi: Array) -> Array:
 
 def _admissible(H: Array, c: Array, lower: Array, upper: Array, floor: float) -> tuple[Array, bool]:
     """The least admissible velocity and whether it is the only one."""
-    least = float(np.linalg.eigvalsh(H)[0])
+    curvatures = np.linalg.eigvalsh(H)
     level = max(1e-9 * max(1e-12, float(np.abs(H).max())), floor)
-    definite = least > level
+    definite = bool(curvatures[0] > level)
     if definite or len(c) > _ENUMERATED:
         return _active_set(H, c, lower, upper), definite
     found = _all(H, c, lower, upper)
     if not found:
         return np.clip(np.zeros_like(c), lower, upper), False
     best = min(found, key=lambda v: float(np.abs(v).sum()))
-    singular = float(np.abs(np.linalg.eigvalsh(H)).min()) <= level
-    return best, not singular and all(np.abs(v - best).max() < 1e-9 for v in found)
+    regular = float(np.abs(curvatures).min()) > level
+    return best, regular and all(np.abs(v - best).max() < 1e-9 for v in found)
 
 
 def _all(H: Array, c: Array, lower: Array, upper: Array) -> list[Array]:

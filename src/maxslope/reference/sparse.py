@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from maxslope._status import Status
-from maxslope.reference.base import Array, Piece, Row, first
+from maxslope.reference.base import JUMP, Array, Piece, Row, first
 
 _TIED = 8  # coordinates among which sharing sets are sought by going through all
 
@@ -105,7 +105,7 @@ class Single(Row):
         """Whether the event is a gradient that jumps: the energy has a kink there."""
         g = np.abs(self.gradient(x)) / self.scale
         shared, others = g[piece.A], np.delete(g, piece.A)
-        return bool(others.max(initial=0.0) - shared.max() > 1e-4 or np.ptp(shared) > max(1e-4, slack))
+        return bool(others.max(initial=0.0) - shared.max() > JUMP or np.ptp(shared) > max(JUMP, slack))
 
     def _sharing(self, x: Array, slack: float) -> Array:
         """The coordinates that move on from x: of those tied for the largest |xi|, a set that keeps its tie.
