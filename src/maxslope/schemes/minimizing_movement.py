@@ -121,7 +121,7 @@ class MinimizingMovement(Accounting):
         total = with_convex(here.evaluation.value, here.domain, here.x)
         here = here._replace(evaluation=here.evaluation._replace(value=total))
         rows, copies = here.x.shape[0], 1 + self.nodes
-        at, weights = _gauss(self.nodes, here.tau)
+        at, weights = gauss(self.nodes, here.tau)
         shares = torch.cat([here.tau.new_ones(1), at])  # the step itself, then the nodes
         owner = torch.arange(rows, device=here.x.device).repeat(copies)
         spread = _spread(here, owner, (here.tau[None] * shares[:, None]).flatten())
@@ -158,7 +158,7 @@ class MinimizingMovement(Accounting):
         slack = _DENIED * promised + 64 * torch.finfo(w.dtype).eps * here.evaluation.value.abs()
         own = self._integrand(torch.cat([start[None], slope.reshape(copies, rows)[1:], slope[None, :rows]]))
         ask = kinked.clone()
-        ask[:rows] |= base + here.tau[:rows] * _least_integral(own, _gauss(self.nodes, w)[0]) > slack[:rows]
+        ask[:rows] |= base + here.tau[:rows] * _least_integral(own, gauss(self.nodes, w)[0]) > slack[:rows]
         at = ask.nonzero().squeeze(1)
         beaten = torch.zeros_like(kinked)
         if at.numel():
@@ -251,7 +251,7 @@ def _spread(here: Here, owner: Tensor, tau: Tensor) -> Here:
     return Here(here.x[owner], part, tau, here.energy.take(owner), here.domain.take(owner))
 
 
-def _gauss(nodes: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def gauss(nodes: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Nodes and weights of Gauss's rule on [0, 1]."""
     if not nodes:
         return like.new_zeros(0), like.new_zeros(0)
