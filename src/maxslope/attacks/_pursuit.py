@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from maxslope import _random
 from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.attacks._balls import Closing, exponent
-from maxslope.attacks._plan import Plan, Way
+from maxslope.attacks._plan import Plan, Way, next_length, way_of
 from maxslope.attacks.question import Question, calls_for
 from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
 from maxslope.energies import Energy, Evaluation, Margin
@@ -89,6 +90,12 @@ class Nearest:
         nearer = error & (size < self.size[job])
         index = job[nearer]
         self.size[index], self.points[index] = size[nearer], x[nearer]
+
+    def absorb(self, rows: Tensor, other: Nearest) -> None:
+        """Take over what a further pursuit of some of the samples has found."""
+        self.keep(rows, other.points, other.size, other.size.isfinite())
+        self.spent[rows] += other.spent
+        self.non_finite[rows] |= other.non_finite
 
 
 class Course:
@@ -172,7 +179,6 @@ class Pursuit(Driver, StepSize):
         march(self, scheme, stop=Stop(), room=calls_for(self.question) * rows)
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
-        """See :class:`Driver`."""
         count = min(room, len(self.ready))
         if count <= 0:
             return None
@@ -185,14 +191,12 @@ class Pursuit(Driver, StepSize):
         return job, self._balls(job).project(self._starts(job))
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        """See :class:`Driver`."""
         return self.question.energy(job, Margin(), self._rivals(job), self.room.box.take(job)), self._balls(job)
 
     def _balls(self, job: Tensor) -> Closing:
         return Closing(self.room.norm, self.question.x[job], self.room.box.take(job), self.radius, job)
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Driver`."""
         return self.course.most[job], torch.full(job.shape, torch.inf, dtype=torch.float64, device=job.device)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
@@ -317,3 +321,26 @@ class Pursuit(Driver, StepSize):
             origin = Origin(self.question.x[part], self.radius[part], self.question.budget, key, points, points)
             out[rows] = starts[k].points(origin)
         return out
+
+
+def follow_ways(
+    question: Question, box: Box, rivals: Tensor, left: Tensor, nearest: Nearest, wanted: Callable[[], Tensor]
+) -> None:
+    """Spend the gradients ``left``, ``[n]``, on one way after the other, each a pursuit within the budget of its own.
+
+    Args:
+        question: the samples.
+        box: see :class:`Pursuit`.
+        rivals: likewise.
+        left: gradients of each sample, ``[n]``; what is spent is taken off.
+        nearest: what is known of each sample, and comes to be.
+        wanted: which samples another way is for, ``[n]`` bool; asked before each.
+    """
+    number = 0
+    while (rows := ((left > 0) & wanted()).nonzero().squeeze(1)).numel():
+        lengths = torch.tensor([next_length(count) for count in left[rows].tolist()], device=rows.device)
+        pursuit = Pursuit(question.take(rows), box.take(rows), rivals[rows], rows >= 0, lengths, way_of(number))
+        pursuit.go()
+        nearest.absorb(rows, pursuit.nearest)
+        left[rows] -= lengths
+        number += 1

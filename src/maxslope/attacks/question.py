@@ -129,7 +129,7 @@ def ask(
     x = _checks.points(x)
     goal = wanted(goal, targets)
     labels = goal.labels(y, x)
-    context = _checks.context(context, x)
+    context = _checks.context(context, x.shape[0], x.device)
     eps = budget.radius(x).to(x.dtype)
     budget.bounds(x)
     _checks.in_box(x, budget.box)
