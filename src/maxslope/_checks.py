@@ -233,7 +233,7 @@ def ids(value: Any, x: Tensor) -> None:
 
 
 def context(value: Any, rows: int | None, device: torch.device | None = None) -> tuple[Tensor, ...]:
-    """Raise unless ``value`` is a tensor or a tuple of tensors, of so many ``rows`` if these are known; return a tuple."""
+    """Raise unless ``value`` is a tensor or a tuple of tensors, of ``rows`` if these are known; return a tuple."""
     found = (value,) if isinstance(value, Tensor) else tuple(value)
     for k, one in enumerate(found):
         if not isinstance(one, Tensor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Any
 
@@ -85,9 +85,8 @@ class Effort:
         if stages is None:
             stages, rule = _standard(), rule or _STANDARD
         values = (grouped(stages), name, rule or Rule(0.0), candidates, passes, limit, reserve)
-        names = ("stages", "name", "rule", "candidates", "passes", "limit", "reserve")
-        for field, value in zip(names, values, strict=True):
-            object.__setattr__(self, field, value)
+        for field, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)
         self._check()
 
     def reordered(self, runs: Sequence[Recipe], name: str) -> Effort:
@@ -301,17 +300,7 @@ def portfolio(more: int = 40, jump: Callable[[int, int], Recipe] | None = None) 
         _run(20, 1.0, Uniform(), _CE),
         _run(20, 1.0, Opposite(), _M, rival=3),
     )
-    longer = (
-        *jumps(3),
-        _run(50, 0.5, Middle(), _CE),
-        *jumps(3),
-        _run(50, 1.0, Clean(), _M, rival=2),
-        *jumps(3),
-        _run(50, 0.5, Opposite(), _PM),
-        *jumps(3),
-        _run(50, 1.0, Uniform(), _CE),
-        *jumps(3),
-    )
+    longer = ((0.5, Middle(), _CE, 0), (1.0, Clean(), _M, 2), (0.5, Opposite(), _PM, 0), (1.0, Uniform(), _CE, 0))
     kinds = (
         (0.5, Mixed(Middle(), Uniform()), _CE, 0),
         (0.5, Mixed(Opposite(), Uniform()), _M, 2),
@@ -322,8 +311,9 @@ def portfolio(more: int = 40, jump: Callable[[int, int], Recipe] | None = None) 
         (1.0, Mixed(Clean(), Uniform()), _M, 4),
         (0.5, Mixed(Opposite(), Uniform()), _CE, 0),
     )
-    rounds = ((_run(50, *kinds[k % len(kinds)]), *jumps(6)) for k in range(more))
-    return short + longer + tuple(run for one in rounds for run in one)
+    rounds = [(_run(50, *kind), *jumps(3)) for kind in longer]
+    rounds += [(_run(50, *kinds[k % len(kinds)]), *jumps(6)) for k in range(more)]
+    return short + jumps(3) + tuple(run for one in rounds for run in one)
 
 
 def _jump(steps: int, k: int) -> Recipe:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from maxslope.attacks.finish import gathered
 from maxslope.attacks.question import Question
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.runs import Runner
+from maxslope.attacks.runs import anew
 from maxslope.attacks.stages import Patterns
 from maxslope.attacks.state import State
 from maxslope.attacks.verify import verify
@@ -134,12 +134,12 @@ def solved(
         left = (~known.broken).nonzero().squeeze(1)
         if not left.numel():
             return known
-        again = replace(question.take(left), seed=question.seed + number * _APART)
-        found = Runner(again, runs, Rule(0.0)).go()
+        found = anew(question, left, runs, Rule(0.0), seed=question.seed + number * _APART)
         close = (~found.broken & (found.best <= near[left])).nonzero().squeeze(1)
         if close.numel():
             most = torch.full_like(close, _DESCENT)
-            found.absorb(close, gathered(again.take(close), found.points[close], found.best[close], most, _SHARE))
+            near_by = question.take(left[close])
+            found.absorb(close, gathered(near_by, found.points[close], found.best[close], most, _SHARE))
         for at, k in enumerate(left.tolist()):
             pool[k].append((float(found.best[at]), found.points[at]))
         known.absorb(left, found)
@@ -267,7 +267,7 @@ class _Program:
         place = np.flatnonzero(both)
         self.whole[binary : binary + len(place)] = 1
         for row, column in zip(place, range(binary, binary + len(place)), strict=True):
-            switch = self._unit(column)
+            switch = self._spread(None, column, 1)
             self._rows.append((outer[row] - inner[row] - least[row] * switch, [-np.inf], [c[row] - least[row]]))
             self._rows.append((outer[row] - most[row] * switch, [-np.inf], none[:1]))
         self._upper[at : at + len(c)] = np.where(off, 0.0, np.maximum(most, 0))
@@ -283,11 +283,6 @@ class _Program:
 
         own = identity(width, format="csr") if weight is None else weight
         return csr_matrix((own.data, own.indices + at, own.indptr), shape=(own.shape[0], self.size))
-
-    def _unit(self, column: int) -> Any:
-        from scipy.sparse import csr_matrix
-
-        return csr_matrix(([1.0], ([0], [column])), shape=(1, self.size))
 
 
 @contextmanager

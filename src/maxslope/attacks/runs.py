@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import NamedTuple
 
@@ -204,7 +205,8 @@ class Runner(Driver):
             self._hopeless(rows) if self.selective else None,
             slots.cancelled[slot] if slots.doomed else None,
         ]
-        return reduce(torch.logical_or, masks) if (masks := [mask for mask in over if mask is not None]) else None
+        masks = [mask for mask in over if mask is not None]
+        return reduce(torch.logical_or, masks) if masks else None
 
     def _hopeless(self, rows: Rows) -> Tensor | None:
         """Runs that the rule gives up on the way; None where there is none."""
@@ -308,3 +310,10 @@ class Runner(Driver):
                 else:
                     self.slots.cancel(*self.scheduler.close(sample))
             samples = [sample for sample, goes_on in zip(due.samples, on, strict=True) if goes_on]
+
+
+def anew(
+    question: Question, rows: Tensor, runs: Sequence[Recipe], rule: Rule, *, seed: int, candidates: int = 0
+) -> State:
+    """Return what a search of some samples from scratch finds, with random numbers of another seed."""
+    return Runner(replace(question.take(rows), seed=seed), runs, rule, candidates).go()
