@@ -183,9 +183,9 @@ def second_opinion(
             f"{report.samples} rows; pass the same (x, y) in the same order, and keep_points=True."
         )
     _checks.budget(budget, Budget)
-    table = {name: list(column) for name, column in report.table.items()}
+    table: dict[str, list[Any]] = {name: list(column) for name, column in report.table.items()}
     points, said = report.points.clone(), list[Finding]()
-    executed = list(report.executed)
+    forward, backward = report.executed
     for peer in peers:
         if not isinstance(peer, Peer):
             raise TypeError(f"A second opinion is a Peer such as Foolbox(attack), got {type(peer).__name__}.")
@@ -200,13 +200,13 @@ def second_opinion(
             found = peer.points(model, question.x, question.y, question.budget)
         seen, left = verified(question, found, peer.name)
         _merge(table, points, rows, seen, peer.name)
-        executed = [a + b for a, b in zip(executed, question.network.executed, strict=True)]
+        more = question.network.executed
+        forward, backward = forward + more[0], backward + more[1]
         outside = f", {left} of its points had left the budget" if left else ""
         broke = f"{peer.name} broke {int(seen.broken.sum())} of {len(rows)} samples that stood{outside}."
         said.append(Finding(Kind.PEER, broke))
-    columns: dict[str, Column] = {name: cast(Column, column) for name, column in table.items()}
-    warnings = (*report.warnings, *said)
-    return replace(report, table=columns, points=points, executed=(executed[0], executed[1]), warnings=warnings)
+    columns, warnings = cast(dict[str, Column], table), (*report.warnings, *said)
+    return replace(report, table=columns, points=points, executed=(forward, backward), warnings=warnings)
 
 
 def verified(question: Question, found: Any, name: str) -> tuple[Verdicts, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Any
 
+from maxslope.attacks._plan import LEAST
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.stages import (
@@ -118,8 +119,10 @@ class Effort:
             raise ValueError(
                 "All runs of an effort share one scheme and one norm of motion; use several attacks instead."
             )
-        if self.passes != int(self.passes) or self.passes < 4:
-            raise ValueError(f"A smallest perturbation needs an integer of at least 4 passes, got {self.passes!r}.")
+        if self.passes != int(self.passes) or self.passes < LEAST:
+            raise ValueError(
+                f"A smallest perturbation needs an integer of at least {LEAST} passes, got {self.passes!r}."
+            )
 
     @classmethod
     def quick(cls) -> Effort:
@@ -272,7 +275,7 @@ def _of_former(stages: Sequence[Any] | None, passes: int, former: dict[str, Any]
     pursue, queries, rescue = (former.get(name, 0) for name in ("pursue", "queries", "rescue"))
     passes = former.get("depth", passes)
     made: tuple[Stage, ...] = staged(runs, passes, rescue) if rescue > queries else (Runs(runs),)
-    made += (Pursuit(max(pursue, 4)),) if pursue else ()
+    made += (Pursuit(max(pursue, LEAST)),) if pursue else ()
     return made + ((RandomSearch(queries),) if queries else ()), passes
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope._rows import column
+from maxslope._rows import choose, column
 from maxslope.attacks._plan import LEAST, SHORTEST
 from maxslope.attacks._pursuit import Pursuit, follow_ways
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.outside import input_box, rivals_of
 from maxslope.attacks.question import Question, ask
-from maxslope.attacks.verify import clean, held, verify
+from maxslope.attacks.verify import clean, verify
 from maxslope.energies import Margin
 from maxslope.energies.network import Context
 from maxslope.goals import Goal
@@ -242,7 +242,7 @@ def approach(question: Question, mask: Tensor | None, effort: Effort | Depth | N
     non_finite = (cleans.non_finite | nearest.non_finite) & ~found
     norms = torch.where(found, size, torch.inf).masked_fill(wrong, 0.0).masked_fill(non_finite, torch.nan)
     return MinimalResult(
-        points=held(found, points, question.x),
+        points=choose(found, points, question.x),
         norms=norms,
         found=found | wrong,
         non_finite=non_finite,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from maxslope._rows import choose
 from maxslope.attacks._pursuit import Nearest, follow_ways
 from maxslope.attacks._targets import ranked
 from maxslope.attacks.question import Question
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.state import State
-from maxslope.attacks.verify import Cleans, clean, held, verify
+from maxslope.attacks.verify import Cleans, clean, verify
 from maxslope.sets import Box, Budget
 from maxslope.sets.groups import box_of
 from maxslope.spaces import Lp
@@ -54,7 +55,7 @@ def pursue(question: Question, passes: int | Tensor, risk: float = 0.0) -> State
         known.broken[found] = seen.broken
         known.unconfirmed[found] = (~seen.broken).long()
         known.best[found] = torch.where(seen.broken, seen.margin, torch.inf)
-    known.points = held(known.broken, nearest.points, question.x)
+    known.points = choose(known.broken, nearest.points, question.x)
     return known
 
 

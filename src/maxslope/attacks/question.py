@@ -58,11 +58,7 @@ class Question:
         return self.x.shape[0]
 
     def energy(
-        self,
-        samples: Tensor,
-        criterion: PerRow | Criterion,
-        rivals: Tensor | None = None,
-        domain: Set | None = None,
+        self, samples: Tensor, criterion: PerRow | Criterion, rivals: Tensor | None = None, domain: Set | None = None
     ) -> Energy:
         """Return the energy of the given samples under a criterion; ``domain`` holds other allowed sets of theirs."""
         context = tuple(select(t, samples) for t in self.context)

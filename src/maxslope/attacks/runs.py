@@ -126,7 +126,7 @@ class Runner(Driver):
         self.watch = Watch(3 * self.room, question.x, cyclic=cyclic, asks=self.patience == 1)
         self.waiting: list[Ended] = []
         self.idle = 0  # passes that rows which wait for their verification could have made
-        self.entered = False  # whether a sample's first run has made no step yet
+        self.changed = False  # whether other rows are under way than at the step before
 
     def go(self, runs: int | None = None) -> State:
         """Run everything, or the first ``runs`` of each sample at most; called again, it goes on from there.
@@ -175,6 +175,7 @@ class Runner(Driver):
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
         """See :class:`Driver`."""
+        self.changed = True
         table, sample, run = self.table, self.slots.sample[job], self.slots.run[job]
         only = len(table.criteria) == 1
         criterion = table.criteria[0] if only else PerRow(table.criteria, table.choice[run])
@@ -191,14 +192,13 @@ class Runner(Driver):
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
         """See :class:`Driver`."""
         slot, slots, table = rows.job, self.slots, self.table
-        if self.watch.job is not slot:
+        if self.changed:
             run, eps = slots.run[slot], self.question.eps[slots.sample[slot]].double()
             last = torch.where(table.last[run] < 0, -1.0, table.last[run] * eps)  # of constant steps, at eps 0 too
             self.watch.follow(rows, table.first[run] * eps, last, table.steps[run])
-        if self.entered:
-            new = ((rows.clock == 0) & (slots.run[slot] == 0)).nonzero().squeeze(1)
+            new = ((rows.clock == 0) & (run == 0)).nonzero().squeeze(1)
             self.known.clean[slots.sample[slot[new]]] = evaluation.margin[new]
-            self.entered = False
+            self.changed = False
         self.watch.improve(rows.x, evaluation.margin)
         over = [
             self.watch.cycles(rows, evaluation) if self.watch.cyclic else None,
@@ -237,7 +237,6 @@ class Runner(Driver):
         question, slot = self.question, self.slots.take(turns)
         self.scheduler.enter(turns, slot.tolist())
         sample, run = self.slots.sample[slot], self.slots.run[slot]
-        self.entered = self.entered or bool((run == 0).any())
         self.targets.learn(sample[self.table.rival[run] > 0])
         key = _random.keys(question.seed, question.ids[sample], run)
         out = select(question.x, sample)
