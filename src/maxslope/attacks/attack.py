@@ -228,7 +228,7 @@ def _look_again(question: Question, known: State, moved: Tensor) -> None:
         found = verify(question, rows, known.points[rows])
         known.best[rows], known.broken[rows] = found.margin, found.broken
         known.status[rows[found.broken]] = int(Status.REACHED)
-        known.forward[rows] += question.votes
+        known.count(rows, question.votes, 0)
 
 
 def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) -> AttackResult:

@@ -257,8 +257,7 @@ def certificate(question: Question, known: State, effort: Effort, moved: Tensor 
     # The energy of the margin falls as the adversary gains, so its gradient is that of the margin itself.
     e = question.energy(standing, OwnMargin()).evaluate(x)
     xi = e.gradient
-    known.forward[standing] += question.draws
-    known.backward[standing] += question.draws
+    known.count(standing, question.draws, question.draws)
     again = moved[standing]  # where rounding took a point out of its set, and it was moved, its margin is another one
     known.best[standing[again]] = e.margin[again]
     found.gap[standing] = domain.gap(xi, x)

@@ -152,6 +152,11 @@ class State:
         self.broken[index] = other.broken
         self.non_finite[index] |= other.non_finite
 
+    def count(self, samples: Tensor, forward: int, backward: int) -> None:
+        """Add passes made for samples outside of runs."""
+        self.forward[samples] += forward
+        self.backward[samples] += backward
+
     def counts(self, question: Question) -> Counts:
         """Return what everything cost so far."""
         forward, backward = question.network.executed
