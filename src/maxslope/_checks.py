@@ -185,6 +185,11 @@ def effort(value: Any, kind: type) -> None:
         )
 
 
+def whole(value: Any, least: int) -> bool:
+    """Whether a value is an integer of at least ``least``; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 def batch_size(value: int | None) -> None:
     """Raise unless ``value`` is None or a whole number of at least 1."""
     if value is None:
@@ -227,8 +232,8 @@ def ids(value: Any, x: Tensor) -> None:
         raise ValueError(f"ids are a torch tensor [{x.shape[0]}] of integers, one per sample, got {got}.")
 
 
-def context(value: Any, rows: int | None) -> tuple[Tensor, ...]:
-    """Raise unless ``value`` is a tensor or a tuple of tensors with so many rows (None: any); return it as a tuple."""
+def context(value: Any, rows: int | None, device: torch.device | None = None) -> tuple[Tensor, ...]:
+    """Raise unless ``value`` is a tensor or a tuple of tensors, of ``rows`` if these are known; return a tuple."""
     found = (value,) if isinstance(value, Tensor) else tuple(value)
     for k, one in enumerate(found):
         if not isinstance(one, Tensor):
@@ -238,7 +243,7 @@ def context(value: Any, rows: int | None) -> tuple[Tensor, ...]:
                 f"The context has one row per sample, {rows} of them, got shape {tuple(one.shape)} at place {k}; "
                 "what is the same for all samples belongs into the model: lambda x: model(x, constant)."
             )
-    return tuple(one.detach() for one in found)
+    return tuple(one.detach().to(device) for one in found)
 
 
 def mask(value: Any) -> None:

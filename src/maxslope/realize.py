@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope import _checks
 from maxslope._rows import column, flat
 from maxslope.energies.base import Energy, Evaluation
-from maxslope.goals.base import whole
 from maxslope.sets import Box, Set
 from maxslope.sets.groups import box_of
 
@@ -81,7 +81,7 @@ class Grid(Realization):
     box: tuple[Any, Any] | None = None
 
     def __post_init__(self) -> None:
-        if not whole(self.levels, 2):
+        if not _checks.whole(self.levels, 2):
             raise ValueError(f"A grid has an integer number of at least 2 levels, got {self.levels!r}.")
         if self.box is None:
             return

@@ -66,10 +66,7 @@ class Start(ABC):
 class Clean(Start):
     """The clean point."""
 
-    @property
-    def draws(self) -> bool:
-        """See :class:`Start`."""
-        return False
+    draws = False
 
     def points(self, origin: Origin) -> Tensor:
         """See :class:`Start`."""
@@ -149,10 +146,7 @@ class Towards(Start):
 class Best(Start):
     """The sample's point of least margin, of its runs up to the last one that does not look back."""
 
-    @property
-    def looks_back(self) -> bool:
-        """See :class:`Start`."""
-        return True
+    looks_back = True
 
     def points(self, origin: Origin) -> Tensor:
         """See :class:`Start`."""
@@ -163,15 +157,8 @@ class Best(Start):
 class Last(Start):
     """Where the sample's last run ended."""
 
-    @property
-    def looks_back(self) -> bool:
-        """See :class:`Start`."""
-        return True
-
-    @property
-    def follows(self) -> bool:
-        """See :class:`Start`."""
-        return True
+    looks_back = True
+    follows = True
 
     def points(self, origin: Origin) -> Tensor:
         """See :class:`Start`."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope.goals.base import whole
+from maxslope import _checks
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Randomized:
     def __post_init__(self) -> None:
         if not callable(self.model):
             raise TypeError(f"Randomized wraps a model, got {type(self.model).__name__}.")
-        if not whole(self.draws, 1) or not whole(self.votes, 1):
+        if not _checks.whole(self.draws, 1) or not _checks.whole(self.votes, 1):
             raise ValueError(f"draws and votes are integers >= 1, got draws={self.draws!r}, votes={self.votes!r}.")
         if not 0.5 <= self.confidence < 1:
             raise ValueError(f"The confidence of a vote is in [0.5, 1), got {self.confidence!r}.")

@@ -214,9 +214,8 @@ def threatened(
     goal: Any, targets: Tensor | None, context: Any, mask: Tensor | None, realize: Any, samples: int | None
 ) -> Threat:
     """Return what is asked about every sample, checked as far as it can be before the data are read."""
-    beside = _checks.context(context, samples)
     _checks.mask(mask)
-    return Threat(wanted(goal, targets), beside, mask, as_realization(realize))
+    return Threat(wanted(goal, targets), _checks.context(context, samples), mask, as_realization(realize))
 
 
 def threatened_again(

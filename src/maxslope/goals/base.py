@@ -217,11 +217,6 @@ def as_goal(goal: Any) -> Goal:
     )
 
 
-def whole(value: Any, least: int) -> bool:
-    """Whether a value is an integer of at least ``least``; True and False are none."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
 def rows_of(y: Any, x: Tensor) -> Tensor:
     """Raise unless ``y`` is a tensor with one row per row of ``x``; return it on the same device."""
     if not isinstance(y, Tensor):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maxslope import _checks
 from maxslope.criteria import Criterion, Margin, OwnMargin, against_rival, pick
-from maxslope.goals.base import Goal, lowest, whole
+from maxslope.goals.base import Goal, lowest
 
 
 class OfClasses(Goal):
@@ -146,7 +146,7 @@ class TopK(OfClasses):
     k: int
 
     def __post_init__(self) -> None:
-        if not whole(self.k, 1):
+        if not _checks.whole(self.k, 1):
             raise ValueError(f"TopK needs an integer k of at least 1, got {self.k!r}; TopK(1) asks for the top class.")
 
     @property
@@ -211,7 +211,7 @@ class Undetected(OfClasses):
     reject: int
 
     def __post_init__(self) -> None:
-        if not whole(self.reject, 0):
+        if not _checks.whole(self.reject, 0):
             raise ValueError(f"The class of rejects is a class number of at least 0, got {self.reject!r}.")
 
     @property
