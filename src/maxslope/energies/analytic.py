@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import flat, inner, select, take
-from maxslope.energies.base import Energy, Evaluation, gradient_of, plain
+from maxslope.energies.base import Energy, Evaluation, gradients_of, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class Function(Energy):
         with torch.enable_grad():
             z = x.detach().requires_grad_(True)
             value = self._value(z)
-            gradient = gradient_of(value, z)
+            (gradient,) = gradients_of(value, [z])
         return plain(value.detach(), gradient)
 
     def look(self, x: Tensor) -> Evaluation:

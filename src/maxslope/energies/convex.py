@@ -14,6 +14,7 @@ from torch import Tensor
 from maxslope._optional import optional
 from maxslope._rows import column, flat, inner, take
 from maxslope.sets import Box, Set
+from maxslope.sets._ball import draw
 from maxslope.sets._roots import above, root
 from maxslope.spaces import Lp, Space
 
@@ -34,10 +35,6 @@ class Convex(Set):
     @abstractmethod
     def prox(self, v: Tensor, weight: Tensor) -> Tensor:
         """Return argmin { |z - v|_2^2 / 2 + weight E_c(z) }, with one weight a row, ``[rows]``."""
-
-    @abstractmethod
-    def take(self, index: Tensor) -> Convex:
-        """See :class:`Set`."""
 
     def near(self, x: Tensor, radius: Tensor, space: Space) -> Convex:
         """Return E_c + chi { |z - x| <= radius }, in l_2, from the proximal map of E_c alone."""
@@ -62,11 +59,7 @@ class Convex(Set):
     def at_length(self, xi: Tensor, x: Tensor, first: Tensor, excess: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Return prox(x - s xi, s) at the root in s of ``excess(s, |prox - x|)``, which rises with s.
 
-        Args:
-            xi: covectors.
-            x: points.
-            first: where the search for a bracket begins, ``[rows]``.
-            excess: of times and lengths ``[rows]``.
+        The search for a bracket begins at the times ``first``, ``[rows]``.
         """
 
         def step(s: Tensor) -> Tensor:
@@ -81,12 +74,14 @@ class Convex(Set):
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
         """See :class:`Set`; in l_2 |x - prox(x - s xi, s)| / s with a small s, which tends to the slope from below."""
+        return self._quotient(xi, x, space, s=torch.finfo(x.dtype).eps ** 0.5, least=1e-12)
+
+    def _quotient(self, xi: Tensor, x: Tensor, space: Space, *, s: float, least: float) -> Tensor:
+        """That quotient with a time s relative to the sizes of x and xi; unknown, NaN, but in l_2."""
         if space != Lp(2):
             return torch.full_like(flat(x)[:, 0], torch.nan)
-        root_eps = float(torch.finfo(x.dtype).eps) ** 0.5
-        s = root_eps * (1 + euclidean(x)) / euclidean(xi).clamp_min(1e-12)
-        quotient: Tensor = euclidean(x - self.prox(x - column(s, x) * xi, s)) / s
-        return quotient
+        time = s * (1 + euclidean(x)) / euclidean(xi).clamp_min(least)
+        return euclidean(x - self.prox(x - column(time, x) * xi, time)) / time
 
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`; E_c is finite everywhere."""
@@ -222,10 +217,7 @@ class TotalVariation(Convex):
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
         """See :class:`Convex`; with a longer time s, since the proximal map is not exact."""
-        if space != Lp(2):
-            return torch.full_like(flat(x)[:, 0], torch.nan)
-        s = 1e-2 * (1 + euclidean(x)) / euclidean(xi).clamp_min(1e-2)
-        return euclidean(x - self.prox(x - column(s, x) * xi, s)) / s
+        return self._quotient(xi, x, space, s=1e-2, least=1e-2)
 
     def take(self, index: Tensor) -> TotalVariation:
         """See :class:`Set`."""
@@ -272,9 +264,7 @@ class Within(Convex):
 
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`; towards the center, which lies in the domain of E_c."""
-        way = self.base.project(x) - self.center
-        size = euclidean(way).clamp_min(torch.finfo(x.dtype).tiny)
-        return self.center + column((self.radius / size).clamp_max(1), x) * way
+        return draw(Lp(2), self.base.project(x), self.center, self.radius)
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
         """See :class:`Set`; of E_c alone: the ball limits a step, not the motion."""

@@ -33,11 +33,6 @@ class Divergence(OfOutputs):
     goal: Goal = field(default_factory=Misclassified)
     context: Context = ()
 
-    @property
-    def beside(self) -> Context:
-        """See :class:`OfOutputs`."""
-        return self.context
-
     def take(self, index: Tensor) -> Divergence:
         """See :class:`Energy`."""
         context = tuple(select(t, index) for t in self.context)

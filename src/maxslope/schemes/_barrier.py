@@ -233,7 +233,7 @@ def _central(G: Array, a: Array, b: Array, caps: Sequence[Cap | _Linear], lags: 
     force[:m] /= force[:m].sum()
     u = np.concatenate([-np.ones(m), np.zeros(len(caps))])  # derivatives of forms and caps in t
     for _ in range(_MOST):
-        values, firsts, seconds = zip(*(cap.of(d) for cap in caps), strict=True) if caps else ((), (), ())
+        values, firsts, seconds = zip(*(cap.of(d) for cap in caps), strict=True)
         U = np.stack([*G, *firsts])
         dual = U.T @ force[:k] - force[k : k + n] + force[k + n :]
         gap = float((force[live] * slack[live]).sum())

@@ -92,11 +92,8 @@ class Consensus(InnerSolver):
         return Solution(best, least, solved, spent, torch.zeros_like(spent))
 
     def _starts(self, problem: InnerProblem, region: Set, key: Tensor) -> Tensor:
-        x, n = problem.x, self.particles
-        shots = [
-            x + column(problem.radius, x) * problem.space.sample(_random.keys(j, key, -1), x) for j in range(n - 1)
-        ]
-        z = torch.stack([x, *shots], 1)
+        shots = [problem.shot(_random.keys(j, key, -1)) for j in range(self.particles - 1)]
+        z = torch.stack([problem.x, *shots], 1)
         return region.project(z.flatten(0, 1)).reshape(z.shape)
 
     def _move(self, z: Tensor, mean: Tensor, region: Set, key: Tensor) -> Tensor:

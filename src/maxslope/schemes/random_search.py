@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from maxslope import _random
 from maxslope._rows import choose, column, flat
 from maxslope.energies import Blind, Energy
 from maxslope.schemes.base import Here, Memory, Scheme
-from maxslope.schemes.steps import Constant, StepSize
+from maxslope.schemes.steps import Constant
 from maxslope.sets import BallBox, Box, Groups, Set, Shared
 from maxslope.spaces import Lp, Space
 
@@ -30,6 +30,7 @@ class Search(Scheme):
 
     queries: int
     seed: int
+    rate = math.inf
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tau", Constant(1 / self.queries))
@@ -95,8 +96,6 @@ class RandomSearch(Search):
     share: float | None = None
     space: Space = L_INF
     seed: int = 0
-    rate: float = field(default=math.inf, init=False)
-    tau: StepSize = field(init=False)
 
     def __post_init__(self) -> None:
         if self.queries < 1 or not (self.share is None or 0 < self.share <= 1):

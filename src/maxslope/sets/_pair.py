@@ -92,16 +92,7 @@ class _Now(NamedTuple):
 
 
 class _Pair(ABC):
-    """The equations of one batch; e >= 0, and the largest |g| of a row is 1.
-
-    Args:
-        lp: the norm.
-        g: covectors.
-        e: centers of the steps.
-        tau: radii of the steps, ``[rows, 1]``.
-        r: radii of the budgets, ``[rows, 1]``.
-        pace: below 1 the multipliers change by less at once.
-    """
+    """The equations of one batch; e >= 0, and the largest |g| of a row is 1; the radii are ``[rows, 1]``."""
 
     def __init__(self, lp: Lp, g: Tensor, e: Tensor, tau: Tensor, r: Tensor, pace: float) -> None:
         self.lp, self.rho, self.pace = lp, lp.p - 1, pace

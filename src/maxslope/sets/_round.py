@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 import torch
 from torch import Tensor
 
@@ -52,10 +50,6 @@ class Round(Set):
             fits = part._size(on_grid(anchor, y, mid)) <= part.radius
             low, high = torch.where(fits, mid, low), torch.where(fits, high, mid)
         return z.index_copy(0, over, on_grid(anchor, y, low))
-
-    @abstractmethod
-    def take(self, index: Tensor) -> Round:
-        """See :class:`Set`."""
 
     def _size(self, x: Tensor) -> Tensor:
         """The distance from the center in float64, ``[rows]``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -61,7 +62,7 @@ class Set(ABC):
         """Return how far each row is outside, as the largest excess over a constraint; 0 inside, float64 ``[rows]``."""
 
     @abstractmethod
-    def take(self, index: Tensor) -> Set:
+    def take(self, index: Tensor) -> Self:
         """Return the sets of the rows ``index``."""
 
     def inside(self, x: Tensor) -> Tensor:

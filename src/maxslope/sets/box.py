@@ -55,7 +55,7 @@ class Box(Set):
         if math.isinf(lp.p):
             return self.project(torch.addcmul(x, column(tau, x), space.steepest(xi)))
         if is_half(x.dtype):
-            wide = _unchecked(self.lo.float(), self.hi.float())
+            wide = self.to(torch.float32)
             return wide.minimize_linear_near(xi.float(), x.float(), tau.float(), space).to(x.dtype)
         w = weights.to(x) if weights is not None else x.new_ones(())
         a, b = ((bound.expand_as(x) - x) * w for bound in (self.lo, self.hi))
@@ -95,6 +95,10 @@ class Box(Set):
     def take(self, index: Tensor) -> Box:
         """See :class:`Set`."""
         return _unchecked(take(self.lo, index), take(self.hi, index))
+
+    def to(self, dtype: torch.dtype) -> Box:
+        """Return the same box with bounds of another dtype."""
+        return _unchecked(self.lo.to(dtype), self.hi.to(dtype))
 
     def intersect(self, lo: Tensor, hi: Tensor) -> Box:
         """Return the box of the points of this box that also lie between ``lo`` and ``hi``.

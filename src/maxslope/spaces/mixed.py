@@ -75,6 +75,15 @@ class Mixed(Space):
         wanted = radii(_random.keys(2, key), key.new_full((groups,), size), self.outer.p)
         return back((inside / radius * wanted[:, :, None]).to(like.dtype))
 
+    def parts(self, space: Space, ndim: int) -> tuple[Lp, Lp] | None:
+        """Return the norms across and within the groups of this one, of which ``space`` is made; l_p is l_p of l_p.
+
+        None where it is made of other groups of points with ``ndim`` axes.
+        """
+        if isinstance(space, Mixed) and space._axes(ndim) == self._axes(ndim):
+            return space.outer, space.inner
+        return (space, space) if isinstance(space, Lp) else None
+
     def _axes(self, ndim: int) -> tuple[int, ...]:
         given = (self.axis,) if isinstance(self.axis, int) else self.axis
         axes = tuple(sorted(a % ndim if -ndim <= a < ndim else -1 for a in given))
