@@ -42,20 +42,16 @@ class Sum(Energy):
             )
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return _combine([term.evaluate(x) for term in self.terms], self.weights)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return _combine([term.look(x) for term in self.terms], self.weights)
 
     def take(self, index: Tensor) -> Sum:
-        """See :class:`Energy`."""
         return Sum([term.take(index) for term in self.terms], self.weights)
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return sum(term.passes for term in self.terms)
 
 
@@ -89,7 +85,6 @@ class Average(Energy):
             raise ValueError(f"Average needs at least one draw, got draws={self.draws}.")
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         parts = []
         for key in self._keys(x):
             with torch.enable_grad():
@@ -101,18 +96,15 @@ class Average(Energy):
         return _combine(parts, [1 / self.draws] * self.draws, majority=True)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.no_grad():
             parts = [self.base.look(self.transform(x, key)) for key in self._keys(x)]
         return _combine(parts, [1 / self.draws] * self.draws, majority=True)
 
     def take(self, index: Tensor) -> Average:
-        """See :class:`Energy`."""
         return replace(self, base=self.base.take(index))
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.draws * self.base.passes
 
     def _keys(self, x: Tensor) -> list[Tensor]:
@@ -135,23 +127,19 @@ class Priced(Energy):
     price: Tensor
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         e, way = self.base.evaluate(x), x - self.center
         value = e.value + self.price * flat(way).square().sum(1)
         return e._replace(value=value, gradient=e.gradient + 2 * column(self.price, x) * way)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         e = self.base.look(x)
         return e._replace(value=e.value + self.price * flat(x - self.center).square().sum(1))
 
     def take(self, index: Tensor) -> Priced:
-        """See :class:`Energy`."""
         return Priced(self.base.take(index), self.center[index], self.price[index])
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.base.passes
 
 
@@ -181,16 +169,13 @@ class Blind(Energy):
         return self.look(x)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self.energy.look(x)._replace(gradient=x.new_zeros(x.shape[0], 0))
 
     def take(self, index: Tensor) -> Blind:
-        """See :class:`Energy`."""
         return Blind(self.energy.take(index), None if self.key is None else take(self.key, index))
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.energy.passes
 
 
@@ -213,11 +198,9 @@ class Potential(Energy):
     base: Energy
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self._gather(self.base.evaluate(_particles(x)), x)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self._gather(self.base.look(_particles(x)), x)
 
     def take(self, index: Tensor) -> Potential:

@@ -97,12 +97,10 @@ class Constrained(Energy):
         return self._outside(x, self.smooth.look(x))
 
     def take(self, index: Tensor) -> Constrained:
-        """See :class:`Energy`."""
         return Constrained(self.smooth.take(index), self.domain.take(index))
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.smooth.passes
 
     def _outside(self, x: Tensor, e: Evaluation) -> Evaluation:

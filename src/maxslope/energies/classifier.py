@@ -35,11 +35,9 @@ class OfOutputs(Energy):
         """
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self._through(x, gradient=True)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self._through(x, gradient=False)
 
     @property
@@ -167,14 +165,12 @@ class Loss(OfOutputs):
     context: Context = ()
 
     def take(self, index: Tensor) -> Loss:
-        """See :class:`Energy`."""
         rivals = None if self.rivals is None else self.rivals[index]
         criterion = self.criterion.take(index) if isinstance(self.criterion, PerRow) else self.criterion
         context = tuple(select(t, index) for t in self.context)
         return replace(self, labels=self.labels[index], rivals=rivals, criterion=criterion, context=context)
 
     def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """See :class:`OfOutputs`."""
         y = self.labels[rows]
         if not isinstance(self.model, Network):  # whoever made one has looked at its outputs already
             self.goal.check(outputs.detach(), y)

@@ -88,11 +88,9 @@ class Convex(Set):
         return x
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
         raise ValueError(f"A linear form and {type(self).__name__} may have no minimizer; take steps of finite length.")
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return torch.zeros_like(flat(x)[:, 0])
 
     def gap(self, xi: Tensor, x: Tensor) -> Tensor:
@@ -126,7 +124,6 @@ class Sparse(Convex):
             raise ValueError(f"The weight of an l_1 term must not be negative, got {self.weight!r}.")
 
     def value(self, x: Tensor) -> Tensor:
-        """See :class:`Convex`."""
         return self._weights(x) * flat(self._way(x)).abs().sum(1)
 
     def prox(self, v: Tensor, weight: Tensor) -> Tensor:
@@ -136,11 +133,9 @@ class Sparse(Convex):
         return self.project(soft if self.center is None else soft + self.center)
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return x if self.box is None else self.box.project(x)
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return torch.zeros_like(flat(x)[:, 0]) if self.box is None else self.box.violation(x)
 
     def near(self, x: Tensor, radius: Tensor, space: Space) -> Convex:
@@ -167,7 +162,6 @@ class Sparse(Convex):
         return space.dual_norm(least if self.box is None else self.box.movable(least, x))
 
     def take(self, index: Tensor) -> Sparse:
-        """See :class:`Set`."""
         weight = self.weight[index] if isinstance(self.weight, Tensor) and self.weight.ndim else self.weight
         center = None if self.center is None else take(self.center, index)
         return Sparse(weight, center, None if self.box is None else self.box.take(index))
@@ -197,7 +191,6 @@ class TotalVariation(Convex):
     tolerance: float = 1e-9
 
     def value(self, x: Tensor) -> Tensor:
-        """See :class:`Convex`."""
         parts = []
         for axis in range(1, x.ndim):
             last = x.narrow(axis, x.shape[axis] - 1, 1)
@@ -205,7 +198,6 @@ class TotalVariation(Convex):
         return self.weight * flat(torch.stack(parts).square().sum(0).sqrt()).sum(1)
 
     def prox(self, v: Tensor, weight: Tensor) -> Tensor:
-        """See :class:`Convex`."""
         with optional("Total variation needs scikit-image", "[boundary]"):
             from skimage.restoration import denoise_tv_chambolle
         denoise: Callable[..., Any] = denoise_tv_chambolle
@@ -220,7 +212,6 @@ class TotalVariation(Convex):
         return self._quotient(xi, x, space, s=1e-2, least=1e-2)
 
     def take(self, index: Tensor) -> TotalVariation:
-        """See :class:`Set`."""
         return self
 
 
@@ -241,7 +232,6 @@ class Within(Convex):
         return self.base.value(x)
 
     def prox(self, v: Tensor, weight: Tensor) -> Tensor:
-        """See :class:`Convex`."""
 
         def drawn(m: Tensor) -> Tensor:
             share = column(1 / (1 + m), v)
@@ -259,7 +249,6 @@ class Within(Convex):
         return drawn(m)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self.base.minimize_linear_near(xi, self.center, self.radius, Lp(2))
 
     def project(self, x: Tensor) -> Tensor:
@@ -271,7 +260,6 @@ class Within(Convex):
         return self.base.slope(xi, x, space)
 
     def take(self, index: Tensor) -> Within:
-        """See :class:`Set`."""
         return Within(self.base.take(index), self.center[index], self.radius[index])
 
 

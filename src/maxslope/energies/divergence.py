@@ -34,7 +34,6 @@ class Divergence(OfOutputs):
     context: Context = ()
 
     def take(self, index: Tensor) -> Divergence:
-        """See :class:`Energy`."""
         context = tuple(select(t, index) for t in self.context)
         return replace(self, reference=select(self.reference, index), context=context)
 

@@ -121,11 +121,9 @@ class _Linear:
     constant: float
 
     def of(self, d: Array) -> tuple[float, Array, Array]:
-        """See :class:`Cap`."""
         return float(self.rates @ d) + self.constant, self.rates, np.zeros_like(d)
 
     def take(self, free: Chosen) -> _Linear:
-        """See :class:`Cap`."""
         return _Linear(self.rates[free], self.constant)
 
     def reach(self, g: Array) -> float:
@@ -137,7 +135,6 @@ class _Linear:
 
     @property
     def room(self) -> Array:
-        """See :class:`Cap`."""
         return np.asarray(1 / (len(self.rates) * np.maximum(np.abs(self.rates), 1e-300)))
 
 

@@ -119,7 +119,6 @@ class Descent(InnerSolver):
             raise ValueError(f"Descent needs restarts >= 0, iterations >= 1, got {self.restarts}, {self.iterations}.")
 
     def solve(self, problem: InnerProblem) -> Solution:
-        """See :class:`InnerSolver`."""
         rows, starts = problem.x.shape[0], 2 + self.restarts
         owner = torch.arange(rows, device=problem.x.device).repeat_interleave(starts)
         spread = problem.take(owner)
@@ -227,7 +226,6 @@ class Best(InnerSolver):
             raise ValueError("Best needs at least one solver, such as Best((Newton(), Consensus())), got none.")
 
     def solve(self, problem: InnerProblem) -> Solution:
-        """See :class:`InnerSolver`."""
         best, *others = (solver.solve(problem) for solver in self.solvers)
         for other in others:
             lower = other.value < best.value

@@ -111,7 +111,6 @@ class MinimizingMovement(Accounting):
         return _Carried(zero, zero.clone(), zero.clone(), none.double(), x.clone(), none, allowed)
 
     def account(self, memory: Memory) -> Account:
-        """See :class:`Accounting`."""
         return Account(*memory[:4])
 
     def reached(self, memory: Memory) -> Tensor:
@@ -129,7 +128,6 @@ class MinimizingMovement(Accounting):
         return sound.index_copy(0, at, suspects(gradient[at], x[at], region, last.allowed[at]))
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
         last = _Carried(*memory)
         total = with_convex(here.evaluation.value, here.domain, here.x)
         here = here._replace(evaluation=here.evaluation._replace(value=total))

@@ -51,7 +51,6 @@ class Newton(InnerSolver):
     tolerance: float = 1e-11
 
     def solve(self, problem: InnerProblem) -> Solution:
-        """See :class:`InnerSolver`."""
         d = flat(problem.x).shape[1]
         if not isinstance(problem.region, Box) or d > _MOST:
             raise ValueError(

@@ -36,7 +36,6 @@ class Search(Scheme):
         object.__setattr__(self, "tau", Constant(1 / self.queries))
 
     def start(self, x: Tensor) -> Memory:
-        """See :class:`Scheme`."""
         key = _random.keys(self.seed, _random.keys_of_points(flat(x)))
         value = torch.full(x.shape[:1], torch.inf, dtype=x.dtype, device=x.device)
         return x.clone(), value, torch.zeros_like(key), key
@@ -105,7 +104,6 @@ class RandomSearch(Search):
         Search.__post_init__(self)
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
         best, least, clock, key = memory
         best, least = judge(here, best, least)
         x = self._propose(best, clock, key_at(key, clock, here.energy), here.domain)

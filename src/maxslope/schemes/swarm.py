@@ -68,7 +68,6 @@ class Swarm(Search):
         return best, least, clock, key, swarm, least[:, None].repeat(1, self.particles)
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
         best, least, clock, key, swarm, values = memory
         best, least = judge(here, best, least)
         row = torch.arange(len(clock), device=clock.device)

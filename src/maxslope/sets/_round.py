@@ -21,11 +21,9 @@ class Round(Set):
     box: Box
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return torch.maximum(self._size(x) - self.radius, self.box.violation(x)).clamp_min(0)
 
     def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """See :class:`Set`."""
         kind = dtype or x.dtype
         slack = tolerance(self.norm.norm(half_unit(x, kind)), self.radius, kind)
         return (self._size(x) - self.radius <= slack) & self.box.contains(x, dtype)

@@ -122,7 +122,6 @@ class BallBox(Round):
         return torch.where(self.radius > 0, best, 0.0)
 
     def take(self, index: Tensor) -> BallBox:
-        """See :class:`Set`."""
         return BallBox(self.norm, select(self.center, index), self.radius[index], self.box.take(index), self.centered)
 
     @cached_property

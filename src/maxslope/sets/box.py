@@ -39,7 +39,6 @@ class Box(Set):
         _reject_empty(self.lo, self.hi)
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return x.clamp(self.lo, self.hi)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
@@ -78,7 +77,6 @@ class Box(Set):
         return x - self.lo <= slack, self.hi - x <= slack
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return flat(torch.maximum(self.lo - x, x - self.hi).clamp_min(0)).amax(1).double()
 
     def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -93,7 +91,6 @@ class Box(Set):
         return flat(excess <= slack).all(1)
 
     def take(self, index: Tensor) -> Box:
-        """See :class:`Set`."""
         return _unchecked(take(self.lo, index), take(self.hi, index))
 
     def to(self, dtype: torch.dtype) -> Box:

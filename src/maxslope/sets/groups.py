@@ -40,11 +40,9 @@ class Groups(Set):
         return self.cells.radius.reshape(rows, -1)[:, 0]
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self._each(x, self.cells.project)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self._each(xi, self.cells.minimize_linear)
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
@@ -73,19 +71,15 @@ class Groups(Set):
         return outer.dual_norm(slopes.reshape(grouped.shape[:2])) / factor
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self.cells.violation(self._cells(x)).reshape(x.shape[0], -1).amax(1)
 
     def inside(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self._each(x, self.cells.inside)
 
     def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """See :class:`Set`."""
         return self.cells.contains(self._cells(x), dtype).reshape(x.shape[0], -1).all(1)
 
     def take(self, index: Tensor) -> Groups:
-        """See :class:`Set`."""
         rows = index.nonzero().squeeze(1) if index.dtype == torch.bool else index
         count = self._count()
         cells = (rows[:, None] * count + torch.arange(count, device=rows.device)).reshape(-1)

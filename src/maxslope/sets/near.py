@@ -69,7 +69,6 @@ class Meet(Set):
     tolerance: float = 1e-8
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         radius = self.radius.expand(x.shape[0])
         step = ball(self.space, self.center.expand_as(x), radius)
         one = self.domain.project(x)
@@ -87,7 +86,6 @@ class Meet(Set):
         return answer
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
         x, radius = self.center.expand_as(xi), self.radius.expand(xi.shape[0])
         return self.domain.minimize_linear_near(xi, x, radius, self.space)
 
@@ -102,12 +100,10 @@ class Meet(Set):
         return self.domain.slope(xi, x, space)
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         excess = self.space.distance(self.center.double(), x.double()) - self.radius
         return torch.maximum(self.domain.violation(x).double(), excess).clamp_min(0)
 
     def take(self, index: Tensor) -> Meet:
-        """See :class:`Set`."""
         center, radius = take(self.center, index), take(self.radius, index)
         return replace(self, domain=self.domain.take(index), center=center, radius=radius)
 

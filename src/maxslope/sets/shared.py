@@ -38,13 +38,11 @@ class Shared(Round):
     box: Box
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         z = self.box.project(x)
         outside = self.norm.norm((z - self.center).double()) > self.radius
         return choose(outside, self._best(x, linear=False), z) if bool(outside.any()) else z
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self._best(xi, linear=True)
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
@@ -75,7 +73,6 @@ class Shared(Round):
         return (torch.where(self.radius > 0, best, 0.0) / factor).to(xi.dtype)
 
     def take(self, index: Tensor) -> Shared:
-        """See :class:`Set`."""
         return Shared(self.norm, select(self.center, index), self.radius[index], self.box.take(index))
 
     def _best(self, towards: Tensor, *, linear: bool) -> Tensor:

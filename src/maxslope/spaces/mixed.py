@@ -48,15 +48,12 @@ class Mixed(Space):
     axis: int | tuple[int, ...]
 
     def norm(self, v: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self.outer.norm(self._by_group(v, self.inner.norm))
 
     def dual_norm(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self.outer.dual_norm(self._by_group(xi, self.inner.dual_norm))
 
     def steepest(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         grouped, back = self._split(xi)
         rows, groups, size = grouped.shape
         cells = grouped.reshape(rows * groups, size)

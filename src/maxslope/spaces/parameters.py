@@ -102,15 +102,12 @@ class Layered(Space):
             raise ValueError(f"Layered needs groups of at least one entry, got sizes={self.sizes!r}.")
 
     def norm(self, v: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self.outer.norm(torch.stack([self.inner.norm(part) for part in self._split(v)], 1))
 
     def dual_norm(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self.outer.dual_norm(self._duals(xi))
 
     def steepest(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         share = -self.outer.steepest(self._duals(xi))
         parts = [share[:, g, None] * self.inner.steepest(part) for g, part in enumerate(self._split(xi))]
         return torch.cat(parts, 1).reshape(xi.shape)
