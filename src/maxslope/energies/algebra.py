@@ -93,12 +93,11 @@ class Average(Energy):
                 e = self.base.evaluate(moved.detach())
                 (gradient,) = torch.autograd.grad(moved, z, e.gradient) if moved is not z else (e.gradient,)
             parts.append(e._replace(gradient=gradient))
-        return _combine(parts, [1 / self.draws] * self.draws, majority=True)
+        return self._mean(parts)
 
     def look(self, x: Tensor) -> Evaluation:
         with torch.no_grad():
-            parts = [self.base.look(self.transform(x, key)) for key in self._keys(x)]
-        return _combine(parts, [1 / self.draws] * self.draws, majority=True)
+            return self._mean([self.base.look(self.transform(x, key)) for key in self._keys(x)])
 
     def take(self, index: Tensor) -> Average:
         return replace(self, base=self.base.take(index))
@@ -110,6 +109,10 @@ class Average(Energy):
     def _keys(self, x: Tensor) -> list[Tensor]:
         content = _random.keys_of_points(flat(x))
         return [_random.keys(self.seed, content, j) for j in range(self.draws)]
+
+    def _mean(self, parts: Sequence[Evaluation]) -> Evaluation:
+        most = torch.stack([e.reached for e in parts]).float().mean(0) > 0.5
+        return _combine(parts, [1 / self.draws] * self.draws)._replace(reached=most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,10 +201,10 @@ class Potential(Energy):
     base: Energy
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        return self._gather(self.base.evaluate(_particles(x)), x)
+        return self._gather(self.base.evaluate, x)
 
     def look(self, x: Tensor) -> Evaluation:
-        return self._gather(self.base.look(_particles(x)), x)
+        return self._gather(self.base.look, x)
 
     def take(self, index: Tensor) -> Potential:
         """See :class:`Energy`; there is one row, so nothing to choose from."""
@@ -212,25 +215,18 @@ class Potential(Energy):
         """See :class:`Energy`; passes per particle."""
         return self.base.passes
 
-    def _gather(self, e: Evaluation, x: Tensor) -> Evaluation:
+    def _gather(self, of: Callable[[Tensor], Evaluation], x: Tensor) -> Evaluation:
+        if x.shape[0] != 1:
+            raise ValueError(f"A cloud is a single row [1, n, *shape], got {x.shape[0]} rows; run clouds one by one.")
+        e = of(x[0])
         gradient = e.gradient.reshape(x.shape) / x.shape[1] if e.gradient.numel() else e.gradient.reshape(1, -1)
         return Evaluation(e.value.mean()[None], gradient, e.margin.mean()[None], e.reached.all()[None])
 
 
-def _particles(x: Tensor) -> Tensor:
-    if x.shape[0] != 1:
-        raise ValueError(f"A cloud is a single row [1, n, *shape], got {x.shape[0]} rows; run clouds one by one.")
-    return x[0]
-
-
-def _combine(parts: Sequence[Evaluation], weights: Sequence[float], *, majority: bool = False) -> Evaluation:
-    def total(tensors: Sequence[Tensor]) -> Tensor:
-        return torch.stack([w * t for w, t in zip(weights, tensors, strict=True)]).sum(0)
-
-    votes = torch.stack([e.reached for e in parts])
-    return Evaluation(
-        total([e.value for e in parts]),
-        total([e.gradient for e in parts]),
-        total([e.margin for e in parts]),
-        votes.float().mean(0) > 0.5 if majority else votes.all(0),
+def _combine(parts: Sequence[Evaluation], weights: Sequence[float]) -> Evaluation:
+    """The weighted sums; the goal is reached where it is for all."""
+    *columns, reached = zip(*parts, strict=True)
+    value, gradient, margin = (
+        torch.stack([w * t for w, t in zip(weights, terms, strict=True)]).sum(0) for terms in columns
     )
+    return Evaluation(value, gradient, margin, torch.stack(reached).all(0))

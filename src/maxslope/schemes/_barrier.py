@@ -69,21 +69,11 @@ class Cap:
 def mixture(
     forms: Array, low: Array, high: Array, caps: Sequence[Cap], lags: Array | None = None
 ) -> tuple[Array, Array]:
-    """Return a step d that minimizes max_i <g_i, d> - lag_i and the weights of the forms there, to a few digits.
+    """Return a step d that minimizes max_i <g_i, d> - lag_i, and the weights of the forms g_i there, to a few digits.
 
-    Interior point methods; their systems have as many unknowns as there are forms and caps.
-
-    Args:
-        forms: g_i, ``[m, n]``.
-        low: ``[n]``, not positive, -inf for no bound.
-        high: ``[n]``, not negative.
-        caps: further constraints that hold at 0.
-        lags: by how much each form lies below the largest at 0, ``[m]``, not negative; by default not at all.
-
-    Returns:
-        d, ``[n]``, within the bounds, and weights, ``[m]``, of the unit simplex.
-
-    Source: Boyd and Vandenberghe, Convex optimization (2004), 11.7.
+    By interior point methods, whose systems have as many unknowns as there are forms, ``[m, n]``, and caps: Boyd and
+    Vandenberghe, Convex optimization (2004), 11.7. The bounds ``low`` <= 0 <= ``high`` may be infinite, the caps hold
+    at 0, and lags say by how much each form lies below the largest at 0, ``[m]``; by default not at all.
 
     >>> d, w = mixture(np.array([[1.0, 0.0], [-1.0, 1.0]]), -np.ones(2), np.ones(2), ())
     >>> np.round(d, 1), np.round(w, 2)

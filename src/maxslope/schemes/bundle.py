@@ -59,7 +59,7 @@ def descend(
     share: float = 0.0,
     moves: bool = True,
 ) -> Nearby:
-    """Take steps that all gradients seen nearby say go down, or find that there are none.
+    """Take steps that all gradients seen nearby say go down, or find that there are none, for each row by itself.
 
     A step d minimizes max_i <g_i, d> - lag_i over K - x within the radius, where the linear form of the energy at y_i
     lies lag_i >= 0 below E(x); forms that lie above count as if they met it. If the energy is lower there, that is the
@@ -78,9 +78,6 @@ def descend(
         share: of the energy at the point: likewise.
         moves: whether lower points are moved to. Otherwise all is about ``x``, gradients count as if they were those
             at ``x``, lags 0, and a row rests once a step attains four fifths of what is promised.
-
-    Returns:
-        :class:`Nearby`. A row's is the same in any company.
 
     Source: Goldstein, Optimization of Lipschitz continuous functions (1977); Lemarechal, Bundle methods in nonsmooth
     optimization (1978).

@@ -158,11 +158,10 @@ class MinimizingMovement(Accounting):
     def _slopes(
         self, here: Here, found: Solution, radius: Tensor, start: Tensor, base: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The metric slopes at the step's own answer and at the nodes, ``[1 + nodes, rows]``, and two more.
+        """Metric slopes at the step's answer and the nodes, whether a lower point denies the answer, the passes spent.
 
-        Where the gradient denies that an answer is a minimizer, or the energy inequality fails, a point further down
-        that gradient may be lower: whether one is, ``[rows]``, is the second, the passes spent, ``[2, rows]``, are the
-        third. If none is, the gradients nearby are asked for the slope.
+        They are ``[1 + nodes, rows]``, ``[rows]`` and ``[2, rows]``. Where no point further down the gradient is lower,
+        the gradients nearby are asked for the slope.
         """
         w, copies, rows = found.x, 1 + self.nodes, len(start)
         g = here.energy.evaluate(w).gradient

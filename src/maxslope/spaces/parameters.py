@@ -49,21 +49,19 @@ class Layout:
 
     def row(self, model: nn.Module) -> Tensor:
         """Return a copy of the weights, ``[1, d]``."""
-        held = dict(model.named_parameters())
-        return torch.cat([held[name].detach().reshape(-1) for name in self.names])[None]
+        return torch.cat([p.detach().reshape(-1) for p in map(model.get_parameter, self.names)])[None]
 
     def gradient(self, model: nn.Module) -> Tensor:
         """Return a copy of the weights' gradients, ``[1, d]``, zero where there is none."""
-        held = dict(model.named_parameters())
-        parts = [torch.zeros_like(p) if p.grad is None else p.grad.detach() for p in map(held.__getitem__, self.names)]
-        return torch.cat([g.reshape(-1) for g in parts])[None]
+        held = [model.get_parameter(name) for name in self.names]
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in held]
+        return torch.cat([g.detach().reshape(-1) for g in parts])[None]
 
     def load(self, model: nn.Module, row: Tensor) -> None:
         """Copy a row ``[1, d]`` into the model's weights."""
-        held = dict(model.named_parameters())
         with torch.no_grad():
             for name, part in self.tensors(row[0]).items():
-                held[name].copy_(part)
+                model.get_parameter(name).copy_(part)
 
     def tensors(self, weights: Tensor) -> dict[str, Tensor]:
         """Return views of weights ``[d]`` as parameters by name."""
