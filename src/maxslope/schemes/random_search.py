@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from maxslope import _random
 from maxslope._rows import choose, column, flat
-from maxslope.energies import Blind, Energy
+from maxslope.energies import Blind
 from maxslope.schemes.base import Here, Memory, Scheme
 from maxslope.schemes.steps import Constant
-from maxslope.sets import BallBox, Box, Groups, Set, Shared
+from maxslope.sets import BallBox, Box, Groups, Shared
 from maxslope.spaces import Lp, Space
 
 L_INF = Lp(math.inf)
@@ -40,18 +41,18 @@ class Search(Scheme):
         value = torch.full(x.shape[:1], torch.inf, dtype=x.dtype, device=x.device)
         return x.clone(), value, torch.zeros_like(key), key
 
+    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
+        best, least, clock, key, *own = memory
+        value, energy = here.evaluation.value, here.energy
+        better = value < least  # NaN is never better
+        best, least = choose(better, here.x, best), torch.where(better, value, least)
+        more = (energy.key,) if isinstance(energy, Blind) and energy.key is not None else ()
+        x, carried = self.propose(here, best, clock, _random.keys(0, key, *more, clock), tuple(own))
+        return choose(clock + 1 >= self.queries, best, x), (best, least, clock + 1, key, *carried)
 
-def judge(here: Here, best: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the better of the point that was just evaluated and ``best``, and its value; NaN is never better."""
-    better = here.evaluation.value < least
-    return choose(better, here.x, best), torch.where(better, here.evaluation.value, least)
-
-
-def key_at(key: Tensor, clock: Tensor, energy: Energy) -> Tensor:
-    """The key of one proposal of each row."""
-    if isinstance(energy, Blind) and energy.key is not None:
-        return _random.keys(0, key, energy.key, clock)
-    return _random.keys(0, key, clock)
+    @abstractmethod
+    def propose(self, here: Here, best: Tensor, clock: Tensor, key: Tensor, own: Memory) -> tuple[Tensor, Memory]:
+        """Return where to look next, and what the search carries besides: a key is that of one proposal of a row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,20 +104,14 @@ class RandomSearch(Search):
             )
         Search.__post_init__(self)
 
-    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        best, least, clock, key = memory
-        best, least = judge(here, best, least)
-        x = self._propose(best, clock, key_at(key, clock, here.energy), here.domain)
-        x = choose(clock + 1 >= self.queries, best, x)
-        return x, (best, least, clock + 1, key)
-
-    def _propose(self, best: Tensor, clock: Tensor, key: Tensor, domain: Set) -> Tensor:
+    def propose(self, here: Here, best: Tensor, clock: Tensor, key: Tensor, own: Memory) -> tuple[Tensor, Memory]:
+        domain = here.domain
         first = (0.8 if isinstance(domain, Box) else 0.1) if self.share is None else self.share
         share = share_at(first, clock, self.queries)
         if isinstance(domain, Box):
-            return _to_bounds(best, share, key, domain)
+            return _to_bounds(best, share, key, domain), own
         if isinstance(domain, BallBox | Groups | Shared):
-            return _add(best, share, key, domain)
+            return _add(best, share, key, domain), own
         raise ValueError(f"Random search moves in boxes and in balls with boxes, got {type(domain).__name__}.")
 
 

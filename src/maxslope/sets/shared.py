@@ -11,8 +11,7 @@ from torch import Tensor
 from maxslope._rows import choose, column, flat, select
 from maxslope.sets import _share
 from maxslope.sets._roots import least
-from maxslope.sets._round import Round
-from maxslope.sets.ball_box import BallBox, ball
+from maxslope.sets.ball_box import BallBox, Round, ball
 from maxslope.sets.box import Box, _unchecked, plain, stopped
 from maxslope.spaces import Lp, Mixed, Space
 

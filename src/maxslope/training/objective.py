@@ -14,8 +14,7 @@ from torch import Tensor
 from maxslope._modes import bare, inference
 from maxslope._rows import select
 from maxslope.energies import Criterion, CrossEntropy, Network
-from maxslope.energies.classifier import OfOutputs
-from maxslope.energies.divergence import Divergence
+from maxslope.energies.classifier import Divergence, OfOutputs
 from maxslope.energies.network import Context, Model
 from maxslope.goals import Goal, Misclassified
 from maxslope.sets import Budget
