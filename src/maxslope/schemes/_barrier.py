@@ -25,10 +25,7 @@ _INSIDE = 0.02  # of its width: how far from a bound the search starts
 
 @dataclass(frozen=True, eq=False)
 class Cap:
-    """The constraint |w (offset + d)|_p <= radius on a step d, for p < inf, weights w and a radius above 0.
-
-    Off p = 2 the modulus is rounded off, within a fiftieth of what a coordinate has on average.
-    """
+    """The constraint |w (offset + d)|_p <= radius on a step d, p < inf; off p = 2 its kinks are rounded off."""
 
     p: float
     weights: Array
@@ -41,7 +38,7 @@ class Cap:
         u = scale * (self.offset + d)
         if p == 2:
             return float(u @ u) - 1, 2 * u * scale, 2 * scale**2
-        delta = 2e-2 * len(u) ** (-1 / p)
+        delta = 2e-2 * len(u) ** (-1 / p)  # a fiftieth of what a coordinate has on average
         square = u * u + delta * delta
         power = square ** (p / 2 - 1)
         value = float((power * square).sum()) - len(u) * delta**p - 1
@@ -252,10 +249,7 @@ def _central(G: Array, a: Array, b: Array, caps: Sequence[Cap | _Linear], lags: 
 
 
 def _newton(U: Array, u: Array, ratio: Array, curve: Array, rest: Array, rest_t: float) -> tuple[Array, float] | None:
-    """Solve (diag(curve) + sum ratio (U, u) (U, u)^T) (move, move_t) = -(rest, rest_t), by its few dense rows.
-
-    None where rounding leaves nothing to solve.
-    """
+    """Solve (diag(curve) + sum ratio (U, u) (U, u)^T) (move, move_t) = -(rest, rest_t), None where rounding forbids."""
     k = len(ratio)
     root = np.sqrt(ratio)
     rows, column = root[:, None] * U, root * u

@@ -66,15 +66,12 @@ class Newton(InnerSolver):
 
 
 class _Planes(NamedTuple):
-    """Linearizations of the energy, one for each row: points and gradients ``[rows, d]``, values and gaps ``[rows]``.
-
-    The gap is max { <g, z - w> : lo <= w <= hi }, less what rounding makes of it.
-    """
+    """Linearizations of the energy, one for each row."""
 
     z: Tensor
     value: Tensor
     gradient: Tensor
-    gap: Tensor
+    gap: Tensor  # max { <g, z - w> : lo <= w <= hi }, less what rounding makes of it
 
     def take(self, index: Tensor) -> _Planes:
         return _Planes(*(t[index] for t in self))

@@ -150,10 +150,7 @@ def _add(best: Tensor, share: Tensor, key: Tensor, domain: BallBox | Groups | Sh
 
 
 def _pattern(key: Tensor, window: Tensor) -> Tensor:
-    """Two hills of opposite signs, side by side in the window; independent heights where there are no squares.
-
-    The hills fall off as 1 / (1 + distance from the middle of their half).
-    """
+    """Two hills, 1 / (1 + distance from the middle of a half) and its negative; independent heights without squares."""
     shape = window.shape[1:]
     if window.ndim != 4:
         return _random.normal(_random.keys(3, key), shape)

@@ -140,10 +140,7 @@ def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
 
 
 def _greedy(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, width: int = 128) -> Tensor:
-    """The l_1 case: spend the radius on the coordinates of largest |xi_i| first, each up to its bound.
-
-    Only the first ``width`` coordinates that can move are sorted; rows that have radius left then sort all.
-    """
+    """The l_1 case: spend the radius on the coordinates of largest |xi_i|; all are sorted if ``width`` are too few."""
     anchor = torch.zeros_like(xi).clamp(a, b)
     left = (radius - lp.norm(anchor)).clamp_min(0)[:, None]
     room = torch.minimum(_reach(-xi, a - anchor, b - anchor), left)

@@ -25,10 +25,7 @@ _FEW = 16  # iterations of nested roots: 12 gave 15 digits, 8 gave one
 def minimize(
     step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, centered: bool
 ) -> Tensor:
-    """Return the minimizer, ``[rows, d]``; ``tau`` and ``radius`` are ``[rows]``, the rest ``[rows, d]``.
-
-    ``centered`` says whether the origin, the center of the second ball, lies in the box.
-    """
+    """Return the minimizer, ``[rows, d]``; ``centered`` says whether the origin lies in the box."""
     d = e + _ball.minimize_linear(step, xi, tau, a - e, b - e, centered=True)
     over = ball.norm(d) > radius
     if asks_freely(d) and not bool(over.any()):
