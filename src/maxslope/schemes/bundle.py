@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -100,17 +99,10 @@ def descend(
         for at, k in enumerate(asked):
             rows[k].hear(float(e.value[at]), e.gradient[at : at + 1])
 
-    def column(values: Iterator[float]) -> Tensor:
-        return torch.tensor(list(values), dtype=x.dtype, device=x.device)
-
-    return Nearby(
-        points=torch.cat([row.x for row in rows]),
-        value=column(row.value for row in rows),
-        bound=column(row.bound for row in rows),
-        slope=column(row.slope for row in rows),
-        attained=column(row.attained for row in rows),
-        spent=torch.tensor([row.spent for row in rows], device=x.device),
-    )
+    said = [(row.value, row.bound, row.slope, row.attained) for row in rows]
+    value, bound, slope, attained = torch.tensor(said, dtype=x.dtype, device=x.device).reshape(-1, 4).unbind(1)
+    points, spent = torch.cat([row.x for row in rows]), torch.tensor([row.spent for row in rows], device=x.device)
+    return Nearby(points, value, bound, slope, attained, spent)
 
 
 @dataclass(eq=False)
