@@ -178,6 +178,27 @@ def test_the_public_page_holds_names_alone() -> None:
     assert set(defined) <= {"__getattr__", "__dir__"}
 
 
+def test_public_methods_are_explained_where_they_are_declared() -> None:
+    """Each has a docstring of its own, or implements a method of one of the library's interfaces that has one."""
+    classes = {node.name: node for path in FILES for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)}
+
+    def explains(node: ast.ClassDef, method: str) -> bool:
+        own = [item for item in node.body if isinstance(item, Function) and item.name == method]
+        above = [classes[ast.unparse(base)] for base in node.bases if ast.unparse(base) in classes]
+        return any(ast.get_docstring(item) for item in own) or any(explains(base, method) for base in above)
+
+    bare = [
+        f"{place(path, item)} {node.name}.{item.name}"
+        for path in MODULES
+        if not path.name.startswith("_")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        for item in node.body
+        if isinstance(item, Function) and not item.name.startswith("_") and not explains(node, item.name)
+    ]
+    assert bare == []
+
+
 def test_public_names_exist_and_are_explained() -> None:
     assert len(set(maxslope.__all__)) == len(maxslope.__all__)
     public = {name: getattr(maxslope, name) for name in maxslope.__all__ if not name.startswith("__")}

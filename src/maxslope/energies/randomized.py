@@ -74,9 +74,8 @@ class Randomized:
     def needed(self) -> int:
         """The least number k of errors with P(B >= k) <= 1 - confidence, B binomial with ``votes`` fair coins."""
         tail, k = 0.0, self.votes + 1
-        while k > 0 and tail + math.comb(self.votes, k - 1) / 2.0**self.votes <= 1 - self.confidence:
-            tail += math.comb(self.votes, k - 1) / 2.0**self.votes
-            k -= 1
+        while k > 0 and (more := tail + math.comb(self.votes, k - 1) / 2.0**self.votes) <= 1 - self.confidence:
+            tail, k = more, k - 1
         return k
 
 

@@ -134,7 +134,7 @@ class Ascent(Driver, StepSize):
             job, x, last = self.before
             if job.numel() != rows.job.numel():
                 at = torch.searchsorted(job, rows.job)
-                x, last = x[at], Evaluation(*(t[at] for t in last))
+                x, last = x[at], last.take(at)
             promised = inner(last.gradient, rows.x - x)
             gained = evaluation.value - last.value
             scale = self.scale[rows.job]

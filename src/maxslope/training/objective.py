@@ -14,8 +14,7 @@ from torch import Tensor
 from maxslope._modes import bare, inference
 from maxslope._rows import select
 from maxslope.energies import Criterion, CrossEntropy, Network
-from maxslope.energies.classifier import OfOutputs
-from maxslope.energies.divergence import Divergence
+from maxslope.energies.classifier import Divergence, OfOutputs
 from maxslope.energies.network import Context, Model
 from maxslope.goals import Goal, Misclassified
 from maxslope.sets import Budget
@@ -98,11 +97,6 @@ class InnerLoss(OfOutputs):
     criterion: Criterion
     goal: Goal = field(default_factory=Misclassified)
     context: Context = ()
-
-    @property
-    def beside(self) -> Context:
-        """See :class:`OfOutputs`."""
-        return self.context
 
     def take(self, index: Tensor) -> InnerLoss:
         """See :class:`Energy`."""
