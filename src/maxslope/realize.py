@@ -98,7 +98,6 @@ class Grid(Realization):
         return self if self.box is not None else Grid(self.levels, box)
 
     def __call__(self, x: Tensor, center: Tensor, domain: Set) -> Tensor:
-        """See :class:`Realization`."""
         bounds = box_of(domain)
         limits = self._limits(x, bounds)
         z = self._rounded(x, center, limits, x.new_full((x.shape[0],), 0.5))
@@ -176,7 +175,6 @@ class OneHot(Realization):
             )
 
     def __call__(self, x: Tensor, center: Tensor, domain: Set) -> Tensor:
-        """See :class:`Realization`."""
         home, wanted = self._largest(center), self._largest(x)
         whole = self._point(wanted, x)
         fits = domain.contains(whole)
@@ -223,7 +221,6 @@ class OneHot(Realization):
         return out.scatter(1, ones, 1.0).reshape(rest.shape)
 
     def within(self, box: Any, shape: Sequence[int]) -> OneHot:
-        """See :class:`Realization`."""
         size, most = int(torch.Size(shape).numel()), max(k for group in self.groups for k in group)
         if most >= size:
             raise ValueError(f"OneHot names column {most}, but samples of shape {tuple(shape)} have {size}.")
@@ -241,7 +238,6 @@ class Mapped(Realization):
     function: Callable[[Tensor], Tensor]
 
     def __call__(self, x: Tensor, center: Tensor, domain: Set) -> Tensor:
-        """See :class:`Realization`."""
         z: Any = self.function(x.clone())
         if not isinstance(z, Tensor) or z.shape != x.shape:
             got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
@@ -276,20 +272,16 @@ class Realized(Energy):
     center: Tensor
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self._allowed(x, self.base.evaluate)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self._allowed(x, self.base.look)
 
     def take(self, index: Tensor) -> Realized:
-        """See :class:`Energy`."""
         return Realized(self.base.take(index), self.realize, self.domain.take(index), self.center[index])
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.base.passes
 
     def _allowed(self, x: Tensor, evaluate: Callable[[Tensor], Evaluation]) -> Evaluation:

@@ -58,7 +58,6 @@ class FunctionPeer(Peer):
     attack: Callable[[Any, Tensor, Tensor, Budget], Tensor]
 
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
-        """See :class:`Peer`."""
         return self.attack(model, x, y, budget)
 
 
@@ -82,7 +81,6 @@ class Foolbox(_Named):
     package = "foolbox"
 
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
-        """See :class:`Peer`."""
         foolbox = need("foolbox", "foolbox")
         if budget.box is None or any(isinstance(b, Tensor) and b.numel() > 1 for b in budget.box):
             raise ValueError(f"Foolbox wants bounds that are two numbers, got box={budget.box!r}.")
@@ -103,7 +101,6 @@ class Art(_Named):
     package = "ART"
 
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
-        """See :class:`Peer`."""
         found = self.attack.generate(x.detach().cpu().numpy(), y.cpu().numpy())
         return torch.from_numpy(np.asarray(found)).to(x)
 
@@ -119,7 +116,6 @@ class Torchattack(_Named):
     package = "torchattacks"
 
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
-        """See :class:`Peer`."""
         found: Tensor = self.attack(x, y)
         return found
 
@@ -254,7 +250,6 @@ class PeerStart(Start):
     seed: int = 0
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         labels = as_logits(Network(self.model).all_outputs(origin.x)).argmax(1)
         with own_chance(self.seed):
             return self.peer.points(self.model, origin.x, labels, replace(origin.budget, eps=origin.eps)).detach()

@@ -151,7 +151,6 @@ class Runner(Driver):
         return known
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
-        """See :class:`Driver`."""
         tile = self.scheduler.tile
         while True:
             waiting, live = sum(ended.slot.numel() for ended in self.waiting), self.room - room
@@ -174,7 +173,6 @@ class Runner(Driver):
                 return slot[moving], select(x, moving)
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        """See :class:`Driver`."""
         self.changed = True
         table, sample, run = self.table, self.slots.sample[job], self.slots.run[job]
         only = len(table.criteria) == 1
@@ -185,12 +183,10 @@ class Runner(Driver):
         return energy, self.question.domain.take(sample)
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Driver`."""
         steps = self.table.steps[self.slots.run[job]]
         return steps.long(), torch.full_like(steps, torch.inf)
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
-        """See :class:`Driver`."""
         slot, slots, table = rows.job, self.slots, self.table
         if self.changed:
             run, eps = slots.run[slot], self.question.eps[slots.sample[slot]].double()
@@ -223,7 +219,6 @@ class Runner(Driver):
         return up
 
     def report(self, ended: Rows, status: Tensor) -> None:
-        """See :class:`Driver`."""
         self.slots.doomed = False  # every cancelled row leaves at the next look, and this is one
         # A row that ended before its step was evaluated once more than it moved.
         self.slots.made[ended.job] = ended.clock + (status != Status.FINISHED)

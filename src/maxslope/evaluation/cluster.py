@@ -56,12 +56,10 @@ class RayCrew(Crew):
             raise ValueError(f"A crew has at least one worker and no negative amounts, got {self!r}.")
 
     def words(self) -> str:
-        """See :class:`Crew`."""
         return f"Ray, {self.workers} workers" + (f", {self.gpus:g} GPUs each" if self.gpus else "")
 
     @contextmanager
     def team(self, work: Work) -> Iterator[Team]:
-        """See :class:`Crew`."""
         ray = _ray()
         ours = not ray.is_initialized()
         if ours:

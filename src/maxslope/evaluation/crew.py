@@ -34,7 +34,6 @@ class LocalCrew(Crew):
 
     @contextmanager
     def team(self, work: Work) -> Iterator[Team]:
-        """See :class:`Crew`."""
         search = work.choice.search(work.model)
 
         def parts(orders: Orders, jobs: Iterator[Job]) -> Iterator[Part]:
@@ -46,5 +45,4 @@ class LocalCrew(Crew):
         yield parts
 
     def words(self) -> str:
-        """See :class:`Crew`."""
         return "this process"

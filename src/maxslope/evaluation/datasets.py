@@ -193,11 +193,9 @@ class Safetensors(Stored):
         self.notes = _prepared(torch.empty(0, *shape[1:], dtype=torch.uint8 if self.bytes else torch.float32), path)[1]
 
     def __len__(self) -> int:
-        """See :class:`Stored`."""
         return self.count
 
     def rows(self, start: int, stop: int) -> Batch:
-        """See :class:`Stored`."""
         from safetensors import safe_open
 
         with safe_open(self.path, framework="pt") as file:
@@ -207,7 +205,6 @@ class Safetensors(Stored):
         return _prepared(x, self.path)[0], y.long()
 
     def digest(self) -> str:
-        """See :class:`Stored`."""
         return f"file {digest_of_file(self.path)}"
 
 

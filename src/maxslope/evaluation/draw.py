@@ -53,11 +53,9 @@ class Drawn(Stored):
         self.read = found.read
 
     def __len__(self) -> int:
-        """See :class:`Stored`."""
         return int(self.indices.shape[0])
 
     def ids(self, start: int, stop: int) -> Tensor:
-        """See :class:`Stored`."""
         return self.indices[start:stop]
 
     def rows(self, start: int, stop: int) -> Batch:
@@ -72,7 +70,6 @@ class Drawn(Stored):
         return x, y
 
     def digest(self) -> str:
-        """See :class:`Stored`."""
         return f"{fingerprint(self.whole)}, {self.named}"
 
 

@@ -69,11 +69,9 @@ class ImageFolder(Stored):
         self.classes = classes
 
     def __len__(self) -> int:
-        """See :class:`Stored`."""
         return len(self.files)
 
     def rows(self, start: int, stop: int) -> Batch:
-        """See :class:`Stored`."""
         chosen = self.files[start:stop]
         images = [image_of(file.path, str(file.path), self.size, self.most) for file in chosen]
         shapes = {tuple(image.shape) for image in images}
@@ -82,7 +80,6 @@ class ImageFolder(Stored):
         return torch.stack(images), torch.tensor([file.label for file in chosen])
 
     def labels(self) -> Tensor:
-        """See :class:`Stored`."""
         return torch.tensor([file.label for file in self.files])
 
     def name_of(self, index: int) -> str:

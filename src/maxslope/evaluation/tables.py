@@ -59,11 +59,9 @@ class Table(Stored):
         self.cache: tuple[int, Any] = (-1, None)
 
     def __len__(self) -> int:
-        """See :class:`Stored`."""
         return self.ends[-1] if self.ends else 0
 
     def rows(self, start: int, stop: int) -> Batch:
-        """See :class:`Stored`."""
         inputs: list[Any] = []
         labels: list[Any] = []
         while start < stop:

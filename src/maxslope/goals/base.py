@@ -172,7 +172,6 @@ class Custom(Goal):
 
     @property
     def name(self) -> str:
-        """See :class:`Goal`."""
         named: str = getattr(self.function, "__name__", "custom")
         return named
 

@@ -28,7 +28,6 @@ class AnyLabel(Goal):
     name = "any-label"
 
     def labels(self, y: Any, x: Tensor) -> Tensor:
-        """See :class:`Goal`."""
         found = rows_of(y, x)
         if found.ndim != 2 or not bool(((found == 0) | (found == 1)).all()):
             raise ValueError(
@@ -38,7 +37,6 @@ class AnyLabel(Goal):
         return found.long()
 
     def check(self, outputs: Tensor, y: Tensor) -> None:
-        """See :class:`Goal`."""
         if outputs.shape != y.shape:
             raise ValueError(
                 f"AnyLabel() needs a logit for each tag, [rows, tags]: the model returns {tuple(outputs.shape)} for "
@@ -60,7 +58,6 @@ class AnyLabel(Goal):
         return self.shown(outputs > 0)
 
     def shown(self, y: Tensor) -> list[Any]:
-        """See :class:`Goal`."""
         return [" ".join(str(k) for k, on in enumerate(row) if on) for row in y.tolist()]
 
 
@@ -113,11 +110,9 @@ class Share(Goal):
 
     @property
     def name(self) -> str:
-        """See :class:`Goal`."""
         return f"share={self.at_least:g}"
 
     def labels(self, y: Any, x: Tensor) -> Tensor:
-        """See :class:`Goal`."""
         found = rows_of(y, x)
         if found.ndim < 2 or found.is_floating_point():
             raise ValueError(
@@ -129,7 +124,6 @@ class Share(Goal):
         return found.long()
 
     def check(self, outputs: Tensor, y: Tensor) -> None:
-        """See :class:`Goal`."""
         if outputs.ndim != y.ndim + 1 or outputs.shape[2:] != y.shape[1:]:
             raise ValueError(
                 f"Share() needs logits [rows, classes, *places] for labels [rows, *places]: the model returns "
@@ -148,7 +142,6 @@ class Share(Goal):
         return torch.stack([m, torch.zeros_like(m)], 1), y.new_zeros(len(y))
 
     def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
-        """See :class:`Goal`."""
         if isinstance(criterion, OwnMargin):
             return self.scores(outputs, y)[0][:, 0]
         places = _places(outputs, y)
@@ -209,11 +202,9 @@ class Beyond(Goal):
 
     @property
     def name(self) -> str:
-        """See :class:`Goal`."""
         return f"beyond={self.tolerance:g}"
 
     def labels(self, y: Any, x: Tensor) -> Tensor:
-        """See :class:`Goal`."""
         found = rows_of(y, x)
         if found.shape not in ((x.shape[0],), (x.shape[0], 1)) or found.is_complex():
             raise ValueError(
@@ -226,7 +217,6 @@ class Beyond(Goal):
         return found
 
     def check(self, outputs: Tensor, y: Tensor) -> None:
-        """See :class:`Goal`."""
         if outputs.shape not in ((len(y),), (len(y), 1)):
             raise ValueError(
                 f"Beyond() needs one real number per row, [rows] or [rows, 1], the model returns "
@@ -255,9 +245,7 @@ class Beyond(Goal):
         return (reference.reshape(-1) - outputs.reshape(-1)).square() / 2
 
     def answers(self, outputs: Tensor) -> list[Any]:
-        """See :class:`Goal`."""
         return outputs.reshape(-1).double().tolist()
 
     def shown(self, y: Tensor) -> list[Any]:
-        """See :class:`Goal`."""
         return y.double().tolist()

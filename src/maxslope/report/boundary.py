@@ -154,19 +154,16 @@ class Told(Solver):
 
     @property
     def space(self) -> Lp:  # type: ignore[override]
-        """See :class:`Solver`."""
+        """The space of the solver."""
         return self.solver.space
 
     def eps(self, grid: Grid) -> float:
-        """See :class:`Solver`."""
         return self.solver.eps(grid)
 
     def width(self, grid: Grid, tau: float) -> float:
-        """See :class:`Solver`."""
         return self.solver.width(grid, tau)
 
     def solve(self, step: Step) -> Solution:
-        """See :class:`Solver`."""
         self.tell()
         return self.solver.solve(step)
 

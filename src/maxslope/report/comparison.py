@@ -232,7 +232,6 @@ class Comparison(Written):
         return header, rows
 
     def html(self) -> str:
-        """See :class:`Written`."""
         return render("compare.html.j2", c=self, figures=self.figures(), remained=_REMAINED)
 
     def json(self) -> str:

@@ -108,7 +108,6 @@ class Page(Written):
         return {figure.name: figure for figure in found if figure is not None}
 
     def html(self) -> str:
-        """See :class:`Written`."""
         packed = base64.b64encode(self.csv().encode()).decode("ascii") if self.report.samples <= _ROWS else ""
         download = f"data:text/csv;base64,{packed}" if packed else ""
         return render("page.html.j2", page=self, facts=self.facts, figures=self.figures(), download=download)

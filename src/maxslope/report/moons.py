@@ -78,7 +78,6 @@ class SquaredError(Energy):
     labels: Tensor
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.enable_grad():
             z = x.detach().requires_grad_(True)
             value = -(self.model(z) - self.labels).square()
@@ -86,18 +85,15 @@ class SquaredError(Energy):
         return plain(value.detach(), gradient)._replace(reached=value.detach() < -0.25)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.no_grad():
             value = -(self.model(x) - self.labels).square()
         return plain(value)._replace(reached=value < -0.25)
 
     def take(self, index: Tensor) -> SquaredError:
-        """See :class:`Energy`."""
         return SquaredError(self.model, self.labels[index])
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return 1
 
 

@@ -79,7 +79,6 @@ class Sheet(Written):
     date: str = ""
 
     def html(self) -> str:
-        """See :class:`Written`."""
         return render("sheet.html.j2", s=self, now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
 
     def __repr__(self) -> str:

@@ -85,7 +85,6 @@ class SmallestPage(Written):
         return figure
 
     def html(self) -> str:
-        """See :class:`Written`."""
         return self._sheet().html()
 
     def json(self) -> str:

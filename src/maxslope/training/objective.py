@@ -99,7 +99,6 @@ class InnerLoss(OfOutputs):
     context: Context = ()
 
     def take(self, index: Tensor) -> InnerLoss:
-        """See :class:`Energy`."""
         context = tuple(select(t, index) for t in self.context)
         return replace(self, labels=self.labels[index], context=context)
 
@@ -153,7 +152,6 @@ class AdversarialRisk(Objective):
         self.inside = Inside(wrapped, ramp, guard, seed, goal or Misclassified())
 
     def loss(self, model: Any, batch: Batch) -> Tensor:
-        """See :class:`Objective`."""
         goal = self.inside.goal
         found = self._points(model, batch)
         moved = batch.answers(model, found)
