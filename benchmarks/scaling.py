@@ -186,11 +186,11 @@ def speedup(samples: int, pairs: int, part: int, steps: int) -> None:
     from maxslope.evaluation import cluster
     from maxslope.evaluation.data import jobs
     from maxslope.evaluation.hardware import Choice
-    from maxslope.evaluation.part import Orders, Work
+    from maxslope.evaluation.part import Orders, Threat, Work
 
     net, data = mnist(samples)
     warm = mnist(16)[1]
-    work = Work(net, Choice(tile_for(data[0])), ms.Linf(0.3), 0, False)
+    work = Work(net, Choice(tile_for(data[0])), ms.Linf(0.3), Threat(), 0, False)
     orders = Orders(ms.Effort((ms.recipes.pgd(steps),)), False)
     cluster._ray().init(num_cpus=3, log_to_driver=False, include_dashboard=False, logging_level="ERROR")
     wall: dict[int, list[float]] = {1: [], 2: []}

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import maxslope as ms
 from maxslope.cli.main import app
 from maxslope.data import default_data, default_network
-from maxslope.report.drawn import panels
+from maxslope.report.drawn import whole
 from maxslope.report.picture import picture_of
 
 OUT = Path(__file__).parents[1] / "docs" / "figures"
@@ -54,7 +54,7 @@ def evaluate() -> None:
     few = picture_of(report, model, x, 3, 1.3)
     few.suptitle("")
     words = "Three images, what was changed, and what the network then says; below, how far all 1,000 are from one."
-    (drawn,) = panels(few, "evaluate", (words,), whole=True)
+    drawn = whole(few, "evaluate", words)
     write("evaluate", [("", drawn.svg, words)])
 
 

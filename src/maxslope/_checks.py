@@ -24,6 +24,10 @@ PROBABILITIES = (
     "The model's outputs look like probabilities (rows in [0, 1] that sum to 1). Losses expect logits: remove the "
     "final softmax, or wrap the model as lambda x: model(x).clamp_min(1e-30).log()."
 )
+_SHAPE = (
+    "A model returns logits [rows, classes] (or [rows] for one-output binary models), got {} for {} rows; reduce other "
+    "axes (or segment rows) in a wrapper."
+)
 
 
 class MaxslopeWarning(UserWarning):
@@ -49,9 +53,8 @@ def outputs(out: Any, rows: int) -> None:
         raise TypeError(f"A model returns a tensor of logits [rows, classes], got {_named(out)}; {_unwrapped(out)}.")
     if out.ndim < 1 or out.shape[0] != rows:
         raise ValueError(
-            f"A model returns logits [rows, classes] (or [rows] for one-output binary models), got "
-            f"{tuple(out.shape)} for {rows} rows; reduce other axes (or segment rows) in a wrapper. Where the output "
-            "has the rows of a tensor that the function holds, hand that tensor over as context=(...)."
+            _SHAPE.format(tuple(out.shape), rows) + " Where the output has the rows of a tensor that the function "
+            "holds, hand that tensor over as context=(...)."
         )
     if out.layout != torch.strided or out.is_quantized:
         raise TypeError(
@@ -96,10 +99,7 @@ def logits(out: Any, rows: int) -> None:
     """Raise unless ``out`` has one row of logits per point."""
     outputs(out, rows)
     if out.ndim not in (1, 2):
-        raise ValueError(
-            f"A model returns logits [rows, classes] (or [rows] for one-output binary models), got "
-            f"{tuple(out.shape)} for {rows} rows; reduce other axes (or segment rows) in a wrapper."
-        )
+        raise ValueError(_SHAPE.format(tuple(out.shape), rows))
 
 
 def points(x: Any) -> Tensor:
@@ -185,6 +185,11 @@ def effort(value: Any, kind: type) -> None:
         )
 
 
+def whole(value: Any, least: int) -> bool:
+    """Whether a value is an integer of at least ``least``; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 def batch_size(value: int | None) -> None:
     """Raise unless ``value`` is None or a whole number of at least 1."""
     if value is None:
@@ -227,18 +232,18 @@ def ids(value: Any, x: Tensor) -> None:
         raise ValueError(f"ids are a torch tensor [{x.shape[0]}] of integers, one per sample, got {got}.")
 
 
-def context(value: Any, x: Tensor) -> tuple[Tensor, ...]:
-    """Raise unless ``value`` is a tensor or a tuple of tensors with one row per row of ``x``; return it as a tuple."""
+def context(value: Any, rows: int | None, device: torch.device | None = None) -> tuple[Tensor, ...]:
+    """Raise unless ``value`` is a tensor or a tuple of tensors, of ``rows`` if these are known; return a tuple."""
     found = (value,) if isinstance(value, Tensor) else tuple(value)
     for k, one in enumerate(found):
         if not isinstance(one, Tensor):
             raise TypeError(f"The context is a tensor or a tuple of tensors, got {type(one).__name__} at place {k}.")
-        if one.ndim < 1 or one.shape[0] != x.shape[0]:
+        if rows is not None and (one.ndim < 1 or one.shape[0] != rows):
             raise ValueError(
-                f"The context has one row per sample, {x.shape[0]} of them, got shape {tuple(one.shape)} at place {k}; "
+                f"The context has one row per sample, {rows} of them, got shape {tuple(one.shape)} at place {k}; "
                 "what is the same for all samples belongs into the model: lambda x: model(x, constant)."
             )
-    return tuple(one.detach().to(x.device) for one in found)
+    return tuple(one.detach().to(device) for one in found)
 
 
 def mask(value: Any) -> None:

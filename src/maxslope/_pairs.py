@@ -20,11 +20,14 @@ def pair_of(data: Any) -> tuple[Tensor, Tensor] | None:
     >>> x.shape, y.dtype
     (torch.Size([2, 3]), torch.int64)
     """
-    if not (isinstance(data, tuple | list) and len(data) == 2):
-        return None
-    if not all(isinstance(item, Tensor | np.ndarray) for item in data):
+    if not is_pair(data, Tensor | np.ndarray):
         return None
     return _tensor(data[0]), _tensor(data[1])
+
+
+def is_pair(data: Any, kind: Any = Tensor) -> bool:
+    """Return whether data are two tensors, or two of another kind."""
+    return isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(item, kind) for item in data)
 
 
 def whole_sampler(loader: DataLoader[Any]) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maxslope import _checks
 from maxslope._rows import column, flat
 from maxslope.energies.base import Energy, Evaluation
-from maxslope.goals.base import whole
 from maxslope.sets import Box, Set
 from maxslope.sets.groups import box_of
 
@@ -81,7 +81,7 @@ class Grid(Realization):
     box: tuple[Any, Any] | None = None
 
     def __post_init__(self) -> None:
-        if not whole(self.levels, 2):
+        if not _checks.whole(self.levels, 2):
             raise ValueError(f"A grid has an integer number of at least 2 levels, got {self.levels!r}.")
         if self.box is None:
             return
@@ -98,7 +98,6 @@ class Grid(Realization):
         return self if self.box is not None else Grid(self.levels, box)
 
     def __call__(self, x: Tensor, center: Tensor, domain: Set) -> Tensor:
-        """See :class:`Realization`."""
         bounds = box_of(domain)
         limits = self._limits(x, bounds)
         z = self._rounded(x, center, limits, x.new_full((x.shape[0],), 0.5))
@@ -176,63 +175,52 @@ class OneHot(Realization):
             )
 
     def __call__(self, x: Tensor, center: Tensor, domain: Set) -> Tensor:
-        """See :class:`Realization`."""
-        whole = self._chosen(x, x)
+        home, wanted = self._largest(center), self._largest(x)
+        whole = self._point(wanted, x)
         fits = domain.contains(whole)
         if bool(fits.all()):
             return whole
-        home, wanted = self._chosen(center, center), self._chosen(x, center)
-        order = self._order(x, home, wanted)
-        low, high = torch.zeros_like(order[:, 0]), (order < order.shape[1]).sum(1)
+        ahead = flat(x).gather(1, wanted) - flat(x).gather(1, home)
+        leads = torch.where(wanted != home, ahead, -1.0)  # groups that do not change come last
+        order = leads.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+
+        def changed(count: Tensor) -> Tensor:
+            return self._point(torch.where(order < count[:, None], wanted, home), center)
+
+        high = (wanted != home).sum(1)
+        low = torch.zeros_like(high)
         while bool((low < high).any()):
             middle = (low + high + 1) // 2
-            inside = domain.contains(self._changed(home, wanted, order < middle[:, None]))
+            inside = domain.contains(changed(middle))
             low, high = torch.where(inside, middle, low), torch.where(inside, high, middle - 1)
-        changed = self._changed(home, wanted, order < low[:, None])
+        most = changed(low)
         # What the categories leave of the ball goes to the other columns, as far along their way as it lasts.
         way = flat(x - center).clone()
-        way[:, self._columns(x)[0]] = 0
+        way[:, self._columns(x).flatten()] = 0
         way = way.reshape(x.shape)
         part = _last_that_fits(
-            lambda t: domain.contains(changed + column(t, x) * way), x.new_zeros(len(x)), x.new_ones(len(x))
+            lambda t: domain.contains(most + column(t, x) * way), x.new_zeros(len(x)), x.new_ones(len(x))
         )
-        return torch.where(column(fits, x), whole, changed + column(part, x) * way)
+        return torch.where(column(fits, x), whole, most + column(part, x) * way)
 
-    def _columns(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The columns that stand for a category, and the number of the group of each."""
-        pairs = [(column, k) for k, group in enumerate(self.groups) for column in group]
-        columns, owners = torch.tensor(pairs, device=x.device).unbind(1)
-        return columns, owners
+    def _columns(self, x: Tensor) -> Tensor:
+        """The columns of each group, ``[groups, most of them]``; where a group has fewer, its first one again."""
+        width = max(map(len, self.groups))
+        return torch.tensor([[*group, *[group[0]] * (width - len(group))] for group in self.groups], device=x.device)
 
-    def _order(self, x: Tensor, home: Tensor, wanted: Tensor) -> Tensor:
-        """The place of each group among those that change, by how far the new category is ahead of the old one.
+    def _largest(self, x: Tensor) -> Tensor:
+        """The column of the largest of each group, ``[rows, groups]``."""
+        columns = self._columns(x)
+        place = flat(x)[:, columns].argmax(2, keepdim=True)
+        return columns.expand(len(x), -1, -1).gather(2, place).squeeze(2)
 
-        ``[rows, groups]``; groups that do not change come after all, with the number of groups.
-        """
-        columns, owners = self._columns(x)
-        change, none = (flat(wanted) - flat(home))[:, columns], x.new_zeros(len(x), len(self.groups))
-        ahead = none.index_add(1, owners, flat(x)[:, columns] * change)
-        leads = torch.where(none.index_add(1, owners, change.abs()) > 0, ahead, -1.0)
-        order = leads.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-        return torch.where(leads >= 0, order, leads.shape[1])
-
-    def _chosen(self, x: Tensor, rest: Tensor) -> Tensor:
-        """The points with the largest of each group of ``x`` for 1 and the others for 0; ``rest`` elsewhere."""
+    def _point(self, ones: Tensor, rest: Tensor) -> Tensor:
+        """The points with 1 in the columns ``ones`` ``[rows, groups]``, 0 in the others of groups, else ``rest``."""
         out = flat(rest).clone()
-        for group in self.groups:
-            at = torch.tensor(list(group), device=x.device)
-            own = flat(x)[:, at]
-            out[:, at] = torch.zeros_like(own).scatter(1, own.argmax(1, keepdim=True), 1.0)
-        return out.reshape(x.shape)
-
-    def _changed(self, home: Tensor, wanted: Tensor, change: Tensor) -> Tensor:
-        """The points ``home`` with the groups of ``wanted`` where ``change`` ``[rows, groups]`` holds."""
-        out, (columns, owners) = flat(home).clone(), self._columns(home)
-        out[:, columns] = torch.where(change[:, owners], flat(wanted)[:, columns], out[:, columns])
-        return out.reshape(home.shape)
+        out[:, self._columns(rest).flatten()] = 0
+        return out.scatter(1, ones, 1.0).reshape(rest.shape)
 
     def within(self, box: Any, shape: Sequence[int]) -> OneHot:
-        """See :class:`Realization`."""
         size, most = int(torch.Size(shape).numel()), max(k for group in self.groups for k in group)
         if most >= size:
             raise ValueError(f"OneHot names column {most}, but samples of shape {tuple(shape)} have {size}.")
@@ -250,7 +238,6 @@ class Mapped(Realization):
     function: Callable[[Tensor], Tensor]
 
     def __call__(self, x: Tensor, center: Tensor, domain: Set) -> Tensor:
-        """See :class:`Realization`."""
         z: Any = self.function(x.clone())
         if not isinstance(z, Tensor) or z.shape != x.shape:
             got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
@@ -285,24 +272,19 @@ class Realized(Energy):
     center: Tensor
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        z = self.realize(x, self.center, self.domain)
-        return self._allowed(z, self.base.evaluate(z))
+        return self._allowed(x, self.base.evaluate)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        z = self.realize(x, self.center, self.domain)
-        return self._allowed(z, self.base.look(z))
+        return self._allowed(x, self.base.look)
 
     def take(self, index: Tensor) -> Realized:
-        """See :class:`Energy`."""
         return Realized(self.base.take(index), self.realize, self.domain.take(index), self.center[index])
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.base.passes
 
-    def _allowed(self, z: Tensor, e: Evaluation) -> Evaluation:
-        inside = self.domain.contains(z)
+    def _allowed(self, x: Tensor, evaluate: Callable[[Tensor], Evaluation]) -> Evaluation:
+        z = self.realize(x, self.center, self.domain)
+        e, inside = evaluate(z), self.domain.contains(z)
         return e._replace(margin=torch.where(inside, e.margin, torch.inf), reached=e.reached & inside)

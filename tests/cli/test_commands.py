@@ -27,7 +27,7 @@ from maxslope.cli.main import app
 from maxslope.cli.settings import Settings, read
 from maxslope.cli.sources import height_and_width
 from maxslope.evaluation import load
-from maxslope.evaluation.environment import toml
+from maxslope.evaluation.plan import toml
 
 RUN = CliRunner()
 NETS = """

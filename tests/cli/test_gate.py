@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding, Kind
+from maxslope.cli import evaluate as threshold
 from maxslope.cli import progress as told
-from maxslope.cli import threshold
 from maxslope.cli.main import app
 from maxslope.evaluation import load
 from maxslope.evaluation.about import About

@@ -125,6 +125,15 @@ def test_a_comparison_has_the_title_that_was_asked_for(folders: tuple[Path, Path
     assert "Before and after" in text.split("</title>")[0]
 
 
+def test_runs_have_the_names_that_were_given(folders: tuple[Path, Path]) -> None:
+    content = json.loads(run(*folders, "--names", "plain, trained", "--format", "json"))
+    assert content["names"] == ["plain", "trained"]
+    assert content["sentence"].count("plain") == content["sentence"].count("trained") == 1
+    for given in (folders, folders[:1]):
+        done = RUN.invoke(app, ["report", *map(str, given), "--names", "plain"])
+        assert f"got 1 for {len(given)}" in str(done.exception)
+
+
 def test_weights_are_named_with_their_folder() -> None:
     """Two trainings, each with a network.safetensors in a folder of its own, do not look alike."""
     said = [about(Settings(model="nets.py:make", weights=f"/home/me/{name}/network.safetensors"),

@@ -27,7 +27,7 @@ from maxslope.energies import (
     Sum,
     TargetedLoss,
 )
-from maxslope.energies.divergence import Divergence
+from maxslope.energies.classifier import Divergence
 from maxslope.goals import Misclassified
 from maxslope.sets import Box, Linf
 from nets import Counting, conv, images, mlp

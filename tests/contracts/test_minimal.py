@@ -363,7 +363,7 @@ def test_where_the_first_gradient_misleads_other_ways_follow(monkeypatch: pytest
         made.append(number)
         return way_of(number)
 
-    monkeypatch.setattr(sys.modules["maxslope.attacks.minimal"], "way_of", watched)
+    monkeypatch.setattr(sys.modules["maxslope.attacks._pursuit"], "way_of", watched)
     x, y = torch.zeros(2, 7, dtype=torch.float64), torch.zeros(2, dtype=torch.long)
     x[:, -1] = 1.0
     result = minimal(Gated().eval(), x, y, Lp(2), effort=Effort(passes=60))

@@ -399,7 +399,7 @@ def test_balls_of_few_digits_answer_as_in_single_precision(p: float, dtype: torc
     K = ball(Lp(p), c, radius.to(dtype), box)
     wide = ball(Lp(p), c.float(), radius.to(dtype).float(), Box(box.lo.float(), box.hi.float()))
     assert isinstance(K, BallBox)
-    assert K._wide() is K._wide()
+    assert K._wide is K._wide
     x = K.project(c + v)
     tau = torch.tensor([0.2, 0.2, 0.1], dtype=dtype)
     for low, high in (
@@ -412,19 +412,20 @@ def test_balls_of_few_digits_answer_as_in_single_precision(p: float, dtype: torc
         torch.testing.assert_close(low.float(), high, rtol=0.02, atol=0.02)
 
 
-def test_what_a_ball_keeps_of_itself() -> None:
-    """Its flat bounds, for the dtype and the rows that were asked about last."""
-    K = ball(Weighted(Lp(2), torch.tensor([1.0, 2.0])), torch.tensor([[0.0, 0.0]]), torch.ones(1), Box(
-        torch.tensor([[-0.5, -0.5]]), torch.tensor([[0.75, 0.25]])))  # fmt: skip
-    assert isinstance(K, BallBox)
-    for rows, dtype in ((1, torch.float32), (1, torch.float64), (2, torch.float64), (2, torch.float32)):
-        lp, w, a, b = K._coordinates(torch.zeros(rows, 2, dtype=dtype))
+def test_what_a_ball_knows_of_itself() -> None:
+    """Its weights and flat bounds, computed once, in the dtype of its centers."""
+    for dtype in (torch.float32, torch.float64):
+        box = Box(*(torch.tensor([bound], dtype=dtype) for bound in ([-0.5, -0.5], [0.75, 0.25])))
+        K = ball(Weighted(Lp(2), torch.tensor([1.0, 2.0])), torch.zeros(2, 2, dtype=dtype), torch.ones(2), box)
+        assert isinstance(K, BallBox)
+        lp, _, w, a, b = K._frame
         assert (lp, w.tolist(), w.dtype) == (Lp(2), [1.0, 2.0], dtype)
-        assert a.tolist() == [[-0.5, -1.0]] * rows
-        assert b.tolist() == [[0.75, 0.5]] * rows
-    assert not any(own in repr(K) for own in ("_flat", "_single"))
+        assert (a.tolist(), b.tolist()) == ([[-0.5, -1.0]] * 2, [[0.75, 0.5]] * 2)
+        assert K._frame is K._frame
+        assert "_frame" not in repr(K)
     plainly = ball(Lp(2), torch.zeros(2, 1, 3), torch.ones(2))
-    assert plainly._coordinates(torch.zeros(2, 1, 3))[1].tolist() == 1.0
+    assert isinstance(plainly, BallBox)
+    assert (plainly._frame.weights, plainly._frame.unit.tolist()) == (None, 1.0)
     assert plainly.project(torch.full((2, 1, 3), 9.0)).shape == (2, 1, 3)
 
 

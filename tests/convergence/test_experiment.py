@@ -103,7 +103,7 @@ def test_risks() -> None:
 
 @pytest.mark.slow
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maxslope.report.experiment.train", lambda activation, seed: network(activation.__name__))
+    monkeypatch.setattr("maxslope.report.moons.train", lambda activation, seed: network(activation.__name__))
     answer = CliRunner().invoke(
         app, ["moons", "--out", str(tmp_path), "--samples", "2", "--taus", "2", "--images", "8"]
     )

@@ -44,9 +44,8 @@ def clock(monkeypatch: pytest.MonkeyPatch, times: Any) -> None:
 
 def test_nothing_is_on_by_default() -> None:
     choice = Hardware().measure(NET, X)
-    ready = choice.ready(NET)
     assert choice == Choice(tile=16)
-    assert ready.search is ready.model is NET
+    assert choice.search(NET) is NET
 
 
 def test_verdicts_never_come_from_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:

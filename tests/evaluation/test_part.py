@@ -15,7 +15,7 @@ from maxslope._status import Status
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Kind, Severity
 from maxslope.energies import Network
-from maxslope.evaluation.hardware import Choice, Ready
+from maxslope.evaluation.hardware import Choice
 from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, evaluate_part, said_of
 
 TILE = 4
@@ -47,7 +47,7 @@ def done(budget: Budget, threat: Threat | None = None, job: Job | None = None, m
     choice = Choice(TILE)
     work = Work(model, choice, budget, threat or Threat(), 3, True)
     plan = Orders(**({"effort": EFFORT, "probe": False} | orders))
-    return evaluate_part(work, Ready(model, model, choice), plan, job or Job(0, 0, X, Y)), model
+    return evaluate_part(work, model, plan, job or Job(0, 0, X, Y)), model
 
 
 def test_every_row_of_the_table() -> None:
@@ -142,7 +142,7 @@ def test_probes_and_points_are_as_ordered() -> None:
         assert (few.probes[0] > 0, few.probes[1] > 0) == (right == 16, right == 16)
         assert few.table["index"] == list(range(right + 2))
     work = Work(model, Choice(TILE), Linf(0.2), Threat(), 3, False)
-    assert evaluate_part(work, Ready(model, model, Choice(TILE)), Orders(EFFORT, False), job).points is None
+    assert evaluate_part(work, model, Orders(EFFORT, False), job).points is None
 
 
 def test_the_seconds_of_a_part_are_from_beginning_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +228,7 @@ def test_what_a_faster_search_found_is_certified_by_the_model_itself(steps: int)
     model, twin, choice = Counted(), Twice(), Choice(TILE)
     effort = Effort((recipes.pgd(steps, 0.1),))
     work = Work(model, choice, L2(0.2), Threat(), 3, True)
-    part = evaluate_part(work, Ready(model, twin, choice), Orders(effort, False), Job(0, 0, X, Y))
+    part = evaluate_part(work, twin, Orders(effort, False), Job(0, 0, X, Y))
     rows = [0, 1, 4, 5]
     alone = attack(Twice(), X[rows], Y[:4], L2(0.2), effort=effort, seed=3, batch_size=TILE, ids=torch.tensor(rows))
     table, few = part.table, alone.points.shape[0]
@@ -254,7 +254,7 @@ def test_what_a_faster_search_found_is_certified_by_the_model_itself(steps: int)
     # A faster model is not asked what the model itself is like.
     many = Job(0, 0, X[[0, 1, 5]].repeat(8, 1), torch.zeros(24, dtype=torch.int64))
     model, twin = Counted(), Twice()
-    probed = evaluate_part(work, Ready(model, twin, choice), Orders(effort, True), many)
+    probed = evaluate_part(work, twin, Orders(effort, True), many)
     assert (probed.probes[0] > 0, twin.rows) == (True, 0)
 
 
@@ -262,7 +262,7 @@ def test_a_search_without_gradients_is_certified_without_them_too() -> None:
     model, twin, choice = Counted(), Twice(), Choice(TILE)
     work = Work(model, choice, Linf(0.2), Threat(), 3, True)
     effort = Effort((recipes.square(4),), "no gradients")
-    part = evaluate_part(work, Ready(model, twin, choice), Orders(effort, False), Job(0, 0, X, Y))
+    part = evaluate_part(work, twin, Orders(effort, False), Job(0, 0, X, Y))
     assert part.table["backward"] == [0] * 6
     assert (part.executed[1], model.backward, twin.backward) == (0, 0, 0)
     assert all(math.isnan(g) for g in part.table["gap"])

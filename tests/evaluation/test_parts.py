@@ -102,14 +102,14 @@ def test_parts_that_are_done_are_shown_and_not_yielded(kind: str) -> None:
     found = list(jobs(data, 4, lambda *part: seen.append(part), frozenset({0, 2})))
     assert [(job.number, job.start, len(job.x)) for job in found] == [(1, 4, 4)]
     streamed = by_number(data) is None
-    assert [(number, whole) for number, _, _, whole in seen] == [(0, streamed), (2, streamed)]
-    for (_, x, y, _), start in zip(seen, (0, 8), strict=True):
+    assert [(job.number, whole) for job, whole in seen] == [(0, streamed), (2, streamed)]
+    for (job, _), start in zip(seen, (0, 8), strict=True):
         stop = (min(start + 4, 10)) if streamed else start + 1
-        assert torch.equal(x, X[start:stop])
-        assert torch.equal(y, Y[start:stop])
+        assert torch.equal(job.x, X[start:stop])
+        assert torch.equal(job.y, Y[start:stop])
     assert [job.number for job in jobs(forms()[kind], 4, None, frozenset({0}))] == [1, 2]
     assert [job.number for job in jobs(forms()[kind], 5, lambda *part: seen.append(part), frozenset({1}))] == [0]
-    assert torch.equal(seen[-1][1], X[5:] if streamed else X[5:6])
+    assert torch.equal(seen[-1][0].x, X[5:] if streamed else X[5:6])
     assert list(jobs(forms()[kind], 4, None, frozenset({0, 1, 2}))) == []
 
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 import maxslope as ms
 from maxslope.attacks._probe import Probe
 from maxslope.attacks.findings import Kind
-from maxslope.evaluation.environment import identity
 from maxslope.evaluation.hardware import device_of, dtype_of
 from maxslope.evaluation.models import load_model
+from maxslope.evaluation.plan import identity
 
 CODE = """
 import torch

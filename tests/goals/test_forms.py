@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
+from maxslope._checks import whole
 from maxslope.criteria import CrossEntropy, LogitsRatio, Margin, OwnMargin, ProbabilityMargin
 from maxslope.goals import AnyLabel, Beyond, Custom, Goal, Misclassified, Share, Targeted, TopK, Undetected, as_goal
-from maxslope.goals.base import lowest, rows_of, whole
+from maxslope.goals.base import lowest, rows_of
 from maxslope.goals.classes import as_logits
 
 INF = math.inf

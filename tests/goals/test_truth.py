@@ -38,6 +38,7 @@ def far(outputs: Tensor, y: Tensor) -> Tensor:
 class Case:
     """A goal, what it means written down a second time, and the polyhedra of one sample it is the union of."""
 
+    seed: int  # of the network and the samples, so that another case changes nothing here
     goal: Any
     outputs: int
     label: Callable[[Tensor], Tensor]  # outputs at the clean points -> labels
@@ -45,6 +46,7 @@ class Case:
     parts: Callable[[Tensor, Tensor, Tensor], list[list[Affine]]]  # weights, outputs, label of one sample
     shape: tuple[int, ...] = ()
     scale: float = 1.0
+    together: bool = False  # several things must hold at once, and the way to them has dead ends
 
 
 def one(w: Tensor, z: Tensor, k: int, j: int) -> Affine:
@@ -64,39 +66,42 @@ def share_parts(w: Tensor, z: Tensor, y: Tensor) -> list[list[Affine]]:
 
 CASES = {
     "misclassified": Case(
-        Misclassified(), 4, lambda z: z.argmax(1), lambda z, y: z.argmax(1) != y,
+        0, Misclassified(), 4, lambda z: z.argmax(1), lambda z, y: z.argmax(1) != y,
         lambda w, z, y: [[one(w, z, int(y), j)] for j in others(4, int(y))],
     ),
     "targeted": Case(
-        Targeted(), 4, lambda z: z.argsort(1)[:, 1], lambda z, y: z.argmax(1) == y,
-        lambda w, z, y: [[one(w, z, j, int(y)) for j in others(4, int(y))]],
+        1, Targeted(), 4, lambda z: z.argsort(1)[:, 1], lambda z, y: z.argmax(1) == y,
+        lambda w, z, y: [[one(w, z, j, int(y)) for j in others(4, int(y))]], together=True,
     ),
     "top-2": Case(
-        TopK(2), 5, lambda z: z.argmax(1), lambda z, y: beaten_by(z, y, 2),
+        2, TopK(2), 5, lambda z: z.argmax(1), lambda z, y: beaten_by(z, y, 2),
         lambda w, z, y: [[one(w, z, int(y), j) for j in s] for s in combinations(others(5, int(y)), 2)],
+        together=True,
     ),
     "top-3": Case(
-        TopK(3), 5, lambda z: z.argsort(1)[:, -2], lambda z, y: beaten_by(z, y, 3),
+        3, TopK(3), 5, lambda z: z.argsort(1)[:, -2], lambda z, y: beaten_by(z, y, 3),
         lambda w, z, y: [[one(w, z, int(y), j) for j in s] for s in combinations(others(5, int(y)), 3)],
+        together=True,
     ),
     "undetected": Case(
-        Undetected(reject=4), 5, lambda z: z[:, :4].argmax(1), lambda z, y: (z.argmax(1) != y) & (z.argmax(1) != 4),
+        4, Undetected(reject=4), 5, lambda z: z[:, :4].argmax(1), lambda z, y: (z.argmax(1) != y) & (z.argmax(1) != 4),
         lambda w, z, y: [[one(w, z, int(y), j), one(w, z, 4, j)] for j in others(4, int(y))],
     ),
     "any label": Case(
-        AnyLabel(), 5, lambda z: (z > 0).long(), bits,
+        5, AnyLabel(), 5, lambda z: (z > 0).long(), bits,
         lambda w, z, y: [[((2 * y[j] - 1) * w[j], float((2 * y[j] - 1) * z[j]))] for j in range(5)],
     ),
     "share": Case(
-        Share(0.5), 8, lambda z: z.argmax(1), lambda z, y: (z.argmax(1) != y).sum(1) >= 2, share_parts, (2, 4),
+        6, Share(0.5), 8, lambda z: z.argmax(1), lambda z, y: (z.argmax(1) != y).sum(1) >= 2, share_parts, (2, 4),
+        together=True,
     ),
     "beyond": Case(
-        Beyond(1.5), 1, lambda z: z[:, 0] + torch.linspace(-1.2, 1.1, len(z)).to(z),
+        7, Beyond(1.5), 1, lambda z: z[:, 0] + torch.linspace(-1.2, 1.1, len(z)).to(z),
         lambda z, y: (z[:, 0] - y).abs() > 1.5,
         lambda w, z, y: [[(w[0], float(z[0] - y) + 1.5)], [(-w[0], 1.5 - float(z[0] - y))]],
     ),
     "own": Case(
-        far, 2, lambda z: z + 8e3 * torch.linspace(-1, 0.9, len(z)).to(z)[:, None],
+        8, far, 2, lambda z: z + 8e3 * torch.linspace(-1, 0.9, len(z)).to(z)[:, None],
         lambda z, y: ((z - y).abs() > 1e4).any(1),
         lambda w, z, y: [[(s * w[j], 1e4 + s * float(z[j] - y[j]))] for j in range(2) for s in (1, -1)], scale=1e4,
     ),
@@ -115,7 +120,8 @@ class Shaped(nn.Module):
 
 
 def asked(name: str) -> tuple[Case, nn.Module, Tensor, Tensor]:
-    case, g = CASES[name], torch.Generator().manual_seed(NAMES.index(name))
+    case = CASES[name]
+    g = torch.Generator().manual_seed(case.seed)
     layer = nn.Linear(D, case.outputs).double()
     with torch.no_grad():
         for part in layer.parameters():
@@ -146,14 +152,6 @@ def nearest(part: list[Affine], p: float) -> float:
     return float(linprog(goal, A_ub=rows, b_ub=c + [0.0] * (2 * D), bounds=bounds).fun)
 
 
-TOGETHER = (
-    "targeted",
-    "top-2",
-    "top-3",
-    "share",
-)  # several things must hold at once, and the way to them has dead ends
-
-
 @pytest.mark.parametrize("p", [1.0, math.inf])
 @pytest.mark.parametrize("name", NAMES)
 def test_attacks_break_what_can_be_broken_and_nothing_else(name: str, p: float) -> None:
@@ -164,7 +162,7 @@ def test_attacks_break_what_can_be_broken_and_nothing_else(name: str, p: float) 
         budget = ms.Budget(ms.Lp(p), factor * away.clamp_min(1e-3), None)
         effort = ms.Effort.standard() if broken else ms.Effort.quick()
         found = ms.attack(model, x, y, budget, goal=case.goal, effort=effort)
-        assert int((found.broken != broken)[right].sum()) <= (broken and name in TOGETHER)
+        assert int((found.broken != broken)[right].sum()) <= (broken and case.together)
         assert torch.equal(found.broken, case.wrong(model(found.points), y))  # his own forward pass
         assert bool((ms.Lp(p).norm(found.points - x) <= budget.eps * (1 + 1e-9)).all())
         assert torch.equal(found.margin < 0, found.broken)
@@ -180,7 +178,7 @@ def test_smallest_perturbations_are_those_of_the_linear_program(name: str) -> No
         assert bool((found.norms >= away * (1 - 1e-6)).all())
         near = (found.norms <= 1.03 * away + 1e-9) & found.found
         # Where several things must hold at once, whole-radius steps in l_inf jump between them: some are not found.
-        assert int((~near).sum()) <= (4 if name in TOGETHER else 0), (found.norms / away).tolist()
+        assert int((~near).sum()) <= (4 if case.together else 0), (found.norms / away).tolist()
         assert bool(case.wrong(model(found.points), y)[found.found].all())
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from maxslope import L2, Budget, Effort, Linf, Lp, Randomized, attack, goals, realize, recipes
 from maxslope.attacks.question import ask, calls_for, tile_for
-from maxslope.attacks.verify import clean, held, settled, verify
+from maxslope.attacks.verify import clean, settled, verify
 from maxslope.criteria import Margin
 from maxslope.energies import Network
 
@@ -195,9 +195,6 @@ def test_what_a_question_begins_with() -> None:
         ask(model, X, Y + 1, Linf(0.1))
     points = X + 0.01
     assert torch.equal(question.realized(points, X, question.domain), points)
-    assert torch.equal(
-        held(torch.tensor([True, False, False, True]), points, X)[[0, 1]], torch.stack([points[0], X[1]])
-    )
     small = settled(asked(Budget(Lp(2), 0.1)), X + 10, X, L2(0.1).around(X))
     assert bool((Lp(2).distance(X.double(), small.double()) <= 0.1).all())
 

@@ -38,7 +38,7 @@ def losses(risk: Risk, theta: torch.Tensor, time: float = 2.0) -> torch.Tensor:
 
 def under(risk: Risk, depth: Depth) -> Risk:
     """The same risk with another scheme in depth."""
-    return replace(risk, design=replace(risk.design, depth=depth))
+    return Risk(replace(risk.design, depth=depth), risk.x, risk.y, risk.misfit, risk.penalty)
 
 
 @pytest.fixture(scope="module")

@@ -55,13 +55,16 @@ def test_the_experiment_hands_the_seed_to_all_that_is_random(monkeypatch: pytest
 
     for name in ("train", "differences", "orders", "geometries", "clouds_of_moons", "particles"):
         answer: Any = [] if name in ("geometries", "clouds_of_moons") else Nothing()
-        monkeypatch.setattr(experiment, name, recorded(name, answer))
-    monkeypatch.setattr(experiment, "constraints", dict)
-    for name in ("draw_trajectories", "draw_differences", "draw_convergence", "write_csv"):
-        monkeypatch.setattr(experiment, name, lambda *words, **more: None)
-    monkeypatch.setattr(experiment, "moons", lambda *words, **more: Nothing())
-    monkeypatch.setattr(experiment, "animate", lambda *words: asked.setdefault("animate", 11))
-    monkeypatch.setattr(experiment, "film", lambda *words: asked.setdefault("film", 11))
+        place = experiment if name == "clouds_of_moons" else experiment.moons
+        monkeypatch.setattr(place, name, recorded(name, answer))
+    monkeypatch.setattr(experiment.moons, "constraints", dict)
+    monkeypatch.setattr(experiment, "write_csv", lambda *words: None)
+    figures = experiment.moons_figures
+    for name in ("draw_trajectories", "draw_differences", "draw_convergence"):
+        monkeypatch.setattr(figures, name, lambda *words, **more: None)
+    monkeypatch.setattr(experiment, "sheet", lambda *words, **more: Nothing())
+    monkeypatch.setattr(figures, "animate", lambda *words: asked.setdefault("animate", 11))
+    monkeypatch.setattr(figures, "film", lambda *words: asked.setdefault("film", 11))
     few: dict[str, Any] = {"samples": 2, "taus": 2, "images": 0, "say": lambda words: None, "seed": 11}
     experiment.run(tmp_path, **few, animation=False)
     assert asked == dict.fromkeys(("train", "differences", "orders", "geometries", "clouds_of_moons"), 11)

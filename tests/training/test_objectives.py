@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import maxslope as ms
 from maxslope.attacks.starts import Clean, Uniform
 from maxslope.energies import Loss, Margin
-from maxslope.energies.divergence import Divergence
+from maxslope.energies.classifier import Divergence
 from maxslope.goals.classes import divergence
 from maxslope.sets import Budget
 from maxslope.spaces import Lp, Mixed

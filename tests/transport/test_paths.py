@@ -15,7 +15,7 @@ from maxslope.schemes import Explicit, SemiImplicit
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
 from maxslope.transport import Cloud, Potential, cloud_space, clouds, distance, paths
-from maxslope.transport.distance import bottleneck
+from maxslope.transport.distance import optimal_assignment
 
 INF = Lp(math.inf)
 LABELS = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1])
@@ -103,7 +103,8 @@ def test_bottleneck_matchings_against_all_permutations() -> None:
     """Of all matchings of least largest cost, the one of least squares."""
     for seed in range(6):
         cost = draw(5, 5, seed=seed).abs().numpy()
-        level, to = bottleneck(cost)
+        to = optimal_assignment(cost, math.inf)
+        level = cost[range(5), to].max()
         every = [[cost[i, s[i]] for i in range(5)] for s in itertools.permutations(range(5))]
         least = min(max(c) for c in every)
         squares = min(sum(v * v for v in c) for c in every if max(c) <= least + 1e-15)

@@ -6,14 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from maxslope import _checks
-from maxslope._rows import choose
+from maxslope._rows import choose, flat
 from maxslope.adapters.conversions import need
 from maxslope.attacks import Recipe
 from maxslope.attacks.findings import Finding, Kind
@@ -22,6 +22,7 @@ from maxslope.attacks.starts import Origin, Start
 from maxslope.attacks.verify import Verdicts, verify
 from maxslope.energies import Margin, Network
 from maxslope.evaluation import Report
+from maxslope.evaluation.models import Function
 from maxslope.evaluation.report import BROKEN, ROBUST, Column
 from maxslope.goals.classes import as_logits
 from maxslope.schemes import SemiImplicit
@@ -57,23 +58,18 @@ class FunctionPeer(Peer):
     attack: Callable[[Any, Tensor, Tensor, Budget], Tensor]
 
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
-        """See :class:`Peer`."""
         return self.attack(model, x, y, budget)
 
 
-@dataclass(frozen=True, eq=False)
 class _Named(Peer):
     """An attack of a package, by default named after its class."""
 
-    package: ClassVar[str]
-    attack: Any
-    name: str = ""
+    package: str
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or f"{self.package} {type(self.attack).__name__}")
+    def __init__(self, attack: Any, name: str = "") -> None:
+        self.attack, self.name = attack, name or f"{self.package} {type(attack).__name__}"
 
 
-@dataclass(frozen=True, eq=False)
 class Foolbox(_Named):
     """An attack of foolbox: ``Foolbox(foolbox.attacks.LinfPGD())``.
 
@@ -85,17 +81,15 @@ class Foolbox(_Named):
     package = "foolbox"
 
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
-        """See :class:`Peer`."""
         foolbox = need("foolbox", "foolbox")
         if budget.box is None or any(isinstance(b, Tensor) and b.numel() > 1 for b in budget.box):
             raise ValueError(f"Foolbox wants bounds that are two numbers, got box={budget.box!r}.")
-        module = model if isinstance(model, nn.Module) else _Module(model)
+        module = model if isinstance(model, nn.Module) else Function(model).eval()
         outside = foolbox.PyTorchModel(module, bounds=tuple(map(float, budget.box)), device=x.device)
         points: Tensor = self.attack(outside, x, y, epsilons=_number(budget, "foolbox"))[1]
         return points
 
 
-@dataclass(frozen=True, eq=False)
 class Art(_Named):
     """An attack of the Adversarial Robustness Toolbox, which holds its own classifier: ``Art(art_attack)``.
 
@@ -107,12 +101,10 @@ class Art(_Named):
     package = "ART"
 
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
-        """See :class:`Peer`."""
         found = self.attack.generate(x.detach().cpu().numpy(), y.cpu().numpy())
         return torch.from_numpy(np.asarray(found)).to(x)
 
 
-@dataclass(frozen=True, eq=False)
 class Torchattack(_Named):
     """An attack of torchattacks, which holds its own model: ``Torchattack(torchattacks.PGD(model))``.
 
@@ -124,23 +116,8 @@ class Torchattack(_Named):
     package = "torchattacks"
 
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
-        """See :class:`Peer`."""
         found: Tensor = self.attack(x, y)
         return found
-
-
-class _Module(nn.Module):
-    """A function as a module, for those who insist."""
-
-    def __init__(self, function: Any) -> None:
-        nn.Module.__init__(self)
-        self.function = function
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Call the function."""
-        out: Tensor = self.function(x)
-        return out
 
 
 def _number(budget: Budget, who: str) -> float:
@@ -202,9 +179,9 @@ def second_opinion(
             f"{report.samples} rows; pass the same (x, y) in the same order, and keep_points=True."
         )
     _checks.budget(budget, Budget)
-    table = {name: list(column) for name, column in report.table.items()}
+    table: dict[str, list[Any]] = {name: list(column) for name, column in report.table.items()}
     points, said = report.points.clone(), list[Finding]()
-    executed = list(report.executed)
+    forward, backward = report.executed
     for peer in peers:
         if not isinstance(peer, Peer):
             raise TypeError(f"A second opinion is a Peer such as Foolbox(attack), got {type(peer).__name__}.")
@@ -219,13 +196,13 @@ def second_opinion(
             found = peer.points(model, question.x, question.y, question.budget)
         seen, left = verified(question, found, peer.name)
         _merge(table, points, rows, seen, peer.name)
-        executed = [a + b for a, b in zip(executed, question.network.executed, strict=True)]
+        more = question.network.executed
+        forward, backward = forward + more[0], backward + more[1]
         outside = f", {left} of its points had left the budget" if left else ""
         broke = f"{peer.name} broke {int(seen.broken.sum())} of {len(rows)} samples that stood{outside}."
         said.append(Finding(Kind.PEER, broke))
-    columns: dict[str, Column] = {name: cast(Column, column) for name, column in table.items()}
-    warnings = (*report.warnings, *said)
-    return replace(report, table=columns, points=points, executed=(executed[0], executed[1]), warnings=warnings)
+    columns, warnings = cast(dict[str, Column], table), (*report.warnings, *said)
+    return replace(report, table=columns, points=points, executed=(forward, backward), warnings=warnings)
 
 
 def verified(question: Question, found: Any, name: str) -> tuple[Verdicts, int]:
@@ -234,7 +211,7 @@ def verified(question: Question, found: Any, name: str) -> tuple[Verdicts, int]:
         got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise ValueError(f"{name} must return points {tuple(question.x.shape)}, got {got}.")
     found = found.detach().to(question.x)
-    finite = found.reshape(found.shape[0], -1).isfinite().all(1)
+    finite = flat(found).isfinite().all(1)
     found = choose(finite, found, question.x)
     outside = question.domain.violation(found) > _SLACK * question.eps
     everyone = torch.arange(question.rows, device=question.x.device)
@@ -273,7 +250,6 @@ class PeerStart(Start):
     seed: int = 0
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         labels = as_logits(Network(self.model).all_outputs(origin.x)).argmax(1)
         with own_chance(self.seed):
             return self.peer.points(self.model, origin.x, labels, replace(origin.budget, eps=origin.eps)).detach()

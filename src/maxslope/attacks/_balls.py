@@ -53,11 +53,9 @@ class Closing(Set):
         return around(self.norm, self.center, self.radius[self.job], self.box)
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self.now().project(x)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self.now().minimize_linear(xi)
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
@@ -66,13 +64,10 @@ class Closing(Set):
         return K.minimize_linear_near(xi, K.project(x), tau, space)
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
-        """See :class:`Set`."""
         return self.now().slope(xi, x, space)
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self.now().violation(x)
 
     def take(self, index: Tensor) -> Closing:
-        """See :class:`Set`."""
         return Closing(self.norm, self.center[index], self.box.take(index), self.radius, self.job[index])

@@ -71,17 +71,13 @@ class Way:
     number: int
 
 
-def ways(passes: int) -> list[tuple[Way, int]]:
-    """Divide gradients among ways, at most as many to each as it takes to tell whether it leads anywhere.
+def next_length(left: int) -> int:
+    """Return how many of the gradients that are left the next way has: what it takes to tell whether it leads anywhere.
 
-    >>> [(way.rank, length) for way, length in ways(50)]
-    [(1, 20), (0, 20), (2, 10)]
+    >>> next_length(50), next_length(27)
+    (20, 27)
     """
-    count = -(-passes // _WAY)
-    if count > 1 and passes - _WAY * (count - 1) < SHORTEST:
-        count -= 1
-    lengths = [_WAY] * (count - 1) + [passes - _WAY * (count - 1)]
-    return [(way_of(k), length) for k, length in enumerate(lengths)]
+    return _WAY if left >= _WAY + SHORTEST else left
 
 
 def way_of(number: int) -> Way:

@@ -13,6 +13,7 @@ from torch import Tensor
 from maxslope import _random
 from maxslope._rows import choose, column, flat, inner
 from maxslope._status import Status
+from maxslope.attacks.findings import Finding, Kind, Severity
 from maxslope.attacks.outside import pursue
 from maxslope.attacks.question import Question
 from maxslope.attacks.state import State
@@ -31,34 +32,21 @@ _STREAM = 0x1D1CA  # keeps the draws of probes apart from those of runs
 class Beyond:
     """Two short pursuits, from outside the budget, of a few samples; none is pursued twice.
 
-    Every tensor is ``[n]`` or ``[n, *shape]``.
-
     Attributes:
-        broken: whether an error within the budget was found.
-        points: where.
-        margins: the margin there.
-        forward: passes spent.
-        backward: likewise.
+        found: what they found, and their passes.
     """
 
     passes = 40
 
     def __init__(self, question: Question) -> None:
-        self.question = question
-        self.tried = torch.zeros_like(question.ids, dtype=torch.bool)
-        self.broken = self.tried.clone()
-        self.points, self.margins = question.x.clone(), torch.full_like(question.eps, torch.inf)
-        self.forward, self.backward = torch.zeros_like(question.ids), torch.zeros_like(question.ids)
+        self.question, self.found = question, State(question, 1)
 
     def look(self, rows: Tensor) -> Tensor:
-        """Whether errors were found for ``rows`` of the question, ``[rows]``."""
-        new = rows[~self.tried[rows]]
+        """Whether errors within the budget were found for ``rows`` of the question, ``[rows]``."""
+        new = rows[self.found.runs[rows] == 0]
         if new.numel():
-            found = pursue(self.question.take(new), self.passes)
-            self.tried[new], self.broken[new] = True, found.broken
-            self.points[new], self.margins[new] = found.points, found.best
-            self.forward[new], self.backward[new] = found.forward, found.backward
-        return self.broken[rows]
+            self.found.absorb(new, pursue(self.question.take(new), self.passes))
+        return self.found.broken[rows]
 
 
 def probed(question: Question, known: State, among: Tensor | None = None) -> Tensor:
@@ -170,6 +158,10 @@ class Probe:
         """The ids of rows of the question."""
         return tuple(self.question.ids[rows].tolist())
 
+    def finding(self, kind: Kind, seen: str, hit: Tensor, weight: Severity | None = None) -> Finding:
+        """A finding on some of the probed samples."""
+        return Finding(kind, seen, self.ids(self.rows[hit]), weight)
+
     def of(self, hit: Tensor) -> str:
         """How many of the probed samples, in words."""
         return f"{int(hit.sum())} of {hit.numel()} probed samples"
@@ -208,21 +200,18 @@ class Probe:
         once at random. An error counts if it exceeds half of what the steepest one of the two should give. Tiny steps
         are 64 times shorter. The points are not realized: that a grid has steps was asked for, and is no masking.
         """
-        size = self.question.eps[self.rows] / self.question.budget.norm.norm(torch.ones_like(self.spot.x)) / 256
-        key = _random.keys(self.question.seed, self.question.ids[self.rows], _STREAM)
-        ways = (-self.measured.gradient.sign(), _random.sign(key, self.spot.x.shape[1:]).to(self.spot.x))
-        steps = [self.spot.domain.project(self.spot.x + column(size, self.spot.x) * way) for way in ways]
-        said = [inner(self.measured.gradient, z - self.spot.x) for z in steps]
-        clean = (
-            self.measured.clean if self.question.realize is None else self._look(self.spot.smooth, self.spot.x).margin
-        )
-        seen = [self._look(self.spot.smooth, z).margin - clean for z in steps]
-        scale = said[0].abs()
-        wrong = torch.zeros_like(scale, dtype=torch.bool)
-        for expected, found in zip(said, seen, strict=True):
-            wrong |= (found - expected).abs() > 0.5 * scale + self.measured.rounding
-        tiny = self.spot.domain.project(self.spot.x + column(size / 64, self.spot.x) * ways[1])
-        return wrong, self._look(self.spot.smooth, tiny).margin == clean
+        question, spot, measured, x = self.question, self.spot, self.measured, self.spot.x
+        size = question.eps[self.rows] / question.budget.norm.norm(torch.ones_like(x)) / 256
+        key = _random.keys(question.seed, question.ids[self.rows], _STREAM)
+        down, anywhere = -measured.gradient.sign(), _random.sign(key, x.shape[1:]).to(x)
+        steps = [spot.domain.project(x + column(size, x) * way) for way in (down, anywhere)]
+        said = [inner(measured.gradient, z - x) for z in steps]
+        clean = measured.clean if question.realize is None else self._look(spot.smooth, x).margin
+        seen = [self._look(spot.smooth, z).margin - clean for z in steps]
+        most = 0.5 * said[0].abs() + measured.rounding
+        wrong = [(found - expected).abs() > most for expected, found in zip(said, seen, strict=True)]
+        tiny = spot.domain.project(x + column(size / 64, x) * anywhere)
+        return wrong[0] | wrong[1], self._look(spot.smooth, tiny).margin == clean
 
     def random_search(self) -> tuple[Tensor, Tensor]:
         """Whether a short random search from the clean point beats the attack, and whether it breaks the sample."""
@@ -281,8 +270,8 @@ class Probe:
     def outside(self) -> Tensor:
         """Whether the boundary, followed from outside the budget, leads to an error inside it; two short ways."""
         broken = self.beyond.look(self.rows)
-        self.points = choose(broken, self.beyond.points[self.rows], self.points)
-        margins = torch.minimum(self.beyond.margins[self.rows], self.margins)
+        self.points = choose(broken, self.beyond.found.points[self.rows], self.points)
+        margins = torch.minimum(self.beyond.found.best[self.rows], self.margins)
         self.margins = torch.where(broken, margins, self.margins)
         return broken
 

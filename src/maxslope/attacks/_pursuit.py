@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from maxslope import _random
 from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.attacks._balls import Closing, exponent
-from maxslope.attacks._plan import Plan, Way
+from maxslope.attacks._plan import Plan, Way, next_length, way_of
 from maxslope.attacks.question import Question, calls_for
 from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
 from maxslope.energies import Energy, Evaluation, Margin
@@ -90,6 +91,12 @@ class Nearest:
         index = job[nearer]
         self.size[index], self.points[index] = size[nearer], x[nearer]
 
+    def absorb(self, rows: Tensor, other: Nearest) -> None:
+        """Take over what a further pursuit of some of the samples has found."""
+        self.keep(rows, other.points, other.size, other.size.isfinite())
+        self.spent[rows] += other.spent
+        self.non_finite[rows] |= other.non_finite
+
 
 class Course:
     """Which run of its plan each sample is in; every tensor is ``[n]`` int64.
@@ -99,18 +106,17 @@ class Course:
         bounded: whether a sample has a box, so that another start is left when the way out leads nowhere.
 
     Attributes:
-        plans: by passes.
         run: how many runs have led somewhere.
         tries: how many have not.
         parts: runs that are planned after the way out.
         most: steps of the run under way.
-        lengths: by sample, the steps of the runs after the way out.
+        lengths: by sample, the steps of the runs that are still to come after the way out.
     """
 
     def __init__(self, passes: Tensor, bounded: Tensor) -> None:
-        self.passes, self.plans = passes, {count: Plan(count) for count in passes.tolist()}
+        self.passes = passes
         self.run, self.tries, self.parts = (torch.zeros_like(passes) for _ in range(3))
-        outward = torch.tensor([self.plans[count].outward() for count in passes.tolist()], device=passes.device)
+        outward = torch.tensor([Plan(count).outward() for count in passes.tolist()], device=passes.device)
         self.most = torch.where(bounded, outward, passes)
         self.lengths: dict[int, list[int]] = {}
 
@@ -164,6 +170,11 @@ class Pursuit(Driver, StepSize):
         self.cut = torch.full_like(self.radius, _FIRST_CUT)
         self.goal = torch.zeros_like(self.radius) if way is None else question.eps.clone()
         self.ready: deque[int] = deque(active.nonzero().squeeze(1).tolist())
+        legs = _EXPLORE if way is None else (*_EXPLORE, (way.start, way.rank))
+        self.starts = [start for start, _ in legs]
+        self.ranks = torch.tensor([rank for _, rank in legs] + [0] * (way is None), device=question.x.device)
+        outward = _OUTWARD if way is None else (len(_EXPLORE),)
+        self.outward = torch.tensor(outward, device=question.x.device)  # which starts, by the number of tries
 
     def go(self) -> None:
         """Spend the passes of every sample."""
@@ -172,7 +183,6 @@ class Pursuit(Driver, StepSize):
         march(self, scheme, stop=Stop(), room=calls_for(self.question) * rows)
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
-        """See :class:`Driver`."""
         count = min(room, len(self.ready))
         if count <= 0:
             return None
@@ -185,14 +195,12 @@ class Pursuit(Driver, StepSize):
         return job, self._balls(job).project(self._starts(job))
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        """See :class:`Driver`."""
         return self.question.energy(job, Margin(), self._rivals(job), self.room.box.take(job)), self._balls(job)
 
     def _balls(self, job: Tensor) -> Closing:
         return Closing(self.room.norm, self.question.x[job], self.room.box.take(job), self.radius, job)
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Driver`."""
         return self.course.most[job], torch.full(job.shape, torch.inf, dtype=torch.float64, device=job.device)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
@@ -236,13 +244,13 @@ class Pursuit(Driver, StepSize):
         columns = (t[job].tolist() for t in (self.course.run, self.nearest.spent, self.course.passes, self.misled()))
         for sample, run, spent, passes, misled in zip(job.tolist(), *columns, strict=True):
             if run <= 1:
-                self.course.lengths[sample] = self._lengths(self.course.plans[passes], run, spent)
+                self.course.lengths[sample] = self._lengths(Plan(passes), run, spent)
                 self.course.parts[sample] = len(self.course.lengths[sample])
             if run == 2 and misled and self.way is None:
                 continue
-            steps = sum(self.course.lengths[sample][max(run - 1, 0) :][:1])
-            if steps > 0:
-                self.course.most[sample] = steps
+            coming = self.course.lengths[sample]
+            if coming and coming[0] > 0:
+                self.course.most[sample] = coming.pop(0)
                 self.ready.append(sample)
 
     def misled(self) -> Tensor:
@@ -281,10 +289,7 @@ class Pursuit(Driver, StepSize):
 
     def _rank(self, job: Tensor) -> Tensor:
         """The rank of the class each run raises, by the logits at the clean point; 0 for the strongest anywhere."""
-        if self.way is not None:
-            ranks = torch.full_like(job, self.way.rank)
-        else:
-            ranks = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[self.course.exploration(job)]
+        ranks = self.ranks[self.course.exploration(job)]
         return torch.where(ranks <= self.rivals.shape[1], ranks, 0)
 
     def _rivals(self, job: Tensor) -> Tensor | None:
@@ -301,12 +306,11 @@ class Pursuit(Driver, StepSize):
         that fails, at the opposite face of the box, then at random.
         """
         kind = self.course.exploration(job)
-        wanted = torch.tensor([rank for _, rank in _EXPLORE] + [0], device=job.device)[kind]
-        kind = torch.where((kind >= 0) & (wanted > 0) & (self._rank(job) == 0), len(_EXPLORE) - 1, kind)
-        outward = torch.tensor(_OUTWARD, device=job.device)[self.course.tries[job].clamp_max(2)]
-        kind = torch.where(self.course.run[job] == 0, outward if self.way is None else len(_EXPLORE), kind)
+        lacking = (kind >= 0) & (self.ranks[kind] > 0) & (self._rank(job) == 0)
+        kind = torch.where(lacking, len(_EXPLORE) - 1, kind)
+        outward = self.outward[self.course.tries[job].clamp_max(len(self.outward) - 1)]
+        kind = torch.where(self.course.run[job] == 0, outward, kind)
         out = self.nearest.points[job].clone()
-        starts = [start for start, _ in _EXPLORE] + ([] if self.way is None else [self.way.start])
         stream = 0 if self.way is None else self.way.number
         for k in set(kind.tolist()) - {-1}:
             rows = (kind == k).nonzero().squeeze(1)
@@ -315,5 +319,28 @@ class Pursuit(Driver, StepSize):
                 self.question.seed, self.question.ids[part], self.course.run[part], self.course.tries[part] + stream
             )
             origin = Origin(self.question.x[part], self.radius[part], self.question.budget, key, points, points)
-            out[rows] = starts[k].points(origin)
+            out[rows] = self.starts[k].points(origin)
         return out
+
+
+def follow_ways(
+    question: Question, box: Box, rivals: Tensor, left: Tensor, nearest: Nearest, wanted: Callable[[], Tensor]
+) -> None:
+    """Spend the gradients ``left``, ``[n]``, on one way after the other, each a pursuit within the budget of its own.
+
+    Args:
+        question: the samples.
+        box: see :class:`Pursuit`.
+        rivals: likewise.
+        left: gradients of each sample, ``[n]``; what is spent is taken off.
+        nearest: what is known of each sample, and comes to be.
+        wanted: which samples another way is for, ``[n]`` bool; asked before each.
+    """
+    number = 0
+    while (rows := ((left > 0) & wanted()).nonzero().squeeze(1)).numel():
+        lengths = torch.tensor([next_length(count) for count in left[rows].tolist()], device=rows.device)
+        pursuit = Pursuit(question.take(rows), box.take(rows), rivals[rows], rows >= 0, lengths, way_of(number))
+        pursuit.go()
+        nearest.absorb(rows, pursuit.nearest)
+        left[rows] -= lengths
+        number += 1

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from maxslope.attacks.question import Question
 from maxslope.energies import Margin
+from maxslope.goals import Goal
 
 
 class Targets:
@@ -38,9 +39,7 @@ class Targets:
             return
         wanted = torch.tensor(sorted(set(missing)), device=samples.device)
         question = self.question
-        scores, label = question.goal.scores(question.outputs(wanted, question.x[wanted]), question.y[wanted])
-        z = scores.scatter(1, label[:, None], -torch.inf)
-        order = z.argsort(dim=1, descending=True, stable=True)[:, :-1]
+        order = ranked(question.goal, question.outputs(wanted, question.x[wanted]), question.y[wanted])
         if self.candidates:
             order = nearest_first(question, wanted, order, self.candidates)
         if self.ranked is None:
@@ -53,6 +52,12 @@ class Targets:
             return None
         at = (rank - 1) % self.ranked.shape[1]
         return torch.where(rank > 0, self.ranked[sample].gather(1, at[:, None]).squeeze(1), -1)
+
+
+def ranked(goal: Goal, outputs: Tensor, y: Tensor) -> Tensor:
+    """Return the scores besides that of each label, largest first, ``[rows, scores - 1]``."""
+    scores, label = goal.scores(outputs, y)
+    return scores.scatter(1, label[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)[:, :-1]
 
 
 def nearest_first(question: Question, rows: Tensor, order: Tensor, count: int) -> Tensor:

@@ -236,15 +236,12 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
     search = Search(question, chosen, probe=probe)
     search.go()
     known, effort = search.known, search.effort
-    found = Certificate.none(known)
     points = settled(question, known.points, question.x, question.domain)
+    moved = torch.zeros_like(known.broken)
     if question.realize is None:
-        moved = (points != known.points).flatten(1).any(1)
-        known.points = points
-    else:
-        moved = torch.zeros_like(known.broken)
+        moved, known.points = (points != known.points).flatten(1).any(1), points
+    found = certificate(question, known, effort, moved) if certify else Certificate.none(known)
     if certify:
-        found = certificate(question, known, effort, moved)
         _look_again(question, known, moved & ~known.broken & found.gap.isnan())
     if question.realize is not None:  # where no realized point is allowed, the clean one is what there is
         points = choose(question.domain.contains(points), points, question.x)

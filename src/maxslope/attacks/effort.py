@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Any
 
+from maxslope.attacks._plan import LEAST
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.stages import (
@@ -85,9 +86,8 @@ class Effort:
         if stages is None:
             stages, rule = _standard(), rule or _STANDARD
         values = (grouped(stages), name, rule or Rule(0.0), candidates, passes, limit, reserve)
-        names = ("stages", "name", "rule", "candidates", "passes", "limit", "reserve")
-        for field, value in zip(names, values, strict=True):
-            object.__setattr__(self, field, value)
+        for field, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)
         self._check()
 
     def reordered(self, runs: Sequence[Recipe], name: str) -> Effort:
@@ -119,8 +119,10 @@ class Effort:
             raise ValueError(
                 "All runs of an effort share one scheme and one norm of motion; use several attacks instead."
             )
-        if self.passes != int(self.passes) or self.passes < 4:
-            raise ValueError(f"A smallest perturbation needs an integer of at least 4 passes, got {self.passes!r}.")
+        if self.passes != int(self.passes) or self.passes < LEAST:
+            raise ValueError(
+                f"A smallest perturbation needs an integer of at least {LEAST} passes, got {self.passes!r}."
+            )
 
     @classmethod
     def quick(cls) -> Effort:
@@ -273,7 +275,7 @@ def _of_former(stages: Sequence[Any] | None, passes: int, former: dict[str, Any]
     pursue, queries, rescue = (former.get(name, 0) for name in ("pursue", "queries", "rescue"))
     passes = former.get("depth", passes)
     made: tuple[Stage, ...] = staged(runs, passes, rescue) if rescue > queries else (Runs(runs),)
-    made += (Pursuit(max(pursue, 4)),) if pursue else ()
+    made += (Pursuit(max(pursue, LEAST)),) if pursue else ()
     return made + ((RandomSearch(queries),) if queries else ()), passes
 
 
@@ -301,17 +303,7 @@ def portfolio(more: int = 40, jump: Callable[[int, int], Recipe] | None = None) 
         _run(20, 1.0, Uniform(), _CE),
         _run(20, 1.0, Opposite(), _M, rival=3),
     )
-    longer = (
-        *jumps(3),
-        _run(50, 0.5, Middle(), _CE),
-        *jumps(3),
-        _run(50, 1.0, Clean(), _M, rival=2),
-        *jumps(3),
-        _run(50, 0.5, Opposite(), _PM),
-        *jumps(3),
-        _run(50, 1.0, Uniform(), _CE),
-        *jumps(3),
-    )
+    longer = ((0.5, Middle(), _CE, 0), (1.0, Clean(), _M, 2), (0.5, Opposite(), _PM, 0), (1.0, Uniform(), _CE, 0))
     kinds = (
         (0.5, Mixed(Middle(), Uniform()), _CE, 0),
         (0.5, Mixed(Opposite(), Uniform()), _M, 2),
@@ -322,8 +314,9 @@ def portfolio(more: int = 40, jump: Callable[[int, int], Recipe] | None = None) 
         (1.0, Mixed(Clean(), Uniform()), _M, 4),
         (0.5, Mixed(Opposite(), Uniform()), _CE, 0),
     )
-    rounds = ((_run(50, *kinds[k % len(kinds)]), *jumps(6)) for k in range(more))
-    return short + longer + tuple(run for one in rounds for run in one)
+    rounds = [(_run(50, *kind), *jumps(3)) for kind in longer]
+    rounds += [(_run(50, *kinds[k % len(kinds)]), *jumps(6)) for k in range(more)]
+    return short + jumps(3) + tuple(run for one in rounds for run in one)
 
 
 def _jump(steps: int, k: int) -> Recipe:

@@ -29,7 +29,7 @@ class Kind(Enum):
     meaning: str
     advice: str
 
-    def __new__(cls, label: str, severity: Severity, meaning: str, advice: str) -> Kind:  # noqa: D102
+    def __new__(cls, label: str, severity: Severity, meaning: str, advice: str) -> Kind:
         member = object.__new__(cls)
         member._value_ = label
         member.severity, member.meaning, member.advice = severity, meaning, advice

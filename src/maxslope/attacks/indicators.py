@@ -80,7 +80,8 @@ def indicators(
         asked += [_vanishing, _saturated, *differ, _open_gap, _random_steps, _transfer, _outside]
     fired = [found for ask in asked if (found := ask(probe)) is not None]
     fired.sort(key=lambda one: -one.severity)
-    forward, backward = probe.forward + probe.beyond.forward, probe.backward + probe.beyond.backward
+    outside = probe.beyond.found
+    forward, backward = probe.forward + outside.forward, probe.backward + outside.backward
     return Findings(tuple(fired), probe.rows, probe.points, probe.margins, forward, backward)
 
 
@@ -132,16 +133,14 @@ def _unseen_class(probe: Probe) -> Finding | None:
 
 def _vanishing(probe: Probe) -> Finding | None:
     """The linearized margin falls by less than a thousandth of itself over the whole budget, here and there."""
-    hit = (probe.measured.promise <= 1e-3 * probe.measured.clean.abs()) & (
-        probe.measured.gap <= 1e-3 * probe.measured.clean.abs()
-    )
+    hit = torch.maximum(probe.measured.promise, probe.measured.gap) <= 1e-3 * probe.measured.clean.abs()
     if not enough(hit, 0.1):
         return None
-    return Finding(
+    return probe.finding(
         Kind.VANISHING,
         f"{_MASKED}The gradient of the margin is zero or next to zero at the clean and at the best point of "
         f"{probe.of(hit)}: gradient steps go nowhere there.",
-        probe.ids(probe.rows[hit]),
+        hit,
     )
 
 
@@ -150,12 +149,12 @@ def _saturated(probe: Probe) -> Finding | None:
     hit = probe.measured.flat_loss & (probe.measured.promise > 1e-3 * probe.measured.clean.abs())
     if not enough(hit, 0.1):
         return None
-    return Finding(
+    return probe.finding(
         Kind.SATURATED,
         "The cross-entropy saturates: its gradient is exactly zero, while that of the margin is not, at the clean "
         f"point of {probe.of(hit)} (logits too large for {probe.question.x.dtype}?). Runs with cross-entropy or "
         "probabilities do not move: this robust accuracy is not to be trusted unless others were made.",
-        probe.ids(probe.rows[hit]),
+        hit,
     )
 
 
@@ -171,29 +170,26 @@ def _disagreement(probe: Probe) -> Finding | None:
         if flat
         else "a backward approximation, a broken gradient, or a function that varies on a very small scale"
     )
-    return Finding(
+    return probe.finding(
         Kind.DISAGREES,
         "The gradient is not that of the function: along steepest or random short steps the margin of "
         f"{probe.of(wrong)} does not change as its gradient says ({cause}). Gradients may mislead: this robust "
         "accuracy is not to be trusted.",
-        probe.ids(probe.rows[wrong]),
+        wrong,
     )
 
 
 def _open_gap(probe: Probe) -> Finding | None:
     """At the best point the linearized margin still falls by far more than it has to, after many steps."""
-    hit = (
-        (probe.measured.gap > 10 * torch.maximum(probe.spot.least, probe.measured.clean - probe.spot.least))
-        & (probe.spot.least > 0)
-        & probe.spot.long
-    )
+    least, made = probe.spot.least, probe.measured.clean - probe.spot.least
+    hit = (probe.measured.gap > 10 * torch.maximum(least, made)) & (least > 0) & probe.spot.long
     if not enough(hit, 0.25):
         return None
-    return Finding(
+    return probe.finding(
         Kind.OPEN_GAP,
         f"{_MASKED}At the best point of {probe.of(hit)} the gradient promises more than ten times what would break "
         "the sample and what all steps have gained, and yet they ended there: the gradient shatters.",
-        probe.ids(probe.rows[hit]),
+        hit,
     )
 
 
@@ -215,11 +211,11 @@ def _outside(probe: Probe) -> Finding | None:
     most = broken.numel() // 16
     if int(broken.sum()) <= most:
         return None
-    return Finding(
+    return probe.finding(
         Kind.OUTSIDE,
         f"The attack was too weak, or gradients are masked. {probe.beyond.passes} gradients along the boundary, from "
         f"outside the budget, break {probe.of(broken)}, which stood.",
-        probe.ids(probe.rows[broken]),
+        broken,
         None if int((broken & probe.spot.long).sum()) > most else Severity.NOTE,
     )
 
@@ -230,10 +226,10 @@ def _beaten(probe: Probe, hit: Tensor, broken: Tensor, kind: Kind, what: str) ->
     rows = hit | broken
     strong = enough(hit, 0.25) and enough(hit & probe.spot.long, 0.1)
     start = _MASKED if strong else "The attack was too weak, or gradients are masked. "
-    return Finding(
+    return probe.finding(
         kind,
         f"{start}{what} clearly beats everything the attack found on {probe.of(rows)} and breaks {int(broken.sum())} "
         "of them.",
-        probe.ids(probe.rows[rows]),
+        rows,
         None if strong else Severity.NOTE,
     )

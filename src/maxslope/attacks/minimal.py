@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope._rows import column
-from maxslope.attacks._plan import LEAST, SHORTEST, way_of, ways
-from maxslope.attacks._pursuit import Pursuit
+from maxslope._rows import choose, column
+from maxslope.attacks._plan import LEAST, SHORTEST
+from maxslope.attacks._pursuit import Pursuit, follow_ways
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.outside import input_box, rivals_of
 from maxslope.attacks.question import Question, ask
-from maxslope.attacks.verify import clean, held, verify
+from maxslope.attacks.verify import clean, verify
 from maxslope.energies import Margin
 from maxslope.energies.network import Context
 from maxslope.goals import Goal
 from maxslope.realize import Realization
-from maxslope.sets import Box, Budget
+from maxslope.sets import Budget
 from maxslope.sets.budget import Bounds
 from maxslope.spaces import Space
 
@@ -188,11 +188,6 @@ def minimal(
     return approach(question, mask, effort)
 
 
-def approach(question: Question, mask: Tensor | None, effort: Effort | Depth | None) -> MinimalResult:
-    """Return what :func:`minimal` returns, of a question that is asked already, with eps = 0."""
-    return _run(replace(question, domain=input_box(question, mask)), _passes(effort, question.draws))
-
-
 def security_curve(norms: Tensor, eps: Sequence[float] | Tensor) -> Tensor:
     """Return robust accuracy against eps, ``[k]``: the share of norms ``[n]`` that are > eps; NaN is not.
 
@@ -221,18 +216,22 @@ def _passes(effort: Effort | Depth | None, draws: int) -> int:
     return passes
 
 
-def _run(question: Question, passes: int) -> MinimalResult:
-    assert isinstance(question.domain, Box)
+def approach(question: Question, mask: Tensor | None, effort: Effort | Depth | None) -> MinimalResult:
+    """Return what :func:`minimal` returns, of a question that is asked already, with eps = 0."""
+    box, passes = input_box(question, mask), _passes(effort, question.draws)
+    question = replace(question, domain=box)
     cleans = clean(question)
     wrong = ~cleans.right & ~cleans.non_finite
     lengths = torch.full_like(question.ids, passes)
-    pursuit = Pursuit(question, question.domain, rivals_of(question, cleans), cleans.right, lengths)
+    pursuit = Pursuit(question, box, rivals_of(question, cleans), cleans.right, lengths)
     pursuit.go()
-    _elsewhere(pursuit, passes)
-    backward = question.draws * pursuit.nearest.spent
+    nearest, left = pursuit.nearest, passes - pursuit.nearest.spent
+    misled = pursuit.misled() & (left >= SHORTEST)
+    follow_ways(question, box, pursuit.rivals, left, nearest, lambda: misled)
+    backward = question.draws * nearest.spent
     forward = backward + question.votes
-    found = pursuit.nearest.size.isfinite()
-    points = _halve(question, pursuit.nearest.points, found, forward)
+    found = nearest.size.isfinite()
+    points = _halve(question, nearest.points, found, forward)
     margin, size = cleans.margin.clone(), torch.full_like(cleans.margin, torch.inf)
     index = found.nonzero().squeeze(1)
     if index.numel():
@@ -240,10 +239,10 @@ def _run(question: Question, passes: int) -> MinimalResult:
         forward[index] += question.votes
         found[index], size[index], points[index] = seen.broken, seen.distance, seen.points
         margin[index] = torch.where(seen.broken, seen.margin, margin[index])
-    non_finite = (cleans.non_finite | pursuit.nearest.non_finite) & ~found
+    non_finite = (cleans.non_finite | nearest.non_finite) & ~found
     norms = torch.where(found, size, torch.inf).masked_fill(wrong, 0.0).masked_fill(non_finite, torch.nan)
     return MinimalResult(
-        points=held(found, points, question.x),
+        points=choose(found, points, question.x),
         norms=norms,
         found=found | wrong,
         non_finite=non_finite,
@@ -253,26 +252,6 @@ def _run(question: Question, passes: int) -> MinimalResult:
         executed=(question.network.executed[0], question.network.executed[1]),
         inspected=question.inspected,
     )
-
-
-def _elsewhere(pursuit: Pursuit, passes: int) -> None:
-    """Spend what is left of the passes of samples whose gradients misled the pursuit on other ways."""
-    question, left = pursuit.question, passes - pursuit.nearest.spent
-    left = torch.where(pursuit.misled() & (left >= SHORTEST), left, 0)
-    number = 0
-    while bool((left > 0).any()):
-        rows = (left > 0).nonzero().squeeze(1)
-        lengths = torch.tensor([ways(count)[0][1] for count in left[rows].tolist()], device=rows.device)
-        other = Pursuit(
-            question.take(rows), pursuit.room.box.take(rows), pursuit.rivals[rows], rows >= 0, lengths, way_of(number)
-        )
-        other.go()
-        nearer = other.nearest.size < pursuit.nearest.size[rows]
-        at = rows[nearer]
-        pursuit.nearest.size[at], pursuit.nearest.points[at] = other.nearest.size[nearer], other.nearest.points[nearer]
-        pursuit.nearest.spent[rows] += other.nearest.spent
-        left[rows] -= lengths
-        number += 1
 
 
 def _halve(question: Question, points: Tensor, found: Tensor, forward: Tensor) -> Tensor:

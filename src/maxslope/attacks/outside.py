@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maxslope.attacks._plan import way_of, ways
-from maxslope.attacks._pursuit import Pursuit
+from maxslope._rows import choose
+from maxslope.attacks._pursuit import Nearest, follow_ways
+from maxslope.attacks._targets import ranked
 from maxslope.attacks.question import Question
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.state import State
-from maxslope.attacks.verify import Cleans, clean, held, verify
+from maxslope.attacks.verify import Cleans, clean, verify
 from maxslope.sets import Box, Budget
 from maxslope.sets.groups import box_of
 from maxslope.spaces import Lp
@@ -37,31 +38,24 @@ def pursue(question: Question, passes: int | Tensor, risk: float = 0.0) -> State
     allowed = input_box(question, bounds.lo < bounds.hi)
     cleans = clean(question)
     rivals, finite = rivals_of(question, cleans), ~cleans.non_finite
-    spent, nearest, rule = torch.zeros_like(question.ids), torch.full_like(question.eps, torch.inf), Rule(risk)
-    inside, points, known = torch.zeros_like(finite), question.x.clone(), State(question, 1)
-    planned = [[length for _, length in ways(count)] for count in (passes + torch.zeros_like(spent)).tolist()]
-    for number in range(max(map(len, planned))):
-        lengths = torch.tensor([sum(row[number : number + 1]) for row in planned], device=spent.device)
-        left = (finite & ~inside & (lengths > 0) & rule.pursues(nearest, spent)).nonzero().squeeze(1)
-        if not left.numel():
-            break
-        way, lengths = way_of(number), lengths[left]
-        pursuit = Pursuit(question.take(left), allowed.take(left), rivals[left], finite[left], lengths, way)
-        pursuit.go()
-        spent[left] += pursuit.nearest.spent
-        known.non_finite[left] |= pursuit.nearest.non_finite
-        nearest[left] = nearest[left].minimum(pursuit.nearest.size / question.eps[left])
-        inside[left] = pursuit.nearest.size <= question.eps[left]
-        points[left[inside[left]]] = pursuit.nearest.points[inside[left]]
+    nearest, rule, known = Nearest(question), Rule(risk), State(question, 1)
+
+    def wanted() -> Tensor:
+        near = nearest.size / question.eps
+        return finite & (nearest.size > question.eps) & rule.pursues(near, nearest.spent)
+
+    follow_ways(question, allowed, rivals, passes + torch.zeros_like(question.ids), nearest, wanted)
+    inside = nearest.size <= question.eps
     found = inside.nonzero().squeeze(1)
-    known.backward, known.runs = question.draws * spent, torch.ones_like(spent)
+    known.backward, known.runs = question.draws * nearest.spent, torch.ones_like(nearest.spent)
     known.forward = known.backward + question.votes * (1 + inside.long())
+    known.non_finite = nearest.non_finite
     if found.numel():
-        seen = verify(question, found, points[found])
+        seen = verify(question, found, nearest.points[found])
         known.broken[found] = seen.broken
         known.unconfirmed[found] = (~seen.broken).long()
         known.best[found] = torch.where(seen.broken, seen.margin, torch.inf)
-    known.points = held(known.broken, points, question.x)
+    known.points = choose(known.broken, nearest.points, question.x)
     return known
 
 
@@ -76,5 +70,4 @@ def rivals_of(question: Question, cleans: Cleans) -> Tensor:
     """Return the scores besides that of each label, largest first; none where the goal knows no rivals."""
     if not question.goal.ranked:
         return question.ids.new_zeros(question.rows, 0)
-    scores, label = question.goal.scores(cleans.outputs, question.y)
-    return scores.scatter(1, label[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)[:, :-1]
+    return ranked(question.goal, cleans.outputs, question.y)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from maxslope.attacks.finish import gathered
 from maxslope.attacks.question import Question
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.runs import Runner
+from maxslope.attacks.runs import anew
 from maxslope.attacks.stages import Patterns
 from maxslope.attacks.state import State
 from maxslope.attacks.verify import verify
@@ -63,15 +63,15 @@ def piecewise(question: Question) -> Piecewise | None:
     inputs, and where scipy is not installed.
     """
     model, x = question.network.model, question.x
-    fits = isinstance(model, nn.Sequential) and isinstance(question.domain, Box) and not question.context
-    if not fits or type(question.goal) is not Misclassified or question.realize or x[0].numel() > _LARGEST:
+    if not isinstance(model, nn.Sequential) or not isinstance(question.domain, Box) or question.context:
+        return None
+    if type(question.goal) is not Misclassified or question.realize or x[0].numel() > _LARGEST:
         return None
     try:
         import scipy.optimize
         import scipy.sparse  # noqa: F401
     except ImportError:
         return None
-    assert isinstance(model, nn.Sequential)
     parts = list(_flat(model))
     if model.training or not all(isinstance(part, (*_AFFINE, nn.ReLU)) for part in parts):
         return None
@@ -134,12 +134,12 @@ def solved(
         left = (~known.broken).nonzero().squeeze(1)
         if not left.numel():
             return known
-        again = replace(question.take(left), seed=question.seed + number * _APART)
-        found = Runner(again, runs, Rule(0.0)).go()
+        found = anew(question, left, runs, Rule(0.0), seed=question.seed + number * _APART)
         close = (~found.broken & (found.best <= near[left])).nonzero().squeeze(1)
         if close.numel():
             most = torch.full_like(close, _DESCENT)
-            found.absorb(close, gathered(again.take(close), found.points[close], found.best[close], most, _SHARE))
+            near_by = question.take(left[close])
+            found.absorb(close, gathered(near_by, found.points[close], found.best[close], most, _SHARE))
         for at, k in enumerate(left.tolist()):
             pool[k].append((float(found.best[at]), found.points[at]))
         known.absorb(left, found)
@@ -198,7 +198,7 @@ def between(
         found = milp(
             cost,
             constraints=LinearConstraint(*program.constraints()),
-            bounds=Bounds(*program.bounds()),
+            bounds=Bounds(program.lower, program.upper),
             integrality=program.whole,
             options={"node_limit": nodes, "mip_rel_gap": 1e-3},
         )
@@ -225,6 +225,8 @@ class _Program:
         size: number of variables.
         last: where those of the last ReLUs begin.
         whole: which variables are binary.
+        lower: bounds of the variables.
+        upper: likewise.
     """
 
     def __init__(self, net: Piecewise, low: Any, high: Any, on: Sequence[Any], free: Sequence[Any]) -> None:
@@ -234,8 +236,8 @@ class _Program:
         self.size = binary + sum(int(f.sum()) for f in free)
         self.whole = np.zeros(self.size)
         self._rows: list[tuple[Any, Any, Any]] = []
-        self._lower, self._upper = np.zeros(self.size), np.ones(self.size)
-        self._lower[: len(low)], self._upper[: len(low)] = low, high
+        self.lower, self.upper = np.zeros(self.size), np.ones(self.size)
+        self.lower[: len(low)], self.upper[: len(low)] = low, high
         for k, layer in enumerate(net.layers[:-1]):
             binary += self._relus(layer, int(starts[k]), int(starts[k + 1]), on[k], free[k], binary)
 
@@ -246,14 +248,10 @@ class _Program:
         rows, least, most = zip(*self._rows, strict=True)
         return vstack(rows).tocsc(), np.concatenate(least), np.concatenate(most)
 
-    def bounds(self) -> tuple[Any, Any]:
-        """Return the bounds of the variables."""
-        return self._lower, self._upper
-
     def _relus(self, layer: Layer, before: int, at: int, on: Any, free: Any, binary: int) -> int:
         """Add the ReLUs of a layer; return how many of them are open."""
         W, c = layer.weight, layer.bias
-        down, up = self._lower[before:at], self._upper[before:at]
+        down, up = self.lower[before:at], self.upper[before:at]
         least = W.maximum(0) @ down + W.minimum(0) @ up + c
         most = W.maximum(0) @ up + W.minimum(0) @ down + c
         both = free & (least < 0) & (most > 0)
@@ -267,10 +265,10 @@ class _Program:
         place = np.flatnonzero(both)
         self.whole[binary : binary + len(place)] = 1
         for row, column in zip(place, range(binary, binary + len(place)), strict=True):
-            switch = self._unit(column)
+            switch = self._spread(None, column, 1)
             self._rows.append((outer[row] - inner[row] - least[row] * switch, [-np.inf], [c[row] - least[row]]))
             self._rows.append((outer[row] - most[row] * switch, [-np.inf], none[:1]))
-        self._upper[at : at + len(c)] = np.where(off, 0.0, np.maximum(most, 0))
+        self.upper[at : at + len(c)] = np.where(off, 0.0, np.maximum(most, 0))
         return len(place)
 
     def _add(self, rows: Any, least: Any, most: Any, which: Any) -> None:
@@ -283,11 +281,6 @@ class _Program:
 
         own = identity(width, format="csr") if weight is None else weight
         return csr_matrix((own.data, own.indices + at, own.indptr), shape=(own.shape[0], self.size))
-
-    def _unit(self, column: int) -> Any:
-        from scipy.sparse import csr_matrix
-
-        return csr_matrix(([1.0], ([0], [column])), shape=(1, self.size))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import torch
@@ -75,17 +76,19 @@ def pilot(
     kinds: dict[tuple[Any, ...], Recipe] = {}  # the first run of each kind
     for later in effort.runs[1:]:
         kinds.setdefault((later.start, later.criterion, later.rival, later.first), later)
-    forward = backward = 0
     if len(kinds) < 2:
-        return Pilot(effort, forward, backward)
+        return Pilot(effort, 0, 0)
 
     question = ask(model, x, y, budget, seed=seed, batch_size=batch_size, **asked)
 
+    made: list[AttackResult] = []
+
     def run(recipe: Recipe, rows: Tensor) -> AttackResult:
-        nonlocal forward, backward
-        found = answer(question.take(rows), Effort((recipe,), recipe.name), certify=False, probe=False)
-        forward, backward = forward + int(found.forward.sum()), backward + int(found.backward.sum())
-        return found
+        made.append(answer(question.take(rows), Effort((recipe,), recipe.name), certify=False, probe=False))
+        return made[-1]
+
+    def chose(chosen: Effort) -> Pilot:
+        return Pilot(chosen, sum(int(r.forward.sum()) for r in made), sum(int(r.backward.sum()) for r in made))
 
     draw = _random.uniform(_random.keys(seed, torch.arange(x.shape[0], device=x.device)), (1,))[:, 0]
     part = draw.argsort()[: _POOL * samples]
@@ -93,20 +96,18 @@ def pilot(
     standing = (~first.broken & first.margin.isfinite()).nonzero().squeeze(1)
     near = part[standing[first.margin[standing].argsort()[:samples]]]
     if near.numel() < 8:
-        return Pilot(effort, forward, backward)
+        return chose(effort)
     tried = list(kinds.values())
     found = [run(replace(r, steps=min(r.steps, _PROBE)), near) for r in tried]
     broken = torch.stack([f.broken for f in found])
     rank = torch.stack([f.margin for f in found]).argsort(0).argsort(0).double().mean(1)
-    chosen = [tried[k] for k in _greedy(broken, rank)]
+    order = cycle(tried[k] for k in _greedy(broken, rank))
     # Lengths keep their places: short runs of every kind come before long ones.
-    runs = tuple(
-        replace(
-            chosen[i % len(chosen)], steps=r.steps, name=f"{chosen[i % len(chosen)].name.rsplit(' ', 1)[0]} {r.steps}"
-        )
-        for i, r in enumerate(effort.runs[1:])
-    )
-    return Pilot(effort.reordered((effort.runs[0], *runs), f"{effort.name} (piloted)"), forward, backward)
+    runs = [
+        replace(kind, steps=r.steps, name=f"{kind.name.rsplit(' ', 1)[0]} {r.steps}")
+        for kind, r in zip(order, effort.runs[1:], strict=False)
+    ]
+    return chose(effort.reordered((effort.runs[0], *runs), f"{effort.name} (piloted)"))
 
 
 def _greedy(broken: Tensor, rank: Tensor) -> list[int]:

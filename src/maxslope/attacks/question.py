@@ -58,11 +58,7 @@ class Question:
         return self.x.shape[0]
 
     def energy(
-        self,
-        samples: Tensor,
-        criterion: PerRow | Criterion,
-        rivals: Tensor | None = None,
-        domain: Set | None = None,
+        self, samples: Tensor, criterion: PerRow | Criterion, rivals: Tensor | None = None, domain: Set | None = None
     ) -> Energy:
         """Return the energy of the given samples under a criterion; ``domain`` holds other allowed sets of theirs."""
         context = tuple(select(t, samples) for t in self.context)
@@ -129,7 +125,7 @@ def ask(
     x = _checks.points(x)
     goal = wanted(goal, targets)
     labels = goal.labels(y, x)
-    context = _checks.context(context, x)
+    context = _checks.context(context, x.shape[0], x.device)
     eps = budget.radius(x).to(x.dtype)
     budget.bounds(x)
     _checks.in_box(x, budget.box)

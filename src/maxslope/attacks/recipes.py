@@ -71,7 +71,7 @@ def fgsm() -> Recipe:
 
 def ifgsm(steps: int = 10) -> Recipe:
     """Return the iterated method from the clean point with steps eps / steps, arXiv:1607.02533."""
-    return Recipe("IFGSM", steps=steps, first=1.0 / max(steps, 1))
+    return Recipe("IFGSM", steps, _first(steps))
 
 
 def pgd(
@@ -85,35 +85,23 @@ def pgd(
         start: by default uniform in the ball.
         criterion: by default cross-entropy.
     """
-    return Recipe(
-        "PGD",
-        steps=steps,
-        first=2.5 / max(steps, 1) if step is None else step,
-        start=Uniform() if start is None else start,
-        criterion=CrossEntropy() if criterion is None else criterion,
-    )
+    first, start, criterion = _first(steps, 2.5, step), start or Uniform(), criterion or CrossEntropy()
+    return Recipe("PGD", steps, first, start=start, criterion=criterion)
 
 
 def momentum(steps: int = 10, decay: float = 1.0) -> Recipe:
     """Return MI-FGSM, arXiv:1710.06081: steps of eps / steps along an accumulated gradient."""
-    return Recipe(
-        "MI-FGSM",
-        steps=steps,
-        first=1.0 / max(steps, 1),
-        scheme=lambda tau, space: Momentum(Explicit(tau, space), decay),
-    )
+    return Recipe("MI-FGSM", steps, _first(steps), scheme=lambda tau, space: Momentum(Explicit(tau, space), decay))
 
 
 def normalized_gradient(steps: int = 40, step: float | None = None) -> Recipe:
     """Return normalized gradient descent: the explicit scheme moving in l_2, whatever the norm of the budget."""
-    return Recipe("NGD", steps=steps, first=2.5 / max(steps, 1) if step is None else step, space=Lp(2))
+    return Recipe("NGD", steps, _first(steps, 2.5, step), space=Lp(2))
 
 
 def coordinate(steps: int = 100, step: float | None = None) -> Recipe:
     """Return greedy coordinate ascent: exact linearized steps in l_1, each on the coordinates that pay most."""
-    return Recipe(
-        "coordinate", steps=steps, first=5.0 / max(steps, 1) if step is None else step, scheme=SemiImplicit, space=Lp(1)
-    )
+    return Recipe("coordinate", steps, _first(steps, 5.0, step), scheme=SemiImplicit, space=Lp(1))
 
 
 def square(queries: int = 1000) -> Recipe:
@@ -122,23 +110,18 @@ def square(queries: int = 1000) -> Recipe:
     >>> square(500).blind
     True
     """
-    return Recipe(
-        "random search",
-        steps=queries,
-        first=1.0 / max(queries, 1),
-        criterion=Margin(),
-        scheme=lambda tau, space: RandomSearch(queries, space=space),
-        blind=True,
-    )
+    return _by_values("random search", queries, lambda tau, space: RandomSearch(queries, space=space))
 
 
 def swarm(queries: int = 1000, particles: int = 20) -> Recipe:
     """Return consensus-based search: values alone, at most ``queries`` + 1 forward passes."""
-    return Recipe(
-        "consensus",
-        steps=queries,
-        first=1.0 / max(queries, 1),
-        criterion=Margin(),
-        scheme=lambda tau, space: Swarm(queries, particles, space=space),
-        blind=True,
-    )
+    return _by_values("consensus", queries, lambda tau, space: Swarm(queries, particles, space=space))
+
+
+def _by_values(name: str, queries: int, scheme: MakeScheme) -> Recipe:
+    return Recipe(name, queries, _first(queries), criterion=Margin(), scheme=scheme, blind=True)
+
+
+def _first(steps: int, way: float = 1.0, step: float | None = None) -> float:
+    """The first step in units of eps: all steps together make a way, unless the step is given."""
+    return way / max(steps, 1) if step is None else step

@@ -75,12 +75,9 @@ class Rule:
         return self.descent < math.inf
 
     def shown(self, clean: Tensor, early: Tensor, least: Tensor) -> Tensor:
-        """Return d of the class, ``[rows]`` float64; inf where the first run had gained nothing until then.
+        """Return d of the class, ``[rows]`` float64; inf where the first run had gained nothing until ``early``.
 
-        Args:
-            clean: margins at the clean points.
-            early: the least margin of the first run after 0.4 of its steps, NaN where it was not made until then.
-            least: at its end.
+        That is its least margin after 0.4 of its steps, NaN where these were not made; ``least`` is that at its end.
         """
         clean, early, least = clean.double(), early.double(), least.double()
         way = clean - early
@@ -91,14 +88,9 @@ class Rule:
         return clock == (_SURE * steps).ceil()
 
     def hopeless(self, clock: Tensor, steps: Tensor, clean: Tensor, least: Tensor, shown: Tensor) -> Tensor:
-        """Return which runs are given up on the way, ``[rows]`` bool; one that has gained nothing goes on.
+        """Return which runs are given up after ``clock`` of their steps, ``[rows]`` bool, by :meth:`shown`.
 
-        Args:
-            clock: steps made.
-            steps: of the whole run.
-            clean: margins at the clean points.
-            least: the least margin of the run so far.
-            shown: d of the class.
+        One that has gained nothing goes on.
         """
         clean, least = clean.double(), least.double()
         way, more = clean - least, (_TIMES * shown).clamp_min(self.descent)
@@ -130,21 +122,15 @@ class Rule:
         >>> Rule(0.0003).pursues(torch.tensor([1.02, 1.3, torch.inf]), torch.tensor([120, 120, 120]))
         tensor([ True, False,  True])
         """
-        made = gradients.clamp_min(1).double()
-        made = (nearest.double() - 1).clamp_min(0) * made
+        made = (nearest.double() - 1).clamp_min(0) * gradients.clamp_min(1).double()
         law = _SCALE / (made * made.sqrt())
         return self.goes_on(torch.where(nearest.isfinite(), law, 1.0))
 
     def reach(self, clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
         """Return how many more gradients a row gets if its margins stay as they are, ``[rows]`` float64.
 
-        The power law falls to the risk at g (P / risk)^(2/3) gradients; inf where the margins say nothing.
-
-        Args:
-            clean: see :meth:`chance`.
-            history: likewise.
-            gradients: likewise.
-            independent: likewise.
+        The power law falls to the risk at g (P / risk)^(2/3) gradients; inf where the margins say nothing. What is
+        given is that of :meth:`chance`.
         """
         law = _law(clean, history, gradients, independent)
         return (gradients * ((law / self.risk) ** (2 / 3) - 1)).clamp_min(0).nan_to_num(torch.inf, torch.inf)
@@ -154,9 +140,8 @@ def _law(clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor)
     """The power law of :class:`Rule`; NaN where nothing was gained, or the clean margin is unknown."""
     clean, best = clean.double(), history.double().amin(1)
     left = (best.clamp_min(0) / (clean - best)).clamp_max(_FAR)
-    made = gradients.clamp_min(1).double()
+    made = left * gradients.clamp_min(1).double()
     # Square roots are rounded correctly; a vectorized power may round by how many rows stand beside a row.
-    made = left * made
     law = _SCALE * _scatter(history[:, independent].double(), best) / (made * made.sqrt())
     return torch.where(best < clean, law, torch.nan)
 

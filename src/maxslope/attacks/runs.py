@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,6 +64,23 @@ class Table:
         return any(run.last is None and run.steps > _SHORT and not run.blind for run in self.recipes)
 
 
+class Ended(NamedTuple):
+    """Runs that have ended and wait for their verification: in which slots, where, why, their least margins and where.
+
+    Every tensor has a row for each.
+    """
+
+    slot: Tensor
+    end: Tensor
+    status: Tensor
+    margin: Tensor
+    point: Tensor
+
+    def take(self, index: Tensor) -> Ended:
+        """Return some of them."""
+        return Ended(*(select(column, index) for column in self))
+
+
 class Runner(Driver):
     """Takes each sample through its runs, in order, until it is broken, the rule gives it up or no run is left.
 
@@ -105,9 +124,9 @@ class Runner(Driver):
         self.targets = Targets(question, candidates)
         cyclic = self.table.may_cycle and isinstance(question.domain, Box)
         self.watch = Watch(3 * self.room, question.x, cyclic=cyclic, asks=self.patience == 1)
-        self.waiting: list[tuple[Tensor, ...]] = []  # slots, where runs ended, why, the least margin and where
+        self.waiting: list[Ended] = []
         self.idle = 0  # passes that rows which wait for their verification could have made
-        self.entered = False  # whether a sample's first run has made no step yet
+        self.changed = False  # whether other rows are under way than at the step before
 
     def go(self, runs: int | None = None) -> State:
         """Run everything, or the first ``runs`` of each sample at most; called again, it goes on from there.
@@ -132,10 +151,9 @@ class Runner(Driver):
         return known
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
-        """See :class:`Driver`."""
         tile = self.scheduler.tile
         while True:
-            waiting, live = sum(ended[0].numel() for ended in self.waiting), self.room - room
+            waiting, live = sum(ended.slot.numel() for ended in self.waiting), self.room - room
             self.idle += (1 if self.table.gradient_free else 2) * waiting
             # To wait for company costs what waiting rows could have done, not to wait the padding of a call.
             if waiting and (not live or self.idle >= tile - waiting):
@@ -149,13 +167,13 @@ class Runner(Driver):
             moving = self.table.steps[self.slots.run[slot]] * self.question.eps[self.slots.sample[slot]] > 0
             if not bool(moving.all()):
                 still, at = slot[~moving], x[~moving]
-                nothing = at.new_full((len(at),), torch.inf)
-                self.waiting.append((still, at, torch.full_like(still, int(Status.FINISHED)), nothing, at))
+                done, nothing = torch.full_like(still, int(Status.FINISHED)), at.new_full((len(at),), torch.inf)
+                self.waiting.append(Ended(still, at, done, nothing, at))
             if bool(moving.any()):
                 return slot[moving], select(x, moving)
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        """See :class:`Driver`."""
+        self.changed = True
         table, sample, run = self.table, self.slots.sample[job], self.slots.run[job]
         only = len(table.criteria) == 1
         criterion = table.criteria[0] if only else PerRow(table.criteria, table.choice[run])
@@ -165,28 +183,26 @@ class Runner(Driver):
         return energy, self.question.domain.take(sample)
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Driver`."""
         steps = self.table.steps[self.slots.run[job]]
         return steps.long(), torch.full_like(steps, torch.inf)
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
-        """See :class:`Driver`."""
         slot, slots, table = rows.job, self.slots, self.table
-        if self.watch.job is not slot:
+        if self.changed:
             run, eps = slots.run[slot], self.question.eps[slots.sample[slot]].double()
             last = torch.where(table.last[run] < 0, -1.0, table.last[run] * eps)  # of constant steps, at eps 0 too
             self.watch.follow(rows, table.first[run] * eps, last, table.steps[run])
-        if self.entered:
-            new = ((rows.clock == 0) & (slots.run[slot] == 0)).nonzero().squeeze(1)
+            new = ((rows.clock == 0) & (run == 0)).nonzero().squeeze(1)
             self.known.clean[slots.sample[slot[new]]] = evaluation.margin[new]
-            self.entered = False
+            self.changed = False
         self.watch.improve(rows.x, evaluation.margin)
         over = [
             self.watch.cycles(rows, evaluation) if self.watch.cyclic else None,
             self._hopeless(rows) if self.selective else None,
             slots.cancelled[slot] if slots.doomed else None,
         ]
-        return reduce(torch.logical_or, masks) if (masks := [mask for mask in over if mask is not None]) else None
+        masks = [mask for mask in over if mask is not None]
+        return reduce(torch.logical_or, masks) if masks else None
 
     def _hopeless(self, rows: Rows) -> Tensor | None:
         """Runs that the rule gives up on the way; None where there is none."""
@@ -203,21 +219,19 @@ class Runner(Driver):
         return up
 
     def report(self, ended: Rows, status: Tensor) -> None:
-        """See :class:`Driver`."""
         self.slots.doomed = False  # every cancelled row leaves at the next look, and this is one
         # A row that ended before its step was evaluated once more than it moved.
         self.slots.made[ended.job] = ended.clock + (status != Status.FINISHED)
         stays = self.slots.drop(ended.job)
         if bool(stays.any()):
             slot = ended.job[stays]
-            self.waiting.append((slot, select(ended.x, stays), status[stays], *self.watch.best(slot)))
+            self.waiting.append(Ended(slot, select(ended.x, stays), status[stays], *self.watch.best(slot)))
 
     def _enter(self, turns: Sequence[Turn]) -> tuple[Tensor, Tensor]:
         """Give slots to new runs; return the slots and the starting points, projected onto the allowed sets."""
         question, slot = self.question, self.slots.take(turns)
         self.scheduler.enter(turns, slot.tolist())
         sample, run = self.slots.sample[slot], self.slots.run[slot]
-        self.entered = self.entered or bool((run == 0).any())
         self.targets.learn(sample[self.table.rival[run] > 0])
         key = _random.keys(question.seed, question.ids[sample], run)
         out = select(question.x, sample)
@@ -231,21 +245,22 @@ class Runner(Driver):
 
     def _verify(self) -> None:
         """Recompute the verdict at every point handed back, then let count what can count."""
-        slot, x, status, margin, point = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
+        run = Ended(*(torch.cat(parts) for parts in zip(*self.waiting, strict=True)))
         self.waiting, self.idle = [], 0
-        stays = self.slots.drop(slot)
-        slot, x, status, margin, point = (select(t, stays) for t in (slot, x, status, margin, point))
+        run = run.take(self.slots.drop(run.slot))
+        slot = run.slot
         if not slot.numel():
             return
         sample = self.slots.sample[slot]
-        seen = verify(self.question, sample, x)
+        seen = verify(self.question, sample, run.end)
         broken = seen.broken
         # What breaks is the verified point; an error that verification does not confirm is not even a small margin.
-        better = seen.inside & (seen.margin < margin)
-        least = torch.where(broken | better, seen.margin, margin)
+        better = broken | (seen.inside & (seen.margin < run.margin))
+        least = torch.where(better, seen.margin, run.margin)
         least = torch.where((seen.margin < 0) & ~broken, torch.inf, least)
-        point = choose(broken | better, x, point)
-        status = torch.where(broken, int(Status.REACHED), torch.where(seen.non_finite, int(Status.NON_FINITE), status))
+        point = choose(better, run.end, run.point)
+        status = torch.where(seen.non_finite, int(Status.NON_FINITE), run.status)
+        status = torch.where(broken, int(Status.REACHED), status)
         doubtful = (status == Status.REACHED) & ~broken
         forward, backward = self._passes(slot)
         skipped = self.question.draws * (self.table.steps[self.slots.run[slot]].long() - self.slots.made[slot])
@@ -253,9 +268,8 @@ class Runner(Driver):
         first = (self.slots.run[slot] == 0).nonzero().squeeze(1)
         clean, early = self.known.clean[sample[first]], self.slots.early[slot[first]]
         self.known.prospect.shown[sample[first]] = self.rule.shown(clean, early, least[first])
-        listed = (c.tolist() for c in (least, broken, doubtful, status, forward, backward, planned))
-        for at, *values in zip(slot.tolist(), point.unbind(), x.unbind(), *listed, strict=True):
-            self.scheduler.ended[at] = Outcome(*values)
+        made = Outcome(point, run.end, least, broken, doubtful, status, forward, backward, planned)
+        self.scheduler.ended.update(zip(slot.tolist(), made.each(), strict=True))
         self._settle(sorted(set(sample.tolist())))
 
     def _passes(self, slot: Tensor) -> tuple[Tensor, Tensor]:
@@ -270,12 +284,12 @@ class Runner(Driver):
         """Let ended runs count in order, let the rule decide after each, and cancel what came too early."""
         known, independent = self.known, self.table.independent
         while samples:
-            turn, slots, outcomes = self.scheduler.due(samples)
-            if not turn:
+            due = self.scheduler.due(samples)
+            if not due.samples:
                 return
-            self.slots.free.extend(slots)
-            index = torch.tensor(turn, device=known.best.device)
-            known.settle(index, outcomes)
+            self.slots.free.extend(due.slots)
+            index = torch.tensor(due.samples, device=known.best.device)
+            known.settle(index, due.outcomes)
             alone = index[independent[known.runs[index] - 1]]
             self.anchor.index_copy_(0, alone, select(known.points, alone))
             prospect, clean = known.prospect, known.clean[index]
@@ -284,9 +298,16 @@ class Runner(Driver):
             more = known.runs[index] < self.scheduler.most
             on = (~known.broken[index] & more & self.rule.goes_on(prospect.chance[index])).tolist()
             reach = self.rule.reach(clean, history, gradients, independent)
-            for sample, goes_on, far in zip(turn, on, reach.tolist(), strict=True):
+            for sample, goes_on, far in zip(due.samples, on, reach.tolist(), strict=True):
                 if goes_on:
                     self.scheduler.go_on(sample, far)
                 else:
                     self.slots.cancel(*self.scheduler.close(sample))
-            samples = [sample for sample, goes_on in zip(turn, on, strict=True) if goes_on]
+            samples = [sample for sample, goes_on in zip(due.samples, on, strict=True) if goes_on]
+
+
+def anew(
+    question: Question, rows: Tensor, runs: Sequence[Recipe], rule: Rule, *, seed: int, candidates: int = 0
+) -> State:
+    """Return what a search of some samples from scratch finds, with random numbers of another seed."""
+    return Runner(replace(question.take(rows), seed=seed), runs, rule, candidates).go()

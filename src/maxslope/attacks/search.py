@@ -19,7 +19,7 @@ from maxslope.attacks.patterns import piecewise, solved
 from maxslope.attacks.question import Question
 from maxslope.attacks.recipes import square
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.runs import Runner
+from maxslope.attacks.runs import Runner, anew
 from maxslope.attacks.stages import (
     Bundle,
     OutsideProbe,
@@ -37,6 +37,7 @@ from maxslope.criteria import OwnMargin
 _NEAR = 0.2  # of the margin at the first point: samples that nearly fell
 _SEARCHED = 12  # runs of an effort, the first left out, that a new search for good points makes
 _APART = 2_000_003  # between the seeds of new searches
+_ENDLESS = 2**62  # passes, where there is no limit
 _TRIAL = 5  # the part of its queries that a random search must show its worth in
 
 
@@ -85,7 +86,10 @@ class Search:
                 self._solve(stage)
             else:
                 self._ask()
-                self._pursue(stage) if isinstance(stage, Pursuit) else self._search(stage)
+                if isinstance(stage, Pursuit):
+                    self._pursue(stage)
+                else:
+                    self._search(stage)
         self._ask()
 
     def _run(self, stage: Runs) -> None:
@@ -112,7 +116,7 @@ class Search:
         self.made.append(stage)
         if isinstance(stage, OutsideProbe):
             said = misled(self.question, self.known, self.beyond)
-            self._charge(self.beyond.backward)
+            self._charge(self.beyond.found.backward)
             return said
         self._ask()
         return self.findings is not None and self.findings.masked
@@ -137,14 +141,21 @@ class Search:
         if self.limit is not None:
             self.effort = replace(self.effort, reserve=int(probes.max()))
 
+    def _left(self, rows: Tensor) -> Tensor:
+        """Backward passes that the limit leaves some samples."""
+        most = _ENDLESS if self.limit is None else self.limit - self.effort.reserve
+        return most - self.known.backward[rows]
+
+    def _near(self, among: Tensor | bool = True) -> Tensor:
+        """The samples that nearly fell."""
+        known = self.known
+        return (~known.broken & (known.best <= _NEAR * known.clean) & among).nonzero().squeeze(1)
+
     def _pursue(self, stage: Pursuit) -> None:
         """Look for errors from outside the budget, with what the limit leaves."""
         standing = (~self.known.broken).nonzero().squeeze(1)
-        passes = torch.full_like(standing, stage.passes)
-        if self.limit is not None:
-            left = self.limit - self.effort.reserve - self.known.backward[standing]
-            passes = passes.minimum(left // self.question.draws)
-            standing, passes = standing[passes >= LEAST], passes[passes >= LEAST]
+        passes = (self._left(standing) // self.question.draws).clamp_max(stage.passes)
+        standing, passes = standing[passes >= LEAST], passes[passes >= LEAST]
         if standing.numel():
             self.made.append(stage)
             self.known.absorb(standing, pursue(self.question.take(standing), passes, stage.risk))
@@ -154,12 +165,9 @@ class Search:
         known, question = self.known, self.question
         if question.realize is not None or question.draws > 1 or self.effort.gradient_free:
             return
-        near = ~known.broken & known.local.isnan() & (known.best <= _NEAR * known.clean)  # NaN: not asked at this point
-        near = near.nonzero().squeeze(1)
-        passes = torch.full_like(near, stage.passes)
-        if self.limit is not None:
-            passes = passes.minimum(self.limit - self.effort.reserve - known.backward[near] - 1)
-            near, passes = near[passes > 0], passes[passes > 0]
+        near = self._near(known.local.isnan())  # NaN: not asked at this point
+        passes = (self._left(near) - 1).clamp_max(stage.passes)
+        near, passes = near[passes > 0], passes[passes > 0]
         if near.numel():
             self.made.append(stage)
             known.absorb(near, gathered(question.take(near), known.points[near], known.best[near], passes, stage.share))
@@ -175,15 +183,15 @@ class Search:
                 return
             if number == 1:
                 self.made.append(stage)
-            again = replace(self.question.take(on), seed=self.question.seed + number * _APART)
-            found = Runner(again, stage.recipes, effort.rule, effort.candidates).go()
+            seed = self.question.seed + number * _APART
+            found = anew(self.question, on, stage.recipes, effort.rule, seed=seed, candidates=effort.candidates)
             known.absorb(on, found)
             known.prospect.absorb(on, found.prospect)
 
     def _solve(self, stage: Patterns) -> None:
         """Search exactly between good points of samples that nearly fell; without a limit of passes alone."""
         known = self.known
-        near = (~known.broken & (known.best <= _NEAR * known.clean)).nonzero().squeeze(1)
+        near = self._near()
         if self.limit is not None or self.effort.gradient_free or not near.numel():
             return
         net = piecewise(self.question)
@@ -201,7 +209,7 @@ class Search:
         for queries in (-(-stage.queries // _TRIAL), stage.queries):
             if standing.numel():
                 before = known.best[standing]
-                found = Runner(self.question.take(standing), (square(queries),), Rule(0.0)).go()
+                found = anew(self.question, standing, (square(queries),), Rule(0.0), seed=self.question.seed)
                 known.absorb(standing, found)
                 lowered, gained = before - known.best[standing], known.clean[standing] - before
                 standing = standing[~known.broken[standing] & (lowered > gained.nan_to_num().clamp_min(0))]

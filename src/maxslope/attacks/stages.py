@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from maxslope.attacks._plan import LEAST
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 
@@ -49,8 +50,8 @@ class Pursuit:
 
     def __post_init__(self) -> None:
         Rule(self.risk)
-        if self.passes < 4:
-            raise ValueError(f"A pursuit needs at least 4 passes, got {self.passes!r}.")
+        if self.passes < LEAST:
+            raise ValueError(f"A pursuit needs at least {LEAST} passes, got {self.passes!r}.")
 
     def __str__(self) -> str:
         return f"pursuit {self.passes}"

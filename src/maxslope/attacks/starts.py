@@ -66,13 +66,9 @@ class Start(ABC):
 class Clean(Start):
     """The clean point."""
 
-    @property
-    def draws(self) -> bool:
-        """See :class:`Start`."""
-        return False
+    draws = False
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         return origin.x
 
 
@@ -83,7 +79,6 @@ class Uniform(Start):
     fraction: float = 1.0
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         noise = origin.budget.norm.sample(origin.key, torch.empty_like(origin.x))
         return origin.x + column(self.fraction * origin.eps, origin.x) * noise
 
@@ -93,7 +88,6 @@ class Corner(Start):
     """A random corner of the box, as far towards it as the budget allows."""
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         lo, hi = origin.bounds()
         return torch.where(_random.sign(origin.key, origin.x.shape[1:]) > 0, hi, lo)
 
@@ -103,7 +97,6 @@ class Opposite(Start):
     """Towards the opposite face of the box: every coordinate to the bound that is farther away."""
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         lo, hi = origin.bounds()
         return torch.where(origin.x - lo > hi - origin.x, lo, hi)
 
@@ -113,7 +106,6 @@ class Middle(Start):
     """Towards the middle of the box."""
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         lo, hi = origin.bounds()
         return (lo + hi) / 2
 
@@ -123,7 +115,6 @@ class Gray(Start):
     """One random level of the box in every coordinate: uniform gray, for images."""
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         lo, hi = origin.bounds()
         level = _random.uniform(origin.key, (1,)).to(lo.dtype)
         return lo + column(level[:, 0], lo) * (hi - lo)
@@ -140,7 +131,6 @@ class Towards(Start):
     targets: Tensor
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         draw = _random.uniform(origin.key, (1,))[:, 0] * self.targets.shape[0]
         return self.targets.to(origin.x)[draw.long().clamp_max(self.targets.shape[0] - 1)]
 
@@ -149,13 +139,9 @@ class Towards(Start):
 class Best(Start):
     """The sample's point of least margin, of its runs up to the last one that does not look back."""
 
-    @property
-    def looks_back(self) -> bool:
-        """See :class:`Start`."""
-        return True
+    looks_back = True
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         return origin.best
 
 
@@ -163,18 +149,10 @@ class Best(Start):
 class Last(Start):
     """Where the sample's last run ended."""
 
-    @property
-    def looks_back(self) -> bool:
-        """See :class:`Start`."""
-        return True
-
-    @property
-    def follows(self) -> bool:
-        """See :class:`Start`."""
-        return True
+    looks_back = True
+    follows = True
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         return origin.last
 
 
@@ -192,15 +170,12 @@ class Mixed(Start):
 
     @property
     def looks_back(self) -> bool:
-        """See :class:`Start`."""
         return self.first.looks_back or self.second.looks_back
 
     @property
     def follows(self) -> bool:
-        """See :class:`Start`."""
         return self.first.follows or self.second.follows
 
     def points(self, origin: Origin) -> Tensor:
-        """See :class:`Start`."""
         coin = _random.uniform(_random.keys(7, origin.key), origin.x.shape[1:]) < self.share
         return torch.where(coin, self.second.points(origin), self.first.points(origin))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,17 +16,33 @@ EARLY = 2  # runs of a sample that break what is easy: what they find says littl
 
 
 class Outcome(NamedTuple):
-    """The outcome of one run of one sample."""
+    """What came of a run, or of several: then every tensor has one more axis in front.
+
+    Attributes:
+        point: where its least margin was seen.
+        end: where it ended.
+        margin: the least one.
+        broken: whether the verification confirmed an error.
+        unconfirmed: whether there was one that it did not confirm.
+        status: why the run ended.
+        forward: passes, the verification included.
+        backward: likewise.
+        planned: backward passes, with those that a run given up on the way did not make.
+    """
 
     point: Tensor
     end: Tensor
-    margin: float
-    broken: bool
-    unconfirmed: bool
-    status: int
-    forward: int
-    backward: int
-    planned: int
+    margin: Tensor
+    broken: Tensor
+    unconfirmed: Tensor
+    status: Tensor
+    forward: Tensor
+    backward: Tensor
+    planned: Tensor
+
+    def each(self) -> Iterator[Outcome]:
+        """The outcomes of several runs, one by one."""
+        return (Outcome(*one) for one in zip(*self, strict=True))
 
 
 class Counts(NamedTuple):
@@ -109,24 +125,21 @@ class State:
         self.backward = torch.zeros_like(self.status)
         self.runs = torch.zeros_like(self.status)
 
-    def settle(self, samples: Tensor, ended: Sequence[Outcome]) -> None:
+    def settle(self, samples: Tensor, outcomes: Sequence[Outcome]) -> None:
         """Take over the outcomes of the next runs of different samples: their passes, least margins and verdicts."""
-        points, ends, *columns = zip(*ended, strict=True)
-        device = self.best.device
-        margin = torch.tensor(columns[0], dtype=self.best.dtype, device=device)
-        broken, doubtful, status, forward, backward, planned = (torch.tensor(c, device=device) for c in columns[1:])
-        self.forward[samples] += forward
-        self.backward[samples] += backward
-        self.prospect.settle(samples, self.runs[samples], margin, planned)
+        run = Outcome(*(torch.stack(column) for column in zip(*outcomes, strict=True)))
+        self.forward[samples] += run.forward
+        self.backward[samples] += run.backward
+        self.prospect.settle(samples, self.runs[samples], run.margin, run.planned)
         self.runs[samples] += 1
-        self.last.index_copy_(0, samples, torch.stack(ends))  # copies rows whole, as an assignment by index does not
-        self.status[samples] = status
-        self.non_finite[samples] |= status == Status.NON_FINITE
-        self.unconfirmed[samples] += doubtful
-        better = broken | (margin < self.best[samples])
-        self.best[samples[better]], self.local[samples[better]] = margin[better], torch.nan
-        self.points.index_copy_(0, samples[better], select(torch.stack(points), better))
-        self.broken[samples] = broken
+        self.last.index_copy_(0, samples, run.end)  # copies rows whole, as an assignment by index does not
+        self.status[samples] = run.status
+        self.non_finite[samples] |= run.status == Status.NON_FINITE
+        self.unconfirmed[samples] += run.unconfirmed
+        better = run.broken | (run.margin < self.best[samples])
+        self.best[samples[better]], self.local[samples[better]] = run.margin[better], torch.nan
+        self.points.index_copy_(0, samples[better], select(run.point, better))
+        self.broken[samples] = run.broken
 
     def absorb(self, index: Tensor, other: State) -> None:
         """Take over what a later attack found on the samples ``index``, none of them broken before."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from maxslope._rows import column, flat, select
+from maxslope._rows import flat, select
 from maxslope.attacks.question import Question
 from maxslope.energies import Randomized
 from maxslope.sets import Set
@@ -119,8 +119,3 @@ def _answers(
     bad = torch.stack([~(flat(one) < torch.inf).all(1) for one in parts], 1).any(1)
     bad = bad | margins.isnan().flatten(1).any(1)
     return margins, bad, torch.stack(parts).mean(0)
-
-
-def held(broken: Tensor, found: Tensor, x: Tensor) -> Tensor:
-    """The points found where they break, the clean points elsewhere."""
-    return torch.where(column(broken, x), found, x)

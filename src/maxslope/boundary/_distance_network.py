@@ -65,7 +65,6 @@ class Closest(Scheme):
         return anchor, pull, pull, none, torch.full_like(none, self.reach)
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
         anchor, moved, pulled, last, bound = memory
         value, g = here.evaluation.value, here.evaluation.gradient
         size = _EUCLID.norm(g)

@@ -55,7 +55,6 @@ class Perimeter(Measured):
         self.grid.function(self.densities.rho, "A density")
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         seen = self.look(x)
         if self.space.p != 2:
             return seen
@@ -64,7 +63,6 @@ class Perimeter(Measured):
         return seen._replace(gradient=-self.grid.cell * hat(x, self.grid.h) * self.densities.rho.to(x) * velocity)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return plain((self.robust_risk(x) - self.risk(x)) / self.eps)._replace(reached=gone(x))
 
     def risk(self, x: Tensor) -> Tensor:

@@ -55,19 +55,15 @@ class Motion(Space):
         return Weighted(Lp(2), (self.rho * self.grid.cell).sqrt())
 
     def norm(self, v: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self._fields.norm(v)
 
     def dual_norm(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self._fields.dual_norm(xi)
 
     def steepest(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self._fields.steepest(xi)
 
     def sample(self, key: Tensor, like: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self._fields.sample(key, like)
 
     def distance(self, x: Tensor, z: Tensor) -> Tensor:

@@ -124,12 +124,10 @@ class Measured(Energy):
         return self.look(x)
 
     def take(self, index: Tensor) -> Self:
-        """See :class:`Energy`."""
         return self
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return 1
 
 
@@ -155,7 +153,6 @@ class WeightedPerimeter(Measured):
     rho: Tensor
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return plain(x.new_tensor([self._of(row) for row in x]))._replace(reached=gone(x))
 
     def _of(self, u: Tensor) -> float:
@@ -196,7 +193,6 @@ class LevelSet(Scheme):
         return (torch.zeros(x.shape[0], dtype=torch.int64, device=x.device),)
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
         made = memory[0] + 1
         if self.tell is not None:
             self.tell(int(made.max()))

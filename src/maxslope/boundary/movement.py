@@ -74,7 +74,6 @@ class Movement(Accounting):
         return Account(spent, spent, failed, excess)
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
         spent, failed, _ = memory
         found = [self._row(u, tau) for u, tau in zip(here.x, here.tau.tolist(), strict=True)]
         x = torch.stack([row.u for row in found])

@@ -221,7 +221,6 @@ class Regression(StepLoss):
     """
 
     def fit(self, scores: Tensor, signed: Tensor) -> Tensor:
-        """See :class:`StepLoss`."""
         return (scores - self.reach * torch.tanh(signed / self.reach)).square().mean() / (2 * self.tau)
 
     def answer(self, scores: Tensor) -> Tensor:
@@ -245,7 +244,6 @@ class Relaxation(StepLoss):
     """
 
     def fit(self, scores: Tensor, signed: Tensor) -> Tensor:
-        """See :class:`StepLoss`."""
         return -(signed.clamp(-self.reach, self.reach) * self.answer(scores)).mean() / self.tau
 
     def answer(self, scores: Tensor) -> Tensor:

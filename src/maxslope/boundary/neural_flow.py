@@ -118,7 +118,6 @@ class Variation(Measured):
     _known: dict[bytes, Judgment] = field(default_factory=dict, init=False, repr=False)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         said = [self.of(row) for row in x]
         return plain(torch.tensor([(j.robust_risk - j.risk) / self.eps for j in said], dtype=torch.float64))
 
@@ -172,7 +171,6 @@ class Retrain(Scheme):
         return (torch.zeros(x.shape[0], dtype=torch.int64),)
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
         made = memory[0] + 1
         rows = []
         for weights, number in zip(here.x, made.tolist(), strict=True):

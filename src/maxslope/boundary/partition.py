@@ -47,7 +47,6 @@ class PartitionPerimeter(Measured):
     rho: Tensor
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         parts = [WeightedPerimeter(self.grid, rho).look(u) for rho, u in zip(self.rho, x.unbind(1), strict=True)]
         left = torch.stack([~part.reached for part in parts]).sum(0)
         return plain(torch.stack([part.value for part in parts]).sum(0))._replace(reached=left < 2)

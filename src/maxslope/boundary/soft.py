@@ -174,7 +174,6 @@ class _Smooth(Solver):
         return max(4.5 * math.sqrt(tau), (self.radius + 2) * grid.h)
 
     def solve(self, step: Step) -> Solution:
-        """See :class:`Solver`."""
         grid, densities, g, tau = check_step(step)
         beta, m, band = self.sharpness / grid.h, self.eps(grid), self.width(grid, tau)
         reach = math.ceil(float(self._points(grid.dim).abs().max()) - 1e-9)

@@ -133,7 +133,6 @@ class Cut(Solver):
         return 2 * math.sqrt(tau) + 4 * grid.h
 
     def solve(self, step: Step) -> Solution:
-        """See :class:`Solver`."""
         grid, densities, g, tau = check_step(step)
         problem = Lattice(grid, densities.to(g.cpu()), Window(self.radius, self.space, grid.dim), self.eps(grid))
         size = 0.0 if self.levels == 1 else 1.75 * grid.h

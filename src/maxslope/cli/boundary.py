@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -13,7 +14,7 @@ import typer
 
 from maxslope._escape import visible
 from maxslope._optional import optional
-from maxslope.cli import document, names, options
+from maxslope.cli import ending, names, options
 from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.points import opened
@@ -105,14 +106,9 @@ def boundary(
     problem, model = opened(source, data, cells, radius, seed)
     how = _Asked(until, tau, animation, neural, seed, out, typed(context))
     said = _followed(problem, model, how, silent=json_ or quiet)
-    if json_:
-        document.say(said)
-    elif quiet:
-        before, after = said["robust_risk"]
-        when = f"t = {said['until']:.4g}, eps = {said['eps']:.4g}: {said['status']}"
-        typer.echo(f"robust risk {before:.4f} -> {after:.4f} at {when}")
-    else:
-        _say(said)
+    before, after = said["robust_risk"]
+    when = f"t = {said['until']:.4g}, eps = {said['eps']:.4g}: {said['status']}"
+    ending.tell(said, f"robust risk {before:.4f} -> {after:.4f} at {when}", _lines(said), json=json_, quiet=quiet)
 
 
 def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bool) -> dict[str, Any]:
@@ -121,6 +117,7 @@ def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bo
     from maxslope.report.boundary_figures import film
     from maxslope.report.boundary_problems import Problem
     from maxslope.report.boundary_sheet import sheet
+    from maxslope.report.sheets import Again
 
     study: Any = partial(boundary.study, tau=how.tau)
     moving = how.animation and problem.grid.dim == 2
@@ -133,21 +130,21 @@ def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bo
         found = study(problem, until=how.until, tell=lambda words: update(step, words))
         update(next(count), "drawing")
         drawings, written = _draw(found, how.out, moving)
-        more: dict[str, Any] = {}
+        network: dict[str, Any] = {}
         if how.neural:
             from maxslope.report.boundary_neural import follow
 
             update(next(count), "the neural flow and its control")
             place = how.out / "network"
-            more = {"neural": follow(found, model, how.neural, place, drawings=drawings, seed=how.seed)}
+            network = follow(found, model, how.neural, place, drawings=drawings, seed=how.seed)
             written += [how.out / name for name in ("network.svg", "network.png", "networks.safetensors")]
         update(next(count), "writing the page")
         shown = film(found) if moving else None
-        page = sheet(found, drawings, shown, **more, command=how.command, files=[path.name for path in written])
+        page = sheet(found, drawings, shown, Again(how.command, [path.name for path in written]), network)
         written.insert(0, page.save(how.out / "report.html"))
         update(total, "written")
-    said: dict[str, Any] = found.summary() | {"seed": how.seed, "files": [str(path) for path in written]} | more
-    return said
+    said: dict[str, Any] = found.summary() | {"seed": how.seed, "files": [str(path) for path in written]}
+    return said | ({"neural": network} if network else {})
 
 
 def _for_several(how: _Asked) -> None:
@@ -160,8 +157,7 @@ def _for_several(how: _Asked) -> None:
 
 def _draw(found: Any, out: Path, moving: bool) -> tuple[dict[str, Any], list[Path]]:
     """Figures by name, and the files that were written."""
-    from maxslope.report.boundary_figures import animate, draw_flow, draw_numbers
-    from maxslope.report.boundary_files import write_boundaries
+    from maxslope.report.boundary_figures import animate, draw_flow, draw_numbers, write_boundaries
     from maxslope.report.canvas import write_csv
 
     drawings = {"boundary": draw_flow(found, out / "boundary"), "numbers": draw_numbers(found, out / "numbers")}
@@ -172,22 +168,23 @@ def _draw(found: Any, out: Path, moving: bool) -> tuple[dict[str, Any], list[Pat
     return drawings, [out / name for name in (*_FILES, *(["boundary.gif"] if moving else []))]
 
 
-def _say(said: dict[str, Any]) -> None:
+def _lines(said: dict[str, Any]) -> Iterator[str]:
+    """What was found, a line for each number."""
     classes = said.get("classes")
     length = f"{said['steps']} steps" if classes is None else f"{len(classes)} classes"
     (first, last), (before, after) = said["weighted_perimeter"], said["robust_risk"]
-    typer.echo(f"{said['problem']}: {length} to t = {said['until']:.4g}, eps = {said['eps']:.4g}")
-    typer.echo(f"status           {said['status']}")
-    typer.echo(f"perimeter        {first:.4f} -> {last:.4f}")
-    typer.echo(f"robust risk      {before:.4f} -> {after:.4f}, least {said['least_robust_risk']:.4f}")
+    yield f"{said['problem']}: {length} to t = {said['until']:.4g}, eps = {said['eps']:.4g}"
+    yield f"status           {said['status']}"
+    yield f"perimeter        {first:.4f} -> {last:.4f}"
+    yield f"robust risk      {before:.4f} -> {after:.4f}, least {said['least_robust_risk']:.4f}"
     if said.get("adversarial_training") is not None:
-        typer.echo(f"                 {said['adversarial_training']:.4f} after adversarial training in one step")
+        yield f"                 {said['adversarial_training']:.4f} after adversarial training in one step"
     stop = "" if said.get("expected_stop") is None else f", expected {said['expected_stop']:.4g}"
-    typer.echo(f"stop             t = {said['stopped_at']:.4g}{stop}")
+    yield f"stop             t = {said['stopped_at']:.4g}{stop}"
     if said.get("gap_to_reference_in_cells") is not None:
-        typer.echo(f"gap              at most {said['gap_to_reference_in_cells']:.2f} cells to the level-set solution")
+        yield f"gap              at most {said['gap_to_reference_in_cells']:.2f} cells to the level-set solution"
     for name, (start, end) in said.get("areas", {}).items():
-        typer.echo(f"class {visible(name):<10} {100 * start:.1f} % -> {100 * end:.1f} % of the box")
+        yield f"class {visible(name):<10} {100 * start:.1f} % -> {100 * end:.1f} % of the box"
     for name, value in said.get("neural", {}).items():
-        typer.echo(f"network          {name}: {value}")
-    typer.echo(f"files            {', '.join(said['files'])}")
+        yield f"network          {name}: {value}"
+    yield f"files            {', '.join(said['files'])}"

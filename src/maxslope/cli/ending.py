@@ -1,9 +1,9 @@
-"""How a command is done again, or gone on with; and how it ends before its end: in one sentence, with exit code 130."""
+"""How a command ends: with a document, or before its end with a sentence; and how it is done again, or gone on with."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -17,6 +17,23 @@ from maxslope.cli.progress import Update, progress
 if TYPE_CHECKING:
     from maxslope.cli.settings import Settings
     from maxslope.evaluation import Interrupted
+
+
+def say(facts: Mapping[str, Any]) -> None:
+    """Print facts as one JSON document, and nothing else; numbers that JSON does not know are null."""
+    import json
+
+    from maxslope.report.html_export import plain
+
+    typer.echo(json.dumps(plain(dict(facts)), allow_nan=False, default=str))
+
+
+def tell(facts: Mapping[str, Any], line: str, lines: Iterable[str], *, json: bool, quiet: bool) -> None:
+    """Print what came out in the form that was asked for: as one JSON document, as one line, or as all lines."""
+    if json:
+        say(facts)
+    else:
+        typer.echo(line if quiet else "\n".join(lines))
 
 
 def interrupted(stop: Interrupted, folder: Path | None, command: str, rows: Path | None = None) -> NoReturn:

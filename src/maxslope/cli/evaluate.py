@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maxslope._escape import visible
-from maxslope.cli import asked, document, names, options
+from maxslope.cli import ending, names, options, sources
 from maxslope.cli.ending import going_on, interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
-from maxslope.cli.settings import DEFAULT, How, Settings, asked_for
-from maxslope.cli.sources import about as named
-from maxslope.cli.sources import open_sources, say_warnings_plainly
-from maxslope.cli.threshold import FailUnder, Strict, checked, verdict
+from maxslope.cli.settings import DEFAULT, How, Settings, asked_for, given, of_settings
 
 if TYPE_CHECKING:
     from maxslope.evaluation import Report
@@ -23,6 +20,8 @@ if TYPE_CHECKING:
 
 _PICTURE = Path("maxslope-evaluate.png")
 _MOST = 10_000  # samples that are held in memory for a picture
+BELOW, UNDECIDED, DOUBTFUL = 3, 4, 5  # exit codes of --fail-under
+_CONFIDENCE = 0.95
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -45,8 +44,11 @@ Exit codes: 0 done, 1 the run failed (disk, worker, model), 2 misuse, 130 interr
 at least so robust, 3 shown to be less, 4 too few samples to tell, 5 verdicts not to be trusted (unless --no-strict).
 """
 
+_GATE = "Percentage that must be shown to stand, or exit code 3 to 5."
+_STRICT = "Whether --fail-under fails on verdicts not to be trusted."
 
-@options.of_settings()
+
+@of_settings()
 def evaluate(
     context: typer.Context,
     *,
@@ -58,8 +60,8 @@ def evaluate(
     out: Annotated[Path | None, option(OUTPUT, "Folder to keep the run in, so that it can go on.")] = None,
     points: Annotated[bool, option(OUTPUT, "Keep the adversarial points in the folder.", "--points")] = False,
     picture: Annotated[Path | None, option(OUTPUT, "Where to write the picture; its ending names the format.")] = None,
-    fail_under: FailUnder = None,
-    strict: Strict = True,
+    fail_under: Annotated[float | None, option(OUTPUT, _GATE)] = None,
+    strict: Annotated[bool, option(OUTPUT, _STRICT, "--strict/--no-strict")] = True,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -69,46 +71,86 @@ def evaluate(
 
     By default 1,000 held-out MNIST images are evaluated, and a picture of perturbations is drawn.
     """
-    s, share = asked_for(config, resume, options.given(context)), checked(fail_under)
+    s, share = asked_for(config, resume, given(context)), checked(fail_under)
     if resume is not None and out is not None:
         raise ValueError("--resume goes on in its own folder; leave --out away.")
     if points and out is None:
         raise ValueError("--points are kept in a folder: give --out.")
     if picture is None and s.data == DEFAULT and not (out or resume or json_ or quiet):
         picture = _PICTURE
-    report = _run(s, How(resume, out, picture, json_, quiet), asked.crew(workers, gpus, ray))
+    report = _run(s, How(resume, out, picture, json_, quiet), sources.crew(workers, gpus, ray))
     if share is not None:
         code, sentence = verdict(report, share, strict=strict)
         typer.echo(f"maxslope: {'passed' if code == 0 else 'failed'}, {sentence}", err=True)
         raise typer.Exit(code)
 
 
+def checked(percent: float | None) -> float | None:
+    """Return a percentage in [1, 100) as a share; ValueError else, as 0.6 hardly means 0.6 %."""
+    if percent is None:
+        return None
+    if not 1 <= percent < 100:
+        raise ValueError(
+            f"--fail-under is a percentage of at least 1 and below 100, such as 60, got {percent:g}; no finite number "
+            "of samples shows 100 %."
+        )
+    return percent / 100
+
+
+def verdict(report: Report, share: float, *, strict: bool) -> tuple[int, str]:
+    """Return exit code and sentence: 0 shown, 3 shown to be below, 4 too few samples to tell, 5 not to be trusted.
+
+    Exact one-sided bounds (Clopper and Pearson) at confidence 95 %, over the choice of samples.
+    """
+    from maxslope.adapters.bounds import lower_bound, upper_bound
+    from maxslope.evaluation.report import ROBUST
+
+    n, robust = report.samples, list(report.table["verdict"]).count(ROBUST)
+    low, high = lower_bound(robust, n, _CONFIDENCE), upper_bound(robust, n, _CONFIDENCE)
+    seen = f"{robust} of {n} samples stand ({100 * robust / n:.1f} %)"
+    if high < share:
+        return BELOW, f"below {100 * share:g} %: {seen}, at most {100 * high:.1f} % with confidence 95 %."
+    if strict and not report.trusted:
+        return DOUBTFUL, f"not to be trusted: {seen}, but see the warnings; --no-strict goes by the count alone."
+    if strict and report.about.first:
+        return DOUBTFUL, (
+            f"not to be trusted: {seen}, but they are the first of a stream, and may be of few classes; give data that "
+            "are read by number, or --no-strict, which goes by the count alone."
+        )
+    if low < share:
+        return UNDECIDED, (
+            f"too few samples to tell whether {100 * share:g} % stand: {seen}, {100 * low:.1f} % to {100 * high:.1f} % "
+            "with confidence 95 % each; give more samples."
+        )
+    return 0, f"at least {100 * share:g} %: {seen}, at least {100 * low:.1f} % with confidence 95 %."
+
+
 def _run(s: Settings, how: How, crew: Any) -> Report:
     """Load, check, evaluate, and say what came out; an interruption says what is kept and how to go on."""
     from maxslope.evaluation import Hardware, Interrupted, evaluate, resume, wilson
 
-    say_warnings_plainly()
-    budget, level, silent = asked.budget(s), names.effort(s.effort), how.silent
-    asked.goal(s.goal)
+    sources.say_warnings_plainly()
+    budget, level, silent = sources.budget(s), names.effort(s.effort), how.silent
+    names.goal(s.goal)
     options.run_folder(how.out)
     options.file(how.beside, "--picture")
-    sources = open_sources(s, quiet=silent)
-    chosen, threat = budget(sources.box), asked.threat(s)
-    shown = None if how.beside is None else _inputs(sources.data, how, how.beside)
-    about = named(s, sources, ", ".join(filter(None, (names.asked(s.norm, s.eps), asked.words(s)))))
+    found = sources.open_sources(s, quiet=silent)
+    chosen, threat = budget(found.box), sources.threat(s)
+    shown = None if how.beside is None else _inputs(found.data, how, how.beside)
+    about = sources.about(s, found, ", ".join(filter(None, (names.asked(s.norm, s.eps), sources.words(s)))))
     try:
-        with progress(sources.total, silent, resumed=how.resume is not None) as update:
+        with progress(found.total, silent, resumed=how.resume is not None) as update:
 
             def tell(done: int, robust: int) -> None:
                 low, high = (100 * bound for bound in wilson(robust, done))
                 share = f"{100 * robust / max(done, 1):.2f} % robust so far ({low:.1f} to {high:.1f})"
-                update(done, share + (", in the order of the data" if sources.ordered else ""))
+                update(done, share + (", in the order of the data" if found.ordered else ""))
 
             if how.resume is not None:
-                report = resume(how.resume, sources.model, sources.data, progress=tell, crew=crew, **threat)
+                report = resume(how.resume, found.model, found.data, progress=tell, crew=crew, **threat)
             else:
                 report = evaluate(
-                    sources.model, sources.data, chosen, effort=level, seed=s.seed, batch_size=s.batch_size,
+                    found.model, found.data, chosen, effort=level, seed=s.seed, batch_size=s.batch_size,
                     keep_points=s.points or how.beside is not None, progress=tell, out=how.out, part=s.part, crew=crew,
                     hardware=Hardware.measured() if s.fast else None, about=about, configuration=s.table(), **threat,
                 )  # fmt: skip
@@ -118,7 +160,7 @@ def _run(s: Settings, how: How, crew: Any) -> Report:
         interrupted(stop, how.folder, going_on("evaluate", how.folder, s))
     _say(report, how.folder, chosen, how)
     if how.beside is not None:
-        _draw(report, sources.model, shown, how.beside, silent)
+        _draw(report, found.model, shown, how.beside, silent)
     return report
 
 
@@ -126,7 +168,7 @@ def _say(report: Report, folder: Path | None, budget: Budget, how: How) -> None:
     from rich.console import Console
 
     if how.json:
-        document.say(as_data(report, folder, budget))
+        ending.say(as_data(report, folder, budget))
     elif how.quiet:
         low, high = (100 * bound for bound in report.interval)
         typer.echo(
@@ -180,12 +222,11 @@ def _inputs(data: Any, how: How, picture: Path) -> Any:
     if how.resume is not None and not Folder(how.resume).header["keep_points"]:
         raise ValueError("A picture needs the points of the run, which were not kept (--points).")
     found = by_number(data)
-    if found is None or found[1] > _MOST:
+    if found is None or found.samples > _MOST:
         raise ValueError(f"A picture needs data that are read by number, {_MOST} samples at most: use --samples.")
-    read, count = found
-    x = read(0, count)[0]
+    x = found.read(0, found.samples)[0]
     drawable(x, picture)
-    return x[data.ids(0, count).argsort()] if isinstance(data, Stored) else x  # in the order of the report
+    return x[data.ids(0, found.samples).argsort()] if isinstance(data, Stored) else x  # in the order of the report
 
 
 def _draw(report: Report, model: Any, x: Any, picture: Path, silent: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maxslope.cli import document, options
+from maxslope.cli import ending, options
 from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
 
@@ -20,7 +20,7 @@ A trial run without MNIST:  [cyan]maxslope flow moons --samples 6 --taus 3 --ima
 """
 
 _OUT = Path("maxslope-flow")
-app = typer.Typer(help="Follow points: the experiment of the paper, with reference curves.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
@@ -65,11 +65,8 @@ def moons(
         update(PARTS, "all parts")
     files = sorted(str(path) for path in out.iterdir() if path.suffix in (".html", ".svg", ".png", ".gif", ".csv"))
     orders = ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (_, low, high) in found["orders"].items())
-    if json_:
-        document.say(found | {"seed": seed, "files": files})
-        return
-    typer.echo(f"orders in tau against the reference (95 %): {orders}")
-    if not quiet:
-        for name, values in found["differences"].items():
-            typer.echo(f"{name}: explicit scheme to movements, by tau: {', '.join(f'{v:.4f}' for v in values)}")
-        typer.echo(f"files      {', '.join(files)}")
+    line = f"orders in tau against the reference (95 %): {orders}"
+    gaps = {name: ", ".join(f"{v:.4f}" for v in values) for name, values in found["differences"].items()}
+    lines = [line, *(f"{name}: explicit scheme to movements, by tau: {gap}" for name, gap in gaps.items())]
+    lines.append(f"files      {', '.join(files)}")
+    ending.tell(found | {"seed": seed, "files": files}, line, lines, json=json_, quiet=quiet)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from maxslope._escape import visible
-from maxslope.cli import document, names, options
+from maxslope.cli import ending, names, options
 from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from maxslope.integrability.curves import IntegralCurve
     from maxslope.integrability.loops import Monodromy
     from maxslope.integrability.networks import NarrowNetwork
     from maxslope.integrability.ode import Equation
@@ -54,32 +52,21 @@ class Setting(StrEnum):
     cubic_pair = "cubic-pair"
 
 
-@dataclass(frozen=True)
-class _Own:
-    """A network given by options: activation, data, neurons, biases, and perhaps a curve or a search for one."""
+class _Decided(NamedTuple):
+    """The certificate, the equation that it is about, a title, and the verdict on a network if there is one."""
 
-    activation: str
-    data: str
-    neurons: int
-    bias: bool
-    curve: str
-    search: bool
-
-    @property
-    def given(self) -> bool:
-        return bool(self.activation or self.data or self.curve)
+    certificate: dict[str, object]
+    equation: Equation
+    title: str
+    verdict: Verdict | None
 
 
-@dataclass(frozen=True)
-class _Linear:
-    """An equation given by options: y'' = r y, or u'' + p u' + q u = 0, perhaps with a parameter."""
+class _Places(NamedTuple):
+    """Files that are written."""
 
-    r: str
-    p: str
-    q: str
-    parameter: str
-    values: str
-    latex: bool
+    page: Path
+    certificate: Path
+    picture: Path
 
 
 def integrability(
@@ -114,26 +101,29 @@ def integrability(
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, quiet=json_ or quiet)
-    own = _Own(activation, data, neurons, bias, curve, search)
-    linear = _Linear(equation, p, q, parameter, values, latex)
     places = _places(out, certificate, picture)
     with steps(out, None, json_ or quiet, "deciding"):
         if parameter:
-            text = _family(linear)
-            facts: dict[str, Any] = {"parameter": parameter, "answer": text}
-            line = text
-            console.print(text, soft_wrap=True)
+            line = _family(equation, parameter, values)
+            facts: dict[str, Any] = {"parameter": parameter, "answer": line}
+            console.print(line, soft_wrap=True)
         else:
-            solved = _solve(setting, target, own, linear, console)
-            facts = _certified(solved, (digits, seed), places, typed(context), console)
+            if equation or p or q:
+                decided = _equation(equation, p, q, latex=latex, console=console)
+            else:
+                own = bool(activation or data or curve)
+                network = _own_network(activation, data, neurons, bias=bias) if own else _network(setting, target)
+                verdict = _searched(network, console) if search else _along(network, curve)
+                decided = _of_network(verdict, "own network" if own else setting.value, console)
+            facts = _certified(decided, digits, seed, places, typed(context), console)
             line = f"{facts['title']}; certificate {facts['certificate']}: {facts['claim']}"
     if json_:
-        document.say(facts | {"seed": seed})
+        ending.say(facts | {"seed": seed})
     elif quiet:
         typer.echo(line)
 
 
-def _places(out: Path, certificate: Path | None, picture: Path | None) -> tuple[Path, Path, Path]:
+def _places(out: Path, certificate: Path | None, picture: Path | None) -> _Places:
     """Where page, certificate and picture go: into the folder, unless a deprecated option names another file."""
     for name, given in (("--certificate", certificate), ("--picture", picture)):
         if given is not None:
@@ -144,84 +134,73 @@ def _places(out: Path, certificate: Path | None, picture: Path | None) -> tuple[
             )
             options.file(given, name)
     options.drawn_into(out)
-    return out / "report.html", certificate or out / "integrability.json", picture or out / "integrability.svg"
+    return _Places(out / "report.html", certificate or out / "integrability.json", picture or out / "integrability.svg")
 
 
 def _certified(
-    solved: tuple[dict[str, object], Equation, str, Verdict | None],
-    numerics: tuple[int, int],
-    places: tuple[Path, Path, Path],
-    command: str,
-    console: Console,
+    found: _Decided, digits: int, seed: int, places: _Places, command: str, console: Console
 ) -> dict[str, Any]:
     """Write the certificate, have it checked, draw the evidence and write the page; what came out."""
     from maxslope.integrability.checker import examine
+    from maxslope.report.sheets import Again
     from maxslope.report.sheets import integrability as sheet
 
-    (found, r, title, verdict), (page, certificate, picture) = solved, places
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
-    certificate.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    proof = examine(found)
-    console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True)
+    places.certificate.write_text(json.dumps(found.certificate, indent=1) + "\n", encoding="utf-8")
+    proof = examine(found.certificate)
+    console.print(f"Certificate: {places.certificate} (independent checker: {proof.claim})", soft_wrap=True)
     console.print(f"The checker: {proof.scope}.", soft_wrap=True)
-    monodromy, evidence = _evidence(r, numerics, picture, title, console)
-    files = [file.name if file.parent == page.parent else str(file) for file in (certificate, picture)]
-    written = sheet(title, verdict, proof, monodromy, command=command, files=files).save(page)
+    monodromy, evidence = _evidence(found, digits, seed, places.picture, console)
+    folder = places.page.parent
+    files = [file.name if file.parent == folder else str(file) for file in (places.certificate, places.picture)]
+    written = sheet(found.title, found.verdict, proof, monodromy, Again(command, files)).save(places.page)
     console.print(f"Page: {written}", soft_wrap=True)
-    facts = {"title": title, "claim": proof.claim, "scope": proof.scope, "certificate": str(certificate)}
+    facts = {"title": found.title, "claim": proof.claim, "scope": proof.scope, "certificate": str(places.certificate)}
     return facts | evidence | {"page": str(written)}
 
 
-def _solve(
-    setting: Setting, target: str, own: _Own, linear: _Linear, console: Console
-) -> tuple[dict[str, object], Equation, str, Verdict | None]:
-    """The certificate, the equation, a title, and the verdict on a network; prints the sketch."""
-    if linear.r or linear.p or linear.q:
-        return *_equation(linear, console), None
-    from maxslope.integrability import decide
-
-    network, title = (_own_network(own), "own network") if own.given else (_network(setting, target), setting.value)
-    verdict = _searched(network, console) if own.search else decide(network, _own_curve(own))
+def _of_network(verdict: Verdict, title: str, console: Console) -> _Decided:
+    """What the verdict on a network decides; prints the sketch."""
     console.print(verdict.sketch())
     if verdict.written_out is not None:
         console.print(f"The certificate holds the equation alone: {verdict.written_out}.")
     if verdict.result is None:
         raise ValueError("the normal system is triangular; there is no equation to certify.")
-    return verdict.certificate(), verdict.result.equation, f"{title}: {verdict.group}", verdict
+    return _Decided(verdict.certificate(), verdict.result.equation, f"{title}: {verdict.group}", verdict)
 
 
-def _equation(linear: _Linear, console: Console) -> tuple[dict[str, object], Equation, str]:
-    """The certificate of an equation; prints both solutions."""
+def _equation(r: str, p: str, q: str, *, latex: bool, console: Console) -> _Decided:
+    """Decide an equation, and print both solutions."""
     from maxslope.integrability import certificate, liouvillian, second_order
 
-    if linear.r and (linear.p or linear.q):
+    if r and (p or q):
         raise ValueError("--r must come without --p and --q: it is another equation.")
-    whole = None if linear.r else second_order(linear.p or "0", linear.q or "0")
-    result = liouvillian(linear.r) if whole is None else whole.normal
+    whole = None if r else second_order(p or "0", q or "0")
+    result = liouvillian(r) if whole is None else whole.normal
     answer = result if whole is None else whole
-    if linear.latex:
+    if latex:
         console.print(answer.latex(), soft_wrap=True)
     else:
         pair = answer.solutions()
         text = "no Liouvillian solution" if pair is None else f"solutions {pair[0]} and {pair[1]}"
         console.print(f"y'' = ({result.equation.r}) y: case {result.case}, {text}")
-    return certificate(result), result.equation, f"y'' = ({result.equation.r}) y"
+    return _Decided(certificate(result), result.equation, f"y'' = ({result.equation.r}) y", None)
 
 
-def _family(linear: _Linear) -> str:
+def _family(r: str, parameter: str, values: str) -> str:
     """For which values of the parameter an equation is solvable."""
     from sympy import Symbol
 
     from maxslope.integrability import parametric
     from maxslope.integrability.exact import exact
 
-    symbol = Symbol(linear.parameter)
-    others = exact(linear.r or "0", "r").free_symbols - {symbol}
+    symbol = Symbol(parameter)
+    others = exact(r or "0", "r").free_symbols - {symbol}
     if len(others) != 1:
         raise ValueError(f"--parameter needs an r (--r) with one variable beside it; got {sorted(map(str, others))}.")
-    samples = [v.strip() for v in linear.values.split(",") if v.strip()]
-    return str(parametric(linear.r, symbol, others.pop(), samples).text())
+    samples = [v.strip() for v in values.split(",") if v.strip()]
+    return str(parametric(r, symbol, others.pop(), samples).text())
 
 
 def _searched(network: NarrowNetwork, console: Console) -> Verdict:
@@ -237,38 +216,38 @@ def _searched(network: NarrowNetwork, console: Console) -> Verdict:
     return next((v for v in found if not v.solvable), found[0])
 
 
-def _own_network(own: _Own) -> NarrowNetwork:
+def _own_network(activation: str, data: str, neurons: int, *, bias: bool) -> NarrowNetwork:
     """A network from the options."""
     from maxslope.integrability import NarrowNetwork
 
-    if not own.activation or not own.data:
+    if not activation or not data:
         raise ValueError("an own network needs --activation and --data, such as --activation sin --data '1:0, -1:0'.")
     samples = []
-    for piece in own.data.split(","):
+    for piece in data.split(","):
         parts = [v.strip() for v in piece.split(":")]
         if len(parts) != 2:
             raise ValueError(f'--data must be pairs such as "1:3/2, -1:-3/2"; got {piece.strip()!r}.')
         samples.append((parts[0], parts[1]))
-    return NarrowNetwork(names.activation(own.activation), tuple(samples), own.neurons, own.bias)
+    return NarrowNetwork(names.activation(activation), tuple(samples), neurons, bias)
 
 
-def _own_curve(own: _Own) -> IntegralCurve | None:
-    """The curve from the option, "s: sqrt(s), sqrt(3*s), 0, 0", or None for the table's."""
+def _along(network: NarrowNetwork, word: str) -> Verdict:
+    """The verdict along the curve that a word gives, "s: sqrt(s), sqrt(3*s), 0, 0", or along the table's."""
     from sympy import Symbol
 
-    from maxslope.integrability import IntegralCurve
+    from maxslope.integrability import IntegralCurve, decide
     from maxslope.integrability.exact import exact
 
-    if not own.curve:
-        return None
-    name, colon, entries = own.curve.partition(":")
+    if not word:
+        return decide(network, None)
+    name, colon, entries = word.partition(":")
     if not colon or not name.strip().isidentifier():
-        raise ValueError(f'--curve must be a parameter and entries, such as "s: sqrt(s), s, 0, 0"; got {own.curve!r}.')
+        raise ValueError(f'--curve must be a parameter and entries, such as "s: sqrt(s), s, 0, 0"; got {word!r}.')
     v = Symbol(name.strip(), positive=True)
     theta = tuple(exact(e, "an entry of the curve", {name.strip(): v}) for e in entries.split(","))
     if any(t.free_symbols - {v} for t in theta):
         raise ValueError(f"the curve must have the parameter {v} alone; got {entries.strip()!r}.")
-    return IntegralCurve(v, theta)
+    return decide(network, IntegralCurve(v, theta))
 
 
 def _network(setting: Setting, target: str) -> NarrowNetwork:
@@ -293,7 +272,7 @@ def _network(setting: Setting, target: str) -> NarrowNetwork:
 
 
 def _evidence(
-    r: Equation, numerics: tuple[int, int], picture: Path, title: str, console: Console
+    decided: _Decided, digits: int, seed: int, picture: Path, console: Console
 ) -> tuple[Monodromy, dict[str, Any]]:
     """Numerical monodromy: traces, density witness and the picture."""
     from mpmath import nstr
@@ -302,11 +281,11 @@ def _evidence(
     from maxslope.integrability.loops import base_of, monodromy
     from maxslope.integrability.picture import draw
 
-    digits, seed = numerics
-    found = monodromy(r, digits=digits, base=base_of(seed))
+    found = monodromy(decided.equation, digits=digits, base=base_of(seed))
     table = Table("pole", "trace of its monodromy", title="Numerical monodromy (evidence only)")
-    for pole, trace in found.traces().items():
-        table.add_row(pole, nstr(trace, 20))
+    traces = {pole: nstr(trace, 20) for pole, trace in found.traces().items()}
+    for row in traces.items():
+        table.add_row(*row)
     console.print(table)
     witness = found.witness()
     if witness is None:
@@ -316,8 +295,7 @@ def _evidence(
             f"Dense in SL2(C) by the words {witness.words[0]} and {witness.words[1]}, "
             f"margin {witness.margin:.3g}, error {found.error:.1g}."
         )
-    drawn = draw(found, picture, title)
+    drawn = draw(found, picture, decided.title)
     console.print(f"Picture: {drawn}", soft_wrap=True)
-    traces = {pole: nstr(trace, 20) for pole, trace in found.traces().items()}
     words = None if witness is None else [str(word) for word in witness.words]
     return found, {"picture": str(drawn), "traces": traces, "dense_by": words}

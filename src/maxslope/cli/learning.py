@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from maxslope._modes import inference
 from maxslope._optional import optional
 from maxslope._pairs import alike
-from maxslope.cli import asked as words
 from maxslope.cli.settings import DEFAULT, Settings
+from maxslope.cli.sources import budget as budget_of
 from maxslope.cli.sources import loading, open_data, said
 from maxslope.data import training_data
 from maxslope.energies import Network
-from maxslope.evaluation.data import by_number
+from maxslope.evaluation.data import by_number, length
 from maxslope.evaluation.datasets import Loaded
 from maxslope.evaluation.draw import divided, drawn, labels_of
 from maxslope.evaluation.hardware import dtype_of
@@ -56,7 +56,7 @@ class Lesson:
         """What is left for the evaluation, in words."""
         if self.left is None:
             return "the 1,000 MNIST images of maxslope evaluate left for the evaluation"
-        return f"{by_number(self.left)[1]} left for the evaluation"  # type: ignore[index]
+        return f"{length(self.left)} left for the evaluation"
 
     def evaluation(self, s: Settings, out: Path) -> list[str]:
         """Return the command that evaluates the result."""
@@ -72,7 +72,7 @@ def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
     """Load the model and the data of settings, and divide the data; only the first process writes files."""
     with optional("Weights in files need safetensors", "[train]"):
         importlib.import_module("safetensors.torch")
-    budget = words.budget(s)
+    budget = budget_of(s)
     with loading(quiet):
         loaded = _data(s)
     data, bounds = loaded.data, loaded.box
@@ -99,7 +99,7 @@ def _data(s: Settings) -> Loaded:
     if s.samples is not None and (few := drawn(data, s.samples, s.seed)) is not None:
         data, notes = few, (*notes, few.words)
     found = by_number(data)
-    if found is not None and found[1] and 4 * found[1] * found[0](0, 1)[0].numel() > most:
+    if found is not None and found.samples and 4 * found.samples * found.read(0, 1)[0].numel() > most:
         large = f"more than {most / (1 << 30):.3g} GiB, read sample by sample (--memory holds more)"
         return loaded if isinstance(data, tuple | list) else Loaded(data, loaded.box, (*notes, large))
     return Loaded(collected(data), loaded.box, notes)
@@ -178,7 +178,7 @@ def warmup(out: Path, s: Settings, how: dict[str, Any], calls: int) -> int:
 
 def noted(out: Path, s: Settings, how: dict[str, Any], warmup: int) -> None:
     """Write ``training.toml``: how a training was asked for, and by which commands it went."""
-    from maxslope.evaluation.environment import toml
+    from maxslope.evaluation.plan import toml
 
     path, begun = out / _TOLD, (out / "checkpoint.pt").exists()
     out.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ def _kept(path: Path) -> dict[str, dict[str, Any]]:
 
 def remember(out: Path, command: str, epochs: int, after: int) -> None:
     """Keep the command by which a training goes on, for so many epochs in all, after so many."""
-    from maxslope.evaluation.environment import toml
+    from maxslope.evaluation.plan import toml
 
     tables = _kept(out / _TOLD)
     went = tables["went"]
@@ -234,7 +234,7 @@ def written(
     from safetensors.torch import save
 
     from maxslope.report.canvas import write_csv
-    from maxslope.report.sheets import training
+    from maxslope.report.sheets import Again, training
     from maxslope.report.training import draw_history
 
     about = {"budget": str(given.budget), "robust": f"{best['robust']:.4f}", "epochs": str(len(fitted.history))}
@@ -256,6 +256,6 @@ def written(
         files.append(out / _TEST_FILE)
     if drawing is not None and importlib.util.find_spec("jinja2") is not None:
         held, names = len(given.check[0]), [file.name for file in files]
-        page = training(fitted.history, drawing, asked, held=held, command=again, files=names)
+        page = training(fitted.history, drawing, asked, held, Again(again, names))
         files.append(page.save(out / "report.html"))
     return files

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import signal
 import sys
 import traceback
 from importlib import import_module
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from maxslope._escape import visible
-from maxslope.cli import document, flow, options
-from maxslope.cli.usage import UsageError, sentence
+from maxslope.cli import ending, flow, options
 
 app = typer.Typer(
     name="maxslope",
@@ -30,6 +31,7 @@ for _name in ("evaluate", "minimal", "report", "train", "integrability", "odenet
 app.add_typer(flow.app, name="flow")
 
 _state = {"traceback": False}
+_UsageError: Any = typer.BadParameter.__base__  # wherever this version of typer has it
 
 
 def _versions(*, wanted: bool) -> None:
@@ -62,7 +64,7 @@ def version(*, json_: options.Json = False) -> None:
 
     found = {"maxslope": maxslope.__version__, "torch": torch.__version__, "Python": sys.version.split()[0]}
     if json_:
-        document.say(found)
+        ending.say(found)
     else:
         typer.echo(", ".join(f"{name} {number}" for name, number in found.items()))
 
@@ -72,10 +74,10 @@ def main() -> None:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # sent before a cluster takes the machine away
     try:
         code = app(standalone_mode=False)
-    except UsageError as error:
+    except _UsageError as error:
         if not error.format_message():  # no command was given, and the help is printed
             raise SystemExit(2) from None
-        _fail(error, sentence(error, typer.main.get_command(app), sys.argv[1:]), 2)
+        _fail(error, _misuse(error, typer.main.get_command(app), sys.argv[1:]), 2)
     except typer.Abort as error:
         _fail(error, "interrupted.", 130)
     except (ValueError, TypeError, ImportError) as error:
@@ -96,3 +98,29 @@ def _fail(error: Exception, text: str, code: int) -> NoReturn:
         traceback.print_exception(error)
     typer.echo(f"maxslope: {visible(' '.join(text.split()))}", err=True)
     raise SystemExit(code) from error
+
+
+def _misuse(error: Any, root: Any, words: list[str]) -> str:
+    """What is wrong with the words typed after the name of the ``root`` command: rule, value, the nearest option."""
+    command, path = root, ["maxslope"]
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    for word in words:
+        if word in getattr(command, "commands", {}):
+            command = command.commands[word]
+            path.append(word)
+    name = " ".join(path)
+    way = f"{name} --help lists what there is."
+    if {"option_name", "possibilities"} <= vars(error).keys():
+        known = [option for one in command.params for option in (*one.opts, *one.secondary_opts)]
+        alike = difflib.get_close_matches(error.option_name, [word for word in [*known, "--help"] if "--" in word], 1)
+        found = f"did you mean {alike[0]}? " if alike else ""
+        return f"{name} has no option {error.option_name}; {found}{way}"
+    parameter = getattr(error, "param", None)
+    if parameter is None:
+        return f"{error.format_message()} {way}"
+    known = [*parameter.opts, *parameter.secondary_opts]
+    said = error.message.removeprefix("Value error, ").rstrip(".") if error.message else "it is missing"
+    if said.startswith("Input"):  # as pydantic says it, without what was typed
+        said += "".join(f", got {value!r}" for option, value in itertools.pairwise(words) if option in known)
+    title = max(known, key=len) if known[0].startswith("-") else known[0].upper()
+    return f"{title}: {said[:1].lower()}{said[1:]}. {parameter.help or ''} {way}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,12 +11,11 @@ import typer
 
 from maxslope._escape import visible
 from maxslope._optional import optional
-from maxslope.cli import asked, document, names, options
+from maxslope.cli import ending, names, options, sources
 from maxslope.cli.ending import going_on, interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
-from maxslope.cli.settings import ELSEWHERE, How, Settings, asked_for
-from maxslope.cli.sources import about, open_sources, say_warnings_plainly
+from maxslope.cli.settings import ELSEWHERE, How, Settings, asked_for, given, of_settings
 
 if TYPE_CHECKING:
     from maxslope.evaluation import Smallest
@@ -37,7 +37,7 @@ _OUT = "Folder to keep the run in, so that it can go on; or a .csv or .parquet f
 Out = Annotated[Path | None, option(OUTPUT, _OUT)]
 
 
-@options.of_settings(*ELSEWHERE["minimal"])
+@of_settings(*ELSEWHERE["minimal"])
 def minimal(
     context: typer.Context,
     *,
@@ -59,11 +59,11 @@ def minimal(
     """
     if eps is not None:
         raise ValueError(f"--eps is what minimal finds; --at {eps} gives the robust accuracy at a radius.")
-    s = asked_for(config, resume, options.given(context), "minimal")
+    s = asked_for(config, resume, given(context), "minimal")
     radii = [names.number(word) for word in at or []]
     if any(not radius >= 0 for radius in radii):
         raise ValueError(f"--at is a radius that is not negative, got {', '.join(at or [])}.")
-    crew = asked.crew(workers, gpus, ray)
+    crew = sources.crew(workers, gpus, ray)
     folder, table = _places(out, resume)
     if points and folder is None:
         raise ValueError("--points are kept in a folder: give --out FOLDER.")
@@ -103,13 +103,13 @@ def _run(s: Settings, crew: Any, how: How) -> Smallest:
     from maxslope._checks import MaxslopeWarning
     from maxslope.evaluation import Interrupted, resume_smallest, smallest
 
-    say_warnings_plainly()
+    sources.say_warnings_plainly()
     space, level = names.norm(s.norm), names.effort(s.effort)
-    asked.goal(s.goal)
-    sources, threat = open_sources(s, quiet=how.silent), asked.threat(s)
+    names.goal(s.goal)
+    found, threat = sources.open_sources(s, quiet=how.silent), sources.threat(s)
     try:
         with (
-            progress(sources.total, how.silent, resumed=how.resume is not None, doing="searching") as update,
+            progress(found.total, how.silent, resumed=how.resume is not None, doing="searching") as update,
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore", MaxslopeWarning)  # the result says the same
@@ -118,11 +118,11 @@ def _run(s: Settings, crew: Any, how: How) -> Smallest:
                 update(done, f"median {median:.4g} so far")
 
             if how.resume is not None:
-                return resume_smallest(how.resume, sources.model, sources.data, progress=tell, crew=crew, **threat)
+                return resume_smallest(how.resume, found.model, found.data, progress=tell, crew=crew, **threat)
             return smallest(
-                sources.model, sources.data, space, box=sources.box, effort=level, seed=s.seed,
+                found.model, found.data, space, box=found.box, effort=level, seed=s.seed,
                 batch_size=s.batch_size, keep_points=s.points, progress=tell, out=how.out, part=s.part, crew=crew,
-                about=about(s, sources, asked.words(s)), configuration=s.table("minimal"), **threat,
+                about=sources.about(s, found, sources.words(s)), configuration=s.table("minimal"), **threat,
             )  # fmt: skip
     except Interrupted as stop:
         rows = None if stop.report is None else how.beside
@@ -136,36 +136,33 @@ def _say(found: Smallest, norm: str, radii: list[float], how: How) -> None:
     said = [str(one) for one in found.warnings]
     place = None if how.folder is None else str(how.folder)
     facts = {"norm": norm, **found.facts(radii), "warnings": said, "folder": place}
-    if how.json:
-        document.say(facts)
-    elif how.quiet:
-        median, clean = facts["quantiles"]["0.5"], 100 * facts["clean_accuracy"]
-        typer.echo(f"median {norm} norm {median:.4g}, clean {clean:.2f} %, {facts['samples']} samples")
-    else:
-        _print(facts)
-        for name, path in (("kept in", how.folder), ("table", how.beside)):
-            if path is not None:
-                typer.echo(f"{name:<16} {visible(str(path))}")
+    median, clean = facts["quantiles"]["0.5"], 100 * facts["clean_accuracy"]
+    line = f"median {norm} norm {median:.4g}, clean {clean:.2f} %, {facts['samples']} samples"
+    lines = [*_lines(facts)]
+    for name, path in (("kept in", how.folder), ("table", how.beside)):
+        lines += [] if path is None else [f"{name:<16} {visible(str(path))}"]
+    ending.tell(facts, line, lines, json=how.json, quiet=how.quiet)
     for sentence in said:
         typer.echo(f"maxslope: warning: {visible(sentence)}", err=True)
 
 
-def _print(facts: dict[str, Any]) -> None:
-    typer.echo(f"Smallest perturbations found, norm {facts['norm']}, {facts['samples']} samples")
-    typer.echo(f"clean accuracy   {100 * facts['clean_accuracy']:.2f} %")
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    """The numbers, a line each."""
+    yield f"Smallest perturbations found, norm {facts['norm']}, {facts['samples']} samples"
+    yield f"clean accuracy   {100 * facts['clean_accuracy']:.2f} %"
     for q, value in facts["quantiles"].items():
-        typer.echo(f"{100 * float(q):>3.0f} % quantile   {value:.4g}")
+        yield f"{100 * float(q):>3.0f} % quantile   {value:.4g}"
     for radius, share in facts["robust_accuracy"].items():
-        typer.echo(f"robust accuracy at {float(radius):.4g}   {100 * share:.2f} %")
+        yield f"robust accuracy at {float(radius):.4g}   {100 * share:.2f} %"
     cost = [facts[f"{name}_per_sample"] for name in ("backward", "forward")]
-    typer.echo(f"cost             {cost[0]:.1f} backward, {cost[1]:.1f} forward passes a sample")
+    yield f"cost             {cost[0]:.1f} backward, {cost[1]:.1f} forward passes a sample"
 
 
 def _write(columns: dict[str, Any], out: Path) -> None:
     if out.suffix == ".csv":
-        from maxslope.report.html_export import to_csv
+        from maxslope.report.html_export import columns_csv
 
-        out.write_text(to_csv(list(columns), zip(*columns.values(), strict=True)), encoding="utf-8")
+        out.write_text(columns_csv(columns), encoding="utf-8")
         return
     import pyarrow
     import pyarrow.parquet

@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from maxslope.attacks import Effort
+    from maxslope.goals import Goal
     from maxslope.integrability.networks import Activation
     from maxslope.sets import Budget
     from maxslope.spaces import Lp
+
+NORMS = ("linf", "l2", "l1")
+EFFORTS = ("quick", "standard", "exhaustive")
+
+
+class GoalWords(NamedTuple):
+    """How a goal is asked for: the form of its words, an example and its meaning, its class, and what it takes."""
+
+    form: str
+    example: str
+    meaning: str
+    made_by: str
+    takes: type[int | float] | None
+
+
+GOALS = {
+    "top": GoalWords("top-K", "top-3", "the label leaves the 3 largest", "TopK", int),
+    "target": GoalWords("target=CLASS", "target=3", "", "Targeted", int),
+    "reject": GoalWords("reject=CLASS", "reject=10", "wrong, and not put into class 10", "Undetected", int),
+    "any-label": GoalWords("any-label", "any-label", "", "AnyLabel", None),
+    "share": GoalWords("share=S", "share=0.5", "of the places", "Share", float),
+    "beyond": GoalWords("beyond=TOLERANCE", "beyond=0.1", "", "Beyond", float),
+}
 
 
 def norm(word: str) -> Lp:
@@ -89,10 +115,38 @@ def effort(word: str) -> Effort:
     """Return the effort that ``quick``, ``standard`` or ``exhaustive`` names."""
     from maxslope.attacks import Effort
 
-    levels = {"quick": Effort.quick, "standard": Effort.standard, "exhaustive": Effort.exhaustive}
-    if word not in levels:
-        raise ValueError(f"--effort is one of {', '.join(levels)}, got {word!r}.")
-    return levels[word]()
+    if word not in EFFORTS:
+        raise ValueError(f"--effort is one of {', '.join(EFFORTS)}, got {word!r}.")
+    made: Effort = getattr(Effort, word)()
+    return made
+
+
+def goal(word: str | None) -> Goal:
+    """Return the goal that a word names; None is another class than the label.
+
+    >>> goal("top-3"), goal("beyond=0.25")
+    (TopK(k=3), Beyond(tolerance=0.25))
+    """
+    from maxslope import goals
+
+    if word is None:
+        return goals.Misclassified()
+    name, _, value = (word.replace("top-", "top=", 1) if word.startswith("top-") else word).partition("=")
+    if name not in GOALS or (GOALS[name].takes is None and word != name):
+        raise ValueError(f"--goal is one of {', '.join(known.form for known in GOALS.values())}, got {word!r}.")
+    _, example, _, made_by, takes = GOALS[name]
+    make: Callable[..., Goal] = getattr(goals, made_by)
+    if takes is None:
+        return make()
+    try:
+        number = takes(value)
+    except ValueError as error:
+        kind = "a whole number (classes are numbered as the model's outputs, from 0)" if takes is int else "a number"
+        raise ValueError(f"--goal {name} takes {kind}, such as {example}, got {word!r}.") from error
+    try:
+        return make(number)
+    except ValueError as error:
+        raise ValueError(f"--goal {word}: {error}") from error
 
 
 def activation(text: str) -> Activation:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maxslope.cli import document, names, options
+from maxslope.cli import ending, names, options
 from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
 
@@ -62,10 +62,8 @@ def odenet(
     radius = names.number(eps)
     if not 0 <= radius < float("inf"):
         raise ValueError(f"--eps is a radius that is not negative, got {eps}; 0 trains the plain risk.")
-    settings, tables = (
-        Settings(layers, particles, penalty, radius, slope, gradients, seed, held_out),
-        _tables(data, seed),
-    )
+    settings = Settings(layers, particles, penalty, radius, slope, gradients, seed, held_out)
+    tables = _tables(data, seed)
     lines: list[str] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small products: a second thread only waits
@@ -75,12 +73,8 @@ def odenet(
             update(len(tables))
     finally:
         torch.set_num_threads(threads)
-    if json_:
-        document.say({"folder": str(out), "seed": seed, "data": found})
-    elif quiet:
-        typer.echo("; ".join(f"{facts['data']}: {facts['fate']}" for facts in found))
-    else:
-        typer.echo("\n".join(lines))
+    line = "; ".join(f"{facts['data']}: {facts['fate']}" for facts in found)
+    ending.tell({"folder": str(out), "seed": seed, "data": found}, line, lines, json=json_, quiet=quiet)
 
 
 def _tables(word: str, seed: int) -> list[Data]:
@@ -94,9 +88,4 @@ def _tables(word: str, seed: int) -> list[Data]:
         return [ready[word]()]
     if not Path(word).is_file():
         raise ValueError(f"Data are moons, digits or a CSV file that exists, got {word!r}.")
-    try:
-        return [known.table(Path(word))]
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{word} is no table in UTF-8: numbers with commas between, the target in the last column."
-        ) from error
+    return [known.table(Path(word))]

@@ -1,11 +1,7 @@
-"""What several commands ask for: the model, the data and how much to say."""
+"""Options of several commands, and what is checked of the places that they write to."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import fields
-from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,15 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from maxslope._optional import optional
-from maxslope.cli.asked import GOALS
-from maxslope.cli.settings import Settings
 
-NORMS = ["linf", "l2", "l1"]
-EFFORTS = ["quick", "standard", "exhaustive"]
 OUTPUT = "Output"
-_WHAT, _DATA, _HOW, _RUN = "Model", "Data", "Attack", "Run"
-_MODELS = "file.py:factory, package.module:factory, {}hf://name or timm://name; by default {}."
-_SOURCES = (
+WHAT, DATA, HOW, RUN = "Model", "Data", "Attack", "Run"
+MODELS = "file.py:factory, package.module:factory, {}hf://name or timm://name; by default {}."
+SOURCES = (
     "A .npz, .safetensors, .parquet or .arrow file, a folder of images by class, a data set saved by Hugging Face's "
     "datasets, or file.py:factory; by default {} MNIST images."
 )
@@ -34,7 +26,7 @@ def option(panel: str | None, text: str, *names: str, **more: Any) -> Any:
 
 def seed_of(what: str) -> Any:
     """Return the option ``--seed`` of a command: an integer, in words what of the command is random."""
-    return option(_RUN, f"Seed of {what}.", callback=_whole)
+    return option(RUN, f"Seed of {what}.", callback=_whole)
 
 
 def _whole(value: int | None) -> int | None:
@@ -49,91 +41,19 @@ _TRUST = (
     "Both can do whatever you can do: only for files you made yourself."
 )
 _GIGABYTES = "GiB that a packed file may take in memory; by default 1, or 64 times its size if that is more."
-_BOX = "Smallest and largest valid input, as --box 0 1; not needed where the data say it."
-_ERRORS = (
-    "What counts as an error, if not another class: top-3 (the label leaves the 3 largest), target=3, reject=10 "
-    "(wrong, and not put into class 10), any-label, share=0.5 (of the places), beyond=0.1."
-)
-_LEVELS = "Only points in so many equal steps of the box: 256 for 8-bit files."
-_NAMES = "Names of the classes, with commas between; not needed for folders of images."
-_SHIPPED = _MODELS.format("a .pt2 or .onnx file, ", "the network that ships with maxslope")
 
-Trust = Annotated[bool, option(_WHAT, _TRUST, "--trust")]
-Memory = Annotated[float | None, option(_WHAT, _GIGABYTES, min=0.001)]
-Trained = Annotated[str, option(_WHAT, _MODELS.format("", "a small network for the data"), show_default=False)]
-TrainingData = Annotated[str, option(_DATA, _SOURCES.format("4,000"), show_default=False)]
-Config = Annotated[Path | None, option(_RUN, "Options from a TOML file; those given here win.")]
-Resume = Annotated[Path | None, option(_RUN, "Go on with the run in this folder.")]
-Workers = Annotated[int | None, option(_RUN, "Workers of Ray.", min=1)]
-Gpus = Annotated[float, option(_RUN, "GPUs of each worker.", min=0)]
-Ray = Annotated[str | None, option(_RUN, "Address of a Ray cluster, or auto.")]
+Trust = Annotated[bool, option(WHAT, _TRUST, "--trust")]
+Memory = Annotated[float | None, option(WHAT, _GIGABYTES, min=0.001)]
+Trained = Annotated[str, option(WHAT, MODELS.format("", "a small network for the data"), show_default=False)]
+TrainingData = Annotated[str, option(DATA, SOURCES.format("4,000"), show_default=False)]
+Config = Annotated[Path | None, option(RUN, "Options from a TOML file; those given here win.")]
+Resume = Annotated[Path | None, option(RUN, "Go on with the run in this folder.")]
+Workers = Annotated[int | None, option(RUN, "Workers of Ray.", min=1)]
+Gpus = Annotated[float, option(RUN, "GPUs of each worker.", min=0)]
+Ray = Annotated[str | None, option(RUN, "Address of a Ray cluster, or auto.")]
 Animation = Annotated[bool, option(OUTPUT, "Write a GIF, and put a film on the page.", "--animation/--no-animation")]
 Json = Annotated[bool, option(OUTPUT, "Print one JSON object and nothing else.", "--json")]
 Quiet = Annotated[bool, option(OUTPUT, "Print one line, no progress.", "--quiet", "-q")]
-
-_OF_SETTINGS: dict[str, Any] = {
-    "model": Annotated[str, option(_WHAT, _SHIPPED, show_default=False)],
-    "weights": Annotated[
-        Path | None, option(_WHAT, "A safetensors file (or .pt with tensors alone) for the factory's model.")
-    ],
-    "device": Annotated[str | None, option(_WHAT, "Where the model runs: cpu, cuda, cuda:1, ...")],
-    "trust": Trust,
-    "memory": Memory,
-    "data": Annotated[str, option(_DATA, _SOURCES.format("1,000"), show_default=False)],
-    "box": Annotated[tuple[float, float] | None, option(_DATA, _BOX)],
-    "no_box": Annotated[bool, option(_DATA, "Inputs may take any value.", "--no-box")],
-    "size": Annotated[
-        str | None, option(_DATA, "Scale images to cover HEIGHTxWIDTH (224 means 224x224) and cut them.")
-    ],
-    "samples": Annotated[
-        int | None, option(_DATA, "How many samples, drawn by label with --seed; by default all.", min=1)
-    ],
-    "classes": Annotated[str | None, option(_DATA, _NAMES)],
-    "norm": Annotated[
-        str, option(_HOW, "Norm of the perturbation: linf, l2, l1, l1.5, ...", autocompletion=lambda: NORMS)
-    ],
-    "eps": Annotated[str | None, option(_HOW, "Radius, in the units of the inputs: 0.3 or 8/255.")],
-    "goal": Annotated[str | None, option(_HOW, _ERRORS, autocompletion=lambda: GOALS)],
-    "mask": Annotated[Path | None, option(_HOW, "A .npy or .npz file of truths: where an input may move.")],
-    "grid": Annotated[int | None, option(_HOW, _LEVELS, min=2)],
-    "effort": Annotated[str, option(_HOW, "quick, standard or exhaustive.", autocompletion=lambda: EFFORTS)],
-    "seed": Annotated[int, seed_of("all random numbers")],
-    "batch_size": Annotated[int | None, option(_RUN, "Rows per call of the model.", min=1)],
-    "part": Annotated[int, option(_RUN, "Most samples of a part.", min=1)],
-    "fast": Annotated[bool, option(_RUN, "Measure what makes the search faster here, use it.", "--fast")],
-}
-
-
-def of_settings(*without: str, **instead: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of :class:`Settings`, but for some, and others instead; :func:`given` reads them."""
-
-    def with_options(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command, eval_str=True).parameters
-        kinds = {name: kind for name, kind in (_OF_SETTINGS | instead).items() if name not in {*own, *without}}
-        defaults = {field.name: field.default for field in fields(Settings)}
-        common = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind)
-            for name, kind in kinds.items()
-        ]
-        context, *others = own.values()
-
-        @wraps(command)
-        def called(**values: Any) -> None:
-            command(**{name: values[name] for name in own})
-
-        called.__signature__ = inspect.Signature([context, *common, *others])  # type: ignore[attr-defined]
-        called.__annotations__ = {p.name: p.annotation for p in (context, *common, *others)}
-        return called
-
-    return with_options
-
-
-def given(context: typer.Context) -> dict[str, Any]:
-    """Return the options that stand on the command line, those of the settings alone."""
-    names = {field.name for field in fields(Settings)}
-    sources = {name: context.get_parameter_source(name) for name in context.params if name in names}
-    found = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-    return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
 
 
 def folder(path: Path | None, option: str = "--out") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -43,7 +42,7 @@ def opened(
         return built_in[source](cells or (_SPACE if source in ("ball", "neck") else _PLANE), eps), None
     if source.endswith(_TABLES):
         x, y, names = points(Path(source))
-        return _of_points(x, y, names, (cells, eps), Path(source).name), None
+        return _of_points(x, y, names, cells, eps, Path(source).name), None
     if ":" not in source:
         raise ValueError(
             f"The source is one of {', '.join(built_in)}, a .csv or .npz file or file.py:factory, got {source!r}."
@@ -55,18 +54,17 @@ def opened(
         rho0, rho1, low, high = made
         return ready.own(rho0, rho1, low, high, cells or (_PLANE if len(low) == 2 else _SPACE), eps), None
     model, (x, y, names) = _model(made, source, data)
-    problem, title = _of_points(x, y, names, (cells, eps), "Samples"), source.rpartition(":")[2]
-    return ready.network(problem, model, title), model
+    problem = _of_points(x, y, names, cells, eps, "Samples")
+    return ready.network(problem, model, title=source.rpartition(":")[2]), model
 
 
 def _of_points(
-    x: Tensor, y: Tensor, names: tuple[str, ...], how: tuple[int | None, float | None], title: str
+    x: Tensor, y: Tensor, names: tuple[str, ...], cells: int | None, eps: float | None, title: str
 ) -> Problem | Classes:
     """Kernel densities of points of two classes, or of several."""
     from maxslope.report.boundary_problems import samples
     from maxslope.report.partition import several
 
-    cells, eps = how
     cells = cells or (_SPACE if x.ndim == 2 and x.shape[1] == 3 else _PLANE)
     if len(names) == 2:
         return samples(x, y, cells, eps, title=title)
@@ -78,7 +76,8 @@ def _model(made: Any, source: str, data: Path | None) -> tuple[Any, tuple[Tensor
     import torch
 
     if isinstance(made, tuple) and len(made) == 3:
-        model, found = made[0], numbered(torch.as_tensor(made[1]), torch.as_tensor(made[2]))
+        model, x, y = made
+        found = numbered(torch.as_tensor(x), torch.as_tensor(y))
     elif data is None:
         raise ValueError(
             f"{source} made a model alone; its points come by --data FILE.csv, or the factory returns (model, points, "
@@ -130,33 +129,17 @@ def read_table(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """
     import torch
 
-    from maxslope.evaluation._files import needed
+    from maxslope.report.canvas import numbers, read_csv
 
-    needed(path)
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a table in UTF-8: {error}.") from error
-    if rows and not _numeric(rows[0][1][:2]):
-        rows = rows[1:]
-    columns = len(rows[0][1]) if rows else 3
-    places, words = [], []
-    for number, row in rows:
-        if len(row) != columns or columns not in (3, 4) or not _numeric(row[:-1]):
+    lines = read_csv(path, slice(2))
+    columns = len(lines[0].cells) if lines else 3
+    for number, cells in lines:
+        if len(cells) != columns or columns not in (3, 4) or not numbers(cells[:-1]):
             wanted = "x, y, label with two" if columns != 4 else "x, y, z, label with three"
-            raise ValueError(f"{path}, line {number}: expected {wanted} finite numbers, got {row!r}.")
-        places.append([float(word) for word in row[:-1]])
-        words.append(row[-1].strip())
-    known = sorted(set(words), key=lambda word: (0, float(word), word) if _numeric([word]) else (1, 0.0, word))
+            raise ValueError(f"{path}, line {number}: expected {wanted} finite numbers, got {cells!r}.")
+    places = [[float(word) for word in line.cells[:-1]] for line in lines]
+    words = [line.cells[-1].strip() for line in lines]
+    known = sorted(set(words), key=lambda word: (0, float(word), word) if numbers([word]) else (1, 0.0, word))
     if len(known) < 2:
-        raise ValueError(f"{path} needs points of two classes or more, got {len(rows)} points with labels {known}.")
-    numbers = {word: k for k, word in enumerate(known)}
-    return torch.tensor(places), torch.tensor([numbers[word] for word in words]), tuple(known)
-
-
-def _numeric(words: list[str]) -> bool:
-    try:
-        return bool(words) and all(abs(float(word)) < float("inf") for word in words)
-    except ValueError:
-        return False
+        raise ValueError(f"{path} needs points of two classes or more, got {len(words)} points with labels {known}.")
+    return torch.tensor(places), torch.tensor([known.index(word) for word in words]), tuple(known)

@@ -6,34 +6,23 @@ import math
 import sys
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
 
 _EVERY = 10.0  # seconds between lines of a log
 
 
-class Update(ABC):
-    """Is called with (units done, what is known so far); all of it goes to the error stream."""
+@dataclass(frozen=True)
+class Update:
+    """Is called with (units done, what is known so far), or notes a line that stays; all on the error stream."""
 
-    @abstractmethod
+    tell: Callable[[int, str], None]
+    note: Callable[[str], None]
+
     def __call__(self, done: int, so_far: str = "") -> None:
         """Tell how many units are done, and what is known."""
-
-    @abstractmethod
-    def note(self, line: str) -> None:
-        """Say a line that stays."""
-
-
-class _Silent(Update):
-    """Says nothing."""
-
-    def __call__(self, done: int, so_far: str = "") -> None:
-        """See :class:`Update`."""
-
-    def note(self, line: str) -> None:
-        """See :class:`Update`."""
+        self.tell(done, so_far)
 
 
 @contextmanager
@@ -48,54 +37,45 @@ def progress(
     stays: bool = True,  # the bar, on the terminal, at the end
 ) -> Iterator[Update]:
     """Yield what is told (units done, what is known so far), on the error stream; nothing if it is to be quiet."""
+    speed = _Speed(total, resumed, unit, even)
     if quiet:
-        yield _Silent()
+        yield Update(lambda done, so_far: None, lambda line: None)
     elif sys.stderr.isatty():
-        with _bar(doing, _Speed(total, resumed, unit, even), stays) as bar:
-            yield bar
+        with _bar(doing, speed, stays) as update:
+            yield update
     else:
-        lines = _Lines(doing, _Speed(total, resumed, unit, even))
+        lines = _Lines(doing, speed)
         with lines.beating():
-            yield lines
-
-
-class _Bar(Update):
-    """A bar with its time left."""
-
-    def __init__(self, bar: Any, speed: _Speed) -> None:
-        self.bar, self.speed = bar, speed
-        self.task = bar.add_task("", total=speed.total, so_far="")
-
-    def __call__(self, done: int, so_far: str = "") -> None:
-        """See :class:`Update`."""
-        said = ", ".join(filter(None, (so_far, self.speed.of(done, time.monotonic()))))
-        self.bar.update(self.task, completed=done, so_far=said)
-
-    def note(self, line: str) -> None:
-        """See :class:`Update`."""
-        self.bar.console.print(line, markup=False, highlight=False)
+            yield Update(lines.tell, lines.note)
 
 
 @contextmanager
 def _bar(doing: str, speed: _Speed, stays: bool) -> Iterator[Update]:
+    """A bar with its time left."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[so_far]}"))
     console = Console(stderr=True)
     with Progress(*columns, TimeElapsedColumn(), console=console, redirect_stdout=False, transient=not stays) as bar:
-        yield _Bar(bar, speed)
+        task = bar.add_task("", total=speed.total, so_far="")
+
+        def tell(done: int, so_far: str) -> None:
+            said = ", ".join(filter(None, (so_far, speed.of(done, time.monotonic()))))
+            bar.update(task, completed=done, so_far=said)
+
+        yield Update(tell, lambda line: console.print(line, markup=False, highlight=False))
 
 
-class _Lines(Update):
+class _Lines:
     """Plain lines: the first news at once, then a line every ten seconds, news or not, and the last."""
 
     def __init__(self, doing: str, speed: _Speed) -> None:
         self.doing, self.speed, self.last, self.news = doing, speed, -math.inf, ""
         self.lock, self.over = threading.Lock(), threading.Event()
 
-    def __call__(self, done: int, so_far: str = "") -> None:
-        """See :class:`Update`."""
+    def tell(self, done: int, so_far: str) -> None:
+        """Keep the news, and write them where it is time to."""
         now, total = time.monotonic(), self.speed.total
         of = "" if total is None else f" of {total}"
         with self.lock:
@@ -104,7 +84,7 @@ class _Lines(Update):
                 self._write(self.news, now)
 
     def note(self, line: str) -> None:
-        """See :class:`Update`."""
+        """Write a line."""
         with self.lock:
             self._write(line, time.monotonic())
 
@@ -135,7 +115,7 @@ class _Lines(Update):
 class _Speed:
     """Units a second since the start, and the time that is left at that rate."""
 
-    def __init__(self, total: int | None, resumed: bool, unit: str = "samples", even: bool = True) -> None:
+    def __init__(self, total: int | None, resumed: bool, unit: str, even: bool) -> None:
         self.total, self.start, self.unit, self.even = total, -1 if resumed else 0, unit, even
         self.began = time.monotonic()
 

@@ -80,6 +80,9 @@ def report(
     format_: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.html,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     classes: Annotated[str, typer.Option(help="Names of the classes, with commas between.")] = "",
+    names: Annotated[
+        str, typer.Option(help="Names of several runs, with commas between; by default those of their folders.")
+    ] = "",
     model: Annotated[
         bool, option(None, "Load the run's model and data again, to show samples and curves.", "--model/--no-model")
     ] = True,
@@ -106,7 +109,12 @@ def report(
     if len(runs) > 1:
         _comparable(runs)
     seen = format_ in (Format.html, Format.svg, Format.pdf)
-    names = [name.strip() for name in classes.split(",")] if classes else []
+    labels, called = _listed(classes), _listed(names)
+    if called and (len(called) != len(runs) or len(runs) == 1):
+        raise ValueError(
+            f"--names are one for each of several runs, with commas between, got {len(called)} for {len(runs)}; a page "
+            "on one run has a --title."
+        )
     total = _STEPS if len(runs) == 1 else len(runs) + 1
     with steps("No page is written.", total, quiet or json_ or not seen, "reading", "steps") as update:
         told = itertools.count()
@@ -115,10 +123,10 @@ def report(
             update(next(told), f"reading {folder}")
             found.append(_open(folder, {"trust": trust, "memory": memory}, with_model=model and seen))
         if len(found) == 1:
-            content: Content = _page(found[0], title, names, seed, lambda step: update(next(told), step))
+            content: Content = _page(found[0], title, labels, seed, lambda step: update(next(told), step))
         else:
             update(next(told), "comparing")
-            content = _comparison(found, title, names, seed)
+            content = _comparison(found, title, labels, called, seed)
         update(total, "written")
     _write(content, format_, out, runs)
     if json_ and out is not None:
@@ -174,17 +182,24 @@ def _page(run: Run, title: str | None, classes: list[str], seed: int | None, tel
     )  # fmt: skip
 
 
-def _comparison(runs: list[Run], title: str | None, classes: list[str], seed: int | None) -> Comparison:
+def _comparison(
+    runs: list[Run], title: str | None, classes: list[str], names: list[str], seed: int | None
+) -> Comparison:
     from maxslope.evaluation import Report
     from maxslope.report import compare
 
     all_there = all(run.model is not None for run in runs)
     reports = [run.report for run in runs if isinstance(run.report, Report)]
     return compare(
-        *reports, names=_names([run.name for run in runs]), data=runs[0].data,
+        *reports, names=names or _names([run.name for run in runs]), data=runs[0].data,
         models=[run.model for run in runs] if all_there else None, budget=[run.budget for run in runs], classes=classes,
         seed=seed, title=title or None,
     )  # fmt: skip
+
+
+def _listed(words: str) -> list[str]:
+    """What stands between commas."""
+    return [word.strip() for word in words.split(",")] if words else []
 
 
 def _names(names: list[str]) -> list[str]:
@@ -227,7 +242,7 @@ def _again(
     Otherwise it says why not, on the error stream.
     """
     from maxslope.evaluation.data import fingerprint
-    from maxslope.evaluation.environment import identity
+    from maxslope.evaluation.plan import identity
 
     try:
         sources = open_sources(taken(folder / "run.toml", given, typed=False, command=of), quiet=True)

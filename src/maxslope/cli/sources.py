@@ -1,21 +1,28 @@
-"""From the words for a model and data to the objects, and what was done to them said aloud."""
+"""From settings to objects: model, data, budget and goal; and what was done to data said aloud."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from maxslope._escape import visible
+from maxslope.cli import names
 from maxslope.cli.ending import interruptible
 from maxslope.cli.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
     from maxslope.evaluation.about import About
+    from maxslope.evaluation.crew import Crew
     from maxslope.evaluation.datasets import Loaded
+    from maxslope.sets import Budget
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +78,16 @@ def _named(word: str, data: Any) -> tuple[str, ...]:
     """The names that ``--classes`` gives, one for every class of the data at least."""
     from maxslope.evaluation.draw import classes_of, labels_of
 
-    names, labels = tuple(name.strip() for name in word.split(",")), labels_of(data)
+    given, labels = tuple(name.strip() for name in word.split(",")), labels_of(data)
     known = classes_of(data)
     count = max(len(known), 0 if labels is None or not labels.numel() else 1 + int(labels.max()))
-    if len(names) < count:
+    if len(given) < count:
         folders = f" ({', '.join(known[:8])}{', ...' * (len(known) > 8)})" if known else ""
         raise ValueError(
-            f"--classes names every class in the order of its number, got {len(names)} names for {count} "
+            f"--classes names every class in the order of its number, got {len(given)} names for {count} "
             f"classes{folders}; give them all" + (", or leave it away: the data have names." if known else ".")
         )
-    return names
+    return given
 
 
 def about(s: Settings, sources: Sources, asked: str) -> About:
@@ -89,7 +96,7 @@ def about(s: Settings, sources: Sources, asked: str) -> About:
 
     model = "the network that ships with maxslope" if s.model == DEFAULT else s.model
     data = "the 1,000 MNIST images that ship with maxslope" if s.data == DEFAULT else s.data
-    weights = f", weights {_short(s.weights)}" if s.weights else ""
+    weights = f", weights {_short(str(s.weights))}" if s.weights else ""
     return About(
         model=_short(model) + weights, data=_short(data), budget=asked, samples=sources.samples, first=sources.first,
         classes=sources.classes,
@@ -162,3 +169,76 @@ def say_warnings_plainly() -> None:
         sys.stderr.write(f"maxslope: warning: {visible(str(message))}\n")
 
     warnings.showwarning = show  # type: ignore[assignment]
+
+
+def budget(s: Settings) -> Callable[[tuple[float, float] | None], Budget]:
+    """Return what makes the budget of settings in a box; its words are checked here, before anything is loaded."""
+    names.norm(s.norm)
+    checked = None if s.eps is None else names.budget(s.norm, s.eps)
+
+    def inside(box: tuple[float, float] | None) -> Budget:
+        if checked is None and DEFAULT not in (s.model, s.data):
+            raise ValueError(
+                "--eps is needed for a model of yours: the radius in the units of the inputs, such as 8/255."
+            )
+        return names.inside(names.budget(s.norm, None) if checked is None else checked, box)
+
+    return inside
+
+
+def threat(s: Settings) -> dict[str, Any]:
+    """Return goal, mask and realization, as ``evaluate`` and ``minimal`` take them."""
+    from maxslope.realize import Grid
+
+    realize = None if s.grid is None else Grid(s.grid)
+    return {"goal": names.goal(s.goal), "mask": _mask(s.mask, s.most), "realize": realize}
+
+
+def crew(workers: int | None, gpus: float, ray: str | None) -> Crew | None:
+    """Return who does the work, None for this process; ValueError for GPUs or a cluster without workers."""
+    if workers is None:
+        if gpus or ray:
+            raise ValueError("--gpus and --ray belong to --workers: say how many workers.")
+        return None
+    from maxslope.evaluation.cluster import RayCrew
+
+    return RayCrew(workers, gpus=gpus, address=ray)
+
+
+def words(s: Settings) -> str:
+    """Return what is asked besides the norm, in words; empty for the usual question.
+
+    >>> from maxslope.cli.settings import Settings
+    >>> words(Settings(goal="top-3", grid=256))
+    'goal top-3, 256 levels'
+    """
+    found = [f"goal {s.goal}"] if s.goal else []
+    found += [f"mask {s.mask.name}"] if s.mask else []
+    return ", ".join([*found, f"{s.grid} levels"] if s.grid else found)
+
+
+def _mask(path: Path | None, most: int | None) -> Tensor | None:
+    """The boolean array in an .npy or .npz file (its only one, or that called mask), None for no file."""
+    import zipfile
+
+    import torch
+
+    from maxslope.evaluation._arrays import npy, npz
+
+    if path is None:
+        return None
+    try:
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                held = [item.filename.removesuffix(".npy") for item in archive.infolist()]
+            name = held[0] if len(held) == 1 else "mask"
+            array = npz(path, {name}, most).get(name)
+        else:
+            with path.open("rb") as file:
+                array = npy(file, path.stat().st_size, path, most)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"--mask {path} cannot be read ({error}); write it with numpy.save or numpy.savez.") from error
+    if array is None or array.dtype != bool:
+        got = "no array called mask" if array is None else f"an array of {array.dtype}"
+        raise ValueError(f"--mask is an array of truths, True where an input may move; {path} holds {got}.")
+    return torch.from_numpy(array)

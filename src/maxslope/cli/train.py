@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maxslope.cli import document, names, options
+from maxslope.cli import ending, names, options
 from maxslope.cli.ending import interruptible, typed
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
-from maxslope.cli.settings import DEFAULT, Settings
+from maxslope.cli.settings import DEFAULT, Settings, given, of_settings
 from maxslope.cli.sources import say_warnings_plainly
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Asked:
         return {name: value for name, value in asdict(self).items() if name not in without}
 
 
-@options.of_settings(*_WITHOUT, model=options.Trained, data=options.TrainingData)
+@of_settings(*_WITHOUT, model=options.Trained, data=options.TrainingData)
 def train(
     context: typer.Context,
     *,
@@ -74,7 +74,6 @@ def train(
     average: Annotated[float, option(_TRAINING, "Decay of the mean of weights; 0: none.", min=0, max=0.99999)] = 0.0,
     patience: Annotated[int | None, option(_TRAINING, "Epochs without progress until it stops.", min=1)] = None,
     out: Annotated[Path, option(OUTPUT, "Folder for weights, history, figure and checkpoint.")] = _OUT,
-    seed: Annotated[int, options.seed_of("all random numbers")] = 0,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -92,19 +91,19 @@ def train(
 
     say_warnings_plainly()
     options.folder(out)
-    s = replace(Settings(), **options.given(context))
+    s = replace(Settings(), **given(context))
     asked = Asked(objective, steps, epochs, rate, average, patience, out, typed(context), json_, quiet)
-    plan, _ = _adam(rate), _objective(asked, None, 0, seed)  # words are checked before anything is loaded
+    plan, _ = _adam(rate), _objective(asked, None, 0, s.seed)  # words are checked before anything is loaded
     with processes() as here:
         silent = quiet or json_ or here.rank > 0
         with first_before_others():
-            given = lesson(s, out, first=here.rank == 0, quiet=silent)
-        fitted = _fitted(given, asked, s, plan, silent=silent)
+            taught = lesson(s, out, first=here.rank == 0, quiet=silent)
+        fitted = _fitted(taught, asked, s, plan, silent=silent)
         if here.rank == 0:
-            _finish(fitted, given, asked, s)
+            _finish(fitted, taught, asked, s)
 
 
-def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, *, silent: bool) -> Fitted:
+def _fitted(taught: Lesson, asked: Asked, s: Settings, adam: Any, *, silent: bool) -> Fitted:
     """Train, and tell how far it is; an interruption says how to go on."""
     from maxslope.cli.learning import noted, remember, warmup
     from maxslope.training import Callback, Check, Checkpoint, Plan, fit
@@ -112,13 +111,13 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, *, silent: bool
     from maxslope.training.distributed import world
 
     first = world().rank == 0
-    batch = s.batch_size or min(100, given.count)
-    if batch > given.count:
-        raise ValueError(f"--batch-size is between 1 and all {given.count} samples to train on, got {batch}.")
-    batches = given.count // batch
+    batch = s.batch_size or min(100, taught.count)
+    if batch > taught.count:
+        raise ValueError(f"--batch-size is between 1 and all {taught.count} samples to train on, got {batch}.")
+    batches = taught.count // batch
     ramp = warmup(asked.out, s, asked.words, int(0.3 * asked.epochs * batches))
     plan = Plan(asked.epochs, batch, adam, average=asked.average or None)
-    check = Check(*given.check, given.budget, patience=asked.patience)
+    check = Check(*taught.check, taught.budget, patience=asked.patience)
     kept = Checkpoint(asked.out / "checkpoint.pt")
     steps = asked.epochs * batches
     try:
@@ -127,8 +126,8 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, *, silent: bool
             progress(steps, silent, resumed=kept.path.exists(), doing="training", unit="steps") as update,
         ):
             update.note(
-                f"{given.count} samples to train on, {len(given.check[0])} to choose the weights, {given.left_words}; "
-                f"{given.budget}" + (f"; going on from {kept.path}" if kept.path.exists() else "")
+                f"{taught.count} samples to train on, {len(taught.check[0])} to choose the weights, "
+                f"{taught.left_words}; {taught.budget}" + (f"; going on from {kept.path}" if kept.path.exists() else "")
             )
             calls = [_telling(update, asked.epochs)]
             if first:
@@ -138,7 +137,7 @@ def _fitted(given: Lesson, asked: Asked, s: Settings, adam: Any, *, silent: bool
 
                 calls.append(Callback(epoch=keep))
             fitted = fit(
-                given.model, given.data, _objective(asked, given.budget, ramp, s.seed), plan, check=check,
+                taught.model, taught.data, _objective(asked, taught.budget, ramp, s.seed), plan, check=check,
                 checkpoint=kept, callbacks=calls, seed=s.seed,
             )  # fmt: skip
         if first:  # of a training that went on, the epochs are others now
@@ -167,7 +166,7 @@ def _telling(update: Update, epochs: int) -> Callback:
     return Callback(step=step, epoch=epoch)
 
 
-def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings) -> None:
+def _finish(fitted: Fitted, taught: Lesson, asked: Asked, s: Settings) -> None:
     """Write what was trained and say what it is; the exit code is 1 where it broke off."""
     from maxslope._status import Status
     from maxslope.cli.learning import doing_again, written
@@ -178,25 +177,21 @@ def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings) -> None:
             f"The loss was not finite in the first epoch, after {fitted.step} steps; try a lower --rate."
         )
     best = max(fitted.history, key=lambda record: (record["robust"], record["clean"]))
-    command = shlex.join(given.evaluation(s, asked.out))
+    command = shlex.join(taught.evaluation(s, asked.out))
     again = doing_again(asked.out, asked.command, command)
-    files = [str(file) for file in written(fitted, best, given, asked.out, _facts(given, asked, s), again)]
+    files = [str(file) for file in written(fitted, best, taught, asked.out, _facts(taught, asked, s), again)]
     facts = {
-        "samples": given.count, "checked": len(given.check[0]), "budget": names.asked(s.norm, s.eps),
-        "norm": f"l_{names.norm(s.norm).p:g}", "eps": float(given.budget.eps), "seed": s.seed,
+        "samples": taught.count, "checked": len(taught.check[0]), "budget": names.asked(s.norm, s.eps),
+        "norm": f"l_{names.norm(s.norm).p:g}", "eps": float(taught.budget.eps), "seed": s.seed,
         "epochs": len(fitted.history), "best_epoch": best["epoch"], "clean_accuracy": best["clean"],
         "robust_accuracy": best["robust"], "backward_per_sample": best["backward"], "finite": finite,
         "files": files, "evaluate": command,
     }  # fmt: skip
     accuracy = f"clean {100 * best['clean']:.1f} %, robust {100 * best['robust']:.1f} % after epoch {best['epoch']}"
-    if asked.json:
-        document.say(facts)
-    elif asked.quiet:
-        typer.echo(f"{accuracy} on the {facts['checked']} samples that chose the weights")
-    else:
-        typer.echo(f"best       {accuracy}, on the {facts['checked']} samples that chose it")
-        typer.echo(f"written    {', '.join(files)}")
-        typer.echo(f"evaluate   {command}")
+    line = f"{accuracy} on the {facts['checked']} samples that chose the weights"
+    best_ = f"best       {accuracy}, on the {facts['checked']} samples that chose it"
+    lines = [best_, f"written    {', '.join(files)}", f"evaluate   {command}"]
+    ending.tell(facts, line, lines, json=asked.json, quiet=asked.quiet)
     if not finite:
         typer.echo(
             f"maxslope: training broke off after {fitted.step} steps: the loss was not finite. The weights are "
@@ -206,12 +201,12 @@ def _finish(fitted: Fitted, given: Lesson, asked: Asked, s: Settings) -> None:
         raise typer.Exit(1)
 
 
-def _facts(given: Lesson, asked: Asked, s: Settings) -> list[tuple[str, str]]:
+def _facts(taught: Lesson, asked: Asked, s: Settings) -> list[tuple[str, str]]:
     """What the page says that was asked."""
     return [
         ("Objective", {"risk": "adversarial risk", "trades": "TRADES"}[asked.objective]),
         ("Budget", names.asked(s.norm, s.eps)),
-        ("Data", f"{given.count} samples to train on, of {'MNIST, as shipped' if s.data == DEFAULT else s.data}"),
+        ("Data", f"{taught.count} samples to train on, of {'MNIST, as shipped' if s.data == DEFAULT else s.data}"),
         ("Epochs", f"{asked.epochs}"),
         ("Seed", f"{s.seed}"),
     ]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from maxslope import _checks
 from maxslope._escape import first_line
-from maxslope.energies._culprit import Rows, culprit
+from maxslope.energies._culprit import Rows, culprit, finite
 
 _ROUNDING = 1e-3  # a change of outputs, relative to their size, that may be rounding
 _LOW = 0.05  # likewise where half precision is seen
@@ -30,6 +30,7 @@ _SAME_NUMBERS = {
     "Alias", "AsStrided", "Clamp", "ClampMax", "ClampMin", "Clone", "Flatten", "Index", "Permute", "Reshape",
     "ReshapeAlias", "Select", "Slice", "Squeeze", "T", "ToCopy", "Transpose", "UnsafeView", "Unsqueeze", "View",
 }  # fmt: skip
+
 
 Context = tuple[Tensor, ...]
 
@@ -64,9 +65,13 @@ class _Rows:
     x: Tensor
     context: Context
 
+    def at(self, rows: Rows) -> tuple[Tensor, Context]:
+        """The given rows of the points, and of what goes with them."""
+        return self.x[rows], tuple(t[rows] for t in self.context)
+
     def ask(self, rows: Rows) -> Tensor:
         """The outputs ``[places, numbers]`` of a call with the given rows, in float64."""
-        return _numbers(self.network.outputs(self.x[rows], tuple(t[rows] for t in self.context)))
+        return _numbers(self.network.outputs(*self.at(rows)))
 
 
 def _numbers(out: Tensor) -> Tensor:
@@ -107,7 +112,7 @@ def inspect(network: Guarded, x: Tensor, context: Context, *, logits: bool) -> t
     rows = _Rows(network, x, context)
     standard = chosen[torch.arange(size, device=x.device).clamp_max(shown - 1)]
     try:
-        out = network.outputs(x[standard], tuple(t[standard] for t in context))
+        out = network.outputs(*rows.at(standard))
     except Exception as error:
         _works_on_all(network, x, context, size, error)
         error.add_note(f"This was the first call of the model, of {size} rows; tensors with rows go along as context.")
@@ -144,9 +149,8 @@ def _company(rows: _Rows, standard: Rows, shown: int, first: Tensor) -> None:
     """Compare the rows of a first call with the same rows in other places and company."""
     size, places = standard.shape[0], torch.arange(standard.shape[0], device=standard.device)
     scale, other = _Scale.of(first), places
-    worst = scale.apart(
-        first if size > 1 else rows.ask(standard), first[places.clamp_max(shown - 1)]
-    )  # padding: copies
+    copies = first[places.clamp_max(shown - 1)]  # what padding repeats
+    worst = scale.apart(first if size > 1 else rows.ask(standard), copies)
     for half in _halves(first[:shown]):
         if worst.untrue(_LOW):
             break
@@ -176,7 +180,7 @@ def _halves(out: Tensor) -> tuple[Rows, ...]:
     """The rows with small and those with large outputs: what is common to a call (a mean, a maximum) differs most."""
     if out.shape[0] == 1:
         return ()
-    known = torch.where(out.isfinite(), out, 0)
+    known = finite(out)
     order = known[:, (known.amax(0) - known.amin(0)).argmax()].argsort()
     return order.tensor_split(2)
 
@@ -221,7 +225,7 @@ class _Scale:
     @classmethod
     def of(cls, out: Tensor) -> _Scale:
         """The scale of outputs; of a single row, or of equal ones, nothing but the size is known."""
-        known = torch.where(out.isfinite(), out, 0)
+        known = finite(out)
         size, spread = _usual(known.abs().amax(0)), _usual(known.amax(0) - known.amin(0))
         return cls(size, torch.where(spread > 1e-4 * size, spread, size))
 
@@ -238,8 +242,8 @@ def _usual(of_columns: Tensor) -> Tensor:
 
 def _low(rows: _Rows, standard: Rows) -> bool:
     """Whether points or outputs are in a precision in which rounding alone may be seen."""
-    part, context = rows.x[standard], tuple(t[standard] for t in rows.context)
-    return min(torch.finfo(t.dtype).bits for t in (part, rows.network.raw(part, context))) < 32
+    answers = rows.network.raw(*rows.at(standard))
+    return min(torch.finfo(t.dtype).bits for t in (rows.x, answers)) < 32
 
 
 def _random(rows: _Rows, apart: _Apart) -> None:
@@ -305,8 +309,8 @@ def _ends_in_a_probability(rows: _Rows, standard: Rows) -> bool:
     """Whether autograd says that the outputs come from a sigmoid or a softmax, and nothing has changed them since."""
     try:
         with torch.enable_grad():
-            part = rows.x[standard].detach().requires_grad_()
-            node = rows.network.raw(part, tuple(t[standard] for t in rows.context)).grad_fn
+            part, context = rows.at(standard)
+            node = rows.network.raw(part.detach().requires_grad_(), context).grad_fn
     except Exception:  # a model that takes no gradients
         return False
     while node is not None:

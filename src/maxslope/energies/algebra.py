@@ -42,20 +42,16 @@ class Sum(Energy):
             )
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return _combine([term.evaluate(x) for term in self.terms], self.weights)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return _combine([term.look(x) for term in self.terms], self.weights)
 
     def take(self, index: Tensor) -> Sum:
-        """See :class:`Energy`."""
         return Sum([term.take(index) for term in self.terms], self.weights)
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return sum(term.passes for term in self.terms)
 
 
@@ -89,7 +85,6 @@ class Average(Energy):
             raise ValueError(f"Average needs at least one draw, got draws={self.draws}.")
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         parts = []
         for key in self._keys(x):
             with torch.enable_grad():
@@ -98,26 +93,26 @@ class Average(Energy):
                 e = self.base.evaluate(moved.detach())
                 (gradient,) = torch.autograd.grad(moved, z, e.gradient) if moved is not z else (e.gradient,)
             parts.append(e._replace(gradient=gradient))
-        return _combine(parts, [1 / self.draws] * self.draws, majority=True)
+        return self._mean(parts)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.no_grad():
-            parts = [self.base.look(self.transform(x, key)) for key in self._keys(x)]
-        return _combine(parts, [1 / self.draws] * self.draws, majority=True)
+            return self._mean([self.base.look(self.transform(x, key)) for key in self._keys(x)])
 
     def take(self, index: Tensor) -> Average:
-        """See :class:`Energy`."""
         return replace(self, base=self.base.take(index))
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.draws * self.base.passes
 
     def _keys(self, x: Tensor) -> list[Tensor]:
         content = _random.keys_of_points(flat(x))
         return [_random.keys(self.seed, content, j) for j in range(self.draws)]
+
+    def _mean(self, parts: Sequence[Evaluation]) -> Evaluation:
+        most = torch.stack([e.reached for e in parts]).float().mean(0) > 0.5
+        return _combine(parts, [1 / self.draws] * self.draws)._replace(reached=most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,23 +130,19 @@ class Priced(Energy):
     price: Tensor
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         e, way = self.base.evaluate(x), x - self.center
         value = e.value + self.price * flat(way).square().sum(1)
         return e._replace(value=value, gradient=e.gradient + 2 * column(self.price, x) * way)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         e = self.base.look(x)
         return e._replace(value=e.value + self.price * flat(x - self.center).square().sum(1))
 
     def take(self, index: Tensor) -> Priced:
-        """See :class:`Energy`."""
         return Priced(self.base.take(index), self.center[index], self.price[index])
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.base.passes
 
 
@@ -181,16 +172,13 @@ class Blind(Energy):
         return self.look(x)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self.energy.look(x)._replace(gradient=x.new_zeros(x.shape[0], 0))
 
     def take(self, index: Tensor) -> Blind:
-        """See :class:`Energy`."""
         return Blind(self.energy.take(index), None if self.key is None else take(self.key, index))
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.energy.passes
 
 
@@ -213,12 +201,10 @@ class Potential(Energy):
     base: Energy
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        return self._gather(self.base.evaluate(_particles(x)), x)
+        return self._gather(self.base.evaluate, x)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        return self._gather(self.base.look(_particles(x)), x)
+        return self._gather(self.base.look, x)
 
     def take(self, index: Tensor) -> Potential:
         """See :class:`Energy`; there is one row, so nothing to choose from."""
@@ -229,25 +215,18 @@ class Potential(Energy):
         """See :class:`Energy`; passes per particle."""
         return self.base.passes
 
-    def _gather(self, e: Evaluation, x: Tensor) -> Evaluation:
+    def _gather(self, of: Callable[[Tensor], Evaluation], x: Tensor) -> Evaluation:
+        if x.shape[0] != 1:
+            raise ValueError(f"A cloud is a single row [1, n, *shape], got {x.shape[0]} rows; run clouds one by one.")
+        e = of(x[0])
         gradient = e.gradient.reshape(x.shape) / x.shape[1] if e.gradient.numel() else e.gradient.reshape(1, -1)
         return Evaluation(e.value.mean()[None], gradient, e.margin.mean()[None], e.reached.all()[None])
 
 
-def _particles(x: Tensor) -> Tensor:
-    if x.shape[0] != 1:
-        raise ValueError(f"A cloud is a single row [1, n, *shape], got {x.shape[0]} rows; run clouds one by one.")
-    return x[0]
-
-
-def _combine(parts: Sequence[Evaluation], weights: Sequence[float], *, majority: bool = False) -> Evaluation:
-    def total(tensors: Sequence[Tensor]) -> Tensor:
-        return torch.stack([w * t for w, t in zip(weights, tensors, strict=True)]).sum(0)
-
-    votes = torch.stack([e.reached for e in parts])
-    return Evaluation(
-        total([e.value for e in parts]),
-        total([e.gradient for e in parts]),
-        total([e.margin for e in parts]),
-        votes.float().mean(0) > 0.5 if majority else votes.all(0),
+def _combine(parts: Sequence[Evaluation], weights: Sequence[float]) -> Evaluation:
+    """The weighted sums; the goal is reached where it is for all."""
+    *columns, reached = zip(*parts, strict=True)
+    value, gradient, margin = (
+        torch.stack([w * t for w, t in zip(weights, terms, strict=True)]).sum(0) for terms in columns
     )
+    return Evaluation(value, gradient, margin, torch.stack(reached).all(0))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import flat, inner, select, take
-from maxslope.energies.base import Energy, Evaluation, gradient_of, plain
+from maxslope.energies.base import Energy, Evaluation, gradients_of, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,16 +26,13 @@ class Linear(Energy):
     c: Tensor
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         c = self.c.expand_as(x)
         return plain(inner(c, x), c)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return plain(inner(self.c.expand_as(x), x))
 
     def take(self, index: Tensor) -> Linear:
-        """See :class:`Energy`."""
         return Linear(take(self.c, index))
 
 
@@ -70,16 +67,13 @@ class Quadratic(Energy):
             )
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         gradient = (flat(x) @ self.matrix.to(x)).reshape(x.shape)
         return plain(inner(x, gradient) / 2, gradient)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return plain(self.evaluate(x).value)
 
     def take(self, index: Tensor) -> Quadratic:
-        """See :class:`Energy`."""
         return self
 
 
@@ -108,20 +102,17 @@ class Function(Energy):
     rows: tuple[Tensor, ...] = ()
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.enable_grad():
             z = x.detach().requires_grad_(True)
             value = self._value(z)
-            gradient = gradient_of(value, z)
+            (gradient,) = gradients_of(value, [z])
         return plain(value.detach(), gradient)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.no_grad():
             return plain(self._value(x))
 
     def take(self, index: Tensor) -> Function:
-        """See :class:`Energy`."""
         return Function(self.f, tuple(select(part, index) for part in self.rows)) if self.rows else self
 
     def _value(self, x: Tensor) -> Tensor:

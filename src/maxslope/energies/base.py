@@ -30,6 +30,10 @@ class Evaluation(NamedTuple):
     margin: Tensor
     reached: Tensor
 
+    def take(self, index: Tensor) -> Evaluation:
+        """Return the rows ``index``; an index may occur many times."""
+        return Evaluation(*(value[index] for value in self))
+
 
 class Energy(ABC):
     """A function E of points, evaluated row by row: E(x)_i depends on x_i and the data of row i alone.
@@ -86,27 +90,23 @@ class Constrained(Energy):
 
     def evaluate(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`; infinite outside the set."""
-        e = self.smooth.evaluate(x)
-        return e._replace(value=self._outside(x, e.value))
+        return self._outside(x, self.smooth.evaluate(x))
 
     def look(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`; infinite outside the set."""
-        e = self.smooth.look(x)
-        return e._replace(value=self._outside(x, e.value))
+        return self._outside(x, self.smooth.look(x))
 
     def take(self, index: Tensor) -> Constrained:
-        """See :class:`Energy`."""
         return Constrained(self.smooth.take(index), self.domain.take(index))
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.smooth.passes
 
-    def _outside(self, x: Tensor, value: Tensor) -> Tensor:
-        value = with_convex(value, self.domain, x)
+    def _outside(self, x: Tensor, e: Evaluation) -> Evaluation:
+        value = with_convex(e.value, self.domain, x)
         slack = 1e3 * torch.finfo(x.dtype).eps * flat(x).abs().amax(1).clamp_min(1)
-        return torch.where(self.domain.violation(x) > slack, torch.inf, value)
+        return e._replace(value=torch.where(self.domain.violation(x) > slack, torch.inf, value))
 
 
 def parts(energy: Energy) -> tuple[Energy, Set]:
@@ -122,17 +122,12 @@ def plain(value: Tensor, gradient: Tensor | None = None) -> Evaluation:
     )
 
 
-def gradient_of(value: Tensor, x: Tensor) -> Tensor:
-    """The gradient of per-row values with respect to the points alone; zero where the values ignore them.
+def gradients_of(value: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
+    """The gradients of per-row values with respect to the points alone, given in parts; zero where values ignore them.
 
     Raises:
         ValueError: if autograd cannot see how the values depend on anything.
     """
-    return gradients_of(value, [x])[0]
-
-
-def gradients_of(value: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
-    """:func:`gradient_of` for points that come in several parts, in one pass backward."""
     if not value.requires_grad:
         raise ValueError(
             "The energy does not depend differentiably on its points (a detach, an argmax or a numpy call inside the "

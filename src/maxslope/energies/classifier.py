@@ -16,20 +16,14 @@ from maxslope.energies.base import Energy, Evaluation, gradients_of
 from maxslope.energies.network import Call, Context, Model, Network
 from maxslope.goals import Goal, Misclassified, Targeted
 
-_TOGETHER = (
-    1 << 18
-)  # entries of the points of calls whose outputs are looked at together: a look has a price of its own
+_TOGETHER = 1 << 18  # entries of points whose calls are looked at together: a look has a price of its own
 
 
 class OfOutputs(Energy):
     """An energy of the outputs of a model, which is called in tiles, one forward (and backward) pass a row."""
 
     model: Model | Network
-
-    @property
-    def beside(self) -> Context:
-        """What goes to the model with the points, row for row."""
-        return ()
+    context: Context
 
     @abstractmethod
     def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
@@ -41,24 +35,26 @@ class OfOutputs(Energy):
         """
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self._through(x, gradient=True)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self._through(x, gradient=False)
 
     @property
     def passes(self) -> int:
         """See :class:`Energy`; as many as a random model has draws."""
-        return self.model.answers if isinstance(self.model, Network) else Network(self.model).answers
+        return self._network.answers
+
+    @property
+    def _network(self) -> Network:
+        return self.model if isinstance(self.model, Network) else Network(self.model)
 
     def _through(self, x: Tensor, *, gradient: bool) -> Evaluation:
-        network = self.model if isinstance(self.model, Network) else Network(self.model)
+        network = self._network
         x, rows = x.detach(), x.shape[0]
         if rows == (network.tile or rows) > 0 and network.answers == 1:
-            return self._together(network, [Call(x, self.beside, slice(0, rows), rows)], gradient=gradient)
-        calls = network.calls(x, self.beside)
+            return self._together(network, [Call(x, self.context, slice(0, rows), rows)], gradient=gradient)
+        calls = network.calls(x, self.context)
         width = (network.tile or rows) if network.answers == 1 else network.answers
         # A captured graph of a GPU returns the same buffers at every call: one call is done with before the next.
         own = asks_freely(x)
@@ -73,18 +69,16 @@ class OfOutputs(Energy):
         """Several calls of the model, one after the other, and one look at all their outputs."""
         with torch.set_grad_enabled(gradient):
             points = [call.x.requires_grad_(gradient) for call in calls]
-            outputs = _joined(
-                [_real(network.outputs(x, c.context), c.real) for x, c in zip(points, calls, strict=True)]
-            )
+            answers = [_real(network.outputs(x, c.context), c.real) for x, c in zip(points, calls, strict=True)]
             rows = slice(calls[0].rows.start, calls[-1].rows.stop)
-            value, margin, reached = self._mean(outputs, rows, network.answers)
+            value, margin, reached = self._mean(_joined(answers), rows, network.answers)
             if gradient:
                 network.executed[1] += sum(x.shape[0] for x in points)
-                whole = zip(gradients_of(value, points), calls, strict=True)
+                gradients = gradients_of(value, points)
                 if network.answers > 1:
-                    xi = torch.stack([g.sum(0) for g, _ in whole])
+                    xi = torch.stack([g.sum(0) for g in gradients])
                 else:
-                    xi = _joined([_real(g, call.real) for g, call in whole])
+                    xi = _joined([_real(g, call.real) for g, call in zip(gradients, calls, strict=True)])
             else:
                 xi = value.new_zeros(value.shape[0], 0)
         kind = calls[0].x.dtype  # outputs may be wider
@@ -124,6 +118,10 @@ class PerRow:
     criteria: Sequence[Criterion]
     choice: Tensor
     _known: dict[tuple[int, int], list[Tensor]] = field(default_factory=dict, init=False, repr=False)
+
+    def take(self, index: Tensor) -> PerRow:
+        """The criteria of the rows ``index``."""
+        return PerRow(self.criteria, self.choice[index])
 
     def groups(self, rows: slice) -> list[Tensor]:
         """The places within ``rows`` that use each criterion; the device is asked once."""
@@ -166,20 +164,13 @@ class Loss(OfOutputs):
     goal: Goal = field(default_factory=Misclassified)
     context: Context = ()
 
-    @property
-    def beside(self) -> Context:
-        """See :class:`OfOutputs`."""
-        return self.context
-
     def take(self, index: Tensor) -> Loss:
-        """See :class:`Energy`."""
         rivals = None if self.rivals is None else self.rivals[index]
-        criterion = _take_criterion(self.criterion, index)
+        criterion = self.criterion.take(index) if isinstance(self.criterion, PerRow) else self.criterion
         context = tuple(select(t, index) for t in self.context)
         return replace(self, labels=self.labels[index], rivals=rivals, criterion=criterion, context=context)
 
     def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """See :class:`OfOutputs`."""
         y = self.labels[rows]
         if not isinstance(self.model, Network):  # whoever made one has looked at its outputs already
             self.goal.check(outputs.detach(), y)
@@ -221,5 +212,31 @@ def TargetedLoss(  # noqa: N802
     return Loss(model, targets, criterion or CrossEntropy(), goal=Targeted())
 
 
-def _take_criterion(criterion: Criterion | PerRow, index: Tensor) -> Criterion | PerRow:
-    return PerRow(criterion.criteria, criterion.choice[index]) if isinstance(criterion, PerRow) else criterion
+@dataclass(frozen=True, eq=False)
+class Divergence(OfOutputs):
+    """E(x) = -D(reference, h(x)), D the divergence of the goal: goes down as the answer leaves the reference.
+
+    Its gradient is zero where h(x) equals the reference, so that a flow from a clean point needs a start beside it.
+
+    Args:
+        model: a module or function from points to outputs, or a :class:`Network`.
+        reference: outputs, ``[rows, ...]``; a constant.
+        goal: what the answers are; KL(softmax(reference) || softmax(h(x))) for classes.
+        context: tensors that the model gets after the points, row for row.
+
+    Source: arXiv:1901.08573, equation (5) (the inner problem of TRADES).
+    """
+
+    model: Model | Network
+    reference: Tensor
+    goal: Goal = field(default_factory=Misclassified)
+    context: Context = ()
+
+    def take(self, index: Tensor) -> Divergence:
+        context = tuple(select(t, index) for t in self.context)
+        return replace(self, reference=select(self.reference, index), context=context)
+
+    def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """See :class:`OfOutputs`; no goal is reached."""
+        value = -self.goal.divergence(self.reference[rows], outputs)
+        return value, value.detach(), torch.zeros_like(value, dtype=torch.bool)

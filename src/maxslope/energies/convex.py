@@ -14,6 +14,7 @@ from torch import Tensor
 from maxslope._optional import optional
 from maxslope._rows import column, flat, inner, take
 from maxslope.sets import Box, Set
+from maxslope.sets._ball import draw
 from maxslope.sets._roots import above, root
 from maxslope.spaces import Lp, Space
 
@@ -34,10 +35,6 @@ class Convex(Set):
     @abstractmethod
     def prox(self, v: Tensor, weight: Tensor) -> Tensor:
         """Return argmin { |z - v|_2^2 / 2 + weight E_c(z) }, with one weight a row, ``[rows]``."""
-
-    @abstractmethod
-    def take(self, index: Tensor) -> Convex:
-        """See :class:`Set`."""
 
     def near(self, x: Tensor, radius: Tensor, space: Space) -> Convex:
         """Return E_c + chi { |z - x| <= radius }, in l_2, from the proximal map of E_c alone."""
@@ -62,11 +59,7 @@ class Convex(Set):
     def at_length(self, xi: Tensor, x: Tensor, first: Tensor, excess: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Return prox(x - s xi, s) at the root in s of ``excess(s, |prox - x|)``, which rises with s.
 
-        Args:
-            xi: covectors.
-            x: points.
-            first: where the search for a bracket begins, ``[rows]``.
-            excess: of times and lengths ``[rows]``.
+        The search for a bracket begins at the times ``first``, ``[rows]``.
         """
 
         def step(s: Tensor) -> Tensor:
@@ -81,23 +74,23 @@ class Convex(Set):
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
         """See :class:`Set`; in l_2 |x - prox(x - s xi, s)| / s with a small s, which tends to the slope from below."""
+        return self._quotient(xi, x, space, s=torch.finfo(x.dtype).eps ** 0.5, least=1e-12)
+
+    def _quotient(self, xi: Tensor, x: Tensor, space: Space, *, s: float, least: float) -> Tensor:
+        """That quotient with a time s relative to the sizes of x and xi; unknown, NaN, but in l_2."""
         if space != Lp(2):
             return torch.full_like(flat(x)[:, 0], torch.nan)
-        root_eps = float(torch.finfo(x.dtype).eps) ** 0.5
-        s = root_eps * (1 + euclidean(x)) / euclidean(xi).clamp_min(1e-12)
-        quotient: Tensor = euclidean(x - self.prox(x - column(s, x) * xi, s)) / s
-        return quotient
+        time = s * (1 + euclidean(x)) / euclidean(xi).clamp_min(least)
+        return euclidean(x - self.prox(x - column(time, x) * xi, time)) / time
 
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`; E_c is finite everywhere."""
         return x
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
         raise ValueError(f"A linear form and {type(self).__name__} may have no minimizer; take steps of finite length.")
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return torch.zeros_like(flat(x)[:, 0])
 
     def gap(self, xi: Tensor, x: Tensor) -> Tensor:
@@ -131,7 +124,6 @@ class Sparse(Convex):
             raise ValueError(f"The weight of an l_1 term must not be negative, got {self.weight!r}.")
 
     def value(self, x: Tensor) -> Tensor:
-        """See :class:`Convex`."""
         return self._weights(x) * flat(self._way(x)).abs().sum(1)
 
     def prox(self, v: Tensor, weight: Tensor) -> Tensor:
@@ -141,11 +133,9 @@ class Sparse(Convex):
         return self.project(soft if self.center is None else soft + self.center)
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return x if self.box is None else self.box.project(x)
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return torch.zeros_like(flat(x)[:, 0]) if self.box is None else self.box.violation(x)
 
     def near(self, x: Tensor, radius: Tensor, space: Space) -> Convex:
@@ -172,7 +162,6 @@ class Sparse(Convex):
         return space.dual_norm(least if self.box is None else self.box.movable(least, x))
 
     def take(self, index: Tensor) -> Sparse:
-        """See :class:`Set`."""
         weight = self.weight[index] if isinstance(self.weight, Tensor) and self.weight.ndim else self.weight
         center = None if self.center is None else take(self.center, index)
         return Sparse(weight, center, None if self.box is None else self.box.take(index))
@@ -202,7 +191,6 @@ class TotalVariation(Convex):
     tolerance: float = 1e-9
 
     def value(self, x: Tensor) -> Tensor:
-        """See :class:`Convex`."""
         parts = []
         for axis in range(1, x.ndim):
             last = x.narrow(axis, x.shape[axis] - 1, 1)
@@ -210,7 +198,6 @@ class TotalVariation(Convex):
         return self.weight * flat(torch.stack(parts).square().sum(0).sqrt()).sum(1)
 
     def prox(self, v: Tensor, weight: Tensor) -> Tensor:
-        """See :class:`Convex`."""
         with optional("Total variation needs scikit-image", "[boundary]"):
             from skimage.restoration import denoise_tv_chambolle
         denoise: Callable[..., Any] = denoise_tv_chambolle
@@ -222,13 +209,9 @@ class TotalVariation(Convex):
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
         """See :class:`Convex`; with a longer time s, since the proximal map is not exact."""
-        if space != Lp(2):
-            return torch.full_like(flat(x)[:, 0], torch.nan)
-        s = 1e-2 * (1 + euclidean(x)) / euclidean(xi).clamp_min(1e-2)
-        return euclidean(x - self.prox(x - column(s, x) * xi, s)) / s
+        return self._quotient(xi, x, space, s=1e-2, least=1e-2)
 
     def take(self, index: Tensor) -> TotalVariation:
-        """See :class:`Set`."""
         return self
 
 
@@ -249,7 +232,6 @@ class Within(Convex):
         return self.base.value(x)
 
     def prox(self, v: Tensor, weight: Tensor) -> Tensor:
-        """See :class:`Convex`."""
 
         def drawn(m: Tensor) -> Tensor:
             share = column(1 / (1 + m), v)
@@ -267,21 +249,17 @@ class Within(Convex):
         return drawn(m)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self.base.minimize_linear_near(xi, self.center, self.radius, Lp(2))
 
     def project(self, x: Tensor) -> Tensor:
         """See :class:`Set`; towards the center, which lies in the domain of E_c."""
-        way = self.base.project(x) - self.center
-        size = euclidean(way).clamp_min(torch.finfo(x.dtype).tiny)
-        return self.center + column((self.radius / size).clamp_max(1), x) * way
+        return draw(Lp(2), self.base.project(x), self.center, self.radius)
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
         """See :class:`Set`; of E_c alone: the ball limits a step, not the motion."""
         return self.base.slope(xi, x, space)
 
     def take(self, index: Tensor) -> Within:
-        """See :class:`Set`."""
         return Within(self.base.take(index), self.center[index], self.radius[index])
 
 

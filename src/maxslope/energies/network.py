@@ -165,8 +165,7 @@ class Network:
 def _as_called(modes: ExitStack, x: Tensor) -> None:
     """Enter what a call of the model needs: gradients as ``x`` wants them, and an outer autocast without its memory.
 
-    An autocast remembers the weights it has cast; remembered without gradients, they would leave the caller's own next
-    call without gradients, too.
+    Weights that an autocast casts and remembers without gradients would leave the caller's next call without them.
     """
     if torch.is_inference_mode_enabled():
         modes.enter_context(torch.inference_mode(False))

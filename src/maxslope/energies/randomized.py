@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope.goals.base import whole
+from maxslope import _checks
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Randomized:
     def __post_init__(self) -> None:
         if not callable(self.model):
             raise TypeError(f"Randomized wraps a model, got {type(self.model).__name__}.")
-        if not whole(self.draws, 1) or not whole(self.votes, 1):
+        if not _checks.whole(self.draws, 1) or not _checks.whole(self.votes, 1):
             raise ValueError(f"draws and votes are integers >= 1, got draws={self.draws!r}, votes={self.votes!r}.")
         if not 0.5 <= self.confidence < 1:
             raise ValueError(f"The confidence of a vote is in [0.5, 1), got {self.confidence!r}.")
@@ -74,9 +74,8 @@ class Randomized:
     def needed(self) -> int:
         """The least number k of errors with P(B >= k) <= 1 - confidence, B binomial with ``votes`` fair coins."""
         tail, k = 0.0, self.votes + 1
-        while k > 0 and tail + math.comb(self.votes, k - 1) / 2.0**self.votes <= 1 - self.confidence:
-            tail += math.comb(self.votes, k - 1) / 2.0**self.votes
-            k -= 1
+        while k > 0 and (more := tail + math.comb(self.votes, k - 1) / 2.0**self.votes) <= 1 - self.confidence:
+            tail, k = more, k - 1
         return k
 
 

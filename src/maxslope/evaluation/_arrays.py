@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -44,21 +45,15 @@ def npy(file: Any, size: int, path: Path, most: int | None = None) -> np.ndarray
     shape, fortran, dtype = readers[version](file)
     if dtype.hasobject:
         raise ValueError("it holds objects, which are pickles")
-    count = 1
-    for length in shape:
-        count *= int(length)
+    count = math.prod(map(int, shape))
     if min((0, *shape)) < 0 or dtype.itemsize == 0:
         raise ValueError(f"an array of shape {shape} and {dtype} has no size")
     bounded(path, count * (dtype.itemsize + (4 if dtype.itemsize < 4 else 0)), most)  # small ones become float32
     if count * dtype.itemsize > size:
         raise ValueError(f"an array of shape {shape} and {dtype} has more than the {size} bytes that are there")
     content = bytearray(count * dtype.itemsize)
-    done = 0
-    while done < len(content):
-        new = file.readinto(memoryview(content)[done:])
-        if not new:
-            raise ValueError(f"it ends after {done} of {len(content)} bytes")
-        done += new
+    if (read := file.readinto(content)) < len(content):
+        raise ValueError(f"it ends after {read} of {len(content)} bytes")
     array = np.frombuffer(content, dtype)
     return array.reshape(shape[::-1]).transpose() if fortran else array.reshape(shape)
 

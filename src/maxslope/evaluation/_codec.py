@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_HOME = "maxslope."
 _ROOMS = {"attacks", "criteria", "curve", "energies", "goals", "loop", "realize", "schemes", "sets", "spaces"}
 _MOVED = {"maxslope.energies.criteria": "maxslope.criteria"}  # since runs of earlier versions were written
 _NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
@@ -38,22 +37,20 @@ def encode(value: Any) -> Any:
     if isinstance(value, type | types.FunctionType) and _at_home(value.__module__):
         if "<" not in value.__qualname__:
             return {"name": f"{value.__module__}:{value.__qualname__}"}
-    elif dataclasses.is_dataclass(value) and _at_home(type(value).__module__, record=True):
+    elif dataclasses.is_dataclass(value) and _at_home(type(value).__module__):
         fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
         return {"record": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
     return {"foreign": f"{type(value).__module__}:{type(value).__qualname__}", "code": _code(value)}
 
 
-def _at_home(module: str, *, record: bool = False) -> bool:
+def _at_home(module: str) -> bool:
     """Whether budgets and efforts are made of what a module holds; others do not come to life.
 
     >>> _at_home("maxslope.sets.budget"), _at_home("maxslope.report.html")
     (True, False)
     """
     home, _, place = module.partition(".")
-    if record and place == "evaluation.part":  # of which the threat is a record
-        return f"{home}." == _HOME
-    return f"{home}." == _HOME and place.split(".")[0] in _ROOMS and "__" not in place
+    return home == "maxslope" and place.split(".")[0] in _ROOMS and "__" not in place
 
 
 def _code(value: Any) -> str:
@@ -109,7 +106,7 @@ def _tensor(entries: Any, name: Any) -> Tensor:
 
 
 def _record(name: Any, fields: Any) -> Any:
-    kind = _named(name, record=True)
+    kind = _named(name)
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(fields, dict)):
         raise ValueError(f"A stored record names a record of maxslope, got {name!r}.")
     try:
@@ -120,10 +117,10 @@ def _record(name: Any, fields: Any) -> Any:
         raise ValueError(f"The stored record {name} does not fit this version of maxslope: {error}.") from error
 
 
-def _named(name: Any, *, record: bool = False) -> Any:
+def _named(name: Any) -> Any:
     module, _, path = str(name).partition(":")
     module = _MOVED.get(module, module)
-    if not _at_home(module, record=record) or not path.isidentifier():
+    if not _at_home(module) or not path.isidentifier():
         raise ValueError(f"Stored names are those of maxslope's own records, got {name!r}.")
     try:
         found = getattr(importlib.import_module(module), path)

@@ -17,7 +17,6 @@ import torch
 from maxslope._escape import first_line
 from maxslope._optional import optional
 from maxslope.evaluation.crew import Crew, Team
-from maxslope.evaluation.hardware import Ready
 from maxslope.evaluation.models import OWN
 from maxslope.evaluation.part import Job, Orders, Part, Work
 
@@ -57,12 +56,10 @@ class RayCrew(Crew):
             raise ValueError(f"A crew has at least one worker and no negative amounts, got {self!r}.")
 
     def words(self) -> str:
-        """See :class:`Crew`."""
         return f"Ray, {self.workers} workers" + (f", {self.gpus:g} GPUs each" if self.gpus else "")
 
     @contextmanager
     def team(self, work: Work) -> Iterator[Team]:
-        """See :class:`Crew`."""
         ray = _ray()
         ours = not ray.is_initialized()
         if ours:
@@ -105,22 +102,22 @@ class _Worker:
 
     def __init__(self, gpu: bool) -> None:
         self.gpu = gpu
-        self.held: tuple[Work, Ready] | None = None
+        self.held: tuple[Work, Any] | None = None  # and the model as the search calls it
 
     def hello(self, fetch: Fetch) -> None:
         """Get the work, and answer as soon as there is somebody to do it."""
         work = fetch()
         torch.set_num_threads(work.choice.threads or 1)
         work = replace(work, model=work.model.to("cuda")) if self.gpu else work
-        self.held = work, work.choice.ready(work.model)
+        self.held = work, work.choice.search(work.model)
 
     def part(self, fetch: Fetch, orders: Orders, job: Job) -> Part:
         """Evaluate one job; a worker that was started again gets the work first."""
         if self.held is None:
             self.hello(fetch)
         assert self.held is not None
-        work, ready = self.held
-        return work.task(work, ready, orders, job)
+        work, search = self.held
+        return work.task(work, search, orders, job)
 
 
 class _Team:

@@ -34,17 +34,15 @@ class LocalCrew(Crew):
 
     @contextmanager
     def team(self, work: Work) -> Iterator[Team]:
-        """See :class:`Crew`."""
-        ready = work.choice.ready(work.model)
+        search = work.choice.search(work.model)
 
         def parts(orders: Orders, jobs: Iterator[Job]) -> Iterator[Part]:
             for job in jobs:
                 with work.choice.set_threads():
-                    part = work.task(work, ready, orders, job)
+                    part = work.task(work, search, orders, job)
                 yield part
 
         yield parts
 
     def words(self) -> str:
-        """See :class:`Crew`."""
         return "this process"

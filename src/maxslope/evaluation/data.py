@@ -5,18 +5,20 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from maxslope._digest import digest_of, digest_of_text
+from maxslope._pairs import is_pair, length_of
 from maxslope.attacks.question import tile_for
 from maxslope.evaluation.part import Job
 
 Batch = tuple[Tensor, Tensor]
-Seen = Callable[[int, Tensor, Tensor, bool], None]
+Seen = Callable[[Job, bool], None]
 Limit = Callable[[Tensor], int]
 
 EMPTY = "Data hold at least one sample, got none; is the split or the filter empty?"
@@ -87,51 +89,51 @@ def jobs(
     Args:
         data: ``(x, y)`` tensors, a ``Dataset`` of (input, label) pairs, or a ``DataLoader``, whose own order is kept.
         largest: samples of a part, or what decides that on seeing the first inputs.
-        finished: told about every part in ``done``: its number, inputs and labels, and whether these are all its
-            samples or only the first one (where samples can be read by number, the rest is not read).
+        finished: told about every part in ``done``, and whether it is given all its samples or only the first one
+            (where samples can be read by number, the rest is not read).
         done: numbers of parts not to yield.
     """
-    read = by_number(data)
-    parts = _numbered(read, largest, finished, done) if read else _streamed(data, largest, finished, done)
-    empty = True
-    for job in parts:
-        empty = False
-        yield replace(job, ids=data.ids(job.start, job.start + len(job.x))) if isinstance(data, Stored) else job
-    if empty and not done:
+    numbered = by_number(data)
+    job = None
+    for job in _streamed(data, largest) if numbered is None else _numbered(numbered, largest, done):
+        if job.number not in done:
+            yield replace(job, ids=data.ids(job.start, job.start + len(job.x))) if isinstance(data, Stored) else job
+        elif finished is not None:
+            finished(job, numbered is None)
+    if job is None:
         raise ValueError(EMPTY)
 
 
 def length(data: Any) -> int | None:
     """Return the number of samples where it is known without reading them."""
-    if _is_pair(data):
+    if is_pair(data):
         return int(data[0].shape[0]) if data[0].ndim else 0
-    if isinstance(data, DataLoader):
-        data = data.dataset
-    try:
-        return len(data)
-    except TypeError:
-        return None
+    return length_of(data.dataset if isinstance(data, DataLoader) else data)
 
 
 def fingerprint(data: Any) -> str:
     """Return what is known of data before reading them: all of tensors and files, kind and length of the rest."""
     if isinstance(data, Stored):
         return data.digest()
-    if _is_pair(data) or isinstance(data, TensorDataset):
+    if is_pair(data) or isinstance(data, TensorDataset):
         return f"tensors {digest_of(*(data.tensors if isinstance(data, TensorDataset) else data))}"
     if isinstance(data, DataLoader):
         return f"loader, {fingerprint(data.dataset)}"
     return f"{type(data).__name__} of {length(data)} samples {digest_of_text(type(data).__qualname__)}"
 
 
-Read = Callable[[int, int], Batch]
+class Numbered(NamedTuple):
+    """How to read the samples from a number to another, and how many there are."""
+
+    read: Callable[[int, int], Batch]
+    samples: int
 
 
-def by_number(data: Any) -> tuple[Read, int] | None:
+def by_number(data: Any) -> Numbered | None:
     """Return how to read samples by number and how many there are; None for loaders and streams."""
-    if _is_pair(data):
+    if is_pair(data):
         x, y = _matching(*data)
-        return (lambda start, stop: (x[start:stop], y[start:stop])), int(x.shape[0])
+        return Numbered(lambda start, stop: (x[start:stop], y[start:stop]), int(x.shape[0]))
     if isinstance(data, DataLoader | IterableDataset):
         return None
     if not isinstance(data, Dataset):
@@ -144,42 +146,28 @@ def by_number(data: Any) -> tuple[Read, int] | None:
     if count is None:
         return None
     if isinstance(data, Stored):
-        return data.rows, count
-    return (lambda start, stop: _pair(default_collate([data[i] for i in range(start, stop)]))), count
+        return Numbered(data.rows, count)
+    return Numbered(lambda start, stop: _pair(default_collate([data[i] for i in range(start, stop)])), count)
 
 
-def _numbered(
-    found: tuple[Read, int], largest: int | Limit, finished: Seen | None, done: frozenset[int]
-) -> Iterator[Job]:
-    read, count = found
-    start = 0
-    if not count:
-        return
-    largest = largest if isinstance(largest, int) else largest(read(0, 1)[0])
-    for number, size in enumerate(sizes(largest)):
-        if start >= count:
-            return
-        stop = min(start + size, count)
-        if number not in done:
-            yield Job(number, start, *read(start, stop))
-        elif finished is not None:
-            finished(number, *read(start, start + 1), False)
-        start = stop
+def _numbered(data: Numbered, largest: int | Limit, done: frozenset[int]) -> Iterator[Job]:
+    """All parts, those that are done with their first sample alone."""
+    start = number = 0
+    if callable(largest):
+        largest = largest(data.read(0, 1)[0]) if data.samples else 1
+    size = sizes(largest)
+    while start < data.samples:
+        stop = min(start + next(size), data.samples)
+        yield Job(number, start, *data.read(start, start + 1 if number in done else stop))
+        start, number = stop, number + 1
 
 
-def _streamed(data: Any, largest: int | Limit, finished: Seen | None, done: frozenset[int]) -> Iterator[Job]:
-    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size=_BATCH)
+def _streamed(data: Any, largest: int | Limit) -> Iterator[Job]:
+    """All parts, as batches fill them."""
     held: list[Batch] = []
     start = number = wanted = 0
     size: Iterator[int] = iter(())
-
-    def hand(x: Tensor, y: Tensor) -> Iterator[Job]:
-        if number not in done:
-            yield Job(number, start, x, y)
-        elif finished is not None:
-            finished(number, x, y, True)
-
-    for batch in map(_pair, loader):
+    for batch in _batches(data):
         if not wanted:
             size = sizes(largest if isinstance(largest, int) else largest(batch[0]))
             wanted = next(size)
@@ -187,15 +175,16 @@ def _streamed(data: Any, largest: int | Limit, finished: Seen | None, done: froz
         while sum(x.shape[0] for x, _ in held) >= wanted:
             x, y = (torch.cat(column) for column in zip(*held, strict=True))
             held = [(x[wanted:], y[wanted:])] if x.shape[0] > wanted else []
-            yield from hand(x[:wanted], y[:wanted])
+            yield Job(number, start, x[:wanted], y[:wanted])
             start, number, wanted = start + wanted, number + 1, next(size)
     if held:
         x, y = (torch.cat(column) for column in zip(*held, strict=True))
-        yield from hand(x, y)
+        yield Job(number, start, x, y)
 
 
-def _is_pair(data: Any) -> bool:
-    return isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(t, Tensor) for t in data)
+def _batches(data: Any) -> Iterator[Batch]:
+    """The batches of a loader, or of a stream."""
+    return map(_pair, data if isinstance(data, DataLoader) else DataLoader(data, batch_size=_BATCH))
 
 
 def _pair(item: Any) -> Batch:
@@ -220,10 +209,4 @@ class FirstStreamed(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield samples and labels."""
-        loader = self.whole if isinstance(self.whole, DataLoader) else DataLoader(self.whole, batch_size=FIRST)
-        left = self.samples
-        for x, y in map(_pair, loader):
-            yield from zip(x[:left], y[:left], strict=True)
-            left -= len(x)
-            if left <= 0:
-                return
+        return islice((pair for x, y in _batches(self.whole) for pair in zip(x, y, strict=True)), self.samples)

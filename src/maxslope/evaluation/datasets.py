@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from maxslope._escape import first_line
 from maxslope._optional import optional
+from maxslope._pairs import is_pair
 from maxslope.evaluation._arrays import npz
 from maxslope.evaluation._files import digest_of_file, needed, safetensors_header
 from maxslope.evaluation.data import Batch, Stored
@@ -27,6 +27,7 @@ Bounds = tuple[float, float]
 Size = tuple[int, int] | None
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _UNIT = (0.0, 1.0)
+_TABLES: dict[str, Any] = {".parquet": parquet, ".arrow": arrow}
 _ARRAYS = {*INPUTS, *LABELS, "box"}  # that are read from npz files, which may hold more
 
 
@@ -82,7 +83,7 @@ def _read(word: str, size: Size, trust: bool, most: int | None) -> Loaded:
     path = Path(word)
     if path.is_dir():
         return _folder(path, size, most)
-    if path.suffix not in {".npz", ".safetensors", ".parquet", ".arrow", *PICKLES}:
+    if path.suffix not in {".npz", ".safetensors", *_TABLES, *PICKLES}:
         if ":" in word:
             return _made(word, size, most)
         raise ValueError(
@@ -96,14 +97,14 @@ def _read(word: str, size: Size, trust: bool, most: int | None) -> Loaded:
         return _safetensors(path)
     if path.suffix in PICKLES:
         return _pickled(path, trust, most)
-    return _table((parquet if path.suffix == ".parquet" else arrow)([path], size, most))
+    return _table(_TABLES[path.suffix]([path], size, most))
 
 
 def _folder(path: Path, size: Size, most: int | None) -> Loaded:
     files = saved(path)
     if files is not None:
-        return _table(arrow(files, size, most, partial(names_of, path)))
-    for ending, kind in ((".parquet", parquet), (".arrow", arrow)):
+        return _table(arrow(files, size, most, names_of(path)))
+    for ending, kind in _TABLES.items():
         if found := sorted(p for p in path.iterdir() if p.suffix == ending):
             return _table(kind(found, size, most))
     images = ImageFolder(path, size, most)
@@ -126,8 +127,7 @@ def _made(word: str, size: Size, most: int | None) -> Loaded:
     made = adopted(call(word, "data set"), size, most)
     if isinstance(made, Table):
         return _table(made)
-    pair = isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(t, Tensor) for t in made)
-    if not pair and not isinstance(made, Dataset | DataLoader):
+    if not is_pair(made) and not isinstance(made, Dataset | DataLoader):
         raise ValueError(f"{word} makes (x, y) tensors, a Dataset or a DataLoader, got {type(made).__name__}.")
     return Loaded(made, None)
 
@@ -145,7 +145,8 @@ def _npz(path: Path, most: int | None) -> Loaded:
     if "box" in arrays:
         if arrays["box"].shape != (2,) or arrays["box"].dtype.kind not in "fiu":
             raise ValueError(f"{path}: 'box' is two numbers, got {arrays['box']!r}.")
-        box = (float(arrays["box"][0]), float(arrays["box"][1]))
+        low, high = map(float, arrays["box"])
+        box = (low, high)
     if x.dtype.kind not in "fiu" or y.dtype.kind not in "iu":
         raise ValueError(f"{path}: inputs are numbers and labels integers, got {x.dtype} and {y.dtype}.")
     inputs, notes = _prepared(torch.from_numpy(x.astype(x.dtype.newbyteorder("="), copy=False)), path)
@@ -154,13 +155,13 @@ def _npz(path: Path, most: int | None) -> Loaded:
 
 def _safetensors(path: Path) -> Loaded:
     data = Safetensors(path)
-    box = _UNIT if data.bytes else None
-    if (text := data.metadata.get("box")) is not None:
-        numbers = _NUMBER.findall(text)
-        if len(numbers) != 2:
-            raise ValueError(f"{path}: the metadata 'box' are two numbers, got {text!r}.")
-        box = (float(numbers[0]), float(numbers[1]))
-    return Loaded(data, box, data.notes)
+    if (text := data.metadata.get("box")) is None:
+        return Loaded(data, _UNIT if data.bytes else None, data.notes)
+    numbers = _NUMBER.findall(text)
+    if len(numbers) != 2:
+        raise ValueError(f"{path}: the metadata 'box' are two numbers, got {text!r}.")
+    low, high = map(float, numbers)
+    return Loaded(data, (low, high), data.notes)
 
 
 class Safetensors(Stored):
@@ -192,11 +193,9 @@ class Safetensors(Stored):
         self.notes = _prepared(torch.empty(0, *shape[1:], dtype=torch.uint8 if self.bytes else torch.float32), path)[1]
 
     def __len__(self) -> int:
-        """See :class:`Stored`."""
         return self.count
 
     def rows(self, start: int, stop: int) -> Batch:
-        """See :class:`Stored`."""
         from safetensors import safe_open
 
         with safe_open(self.path, framework="pt") as file:
@@ -206,7 +205,6 @@ class Safetensors(Stored):
         return _prepared(x, self.path)[0], y.long()
 
     def digest(self) -> str:
-        """See :class:`Stored`."""
         return f"file {digest_of_file(self.path)}"
 
 
@@ -237,7 +235,7 @@ def _pickled(path: Path, trust: bool, most: int | None) -> Loaded:
         ) from error
     if isinstance(made, dict):
         made = (_pick(made, INPUTS, path, "inputs"), _pick(made, LABELS, path, "labels"))
-    if not (isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(t, Tensor) for t in made)):
+    if not is_pair(made):
         raise ValueError(f"{path} holds (x, y) or a table of tensors, got {type(made).__name__}.")
     inputs, notes = _prepared(made[0], path)
     return Loaded((inputs, made[1]), _UNIT if made[0].dtype == torch.uint8 else None, notes)

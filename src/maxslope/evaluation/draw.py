@@ -50,32 +50,26 @@ class Drawn(Stored):
         if found is None:
             raise ValueError(f"Samples are drawn from data that are read by number, got {type(whole).__name__}.")
         self.whole, self.indices, self.words, self.named = whole, indices, words, named
-        self.read = found[0]
+        self.read = found.read
 
     def __len__(self) -> int:
-        """See :class:`Stored`."""
         return int(self.indices.shape[0])
 
     def ids(self, start: int, stop: int) -> Tensor:
-        """See :class:`Stored`."""
         return self.indices[start:stop]
 
     def rows(self, start: int, stop: int) -> Batch:
         """See :class:`Stored`; samples that lie side by side are read together."""
-        wanted, back = self.indices[start:stop].sort()
+        chosen = self.indices[start:stop]
         if isinstance(self.whole, tuple | list):
-            return self.whole[0][self.indices[start:stop]], self.whole[1][self.indices[start:stop]]
-        ends = [*((wanted[1:] - wanted[:-1]) != 1).nonzero().squeeze(1).add(1).tolist(), len(wanted)]
-        parts, first = [], 0
-        for end in ends:
-            parts.append(self.read(int(wanted[first]), int(wanted[end - 1]) + 1))
-            first = end
-        place = back.argsort()
+            return self.whole[0][chosen], self.whole[1][chosen]
+        wanted, back = chosen.sort()
+        runs = wanted.tensor_split((wanted.diff() != 1).nonzero().squeeze(1) + 1)
+        parts, place = [self.read(int(run[0]), int(run[-1]) + 1) for run in runs], back.argsort()
         x, y = (torch.cat([part[k] for part in parts])[place] for k in (0, 1))
         return x, y
 
     def digest(self) -> str:
-        """See :class:`Stored`."""
         return f"{fingerprint(self.whole)}, {self.named}"
 
 
@@ -93,16 +87,15 @@ def drawn(data: Any, samples: int | None, seed: int) -> Drawn | None:
     found = None if isinstance(data, DataLoader) else by_number(data)
     if found is None:
         return None
-    count = found[1]
+    count, labels = found.samples, labels_of(data)
     if not count:
         raise ValueError(EMPTY)
-    labels = labels_of(data)
     if labels is not None and labels.shape != (count,):
         labels = None
-    chosen = order(count, seed, labels)[: count if samples is None else samples]
+    chosen = order(count, seed, labels)[:samples]
     how = "by label" if labels is not None else "by chance"
-    few = f"{len(chosen)} of {count} samples, drawn {how}" if len(chosen) < count else f"all {count} samples"
-    words = f"{few} with seed {seed}" if len(chosen) < count else few
+    all_ = len(chosen) == count
+    words = f"all {count} samples" if all_ else f"{len(chosen)} of {count} samples, drawn {how} with seed {seed}"
     return Drawn(data, chosen, words, f"{len(chosen)} drawn {digest_of(chosen)}")
 
 
@@ -126,14 +119,14 @@ def divided(data: Any, counts: Sequence[int], seed: int) -> list[Any]:
     found = by_number(data)
     if found is None:
         raise ValueError(f"Data are divided that are read by number, got {type(data).__name__}.")
-    labels, ends = labels_of(data), [0, *itertools.accumulate(counts), found[1]]
+    labels, ends = labels_of(data), [0, *itertools.accumulate(counts), found.samples]
     if ends[-1] <= ends[-2]:
         raise ValueError(f"{ends[-2]} of {ends[-1]} samples are to be held out, and none is left; give more samples.")
-    drawn_order = order(found[1], seed, labels)
+    drawn_order = order(found.samples, seed, labels)
     parts = [drawn_order[start:stop] for start, stop in itertools.pairwise(ends)]
     if isinstance(data, tuple | list):
         return [(data[0][part], data[1][part]) for part in parts]
-    words = [f"{len(part)} of {found[1]} samples, a draw with seed {seed}" for part in parts]
+    words = [f"{len(part)} of {found.samples} samples, a draw with seed {seed}" for part in parts]
     return [Drawn(data, part, said, f"{said} {digest_of(part)}") for part, said in zip(parts, words, strict=True)]
 
 

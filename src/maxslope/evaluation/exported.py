@@ -1,4 +1,4 @@
-"""Programs of torch.export, read without running what their author may have put into them.
+"""Programs of torch.export, and models in ONNX, read without running what their author may have put into them.
 
 ``torch.export.load`` unpickles whatever does not look like plain tensors, evaluates expressions and guards, writes
 names into source code that it runs, imports modules that a tree names, and loads compiled libraries. So an archive is
@@ -12,13 +12,15 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from maxslope.evaluation._files import needed, unpacked, without_pickles
+from maxslope._optional import optional
+from maxslope.evaluation._files import beside, needed, unpacked, without_pickles
 
 _MARKS = {
     "archive_format", "archive_version", "version", "byteorder", ".format_version", ".storage_alignment",
@@ -195,3 +197,41 @@ def _check_tree(text: str) -> None:
         if names is not None and not (isinstance(names, list) and all(isinstance(n, str | int) for n in names)):
             raise SuspectError(f"holds a tree of {str(names)[:40]!r}")
         todo += tree["children_spec"]
+
+
+def load_onnx(path: Path) -> nn.Module:
+    """Return the module of an ONNX file; ValueError if it cannot be converted, or names a file elsewhere.
+
+    Names of nodes end up in source code that torch.fx runs, so they are given anew; weights come from the file or from
+    files beside it.
+    """
+    needed(path)
+    with optional("Models in ONNX need onnx2torch", "[onnx]"):
+        import onnx
+        from onnx2torch import convert
+    try:
+        found = onnx.load(str(path), load_external_data=False)
+        for k, item in enumerate(_messages(found)):
+            if item.DESCRIPTOR.name == "NodeProto":
+                item.name = f"node_{k}"
+            elif item.DESCRIPTOR.name == "TensorProto":
+                beside(path, {entry.key: entry.value for entry in item.external_data}.get("location", ""))
+        onnx.load_external_data_for_model(found, str(path.resolve().parent))
+        with without_pickles():
+            model: nn.Module = convert(found)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be converted from ONNX: {type(error).__name__}: {error}.") from error
+    return model
+
+
+def _messages(found: Any) -> Iterator[Any]:
+    """All parts of a model: graphs inside attributes, functions and sparse tensors included."""
+    from google.protobuf.message import Message
+
+    todo = [found]
+    while todo:
+        item = todo.pop()
+        yield item
+        for field, value in item.ListFields():
+            if field.type == field.TYPE_MESSAGE:
+                todo += [value] if isinstance(value, Message) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation.about import About
@@ -71,6 +71,14 @@ def _guessed(rows: list[tuple[int, int | None]], classes: int, name: Callable[[i
     return Finding(Kind.GUESSING, seen)
 
 
+class _Taken(NamedTuple):
+    """What most samples of a class are answered, how many of them, of how many."""
+
+    answer: int
+    times: int
+    samples: int
+
+
 def _another_order(rows: list[tuple[int, int | None]], name: Callable[[int], str]) -> Finding | None:
     """Two classes or more, each mostly taken for one other, no two for the same."""
     votes: dict[int, Counter[int | None]] = {}
@@ -80,15 +88,14 @@ def _another_order(rows: list[tuple[int, int | None]], name: Callable[[int], str
     for label, own in sorted(votes.items()):
         answer, times = own.most_common(1)[0]
         if answer is not None and own.total() >= _OF_EACH and 2 * times > own.total():
-            taken[label] = (answer, times, own.total())
-    moved = {label: found for label, found in taken.items() if found[0] != label}
-    if len(moved) < 2 or len({answer for answer, _, _ in taken.values()}) < len(taken):
+            taken[label] = _Taken(answer, times, own.total())
+    moved = {label: found for label, found in taken.items() if found.answer != label}
+    if len(moved) < 2 or len({found.answer for found in taken.values()}) < len(taken):
         return None
     said = [
-        f"class {name(k)} are answered {name(answer)} ({times} of {all_})"
-        for k, (answer, times, all_) in list(moved.items())[:_NAMED]
+        f"class {name(k)} are answered {name(found.answer)} ({found.times} of {found.samples})"
+        for k, found in list(moved.items())[:_NAMED]
     ]
     more = f", and {len(moved) - _NAMED} more classes so" if len(moved) > _NAMED else ""
-    swapped = {answer for answer, _, _ in moved.values()} == set(moved)
-    look = "swapped" if swapped else "shifted"
+    look = "swapped" if {found.answer for found in moved.values()} == set(moved) else "shifted"
     return Finding(Kind.ORDER, f"Most clean samples of {', of '.join(said)}{more}: these classes look {look}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ _REPEATS = 5
 _THREADS = 16
 
 Model = Callable[..., Tensor]
+Times = dict[str, float | str]
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Hardware:
             choice = _batch(choice, model, x)
         options = {"channels_last": self.channels_last and x.ndim == 4, "half": self.half, "compile": self.compile}
         for name in (name for name, on in options.items() if on):
-            choice = _try(choice, replace(choice, **{name: True}), name, model, x)  # type: ignore[arg-type]
+            choice = _option(choice, name, model, x)
         return choice
 
 
@@ -84,7 +86,7 @@ class Choice:
     channels_last: bool = False  # on a copy in that format
     compile: bool = False  # compiled
     threads: int | None = None  # of the CPU; None leaves them alone
-    times: dict[str, float | str] = field(default_factory=dict)  # milliseconds a row of what was tried, or its failure
+    times: Times = field(default_factory=dict)  # milliseconds a row of what was tried, or its failure
 
     def kept(self) -> str:
         """Return in words what differs from the default."""
@@ -92,16 +94,16 @@ class Choice:
         names += [f"{self.threads} threads"] if self.threads else []
         return ", ".join(names) or "nothing"
 
-    def ready(self, model: Any) -> Ready:
-        """Return the model as it is called."""
+    def search(self, model: Any) -> Any:
+        """Return the model as the search calls it: the model itself, or a faster twin for its gradients."""
         fast = model
         if self.channels_last:
             fast = copy.deepcopy(model).to(memory_format=torch.channels_last)
         if self.compile:
             fast = torch.compile(fast)
         if fast is model and not self.half:
-            return Ready(model, model, self)
-        return Ready(model, Search(model, fast, self.half, self.channels_last), self)
+            return model
+        return Search(model, fast, self.half, self.channels_last)
 
     @contextmanager
     def set_threads(self) -> Iterator[None]:
@@ -131,15 +133,6 @@ class Search:
         z = x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.half):
             return self.fast(z, *context).to(x.dtype)
-
-
-@dataclass(frozen=True, eq=False)
-class Ready:
-    """A model, its faster twin for the search, and the choice they follow."""
-
-    model: Any
-    search: Any
-    choice: Choice
 
 
 def module_of(model: Any) -> nn.Module | None:
@@ -189,45 +182,43 @@ def _time(model: Model, x: Tensor) -> float:
     return 1000 * median(times[1:]) / x.shape[0]
 
 
-def _noted(choice: Choice, name: str, value: float | str) -> Choice:
-    return replace(choice, times=choice.times | {name: value if isinstance(value, str) else round(value, 5)})
+def _timed(choice: Choice, name: str, model: Any, x: Tensor) -> tuple[float, Times]:
+    """Milliseconds a row of a choice, infinite if it fails, and what is noted of it under a name."""
+    try:
+        with choice.set_threads():
+            took = _time(choice.search(model), _rows(x, choice.tile))
+    except Exception as error:  # no memory on any device, no compiler, an operation without half precision
+        return math.inf, {name: f"failed: {type(error).__name__}: {str(error)[:80]}"}
+    return took, {name: round(took, 5)}
 
 
 def _batch(choice: Choice, model: Any, x: Tensor) -> Choice:
-    best = _time(model, _rows(x, choice.tile))
-    choice = _noted(choice, f"{choice.tile} rows", best)
+    best, times = _timed(choice, f"{choice.tile} rows", model, x)
     while choice.tile < _LARGEST:
-        tile = 2 * choice.tile
-        try:
-            now = _time(model, _rows(x, tile))
-        except (RuntimeError, MemoryError) as error:  # out of memory, on any device
-            return _noted(choice, f"{tile} rows", f"failed: {str(error)[:80]}")
-        choice = _noted(choice, f"{tile} rows", now)
-        if now > _GAIN * best:
-            return choice
-        best, choice = now, replace(choice, tile=tile)
-    return choice
+        larger = replace(choice, tile=2 * choice.tile)
+        now, noted = _timed(larger, f"{larger.tile} rows", model, x)
+        times |= noted
+        if not now <= _GAIN * best < math.inf:
+            break
+        best, choice = now, larger
+    return replace(choice, times=choice.times | times)
 
 
 def _threads(choice: Choice, model: Any, x: Tensor) -> Choice:
-    rows, best = _rows(x, choice.tile), float("inf")
+    best, kept, times = math.inf, choice, choice.times
     most = max(1, min(torch.get_num_threads(), _THREADS))
-    tried = choice
     for count in sorted({1, max(1, most // 2), most}):
-        with replace(choice, threads=count).set_threads():
-            now = _time(model, rows)
-        tried = _noted(tried, f"{count} threads", now)
+        tried = replace(choice, threads=count)
+        now, noted = _timed(tried, f"{count} threads", model, x)
+        times = times | noted
         if now < _GAIN * best:
-            best, tried = now, replace(tried, threads=count)
-    return tried
+            best, kept = now, tried
+    return replace(kept, times=times)
 
 
-def _try(old: Choice, new: Choice, name: str, model: Any, x: Tensor) -> Choice:
-    """The new choice if it saves a tenth, else the old one; both times are noted."""
-    rows = _rows(x, old.tile)
-    try:
-        before, after = _time(old.ready(model).search, rows), _time(new.ready(model).search, rows)
-    except Exception as error:
-        return _noted(old, name, f"failed: {type(error).__name__}: {str(error)[:80]}")
-    times = old.times | {f"without {name}": round(before, 5), name: round(after, 5)}
-    return replace(new if after < _GAIN * before else old, times=times)
+def _option(choice: Choice, name: str, model: Any, x: Tensor) -> Choice:
+    """The choice with an option if it saves a tenth, else without."""
+    new = replace(choice, **{name: True})  # type: ignore[arg-type]
+    before, known = _timed(choice, f"without {name}", model, x)
+    after, noted = _timed(new, name, model, x)
+    return replace(new if after < _GAIN * before else choice, times=choice.times | known | noted)

@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,13 @@ from maxslope.evaluation.data import Batch, Stored
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 _KINDS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 _PIXEL = 16  # bytes: three of 8 bits, and three of 32
+
+
+class File(NamedTuple):
+    """An image and the number of its class."""
+
+    path: Path
+    label: int
 
 
 class ImageFolder(Stored):
@@ -42,7 +49,7 @@ class ImageFolder(Stored):
         self.numbered = bool(classes) and all(name.isdecimal() for name in classes)
         labels = {name: int(name) if self.numbered else place for place, name in enumerate(classes)}
         self.files = [
-            (path, labels[name])
+            File(path, labels[name])
             for name in classes
             for path in sorted((folder / name).rglob("*"))
             if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
@@ -52,7 +59,7 @@ class ImageFolder(Stored):
                 f"{folder} holds no images in folders of classes ({folder.name}/cat/1.png, ...), nor a data set of "
                 "another kind."
             )
-        empty = sorted(set(classes) - {path.relative_to(folder).parts[0] for path, _ in self.files})
+        empty = sorted(set(classes) - {file.path.relative_to(folder).parts[0] for file in self.files})
         if empty and not self.numbered:
             raise ValueError(
                 f"{folder} has folders without images, {', '.join(empty[:4])}{', ...' * (len(empty) > 4)}: as classes "
@@ -62,29 +69,26 @@ class ImageFolder(Stored):
         self.classes = classes
 
     def __len__(self) -> int:
-        """See :class:`Stored`."""
         return len(self.files)
 
     def rows(self, start: int, stop: int) -> Batch:
-        """See :class:`Stored`."""
         chosen = self.files[start:stop]
-        images = [image_of(path, str(path), self.size, self.most) for path, _ in chosen]
+        images = [image_of(file.path, str(file.path), self.size, self.most) for file in chosen]
         shapes = {tuple(image.shape) for image in images}
         if len(shapes) > 1:
             raise ValueError(f"Images have one size, got {sorted(shapes)[:3]} in {self.folder}; give --size 224 or so.")
-        return torch.stack(images), torch.tensor([label for _, label in chosen])
+        return torch.stack(images), torch.tensor([file.label for file in chosen])
 
     def labels(self) -> Tensor:
-        """See :class:`Stored`."""
-        return torch.tensor([label for _, label in self.files])
+        return torch.tensor([file.label for file in self.files])
 
     def name_of(self, index: int) -> str:
         """Return the name of a sample's file, from the folder of its class on."""
-        return self.files[index][0].relative_to(self.folder).as_posix()
+        return self.files[index].path.relative_to(self.folder).as_posix()
 
     def digest(self) -> str:
         """See :class:`Stored`; names and sizes of files stand for their content, which is compared part by part."""
-        files = [f"{p.relative_to(self.folder)} {p.stat().st_size} {label}" for p, label in self.files]
+        files = [f"{path.relative_to(self.folder)} {path.stat().st_size} {label}" for path, label in self.files]
         return f"images {digest_of_text(f'{self.size} {files}')}"
 
     def words(self) -> str:

@@ -154,14 +154,14 @@ def check_whole(folder: Path, parts: list[Path], done: Any) -> None:
     """Raise ValueError unless a run has the parts and samples that were noted at its end."""
     if not isinstance(done, dict) or any(type(done.get(k, 0)) is not int for k in ("samples", "parts")):
         raise ValueError(f"{folder / 'done.json'} is damaged; delete it and resume.")
-    numbers = [number_of(path) for path in parts]
-    gone = [k for k, number in enumerate(numbers) if number != k][:1] or [len(numbers)]
+    numbers = {number_of(path) for path in parts}
+    gone = next(k for k in range(len(parts) + 1) if k not in numbers)
     there = sum(known_of(path)["rows"] for path in parts)
-    if there == done.get("samples") and len(numbers) == done.get("parts", len(numbers)) and gone == [len(numbers)]:
+    if there == done.get("samples") and gone == len(parts) == done.get("parts", len(parts)):
         return
     raise ValueError(
         f"The run in {folder} was finished with {done.get('samples')} samples, and {there} are there: "
-        f"{folder / 'rows' / name_of(gone[0])}.parquet is missing. Put it back, or resume: it is computed again."
+        f"{folder / 'rows' / name_of(gone)}.parquet is missing. Put it back, or resume: it is computed again."
     )
 
 

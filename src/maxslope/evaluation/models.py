@@ -22,8 +22,7 @@ from maxslope._escape import first_line
 from maxslope._optional import optional
 from maxslope.energies import Randomized
 from maxslope.evaluation._files import absent, bounded, needed, safetensors_header, unpacked, without_pickles
-from maxslope.evaluation.exported import load_exported
-from maxslope.evaluation.onnx_file import load_onnx
+from maxslope.evaluation.exported import load_exported, load_onnx
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 OWN = "maxslope_from_file_"  # modules that were loaded from a file by its path

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,15 +22,16 @@ from maxslope.attacks.state import State
 from maxslope.attacks.verify import Cleans, clean
 from maxslope.energies import Margin, Network
 from maxslope.energies.network import Context
-from maxslope.evaluation.hardware import Choice, Ready, moved
+from maxslope.evaluation.hardware import Choice, moved
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST, Column
 from maxslope.goals import Goal, Misclassified
 from maxslope.realize import Realization
 from maxslope.sets import Budget
 
-Task = Callable[["Work", Ready, "Orders", "Job"], "Part"]
+Task = Callable[["Work", Any, "Orders", "Job"], "Part"]  # Any: the model as the search calls it
 _FEW = 16  # correct samples below which a data set is not probed
 HEAD = 8  # rows whose logits are kept, to know the model again
+_FOUND = {"margin", "gap", "slope", "local_gap", "distance", "chance", "foreseen", "backward", "runs", "rate"}
 _CLEAN_NON_FINITE = "The model's output at the clean point is NaN or infinite."
 
 
@@ -119,27 +121,33 @@ class Part:
         return len(self.table["index"])
 
 
-def asked_of(work: Work, ready: Ready, job: Job) -> Question:
+def summed(passes: Iterable[Sequence[int]]) -> tuple[int, int]:
+    """Return the sums of forward and of backward passes."""
+    forward, backward = (sum(map(int, counts)) for counts in zip(*passes, strict=True))
+    return forward, backward
+
+
+def asked_of(work: Work, job: Job) -> Question:
     """Return what is asked about the samples of a job."""
-    x = _checks.points(moved(job.x, ready.model))
+    x = _checks.points(moved(job.x, work.model))
     return ask(
-        ready.model, x, job.y, work.budget.take(job.rows), ids=job.rows, seed=work.seed, batch_size=ready.choice.tile,
+        work.model, x, job.y, work.budget.take(job.rows), ids=job.rows, seed=work.seed, batch_size=work.choice.tile,
         **work.threat.take(job.rows, x).words(),
     )  # fmt: skip
 
 
-def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
+def evaluate_part(work: Work, search: Any, orders: Orders, job: Job) -> Part:
     """Classify the samples of a job, and attack those that are right."""
-    began, question = time.perf_counter(), asked_of(work, ready, job)
-    cleans, spent = clean(question), question.network.executed
+    began, question = time.perf_counter(), asked_of(work, job)
+    cleans, executed = clean(question), question.network.executed
     table, points, probes = _clean(question, cleans, job.y), question.x.clone(), (0, 0)
     effort, said = orders.effort, said_of(question.network)
     right = cleans.right.nonzero().squeeze(1)
     if right.numel():
         probe = orders.probe and right.numel() >= _FEW
-        fast = ready.search is not ready.model and not probe  # indicators judge the model itself
+        fast = search is not work.model and not probe  # indicators judge the model itself
         own = replace(question.take(right), clean=_answered(question, cleans))
-        asked = replace(own, network=replace(own.network, model=ready.search)) if fast else own
+        asked = replace(own, network=replace(own.network, model=search)) if fast else own
         result = answer(asked, effort, probe=probe, certify=not fast)
         points[right] = result.points
         _fill(table, right.tolist(), result, question.votes)
@@ -149,29 +157,24 @@ def evaluate_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
         if fast:
             _full_precision(table, own, right.tolist(), result)
     head = head_of(cleans) if job.number == 0 else ()
-    kept, executed = points.cpu() if work.keep_points else None, (spent[0], spent[1])
-    seconds = time.perf_counter() - began
-    return Part(job.number, job.start, table, kept, executed, effort, said, probes, head, seconds)
+    kept, seconds = points.cpu() if work.keep_points else None, time.perf_counter() - began
+    return Part(job.number, job.start, table, kept, summed([executed]), effort, said, probes, head, seconds)
 
 
 def _clean(question: Question, cleans: Cleans, y: Tensor) -> dict[str, Column]:
     """The table as it stands before any attack."""
-    margin, goal, rows = cleans.margin, question.goal, question.rows
-    nan = torch.full_like(margin, torch.nan).tolist()
-    bad = cleans.non_finite.tolist()
+    goal, rows = question.goal, question.rows
+    bad, nan = cleans.non_finite.tolist(), [math.nan] * rows
     rates: dict[str, Column] = {"rate": cleans.rate.tolist()} if question.votes > 1 else {}
     return rates | {
         "index": question.ids.tolist(),
         "label": goal.shown(goal.given(y, question.x)),
         "prediction": goal.answers(cleans.outputs),
         "verdict": [NON_FINITE if one else MISCLASSIFIED for one in bad],
-        "margin": margin.tolist(),
-        "gap": nan,
-        "slope": list(nan),
-        "local_gap": list(nan),
-        "distance": torch.zeros_like(margin).tolist(),
-        "chance": list(nan),
-        "foreseen": list(nan),
+        "margin": cleans.margin.tolist(),
+        **{name: list(nan) for name in ("gap", "slope", "local_gap")},
+        "distance": [0.0] * rows,
+        **{name: list(nan) for name in ("chance", "foreseen")},
         "forward": [question.votes] * rows,
         "backward": [0] * rows,
         "runs": [0] * rows,
@@ -224,23 +227,10 @@ def _fill(table: dict[str, Column], at: list[int], result: AttackResult, votes: 
         BROKEN if broken else NON_FINITE if bad else ROBUST
         for broken, bad in zip(result.broken.tolist(), result.non_finite.tolist(), strict=True)
     ]
-    columns: dict[str, Column] = {
-        "verdict": verdicts,
-        "margin": result.margin.tolist(),
-        "gap": result.gap.tolist(),
-        "slope": result.slope.tolist(),
-        "local_gap": result.local_gap.tolist(),
-        "distance": result.distance.tolist(),
-        "chance": result.chance.tolist(),
-        "foreseen": result.foreseen.tolist(),
-        "forward": (result.forward + votes).tolist(),
-        "backward": result.backward.tolist(),
-        "runs": result.runs.tolist(),
-        "reason": result.reasons(),
-    }
-    if votes > 1:
-        columns["rate"] = result.rate.tolist()
-    _write(table, at, columns)
+    numbers = [name for name in table if name in _FOUND]
+    columns = {name: getattr(result, name).tolist() for name in numbers}
+    forward = (result.forward + votes).tolist()
+    _write(table, at, columns | {"verdict": verdicts, "forward": forward, "reason": result.reasons()})
 
 
 def _write(table: Any, at: list[int], columns: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
-from maxslope.attacks import Effort, Recipe
+from maxslope.attacks import Effort
 from maxslope.attacks.stages import Pursuit, RandomSearch
 from maxslope.attacks.state import EARLY
 
@@ -176,36 +178,42 @@ def remains(table: Mapping[str, Sequence[Any]], effort: Effort) -> Remains | Non
     """
     if not _fitted(effort) or "foreseen" not in table:
         return None
-    columns = zip(*(table[name] for name in ("verdict", "runs", "chance", "foreseen", "backward")), strict=True)
-    rows = [row for row in columns if row[1]]
-    if any(math.isnan(foreseen) for _, _, _, foreseen, _ in rows):
+    rows = [row for row in map(_Row._make, zip(*(table[name] for name in _Row._fields), strict=True)) if row.runs]
+    if any(math.isnan(row.foreseen) for row in rows):
         return None
-    first = sum(run.steps for run in effort.runs[:EARLY])
-    stand = [(chance, stood, backward) for verdict, _, chance, stood, backward in rows if verdict == "robust"]
-    threshold = _reference()[1]
+    first, threshold = sum(run.steps for run in effort.runs[:EARLY]), _reference().rule.risk
+    stand, fell = ([row for row in rows if row.verdict == word] for word in ("robust", "broken"))
     return Remains(
         samples=len(table["verdict"]),
         standing=len(stand),
-        finds=sum(verdict == "broken" for verdict, *_ in rows),
-        late=sum(verdict == "broken" and runs > EARLY for verdict, runs, *_ in rows),
-        foreseen=sum(_ALIKE * math.log1p(foreseen / _ALIKE) for *_, foreseen, _ in rows),
-        soon=sum(_falls(chance, stood) for chance, stood, _ in stand),
-        ahead=sum(_falls(_ahead(chance, backward, threshold), stood) for chance, stood, backward in stand),
-        gradients=sum(max(backward - first, 0) for *_, backward in rows),
+        finds=len(fell),
+        late=sum(row.runs > EARLY for row in fell),
+        foreseen=sum(_ALIKE * math.log1p(row.foreseen / _ALIKE) for row in rows),
+        soon=sum(_falls(row.chance, row.foreseen) for row in stand),
+        ahead=sum(_falls(_ahead(row.chance, row.backward, threshold), row.foreseen) for row in stand),
+        gradients=sum(max(row.backward - first, 0) for row in rows),
     )
 
 
+class _Row(NamedTuple):
+    """What is asked of a sample: columns of the table of a report."""
+
+    verdict: str
+    runs: int
+    chance: float
+    foreseen: float
+    backward: int
+
+
 @cache
-def _reference() -> tuple[frozenset[Recipe], float]:
-    """The runs of ``exhaustive``, and the chance at which it gives a sample up."""
-    effort = Effort.exhaustive()
-    return frozenset(effort.runs), effort.rule.risk
+def _reference() -> Effort:
+    return Effort.exhaustive()
 
 
 def _fitted(effort: Effort) -> bool:
     """Whether an effort is made of the runs that the estimate was fitted to."""
     others = any(isinstance(stage, Pursuit | RandomSearch) for stage in effort.stages)
-    return not others and len(effort.runs) >= _FEWEST and _reference()[0].issuperset(effort.runs)
+    return not others and len(effort.runs) >= _FEWEST and set(effort.runs) <= set(_reference().runs)
 
 
 def _ahead(chance: float, gradients: int, threshold: float) -> float:
@@ -248,12 +256,7 @@ def quantile(law: Sequence[float], level: float) -> int:
     >>> quantile([0.5, 0.25, 0.25], 0.5), quantile([0.5, 0.25, 0.25], 0.51)
     (0, 1)
     """
-    total = 0.0
-    for k, p in enumerate(law):
-        total += p
-        if total >= level:
-            return k
-    return len(law) - 1
+    return min(bisect_left([*accumulate(law)], level), len(law) - 1)
 
 
 def _round(value: float) -> str:

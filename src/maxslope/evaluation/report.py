@@ -154,8 +154,7 @@ class Report:
     @property
     def classes(self) -> list[int]:
         """The label of each sample; empty where labels are no class numbers."""
-        labels = self.table["label"]
-        return [label for label in labels if isinstance(label, int)] if isinstance(labels[0], int) else []
+        return [label for label in self.table["label"] if isinstance(label, int)]
 
     def by_class(self) -> list[dict[str, Any]]:
         """Return one line per label: class, samples, clean and robust accuracy, its 95 % interval.
@@ -310,12 +309,12 @@ def judged(report: Report) -> Report:
 def in_order(table: dict[str, Column], points: Tensor | None) -> tuple[dict[str, Column], Tensor | None]:
     """Return rows and points by the samples' indices, however evaluated; ValueError if a sample is there twice."""
     index = [int(i) for i in table["index"]]
-    if len(set(index)) < len(index):
-        twice = next(i for i, count in Counter(index).items() if count > 1)
-        raise ValueError(f"A sample has one row, but sample {twice} is there {index.count(twice)} times.")
-    order = sorted(range(len(index)), key=index.__getitem__)
-    if order == list(range(len(index))):
+    if index == sorted(set(index)):
         return table, points
+    twice, count = Counter(index).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"A sample has one row, but sample {twice} is there {count} times.")
+    order = sorted(range(len(index)), key=index.__getitem__)
     sorted_: dict[str, Any] = {name: [column[k] for k in order] for name, column in table.items()}
     return sorted_, None if points is None else points[order]
 

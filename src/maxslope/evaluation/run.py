@@ -46,7 +46,7 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, session: Session, result: Callable[[Report], Any]) -> None:
         KeyboardInterrupt.__init__(self, f"interrupted after {session.done} samples")
         self.done, self.begun = session.done, session.folder is not None and session.header is not None
-        held = session.folder is None and session.first is not None
+        held = session.folder is None and session.effort is not None
         self.report: Any = result(session.contents()) if held else None
 
 
@@ -214,16 +214,8 @@ def threatened(
     goal: Any, targets: Tensor | None, context: Any, mask: Tensor | None, realize: Any, samples: int | None
 ) -> Threat:
     """Return what is asked about every sample, checked as far as it can be before the data are read."""
-    found = (context,) if isinstance(context, Tensor) else tuple(context)
-    for k, one in enumerate(found):
-        if not isinstance(one, Tensor) or (samples is not None and (one.ndim < 1 or one.shape[0] != samples)):
-            got = tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__
-            raise ValueError(
-                f"The context has one row per sample{'' if samples is None else f', {samples} of them'}, got {got} at "
-                f"place {k}; what is the same for all samples belongs into the model: lambda x: model(x, constant)."
-            )
     _checks.mask(mask)
-    return Threat(wanted(goal, targets), found, mask, as_realization(realize))
+    return Threat(wanted(goal, targets), _checks.context(context, samples), mask, as_realization(realize))
 
 
 def threatened_again(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,10 @@ from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.crew import Crew, LocalCrew, Team
 from maxslope.evaluation.data import fingerprint, fitting, jobs
 from maxslope.evaluation.draw import files_of
-from maxslope.evaluation.environment import identity
 from maxslope.evaluation.hardware import Choice, Hardware, device_of, moved
 from maxslope.evaluation.kept import decided
-from maxslope.evaluation.part import Job, Orders, Part, Threat, Work
-from maxslope.evaluation.plan import EVALUATION, Plan, Search, header_of, threat_of, toml_of
+from maxslope.evaluation.part import Job, Orders, Part, Threat, Work, summed
+from maxslope.evaluation.plan import EVALUATION, Plan, Purpose, header_of, identity, threat_of, toml_of
 from maxslope.evaluation.report import Column, Report, in_order
 from maxslope.evaluation.store import Folder, contents
 from maxslope.sets import Budget
@@ -44,7 +44,8 @@ class Session:
         self.crew = crew or default_crew(plan.model)
         self.held: list[Part] = []
         self.finished: dict[int, dict[str, Any]] = {}
-        self.first: Part | None = None
+        self.effort: Effort | None = None  # of every sample, once the first part is done
+        self.head: list[list[float]] = []  # of a run that goes on: logits of the first samples
         self.choice: Choice | None = None
         self.told: list[Any] = []  # a column of the samples done
         self.largest = plan.largest
@@ -57,7 +58,7 @@ class Session:
     @property
     def so_far(self) -> tuple[int, Any]:
         """Samples done, and what they say so far."""
-        return self.done, self.plan.search.so_far(self.told)
+        return self.done, self.plan.purpose.so_far(self.told)
 
     def go(self) -> Iterator[tuple[int, Any]]:
         """Do what is left to do; yield (samples done, what they say so far) after every part."""
@@ -79,8 +80,8 @@ class Session:
         """Return what is done so far, whatever was looked for, as a report without doubts about its rows."""
         plan = self.plan
         if self.folder is not None:
-            return contents(self.folder.path, plan.search.format, points=plan.keep_points)
-        if self.first is None:
+            return contents(self.folder.path, plan.purpose.format, points=plan.keep_points)
+        if self.effort is None:
             raise ValueError("Nothing is evaluated yet: the first part is not done.")
         parts = sorted(self.held, key=lambda part: part.number)
         table: dict[str, Column] = {
@@ -88,11 +89,10 @@ class Session:
             for name in parts[0].table
         }
         points = torch.cat([p.points for p in parts if p.points is not None]) if plan.keep_points else None
-        executed = (sum(p.executed[0] for p in parts), sum(p.executed[1] for p in parts))
+        executed, first = summed(part.executed for part in parts), parts[0]
         table, points = in_order(table, points)
-        first = self.first
         return Report(
-            str(plan.budget), self._effort, plan.seed, table, points, executed, first.probes, first.said, plan.about
+            str(plan.budget), self.effort, plan.seed, table, points, executed, first.probes, first.said, plan.about
         )
 
     def _work(self, head: Job, todo: Iterator[Job]) -> Iterator[tuple[int, int]]:
@@ -101,24 +101,18 @@ class Session:
         if self.folder is not None and self.header is None:
             self.header = header_of(plan, choice, self.crew) | {"part": self.largest}
             self.folder.begin(self.header, toml_of(plan))
-        task = plan.search.task
+        task = plan.purpose.task
         work = Work(plan.model, choice, plan.budget, plan.threat, plan.seed, plan.keep_points, task)
         with self.crew.team(work) as team:
             if head.number == 0:
-                part = next(self._parts(team, Orders(plan.effort, plan.probe), iter([head])))
-                self.first = part
+                first = next(self._parts(team, Orders(plan.effort, plan.probe), iter([head])))
+                self.effort = first.effort or plan.effort
                 yield self.so_far
             else:
                 todo = itertools.chain([head], todo)
-            orders = Orders(self._effort, False)
-            for _ in self._parts(team, orders, todo):
+            assert self.effort is not None
+            for _ in self._parts(team, Orders(self.effort, False), todo):
                 yield self.so_far
-
-    @property
-    def _effort(self) -> Effort:
-        """The effort of every sample, once the first part is done."""
-        assert self.first is not None
-        return self.first.effort or self.plan.effort
 
     def _parts(self, team: Team, orders: Orders, todo: Iterator[Job]) -> Iterator[Part]:
         """Parts as they come, kept before they are handed on."""
@@ -136,8 +130,8 @@ class Session:
             if self.folder is None:
                 self.held.append(part)
             else:
-                self.folder.keep(part, self.plan.seed, digests.pop(part.number))
-            self.told += part.table[self.plan.search.column]
+                self.folder.keep(part, self.plan.seed, *digests.pop(part.number))
+            self.told += part.table[self.plan.purpose.column]
             yield part
 
     def _limit(self, x: Tensor) -> int:
@@ -173,22 +167,23 @@ class Session:
         if decision is None:
             return  # the first part decides for all, and is not there
         self.finished = self.folder.finished()
-        self.first = Part(0, 0, {}, None, (0, 0), decided(self.plan.effort, decision), head=decision["head"])
-        self.folder.check_points()
-        self.told = [*self.folder.table().get(self.plan.search.column, ())]
+        self.effort, self.head = decided(self.plan.effort, decision), decision["head"]
+        for _ in self.folder.points(self.finished):
+            pass  # each is checked as it is read, and let go
+        self.told = [*self.folder.table(self.finished).get(self.plan.purpose.column, ())]
 
-    def _seen_before(self, number: int, x: Tensor, y: Tensor, whole: bool) -> None:
+    def _seen_before(self, job: Job, whole: bool) -> None:
         """Compare the samples of a finished part, and on the first part the model's answers, with those of before."""
         assert self.folder is not None
-        known = self.finished[number]
-        if digest_of(x, y) != known["digest" if whole else "first"]:
+        known = self.finished[job.number]
+        if digest_of(job.x, job.y) != known["digest" if whole else "first"]:
             raise ValueError(
-                f"The data are not what the run in {self.folder.path} was begun with: part {number} begins with or "
+                f"The data are not what the run in {self.folder.path} was begun with: part {job.number} begins with or "
                 "holds other samples (a shuffled loader?); resume with the same data, or start another run."
             )
-        if number == 0 and self.first is not None and self.choice is not None:
-            before = torch.tensor(self.first.head, dtype=torch.float64)[: len(x)]
-            x = moved(x[: len(before)], self.plan.model)
+        if job.number == 0 and self.choice is not None:
+            before = torch.tensor(self.head, dtype=torch.float64)[: len(job.x)]
+            x = moved(job.x[: len(before)], self.plan.model)
             context = tuple(t[: len(before)].to(x.device) for t in self.plan.threat.context)
             network = Network(self.plan.model, self.choice.tile, voting=True)
             out = network.all_outputs(x, context)
@@ -210,10 +205,10 @@ def reopened(
     effort: Effort | None,
     threat: Threat | None,
     crew: Crew | None,
-    search: Search = EVALUATION,
+    purpose: Purpose = EVALUATION,
 ) -> Session:
     """Return the session that goes on with the run in a folder; ValueError if that is another one than is asked for."""
-    header = Folder(path).opened(search.format)
+    header = Folder(path).opened(purpose.format)
     try:
         stored = {"budget": header["budget"], "effort": header["effort"]}
         for name, given in (("budget", budget), ("effort", effort)):
@@ -233,7 +228,7 @@ def reopened(
         plan = Plan(
             model, data, budget or decode(stored["budget"]), effort or decode(stored["effort"]), header["seed"],
             header["batch_size"], header["probe"], header["keep_points"], header["part"], Hardware(),
-            threat, search=search,
+            threat, purpose=purpose,
         )  # fmt: skip
         kinds = ((plan.budget, Budget), (plan.effort, Effort), (plan.threat, Threat), (plan.seed, int))
         if strange := [type(value).__name__ for value, kind in kinds if not isinstance(value, kind)]:
@@ -245,8 +240,6 @@ def reopened(
 
 def default_crew(model: Any) -> Crew:
     """Return this process; Ray on all GPUs where the model is on one of several and Ray is installed."""
-    from importlib.util import find_spec
-
     device = device_of(model)
     several = device is not None and device.type == "cuda" and torch.cuda.device_count() > 1
     if several and find_spec("ray") is not None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,9 +21,9 @@ from maxslope.evaluation.about import About
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
 from maxslope.evaluation.guessing import doubts
-from maxslope.evaluation.hardware import Hardware, Ready
+from maxslope.evaluation.hardware import Hardware
 from maxslope.evaluation.part import HEAD, Job, Orders, Part, Work, asked_of, head_of, said_of
-from maxslope.evaluation.plan import Plan, Search
+from maxslope.evaluation.plan import Plan, Purpose
 from maxslope.evaluation.reader import readable
 from maxslope.evaluation.report import Column, Report, framed
 from maxslope.evaluation.run import dated, finish, opened, threatened, threatened_again
@@ -103,13 +103,13 @@ class Smallest:
         return f"<Smallest: {len(self.table['index'])} samples, median norm {quantile(self.table['norm']):.4g}>"
 
 
-def approach_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
+def approach_part(work: Work, search: Any, orders: Orders, job: Job) -> Part:
     """Look for the nearest error of each sample of a job."""
-    began, question = time.perf_counter(), asked_of(work, ready, job)
+    began, question = time.perf_counter(), asked_of(work, job)
     first = torch.arange(min(HEAD, question.rows), device=question.x.device)
     head = head_of(clean(question.take(first))) if job.number == 0 else ()
     found = approach(question, work.threat.take(job.rows, question.x).mask, orders.effort)
-    columns: dict[str, list[Any]] = {
+    table: dict[str, Column] = {
         "index": question.ids.tolist(),
         "label": question.goal.shown(question.goal.given(job.y, question.x)),
         "norm": found.norms.double().tolist(),
@@ -120,7 +120,6 @@ def approach_part(work: Work, ready: Ready, orders: Orders, job: Job) -> Part:
     }
     points = found.points.cpu() if work.keep_points else None
     said, seconds = said_of(question.network), time.perf_counter() - began
-    table = cast(dict[str, Column], columns)
     return Part(job.number, job.start, table, points, found.executed, orders.effort, said, head=head, seconds=seconds)
 
 
@@ -134,7 +133,7 @@ def quantile(norms: Sequence[Any], share: float = 0.5) -> float:
     return known[int(share * (len(known) - 1))] if known else math.nan
 
 
-SEARCH = Search(approach_part, APPROACH, "norm", quantile)
+APPROACHING = Purpose(approach_part, APPROACH, "norm", quantile)
 
 
 @torch.inference_mode(False)
@@ -210,7 +209,7 @@ def smallest(
     threat = threatened(goal, targets, context, mask, realize, length(data))
     plan = Plan(
         model, data, Budget(norm, 0.0, box), chosen, seed, batch_size, False, keep_points, part, Hardware(), threat,
-        words=configuration or {}, about=dated(about, model, threat), search=SEARCH,
+        words=configuration or {}, about=dated(about, model, threat), purpose=APPROACHING,
     )  # fmt: skip
     return finish(Session(plan, out, crew), progress, _of)
 
@@ -244,7 +243,7 @@ def resume_smallest(
     """
     data = readable(data, model)
     threat = threatened_again(goal, targets, context, mask, realize, length(data))
-    return finish(reopened(path, model, data, None, None, threat, crew, SEARCH), progress, _of)
+    return finish(reopened(path, model, data, None, None, threat, crew, APPROACHING), progress, _of)
 
 
 def load_smallest(path: str | Path, *, points: bool = True) -> Smallest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from statistics import NormalDist
 
 
@@ -127,8 +128,5 @@ def holm(p: Sequence[float]) -> list[float]:
     [0.03, 0.06, 0.06]
     """
     order = sorted(range(len(p)), key=p.__getitem__)
-    adjusted, worst = [0.0] * len(p), 0.0
-    for place, k in enumerate(order):
-        worst = max(worst, min(1.0, (len(p) - place) * p[k]))
-        adjusted[k] = worst
-    return adjusted
+    worst = accumulate((min(1.0, (len(p) - place) * p[k]) for place, k in enumerate(order)), max)
+    return [value for _, value in sorted(zip(order, worst, strict=True))]

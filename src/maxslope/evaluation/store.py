@@ -35,22 +35,21 @@ from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import parquet_module
 from maxslope.evaluation._files import digest_of_file, read_json, write_whole
-from maxslope.evaluation.part import Part
+from maxslope.evaluation.part import Part, summed
 from maxslope.evaluation.report import Column, Report, in_order, judged
 
+Parts = dict[int, dict[str, Any]]  # what is known of each part, by its number
 FORMAT, APPROACH = 2, 3  # of an evaluation, of a search for smallest perturbations
 _FORMATS = (1, FORMAT, APPROACH)
-_KINDS = {  # what it is, and what goes on with it or reads it
-    FORMAT: ("an evaluation", "maxslope evaluate --resume, ms.resume or ms.load"),
-    APPROACH: (
-        "a search for smallest perturbations",
-        "maxslope minimal --resume, or resume_smallest and load_smallest of maxslope.evaluation",
-    ),
+_KINDS = {FORMAT: "an evaluation", APPROACH: "a search for smallest perturbations"}
+_READERS = {
+    FORMAT: "maxslope evaluate --resume, ms.resume or ms.load",
+    APPROACH: "maxslope minimal --resume, or resume_smallest and load_smallest of maxslope.evaluation",
 }
-_NEEDED = {"budget", "effort", "words", "seed", "batch_size", "part", "probe", "keep_points", "samples", "choice"} | {
-    "model",
+_NEEDED = {
+    "budget", "effort", "words", "seed", "batch_size", "part", "probe", "keep_points", "samples", "choice", "model",
     "data",
-}
+}  # fmt: skip
 
 
 class Folder:
@@ -92,9 +91,9 @@ class Folder:
     def opened(self, wanted: int) -> dict[str, Any]:
         """Return the header of a run of the wanted kind, ``FORMAT`` or ``APPROACH``."""
         header = self.header
-        kind, how = _KINDS[max(header["format"], FORMAT)]
-        if kind != _KINDS[wanted][0]:
-            raise ValueError(f"{self.path} holds {kind}, not {_KINDS[wanted][0]}; take {how}.")
+        kind = max(header["format"], FORMAT)
+        if kind != wanted:
+            raise ValueError(f"{self.path} holds {_KINDS[kind]}, not {_KINDS[wanted]}; take {_READERS[kind]}.")
         return header
 
     @property
@@ -160,7 +159,7 @@ class Folder:
         finally:
             lock.release()
 
-    def finished(self) -> dict[int, dict[str, Any]]:
+    def finished(self) -> Parts:
         """Return what is known of each part that is there: number, start, rows, executed, digests."""
         header, parts = self.header, self._parts()
         found, run = {}, digest_of_file(self.path / "run.json")
@@ -172,7 +171,12 @@ class Folder:
             if known.get("run", run) != run:
                 raise ValueError(f"{self.path / 'run.json'} was edited since, or {path} is of another run; undo that.")
             found[int(known["number"])] = known
-        self._check_decision(found.get(0, {}))
+        path, decision = self.path / "decision.json", found.get(0, {}).get("decision")
+        if decision and (not path.is_file() or digest_of_file(path) != decision):
+            raise ValueError(
+                f"{path} was edited or removed since the run; put it back, or delete rows/part-00000.parquet as well "
+                "and resume."
+            )
         return found
 
     def check_complete(self) -> None:
@@ -196,8 +200,8 @@ class Folder:
             said.append(Finding(Kind.UNVERIFIED, "run.toml was edited or removed since the run began."))
         return said
 
-    def keep(self, part: Part, seed: int, digests: tuple[str, str]) -> None:
-        """Write a finished part: decision (of the first), points, rows."""
+    def keep(self, part: Part, seed: int, digest: str, first: str) -> None:
+        """Write a finished part, with fingerprints of all its samples and of the first one."""
         known = {
             "number": part.number,
             "start": part.start,
@@ -205,8 +209,8 @@ class Folder:
             "drawn": part.table["index"] != list(range(part.start, part.start + part.rows)),
             "executed": part.executed,
             "seconds": round(part.seconds, 3),
-            "digest": digests[0],
-            "first": digests[1],
+            "digest": digest,
+            "first": first,
             "run": digest_of_file(self.path / "run.json"),
         }
         if part.number == 0:
@@ -218,48 +222,32 @@ class Folder:
             np.save(buffer, part.points.numpy(), allow_pickle=False)
             write_whole(self._points(part.number), buffer.getvalue())
             known["points"] = digest_of_bytes(buffer.getvalue())
-        path = self.path / "rows" / f"{kept.name_of(part.number)}.parquet"
-        write_whole(path, kept.written(part, seed, known))
+        write_whole(self._rows(part.number), kept.written(part, seed, known))
 
     def finish(self, samples: int, seconds: float) -> None:
         """Note that everything is there."""
         self._write("done.json", {"samples": samples, "parts": len(self._parts()), "seconds": round(seconds, 3)})
 
-    def table(self) -> dict[str, Column]:
-        """Return the columns of all parts that are there, in the order of their samples."""
+    def table(self, parts: Parts) -> dict[str, Column]:
+        """Return the columns of finished parts, in the order of their samples."""
         table: dict[str, Any] = {}
         columns = kept.APPROACHED if self.header["format"] == APPROACH else kept.EVALUATED
-        for number, known in self.finished().items():
-            path = self.path / "rows" / f"{kept.name_of(number)}.parquet"
-            for name, values in kept.table_of(path, known, columns).items():
+        for number, known in parts.items():
+            for name, values in kept.table_of(self._rows(number), known, columns).items():
                 table.setdefault(name, []).extend(values)
-        if len(set(table.get("index", ()))) != len(table.get("index", ())):
+        index = table.get("index", ())
+        if len(set(index)) != len(index):
             raise ValueError(f"The parts in {self.path / 'rows'} hold a sample twice; one is of another run.")
-        rows = len(table.get("index", ()))  # parts that an earlier version wrote have no files
-        return {name: column for name, column in table.items() if len(column) == rows}
+        # Parts that an earlier version wrote have no files.
+        return {name: column for name, column in table.items() if len(column) == len(index)}
 
-    def points(self) -> Tensor | None:
-        """Return the returned points of all parts that are there, None where they were not kept."""
-        if not self.header["keep_points"]:
-            return None
-        found = [kept.points_of(self._points(number), known) for number, known in self.finished().items()]
-        if len({(points.shape[1:], points.dtype) for points in found}) > 1:
-            raise ValueError(f"The points of {self.path} are of several shapes or kinds; those of another run?")
-        return torch.cat(found) if found else None
+    def points(self, parts: Parts) -> Iterator[Tensor]:
+        """Yield the returned points of each of finished parts; nothing where they were not kept."""
+        for number, known in parts.items() if self.header["keep_points"] else ():
+            yield kept.points_of(self._points(number), known)
 
-    def check_points(self) -> None:
-        """Raise ValueError as :meth:`points` does, holding the points of one part at a time."""
-        if self.header["keep_points"]:
-            for number, known in self.finished().items():
-                kept.points_of(self._points(number), known)
-
-    def _check_decision(self, known: dict[str, Any]) -> None:
-        path = self.path / "decision.json"
-        if known.get("decision") and (not path.is_file() or digest_of_file(path) != known["decision"]):
-            raise ValueError(
-                f"{path} was edited or removed since the run; put it back, or delete rows/part-00000.parquet as well "
-                "and resume."
-            )
+    def _rows(self, number: int) -> Path:
+        return self.path / "rows" / f"{kept.name_of(number)}.parquet"
 
     def _points(self, number: int) -> Path:
         return self.path / "points" / f"{kept.name_of(number)}.npy"
@@ -301,18 +289,20 @@ def contents(path: str | Path, wanted: int, *, points: bool) -> Report:
     if not parts or decision is None:
         raise ValueError(f"No part of the run in {folder.path} is finished yet; resume it, or look again later.")
     folder.check_complete()
-    table, returned = in_order(folder.table(), folder.points() if points else None)
-    about, found = kept.words_of(folder.path, header, decision)
-    said = [*found, *folder.doubts()]
+    found = list(folder.points(parts)) if points else []
+    if len({(some.shape[1:], some.dtype) for some in found}) > 1:
+        raise ValueError(f"The points of {folder.path} are of several shapes or kinds; those of another run?")
+    table, returned = in_order(folder.table(parts), torch.cat(found) if found else None)
+    about, findings = kept.words_of(folder.path, header, decision)
+    said = [*findings, *folder.doubts()]
     if not folder.done:
         total = "" if header["samples"] is None else f" of {header['samples']}"
         said.append(Finding(Kind.UNFINISHED, f"The run is not finished: {len(table['index'])}{total} samples."))
     try:
         effort = kept.decided(kept.effort_of(header), decision)
-        executed = tuple(sum(int(part["executed"][k]) for part in parts.values()) for k in (0, 1))
-        probes = (int(decision["probes"][0]), int(decision["probes"][1]))
+        executed = summed(part["executed"] for part in parts.values())
+        probes = summed([decision["probes"]])
         words, seed = str(header["words"]["budget"]), int(header["seed"])
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f"{folder.path / 'run.json'} is damaged: {error!r}.") from error
-    both = (executed[0], executed[1])
-    return Report(words, effort, seed, table, returned, both, probes, tuple(said), about)
+    return Report(words, effort, seed, table, returned, executed, probes, tuple(said), about)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -26,14 +27,7 @@ INPUTS = ("image", "images", "img", "x", "input", "inputs", "features", "data", 
 _MARK = 8  # bytes at the beginning of an Arrow file
 _AT_ONCE = 256  # rows of a data set in memory
 LABELS = ("label", "labels", "y", "target", "targets", "fine_label", "class")
-
-
-Names = Callable[[str], tuple[str, ...]]
-
-
-def _unnamed(label: str) -> tuple[str, ...]:
-    """No names of classes."""
-    return ()
+Names = Mapping[str, tuple[str, ...]]  # of classes, by column
 
 
 @dataclass(frozen=True)
@@ -54,22 +48,20 @@ class Table(Stored):
 
     def __init__(
         self, schema: Any, blocks: list[Block], files: list[Path], size: tuple[int, int] | None, most: int | None,
-        classes: Names = _unnamed,
+        classes: Names | None = None,
     ) -> None:  # fmt: skip
         self.schema, self.blocks, self.files, self.size, self.most = schema, blocks, files, size, most
         self.ends = list(itertools.accumulate(block.count for block in blocks))
         self.place = files[0] if files else Path("datasets.Dataset")
         self.input = _found(schema.names, INPUTS, self.place, "inputs")
         self.label = _found(schema.names, LABELS, self.place, "labels")
-        self.classes = classes(self.label)
+        self.classes = (classes or {}).get(self.label, ())
         self.cache: tuple[int, Any] = (-1, None)
 
     def __len__(self) -> int:
-        """See :class:`Stored`."""
         return self.ends[-1] if self.ends else 0
 
     def rows(self, start: int, stop: int) -> Batch:
-        """See :class:`Stored`."""
         inputs: list[Any] = []
         labels: list[Any] = []
         while start < stop:
@@ -91,11 +83,9 @@ class Table(Stored):
     def digest(self) -> str:
         """See :class:`Stored`; sizes of files stand for their content, which is compared part by part."""
         files = [f"{file.name} {file.stat().st_size}" for file in self.files]
-        known = (
-            f"{files} {self.schema.names} {len(self)}"
-            if files
-            else f"{self.schema} {len(self)} {self.labels().tolist()}"
-        )
+        known = f"{files} {self.schema.names} {len(self)}"
+        if not files:
+            known = f"{self.schema} {len(self)} {self.labels().tolist()}"
         return f"table {digest_of_text(f'{self.size} {known}')}"
 
     def is_images(self) -> bool:
@@ -153,44 +143,41 @@ def parquet(files: list[Path], size: tuple[int, int] | None, most: int | None) -
     def group(file: Path, number: int, columns: list[str]) -> Any:
         return pyarrow.Table.from_batches(list(batches(file, groups=[number], columns=columns, most=most)))
 
-    def blocks(file: Path) -> Iterable[Block]:
-        found = pyarrow.parquet.read_metadata(file)
-        for k in range(found.num_row_groups):
-            yield Block(file, found.row_group(k).num_rows, partial(group, file, k))
+    with _opening(files):
+        footers = [(file, pyarrow.parquet.read_metadata(file)) for file in files]
+        blocks = [
+            Block(file, footer.row_group(k).num_rows, partial(group, file, k))
+            for file, footer in footers
+            for k in range(footer.num_row_groups)
+        ]
+        schema = pyarrow.parquet.read_schema(files[0])
+    return Table(schema, blocks, files, size, most)
 
-    return _table(files, blocks, pyarrow.parquet.read_schema, size, most)
 
-
-def arrow(
-    files: list[Path], size: tuple[int, int] | None, most: int | None,
-    classes: Names = _unnamed,
-) -> Table:  # fmt: skip
+def arrow(files: list[Path], size: tuple[int, int] | None, most: int | None, classes: Names | None = None) -> Table:
     """Return Arrow files or streams as one table, mapped into memory; ValueError if they cannot be read."""
     pyarrow = _pyarrow()
 
-    def opened(file: Path) -> Any:
+    def opened(file: Path, columns: Any = None) -> Any:
         source = pyarrow.memory_map(str(file))
         start = _MARK if source.read(6) == b"ARROW1" else 0  # a file is a stream behind a mark
         bounded(file, ipc_size(source, start), most)
         source.seek(start)
         return pyarrow.ipc.open_stream(source).read_all()
 
-    def blocks(file: Path) -> Iterable[Block]:
-        yield Block(file, opened(file).num_rows, lambda columns: opened(file))
+    with _opening(files):
+        blocks = [Block(file, opened(file).num_rows, partial(opened, file)) for file in files]
+        schema = opened(files[0]).schema
+    return Table(schema, blocks, files, size, most, classes)
 
-    return _table(files, blocks, lambda file: opened(file).schema, size, most, classes)
 
-
-def _table(
-    files: list[Path], blocks: Callable[[Path], Iterable[Block]], schema: Callable[[Path], Any],
-    size: tuple[int, int] | None, most: int | None, classes: Names = _unnamed,
-) -> Table:  # fmt: skip
+@contextmanager
+def _opening(files: list[Path]) -> Iterator[None]:
+    """ValueError with the names of files that are damaged."""
     try:
-        found = [block for file in files for block in blocks(file)]
-        columns = schema(files[0])
+        yield
     except Exception as error:
         raise ValueError(f"{files[0]} and its like cannot be read ({type(error).__name__}: {error}).") from error
-    return Table(columns, found, files, size, most, classes)
 
 
 def _pyarrow() -> Any:
@@ -216,7 +203,7 @@ def adopted(data: Any, size: tuple[int, int] | None = None, most: int | None = N
         return Block(Path("datasets.Dataset"), stop - start, lambda names: plain.select_columns(names)[start:stop])
 
     blocks = [block(start) for start in range(0, len(data), _AT_ONCE)]
-    named: Names = lambda label: tuple(getattr(data.features[label], "names", ()))  # noqa: E731
+    named = {column: tuple(getattr(feature, "names", ())) for column, feature in data.features.items()}
     return Table(data.features.arrow_schema, blocks, [], size, most, named)
 
 
@@ -240,17 +227,17 @@ def saved(folder: Path) -> list[Path] | None:
     return files
 
 
-def names_of(folder: Path, label: str) -> tuple[str, ...]:
-    """Return the names of classes that a saved data set's description has; none where it has none."""
-    path = folder / "dataset_info.json"
-    if not path.is_file():
-        return ()
+def names_of(folder: Path) -> Names:
+    """Return the names of classes that a saved data set's description has, by column; none where it has none."""
     try:
-        features = read_json(path)["features"]
-        names = features[label].get("names") or ()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ()  # names are a courtesy: numbers serve too
-    return tuple(map(str, names)) if isinstance(names, list) else ()
+        features = dict(read_json(folder / "dataset_info.json")["features"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # names are a courtesy: numbers serve too
+    return {
+        column: tuple(map(str, feature["names"]))
+        for column, feature in features.items()
+        if isinstance(feature, dict) and isinstance(feature.get("names"), list)
+    }
 
 
 def _found(names: list[str], wanted: tuple[str, ...], file: Path, what: str) -> str:

@@ -172,7 +172,6 @@ class Custom(Goal):
 
     @property
     def name(self) -> str:
-        """See :class:`Goal`."""
         named: str = getattr(self.function, "__name__", "custom")
         return named
 
@@ -215,11 +214,6 @@ def as_goal(goal: Any) -> Goal:
     raise TypeError(
         f"A goal is one of maxslope.goals such as TopK(5), or a function margin(outputs, y) -> [rows], got {goal!r}."
     )
-
-
-def whole(value: Any, least: int) -> bool:
-    """Whether a value is an integer of at least ``least``; True and False are none."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def rows_of(y: Any, x: Tensor) -> Tensor:

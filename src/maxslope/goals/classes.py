@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maxslope import _checks
 from maxslope.criteria import Criterion, Margin, OwnMargin, against_rival, pick
-from maxslope.goals.base import Goal, lowest, whole
+from maxslope.goals.base import Goal, lowest
 
 
 class OfClasses(Goal):
@@ -25,11 +25,9 @@ class OfClasses(Goal):
         return as_logits(out)
 
     def labels(self, y: Any, x: Tensor) -> Tensor:
-        """See :class:`Goal`."""
         return _checks.labels(y, x)
 
     def check(self, outputs: Tensor, y: Tensor) -> None:
-        """See :class:`Goal`."""
         _checks.logits(outputs, y.shape[0])
         _checks.classes(y, self.class_count(outputs), self.word)
 
@@ -54,7 +52,6 @@ class OfClasses(Goal):
         return outputs.argmax(1).tolist()
 
     def shown(self, y: Tensor) -> list[Any]:
-        """See :class:`Goal`."""
         return y.tolist()
 
 
@@ -93,7 +90,6 @@ class Targeted(OfClasses):
 
     @property
     def name(self) -> str:
-        """See :class:`Goal`."""
         return f"target={self.classes}" if isinstance(self.classes, int) else "targeted"
 
     def labels(self, y: Any, x: Tensor) -> Tensor:
@@ -104,7 +100,6 @@ class Targeted(OfClasses):
         return _checks.labels(targets, x, "Targets")
 
     def compete(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Goal`."""
         lead, rival = against_rival(outputs, y)
         return -lead, rival
 
@@ -121,7 +116,6 @@ class Targeted(OfClasses):
         raise ValueError("Training wants a goal that is met by an error, got Targeted; use Misclassified or TopK.")
 
     def take(self, index: Tensor) -> Targeted:
-        """See :class:`Goal`."""
         each = isinstance(self.classes, Tensor) and self.classes.ndim > 0
         return Targeted(self.classes[index]) if each else self  # type: ignore[index]
 
@@ -146,16 +140,14 @@ class TopK(OfClasses):
     k: int
 
     def __post_init__(self) -> None:
-        if not whole(self.k, 1):
+        if not _checks.whole(self.k, 1):
             raise ValueError(f"TopK needs an integer k of at least 1, got {self.k!r}; TopK(1) asks for the top class.")
 
     @property
     def name(self) -> str:
-        """See :class:`Goal`."""
         return f"top-{self.k}"
 
     def check(self, outputs: Tensor, y: Tensor) -> None:
-        """See :class:`Goal`."""
         OfClasses.check(self, outputs, y)
         classes = self.class_count(outputs)
         if self.k >= classes:
@@ -211,16 +203,14 @@ class Undetected(OfClasses):
     reject: int
 
     def __post_init__(self) -> None:
-        if not whole(self.reject, 0):
+        if not _checks.whole(self.reject, 0):
             raise ValueError(f"The class of rejects is a class number of at least 0, got {self.reject!r}.")
 
     @property
     def name(self) -> str:
-        """See :class:`Goal`."""
         return f"reject={self.reject}"
 
     def check(self, outputs: Tensor, y: Tensor) -> None:
-        """See :class:`Goal`."""
         OfClasses.check(self, outputs, y)
         classes = self.class_count(outputs)
         if self.reject >= classes or classes < 3:
@@ -234,7 +224,6 @@ class Undetected(OfClasses):
         return self._merged(outputs, y, torch.maximum), y
 
     def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
-        """See :class:`Goal`."""
         join = torch.maximum if isinstance(criterion, Margin | OwnMargin) else torch.logaddexp
         return -criterion(lowest(self._merged(lowest(outputs), y, join)), y, rivals)
 

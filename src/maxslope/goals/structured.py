@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,7 +28,6 @@ class AnyLabel(Goal):
     name = "any-label"
 
     def labels(self, y: Any, x: Tensor) -> Tensor:
-        """See :class:`Goal`."""
         found = rows_of(y, x)
         if found.ndim != 2 or not bool(((found == 0) | (found == 1)).all()):
             raise ValueError(
@@ -38,7 +37,6 @@ class AnyLabel(Goal):
         return found.long()
 
     def check(self, outputs: Tensor, y: Tensor) -> None:
-        """See :class:`Goal`."""
         if outputs.shape != y.shape:
             raise ValueError(
                 f"AnyLabel() needs a logit for each tag, [rows, tags]: the model returns {tuple(outputs.shape)} for "
@@ -60,8 +58,24 @@ class AnyLabel(Goal):
         return self.shown(outputs > 0)
 
     def shown(self, y: Tensor) -> list[Any]:
-        """See :class:`Goal`."""
         return [" ".join(str(k) for k, on in enumerate(row) if on) for row in y.tolist()]
+
+
+class Places(NamedTuple):
+    """The places of maps: margins and which places count, ``[rows, places]``; the others of all places of all rows.
+
+    These are logits ``[rows places, classes]``, labels and rivals ``[rows places]``.
+    """
+
+    margins: Tensor
+    counts: Tensor
+    logits: Tensor
+    labels: Tensor
+    rivals: Tensor
+
+    def each(self, criterion: Criterion) -> Tensor:
+        """Return a criterion at every place, ``[rows, places]``."""
+        return criterion(lowest(self.logits), self.labels, self.rivals).reshape(self.margins.shape)
 
 
 @dataclass(frozen=True)
@@ -96,11 +110,9 @@ class Share(Goal):
 
     @property
     def name(self) -> str:
-        """See :class:`Goal`."""
         return f"share={self.at_least:g}"
 
     def labels(self, y: Any, x: Tensor) -> Tensor:
-        """See :class:`Goal`."""
         found = rows_of(y, x)
         if found.ndim < 2 or found.is_floating_point():
             raise ValueError(
@@ -112,7 +124,6 @@ class Share(Goal):
         return found.long()
 
     def check(self, outputs: Tensor, y: Tensor) -> None:
-        """See :class:`Goal`."""
         if outputs.ndim != y.ndim + 1 or outputs.shape[2:] != y.shape[1:]:
             raise ValueError(
                 f"Share() needs logits [rows, classes, *places] for labels [rows, *places]: the model returns "
@@ -126,48 +137,45 @@ class Share(Goal):
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: the margin against 0."""
-        m = self._kth(*self._places(outputs, y)[:2], y)
+        places = _places(outputs, y)
+        m = self._kth(places.margins, places.counts)
         return torch.stack([m, torch.zeros_like(m)], 1), y.new_zeros(len(y))
 
     def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
-        """See :class:`Goal`."""
         if isinstance(criterion, OwnMargin):
             return self.scores(outputs, y)[0][:, 0]
-        margins, counts, flat, labels, rival = self._places(outputs, y)
-        shape = margins.shape
+        places = _places(outputs, y)
+        margins, counts = places.margins, places.counts
         if isinstance(criterion, Margin):
-            seen = margins.detach().masked_fill(~counts, torch.inf)
-            nearest = seen <= self._kth(seen, counts, y)[:, None]
+            seen = margins.detach()
+            nearest = seen <= self._kth(seen, counts)[:, None]
             return (margins.clamp_min(0) * (nearest & counts)).sum(1) / self._needed(counts)
-        each = criterion(lowest(flat), labels, rival).reshape(shape)
         weights = counts & (margins.detach() >= 0) if isinstance(criterion, CrossEntropy) else counts
-        return -(each * weights).sum(1) / counts.sum(1)
+        return -(places.each(criterion) * weights).sum(1) / counts.sum(1)
 
     def risk(self, criterion: Criterion, outputs: Tensor, y: Tensor) -> Tensor:
         """See :class:`Goal`: the mean over the places that count."""
-        margins, counts, flat, labels, rival = self._places(outputs, y)
-        each = criterion(lowest(flat), labels, rival).reshape(margins.shape)
-        return (each * counts).sum(1) / counts.sum(1)
+        places = _places(outputs, y)
+        return (places.each(criterion) * places.counts).sum(1) / places.counts.sum(1)
 
     def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
         """See :class:`Goal`: the mean over places of the KL between their classes."""
         return divergence(reference, outputs).flatten(1).mean(1)
 
-    def _places(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Margins and which places count, ``[rows, places]``; logits, labels and rivals of all places of all rows."""
-        flat = outputs.flatten(2).transpose(1, 2).flatten(0, 1)
-        counts = (y >= 0).flatten(1)
-        labels = y.flatten().clamp_min(0)
-        margin, rival = against_rival(flat, labels)
-        return margin.reshape(counts.shape), counts, flat, labels, rival
-
     def _needed(self, counts: Tensor) -> Tensor:
         """Places that have to be wrong, ``[rows]``."""
         return torch.ceil(self.at_least * counts.sum(1).double() - 1e-9).clamp_min(1).long()
 
-    def _kth(self, margins: Tensor, counts: Tensor, y: Tensor) -> Tensor:
+    def _kth(self, margins: Tensor, counts: Tensor) -> Tensor:
         ordered = margins.masked_fill(~counts, torch.inf).sort(1).values
         return ordered.gather(1, self._needed(counts)[:, None] - 1).squeeze(1)
+
+
+def _places(outputs: Tensor, y: Tensor) -> Places:
+    logits = outputs.flatten(2).transpose(1, 2).flatten(0, 1)
+    counts, labels = (y >= 0).flatten(1), y.flatten().clamp_min(0)
+    margin, rivals = against_rival(logits, labels)
+    return Places(margin.reshape(counts.shape), counts, logits, labels, rivals)
 
 
 @dataclass(frozen=True)
@@ -194,11 +202,9 @@ class Beyond(Goal):
 
     @property
     def name(self) -> str:
-        """See :class:`Goal`."""
         return f"beyond={self.tolerance:g}"
 
     def labels(self, y: Any, x: Tensor) -> Tensor:
-        """See :class:`Goal`."""
         found = rows_of(y, x)
         if found.shape not in ((x.shape[0],), (x.shape[0], 1)) or found.is_complex():
             raise ValueError(
@@ -211,7 +217,6 @@ class Beyond(Goal):
         return found
 
     def check(self, outputs: Tensor, y: Tensor) -> None:
-        """See :class:`Goal`."""
         if outputs.shape not in ((len(y),), (len(y), 1)):
             raise ValueError(
                 f"Beyond() needs one real number per row, [rows] or [rows, 1], the model returns "
@@ -240,9 +245,7 @@ class Beyond(Goal):
         return (reference.reshape(-1) - outputs.reshape(-1)).square() / 2
 
     def answers(self, outputs: Tensor) -> list[Any]:
-        """See :class:`Goal`."""
         return outputs.reshape(-1).double().tolist()
 
     def shown(self, y: Tensor) -> list[Any]:
-        """See :class:`Goal`."""
         return y.double().tolist()

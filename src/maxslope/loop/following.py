@@ -121,18 +121,17 @@ class _Curves(Driver):
         """The constrained metric slope (NaN where only values are known), and where it is not the gradient's own."""
         if e.gradient.shape != rows.x.shape:
             return torch.full_like(e.value, torch.nan), None
-        scheme, own = self.scheme, domain.slope(e.gradient, rows.x, self.scheme.space)
-        moves = isinstance(scheme, MinimizingMovement)
-        if self.record.kinks == 0 or (self.record.kinks is None and not moves):
-            return own, None
-        good = own.isfinite() & flat(rows.x).isfinite().all(1)
-        if self.record.kinks is None and isinstance(scheme, MinimizingMovement):
+        scheme, kinks, own = self.scheme, self.record.kinks, domain.slope(e.gradient, rows.x, self.scheme.space)
+        good = own.isfinite()
+        if kinks is None and isinstance(scheme, MinimizingMovement):
             good &= scheme.suspects(rows.memory, e.gradient, rows.x, domain)
             radius = WIDTH * scheme.reached(rows.memory)
-        else:
+        elif kinks:
             tau = scheme.tau.at(rows.clock, rows.job).to(rows.x)
-            far = length(Here(rows.x, e, tau, self.energy, domain), scheme.space, scheme.rate)
-            radius = (self.record.kinks or 0.0) * far
+            radius = kinks * length(Here(rows.x, e, tau, self.energy, domain), scheme.space, scheme.rate)
+        else:
+            return own, None
+        good &= flat(rows.x).isfinite().all(1)
         at = good.nonzero().squeeze(1)
         if at.numel():
             energy, job = self.energy.take(rows.job[at]), rows.job[at]

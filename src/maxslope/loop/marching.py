@@ -87,7 +87,7 @@ class Driver(ABC):
 
     @abstractmethod
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        """Return the smooth energy and the domain of the rows that serve ``job``."""
+        """Return the smooth energy and the domain of the rows that serve ``job``; asked whenever other rows are."""
 
     @abstractmethod
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:

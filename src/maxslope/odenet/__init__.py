@@ -18,12 +18,12 @@ from maxslope.odenet.metric import distance, layered
 from maxslope.odenet.misfit import Logistic, Misfit, Softmax, Squared
 from maxslope.odenet.movement import ParticleMovement
 from maxslope.odenet.movers import ExplicitEuler, Mover, RungeKutta, Stabilized
-from maxslope.odenet.network import OdeNet
 from maxslope.odenet.risk import Risk
 from maxslope.odenet.robust import RobustRisk
 from maxslope.odenet.spectrum import Curvature, smallest_curvature
 from maxslope.odenet.starts import iid, sobol
 from maxslope.odenet.store import load, save
+from maxslope.odenet.sweep import OdeNet
 from maxslope.odenet.tableau import Tableau
 from maxslope.odenet.verdict import Fate, FlowVerdict, verdict
 

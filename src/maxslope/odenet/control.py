@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import InitVar, dataclass, field
+from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from maxslope import _random
 from maxslope._rows import flat
+from maxslope.energies import Evaluation
 from maxslope.odenet.metric import Hilbert
 from maxslope.odenet.movers import Move, Mover
 from maxslope.odenet.probe import Probe, Spot
@@ -25,24 +26,35 @@ _TRIES = 80
 _SHORTEST = sys.float_info.min**0.5  # of shorter steps not even the square is a number
 _CALM = 5  # steps without growth after a rejection
 _FRESH = 8  # steps between looks at the largest eigenvalue
+_ROUNDING = 1e-9  # changes of J below this share of it are taken by quadrature
 
 
 class Notes(NamedTuple):
     """What a row carries besides its point: numbers of the last step, and totals."""
 
-    spent: float  # gradients, total
-    failed: float  # steps whose inner problem was not solved, or that no length could satisfy, total
-    rejected: float  # attempts, total
-    passed: float  # time of the last step
-    proposal: float  # the length to try next
-    calm: float  # steps since the last rejection
-    stiffness: float  # the largest eigenvalue
-    age: float  # steps since it was looked at
-    defect: float  # estimated, of the last step
-    drop: float  # of the energy, of the last step
-    way: float  # the length of the last step
-    rate: float  # -d log |dJ| / dt at its start, or NaN
-    excess: float  # of De Giorgi's identity, or NaN
+    spent: float = 0.0  # gradients, total
+    failed: float = 0.0  # steps whose inner problem was not solved, or that no length could satisfy, total
+    rejected: float = 0.0  # attempts, total
+    passed: float = 0.0  # time of the last step
+    proposal: float = math.nan  # the length to try next
+    calm: float = _CALM  # steps since the last rejection
+    stiffness: float = 0.0  # the largest eigenvalue
+    age: float = _FRESH  # steps since it was looked at
+    defect: float = 0.0  # estimated, of the last step
+    drop: float = 0.0  # of the energy, of the last step
+    way: float = 0.0  # the length of the last step
+    rate: float = math.nan  # -d log |dJ| / dt at its start, or NaN
+    excess: float = math.nan  # of De Giorgi's identity, or NaN
+
+    def took(self, tau: float, drop: float, move: Move) -> Notes:
+        """Note a step."""
+        return self._replace(
+            passed=tau, drop=drop, defect=move.defect, way=move.way, rate=move.rate, excess=move.excess
+        )
+
+    def rested(self, tau: float) -> Notes:
+        """Note a step of a row that stays."""
+        return self._replace(passed=tau, defect=0.0, drop=0.0, way=0.0, rate=math.nan, excess=math.nan)
 
 
 def _column(memory: Memory, name: str) -> Tensor:
@@ -50,25 +62,61 @@ def _column(memory: Memory, name: str) -> Tensor:
     return memory[0][:, Notes._fields.index(name)].clone()
 
 
-def notes(memory: Memory, row: int = 0) -> Notes:
-    """Read the notes of one row."""
-    return Notes(*memory[0][row].tolist())
+def notes(memory: Memory) -> Notes:
+    """Read the notes of the first row."""
+    return Notes(*memory[0][0].tolist())
 
 
-def _account(memory: Memory) -> Account:
-    spent = _column(memory, "spent").long()
-    return Account(spent, spent.clone(), _column(memory, "failed").long(), _column(memory, "excess"))
+class _RowByRow(Accounting):
+    """Steps of a mover, each row by itself; a row carries its notes and a direction of largest curvature."""
+
+    mover: Mover
+    first: float = math.nan
+    rate = 2.0
+
+    @abstractmethod
+    def one(self, probe: Probe, spot: Spot, n: Notes, v: Tensor, tau: float) -> tuple[Move | None, Notes, Tensor]:
+        """Step one row, at most by tau; no move where it rests."""
+
+    def start(self, x: Tensor) -> Memory:
+        table = torch.tensor([Notes(proposal=self.first)], dtype=torch.float64, device=x.device)
+        direction = _random.normal(_random.keys_of_points(flat(x)), x.shape[1:]).to(x)
+        return table.expand(x.shape[0], -1).clone(), direction
+
+    def account(self, memory: Memory) -> Account:
+        spent = _column(memory, "spent").long()
+        return Account(spent, spent.clone(), _column(memory, "failed").long(), _column(memory, "excess"))
+
+    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
+        if not isinstance(here.domain, Everything):
+            raise ValueError(
+                f"The flow of a network is not constrained, got a {type(here.domain).__name__}; put a penalty into "
+                "the energy, or use Explicit, SemiImplicit or MinimizingMovement."
+            )
+        hilbert, (table, directions) = Hilbert(self.space), memory
+        points, lines, ways = [], [], []
+        for row, line in enumerate(table.tolist()):
+            only = slice(row, row + 1)
+            own = here.energy if len(table) == 1 else here.energy.take(torch.tensor([row], device=here.x.device))
+            probe, n, v, tau = Probe(own, hilbert), Notes(*line), directions[only], float(here.tau[row])
+            spot = probe.spot(here.x[only], Evaluation(*(t[only] for t in here.evaluation)))
+            n, v = self.look(probe, spot, n, v)
+            move, n, v = self.one(probe, spot, n, v, tau) if tau > 0 else (None, n.rested(0.0), v)
+            points.append(spot.x if move is None else move.end.x)
+            lines.append(n._replace(spent=n.spent + probe.count))
+            ways.append(v)
+        carried = torch.tensor(lines, dtype=torch.float64, device=table.device)
+        return torch.cat(points), (carried, torch.cat(ways))
+
+    def look(self, probe: Probe, spot: Spot, n: Notes, v: Tensor) -> tuple[Notes, Tensor]:
+        """Look at the largest eigenvalue again where it is old."""
+        if not self.mover.stiff or n.age < _FRESH:
+            return n._replace(age=n.age + 1), v
+        stiffness, v = probe.stiffness(spot.x, v, 12 if n.stiffness == 0 else 3)
+        return n._replace(stiffness=stiffness, age=1.0), v
 
 
-def _start(x: Tensor, proposal: float) -> Memory:
-    blank = Notes(0, 0, 0, 0, proposal, _CALM, 0, _FRESH, 0, 0, 0, math.nan, math.nan)
-    table = torch.tensor([blank], dtype=torch.float64, device=x.device).expand(x.shape[0], -1).clone()
-    direction = _random.normal(_random.keys_of_points(flat(x)), x.shape[1:]).to(x)
-    return table, direction
-
-
-@dataclass(frozen=True, eq=False, init=False)
-class Uniform(Accounting):
+class Uniform(_RowByRow):
     """Steps of given sizes, whatever the defect: for order studies and short times.
 
     Args:
@@ -87,40 +135,18 @@ class Uniform(Accounting):
     tensor([[0.2500]])
     """
 
-    mover: Mover
-    tau: StepSize
-    space: Space
-    rate: float = 2.0
-
     def __init__(self, mover: Mover, tau: float | Tensor | StepSize, space: Space) -> None:
         Hilbert(space)
-        object.__setattr__(self, "mover", mover)
-        object.__setattr__(self, "tau", step_size(tau))
-        object.__setattr__(self, "space", space)
+        self.mover, self.tau, self.space = mover, step_size(tau), space
 
-    def start(self, x: Tensor) -> Memory:
-        """See :class:`Scheme`; the notes of :class:`Notes`, and a direction of largest curvature."""
-        return _start(x, math.nan)
-
-    def account(self, memory: Memory) -> Account:
-        """See :class:`Accounting`."""
-        return _account(memory)
-
-    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
-        return _rows(here, memory, self.space, self._one)
-
-    def _one(self, probe: Probe, spot: Spot, n: Notes, v: Tensor, tau: float) -> tuple[Move | None, Notes, Tensor]:
-        n, v = _look(self.mover, probe, spot, n, v)
-        if tau == 0:
-            return None, _rest(n, 0.0), v
+    def one(self, probe: Probe, spot: Spot, n: Notes, v: Tensor, tau: float) -> tuple[Move | None, Notes, Tensor]:
+        """Make the step."""
         move = self.mover.move(probe, spot, tau, n.stiffness)
-        drop = _drop(spot, move)
-        return move, n._replace(passed=tau, drop=drop, **_of(move), failed=n.failed + (not move.solved)), v
+        drop, _ = _fall(spot, move)
+        return move, n.took(tau, drop, move)._replace(failed=n.failed + (not move.solved)), v
 
 
-@dataclass(frozen=True, eq=False)
-class Controlled(Adaptive):
+class Controlled(_RowByRow, Adaptive):
     """Steps as long as the energy dissipation equality allows.
 
     A step is taken if J falls and e = c D / (J(a) - J(b)) <= tolerance, with D the estimated defect and c its safety
@@ -152,121 +178,53 @@ class Controlled(Adaptive):
     True
     """
 
-    mover: Mover
-    tolerance: float
-    space: Space
-    first: float = field(default=0.01, kw_only=True)
-    longest: InitVar[float] = field(default=_LONG, kw_only=True)
-    tau: StepSize = field(init=False)
-    rate: float = field(default=2.0, init=False)
-
-    def __post_init__(self, longest: float) -> None:
-        if not 0 < self.tolerance < 1:
-            raise ValueError(f"The tolerance on the dissipation defect is in (0, 1), got tolerance={self.tolerance!r}.")
-        if not (self.first > 0 and 0 < longest < math.inf):
-            raise ValueError(f"Steps have positive, finite lengths, got first={self.first!r} and longest={longest!r}.")
-        Hilbert(self.space)
-        object.__setattr__(self, "tau", Constant(longest))
-
-    def start(self, x: Tensor) -> Memory:
-        """See :class:`Scheme`; the notes of :class:`Notes`, and a direction of largest curvature."""
-        return _start(x, self.first)
-
-    def account(self, memory: Memory) -> Account:
-        """See :class:`Accounting`."""
-        return _account(memory)
+    def __init__(
+        self, mover: Mover, tolerance: float, space: Space, *, first: float = 0.01, longest: float = _LONG
+    ) -> None:
+        if not 0 < tolerance < 1:
+            raise ValueError(f"The tolerance on the dissipation defect is in (0, 1), got tolerance={tolerance!r}.")
+        if not (first > 0 and 0 < longest < math.inf):
+            raise ValueError(f"Steps have positive, finite lengths, got first={first!r} and longest={longest!r}.")
+        Hilbert(space)
+        self.mover, self.tolerance, self.space, self.first = mover, tolerance, space, first
+        self.tau = Constant(longest)
 
     def passed(self, memory: Memory) -> Tensor:
-        """See :class:`Adaptive`."""
         return _column(memory, "passed")
 
-    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
-        return _rows(here, memory, self.space, self._one)
-
-    def _one(self, probe: Probe, spot: Spot, n: Notes, v: Tensor, most: float) -> tuple[Move | None, Notes, Tensor]:
-        n, v = _look(self.mover, probe, spot, n, v)
-        if most <= 0:
-            return None, _rest(n, 0.0), v
-        tau = n.proposal
+    def one(self, probe: Probe, spot: Spot, n: Notes, v: Tensor, tau: float) -> tuple[Move | None, Notes, Tensor]:
+        """Attempt steps, each shorter than the one before, until one dissipates as it should."""
+        most, tau = tau, n.proposal
         for _ in range(0 if n.failed else _TRIES):
             cut = min(most, self.mover.longest(n.stiffness))
             tau = cut if tau * (1 + 1e-9) >= cut else tau  # no last step that is only rounding
             if tau < _SHORTEST:
                 break
             move = self.mover.move(probe, spot, tau, n.stiffness)
-            drop, falls = _drop(spot, move), _falls(spot, move)
+            drop, falls = _fall(spot, move)
             e = self.mover.safety * move.defect / drop if drop > 0 else math.inf
             factor = _factor(e, self.tolerance, self.mover.order)
             if falls and move.solved and e <= self.tolerance:
                 grown = tau * (min(factor, 1.0) if n.calm < _CALM else factor)
                 grown = max(grown, n.proposal) if tau == most else grown  # cut short by the end, not by the control
-                n = n._replace(passed=tau, drop=drop, **_of(move), proposal=grown, calm=n.calm + 1)
-                return move, n, v
+                return move, n.took(tau, drop, move)._replace(proposal=grown, calm=n.calm + 1), v
             tau *= min(factor, 0.9)
             n = n._replace(rejected=n.rejected + 1, calm=0.0)
             if n.age > 1:
-                n, v = _look(self.mover, probe, spot, n._replace(age=_FRESH), v)
-        return None, _rest(n._replace(failed=n.failed + 1), most), v
+                n, v = self.look(probe, spot, n._replace(age=_FRESH), v)
+        return None, n._replace(failed=n.failed + 1).rested(most), v
 
 
-def _rest(n: Notes, time: float) -> Notes:
-    """A step of a row that stays."""
-    return n._replace(passed=time, defect=0.0, drop=0.0, way=0.0, rate=math.nan, excess=math.nan)
-
-
-def _look(mover: Mover, probe: Probe, spot: Spot, n: Notes, v: Tensor) -> tuple[Notes, Tensor]:
-    """Look at the largest eigenvalue again where it is old."""
-    if not mover.stiff or n.age < _FRESH:
-        return n._replace(age=n.age + 1), v
-    stiffness, v = probe.stiffness(spot.x, v, 12 if n.stiffness == 0 else 3)
-    return n._replace(stiffness=stiffness, age=1.0), v
-
-
-def _of(move: Move) -> dict[str, float]:
-    return {"defect": move.defect, "way": move.way, "rate": move.rate, "excess": move.excess}
-
-
-def _quiet(spot: Spot, move: Move) -> bool:
-    """Whether J changes by no more than rounding can hide."""
-    return abs(spot.value - move.end.value) < 1e-9 * abs(spot.value)
-
-
-def _drop(spot: Spot, move: Move) -> float:
-    return move.drop if _quiet(spot, move) else spot.value - move.end.value
-
-
-def _falls(spot: Spot, move: Move) -> bool:
-    if _quiet(spot, move):
-        return move.drop > 0 and move.end.square < spot.square
-    return move.end.value < spot.value
+def _fall(spot: Spot, move: Move) -> tuple[float, bool]:
+    """The drop of J, by quadrature where rounding could hide it, and whether J, or there the slope, falls."""
+    drop = spot.value - move.end.value
+    if abs(drop) < _ROUNDING * abs(spot.value):
+        return move.drop, move.drop > 0 and move.end.square < spot.square
+    return drop, drop > 0
 
 
 def _factor(e: float, tolerance: float, order: int) -> float:
+    """What the next length is multiplied by."""
     if not e < math.inf:
         return 0.3
     return min(2.0, max(0.3, 0.8 * (tolerance / e) ** (1 / order))) if e > 0 else 2.0
-
-
-def _rows(here: Here, memory: Memory, space: Space, one) -> tuple[Tensor, Memory]:  # type: ignore[no-untyped-def]
-    """Step each row by itself."""
-    if not isinstance(here.domain, Everything):
-        raise ValueError(
-            f"The flow of a network is not constrained, got a {type(here.domain).__name__}; put a penalty into "
-            "the energy, or use Explicit, SemiImplicit or MinimizingMovement."
-        )
-    hilbert, rows = Hilbert(space), here.x.shape[0]
-    table, direction = memory
-    points, lines, ways = [], [], []
-    for row in range(rows):
-        only = slice(row, row + 1)
-        x = here.x if rows == 1 else here.x[only]
-        energy = here.energy if rows == 1 else here.energy.take(torch.tensor([row], device=x.device))
-        probe = Probe(energy, hilbert)
-        spot = probe.spot(x, type(here.evaluation)(*(t[only] for t in here.evaluation)))
-        move, n, way = one(probe, spot, Notes(*table[row].tolist()), direction[only], float(here.tau[row]))
-        points.append(x if move is None else move.end.x)
-        lines.append(n._replace(spent=n.spent + probe.count))
-        ways.append(way)
-    carried = torch.tensor(lines, dtype=torch.float64, device=table.device)
-    return (points[0], (carried, ways[0])) if rows == 1 else (torch.cat(points), (carried, torch.cat(ways)))

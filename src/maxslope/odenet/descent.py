@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,9 +13,8 @@ from torch import Tensor
 from maxslope._status import Status
 from maxslope.energies import Energy, Evaluation
 from maxslope.loop import Driver, Rows, Stop, march
-from maxslope.odenet import metric
 from maxslope.odenet.control import Controlled, Notes, Uniform, notes
-from maxslope.odenet.metric import Hilbert
+from maxslope.odenet.metric import Hilbert, layered
 from maxslope.odenet.movers import Stabilized
 from maxslope.odenet.probe import Probe, Remembering
 from maxslope.odenet.settings import whole
@@ -145,31 +145,46 @@ def descend(
     if start.ndim < 2 or start.shape[0] == 0 or not start.is_floating_point():
         raise ValueError(f"descend needs floating-point points [rows, *shape], got {start.dtype} {tuple(start.shape)}.")
     if scheme is None:
-        scheme = Controlled(Stabilized(), 1e-3, metric.of(start) if start.ndim == 4 else Lp(2))
-    log = _Log(energy, start.detach(), scheme, until, rates)
-    log.watch = watch
+        scheme = Controlled(Stabilized(), 1e-3, layered(*start.shape[1:3]) if start.ndim == 4 else Lp(2))
+    log = _Log(energy, start.detach(), scheme, until, rates, watch)
     march(log, scheme, stop=Stop(stationary=True), room=1)
     return log.found
+
+
+class _Knot(NamedTuple):
+    """What is written down at an instant."""
+
+    time: float
+    energy: float
+    slope: float
+    rate: float
 
 
 class _Log(Driver):
     """One row at a time; writes down numbers, keeps no points."""
 
-    def __init__(self, energy: Energy, x: Tensor, scheme: Controlled | Uniform, until: Until, rates: bool) -> None:
-        self.energy, self.x, self.scheme, self.until, self.rates = energy, x, scheme, until, rates
+    def __init__(
+        self,
+        energy: Energy,
+        x: Tensor,
+        scheme: Controlled | Uniform,
+        until: Until,
+        rates: bool,
+        watch: Callable[[Tensor], bool] | None,
+    ) -> None:
+        self.energy, self.x, self.scheme, self.until, self.watch = energy, x, scheme, until, watch
+        self.asks = rates and not scheme.mover.rates
         self.hilbert = Hilbert(scheme.space)
-        self.row = -1
-        self.watch: Callable[[Tensor], bool] | None = None
         self.found: list[DescentResult] = []
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
-        if not room or self.row + 1 == self.x.shape[0]:
+        row = len(self.found)
+        if not room or row == len(self.x):
             return None
-        self.row += 1
-        job = torch.tensor([self.row], device=self.x.device)
-        self.seen = Remembering(self.energy.take(job) if self.x.shape[0] > 1 else self.energy)
-        self.knots: list[tuple[float, float, float, float]] = []
-        self.steps: list[tuple[float, float, float]] = []
+        job = torch.tensor([row], device=self.x.device)
+        self.seen = Remembering(self.energy.take(job) if len(self.x) > 1 else self.energy)
+        self.knots: list[_Knot] = []
+        self.steps: list[Notes] = []
         return job, self.x[job]
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
@@ -180,58 +195,49 @@ class _Log(Driver):
         return most, torch.tensor([self.until.time], dtype=torch.float64, device=job.device)
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
-        now = notes(rows.memory)
-        rests = self._rests(now)
-        slope = math.nan if rests else self._write(rows, evaluation, now)
-        spent = self.seen.count >= self.until.gradients or self.until.steps == 0 or self.until.time == 0
-        told = self.watch is not None and not rests and self.watch(rows.x[0])
-        self.why = _why(slope <= self.until.slope, rests, spent, told)
-        if self.why != Status.RUNNING:
-            return torch.ones(1, dtype=torch.bool, device=rows.x.device)
-        return None
+        self.last = notes(rows.memory)
+        self.why = Status.UNSOLVED if self._rests() else self._write(rows, evaluation)
+        return None if self.why == Status.RUNNING else torch.ones(1, dtype=torch.bool, device=rows.x.device)
 
-    def _rests(self, now: Notes) -> bool:
+    def _rests(self) -> bool:
         """Whether the control found no step; then the point is the one written down last."""
-        self.last = now
-        return isinstance(self.scheme, Controlled) and now.failed > 0
+        return isinstance(self.scheme, Controlled) and self.last.failed > 0
 
-    def _write(self, rows: Rows, evaluation: Evaluation, now: Notes) -> float:
+    def _write(self, rows: Rows, evaluation: Evaluation) -> Status:
+        """Write an instant down, and return why the flow ends there, or RUNNING."""
         probe = Probe(self.seen, self.hilbert)
         spot = probe.spot(rows.x, evaluation)
         if self.knots:
-            self.steps.append((now.defect, now.drop, now.way))
+            self.steps.append(self.last)
             if self.scheme.mover.rates:
-                self.knots[-1] = (*self.knots[-1][:3], now.rate)
-        ask = self.rates and not self.scheme.mover.rates
-        self.knots.append((float(rows.time), spot.value, spot.slope, probe.rate(spot) if ask else math.nan))
+                self.knots[-1] = self.knots[-1]._replace(rate=self.last.rate)
+        rate = probe.rate(spot) if self.asks else math.nan
+        self.knots.append(_Knot(float(rows.time), spot.value, spot.slope, rate))
         self.spent = self.seen.count
-        return spot.slope
+        told = self.watch is not None and self.watch(rows.x[0])
+        if spot.slope <= self.until.slope:
+            return Status.REACHED
+        if self.spent >= self.until.gradients or self.until.steps == 0 or self.until.time == 0:
+            return Status.FINISHED
+        return Status.STOPPED if told else Status.RUNNING
 
     def report(self, ended: Rows, status: Tensor) -> None:
         why = Status(int(status))
-        if why == Status.FINISHED and not self._rests(notes(ended.memory)):  # the last step was not observed
-            self._write(ended, self.seen.evaluate(ended.x), notes(ended.memory))
-        time, energy, slope, rate = torch.tensor(self.knots, dtype=torch.float64).T.contiguous()
-        defect, drop, way = torch.tensor(self.steps, dtype=torch.float64).reshape(-1, 3).T.contiguous()
+        if why == Status.FINISHED:  # the last step was not observed
+            self.last, self.watch = notes(ended.memory), None
+            if not self._rests():
+                self._write(ended, self.seen.evaluate(ended.x))
         if why == Status.STOPPED:
             why = self.why
         if self.last.failed > 0 and why in (Status.FINISHED, Status.STOPPED):
             why = Status.UNSOLVED
+        time, energy, slope, rate = torch.tensor(self.knots, dtype=torch.float64).T.contiguous()
+        steps = torch.tensor([(n.defect, n.drop, n.way) for n in self.steps], dtype=torch.float64)
+        defect, drop, way = steps.reshape(-1, 3).T.contiguous()
         self.found.append(
             DescentResult(
                 time=time, energy=energy, slope=slope, rate=rate, defect=defect, drop=drop, way=way,
-                start=self.x[self.row], end=ended.x[0], status=why, gradients=self.spent,
+                start=self.x[len(self.found)], end=ended.x[0], status=why, gradients=self.spent,
                 rejected=int(self.last.rejected), safety=self.scheme.mover.safety,
             )
         )  # fmt: skip
-
-
-def _why(low: bool, rests: bool, spent: bool, told: bool) -> Status:
-    """Why a flow ends at an instant, or RUNNING."""
-    if low:
-        return Status.REACHED
-    if rests:
-        return Status.UNSOLVED
-    if spent:
-        return Status.FINISHED
-    return Status.STOPPED if told else Status.RUNNING

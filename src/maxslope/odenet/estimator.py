@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from maxslope._optional import optional
-from maxslope.odenet import kept
+from maxslope.odenet import store
 from maxslope.odenet.fitting import Array, Base, Encoded, moments
 from maxslope.odenet.misfit import Logistic, Softmax, Squared
 from maxslope.odenet.settings import real
@@ -91,7 +91,7 @@ class OdeNetClassifier(ClassifierMixin, Base):  # type: ignore[misc]
         return Encoded(torch.from_numpy(numbers), torch.from_numpy(weights), outputs, misfit)
 
     def _facts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        return {"classes": kept.labels(self.classes_)}, {}
+        return {"classes": store.labels(self.classes_)}, {}
 
     def _recall(self, said: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.classes_ = np.array(said["classes"]["values"], dtype=said["classes"]["dtype"])

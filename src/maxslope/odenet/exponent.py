@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -109,63 +110,69 @@ def exponent(run: DescentResult, *, decades: float = 4.0, seed: int = 0) -> Expo
     if len(s) < 5 or not (np.all(drop > 0) and np.all(s > 0)):
         return None
     after = np.concatenate([np.cumsum(drop[::-1])[::-1], [0.0]])  # J - J(T)
-    log_s, log_r = np.log(s), np.log(r)
-    theta, rest = _fixed_point(log_s, log_r, after, s[-1] ** 2 / r[-1], decades)
+    end = _End(np.log(s), np.log(r), after, s[-1] ** 2 / r[-1], decades)
+    theta = end.fixed_point()
     if not math.isfinite(theta):
         return None
-    gap = np.log(after + theta * rest)
-    if gap[0] - gap[-1] < _SHORTEST * math.log(10):
+    gap = end.gap(theta)
+    if np.log(gap[0]) - np.log(gap[-1]) < _SHORTEST * math.log(10):
         return None
-    return _gather(run, log_s, log_r, after + theta * rest, theta, decades, seed, last)
-
-
-def _fixed_point(log_s: Array, log_r: Array, after: Array, rest: float, decades: float) -> tuple[float, float]:
-    """Theta with E = after + theta s^2 / r at the end; the start is the J*-free estimate."""
-    theta = _free(log_s, log_r, after + 0.5 * rest, decades)
-    theta = theta if 0.3 < theta < 1.5 else 0.5
-    for _ in range(100):
-        at, y = _resample(np.log(after + theta * rest), log_s, decades)
-        new = _fit(at, y)
-        if not math.isfinite(new) or new <= 0:
-            return math.nan, rest
-        if abs(new - theta) < 1e-12:
-            break
-        theta = new
-    return theta, rest
-
-
-def _gather(
-    run: DescentResult, log_s: Array, log_r: Array, gap: Array, theta: float, decades: float, seed: int, last: int
-) -> Exponent:
-    at, y = _resample(np.log(gap), log_s, decades)
+    at, y = end.window(gap, end.log_s)
     parts = [_fit(a, b) for a, b in zip(np.array_split(at, 4), np.array_split(y, 4), strict=True)]
-    half = _fit(at[: len(at) // 2], y[: len(at) // 2])
-    free = _free(log_s, log_r, gap, decades)
+    half, free = _fit(at[: len(at) // 2], y[: len(at) // 2]), end.free(gap)
     many = [theta, half, free, *parts, *_bootstrap(at, y, seed)]
     wider = abs(half - theta) + 0.01
-    end = float(gap[-1])
-    s, r = math.exp(log_s[-1]), math.exp(log_r[-1])
-    tail = end / (s * (1 - theta)) if theta < 1 else math.inf
     return Exponent(
-        theta,
-        free,
-        min(many) - wider,
-        max(many) + wider,
-        torch.tensor(parts, dtype=torch.float64),
-        float(at[-1] - at[0]) / math.log(10),
-        float(run.energy[last]) - end,
-        tail,
-        r,
-        torch.tensor(np.exp(at)),
-        torch.tensor(np.exp(y)),
+        theta=theta,
+        free=free,
+        low=min(many) - wider,
+        high=max(many) + wider,
+        parts=torch.tensor(parts, dtype=torch.float64),
+        decades=float(at[-1] - at[0]) / math.log(10),
+        limit=float(run.energy[last]) - float(gap[-1]),
+        tail=float(gap[-1]) / (math.exp(end.log_s[-1]) * (1 - theta)) if theta < 1 else math.inf,
+        rate=math.exp(end.log_r[-1]),
+        gap=torch.tensor(np.exp(at)),
+        slope=torch.tensor(np.exp(y)),
     )
 
 
-def _resample(log_e: Array, log_s: Array, decades: float) -> tuple[Array, Array]:
-    """The last decades of E on a uniform grid in log E, increasing."""
-    low = log_e[-1]
-    at = np.linspace(low, min(low + decades * math.log(10), log_e[0]), _POINTS)
-    return at, np.interp(at, log_e[::-1], log_s[::-1])
+class _End(NamedTuple):
+    """The instants that are fitted."""
+
+    log_s: Array  # log |dJ|
+    log_r: Array
+    after: Array  # J - J(T)
+    left: float  # s^2 / r at the last: theta times it is J(T) - J*
+    decades: float  # of J - J* to use
+
+    def gap(self, theta: float) -> Array:
+        """J - J*."""
+        return np.asarray(self.after + theta * self.left)
+
+    def window(self, gap: Array, column: Array) -> tuple[Array, Array]:
+        """The last decades of log (J - J*) as a uniform grid, increasing, and a column on it."""
+        log_e = np.log(gap)
+        at = np.linspace(log_e[-1], min(log_e[-1] + self.decades * math.log(10), log_e[0]), _POINTS)
+        return at, np.interp(at, log_e[::-1], column[::-1])
+
+    def free(self, gap: Array) -> float:
+        """Theta = 1 / (2 - q), q the slope of log r against log s over the window."""
+        q = _fit(self.window(gap, self.log_s)[1], self.window(gap, self.log_r)[1])
+        return 1 / (2 - q) if q < 2 else math.inf
+
+    def fixed_point(self) -> float:
+        """The theta that the fit over its own J - J* gives again, from the J*-free one on; NaN if there is none."""
+        theta = self.free(self.gap(0.5))
+        theta = theta if 0.3 < theta < 1.5 else 0.5
+        for _ in range(100):
+            new = _fit(*self.window(self.gap(theta), self.log_s))
+            if not math.isfinite(new) or new <= 0:
+                return math.nan
+            if abs(new - theta) < 1e-12:
+                break
+            theta = new
+        return theta
 
 
 def _fit(x: Array, y: Array) -> float:
@@ -173,14 +180,6 @@ def _fit(x: Array, y: Array) -> float:
     x = x - x.mean()
     square = float(x @ x)
     return float(x @ (y - y.mean())) / square if square > 0 else math.nan
-
-
-def _free(log_s: Array, log_r: Array, gap: Array, decades: float) -> float:
-    """Theta = 1 / (2 - q), q the slope of log r against log s over the same window."""
-    _, s = _resample(np.log(gap), log_s, decades)
-    _, r = _resample(np.log(gap), log_r, decades)
-    q = _fit(s, r)
-    return 1 / (2 - q) if q < 2 else math.inf
 
 
 def _bootstrap(x: Array, y: Array, seed: int) -> list[float]:

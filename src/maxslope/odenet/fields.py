@@ -46,17 +46,14 @@ class Tanh(Field):
     """
 
     def size(self, channels: int) -> int:
-        """See :class:`Field`."""
         return 2 * channels + 1
 
     def push(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Kept]:
-        """See :class:`Field`."""
         u, w, b = _parts(theta, x.shape[1])
         t = torch.addmm(b, x, w.T).tanh_()
         return t @ u, (t,)
 
     def pull(self, costate: Tensor, x: Tensor, theta: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
-        """See :class:`Field`."""
         u, w, _ = _parts(theta, x.shape[1])
         s = torch.ops.aten.tanh_backward(costate @ u.T, kept[0])
         return torch.cat([kept[0].T @ costate, s.T @ x, s.sum(0)[:, None]], 1), s @ w
@@ -75,25 +72,21 @@ class BoundedTanh(Field):
     """
 
     def size(self, channels: int) -> int:
-        """See :class:`Field`."""
         return 2 * channels + 1
 
     def push(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Kept]:
-        """See :class:`Field`."""
         u, w, b = _parts(theta, x.shape[1])
         root = (1 + w.square().sum(1, keepdim=True)).sqrt()
-        bar = w / root
-        t = torch.addmm(b, x, bar.T).tanh_()
-        return t @ u, (t, bar, root)
+        bounded = torch.cat([u, w / root, b[:, None]], 1)
+        out, kept = Tanh().push(x, bounded)
+        return out, (*kept, bounded, root)
 
     def pull(self, costate: Tensor, x: Tensor, theta: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
-        """See :class:`Field`."""
-        t, bar, root = kept
-        u = theta[:, : x.shape[1]]
-        s = torch.ops.aten.tanh_backward(costate @ u.T, t)
-        by_bar = s.T @ x
+        *tanh, bounded, root = kept
+        found, by_x = Tanh().pull(costate, x, bounded, tuple(tanh))
+        (_, bar, _), (by_u, by_bar, by_b) = (_parts(t, x.shape[1]) for t in (bounded, found))
         by_w = (by_bar - bar * (bar * by_bar).sum(1, keepdim=True)) / root
-        return torch.cat([t.T @ costate, by_w, s.sum(0)[:, None]], 1), s @ bar
+        return torch.cat([by_u, by_w, by_b[:, None]], 1), by_x
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,11 +109,9 @@ class CustomField(Field):
     numbers: Callable[[int], int]
 
     def size(self, channels: int) -> int:
-        """See :class:`Field`."""
         return self.numbers(channels)
 
     def push(self, x: Tensor, theta: Tensor) -> tuple[Tensor, Kept]:
-        """See :class:`Field`."""
         out = torch.func.vmap(torch.func.vmap(self.f, (None, 0)), (0, None))(x, theta)
         if out.shape != (x.shape[0], theta.shape[0], x.shape[1]):
             raise ValueError(
@@ -130,7 +121,6 @@ class CustomField(Field):
         return out.sum(1), ()
 
     def pull(self, costate: Tensor, x: Tensor, theta: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
-        """See :class:`Field`."""
         with torch.enable_grad():
             z, t = x.detach().requires_grad_(True), theta.detach().requires_grad_(True)
             found = torch.autograd.grad(self.push(z, t)[0], (t, z), costate, materialize_grads=True)

@@ -15,18 +15,18 @@ from torch import Tensor
 from maxslope._optional import optional
 from maxslope._status import Status
 from maxslope.energies import Energy
-from maxslope.odenet import kept
+from maxslope.odenet import store
 from maxslope.odenet.control import Controlled
 from maxslope.odenet.descent import DescentResult, Until, descend
 from maxslope.odenet.design import Design, Lift
 from maxslope.odenet.metric import layered
 from maxslope.odenet.misfit import Misfit
 from maxslope.odenet.movers import Stabilized
-from maxslope.odenet.network import OdeNet
 from maxslope.odenet.risk import Risk
 from maxslope.odenet.robust import RobustRisk
 from maxslope.odenet.settings import real, whole
 from maxslope.odenet.starts import sobol
+from maxslope.odenet.sweep import OdeNet
 from maxslope.sets import Budget
 
 with optional("The estimators need scikit-learn, from 1.6 on, and odenet.descend does without", "[flows]"):
@@ -231,7 +231,7 @@ class Base(BaseEstimator):  # type: ignore[misc]
             NotFittedError: if there is nothing to save yet.
         """
         check_is_fitted(self, "network_")
-        kept.save(self, path, *self._facts())
+        store.save_estimator(self, path, *self._facts())
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -244,7 +244,7 @@ class Base(BaseEstimator):  # type: ignore[misc]
             ValueError: if the file holds something else.
         """
         model = cls()
-        model._recall(*kept.load(model, path))
+        model._recall(*store.load_estimator(model, path))
         return model
 
     def __sklearn_is_fitted__(self) -> bool:

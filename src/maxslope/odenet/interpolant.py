@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from maxslope.curve import Curve
 from maxslope.energies import Energy
 from maxslope.odenet.metric import Hilbert
 from maxslope.odenet.probe import Probe, Spot
+from maxslope.schemes.minimizing_movement import gauss
 
 
 class Interpolant(ABC):
@@ -27,7 +27,6 @@ class Affine(Interpolant):
     """Straight lines: the defect has order two in tau for every scheme."""
 
     def at(self, a: Spot, b: Spot, tau: float, share: float) -> tuple[Tensor, Tensor]:
-        """See :class:`Interpolant`."""
         return a.x + share * (b.x - a.x), (b.x - a.x) / tau
 
 
@@ -36,7 +35,6 @@ class Hermite(Interpolant):
     """Cubics with slopes -G at the instants: order 2 for explicit Euler, 4 for second-order schemes, 6 for RK4."""
 
     def at(self, a: Spot, b: Spot, tau: float, share: float) -> tuple[Tensor, Tensor]:
-        """See :class:`Interpolant`."""
         s, way = share, b.x - a.x
         y = a.x + s * s * (3 - 2 * s) * way
         y = y - tau * s * (1 - s) ** 2 * a.gradient + tau * s * s * (1 - s) * b.gradient
@@ -74,13 +72,12 @@ def dissipation(energy: Energy, curve: Curve, interpolant: Interpolant, *, nodes
         raise ValueError(f"The defect is measured row by row, got {curve.points.shape[1]} rows; flow them one by one.")
     probe = Probe(energy, Hilbert(curve.space))
     knots = [probe.spot(x) for x in curve.points]
-    at, weights = np.polynomial.legendre.leggauss(nodes)
+    at, weights = gauss(nodes, curve.time)
     found = []
     for a, b, tau in zip(knots[:-1], knots[1:], curve.time[:, 0].diff().tolist(), strict=True):
         total = 0.0
-        for node, weight in zip((at + 1) / 2, weights / 2, strict=True):
-            y, speed = interpolant.at(a, b, tau, float(node))
-            miss = speed + probe.gradient(y)
-            total += float(weight) * probe.hilbert.inner(miss, miss) / 2
+        for share, weight in zip(at.tolist(), weights.tolist(), strict=True):
+            y, speed = interpolant.at(a, b, tau, share)
+            total += weight * probe.square(speed + probe.gradient(y)) / 2
         found.append(total * tau)
     return curve.time.new_tensor(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -38,12 +37,6 @@ def layered(layers: int, particles: int) -> Space:
     return Weighted(Lp(2), torch.tensor((layers * particles) ** -0.5, dtype=torch.float64))
 
 
-def of(theta: Tensor) -> Space:
-    """Return the metric of particles ``[rows, L, m, p]``."""
-    return layered(theta.shape[1], theta.shape[2])
-
-
-@dataclass(frozen=True, eq=False, init=False)
 class Hilbert:
     """A space whose norm comes from an inner product <v, w> = weight v w: gradients instead of differentials.
 
@@ -54,8 +47,6 @@ class Hilbert:
         ValueError: if the norm does not come from an inner product.
     """
 
-    weight: float | Tensor
-
     def __init__(self, space: Space) -> None:
         base = space.base if isinstance(space, Weighted) else space
         if not (isinstance(base, Lp) and base.p == 2):
@@ -63,12 +54,11 @@ class Hilbert:
                 f"Gradient flows of order above one need an inner product, Lp(2) or Weighted(Lp(2)), got {space!r}; "
                 "for other norms use Explicit or SemiImplicit."
             )
-        weight: float | Tensor = 1.0
+        self.weight: float | Tensor = 1.0
         if isinstance(space, Weighted):
             square = space.weights.double().square()
             # 1 / (L m) instead of its rounded square root squared
-            weight = 1 / round(float(1 / square), 9) if square.numel() == 1 else square
-        object.__setattr__(self, "weight", weight)
+            self.weight = 1 / round(float(1 / square), 9) if square.numel() == 1 else square
 
     def gradient(self, xi: Tensor) -> Tensor:
         """Return the gradient of a differential."""

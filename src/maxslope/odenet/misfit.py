@@ -35,7 +35,6 @@ class Squared(Misfit):
     """
 
     def targets(self, y: Tensor, outputs: int) -> Tensor:
-        """See :class:`Misfit`."""
         wide = y[:, None] if y.ndim == 1 else y
         if wide.ndim != 2 or wide.shape[1] != outputs or not bool(wide.isfinite().all()):
             raise ValueError(
@@ -45,7 +44,6 @@ class Squared(Misfit):
         return wide
 
     def both(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Misfit`."""
         miss = z - y
         return miss.square().sum(1) / 2, miss
 
@@ -59,7 +57,6 @@ class Logistic(Misfit):
     """
 
     def targets(self, y: Tensor, outputs: int) -> Tensor:
-        """See :class:`Misfit`."""
         values = sorted(set(y.reshape(-1).tolist()))
         known = set(values) <= {0, 1} or set(values) <= {-1, 1}
         if y.numel() != y.shape[0] or outputs != 1 or not known:
@@ -71,7 +68,6 @@ class Logistic(Misfit):
         return 2 * y.long() - 1 if 0 in values else y
 
     def both(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Misfit`."""
         size = y * z
         return functional.softplus(-size).squeeze(1), -y * torch.sigmoid(-size)
 
@@ -85,7 +81,6 @@ class Softmax(Misfit):
     """
 
     def targets(self, y: Tensor, outputs: int) -> Tensor:
-        """See :class:`Misfit`."""
         whole = not (y.is_floating_point() or y.is_complex()) or bool((y == y.round()).all())
         if y.ndim != 1 or not whole or int(y.min()) < 0 or int(y.max()) >= outputs:
             raise ValueError(
@@ -95,7 +90,6 @@ class Softmax(Misfit):
         return y.long()
 
     def both(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Misfit`."""
         logs, at = z.log_softmax(1), y[:, None]
         slope = logs.detach().exp()
         slope.scatter_add_(1, at, slope.new_full(at.shape, -1.0))

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from maxslope.odenet.movers import Move, Mover
 from maxslope.odenet.probe import Probe, Spot
+from maxslope.schemes.minimizing_movement import gauss
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,13 @@ class ParticleMovement(Mover):
 
     order: ClassVar[int] = 2
 
-    def longest(self, stiffness: float) -> float:
-        """See :class:`Mover`."""
-        return math.inf
-
     def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
         """See :class:`Mover`; y is affine."""
         end, solved = self.minimize(probe, here, tau)
         way = end.x - here.x
         first, last = way / tau + here.gradient, way / tau + end.gradient
         inner = probe.hilbert.inner
-        defect = tau / 6 * (inner(first, first) + inner(first, last) + inner(last, last))
+        defect = tau / 6 * (probe.square(first) + inner(first, last) + probe.square(last))
         drop = -(inner(here.gradient, way) + inner(end.gradient, way)) / 2
         excess = self._excess(probe, here, end, tau) if self.nodes else math.nan
         return Move(end, defect, drop, probe.norm(way), math.nan, solved, excess)
@@ -82,19 +78,18 @@ class ParticleMovement(Mover):
 
     def _newton(self, probe: Probe, x: Tensor, residual: Tensor, tau: float, forcing: float) -> Tensor:
         """Solve (Hess J + 1/tau) step = -residual by conjugate gradients; stop where curvature is negative."""
-        inner = probe.hilbert.inner
         step, r = torch.zeros_like(x), -residual
-        way, square = r, inner(r, r)
+        way, square = r, probe.square(r)
         enough = forcing**2 * square
         for _ in range(200):
             bent = probe.bend(x, way) + way / tau
-            curvature = inner(way, bent)
+            curvature = probe.hilbert.inner(way, bent)
             if curvature <= 0:
                 return step if bool(step.any()) else way * tau
             share = square / curvature
             step = step + share * way
             r = r - share * bent
-            before, square = square, inner(r, r)
+            before, square = square, probe.square(r)
             if square <= enough:
                 break
             way = r + square / before * way
@@ -104,16 +99,14 @@ class ParticleMovement(Mover):
         self, probe: Probe, here: Spot, now: Spot, residual: Tensor, step: Tensor, tau: float
     ) -> tuple[Spot, Tensor] | None:
         """Halve the step until J + d^2/(2 tau) falls enough, or, at rounding, the residual halves."""
-        inner = probe.hilbert.inner
-        expected, size = inner(residual, step), probe.norm(residual)
-        done = now.x - here.x
-        value = now.value + inner(done, done) / (2 * tau)
+        expected, size = probe.hilbert.inner(residual, step), probe.norm(residual)
+        value = now.value + probe.square(now.x - here.x) / (2 * tau)
         share = 1.0
         for _ in range(30):
             trial = probe.spot(now.x + share * step)
             done = trial.x - here.x
             left = trial.gradient + done / tau
-            lower = trial.value + inner(done, done) / (2 * tau) <= value + 1e-4 * share * expected
+            lower = trial.value + probe.square(done) / (2 * tau) <= value + 1e-4 * share * expected
             if lower or probe.norm(left) <= size / 2:
                 return trial, left
             share /= 2
@@ -121,14 +114,10 @@ class ParticleMovement(Mover):
 
     def _excess(self, probe: Probe, here: Spot, end: Spot, tau: float) -> float:
         """Left minus right side of De Giorgi's identity."""
-        at, weights = np.polynomial.legendre.leggauss(self.nodes)
-        total = end.value - here.value + _square(probe, end.x - here.x) / (2 * tau)
-        for node, weight in zip((at + 1) / 2, weights / 2, strict=True):
-            r = tau * float(node)
+        total = end.value - here.value + probe.square(end.x - here.x) / (2 * tau)
+        at, weights = gauss(self.nodes, torch.empty(0, dtype=torch.float64))
+        for share, weight in zip(at.tolist(), weights.tolist(), strict=True):
+            r = tau * share
             found, _ = self.minimize(probe, here, r)
-            total += tau * float(weight) * _square(probe, found.x - here.x) / (2 * r * r)
+            total += tau * weight * probe.square(found.x - here.x) / (2 * r * r)
         return total
-
-
-def _square(probe: Probe, v: Tensor) -> float:
-    return probe.hilbert.inner(v, v)

@@ -7,11 +7,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from torch import Tensor
-
 from maxslope.odenet.probe import Probe, Spot
 from maxslope.odenet.settings import whole
-from maxslope.odenet.tableau import Tableau
+from maxslope.odenet.tableau import Tableau, plus
 
 
 class Move(NamedTuple):
@@ -56,9 +54,9 @@ class Mover(ABC):
     stiff: ClassVar[bool] = False
     rates: ClassVar[bool] = False
 
-    @abstractmethod
     def longest(self, stiffness: float) -> float:
         """Return the longest step worth an attempt."""
+        return math.inf
 
     @abstractmethod
     def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
@@ -72,15 +70,9 @@ class ExplicitEuler(Mover):
     order: ClassVar[int] = 2
     rates: ClassVar[bool] = True
 
-    def longest(self, stiffness: float) -> float:
-        """See :class:`Mover`."""
-        return math.inf
-
     def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
-        """See :class:`Mover`."""
         end = probe.spot(here.x.sub(here.gradient, alpha=tau))
-        change = end.gradient - here.gradient
-        turned = probe.hilbert.inner(change, change)
+        turned = probe.square(end.gradient - here.gradient)
         along = (here.square + end.square - turned) / 2  # <G(a), G(b)>
         rate = (here.square - along) / (tau * here.square) if tau * here.square else math.nan
         return Move(end, tau / 6 * turned, tau / 2 * (here.square + along), tau * here.slope, rate)
@@ -99,16 +91,11 @@ class RungeKutta(Mover):
     order: ClassVar[int] = 4
     safety: ClassVar[float] = 1.25
 
-    def longest(self, stiffness: float) -> float:
-        """See :class:`Mover`."""
-        return math.inf
-
     def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
-        """See :class:`Mover`."""
         stages = [here.gradient]
         for row in self.tableau.a[1:]:
-            stages.append(probe.gradient(_minus(here.x, row, stages, tau)))
-        return hermite(probe, here, probe.spot(_minus(here.x, self.tableau.b, stages, tau)), tau)
+            stages.append(probe.gradient(plus(here.x, row, stages, -tau)))
+        return hermite(probe, here, probe.spot(plus(here.x, self.tableau.b, stages, -tau)), tau)
 
 
 @dataclass(frozen=True)
@@ -138,7 +125,6 @@ class Stabilized(Mover):
     stiff: ClassVar[bool] = True
 
     def longest(self, stiffness: float) -> float:
-        """See :class:`Mover`."""
         return (self.most**2 + self.most - 2) / (2.2 * stiffness) if stiffness > 0 else math.inf
 
     def stages(self, reach: float) -> int:
@@ -147,7 +133,6 @@ class Stabilized(Mover):
         return max(3, s + 1 - s % 2)
 
     def move(self, probe: Probe, here: Spot, tau: float, stiffness: float) -> Move:
-        """See :class:`Mover`."""
         s = self.stages(tau * stiffness)
         w = 4 / (s * s + s - 2)
         b = [1 / 3, 1 / 3] + [(j * j + j - 2) / (2 * j * (j + 1)) for j in range(2, s + 1)]
@@ -170,15 +155,6 @@ def hermite(probe: Probe, a: Spot, b: Spot, tau: float) -> Move:
     way = b.x - a.x
     middle = probe.gradient(a.x + way / 2 + (b.gradient - a.gradient) * (tau / 8))
     speed = way * (1.5 / tau) + (a.gradient + b.gradient) / 4
-    residual = speed + middle
-    inner = probe.hilbert.inner
-    drop = tau / 6 * (a.square - 4 * inner(middle, speed) + b.square)
+    drop = tau / 6 * (a.square - 4 * probe.hilbert.inner(middle, speed) + b.square)
     length = tau / 6 * (a.slope + 4 * probe.norm(speed) + b.slope)
-    return Move(b, tau * 4 / 15 * inner(residual, residual), drop, length)
-
-
-def _minus(x: Tensor, weights: tuple[float, ...], stages: list[Tensor], tau: float) -> Tensor:
-    for weight, stage in zip(weights, stages, strict=False):
-        if weight:
-            x = x.sub(stage, alpha=tau * weight)
-    return x
+    return Move(b, tau * 4 / 15 * probe.square(speed + middle), drop, length)

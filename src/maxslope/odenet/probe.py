@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -36,12 +35,7 @@ class Spot(NamedTuple):
 
 
 class Probe:
-    """Evaluates one row of an energy and counts.
-
-    Args:
-        energy: of one row.
-        hilbert: the metric.
-    """
+    """Evaluates one row of an energy in a metric, and counts."""
 
     def __init__(self, energy: Energy, hilbert: Hilbert) -> None:
         self.energy, self.hilbert, self.count = energy, hilbert, 0
@@ -52,16 +46,20 @@ class Probe:
             known = self.energy.evaluate(x)
             self.count += 1
         g = self.hilbert.gradient(known.gradient)
-        return Spot(x, float(known.value), g, self.hilbert.inner(g, g))
+        return Spot(x, float(known.value), g, self.square(g))
 
     def gradient(self, x: Tensor) -> Tensor:
         """Return G at ``x``."""
         self.count += 1
         return self.hilbert.gradient(self.energy.evaluate(x).gradient)
 
+    def square(self, v: Tensor) -> float:
+        """Return |v|^2 in the metric."""
+        return self.hilbert.inner(v, v)
+
     def norm(self, v: Tensor) -> float:
         """Return |v| in the metric."""
-        return math.sqrt(self.hilbert.inner(v, v))
+        return math.sqrt(self.square(v))
 
     def bend(self, x: Tensor, v: Tensor) -> Tensor:
         """Return Hess J(x) v in the metric: central differences of G, two gradients, error about 1e-9 relative."""
@@ -90,44 +88,28 @@ class Probe:
         return size, v
 
 
-@dataclass(frozen=True, eq=False)
 class Remembering(Energy):
-    """Another energy that does not evaluate its last few points again, and counts what it evaluated.
+    """Another energy that does not evaluate its last few points again, and counts what it evaluated."""
 
-    Points are recognized as objects, not by value, and not once they were changed in place.
-
-    Args:
-        base: the energy.
-    """
-
-    base: Energy
-    _known: deque[tuple[Tensor, int, Evaluation]] = field(default_factory=lambda: deque(maxlen=3), repr=False)
-    _count: list[int] = field(default_factory=lambda: [0], repr=False)
+    def __init__(self, base: Energy) -> None:
+        self.base, self.count = base, 0
+        self._known: deque[tuple[Tensor, Evaluation]] = deque(maxlen=3)  # the end of a step, and what closes it
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        for point, version, found in self._known:
-            if point is x and x._version == version:
+        for point, found in self._known:
+            if torch.equal(point, x):
                 return found
         found = self.base.evaluate(x)
-        self._count[0] += 1
-        self._known.append((x, x._version, found))
+        self.count += 1
+        self._known.append((x.clone(), found))
         return found
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return self.base.look(x)
 
     def take(self, index: Tensor) -> Energy:
-        """See :class:`Energy`."""
         return self.base.take(index)
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return self.base.passes
-
-    @property
-    def count(self) -> int:
-        """Gradients computed so far."""
-        return self._count[0]

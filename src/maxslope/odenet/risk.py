@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
@@ -11,10 +9,9 @@ from maxslope.energies import Energy, Evaluation
 from maxslope.energies.base import plain
 from maxslope.odenet.design import Design
 from maxslope.odenet.misfit import Misfit
-from maxslope.odenet.sweep import sweep
+from maxslope.odenet.sweep import Trace, sweep
 
 
-@dataclass(frozen=True, eq=False)
 class Risk(Energy):
     """J(theta) = sum_n c_n l(z(x_n; theta), y_n) + lambda / (2 L m) sum_lj |theta_lj|^2, of rows of networks.
 
@@ -42,76 +39,70 @@ class Risk(Energy):
     tensor([0.1250])
     """
 
-    design: Design
-    x: Tensor
-    y: Tensor
-    misfit: Misfit
-    penalty: float = 0.0
-    weights: Tensor | None = None
-    _start: Tensor = field(init=False, repr=False)  # X(0), in the dtype of the inputs
-
-    def __post_init__(self) -> None:
-        if not self.penalty >= 0:
-            raise ValueError(f"The penalty lambda must not be negative, got penalty={self.penalty!r}.")
-        if self.x.shape[0] != self.y.shape[0] or self.x.shape[0] == 0:
+    def __init__(
+        self,
+        design: Design,
+        x: Tensor,
+        y: Tensor,
+        misfit: Misfit,
+        penalty: float = 0.0,
+        weights: Tensor | None = None,
+    ) -> None:
+        if not penalty >= 0:
+            raise ValueError(f"The penalty lambda must not be negative, got penalty={penalty!r}.")
+        if x.shape[0] != y.shape[0] or x.shape[0] == 0:
             raise ValueError(
-                f"A risk needs one target per input and an input, got {self.x.shape[0]} inputs and {self.y.shape[0]} "
-                "targets."
+                f"A risk needs one target per input and an input, got {x.shape[0]} inputs and {y.shape[0]} targets."
             )
-        if self.weights is not None:
-            object.__setattr__(self, "weights", _shares(self.weights, self.x.shape[0]))
-        object.__setattr__(self, "y", self.misfit.targets(self.y, self.design.outputs))
-        object.__setattr__(self, "_start", self.design.enter(self.x))
+        self.design, self.x, self.misfit, self.penalty = design, x, misfit, penalty
+        self.weights = None if weights is None else _shares(weights, x.shape[0])
+        self.y = misfit.targets(y, design.outputs)
+        self._start = design.enter(x)  # X(0), in the dtype of the inputs
 
     def evaluate(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`; ``x`` holds particles ``[rows, L, m, p]``."""
         with torch.no_grad():
-            pairs = [self._both(theta) for theta in x]
-            if len(pairs) == 1:
-                return plain(pairs[0][0][None], pairs[0][1][None])
-            return plain(torch.stack([v for v, _ in pairs]), torch.stack([g for _, g in pairs]))
+            values, gradients = zip(*map(self._both, x), strict=True)
+            return plain(torch.stack(values), torch.stack(gradients))
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.no_grad():
-            return plain(torch.stack([self._value(theta) for theta in x]))
+            return plain(torch.stack([self._regularized(self._fit(theta)[0], theta)[0] for theta in x]))
 
     def take(self, index: Tensor) -> Risk:
         """See :class:`Energy`; every row has the same data."""
         return self
 
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
+    def at(self, x: Tensor) -> Risk:
+        """Return the risk at other inputs of the same targets."""
+        return Risk(self.design, x, self.y, self.misfit, self.penalty, self.weights)
 
     def losses(self, theta: Tensor) -> Tensor:
         """Return l of every datum, ``[N]``, for particles ``[L, m, p]``."""
         with torch.no_grad():
             return self._fit(theta)[0]
 
-    def _fit(self, theta: Tensor) -> tuple[Tensor, Tensor, list[tuple[Tensor, tuple[Tensor, ...]]]]:
+    def targets(self, theta: Tensor) -> Tensor:
+        """Return y, numbers in the dtype of ``theta``."""
+        return self.y.to(theta) if self.y.is_floating_point() else self.y
+
+    def _fit(self, theta: Tensor) -> tuple[Tensor, Tensor, Trace]:
+        """Losses, their derivatives by the outputs, and the trace."""
         self.design.check(theta)
         same = self._start.dtype == theta.dtype and self._start.device == theta.device
         start = self._start if same else self.design.enter(self.x.to(theta))
         features, trace = sweep(self.design).forward(theta, start)
-        y = self.y.to(theta) if self.y.is_floating_point() else self.y
-        return *self.misfit.both(self.design.leave(features), y), trace
+        return *self.misfit.both(self.design.leave(features), self.targets(theta)), trace
 
-    def _value(self, theta: Tensor) -> Tensor:
-        value = self._mean(self._fit(theta)[0])
-        return value + self._share(theta) / 2 * torch.dot(theta.reshape(-1), theta.reshape(-1))
-
-    def _mean(self, losses: Tensor) -> Tensor:
-        return losses.mean() if self.weights is None else torch.dot(self.weights.to(losses), losses)
-
-    def _share(self, theta: Tensor) -> float:
-        return self.penalty / (theta.shape[0] * theta.shape[1])
+    def _regularized(self, losses: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean loss with the penalty, and the gradient of the penalty."""
+        gradient = theta * (self.penalty / (theta.shape[0] * theta.shape[1]))
+        mean = losses.mean() if self.weights is None else torch.dot(self.weights.to(losses), losses)
+        return mean + torch.dot(theta.reshape(-1), gradient.reshape(-1)) / 2, gradient
 
     def _both(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         losses, slope, trace = self._fit(theta)
-        gradient = theta * self._share(theta)
-        value = self._mean(losses) + torch.dot(theta.reshape(-1), gradient.reshape(-1)) / 2
+        value, gradient = self._regularized(losses, theta)
         slope = slope / len(losses) if self.weights is None else slope * self.weights.to(slope)[:, None]
         sweep(self.design).backward(theta, trace, self.design.leave_back(slope), gradient)
         return value, gradient

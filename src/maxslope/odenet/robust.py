@@ -10,14 +10,14 @@ from torch import Tensor
 from maxslope._rows import choose
 from maxslope.energies import Energy, Evaluation
 from maxslope.energies.base import plain
-from maxslope.loop import Driver, Rows, Stop, march
+from maxslope.loop import Steps, flow
 from maxslope.odenet.design import Design
 from maxslope.odenet.misfit import Misfit
 from maxslope.odenet.risk import Risk
 from maxslope.odenet.settings import whole
 from maxslope.odenet.sweep import sweep
 from maxslope.schemes import Constant, Cosine, Explicit, StepSize
-from maxslope.sets import Budget, Set
+from maxslope.sets import Budget
 from maxslope.spaces import Lp
 
 _REACH = 10.0  # steps in radii: fixed points of projected steps do not depend on it
@@ -25,14 +25,7 @@ _REACH = 10.0  # steps in radii: fixed points of projected steps do not depend o
 
 @dataclass(frozen=True, eq=False)
 class Worst(Energy):
-    """E(x) = -l(z(x; theta), y), of rows of inputs: what an adversary of one network lowers.
-
-    Args:
-        design: the network.
-        theta: its particles, ``[L, m, p]``.
-        y: targets, row for row.
-        misfit: l.
-    """
+    """E(x) = -l(z(x; theta), y), of rows of inputs: what an adversary of one network ``[L, m, p]`` lowers."""
 
     design: Design
     theta: Tensor
@@ -49,52 +42,10 @@ class Worst(Energy):
             return plain(-loss, -self.design.enter_back(costate).reshape(x.shape))
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
-        with torch.no_grad():
-            features, _ = sweep(self.design).forward(self.theta, self.design.enter(x))
-            return plain(-self.misfit.both(self.design.leave(features), self.y)[0])
+        return plain(self.evaluate(x).value)
 
     def take(self, index: Tensor) -> Worst:
-        """See :class:`Energy`."""
         return replace(self, y=self.y[index])
-
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`."""
-        return 1
-
-
-class _Seek(Driver):
-    """All rows at once for a number of steps; keeps the best point of each, and no curve."""
-
-    def __init__(self, energy: Worst, domain: Set, x: Tensor, steps: int) -> None:
-        self.energy, self.domain, self.steps = energy, domain, steps
-        self.best, self.end = x.clone(), x.clone()
-        self.value = x.new_full(x.shape[:1], torch.inf)
-        self.waiting = True
-
-    def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
-        if not self.waiting:
-            return None
-        self.waiting = False
-        return torch.arange(len(self.best), device=self.best.device), self.domain.project(self.best)
-
-    def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        whole = job.numel() == len(self.best)
-        return (self.energy, self.domain) if whole else (self.energy.take(job), self.domain.take(job))
-
-    def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.full_like(job, self.steps), torch.full(
-            job.shape, torch.inf, dtype=torch.float64, device=job.device
-        )
-
-    def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> None:
-        better = evaluation.value < self.value[rows.job]
-        self.value[rows.job] = torch.where(better, evaluation.value, self.value[rows.job])
-        self.best[rows.job] = choose(better, rows.x, self.best[rows.job])
-
-    def report(self, ended: Rows, status: Tensor) -> None:
-        self.end[ended.job] = ended.x
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,12 +87,10 @@ class RobustRisk(Energy):
             raise ValueError(f"The inner flow takes at least one step, got steps={self.steps}.")
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         parts = [self._at(theta).evaluate(theta[None]) for theta in x]
-        return parts[0] if len(parts) == 1 else Evaluation(*(torch.cat(c) for c in zip(*parts, strict=True)))
+        return Evaluation(*map(torch.cat, zip(*parts, strict=True)))
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         return plain(torch.cat([self._at(theta).look(theta[None]).value for theta in x]))
 
     def take(self, index: Tensor) -> RobustRisk:
@@ -156,12 +105,14 @@ class RobustRisk(Energy):
     def worst(self, theta: Tensor) -> Tensor:
         """Return the worst inputs found for particles ``[L, m, p]``, the shape of the inputs."""
         clean = self.risk.x.to(theta)
-        energy, domain = self._adversary(theta), self.budget.around(clean)
-        seek = _Seek(energy, domain, clean, self.steps)
-        march(seek, Explicit(self._tau(), self.budget.norm), stop=Stop(), room=len(clean))
+        energy = self._adversary(theta).within(self.budget.around(clean))
+        curve = flow(energy, clean, scheme=Explicit(self._tau(), self.budget.norm), until=Steps(self.steps))
+        value, seen = curve.energy[-1], curve.energy[:-1]
+        best = torch.where(seen.isnan(), torch.inf, seen).argmin(0)
+        rows = torch.arange(len(clean), device=clean.device)
         # where the last step is as good as the best, it is the one that has converged
-        value = energy.look(seek.end).value
-        return choose(value <= seek.value + 1e-14 * value.abs(), seek.end, seek.best)
+        converged = value <= seen[best, rows] + 1e-14 * value.abs()
+        return choose(converged, curve.end, curve.points[best, rows])
 
     def _tau(self) -> StepSize:
         """Long steps where the ball is round, so that they come to rest; else ever shorter ones, as on an edge."""
@@ -177,9 +128,8 @@ class RobustRisk(Energy):
         return self.budget.around(self.risk.x.to(theta)).gap(xi, worst)
 
     def _adversary(self, theta: Tensor) -> Worst:
-        y = self.risk.y.to(theta) if self.risk.y.is_floating_point() else self.risk.y
-        return Worst(self.risk.design, theta, y, self.risk.misfit)
+        return Worst(self.risk.design, theta, self.risk.targets(theta), self.risk.misfit)
 
     def _at(self, theta: Tensor) -> Risk:
         self.risk.design.check(theta)
-        return replace(self.risk, x=self.worst(theta))
+        return self.risk.at(self.worst(theta))

@@ -79,14 +79,11 @@ def smallest_curvature(energy: Energy, x: Tensor, space: Space, *, products: int
     here = probe.spot(x[None])
     weight = probe.hilbert.weight
     root = weight.to(x).sqrt() if isinstance(weight, Tensor) else 1.0  # makes the operator symmetric
-    count = 0
 
     def way(v: np.ndarray) -> Tensor:
         return torch.as_tensor(np.array(v).reshape(here.x.shape), dtype=x.dtype, device=x.device) / root
 
     def apply(v: np.ndarray) -> np.ndarray:
-        nonlocal count
-        count += 1
         return (probe.bend(here.x, way(v)) * root).cpu().double().numpy().reshape(-1)
 
     n = x.numel()
@@ -97,7 +94,8 @@ def smallest_curvature(energy: Energy, x: Tensor, space: Space, *, products: int
     else:
         value, vector = _lanczos(apply, n, products)
     error = float(np.linalg.norm(apply(vector) - value * vector))
-    return Curvature(value, error, _drift(probe, here, value, way(vector)), count + 2)
+    drift = _drift(probe, here, value, way(vector))
+    return Curvature(value, error, drift, (probe.count - 1) // 2)  # two gradients each
 
 
 def _drift(probe: Probe, here: Spot, value: float, way: Tensor) -> float:

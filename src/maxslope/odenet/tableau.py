@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,11 @@ class Tableau:
     def rk4() -> Tableau:
         """Return the classical scheme of order four."""
         return Tableau(((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6))
+
+
+def plus(x: Tensor, weights: Sequence[float], terms: Sequence[Tensor], h: float) -> Tensor:
+    """Return x + h sum_i weights_i terms_i over the terms there are, without the zeros."""
+    for weight, term in zip(weights, terms, strict=False):
+        if weight:
+            x = torch.add(x, term, alpha=h * weight)
+    return x

@@ -11,6 +11,8 @@ from maxslope.odenet.spectrum import Curvature
 
 _WIDEST = 0.15  # an interval wider than this says nothing
 _DECADES = 3.0
+_ALGEBRAIC = 0.55  # an interval above it shows a theta above 1/2
+_INFINITE = 0.98  # an interval that reaches it may hold theta = 1
 _SPREAD = 0.03
 _LEFT = 1e-3  # of the length so far
 
@@ -80,39 +82,49 @@ def verdict(run: DescentResult, *, slope: float = 1e-6, curvature: Curvature | N
     'ALGEBRAIC'
     """
     fit = exponent(run)
-    reasons: list[str] = []
-    fate = _fate(run, fit, slope, curvature, reasons)
-    return FlowVerdict(fate, fit, curvature, float(run.length[-1]), run.monotone, run.relative_defect, tuple(reasons))
+    if curvature is not None and curvature.certifies:
+        fate, why = _certified(run, slope, curvature)
+    else:
+        fate, why = (Fate.EARLY, []) if fit is None else _fitted(run, slope, fit)
+    reasons = (_law(fit), *([] if curvature is None else [_proof(curvature)]), *why)
+    return FlowVerdict(fate, fit, curvature, float(run.length[-1]), run.monotone, run.relative_defect, reasons)
 
 
-def _fate(run: DescentResult, fit: Exponent | None, slope: float, curvature: Curvature | None, why: list[str]) -> Fate:
-    end, length = float(run.slope[-1]), float(run.length[-1])
-    certified = curvature is not None and curvature.certifies
-    why.append(
-        "The slope does not decay over a decade of J - J* at the end of the run, so there is no power law to fit."
-        if fit is None
-        else f"theta = {fit.theta:.4f}, interval [{fit.low:.3f}, {fit.high:.3f}], J*-free {fit.free:.4f}, over "
+def _law(fit: Exponent | None) -> str:
+    if fit is None:
+        return (
+            "The slope does not decay over a decade of J - J* at the end of the run, so there is no power law to fit."
+        )
+    return (
+        f"theta = {fit.theta:.4f}, interval [{fit.low:.3f}, {fit.high:.3f}], J*-free {fit.free:.4f}, over "
         f"{fit.decades:.1f} decades."
     )
-    if curvature is not None:
-        far = "it changes too much on the way to the limit to say anything about it, so go on to smaller slopes"
-        proof = "the limit is nondegenerate, theta = 1/2" if certified else far if curvature.positive else "no proof"
-        why.append(f"Smallest eigenvalue {curvature.smallest:.3g} +- {curvature.error:.1g}: {proof}.")
-        if certified:
-            left = end / ((1 - curvature.drift) * curvature.smallest)
-            why.append(
-                f"slope {end:.2g} (wanted {slope:g}), so a remaining length of at most {left:.2g} of {length:.3g}."
-            )
-            return Fate.CONVERGED if end <= slope and left <= _LEFT * length else Fate.EARLY
-    if fit is None:
-        return Fate.EARLY
+
+
+def _proof(curvature: Curvature) -> str:
+    proof = "no proof"
+    if curvature.certifies:
+        proof = "the limit is nondegenerate, theta = 1/2"
+    elif curvature.positive:
+        proof = "it changes too much on the way to the limit to say anything about it, so go on to smaller slopes"
+    return f"Smallest eigenvalue {curvature.smallest:.3g} +- {curvature.error:.1g}: {proof}."
+
+
+def _certified(run: DescentResult, slope: float, curvature: Curvature) -> tuple[Fate, list[str]]:
+    end, length = float(run.slope[-1]), float(run.length[-1])
+    left = end / ((1 - curvature.drift) * curvature.smallest)
+    why = f"slope {end:.2g} (wanted {slope:g}), so a remaining length of at most {left:.2g} of {length:.3g}."
+    return Fate.CONVERGED if end <= slope and left <= _LEFT * length else Fate.EARLY, [why]
+
+
+def _fitted(run: DescentResult, slope: float, fit: Exponent) -> tuple[Fate, list[str]]:
     if fit.decades < _DECADES or fit.high - fit.low > _WIDEST:
-        why.append(f"A verdict wants {_DECADES:g} decades and an interval of at most {_WIDEST:g}.")
-        return Fate.EARLY
-    if fit.high >= 0.98:
-        return Fate.INFINITE
-    if fit.low > 0.55:
-        return Fate.ALGEBRAIC
-    why.append(f"slope {end:.2g} (wanted {slope:g}), predicted remaining length {fit.tail:.2g} of {length:.3g}.")
+        return Fate.EARLY, [f"A verdict wants {_DECADES:g} decades and an interval of at most {_WIDEST:g}."]
+    if fit.high >= _INFINITE:
+        return Fate.INFINITE, []
+    if fit.low > _ALGEBRAIC:
+        return Fate.ALGEBRAIC, []
+    end, length = float(run.slope[-1]), float(run.length[-1])
     settled = end <= slope and fit.spread <= _SPREAD and fit.tail <= _LEFT * length
-    return Fate.CONVERGED if settled else Fate.EARLY
+    why = f"slope {end:.2g} (wanted {slope:g}), predicted remaining length {fit.tail:.2g} of {length:.3g}."
+    return Fate.CONVERGED if settled else Fate.EARLY, [why]

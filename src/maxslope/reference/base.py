@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from maxslope.energies import Energy
 from maxslope.sets import BallBox, Box, Set
 
 Array = np.ndarray
+JUMP = 1e-4  # of the largest gradient component: a gradient that changes by more at an event has a kink there
 SINGULAR = 1e8  # times the gradient at the start: from there on the energy counts as singular
 
 
@@ -26,6 +28,16 @@ class NotFiniteError(ArithmeticError):
     """The energy or its gradient is NaN, infinite, or has grown beyond all bounds."""
 
 
+class Piece(ABC):
+    """A curve between two events."""
+
+    t0: float  # when it begins
+
+    @abstractmethod
+    def at(self, t: float) -> Array:
+        """Return the point at a time of the piece."""
+
+
 class Row(ABC):
     """One curve, followed once and known at every time after.
 
@@ -34,12 +46,14 @@ class Row(ABC):
         status: why it ended.
         spent: gradients evaluated.
         events: times at which something changed.
+        here: the last time and point of which the curve is sure.
+        pieces: what it is made of, in order.
     """
 
-    def __init__(self, energy: Energy, domain: Set, x: Tensor, i: int, tolerance: float) -> None:
-        index = torch.tensor([i])
-        self.energy, self.like, self.tolerance = energy.take(index), x[i : i + 1], tolerance
-        self.domain = domain.take(index)
+    pieces: Sequence[Piece]
+
+    def __init__(self, energy: Energy, domain: Set, x: Tensor, tolerance: float) -> None:
+        self.energy, self.domain, self.like, self.tolerance = energy, domain, x, tolerance
         self.x = flat(self.like)[0].numpy().copy()
         self.lo, self.hi = np.full_like(self.x, -np.inf), np.full_like(self.x, np.inf)
         box = self.domain.box if isinstance(self.domain, BallBox) else self.domain
@@ -48,16 +62,11 @@ class Row(ABC):
         self.unique, self.status, self.spent = True, Status.FINISHED, 0
         self.events: list[float] = []
         self.bound, self.scale = np.inf, 0.0
-        self.here = (0.0, self.x)  # the last time and point of which the curve is sure
-        self.pieces: list[Any] = []
+        self.here = (0.0, self.x)
 
     @abstractmethod
     def run(self, grid: Array) -> None:
         """Go on until the last instant of the grid, which is increasing from 0, noting ``here`` on the way."""
-
-    @abstractmethod
-    def point(self, t: float) -> Array:
-        """Return the point at a time until which the curve was followed."""
 
     def follow(self, grid: Array) -> Array:
         """Return the points at the instants of the grid; a curve that cannot go on rests where it was last known."""
@@ -72,16 +81,15 @@ class Row(ABC):
     def at(self, t: float) -> Array:
         """Return the point at any time of a curve that was followed."""
         when, x = self.here
-        return x if t >= when and self.status != Status.FINISHED else self.point(t)
-
-    def piece(self, t: float) -> Any:
-        """Return the piece of the curve that a time lies in, for pieces that know when they begin, ``t0``."""
-        later = [k for k, piece in enumerate(self.pieces) if piece.t0 > t]
-        return self.pieces[later[0] - 1 if later else -1]
+        return x if t >= when else self.pieces[bisect_right(self.pieces, t, key=lambda piece: piece.t0) - 1].at(t)
 
     def ended(self) -> bool:
         """Whether the curve cannot go on."""
         return self.status != Status.FINISHED
+
+    def lose(self, t: float, x: Array, status: Status) -> None:
+        """End here, with a reason."""
+        self.status, self.here = status, (t, x)
 
     def begin(self) -> float:
         """Evaluate at the start and return the largest gradient component; what is singular is measured by it.
@@ -132,3 +140,13 @@ class Row(ABC):
     def floor(self, x: Array) -> float:
         """Curvatures up to this one are those of rounding: the energy may as well be flat."""
         return 1e-7 * self.scale / max(1.0, float(np.abs(x).max()))
+
+
+def first(a: float, b: float, happened: Callable[[float], bool]) -> float:
+    """Return the first time in (a, b] at which something has happened that has at b, by bisection."""
+    for _ in range(100):
+        middle = (a + b) / 2
+        if b - a <= 2e-16 * max(1.0, abs(b)):
+            break
+        a, b = (a, middle) if happened(middle) else (middle, b)
+    return b

@@ -150,13 +150,13 @@ def _velocity(A: np.ndarray, g: np.ndarray, zero: np.ndarray) -> np.ndarray:
     v = np.where(zero, 0.0, -np.sign(g))
     Z = np.flatnonzero(zero)
     for face in itertools.product((0, -1, 1), repeat=len(Z)):
-        v[Z] = face
-        S = Z[np.array(face, dtype=int) == 0]
+        held = np.array(face, dtype=int)
+        v[Z] = held
+        S = Z[held == 0]
         if len(S):
             v[S] = 0.0
             v[S] = np.linalg.solve(A[np.ix_(S, S)], -(A @ v)[S])
         turned = (A @ v)[Z]
-        held = np.array(face, dtype=int)
         if np.abs(v).max(initial=0.0) <= 1 + 1e-12 and bool((held * turned <= 1e-12).all()):
             return v
     raise ValueError("piecewise_linear needs a positive definite matrix; this one admits no velocity at some point.")

@@ -107,7 +107,9 @@ def reference(
     kind = _kind(domain, space)
     x = domain.project(x.detach().double())
     grid = np.linspace(0.0, until, instants + 1)
-    rows = [_row(kind, (smooth, domain, x, i, tolerance), space, rate) for i in range(x.shape[0])]
+    rows = []
+    for k in torch.arange(len(x))[:, None]:
+        rows.append(_row(kind, smooth.take(k), domain.take(k), x[k], tolerance, space, rate))
     points = torch.stack([torch.from_numpy(row.follow(grid)) for row in rows], 1).reshape(instants + 1, *x.shape)
     return Reference(
         _record(smooth, domain, points, grid, rows, space, rate),
@@ -117,28 +119,29 @@ def reference(
     )
 
 
-def _row(kind: type[Row], data: tuple[Energy, Set, Tensor, int, float], space: Lp, rate: float) -> Row:
+def _row(kind: type[Row], energy: Energy, domain: Set, x: Tensor, tolerance: float, space: Lp, rate: float) -> Row:
     if issubclass(kind, Smooth):
-        return Smooth(*data, space, rate)
-    row = kind(*data)
+        return Smooth(energy, domain, x, tolerance, space, rate)
+    row = kind(energy, domain, x, tolerance)
     return row if math.isinf(rate) else Rated(row, space, rate)
 
 
 def _kind(domain: Set, space: Lp) -> type[Row]:
     """Which solver knows the motion in ``domain``."""
-    if math.isinf(space.p) and isinstance(domain, Box | Everything):
-        return Straight
-    if space.p == 1 and isinstance(domain, Everything):
+    if isinstance(domain, Box | Everything) and space.p > 1:
+        return Straight if math.isinf(space.p) else Smooth
+    if isinstance(domain, Everything):
         return Single
-    if 1 < space.p < math.inf and isinstance(domain, Box | Everything):
-        return Smooth
-    round_one = isinstance(domain, BallBox) and domain.norm == Lp(2) and bool(domain.box.lo.isneginf().all())
-    if space.p == 2 and round_one and isinstance(domain, BallBox) and bool(domain.box.hi.isposinf().all()):
+    if isinstance(domain, BallBox) and space == domain.norm == Lp(2) and _unbounded(domain.box):
         return Smooth
     raise ValueError(
         f"Reference curves are known in boxes and without constraint (l_1: without; l_2: also in its balls without a "
         f"box), got {type(domain).__name__} for a motion in {space!r}; compare with a scheme of tiny steps instead."
     )
+
+
+def _unbounded(box: Box) -> bool:
+    return bool(box.lo.isneginf().all() & box.hi.isposinf().all())
 
 
 def _record(energy: Energy, domain: Set, points: Tensor, grid: Array, rows: list[Row], space: Lp, rate: float) -> Curve:

@@ -5,43 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 from maxslope._status import Status
-from maxslope.reference.base import Array, Row
+from maxslope.reference.base import JUMP, Array, Piece, Row, first
 from maxslope.reference.modes import Mode, choose_mode, descent
 
 
 class Straight(Row):
     """One curve in l_inf with unit speed."""
 
-    def point(self, t: float) -> Array:
-        """See :class:`Row`."""
-        piece = self.piece(t)
-        return np.asarray(piece.x0 if piece.rest else np.clip(piece.at(t), self.lo, self.hi))
-
-    def lose(self, t: float, x: Array, status: Status) -> None:
-        """End here, with a reason."""
-        self.status, self.here = status, (t, x)
-
     def run(self, grid: Array) -> None:
-        """See :class:`Row`."""
-        t, k = 0.0, 1
+        self.pieces: list[_Piece] = []
         self.begin()
-        zero = np.abs(self.gradient(self.x)) <= 1e-13 * self.scale
-        while k < len(grid):
-            piece = _Piece(self, t, self.mode(zero))
-            self.pieces.append(piece)
-            which: Array | None = None
-            while k < len(grid):
-                end, x, which = piece.advance(t, grid[k])
-                if which is not None or self.ended():
-                    break
-                t, k, self.here = end, k + 1, (end, x)
-            if self.ended():
-                return
-            if which is not None:
-                zero = self._event(piece, end, x, which)
-                t = end
+        t, zero = 0.0, np.abs(self.gradient(self.x)) <= 1e-13 * self.scale
+        self.pieces.append(_Piece(self, t, self.mode(zero)))
+        for end in grid[1:]:
+            while not self.ended():
+                piece = self.pieces[-1]
+                t, x, which = piece.advance(t, end)
                 if self.ended():
                     return
+                self.here = (t, np.clip(x, self.lo, self.hi))
+                if which is None:
+                    break
+                zero = self._event(piece, t, x, which)
+                if not self.ended():
+                    self.pieces.append(_Piece(self, t, self.mode(zero)))
 
     def _event(self, piece: _Piece, t: float, x: Array, which: Array) -> Array:
         """Note an event; return where the gradient vanishes after it. A gradient that jumps ends the curve."""
@@ -50,7 +37,7 @@ class Straight(Row):
         size = np.abs(self.gradient(x))
         inside = which & ~((x <= self.lo) | (x >= self.hi)) & (piece.mode.fixed != 0)
         jump = float(size[inside].max(initial=0.0))
-        if jump > 1e-4 * max(self.scale, piece.scale):
+        if jump > JUMP * max(self.scale, piece.scale):
             self.lose(t, x, Status.NON_FINITE if jump > 1e3 * self.scale else Status.UNSOLVED)
         zero: Array = which & ~((x <= self.lo) | (x >= self.hi)) | piece.mode.slides
         return np.asarray(zero | (size <= 1e2 * self.tolerance * max(self.scale, 1e-300)))
@@ -67,7 +54,7 @@ class Straight(Row):
         return found
 
 
-class _Piece:
+class _Piece(Piece):
     """The curve between two events."""
 
     def __init__(self, row: Straight, t: float, mode: Mode) -> None:
@@ -93,6 +80,9 @@ class _Piece:
         return v
 
     def at(self, t: float) -> Array:
+        return np.asarray(self.x0 if self.rest else np.clip(self._solved(t), self.row.lo, self.row.hi))
+
+    def _solved(self, t: float) -> Array:
         """The point at time t: straight lines, and Newton's method for what slides."""
         x = self.x0 + (t - self.t0) * self.v0
         if not len(self.S) or self.rest:
@@ -117,7 +107,7 @@ class _Piece:
 
     def margins(self, t: float) -> tuple[Array, Array]:
         """(2, d) numbers that are not negative while the mode holds, and the point."""
-        x = self.at(t)
+        x = self._solved(t)
         g = self.row.gradient(x) / self.scale
         free = np.where(self.mode.slides | (self.side == 0), np.inf, self.side * g)
         held = np.full_like(free, np.inf)
@@ -138,7 +128,7 @@ class _Piece:
         before, (after, x) = t, self.margins(stop)
         slack = 20 * self.row.tolerance
         middle = (t + stop) / 2
-        early, _ = self.margins(middle) if self._may_hide(after) else (after, x)
+        early, _ = self.margins(middle) if (after < 0.05).any() else (after, x)  # may fall below zero and return
         if (early < -slack).any():
             stop, after = middle, early
         if (after < -slack).any():
@@ -149,11 +139,13 @@ class _Piece:
             self.row.unique = False  # all along the way
         flat_ones = self._flat(after)
         if flat_ones.any():
-            when = self._first_flat(before, stop)
+            when = before if self._is_flat(before) else first(before, stop, self._is_flat)
             m, x = self.margins(when)
             return when, self._snap(x), self._flat(m)
         if face <= end:
-            return face, self._snap(x, self.arrival <= face * (1 + 1e-14)), self.arrival <= face * (1 + 1e-14)
+            arrived = self.arrival <= face * (1 + 1e-14)
+            onto = np.where(self.mode.fixed < 0, self.row.lo, self.row.hi)
+            return face, np.clip(np.where(arrived, onto, x), self.row.lo, self.row.hi), arrived
         return end, x, None
 
     def _flat(self, margins: Array) -> Array:
@@ -167,19 +159,8 @@ class _Piece:
         faint = (self.mode.fixed != 0) & ~self.mode.slides & (np.abs(margins[0]) < 1e-15)
         return bool(faint.any())
 
-    def _first_flat(self, a: float, b: float) -> float:
-        """The first time at which some moving coordinate has no gradient, by bisection."""
-        if self._flat(self.margins(a)[0]).any():
-            return a
-        for _ in range(100):
-            middle = (a + b) / 2
-            if b - a <= 2e-16 * max(1.0, abs(b)):
-                break
-            a, b = (a, middle) if self._flat(self.margins(middle)[0]).any() else (middle, b)
-        return b
-
-    def _may_hide(self, after: Array) -> bool:
-        return bool((after < 0.05).any())
+    def _is_flat(self, t: float) -> bool:
+        return bool(self._flat(self.margins(t)[0]).any())
 
     def _first(self, a: float, b: float, slack: float) -> float:
         """The first time at which some margin falls below zero, by bisection and secants on the least margin."""
@@ -195,10 +176,8 @@ class _Piece:
             a, b, fa, fb = (a, t, fa, f) if f < 0 else (t, b, f, fb)
         return b
 
-    def _snap(self, x: Array, arrived: Array | None = None) -> Array:
+    def _snap(self, x: Array) -> Array:
         """Put coordinates that reached a face exactly onto it."""
-        near_lo = np.abs(x - self.row.lo) <= 1e-12 if arrived is None else arrived & (self.mode.fixed < 0)
-        near_hi = np.abs(x - self.row.hi) <= 1e-12 if arrived is None else arrived & (self.mode.fixed > 0)
-        x = np.where(near_lo, self.row.lo, np.where(near_hi, self.row.hi, x))
-        inside: Array = np.clip(x, self.row.lo, self.row.hi)
-        return inside
+        lo, hi = self.row.lo, self.row.hi
+        near = np.where(np.abs(x - lo) <= 1e-12, lo, np.where(np.abs(x - hi) <= 1e-12, hi, x))
+        return np.asarray(np.clip(near, lo, hi))

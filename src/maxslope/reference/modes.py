@@ -43,14 +43,8 @@ def choose_mode(
     first-order conditions of min <v, H v> / 2 + <c, v> over a box: one solution if H_ZZ is positive definite, and
     possibly several otherwise. Of several the one of least size is taken: v = 0 where it is admissible.
 
-    Args:
-        g: gradient, ``[d]``.
-        zero: the set Z, ``[d]`` bool.
-        at_lo: coordinates on their lower face, ``[d]`` bool.
-        at_hi: likewise, upper.
-        hessian: H_ZZ.
-        drift: c, the rows Z of H v for the velocities v of the other coordinates, see :func:`descent`.
-        floor: curvatures up to this one count as none: then the energy is flat, and the way on not the only one.
+    ``zero`` marks Z, ``hessian`` is H_ZZ, and ``drift`` is c, the rows Z of H v for the velocities of :func:`descent`.
+    Curvatures up to ``floor`` count as none: then the energy is flat, and the way on not the only one.
     """
     free = descent(g, zero, at_lo, at_hi)
     lower, upper = np.where(at_lo, 0.0, -1.0), np.where(at_hi, 0.0, 1.0)
@@ -75,17 +69,17 @@ def descent(g: Array, zero: Array, at_lo: Array, at_hi: Array) -> Array:
 
 def _admissible(H: Array, c: Array, lower: Array, upper: Array, floor: float) -> tuple[Array, bool]:
     """The least admissible velocity and whether it is the only one."""
-    least = float(np.linalg.eigvalsh(H)[0])
+    curvatures = np.linalg.eigvalsh(H)
     level = max(1e-9 * max(1e-12, float(np.abs(H).max())), floor)
-    definite = least > level
+    definite = bool(curvatures[0] > level)
     if definite or len(c) > _ENUMERATED:
         return _active_set(H, c, lower, upper), definite
     found = _all(H, c, lower, upper)
     if not found:
         return np.clip(np.zeros_like(c), lower, upper), False
     best = min(found, key=lambda v: float(np.abs(v).sum()))
-    singular = float(np.abs(np.linalg.eigvalsh(H)).min()) <= level
-    return best, not singular and all(np.abs(v - best).max() < 1e-9 for v in found)
+    regular = float(np.abs(curvatures).min()) > level
+    return best, regular and all(np.abs(v - best).max() < 1e-9 for v in found)
 
 
 def _all(H: Array, c: Array, lower: Array, upper: Array) -> list[Array]:

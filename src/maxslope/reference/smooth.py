@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from maxslope._optional import optional
 from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.energies import Energy
-from maxslope.reference.base import Array, Row, TooLongError
+from maxslope.reference.base import Array, Piece, Row, TooLongError
 from maxslope.sets import BallBox, Set
 from maxslope.spaces import Lp
 
@@ -27,84 +27,51 @@ class Smooth(Row):
 
     In the time s with dt = |xi|_*^(2-q) ds it reads du/ds = |xi|_* v(xi): a smooth field in l_2, that of gradient flow,
     which tends to a minimizer and does not overrun it; t comes along as one more unknown.
-
-    Args:
-        energy: of all rows.
-        domain: a box, everything, or for l_2 a ball of l_2.
-        x: all starts.
-        i: the row.
-        tolerance: of the integrator.
-        space: l_p, 1 < p < inf.
-        rate: p in (1, inf].
     """
 
-    def __init__(
-        self, energy: Energy, domain: Set, x: Tensor, i: int, tolerance: float, space: Lp, rate: float
-    ) -> None:
-        Row.__init__(self, energy, domain, x, i, tolerance)
+    def __init__(self, energy: Energy, domain: Set, x: Tensor, tolerance: float, space: Lp, rate: float) -> None:
+        Row.__init__(self, energy, domain, x, tolerance)
         self.space, self.q = space, 1.0 if math.isinf(rate) else rate / (rate - 1)
         self.center, self.radius = np.zeros_like(self.x), math.inf
         if isinstance(self.domain, BallBox):
             self.center, self.radius = flat(self.domain.center)[0].double().numpy(), float(self.domain.radius)
-        self.pieces: list[tuple[float, float, float, Any]] = []  # from t, to t, to s, solution
-
-    def point(self, t: float) -> Array:
-        """See :class:`Row`: the time s of t by bisection on the dense solution, then its point."""
-        for start, end, last, solution in self.pieces:
-            if t <= end:
-                low, high = 0.0, last
-                if t <= start:
-                    return np.asarray(solution(0.0)[:-1])
-                for _ in range(100):
-                    middle = (low + high) / 2
-                    if high - low <= 2e-16 * high:
-                        break
-                    low, high = (middle, high) if solution(middle)[-1] < t else (low, middle)
-                return np.asarray(np.clip(solution(high)[:-1], self.lo, self.hi))
-        return self.here[1]
+        self.pieces: list[_Arc] = []
 
     def run(self, grid: Array) -> None:
-        """See :class:`Row`."""
         with optional("Reference curves in l_p need scipy", "[flows]"):
             from scipy.integrate import solve_ivp
-        scale, until, t, u = self.begin(), float(grid[-1]), 0.0, self.x
+        until, t, u = float(grid[-1]), 0.0, self.x
+        arrived = _ARRIVED * self.begin()
         while t < until:
-            held, on_sphere = self._held(u, self.gradient(u))
-            if self._size(u, held, on_sphere) <= _ARRIVED * scale:
-                return self._arrive(t, u, held, on_sphere)
-            field, events = self._field(held, on_sphere), self._events(held, on_sphere, until, _ARRIVED * scale)
+            held = self._held(u, self.gradient(u))
+            if self._size(u, held) <= arrived:
+                return self._arrive(t, u, held)
             answer = solve_ivp(
-                field,
+                self._field(held),
                 (0.0, 1e300),
                 np.r_[u, t],
                 "DOP853",
                 dense_output=True,
-                events=events,
+                events=self._events(held, until, arrived),
                 rtol=max(self.tolerance, 1e-13),
                 atol=0.1 * self.tolerance * max(1e-3, float(np.abs(u).max())),
-                first_step=None,
             )
             if answer.status != 1:
-                self.status, self.here = Status.UNSOLVED, (t, u)
-                return None
-            self.pieces.append((t, float(answer.y[-1, -1]), float(answer.t[-1]), answer.sol))
-            ended = len(answer.t_events[0]) > 0
-            t, u = (
-                until if ended else float(answer.y[-1, -1]),
-                np.clip(self._onto(answer.y[:-1, -1], on_sphere), self.lo, self.hi),
-            )
-            u = self._snap(u, held)
+                return self.lose(t, u, Status.UNSOLVED)
+            self.pieces.append(_Arc(self, t, float(answer.t[-1]), answer.sol))
+            ended, arrives = len(answer.t_events[0]) > 0, len(answer.t_events[1]) > 0
+            t = until if ended else float(answer.y[-1, -1])
+            u = self._snap(np.clip(self._onto(answer.y[:-1, -1], held), self.lo, self.hi), held)
             self.here = (t, u)
             self.events += [] if ended else [t]
-            if len(answer.t_events[1]):
-                return self._arrive(t, u, held, on_sphere)
+            if arrives:
+                return self._arrive(t, u, held)
         return None
 
-    def _arrive(self, t: float, u: Array, held: Array, on_sphere: bool) -> None:
+    def _arrive(self, t: float, u: Array, held: _Held) -> None:
         """Rest from now on: known to be the only way where the energy is strictly convex there."""
         self.here = (t, u)
-        self.unique &= self._curved(u) if on_sphere else self.definite(u, np.flatnonzero(~held))
-        self.pieces.append((t, math.inf, 0.0, lambda s: np.r_[u, t]))
+        self.unique &= self._curved(u) if held.sphere else self.definite(u, np.flatnonzero(~held.faces))
 
     def floor(self, x: Array) -> float:
         """See :class:`Row`; larger, so that the rest of the way at arrival is a millionth at most."""
@@ -117,63 +84,64 @@ class Smooth(Row):
         H = basis @ self.block(u, np.arange(len(u))) @ basis.T + np.eye(len(u) - 1) * np.linalg.norm(g) / self.radius
         return bool(np.linalg.eigvalsh(H)[0] > self.floor(u))
 
-    def _held(self, u: Array, g: Array) -> tuple[Array, bool]:
-        """Which coordinates a face holds, and whether the sphere does."""
+    def _held(self, u: Array, g: Array) -> _Held:
         held = ((u <= self.lo) & (g >= 0)) | ((u >= self.hi) & (g <= 0))
         way = u - self.center
         outside = float(np.linalg.norm(way)) >= self.radius * (1 - 1e-12)
-        return held, bool(outside and g @ way < 0)
+        return _Held(held, bool(outside and g @ way < 0))
 
-    def _along(self, u: Array, held: Array, on_sphere: bool) -> Array:
+    def _along(self, u: Array, held: _Held) -> Array:
         """The gradient less what faces and sphere take up."""
-        g = np.where(held, 0.0, self.gradient(u))
-        if on_sphere:
+        g = np.where(held.faces, 0.0, self.gradient(u))
+        if held.sphere:
             n = (u - self.center) / np.linalg.norm(u - self.center)
             g = g - (g @ n) * n
         return g
 
-    def _size(self, u: Array, held: Array, on_sphere: bool) -> float:
-        return float(self.space.dual_norm(torch.from_numpy(self._along(u, held, on_sphere))[None]))
+    def _size(self, u: Array, held: _Held) -> float:
+        return float(self.space.dual_norm(torch.from_numpy(self._along(u, held))[None]))
 
-    def _onto(self, u: Array, on_sphere: bool) -> Array:
+    def _onto(self, u: Array, held: _Held) -> Array:
         way = u - self.center
-        return np.asarray(self.center + way * (self.radius / np.linalg.norm(way)) if on_sphere else u)
+        return np.asarray(self.center + way * (self.radius / np.linalg.norm(way)) if held.sphere else u)
 
-    def _snap(self, u: Array, held: Array) -> Array:
+    def _snap(self, u: Array, held: _Held) -> Array:
         """Put coordinates that met a face exactly onto it."""
-        u = np.where(~held & (np.abs(u - self.lo) <= 1e-11), self.lo, u)
-        return np.asarray(np.where(~held & (np.abs(u - self.hi) <= 1e-11), self.hi, u))
+        u = np.where(~held.faces & (np.abs(u - self.lo) <= 1e-11), self.lo, u)
+        return np.asarray(np.where(~held.faces & (np.abs(u - self.hi) <= 1e-11), self.hi, u))
 
-    def _field(self, held: Array, on_sphere: bool) -> Callable[[float, Array], Array]:
+    def _field(self, held: _Held) -> Callable[[float, Array], Array]:
         def field(_: float, state: Array) -> Array:
             if self.spent > _MOST:
                 raise TooLongError
-            xi = torch.from_numpy(self._along(self._onto(state[:-1], on_sphere), held, on_sphere))[None]
+            xi = torch.from_numpy(self._along(self._onto(state[:-1], held), held))[None]
             size = float(self.space.dual_norm(xi))
             v = self.space.steepest(xi)[0].numpy()
             return np.asarray(np.r_[size * v, size ** (2 - self.q)])
 
         return field
 
-    def _events(self, held: Array, on_sphere: bool, until: float, arrived: float) -> list[Any]:
+    def _events(self, held: _Held, until: float, arrived: float) -> list[Any]:
         """Functions of (s, state) that fall through zero where the piece ends."""
+        start = self.here[1]
+        leaves = (start <= self.lo) | (start >= self.hi)  # coordinates that start the piece on a face and leave it
 
         def end(_: float, state: Array) -> float:
             return float(until - state[-1])
 
         def arrival(_: float, state: Array) -> float:
-            return self._size(self._onto(state[:-1], on_sphere), held, on_sphere) - arrived
+            return self._size(self._onto(state[:-1], held), held) - arrived
 
         def faces(_: float, state: Array) -> float:
             room = np.minimum(state[:-1] - self.lo, self.hi - state[:-1])
-            return float(np.where(held | (self._at_face & (room <= 1e-12)), np.inf, room).min())
+            return float(np.where(held.faces | (leaves & (room <= 1e-12)), np.inf, room).min())
 
         def release(_: float, state: Array) -> float:
-            u = self._onto(state[:-1], on_sphere)
+            u = self._onto(state[:-1], held)
             g = self.gradient(u)
             push = np.where(u <= self.lo, g, -g)
-            inward = -float(g @ (u - self.center)) if on_sphere else np.inf
-            return float(min(np.where(held, push, np.inf).min(), inward)) + 1e-12
+            inward = -float(g @ (u - self.center)) if held.sphere else np.inf
+            return float(min(np.where(held.faces, push, np.inf).min(), inward)) + 1e-12
 
         def sphere(_: float, state: Array) -> float:
             return self.radius - float(np.linalg.norm(state[:-1] - self.center))
@@ -181,17 +149,36 @@ class Smooth(Row):
         chosen = [end, arrival]
         if np.isfinite(self.lo).any() or np.isfinite(self.hi).any():
             chosen.append(faces)
-        if held.any() or on_sphere:
+        if held.faces.any() or held.sphere:
             chosen.append(release)
-        if not on_sphere and math.isfinite(self.radius):
+        if not held.sphere and math.isfinite(self.radius):
             chosen.append(sphere)
         for function in chosen:
             function.terminal, function.direction = True, -1.0  # type: ignore[attr-defined]
         return chosen
 
-    @property
-    def _at_face(self) -> Array:
-        """Coordinates that start a piece on a face and leave it."""
-        _, u = self.here
-        at_face: Array = (u <= self.lo) | (u >= self.hi)
-        return at_face
+
+class _Held(NamedTuple):
+    """What holds a curve: the coordinates that a face does, ``[d]`` bool, and whether the sphere does."""
+
+    faces: Array
+    sphere: bool
+
+
+class _Arc(Piece):
+    """A dense solution, of the point and t by the time s, from t0 on until s = ``end``."""
+
+    def __init__(self, row: Smooth, t0: float, end: float, solution: Callable[[float], Array]) -> None:
+        self.row, self.t0, self.end, self.solution = row, t0, end, solution
+
+    def at(self, t: float) -> Array:
+        """The time s of t by bisection, then its point."""
+        low, high = 0.0, self.end
+        if t <= self.t0:
+            return np.asarray(self.solution(0.0)[:-1])
+        for _ in range(100):
+            middle = (low + high) / 2
+            if high - low <= 2e-16 * high:
+                break
+            low, high = (middle, high) if self.solution(middle)[-1] < t else (low, middle)
+        return np.asarray(np.clip(self.solution(high)[:-1], self.row.lo, self.row.hi))

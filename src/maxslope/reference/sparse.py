@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 
 from maxslope._status import Status
-from maxslope.reference.base import Array, Row
+from maxslope.reference.base import JUMP, Array, Piece, Row, first
 
 _TIED = 8  # coordinates among which sharing sets are sought by going through all
 
 
-class _Share:
-    """A piece of the curve: the coordinates A move, with |xi_i| equal on A and sum of |u_i - u_i(t_0)| = t - t_0.
-
-    Attributes:
-        t0: when it begins.
-        x0: where.
-        A: indices.
-        s: signs of xi on A.
-    """
+class _Share(Piece):
+    """A piece of the curve: the coordinates A move, with |xi_i| equal on A and sum of |u_i - u_i(t_0)| = t - t_0."""
 
     def __init__(self, row: Single, t0: float, x0: Array, A: Array) -> None:
         self.row, self.t0, self.x0, self.A = row, t0, x0.copy(), A
@@ -48,7 +42,7 @@ class _Share:
             step = np.linalg.lstsq(np.vstack([H[1:] - H[0], -s]), -rest, rcond=None)[0]
             x[A] += step
         if np.abs(rest).max() > 1e-7 * max(1.0, self.row.scale):
-            self.row.status, self.row.here = Status.UNSOLVED, (self.t0, self.x0)
+            self.row.lose(self.t0, self.x0, Status.UNSOLVED)
         return x
 
     def velocity(self, x: Array) -> Array:
@@ -74,17 +68,17 @@ class _Share:
         left[A] = m if m > 0 else -1.0  # none left: a minimizer, or a flat part
         return np.stack([lack, kept, left]), x
 
+    def broken(self, t: float, slack: float) -> bool:
+        """Whether the piece does not hold any more."""
+        return bool((self.margins(t)[0] < -slack).any())
+
 
 class Single(Row):
     """One curve in l_1 without constraint."""
 
-    def point(self, t: float) -> Array:
-        """See :class:`Row`."""
-        return np.asarray(self.piece(t).at(t))
-
     def run(self, grid: Array) -> None:
-        """See :class:`Row`."""
         self.scale = self.begin() or 1.0  # an energy flat at the start is measured as it is
+        self.pieces: list[_Share] = []
         t, k, x = 0.0, 1, self.x
         slack = 40 * self.tolerance
         while k < len(grid):
@@ -94,33 +88,24 @@ class Single(Row):
                 if not len(piece.A):
                     return
                 margins, x = piece.margins(grid[k])
-                if self.status != Status.FINISHED:
+                if self.ended():
                     return
                 if (margins < -slack).any():
-                    t, x = self._first(piece, t, grid[k], slack)
+                    t = first(t, grid[k], partial(piece.broken, slack=slack / 2))
+                    x = piece.margins(t)[1]
                     self.events.append(t)
                     self.here = (t, x)
                     if self._jumps(piece, x, slack):
-                        self.status = Status.UNSOLVED
-                        return
+                        return self.lose(t, x, Status.UNSOLVED)
                     break
                 t, k = grid[k], k + 1
                 self.here = (t, x)
 
-    def _first(self, piece: _Share, a: float, b: float, slack: float) -> tuple[float, Array]:
-        for _ in range(100):
-            if b - a <= 4e-16 * max(1.0, b):
-                break
-            middle = (a + b) / 2
-            a, b = (a, middle) if (piece.margins(middle)[0] < -slack / 2).any() else (middle, b)
-        return b, piece.margins(b)[1]
-
     def _jumps(self, piece: _Share, x: Array, slack: float) -> bool:
         """Whether the event is a gradient that jumps: the energy has a kink there."""
         g = np.abs(self.gradient(x)) / self.scale
-        others = np.delete(g, piece.A)
-        shared = float(g[piece.A].max())
-        return bool(len(others) and others.max() - shared > 1e-4) or bool(np.ptp(g[piece.A]) > 1e-4 and slack < 1e-4)
+        shared, others = g[piece.A], np.delete(g, piece.A)
+        return bool(others.max(initial=0.0) - shared.max() > JUMP or np.ptp(shared) > max(JUMP, slack))
 
     def _sharing(self, x: Array, slack: float) -> Array:
         """The coordinates that move on from x: of those tied for the largest |xi|, a set that keeps its tie.
@@ -149,7 +134,7 @@ class Single(Row):
                 if (-s[A] * v[A] >= -1e-12).all() and (change <= change[A].max() + eps).all():
                     found.append((float(change[A].max()), tied[A]))
         if not found:
-            self.status, self.here = Status.UNSOLVED, (self.here[0], x)
+            self.lose(self.here[0], x, Status.UNSOLVED)
             return np.zeros(0, dtype=int)
         self.unique &= len(found) == 1 or all(
             math.isclose(found[0][0], c, rel_tol=1e-6, abs_tol=1e-12) for c, _ in found

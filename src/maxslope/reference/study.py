@@ -17,6 +17,7 @@ from maxslope.energies.base import parts
 from maxslope.loop import flow
 from maxslope.reference.curves import Reference
 from maxslope.schemes import Scheme
+from maxslope.spaces import Space
 
 Maker = Callable[[float], Scheme]
 Path = Callable[[float], Tensor]
@@ -152,22 +153,25 @@ def residual(energy: Energy, curve: Curve) -> Tensor:
     """
     if curve.rate != torch.inf:
         return torch.full_like(curve.time[0], torch.nan)
+    steps = misses(energy, curve.points, curve.time, curve.space)
+    return torch.as_tensor(sum(steps))
+
+
+def misses(energy: Energy, points: Tensor, times: Tensor, space: Space) -> Tensor:
+    """Return what each step of curves through ``[K+1, rows, *shape]`` adds to :func:`residual`, ``[K, rows]``."""
     smooth, domain = parts(energy)
-    total = torch.zeros_like(curve.time[0])
-    for before, after, passed in zip(curve.points[:-1], curve.points[1:], curve.time.diff(dim=0), strict=True):
+    found = []
+    for before, after, passed in zip(points[:-1], points[1:], times.diff(dim=0), strict=True):
         middle = (before + after) / 2
         g = smooth.evaluate(middle).gradient
-        total += domain.slope(g, middle, curve.space).to(total) * passed + inner(g, after - before).to(total)
-    return total
+        found.append(domain.slope(g, middle, space).to(passed) * passed + inner(g, after - before).to(passed))
+    return torch.stack(found)
 
 
 def order(taus: Sequence[float], table: Tensor, *, resamples: int = 1000) -> tuple[float, float, float]:
     """Return the least squares slope of log(mean over rows) against log tau and a 95 % percentile interval.
 
-    Args:
-        taus: step sizes.
-        table: ``[taus, rows]``.
-        resamples: bootstrap samples of rows, with a fixed seed.
+    The table is ``[taus, rows]``; rows are resampled with a fixed seed.
 
     >>> round(order([0.1, 0.01], torch.tensor([[1.0, 2.0], [0.1, 0.2]]))[0], 6)
     1.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -128,7 +128,8 @@ def study(
     usual = 0.075 * grid.h**2 * min(grid.shape)
     start = signed_distance(problem.start, grid)
     tau = min(usual, end / _STEPS) if tau is None else tau
-    solver = Told(Soft.reaching(eps, grid), tell, math.ceil(end / tau * (1 - 1e-12)))
+    count, total = itertools.count(1), math.ceil(end / tau * (1 - 1e-12))
+    solver = Told(Soft.reaching(eps, grid), lambda: tell(f"the boundary, step {next(count)} of {total}"))
     curve = evolve(start, grid, densities, until=end, tau=tau, solver=solver)
     tell("the law of the same eps by level sets")
     reference = level_sets(LimitLaw(grid, densities, eps), start, end)
@@ -146,29 +147,24 @@ def study(
 
 @dataclass(frozen=True)
 class Told(Solver):
-    """A solver that says before each of so many steps which one it is."""
+    """A solver that tells before each step."""
 
     solver: Solver
-    tell: Callable[[str], None]
-    total: int
-    _made: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False, repr=False)
+    tell: Callable[[], None]
 
     @property
     def space(self) -> Lp:  # type: ignore[override]
-        """See :class:`Solver`."""
+        """The space of the solver."""
         return self.solver.space
 
     def eps(self, grid: Grid) -> float:
-        """See :class:`Solver`."""
         return self.solver.eps(grid)
 
     def width(self, grid: Grid, tau: float) -> float:
-        """See :class:`Solver`."""
         return self.solver.width(grid, tau)
 
     def solve(self, step: Step) -> Solution:
-        """See :class:`Solver`."""
-        self.tell(f"the boundary, step {next(self._made)} of {self.total}")
+        self.tell()
         return self.solver.solve(step)
 
 

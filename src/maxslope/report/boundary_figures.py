@@ -1,4 +1,4 @@
-"""Pictures of a boundary flow: over time, beside its references, its numbers, and a film; of several classes too."""
+"""What a boundary flow leaves, of two classes or several: pictures, numbers, a film, and its boundaries as arrays."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from maxslope.curve import Curve
 from maxslope.report import canvas
 from maxslope.report.boundary import Study
 from maxslope.report.boundary_problems import Classes, Problem
-from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress, instants, passing, plane, rgb, save, shade
+from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress, instants, legend, passing, plane, rgb, save, shade
 from maxslope.report.partition import PartitionStudy
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def draw_flow(study: Study | PartitionStudy, path: Path) -> Figure:
     bar.ax.set_yticklabels([f"{t:.3g}" for t in times])
     bar.ax.tick_params(labelsize=8, length=0)
     bar.set_label("time", fontsize=9)
-    figure.suptitle(f"{problem.title}: the boundary over time", color=INK, fontsize=12)
-    return save(figure, path)
+    return save(figure, path, f"{problem.title}: the boundary over time")
 
 
 def _draw_space(study: Study, path: Path) -> Figure:
@@ -79,8 +79,7 @@ def _draw_space(study: Study, path: Path) -> Figure:
             axis.set_box_aspect([b - a for a, b in zip(grid.low, grid.high, strict=True)])
             axis.tick_params(labelsize=6)
             axis.set_title(f"{title}, t = {t:.3g}", fontsize=9, color=INK)
-    figure.suptitle(f"{study.problem.title}: the boundary over time", color=INK, fontsize=12)
-    return save(figure, path)
+    return save(figure, path, f"{study.problem.title}: the boundary over time")
 
 
 def draw_numbers(study: Study | PartitionStudy, path: Path) -> Figure:
@@ -107,8 +106,7 @@ def draw_numbers(study: Study | PartitionStudy, path: Path) -> Figure:
     dress(left, "perimeter", _TIME, key=True)
     dress(middle, f"robust risk, ε = {study.problem.eps:.3g}", _TIME, key=True)
     dress(right, "risk", _TIME)
-    figure.suptitle(f"{study.problem.title}: what the flow changes", color=INK, fontsize=12)
-    return save(figure, path)
+    return save(figure, path, f"{study.problem.title}: what the flow changes")
 
 
 def _thin(curve: Curve) -> tuple[list[float], list[float]]:
@@ -171,10 +169,9 @@ def _draw_several(found: PartitionStudy, path: Path) -> Figure:
         for u in found.boundaries(instant):
             lines(axis, u, found.problem.grid, **style)
         axis.plot([], [], label=f"t = {float(found.curve.time[instant, 0]):.3g}", **style)
-    axis.legend(fontsize=8, facecolor="white", framealpha=0.85, edgecolor="none")
+    legend(axis)
     axis.set_title("The boundaries at six times", fontsize=10, color=INK)
-    figure.suptitle(found.problem.title, color=INK, fontsize=12)
-    return save(figure, path)
+    return save(figure, path, found.problem.title)
 
 
 def _draw_areas(found: PartitionStudy, path: Path) -> Figure:
@@ -191,8 +188,7 @@ def _draw_areas(found: PartitionStudy, path: Path) -> Figure:
     dress(left, "perimeter, weighted", _TIME)
     dress(middle, "risk and robust risk", _TIME, key=True)
     dress(right, "share of the box, by class", _TIME, key=True)
-    figure.suptitle(f"{found.problem.title}: what the flow changes", color=INK, fontsize=12)
-    return save(figure, path)
+    return save(figure, path, f"{found.problem.title}: what the flow changes")
 
 
 def draw_network(
@@ -220,9 +216,8 @@ def draw_network(
         lines(left, references[k], grid, color=passing(k / count), linewidth=1.2, linestyle=":")
     mark(right, control, f"control after {count} steps", _RED, 2)
     for axis in (left, right):
-        axis.legend(fontsize=8, facecolor="white", framealpha=0.85, edgecolor="none")
-    figure.suptitle(f"{problem.title}: the neural flow", color=INK, fontsize=12)
-    return save(figure, path)
+        legend(axis)
+    return save(figure, path, f"{problem.title}: the neural flow")
 
 
 def tall(grid: Grid) -> float:
@@ -249,3 +244,51 @@ def background(axis: Axes, problem: Problem | Classes) -> None:
 def lines(axis: Axes, u: Tensor, grid: Grid, **style: Any) -> list[Any]:
     """Draw the boundary of {u > 0}; return its lines."""
     return [axis.plot(*line.T.tolist(), **style)[0] for line in contour(u, grid)]
+
+
+def write_boundaries(study: Study | PartitionStudy, path: Path) -> None:
+    """Write the boundaries at every instant, and the signed distance where the flow is to be stopped, as .npz.
+
+    ``time`` ``[K+1]``; ``points`` ``[n, d]`` in length units; ``first`` ``[m+1]``: line or surface j has the points
+    ``first[j]`` to ``first[j+1]``; ``instant`` ``[m]``: when; ``of`` ``[m]``: which class of several it is around.
+    ``triangles`` ``[t, 3]``, numbers of points: none in the plane. ``stopped``, its instant; ``distance``
+    ``[*shape]`` there, of several classes ``[classes, *shape]``; ``low``, ``high``: the corners of the grid; ``names``.
+    """
+    curve, grid = study.curve, study.problem.grid
+    parts: list[Tensor] = []
+    triangles: list[Tensor] = []
+    where: list[tuple[int, int]] = []
+    count = 0
+    for k, fields in enumerate(curve.points[:, 0]):
+        for j, u in enumerate(fields.reshape(-1, *grid.shape)):
+            for points, faces in _drawn(u, grid):
+                parts.append(points)
+                triangles.append(faces + count)
+                where.append((k, j))
+                count += len(points)
+    instant, of = np.array(where, dtype=np.int64).reshape(-1, 2).T
+    several: dict[str, Any] = (
+        {"of": of, "names": np.array(study.problem.names)} if isinstance(study, PartitionStudy) else {}
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        path,
+        time=curve.time[:, 0].numpy(),
+        points=torch.cat([*parts, torch.zeros(0, grid.dim, dtype=torch.float64)]).numpy(),
+        first=np.cumsum([0, *map(len, parts)]),
+        instant=instant,
+        stopped=np.int64(study.best),
+        distance=study.curve.points[study.best, 0].numpy(),
+        low=np.array(grid.low),
+        high=np.array(grid.high),
+        triangles=torch.cat([*triangles, torch.zeros(0, 3, dtype=torch.int64)]).numpy(),
+        **several,
+    )
+
+
+def _drawn(u: Tensor, grid: Grid) -> list[tuple[Tensor, Tensor]]:
+    nothing = torch.zeros(0, 3, dtype=torch.int64)
+    if grid.dim == 2:
+        return [(line, nothing) for line in contour(u, grid)]
+    points, triangles = surface(u, grid)
+    return [(points, triangles)] if len(points) else []

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from maxslope._optional import optional
 from maxslope.boundary import Grid, signed_distance
 from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.neural import Regression, on_grid
-from maxslope.boundary.neural_flow import Samples, Training, draw, neural_flow
+from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, neural_flow
 from maxslope.report.boundary import Study, apart, between
 from maxslope.report.boundary_figures import draw_network
-from maxslope.report.boundary_files import write_networks
 from maxslope.report.boundary_problems import longer
 
 _WIDTH = 64
@@ -75,12 +75,14 @@ def follow(
     eps = problem.eps / side
     reach = max(0.25, 2 * eps)
     judged = Samples(drawn.x[:_JUDGED], drawn.labels[:_JUDGED])
-    flows = [
+    trained, alone = (
         neural_flow(net, drawn, Regression(tau, eps, reach, variation=v), steps=steps, training=training, judged=judged)
         for v in (1.0, 0.0)
-    ]
-    write_networks(flows[0], path.with_name("networks.safetensors"))
-    networks, control = ([signed_distance(on_grid(f.model(k), grid), grid) for k in range(steps + 1)] for f in flows)
+    )
+    write_networks(trained, path.with_name("networks.safetensors"))
+    networks, control = (
+        [signed_distance(on_grid(flow.model(k), grid), grid) for k in range(steps + 1)] for flow in (trained, alone)
+    )
     law = LimitLaw(grid, problem.densities, eps)
     references = [networks[0]]
     for _ in range(steps):
@@ -95,9 +97,9 @@ def follow(
         "law_moved": gap(references[-1], networks[0]),
         "gap": gap(networks[-1], references[-1]),
         "control_moved": gap(control[-1], control[0]),
-        "robust_risk": flows[0].robust_risk.tolist(),
-        "risk": flows[0].risk.tolist(),
-        "passes_of_risks": flows[0].passes.sum(0).tolist(),
+        "robust_risk": trained.robust_risk.tolist(),
+        "risk": trained.risk.tolist(),
+        "passes_of_risks": trained.passes.sum(0).tolist(),
     }
 
 
@@ -120,3 +122,15 @@ def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int, seed: in
             adam.step()
             schedule.step()
     return net.eval()
+
+
+def write_networks(flow: NeuralFlow, path: Path) -> None:
+    """Write the weights at every instant as safetensors: ``K.name`` for the parameter ``name`` at instant K."""
+    with optional("Networks in files need safetensors", "[data]"):
+        from safetensors.torch import save_file
+    tensors = {}
+    for k in range(len(flow.curve.points)):
+        for name, value in flow.model(k).state_dict().items():
+            tensors[f"{k}.{name}"] = value.contiguous().clone()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path)

@@ -8,24 +8,18 @@ from typing import TYPE_CHECKING, Any
 from maxslope.report.drawn import panels
 from maxslope.report.numbers import number
 from maxslope.report.partition import PartitionStudy
-from maxslope.report.sheets import Drawings, Film, Part, Sheet, moving, plain_table, table
+from maxslope.report.sheets import Again, Drawings, Film, Part, Sheet, moving, plain_table, table
 
 if TYPE_CHECKING:
     from maxslope.report.boundary import Study
 
 
 def sheet(
-    study: Study | PartitionStudy,
-    drawings: Drawings,
-    film: Film | None,
-    *,
-    neural: Mapping[str, Any] | None = None,
-    command: str = "",
-    files: Sequence[str] = (),
+    study: Study | PartitionStudy, drawings: Drawings, film: Film | None, again: Again, neural: Mapping[str, Any]
 ) -> Sheet:
     """Return the page of a flow: ``drawings`` of the boundary, the numbers and a network, and what that found."""
     if isinstance(study, PartitionStudy):
-        return _of_several(study, drawings, film, command, files)
+        return _of_several(study, drawings, film, again)
     said = study.summary()
     least, stop = said["least_robust_risk"], said["stopped_at"]
     when = "It never rises on the way."
@@ -46,19 +40,17 @@ def sheet(
         note = "robust risk after one step of adversarial training"
         numbers.append(("One long step", number(said["adversarial_training"]), note))
     parts = _parts(study, drawings, film, ("The boundary", _HUES), _BOUNDARY, ("Perimeter and risk", _NUMBERS))
-    if neural is not None and "network" in drawings:
+    if neural:
         network = panels(drawings["network"], "network", ("Boundaries of the network after each step.",))
         parts.append(Part("The neural flow", "", network, [plain_table("Numbers of the neural flow", neural)]))
     return Sheet(
         f"{said['problem']}: a boundary over time",
         _asked(said, "where a decision boundary goes under adversarial training, and when to stop"),
-        _answer(said, when), numbers, remains, parts, command, files,
+        _answer(said, when), numbers, remains, parts, *again,
     )  # fmt: skip
 
 
-def _of_several(
-    found: PartitionStudy, drawings: Drawings, film: Film | None, command: str, files: Sequence[str]
-) -> Sheet:
+def _of_several(found: PartitionStudy, drawings: Drawings, film: Film | None, again: Again) -> Sheet:
     said = found.summary()
     stop = said["stopped_at"]
     end = "the end." if stop == said["until"] else f"time {number(stop)}: the time to stop."
@@ -72,7 +64,7 @@ def _of_several(
         f"{said['problem']}: boundaries over time",
         asked,
         _answer(said, f"It is least, {number(said['least_robust_risk'])}, at {end}"), numbers, remains,
-        _parts(found, drawings, film, ("The boundaries", _HUES_OF_SEVERAL), _LAST, evidence), command, files,
+        _parts(found, drawings, film, ("The boundaries", _HUES_OF_SEVERAL), _LAST, evidence), *again,
     )  # fmt: skip
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from maxslope._optional import optional
+from maxslope.evaluation._files import needed
 from maxslope.report.html_export import to_csv
 
 if TYPE_CHECKING:
@@ -39,7 +42,12 @@ def dress(axis: Axes, title: str = "", x: str = "", y: str = "", *, key: bool = 
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(which="both", labelsize=8, colors=INK)
     if key:
-        axis.legend(fontsize=8, facecolor="white", framealpha=0.85, edgecolor="none")
+        legend(axis)
+
+
+def legend(axis: Axes) -> None:
+    """Draw the key of a panel."""
+    axis.legend(fontsize=8, facecolor="white", framealpha=0.85, edgecolor="none")
 
 
 def plane(axis: Axes, low: Sequence[float], high: Sequence[float], *, ticks: bool = False) -> None:
@@ -117,9 +125,12 @@ def gif(figure: Figure, times: Sequence[float], draw: Callable[[int], Sequence[A
     FuncAnimation(figure, frame, frames, init_func=list).save(path, writer=PillowWriter(fps=12), dpi=80)
 
 
-def save(figure: Figure, path: Path) -> Figure:
+def save(figure: Figure, path: Path, title: str = "", size: float = 12) -> Figure:
     """Write ``path`` with the endings .svg and .png, and return the figure; the same figure gives the same bytes."""
     import matplotlib
+
+    if title:
+        figure.suptitle(title, color=INK, fontsize=size)
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "maxslope", "svg.fonttype": "path"}):
@@ -139,3 +150,33 @@ def write_csv(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     names = list(records[0])
     path.write_text(to_csv(names, ([record[name] for name in names] for record in records)), encoding="utf-8")
+
+
+class Line(NamedTuple):
+    """A line of a table in a file, counted from 1, and its cells."""
+
+    number: int
+    cells: list[str]
+
+
+def read_csv(path: Path, numeric: slice) -> list[Line]:
+    """Return the lines of a table that are not empty, without a first one whose ``numeric`` cells are no numbers.
+
+    Raises:
+        ValueError: if there is no such file, or it is no table in UTF-8.
+    """
+    needed(path)
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            lines = [Line(number, cells) for number, cells in enumerate(csv.reader(file), 1) if cells]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not a table in UTF-8: {error}.") from error
+    return lines[1:] if lines and not numbers(lines[0].cells[numeric]) else lines
+
+
+def numbers(cells: Sequence[str]) -> bool:
+    """Whether cells, one at least, hold finite numbers alone."""
+    try:
+        return bool(cells) and all(math.isfinite(float(cell)) for cell in cells)
+    except ValueError:
+        return False

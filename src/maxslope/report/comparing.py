@@ -13,10 +13,10 @@ from maxslope.attacks import MinimalResult
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import ROBUST
 from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
-from maxslope.report.comparison import Comparison, Difference, Pair
+from maxslope.report.comparison import Comparison, Counts, Difference, Pair
 from maxslope.report.html import bounds_of, norm_and_eps, with_names
 from maxslope.report.html_facts import Facts, facts
-from maxslope.report.html_samples import Example, answers_of, examples, with_points
+from maxslope.report.html_samples import AtHand, Example, answers_of, examples, with_points
 from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest, representative
 from maxslope.report.numbers import counted, percent
 from maxslope.sets import Budget
@@ -195,10 +195,10 @@ def _pairs(stood: Sequence[Sequence[bool]]) -> tuple[Pair, ...]:
     found = []
     for a, b in combinations(range(len(stood)), 2):
         both = list(zip(stood[a], stood[b], strict=True))
-        n, first, second = len(both), both.count((True, False)), both.count((False, True))
-        counts = (both.count((True, True)), first, second, both.count((False, False)))
-        interval, p = paired_interval(first, second, n), mcnemar(first, second)
-        found.append(Pair(a, b, counts, (first - second) / n, interval, p, p))
+        n = len(both)
+        counts = Counts(*(both.count(stand) for stand in ((True, True), (True, False), (False, True), (False, False))))
+        interval, p = paired_interval(counts.first, counts.second, n), mcnemar(counts.first, counts.second)
+        found.append(Pair(a, b, counts, (counts.first - counts.second) / n, interval, p, p))
     return tuple(replace(p, adjusted=q) for p, q in zip(found, holm([p.p for p in found]), strict=True))
 
 
@@ -228,7 +228,7 @@ def _shown(
             if model is not None and budget is not None:
                 report = with_points(report, rows, data, model, budget)
             if report.points is not None:
-                seen = examples(report, rows, data[0], model, bounds_of(budget, data[0]), files)
+                seen = examples(report, rows, AtHand(data[0], model, bounds_of(budget, data[0]), files))
                 # others did not fall again
                 shown |= {i: replace(one, by=name) for i, one in seen.items() if one.reach > 0}
         found.append(tuple(shown[i] for i, _ in wanted if i in shown))

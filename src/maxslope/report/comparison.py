@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maxslope._escape import markdown, visible
 from maxslope.attacks.findings import Finding
-from maxslope.report.html import framed, render, write
-from maxslope.report.html_export import latex_table, markdown_table, plain, to_csv
+from maxslope.report.html import Written, render
+from maxslope.report.html_export import latex_comments, latex_table, markdown_table, to_csv, to_json
 from maxslope.report.html_facts import Facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure
 from maxslope.report.html_samples import Example
@@ -39,6 +37,25 @@ class Difference:
     margins: tuple[float, ...]
 
 
+class Counts(NamedTuple):
+    """Samples that are robust in both of two runs, in the first alone, in the second alone, in neither."""
+
+    both: int
+    first: int
+    second: int
+    neither: int
+
+
+class Lead(NamedTuple):
+    """The places of the more robust of two runs and of the other; their difference, not negative, and its interval."""
+
+    ahead: int
+    behind: int
+    gap: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two of the runs.
@@ -46,7 +63,7 @@ class Pair:
     Attributes:
         first: its place among the runs.
         second: likewise.
-        counts: samples robust in both, in the first alone, in the second alone, in neither.
+        counts: samples by where they are robust.
         difference: robust accuracy of the first minus that of the second.
         interval: 95 % interval of the difference, of this pair alone.
         p: McNemar's exact p-value of "both are equally robust".
@@ -55,7 +72,7 @@ class Pair:
 
     first: int
     second: int
-    counts: tuple[int, int, int, int]
+    counts: Counts
     difference: float
     interval: tuple[float, float]
     p: float
@@ -76,7 +93,7 @@ class Pair:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
+class Comparison(Written):
     """Runs on the same samples.
 
     Attributes:
@@ -101,7 +118,7 @@ class Comparison:
     heading: str = ""
 
     @property
-    def counts(self) -> tuple[int, int, int, int]:
+    def counts(self) -> Counts:
         """Of the first two runs: see :class:`Pair`."""
         return self.pairs[0].counts
 
@@ -121,13 +138,10 @@ class Comparison:
         return self.pairs[0].difference
 
     @property
-    def leads(self) -> tuple[int, int, float, float, float]:
-        """Of the first two runs: the place of the more robust one, that of the other, and the difference between them.
-
-        At least 0, with the ends of its 95 % interval.
-        """
+    def leads(self) -> Lead:
+        """Of the first two runs: which one is ahead, and by how much."""
         (low, high), gap = self.interval, self.difference
-        return (0, 1, gap, low, high) if gap >= 0 else (1, 0, -gap, -high, -low)
+        return Lead(0, 1, gap, low, high) if gap >= 0 else Lead(1, 0, -gap, -high, -low)
 
     @property
     def warnings(self) -> tuple[tuple[str, Finding], ...]:
@@ -154,8 +168,8 @@ class Comparison:
         return doubt + (self._of_two() if len(self.names) == 2 else self._of_many())
 
     def _of_two(self) -> str:
-        first, second = (self.names[k] for k in self.leads[:2])
-        gap = 100 * self.leads[2]
+        first, second = self.names[self.leads.ahead], self.names[self.leads.behind]
+        gap = 100 * self.leads.gap
         if not self.differences:
             return f"{first} and {second} agree on every sample."
         if self.p >= LEVEL:
@@ -218,11 +232,6 @@ class Comparison:
         return header, rows
 
     def html(self) -> str:
-        """Return the page: one file, which loads nothing.
-
-        Raises:
-            ImportError: if jinja2 is not installed.
-        """
         return render("compare.html.j2", c=self, figures=self.figures(), remained=_REMAINED)
 
     def json(self) -> str:
@@ -234,7 +243,7 @@ class Comparison:
             "facts": self.facts,
             "ranks": self.ranks(),
             "pairs": self.pairs,
-            "counts": dict(zip(("both", "first", "second", "neither"), self.counts, strict=True)),
+            "counts": self.counts._asdict(),
             "difference": self.difference,
             "interval": self.interval,
             "p": self.p,
@@ -242,7 +251,7 @@ class Comparison:
             "notes": self.notes,
             "transfer": self.transfer,
         }
-        return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
+        return to_json(content)
 
     def csv(self) -> str:
         """Return the samples that differ as comma-separated values."""
@@ -263,9 +272,9 @@ class Comparison:
 
     def latex(self) -> str:
         """Return the tables of the runs and of their pairs for a paper; they need the package booktabs."""
-        said = [f"% {visible(' '.join(f'{name}: {found}'.split()))}" for name, found in self.warnings]
+        said = latex_comments(f"{name}: {found}" for name, found in self.warnings)
         runs, pairs = latex_table(*self._table()), latex_table(*self._tests())
-        return "\n".join([*said, runs, f"% {_TESTED}", pairs])
+        return f"{said}{runs}\n% {_TESTED}\n{pairs}"
 
     def plot(self) -> MatplotlibFigure:
         """Return the curves of all runs together as a figure of matplotlib.
@@ -294,8 +303,8 @@ class Comparison:
         lines: list[tuple[str, ...]] = []
         for pair in self.pairs:
             gap, interval = pair.points
-            counts = (f"{count}" for count in pair.counts[1:3])
-            lines.append((self._minus(pair), f"{gap} ({interval})", *counts, f"{pair.p:.2g}", f"{pair.adjusted:.2g}"))
+            alone = f"{pair.counts.first}", f"{pair.counts.second}"
+            lines.append((self._minus(pair), f"{gap} ({interval})", *alone, f"{pair.p:.2g}", f"{pair.adjusted:.2g}"))
         return header, lines
 
     def _tested(self, pair: Pair) -> str:
@@ -303,7 +312,7 @@ class Comparison:
         many = f", {pair.adjusted:.2g} adjusted for {len(self.pairs)} pairs" if len(self.pairs) > 1 else ""
         return (
             f"{self._minus(pair)}: {gap} points (95 % interval {interval}); robust in the first alone "
-            f"{pair.counts[1]}, in the second alone {pair.counts[2]} samples; p = {pair.p:.2g}{many}."
+            f"{pair.counts.first}, in the second alone {pair.counts.second} samples; p = {pair.p:.2g}{many}."
         )
 
     def _minus(self, pair: Pair) -> str:
@@ -321,15 +330,3 @@ class Comparison:
         ]
         lines.append(f'"would fall": {_REMAINED}.')
         return visible("\n".join([*lines, *map(self._tested, self.pairs), *self.notes]))
-
-    def _repr_html_(self) -> str:
-        """What notebooks show."""
-        return framed(self.html())
-
-    def save(self, path: str | Path) -> Path:
-        """Write the HTML page to ``path``, creating its folder, and return the path.
-
-        Raises:
-            ImportError: if jinja2 is not installed.
-        """
-        return write(path, self.html())

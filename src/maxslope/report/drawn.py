@@ -27,7 +27,7 @@ _HEX = re.compile(r"#[0-9a-f]{6}\b")
 
 
 def panels(
-    figure: MatplotlibFigure, name: str, captions: Sequence[str], *, whole: bool = False, frames: Sequence[str] = ()
+    figure: MatplotlibFigure, name: str, captions: Sequence[str], *, frames: Sequence[str] = ()
 ) -> tuple[Figure, ...]:
     """Return each panel of a figure as a drawing of a page, with the panel's title; the figure itself is used up.
 
@@ -37,24 +37,30 @@ def panels(
         figure: of matplotlib.
         name: a word that is unique on the page.
         captions: how to read each panel; the last serves the panels after it.
-        whole: keep the panels together, in a box that scrolls where it is narrow.
         frames: the names of the instants of a film.
     """
-    groups = [list(figure.axes)] if whole else _alone(figure)
+    from matplotlib.transforms import Bbox
+
     found = []
-    for k, group in enumerate(groups):
+    for k, group in enumerate(_alone(figure)):
         if not any(axis.has_data() for axis in group):
             continue
-        words = name if whole else group[0].get_title() or group[0].get_ylabel() or name
-        title = " ".join(words.split())
-        if not whole:
-            group[0].set_title("")
+        title = " ".join((group[0].get_title() or group[0].get_ylabel() or name).split())
+        group[0].set_title("")
         for axis in figure.axes:
             axis.set_visible(axis in group)
         said = captions[min(k, len(captions) - 1)] if captions else ""
-        svg = themed(_cut(figure, group, whole), f"{name}-{k + 1}", f"{title}. {said}")
-        found.append(Figure(f"{name}-{k + 1}", title, svg, said, (), (), frames=tuple(frames), wide=whole))
+        boxes = [box for axis in group if (box := axis.get_tightbbox()) is not None]
+        box = Bbox.union(boxes).transformed(figure.dpi_scale_trans.inverted()).padded(0.04)
+        svg = themed(_svg(figure, bbox_inches=box), f"{name}-{k + 1}", f"{title}. {said}")
+        found.append(Figure(f"{name}-{k + 1}", title, svg, said, (), (), frames=tuple(frames)))
     return tuple(found)
+
+
+def whole(figure: MatplotlibFigure, name: str, caption: str) -> Figure:
+    """Return a figure with its panels together as one drawing of a page, in a box that scrolls where it is narrow."""
+    svg = themed(_svg(figure), f"{name}-1", f"{name}. {caption}")
+    return Figure(f"{name}-1", name, svg, caption, (), (), wide=True)
 
 
 def _alone(figure: MatplotlibFigure) -> list[list[Axes]]:
@@ -73,18 +79,12 @@ def _alone(figure: MatplotlibFigure) -> list[list[Axes]]:
     return list(groups.values())
 
 
-def _cut(figure: MatplotlibFigure, group: Sequence[Axes], whole: bool) -> str:
+def _svg(figure: MatplotlibFigure, **options: Any) -> str:
     import matplotlib
-    from matplotlib.transforms import Bbox
 
     text = io.BytesIO()
-    options: dict[str, Any] = {"format": "svg", "metadata": {"Date": None}, "transparent": True}
-    if not whole:
-        boxes = [box for axis in group if (box := axis.get_tightbbox()) is not None]
-        box = Bbox.union(boxes).transformed(figure.dpi_scale_trans.inverted())
-        options["bbox_inches"] = box.padded(0.04)
     with matplotlib.rc_context({"svg.hashsalt": "maxslope", "svg.fonttype": "none"}):
-        figure.savefig(text, **options)
+        figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True, **options)
     return text.getvalue().decode("utf-8")
 
 

@@ -14,28 +14,10 @@ from torch import Tensor, nn
 from maxslope.data import default_data, default_network
 from maxslope.energies import Energy, Loss, Margin
 from maxslope.loop import Steps, flow
+from maxslope.report import moons, moons_figures
 from maxslope.report.canvas import write_csv
-from maxslope.report.moons import (
-    Differences,
-    SquaredError,
-    constraints,
-    data,
-    differences,
-    geometries,
-    orders,
-    particles,
-    steps,
-    train,
-)
-from maxslope.report.moons_figures import (
-    animate,
-    draw_convergence,
-    draw_differences,
-    draw_images,
-    draw_trajectories,
-    film,
-)
-from maxslope.report.sheets import moons
+from maxslope.report.sheets import Again
+from maxslope.report.sheets import moons as sheet
 from maxslope.schemes import Descent, Explicit, MinimizingMovement
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
@@ -81,34 +63,34 @@ def run(
     def done(what: str) -> None:
         say(f"{time.perf_counter() - start:6.1f} s  {what}")
 
-    nets = {"ReLU": train(nn.ReLU, seed=seed), "GELU": train(nn.GELU, seed=seed)}
+    nets = {"ReLU": moons.train(nn.ReLU, seed=seed), "GELU": moons.train(nn.GELU, seed=seed)}
     done("trained two networks on two moons")
-    drawings = {"trajectories": draw_trajectories(nets, out / "trajectories")}
+    drawings = {"trajectories": moons_figures.draw_trajectories(nets, out / "trajectories")}
     done(f"trajectories  {out / 'trajectories.svg'}")
     moving = None
     if animation:
-        way = particles(nets["GELU"], seed=seed)
-        animate(nets["GELU"], way, out / "particles.gif")
-        moving = film(nets["GELU"], way)
+        way = moons.particles(nets["GELU"], seed=seed)
+        moons_figures.animate(nets["GELU"], way, out / "particles.gif")
+        moving = moons_figures.film(nets["GELU"], way)
         done(f"particles  {out / 'particles.gif'}")
-    found: dict[str, Differences] = {}
+    found: dict[str, moons.Differences] = {}
     for name, net in nets.items():
-        found[name] = differences(net, samples, steps(count=taus), seed=seed)
+        found[name] = moons.differences(net, samples, moons.steps(count=taus), seed=seed)
         done(f"{name}: " + ", ".join(f"{d:.4f}" for d in found[name].largest.mean(1).tolist()))
     write_csv([r for name, d in found.items() for r in d.table(name)], out / "differences.csv")
-    drawings["differences"] = draw_differences(found, out / "differences")
-    study = orders(nets["GELU"], min(40, max(samples, 12)), seed)
-    drawings["convergence"] = draw_convergence(
+    drawings["differences"] = moons_figures.draw_differences(found, out / "differences")
+    study = moons.orders(nets["GELU"], min(40, max(samples, 12)), seed)
+    drawings["convergence"] = moons_figures.draw_convergence(
         study, out / "convergence", "GELU network: schemes against the event-driven reference"
     )
     write_csv(study.table(), out / "convergence.csv")
-    done("orders  " + ", ".join(f"{n} {v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]" for n, v in study.orders.items()))
-    held = constraints()
+    done("orders  " + ", ".join(f"{n} {o:.2f} [{a:.2f}, {b:.2f}]" for n, (o, a, b) in study.orders.items()))
+    held = moons.constraints()
     write_csv([{"case": case, **r} for case, s in held.items() for r in s.table()], out / "constraints.csv")
     done("where a constraint binds, astray: " + "; ".join(f"{c}: {', '.join(s.astray)}" for c, s in held.items()))
     tau = 0.05 if samples >= 10 else 0.1  # fewer samples are a trial run
     write_csv(
-        [{"network": n, **r} for n, net in nets.items() for r in geometries(net, min(10, samples), tau, seed)],
+        [{"network": n, **r} for n, net in nets.items() for r in moons.geometries(net, min(10, samples), tau, seed)],
         out / "geometries.csv",
     )
     done("norms l_1, l_2, l_inf; rates 2, 4, 16, inf")
@@ -118,7 +100,7 @@ def run(
         drawings["mnist"] = _mnist(out, images)
         done(f"MNIST  {out / 'mnist.svg'}")
     files = sorted(path.name for path in out.iterdir() if path.suffix in (".csv", ".svg", ".png", ".gif"))
-    page = moons(study, found, held, drawings, moving, command=command, files=files)
+    page = sheet(study, found, held, drawings, moving, Again(command, files))
     done(f"page  {page.save(out / 'report.html')}")
     return {
         "differences": {name: d.largest.mean(1).tolist() for name, d in found.items()},
@@ -129,9 +111,9 @@ def run(
 
 def clouds_of_moons(net: nn.Module, eps: float = 0.15, seed: int = 0) -> list[Record]:
     """Risks of the adversaries in W_1, W_2 and W_inf of equal radius, and the dual bound for W_2."""
-    x, y = data(200, seed)
+    x, y = moons.data(200, seed)
     cloud = Cloud(x.double(), y.long())
-    energy = SquaredError(net, y.double())
+    energy = moons.SquaredError(net, y.double())
     runs = _adversaries(energy, cloud, eps=eps) | {"W_1": adversary(energy, cloud, r=1, norm=Lp(2), eps=eps)}
     bound = dual(energy, cloud, eps)
     spent = distance(cloud, bound.cloud, 2, Lp(2))
@@ -175,7 +157,7 @@ def _mnist(out: Path, images: int) -> Figure:
     far = Lp(2).norm(panels["W_2, 2"] - x).sort(descending=True).indices
     shown = torch.cat([far[:4], far[-4:]])
     titles = {kind: _captions(net, cloud, points, shown) for kind, points in panels.items()}
-    return draw_images({kind: points[shown, 0] for kind, points in panels.items()}, titles, out / "mnist")
+    return moons_figures.draw_images({kind: points[shown, 0] for kind, points in panels.items()}, titles, out / "mnist")
 
 
 def _image_differences(energy: Loss, x: Tensor) -> list[Record]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import platform
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +24,7 @@ from maxslope.evaluation import Report
 from maxslope.report import html_export
 from maxslope.report.html_facts import Facts, facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure, track_figures
-from maxslope.report.html_samples import Group, again, groups, with_points
+from maxslope.report.html_samples import AtHand, Group, again, groups, with_points
 from maxslope.report.merging import SEARCH, Candidates, Track, affordable, merged, nearest, representative, tracks
 from maxslope.report.numbers import number, percent, signed
 from maxslope.report.picture import plotted
@@ -37,8 +38,35 @@ if TYPE_CHECKING:
 _ROWS = 5000  # of the table that can be downloaded from the page
 
 
+class Written(ABC):
+    """What is written as one HTML page."""
+
+    @abstractmethod
+    def html(self) -> str:
+        """Return the page: one file, which loads nothing.
+
+        Raises:
+            ImportError: if jinja2 is not installed, or matplotlib where the page has figures of it.
+        """
+
+    def save(self, path: str | Path) -> Path:
+        """Write the HTML page to ``path``, creating its folder, and return the path.
+
+        Raises:
+            ImportError: as :meth:`html`.
+        """
+        return write(path, self.html())
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a frame, so that the page's style and the notebook's leave each other alone."""
+        return (
+            f'<iframe srcdoc="{escape(self.html(), quote=True)}" width="100%" height="640" style="border:0" '
+            'sandbox="allow-scripts allow-downloads" title="maxslope"></iframe>'
+        )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Page:
+class Page(Written):
     """What is known of an evaluation, ready to be written in several forms.
 
     Attributes:
@@ -80,18 +108,14 @@ class Page:
         return {figure.name: figure for figure in found if figure is not None}
 
     def html(self) -> str:
-        """Return the page: one file, which loads nothing.
-
-        Raises:
-            ImportError: if jinja2 is not installed.
-        """
         packed = base64.b64encode(self.csv().encode()).decode("ascii") if self.report.samples <= _ROWS else ""
         download = f"data:text/csv;base64,{packed}" if packed else ""
         return render("page.html.j2", page=self, facts=self.facts, figures=self.figures(), download=download)
 
     def json(self) -> str:
         """Return all numbers as JSON; NaN and infinity are null."""
-        return html_export.to_json(self.facts, self.tracks, self.report)
+        about, table = self.report.about, self.report.table
+        return html_export.to_json({"about": about, "facts": self.facts, "tracks": self.tracks, "table": table})
 
     def csv(self) -> str:
         """Return the table of all samples as comma-separated values."""
@@ -118,18 +142,6 @@ class Page:
 
     def __str__(self) -> str:
         return self.markdown()
-
-    def _repr_html_(self) -> str:
-        """What notebooks show."""
-        return framed(self.html())
-
-    def save(self, path: str | Path) -> Path:
-        """Write the HTML page to ``path``, creating its folder, and return the path.
-
-        Raises:
-            ImportError: if jinja2 is not installed.
-        """
-        return write(path, self.html())
 
 
 def page(
@@ -215,7 +227,7 @@ def page(
             tell("samples")
             report = with_points(report, rows_again, data, model, budget, known)
         having = None if kept else {*rows_again, *known}
-        shown = groups(report, data[0].detach(), model, bounds_of(budget, data[0]), having, files or report.files)
+        shown = groups(report, AtHand(data[0], model, bounds_of(budget, data[0]), files or report.files), having)
     return Page(report, found, shown, followed, command, budget)
 
 
@@ -291,14 +303,6 @@ def render(template: str, **content: Any) -> str:
         **content,
     )
     return str(text)
-
-
-def framed(page: str) -> str:
-    """Return a page as a frame of a notebook, so that its style and the notebook's leave each other alone."""
-    return (
-        f'<iframe srcdoc="{escape(page, quote=True)}" width="100%" height="640" style="border:0" '
-        'sandbox="allow-scripts allow-downloads" title="maxslope"></iframe>'
-    )
 
 
 def write(path: str | Path, text: str) -> Path:

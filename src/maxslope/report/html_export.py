@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report, Smallest
 from maxslope.evaluation.remains import Remains
 from maxslope.report.html_facts import Facts
-from maxslope.report.merging import Track
 from maxslope.report.numbers import Share, percent
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
@@ -44,10 +43,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def to_json(facts: Facts, tracks: Sequence[Track], report: Report) -> str:
-    """Return everything that is a number or a word."""
-    content = {"about": report.about, "facts": facts, "tracks": tracks, "table": report.table}
-    return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
+def to_json(content: Mapping[str, Any]) -> str:
+    """Return everything that is a number or a word; NaN and infinity are null."""
+    return json.dumps(plain(dict(content)), indent=1, allow_nan=False) + "\n"
 
 
 def table_csv(report: Report | Smallest) -> str:
@@ -55,6 +53,11 @@ def table_csv(report: Report | Smallest) -> str:
     columns: dict[str, Sequence[Any]] = dict(report.table)
     if report.about.classes:
         columns["class"] = [report.about.name(label) for label in columns["label"]]
+    return columns_csv(columns)
+
+
+def columns_csv(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return columns of equal length, by name, as comma-separated values."""
     return to_csv(list(columns), zip(*columns.values(), strict=True))
 
 
@@ -126,11 +129,15 @@ def _by_class(facts: Facts) -> list[tuple[str, ...]]:
 def to_latex(facts: Facts) -> str:
     """Return verdicts and classes of a page as a table for a paper; warnings are comments above it."""
     rows = [("all", f"{facts.samples}", facts.clean.words, facts.robust.words), *_by_class(facts)]
-    said = [f"{found}" for found in facts.doubts]
+    said = [*map(str, facts.doubts)]
     said += [] if facts.remains is None else [f"Would fall {facts.remains.words}."]
     said.append(f"Within {facts.budget}, effort {facts.effort_name}, seed {facts.seed}; 95 % intervals.")
-    said = [f"% {visible(' '.join(words.split()))}" for words in said]  # one line each, whatever is in them
-    return "\n".join([*said, latex_table(_CLASSES, rows)])
+    return latex_comments(said) + latex_table(_CLASSES, rows)
+
+
+def latex_comments(said: Iterable[str]) -> str:
+    """Return texts as comments, a line each, whatever is in them."""
+    return "".join(f"% {visible(' '.join(words.split()))}\n" for words in said)
 
 
 def to_python(report: Report, budget: Budget | None) -> str:
@@ -177,7 +184,7 @@ def _budget_words(report: Report, budget: Budget | None) -> str:
 def to_markdown(facts: Facts, command: str = "") -> str:
     """Return a summary of a page."""
     parts = [f"## {markdown(facts.title)}\n\n", headline(facts), "\n\n"]
-    parts += [f"> **{markdown(d.name)}** {markdown(d.sentence)}\n\n" for d in facts.doubts]
+    parts += markdown_doubts(facts.doubts)
     asked = [(name, words) for name, words in facts.asked if name not in ("Budget", "Effort")]
     parts += [", ".join(f"{name.lower()}: {markdown(words)}" for name, words in asked), "\n\n"]
     rows = [(f"{verdict}: {meaning}", f"{s.count}", s.words) for verdict, meaning, s in facts.verdicts]
@@ -187,10 +194,18 @@ def to_markdown(facts: Facts, command: str = "") -> str:
     late = "" if facts.remains is None else f"; {facts.remains.place}"
     cost = f"{facts.passes[0]:.1f} backward and {facts.passes[1]:.1f} forward passes a sample"
     parts.append(f"\nEffort {markdown(facts.effort_name)}, seed {facts.seed}; {cost}{late}.\n")
-    if command:
-        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
-        parts.append(f"\n{fence}bash\n{visible(' '.join(command.split()))}\n{fence}\n")
-    return "".join(parts)
+    return "".join(parts) + ("\n" + markdown_command(command) if command else "")
+
+
+def markdown_doubts(found: Iterable[Finding]) -> list[str]:
+    """Return what may be wrong with numbers, a quotation each."""
+    return [f"> **{markdown(doubt.name)}** {markdown(doubt.sentence)}\n\n" for doubt in found]
+
+
+def markdown_command(command: str) -> str:
+    """Return a command as a block of code."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
+    return f"{fence}bash\n{visible(' '.join(command.split()))}\n{fence}\n"
 
 
 def headline(facts: Facts) -> str:

@@ -16,7 +16,7 @@ from maxslope.evaluation.about import About
 from maxslope.evaluation.remains import Remains
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST
 from maxslope.evaluation.statistics import stratified
-from maxslope.report.numbers import Share, counted
+from maxslope.report.numbers import Share, counted, thinned
 
 _RADII = 32
 _SLACK = 1 + 1e-6  # distances are recomputed in the dtype of the samples
@@ -327,13 +327,7 @@ def _cost(report: Report, verdicts: Sequence[str]) -> tuple[tuple[Standing, ...]
     n, start = len(verdicts), len(fell) + len(stood)
     most = max([*fell, *stood], default=0)
     steps = [Standing(0, Share.of(start, n))]
-    steps += [Standing(p, Share.of(start - sum(f <= p for f in fell), n)) for p in _thin(sorted(set(fell)), 48)]
+    steps += [Standing(p, Share.of(start - sum(f <= p for f in fell), n)) for p in thinned(sorted(set(fell)), 48)]
     if most > steps[-1].passes:
         steps.append(Standing(most, Share.of(len(stood), n)))
     return tuple(steps), unit, float(median(stood)) if stood else None
-
-
-def _thin(values: Sequence[int], most: int) -> list[int]:
-    """At most so many of the values, evenly, the last among them."""
-    stride = -(-len(values) // most) if values else 1
-    return sorted({*values[::stride], *values[-1:]})

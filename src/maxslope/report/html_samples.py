@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -97,6 +97,15 @@ class Group:
     unseen: tuple[Unseen, ...] = ()
 
 
+class AtHand(NamedTuple):
+    """What samples are shown with: their inputs, the model, the range of valid inputs, the names of their files."""
+
+    x: Tensor
+    model: Any
+    box: tuple[Tensor, Tensor] | None
+    files: Sequence[str]
+
+
 def spent(report: Report, row: int) -> int:
     """The passes of a row: backward, or forward where the attack used none."""
     return int(report.table["backward"][row]) or int(report.table["forward"][row])
@@ -178,14 +187,7 @@ def with_points(
     return replace(report, points=points)
 
 
-def groups(
-    report: Report,
-    x: Tensor,
-    model: Any,
-    box: tuple[Tensor, Tensor] | None,
-    having: Collection[int] | None = None,
-    files: Sequence[str] = (),
-) -> tuple[Group, ...]:
+def groups(report: Report, hand: AtHand, having: Collection[int] | None = None) -> tuple[Group, ...]:
     """Return the samples to show: pictures of those ``having`` points (all by default), the others by number.
 
     Without a model what it says to returned points is not known.
@@ -194,7 +196,7 @@ def groups(
         return ()
     table, picked = report.table, chosen(report)
     seen = sorted({i for _, _, own in picked for i in own if having is None or i in having})
-    shown = examples(report, seen, x, model, box, files)
+    shown = examples(report, seen, hand)
 
     found = []
     for title, sentence, own in picked if shown else ():
@@ -205,25 +207,18 @@ def groups(
     return tuple(found)
 
 
-def examples(
-    report: Report,
-    rows: Sequence[int],
-    x: Tensor,
-    model: Any,
-    box: tuple[Tensor, Tensor] | None,
-    files: Sequence[str] = (),
-) -> dict[int, Example]:
+def examples(report: Report, rows: Sequence[int], hand: AtHand) -> dict[int, Example]:
     """Return what there is to show of each of the given rows; the report has kept its points."""
     assert report.points is not None
     index = list(rows)
-    clean, points = x[index].detach(), report.points[index].detach()
+    clean, points = hand.x[index].detach(), report.points[index].detach()
     before = [Answer(report.about.name(report.table["prediction"][row]), None) for row in rows]
     after = [Answer("not asked", None)] * len(rows)
-    if rows and model is not None:
-        before, after = (_answers(report, answers_of(model, p)) for p in (clean, points.to(x)))
+    if rows and hand.model is not None:
+        before, after = (_answers(report, answers_of(hand.model, p)) for p in (clean, points.to(hand.x)))
     pairs = zip(rows, clean.cpu(), points.cpu(), before, after, strict=True)
-    found = {row: _example(report, row, (a, b), said, box) for row, a, b, *said in pairs}
-    return {row: replace(one, file=files[row]) for row, one in found.items()} if files else found
+    found = {row: _example(report, row, (a, b), said, hand.box) for row, a, b, *said in pairs}
+    return {row: replace(one, file=hand.files[row]) for row, one in found.items()} if hand.files else found
 
 
 def answers_of(model: Any, points: Tensor) -> Tensor:
@@ -277,7 +272,8 @@ def _is_signal(x: Tensor) -> bool:
 def _pictures(
     clean: Tensor, moved: Tensor, delta: Tensor, reach: float, box: tuple[Tensor, Tensor] | None
 ) -> tuple[str, ...]:
-    low, high = (float(clean.min()), float(clean.max())) if box is None else (float(box[0].min()), float(box[1].max()))
+    least, most = (clean, clean) if box is None else box
+    low, high = float(least.min()), float(most.max())
     return data_uri(picture(clean, low, high)), data_uri(change(delta, reach)), data_uri(picture(moved, low, high))
 
 

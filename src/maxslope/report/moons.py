@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +78,6 @@ class SquaredError(Energy):
     labels: Tensor
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.enable_grad():
             z = x.detach().requires_grad_(True)
             value = -(self.model(z) - self.labels).square()
@@ -85,18 +85,15 @@ class SquaredError(Energy):
         return plain(value.detach(), gradient)._replace(reached=value.detach() < -0.25)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.no_grad():
             value = -(self.model(x) - self.labels).square()
         return plain(value)._replace(reached=value < -0.25)
 
     def take(self, index: Tensor) -> SquaredError:
-        """See :class:`Energy`."""
         return SquaredError(self.model, self.labels[index])
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return 1
 
 
@@ -165,14 +162,16 @@ def differences(
     taus = list(steps() if taus is None else taus)
     energy, x = problem(net, rows, seed)
     constrained = energy.within(Linf(EPS, box=None).around(x))
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    largest, matrix, failed = [], [], []
     for tau in taus:
         movement = MinimizingMovement(tau, inner=solver(net), nodes=0)
         mm = flow(constrained, x, scheme=movement, until=until, record=Record(kinks=0))  # points alone
         way = (flow(constrained, x, scheme=Explicit(tau), until=until).points - mm.points).abs()
-        failed = mm.failed[-1] if mm.failed is not None else torch.zeros(rows)
-        parts.append((way.amax((0, 2)), way.sum(2).amax(0), failed / (len(mm.time) - 1)))
-    return Differences(taus, *(torch.stack([p[k] for p in parts]) for k in range(3)))
+        largest.append(way.amax((0, 2)))
+        matrix.append(way.sum(2).amax(0))
+        missed = mm.failed[-1] if mm.failed is not None else torch.zeros(rows)
+        failed.append(missed / (len(mm.time) - 1))
+    return Differences(taus, *map(torch.stack, (largest, matrix, failed)))
 
 
 def trajectories(net: nn.Module, start: tuple[float, float], eps: float, tau: float) -> tuple[Curve, Curve]:
@@ -195,12 +194,10 @@ def orders(net: nn.Module, rows: int = 40, seed: int = 0) -> Convergence:
     energy, x = problem(net, rows, seed)
     found = reference(energy, x, 0.3, instants=30)
     keep = (found.unique & torch.tensor([len(e) > 0 for e in found.events])).nonzero().squeeze(1)
-    known: dict[float, Tensor] = {}
 
+    @cache
     def path(t: float) -> Tensor:
-        if t not in known:
-            known[t] = found.at(t)[keep]
-        return known[t]
+        return found.at(t)[keep]
 
     schemes: dict[str, Callable[[float], Scheme]] = {
         "explicit": Explicit,

@@ -156,8 +156,7 @@ def draw_convergence(study: Convergence, path: Path, title: str = "") -> Figure:
     _convergence(left, study.taus, errors, "max over time of the error", spread=True)
     _convergence(middle, study.taus, study.defects, "dissipation defect")
     _convergence(right, study.taus, study.residuals, "inclusion residual")
-    figure.suptitle(title, color=INK, fontsize=11)
-    return save(figure, path)
+    return save(figure, path, title, 11)
 
 
 def _convergence(

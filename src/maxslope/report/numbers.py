@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from maxslope.evaluation import wilson
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,3 +87,13 @@ def counted(count: float, noun: str) -> str:
     ('1 sample', '0 samples')
     """
     return f"{count:.0f} {noun}{'' if count == 1 else 's'}"
+
+
+def thinned(values: Sequence[T], most: int) -> list[T]:
+    """Return at most about so many of the values, evenly, the last among them.
+
+    >>> thinned(range(10), 4), thinned("ab", 4)
+    ([0, 3, 6, 9], ['a', 'b'])
+    """
+    stride = max(1, -(-len(values) // most))
+    return [*values[::stride], *(values[-1:] if (len(values) - 1) % stride else [])]

@@ -17,7 +17,7 @@ from maxslope.report.canvas import COLORS, INK, blank, dress, raster, records, s
 from maxslope.report.canvas import save as write
 from maxslope.report.numbers import percent
 from maxslope.report.odenet_study import Data, Settings, Study, numbers, study
-from maxslope.report.sheets import odenet
+from maxslope.report.sheets import Again, odenet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def run(
         drawn.append((found, draw(found, folder)))
         files += [folder.with_suffix(ending).name for ending in (".svg", ".png", ".csv", ".json", ".safetensors")]
         all_measured.append(measured)
-    page = odenet(drawn, command=command, files=files)
+    page = odenet(drawn, Again(command, files))
     say(f"page      {page.save(out / 'report.html')}")
     return all_measured
 
@@ -80,8 +80,7 @@ def draw(study: Study, path: Path) -> Figure:
     axes = figure.subplots(2, 3).flat
     for axis, draw_one in zip(axes, (_loss, _slope, _fit, _particles, _features, _answers), strict=True):
         draw_one(axis, study)
-    figure.suptitle(f"{study.data.name}: {study.verdict.fate.value}", color=INK, fontsize=10)
-    return write(figure, path)
+    return write(figure, path, f"{study.data.name}: {study.verdict.fate.value}", 10)
 
 
 def _loss(axis: Axes, study: Study) -> None:
@@ -113,11 +112,11 @@ def _fit(axis: Axes, study: Study) -> None:
     if found is None:
         axis.text(0.5, 0.5, "no power law yet", ha="center", transform=axis.transAxes, fontsize=9, color=INK)
     else:
-        gap, middle = found.gap, (found.gap.log().mean(), found.slope.log().mean())
+        gap, level = found.gap, found.slope.log().mean()
         axis.loglog(gap[::8], found.slope[::8], "o", markersize=2.5, color=COLORS[0], label="trajectory")
         fitted = f"theta = {found.theta:.3f} in [{found.low:.3f}, {found.high:.3f}]"
         for theta, label, style in ((found.theta, fitted, "-"), (0.5, "theta = 1/2", ":")):
-            line = (theta * (gap.log() - middle[0]) + middle[1]).exp()
+            line = (theta * (gap.log() - gap.log().mean()) + level).exp()
             axis.loglog(gap, line, style, color=INK if style == ":" else COLORS[1], linewidth=1.0, label=label)
     dress(axis, "exponent along the trajectory", "J - J*", "|dJ|", key=found is not None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,8 @@ from maxslope.odenet import (
     sobol,
     verdict,
 )
+from maxslope.report.canvas import numbers as numeric
+from maxslope.report.canvas import read_csv
 from maxslope.sets import L2
 
 _MANY = 12  # features beyond which principal components enter
@@ -116,31 +117,21 @@ def table(path: Path) -> Data:
     Whole numbers of at most 20 kinds are classes, everything else is regression.
 
     Raises:
-        ValueError: if a cell is not a number, or lines differ in length.
+        ValueError: if there is no table, a cell is not a number, or lines differ in length.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = [line for line in csv.reader(file) if line]
-    if lines and not all(map(_is_number, lines[0])):
-        lines = lines[1:]
-    wrong = [k + 1 for k, line in enumerate(lines) if len(line) != len(lines[0]) or not all(map(_is_number, line))]
-    if wrong or len(lines) < 2 or len(lines[0]) < 2:
+    lines = read_csv(path, slice(None))
+    wrong = [line.number for line in lines if len(line.cells) != len(lines[0].cells) or not numeric(line.cells)]
+    if wrong or len(lines) < 2 or len(lines[0].cells) < 2:
         raise ValueError(
             f"{path.name} must hold at least two lines of finite numbers, features first and the target last, got "
             f"{len(lines)} lines{f' of which line {wrong[0]} does not fit' if wrong else ''}."
         )
-    numbers = torch.tensor([[float(cell) for cell in line] for line in lines], dtype=torch.float64)
-    x, y = numbers[:, :-1], numbers[:, -1]
+    cells = torch.tensor([[float(cell) for cell in line.cells] for line in lines], dtype=torch.float64)
+    x, y = cells[:, :-1], cells[:, -1]
     kinds = torch.tensor(sorted(set(y.tolist())), dtype=y.dtype)
     if len(kinds) <= 20 and bool((y == y.round()).all()):
         y = (y[:, None] == kinds).long().argmax(1)
     return Data(path.stem, x, y)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return math.isfinite(float(cell))
-    except ValueError:
-        return False
 
 
 def problem(data: Data, penalty: float) -> Risk:

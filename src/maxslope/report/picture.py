@@ -1,4 +1,7 @@
-"""Figures of matplotlib of an evaluation: its samples, its margins, the charts of its page for papers."""
+"""Figures of an evaluation: its samples, its margins, the charts of its page for papers.
+
+They need matplotlib: ImportError says how to get it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, ROBUST, Report
 from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress
 from maxslope.report.html_facts import Facts, looked_at
 from maxslope.report.html_samples import answers_of
-from maxslope.report.numbers import percent, signed
+from maxslope.report.numbers import Share, percent, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +33,6 @@ def draw(report: Report, model: Any, x: Tensor, path: Path) -> None:
     The report has kept its points; the model is asked about those shown; the ending of the path names the format.
 
     Raises:
-        ImportError: if matplotlib is not installed.
         ValueError: if the report kept no points, or the samples are not images.
     """
     drawable(x, path)
@@ -43,7 +45,6 @@ def picture_of(report: Report, model: Any, x: Tensor, count: int = _SHOWN, side:
     """Return the picture that :func:`draw` writes, with so many samples, each so many inches wide.
 
     Raises:
-        ImportError: if matplotlib is not installed.
         ValueError: if the report kept no points.
     """
     if report.points is None:
@@ -67,7 +68,6 @@ def drawable(x: Tensor, path: Path) -> None:
     """Raise where :func:`draw` could draw nothing: what a long evaluation had better know before it begins.
 
     Raises:
-        ImportError: if matplotlib is not installed.
         ValueError: if the samples are not images, or no picture has that ending.
     """
     known = blank(1, 1).canvas.get_supported_filetypes()
@@ -165,19 +165,23 @@ def security(axis: Axes, runs: Named) -> None:
         color, radii = COLORS[k % len(COLORS)], f.security
         if not f.has_curve:
             continue
-        x = [r.eps for r in radii]
-        low, high = [100 * r.share.low for r in radii], [100 * r.share.high for r in radii]
-        axis.fill_between(x, low, high, alpha=0.18, color=color)
-        axis.plot(x, [100 * r.share.value for r in radii], _DASHES[k % 4], color=color, label=name or "robust accuracy")
-        if f.eps is not None and f.eps <= x[-1]:
+        label = name or "robust accuracy"
+        band(axis, [r.eps for r in radii], [r.share for r in radii], color, linestyle=_DASHES[k % 4], label=label)
+        if f.eps is not None and f.eps <= radii[-1].eps:
             middle = 100 * f.robust.value
             ends = [[middle - 100 * f.robust.low], [100 * f.robust.high - middle]]
             axis.errorbar([f.eps], [middle], yerr=ends, fmt="o", color=color, capsize=3, markersize=4)
-    axis.set_ylim(0, 101)
-    axis.set_xlim(left=0)
+    axis.set(xlim=(0, None), ylim=(0, 101))
     said = looked_at(f for _, f in runs)
     norm = runs[0][1].norm or "the norm"
     dress(axis, f"{said}; band: 95 %", f"radius in {norm}", "robust accuracy in %", key=len(runs) > 1)
+
+
+def band(axis: Axes, radii: Sequence[float], shares: Sequence[Share], color: str, **style: Any) -> None:
+    """Draw shares in percent against the radius, with the band of their intervals."""
+    low, high = [100 * share.low for share in shares], [100 * share.high for share in shares]
+    axis.fill_between(radii, low, high, alpha=0.18, color=color)
+    axis.plot(radii, [100 * share.value for share in shares], color=color, **style)
 
 
 def cost(axis: Axes, runs: Named) -> None:

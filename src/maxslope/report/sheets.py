@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maxslope.report.drawn import panels
-from maxslope.report.html import framed, render, write
+from maxslope.report.drawn import panels, whole
+from maxslope.report.html import Written, render
 from maxslope.report.html_figures import Figure
-from maxslope.report.numbers import Share, number, percent
+from maxslope.report.numbers import Share, number, percent, thinned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -45,8 +44,15 @@ class Part:
     text: str = ""
 
 
+class Again(NamedTuple):
+    """The command that does a study again, and the files beside its page."""
+
+    command: str = ""
+    files: Sequence[str] = ()
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Sheet:
+class Sheet(Written):
     """A page on a study.
 
     Attributes:
@@ -73,19 +79,10 @@ class Sheet:
     date: str = ""
 
     def html(self) -> str:
-        """Return the page: one file, which loads nothing."""
         return render("sheet.html.j2", s=self, now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
-
-    def save(self, path: str | Path) -> Path:
-        """Write the page and return its path."""
-        return write(path, self.html())
 
     def __repr__(self) -> str:
         return f"<Sheet: {self.title}>"
-
-    def _repr_html_(self) -> str:
-        """What notebooks show."""
-        return framed(self.html())
 
 
 _MOST = 60  # lines of a table on a page; the files have all
@@ -95,9 +92,7 @@ Film = tuple["MatplotlibFigure", Sequence[str]]
 
 def table(title: str, records: Sequence[Mapping[str, Any]], *, open_: bool = False) -> Rows:
     """Return records of equal keys as a table of a page: numbers in a few digits, at most sixty lines, evenly."""
-    stride = -(-len(records) // _MOST)
-    shown = [*records[::stride], *(records[-1:] if (len(records) - 1) % stride else [])]
-    names = list(records[0])
+    shown, names = thinned(records, _MOST), list(records[0])
     said = f"{title} ({len(shown)} of {len(records)} lines)" if len(shown) < len(records) else title
     return Rows(said, [name.replace("_", " ") for name in names], [[_cell(r[n]) for n in names] for r in shown], open_)
 
@@ -121,9 +116,7 @@ def moving(film: Film | None, caption: str) -> tuple[Figure, ...]:
     return () if film is None else panels(film[0], "film", (caption,), frames=film[1])
 
 
-def odenet(
-    studies: Sequence[tuple[NetworkStudy, MatplotlibFigure]], *, command: str = "", files: Sequence[str] = ()
-) -> Sheet:
+def odenet(studies: Sequence[tuple[NetworkStudy, MatplotlibFigure]], again: Again) -> Sheet:
     """Return the page of studies of mean-field networks, one section for each table of data."""
     from maxslope.report.odenet_study import numbers as measured
 
@@ -147,7 +140,7 @@ def odenet(
         ("Question", "does the training of a mean-field residual network converge, how fast, and why"),
         ("Data", names),
     ]
-    return Sheet(f"Mean-field networks: {names}", asked, " ".join(said), big, remains, parts, command, files)
+    return Sheet(f"Mean-field networks: {names}", asked, " ".join(said), big, remains, parts, *again)
 
 
 _NETWORK = (
@@ -165,10 +158,8 @@ def moons(
     differences: Mapping[str, Differences],
     held: Mapping[str, Convergence],
     drawings: Drawings,
-    film: Film | None = None,
-    *,
-    command: str = "",
-    files: Sequence[str] = (),
+    film: Film | None,
+    again: Again,
 ) -> Sheet:
     """Return the page of the experiment on two moons.
 
@@ -203,14 +194,14 @@ def moons(
         Part("Against the reference", "", order_figures, [table("Orders", study.table())]),
     ]
     if "mnist" in drawings:
-        parts.append(Part("Images", "", panels(drawings["mnist"], "images", _MNIST, whole=True)))
+        parts.append(Part("Images", "", [whole(drawings["mnist"], "images", _MNIST)]))
     asked = [
         ("Question", "do attacks with small steps follow a curve of maximal slope, and how closely"),
         ("Data", "two moons" + (", MNIST" if "mnist" in drawings else "")),
         ("Initial values", f"{first.largest.shape[1]}"),
         ("Source", "arXiv:2406.05376"),
     ]
-    return Sheet("Curves of maximal slope on two moons", asked, answer, numbers, remains, parts, command, files)
+    return Sheet("Curves of maximal slope on two moons", asked, answer, numbers, remains, parts, *again)
 
 
 _WAYS = ("Explicit steps in blue, minimizing movements in red, with their step boxes.",)
@@ -227,18 +218,10 @@ _ORDERS = (
     "How far the energy dissipation equality is missed.",
     "How far the velocity is from the steepest directions.",
 )
-_MNIST = ("Clean images, and the worst found where each moves by at most the radius, or all together on average.",)
+_MNIST = "Clean images, and the worst found where each moves by at most the radius, or all together on average."
 
 
-def integrability(
-    title: str,
-    verdict: Verdict | None,
-    proof: Proof,
-    monodromy: Monodromy,
-    *,
-    command: str = "",
-    files: Sequence[str] = (),
-) -> Sheet:
+def integrability(title: str, verdict: Verdict | None, proof: Proof, monodromy: Monodromy, again: Again) -> Sheet:
     """Return the page of a decision about closed forms: no verdict where an equation alone was decided."""
     from mpmath import nstr
 
@@ -252,7 +235,7 @@ def integrability(
     numbers = [("The independent checker confirms", proof.claim, proof.scope)]
     answer = f"{proof.claim}." if verdict is None else " ".join(verdict.follows())
     remains = () if verdict is None else verdict.does_not_follow()
-    return Sheet(f"Closed forms: {title}", asked, answer, numbers, remains, parts, command, files)
+    return Sheet(f"Closed forms: {title}", asked, answer, numbers, remains, parts, *again)
 
 
 _EVIDENCE = (
@@ -265,10 +248,8 @@ def training(
     history: Sequence[Mapping[str, Any]],
     drawing: MatplotlibFigure,
     asked: Sequence[tuple[str, str]],
-    *,
     held: int,
-    command: str = "",
-    files: Sequence[str] = (),
+    again: Again,
 ) -> Sheet:
     """Return the page of a training, whose accuracies were verified on so many ``held`` samples."""
     checked = [record for record in history if "robust" in record]
@@ -290,7 +271,7 @@ def training(
             "is an upper bound. An evaluation (maxslope evaluate) of other samples says more."
         )
     parts = [Part("Epoch by epoch", "", panels(drawing, "history", _HISTORY), [table("All epochs", history)])]
-    return Sheet("A robust training", asked, answer, numbers, remains, parts, command, files)
+    return Sheet("A robust training", asked, answer, numbers, remains, parts, *again)
 
 
 _HISTORY = (

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from maxslope._escape import markdown, visible
+from maxslope._escape import markdown
 from maxslope.evaluation import Smallest
 from maxslope.evaluation.smallest import quantile
 from maxslope.goals import Misclassified
+from maxslope.report import html_export
 from maxslope.report.canvas import COLORS, INK, blank, dress
-from maxslope.report.drawn import panels
-from maxslope.report.html import write
-from maxslope.report.html_export import latex_table, markdown_table, plain, table_csv
+from maxslope.report.drawn import panels, whole
+from maxslope.report.html import Written
 from maxslope.report.html_samples import is_image
 from maxslope.report.numbers import Share, number, percent
-from maxslope.report.picture import strips
+from maxslope.report.picture import band, strips
 from maxslope.report.sheets import Part, Rows, Sheet
 
 if TYPE_CHECKING:
@@ -37,7 +34,7 @@ _CURVE = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SmallestPage:
+class SmallestPage(Written):
     """What is known of the smallest perturbations of a data set, ready to be written in several forms.
 
     Attributes:
@@ -54,7 +51,7 @@ class SmallestPage:
     command: str = ""
     x: Tensor | None = None
 
-    @cached_property
+    @property
     def _norms(self) -> list[float]:
         return [float(norm) for norm in self.found.table["norm"]]
 
@@ -82,49 +79,37 @@ class SmallestPage:
         figure = blank(4.4, 3.6)
         axis = figure.subplots()
         radii, shares = self._curve()
-        low, high = [100 * share.low for share in shares], [100 * share.high for share in shares]
-        axis.fill_between(radii, low, high, alpha=0.18, color=COLORS[0])
-        axis.plot(radii, [100 * share.value for share in shares], color=COLORS[0])
-        axis.set_ylim(0, 101)
-        axis.set_xlim(left=0)
+        band(axis, radii, shares, COLORS[0])
+        axis.set(xlim=(0, None), ylim=(0, 101))
         dress(axis, "Robust accuracy against the radius", f"radius in {self.norm}", "robust accuracy in %")
         return figure
 
     def html(self) -> str:
-        """Return the page: one file, which loads nothing.
-
-        Raises:
-            ImportError: if jinja2 or matplotlib is not installed.
-        """
         return self._sheet().html()
-
-    def save(self, path: str | Path) -> Path:
-        """Write the page and return its path."""
-        return write(path, self.html())
 
     def json(self) -> str:
         """Return all numbers as JSON; NaN and infinity are null."""
         facts = {"norm": self.norm, **self.found.facts(), "warnings": list(self.found.warnings)}
-        content = {"about": self.found.about, "facts": facts, "table": self.found.table}
-        return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
+        return html_export.to_json({"about": self.found.about, "facts": facts, "table": self.found.table})
 
     def csv(self) -> str:
         """Return the table of all samples as comma-separated values."""
-        return table_csv(self.found)
+        return html_export.table_csv(self.found)
 
     def markdown(self) -> str:
         """Return a summary for a pull request or a model card."""
         parts = [f"## {markdown(self.heading)}\n\n{markdown(self.answer)}\n\n"]
-        parts += [f"> **{markdown(said.name)}** {markdown(said.sentence)}\n\n" for said in self.found.warnings]
+        parts += html_export.markdown_doubts(self.found.warnings)
         tables = [rows for rows in (self._quantiles(), self._classes()) if rows is not None]
-        parts += [f"{markdown_table(rows.header, rows.cells)}\n" for rows in tables]
-        return "".join(parts) + (f"```bash\n{visible(self.command)}\n```\n" if self.command else "")
+        parts += [f"{html_export.markdown_table(rows.header, rows.cells)}\n" for rows in tables]
+        return "".join(parts) + (html_export.markdown_command(self.command) if self.command else "")
 
     def latex(self) -> str:
         """Return the quantiles as a table for a paper (booktabs)."""
         rows = self._quantiles()
-        said = [f"% {visible(' '.join(str(one).split()))}\n" for one in self.found.warnings]
-        return "".join(said) + latex_table(rows.header, rows.cells)
+        return html_export.latex_comments(map(str, self.found.warnings)) + html_export.latex_table(
+            rows.header, rows.cells
+        )
 
     def _curve(self) -> tuple[list[float], list[Share]]:
         """Radii from 0 to beyond the largest norm that is known, and what stands there."""
@@ -201,7 +186,7 @@ class SmallestPage:
         said = (
             "Clean samples, changes and the errors that were found: the nearest at the left, the farthest at the right."
         )
-        return Part("Samples", "", panels(figure, "samples", (said,), whole=True), tables)
+        return Part("Samples", "", (whole(figure, "samples", said),), tables)
 
     def _cell(self, name: str, value: Any) -> str:
         if name == "label":

@@ -1,4 +1,7 @@
-"""Figures of a training: epochs, decision boundaries in the plane, the curve of weights, margins and distances."""
+"""Figures of a training: epochs, decision boundaries in the plane, the curve of weights, margins and distances.
+
+Each is written at a path without an ending, as SVG and PNG, and needs matplotlib: ImportError says how to get it.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,9 @@ _CLASSES = ("#9fc3e7", "#f3b58e", "#9ed5c9", "#c9b3f2", "#e3cf98", "#c3cad4", "#
 
 
 def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str = "") -> Figure:
-    """Write the epochs of a training: loss, accuracies where they were checked, gradients a sample, guard.
-
-    Args:
-        history: of a :class:`maxslope.training.Fitted`.
-        path: without an ending; SVG and PNG files are written.
-        title: above the picture.
+    """Draw the history of a :class:`maxslope.training.Fitted`: loss, accuracies that were checked, gradients, guard.
 
     Raises:
-        ImportError: if matplotlib is not installed.
         ValueError: if no epoch was completed.
     """
     if not history:
@@ -61,8 +58,7 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str = 
     for axis in (loss, accuracy, cost):
         axis.set_ylim(bottom=0, top=100 if axis is accuracy else None)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(title, color=INK, fontsize=11)
-    return save(figure, path)
+    return save(figure, path, title, 11)
 
 
 def draw_boundaries(
@@ -75,11 +71,10 @@ def draw_boundaries(
         x: samples, ``[n, 2]``.
         y: labels, ``[n]``.
         eps: the radius of the drawn budgets.
-        path: without an ending; SVG and PNG files are written.
+        path: without an ending.
         p: of the norm: 2 draws disks, inf draws boxes, 1 draws diamonds.
 
     Raises:
-        ImportError: if matplotlib is not installed.
         ValueError: if the samples are not points of the plane.
     """
     if x.ndim != 2 or x.shape[1] != 2:
@@ -127,10 +122,7 @@ def draw_geometry(found: Mapping[str, Geometry], eps: float, path: Path) -> Figu
     Args:
         found: what :func:`maxslope.training.geometry` returned, by name.
         eps: the radius that is marked among the distances.
-        path: without an ending; SVG and PNG files are written.
-
-    Raises:
-        ImportError: if matplotlib is not installed.
+        path: without an ending.
     """
     figure = blank(10.5, 3.1)
     axes = figure.subplots(1, 3)
@@ -159,14 +151,8 @@ def draw_weights(curve: Curve, path: Path) -> Figure:
     """Write a curve of weights: energy against time, and what is left of it by the energy dissipation equality.
 
     The two lines agree for a gradient flow. Other optimizers move further than |dE| in their time, or elsewhere: for
-    them the second line falls faster, and by how much is the dissipation defect.
-
-    Args:
-        curve: of one row, such as ``Fitted.curve``.
-        path: without an ending; SVG and PNG files are written.
-
-    Raises:
-        ImportError: if matplotlib is not installed.
+    them the second line falls faster, and by how much is the dissipation defect. The curve has one row, as
+    ``Fitted.curve``.
     """
     figure = blank(7.2, 3.1)
     left, right = figure.subplots(1, 2)

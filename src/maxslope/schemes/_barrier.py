@@ -25,10 +25,7 @@ _INSIDE = 0.02  # of its width: how far from a bound the search starts
 
 @dataclass(frozen=True, eq=False)
 class Cap:
-    """The constraint |w (offset + d)|_p <= radius on a step d, for p < inf, weights w and a radius above 0.
-
-    Off p = 2 the modulus is rounded off, within a fiftieth of what a coordinate has on average.
-    """
+    """The constraint |w (offset + d)|_p <= radius on a step d, p < inf; off p = 2 its kinks are rounded off."""
 
     p: float
     weights: Array
@@ -41,7 +38,7 @@ class Cap:
         u = scale * (self.offset + d)
         if p == 2:
             return float(u @ u) - 1, 2 * u * scale, 2 * scale**2
-        delta = 2e-2 * len(u) ** (-1 / p)
+        delta = 2e-2 * len(u) ** (-1 / p)  # a fiftieth of what a coordinate has on average
         square = u * u + delta * delta
         power = square ** (p / 2 - 1)
         value = float((power * square).sum()) - len(u) * delta**p - 1
@@ -69,21 +66,11 @@ class Cap:
 def mixture(
     forms: Array, low: Array, high: Array, caps: Sequence[Cap], lags: Array | None = None
 ) -> tuple[Array, Array]:
-    """Return a step d that minimizes max_i <g_i, d> - lag_i and the weights of the forms there, to a few digits.
+    """Return a step d that minimizes max_i <g_i, d> - lag_i, and the weights of the forms g_i there, to a few digits.
 
-    Interior point methods; their systems have as many unknowns as there are forms and caps.
-
-    Args:
-        forms: g_i, ``[m, n]``.
-        low: ``[n]``, not positive, -inf for no bound.
-        high: ``[n]``, not negative.
-        caps: further constraints that hold at 0.
-        lags: by how much each form lies below the largest at 0, ``[m]``, not negative; by default not at all.
-
-    Returns:
-        d, ``[n]``, within the bounds, and weights, ``[m]``, of the unit simplex.
-
-    Source: Boyd and Vandenberghe, Convex optimization (2004), 11.7.
+    By interior point methods, whose systems have as many unknowns as there are forms, ``[m, n]``, and caps: Boyd and
+    Vandenberghe, Convex optimization (2004), 11.7. The bounds ``low`` <= 0 <= ``high`` may be infinite, the caps hold
+    at 0, and lags say by how much each form lies below the largest at 0, ``[m]``; by default not at all.
 
     >>> d, w = mixture(np.array([[1.0, 0.0], [-1.0, 1.0]]), -np.ones(2), np.ones(2), ())
     >>> np.round(d, 1), np.round(w, 2)
@@ -121,11 +108,9 @@ class _Linear:
     constant: float
 
     def of(self, d: Array) -> tuple[float, Array, Array]:
-        """See :class:`Cap`."""
         return float(self.rates @ d) + self.constant, self.rates, np.zeros_like(d)
 
     def take(self, free: Chosen) -> _Linear:
-        """See :class:`Cap`."""
         return _Linear(self.rates[free], self.constant)
 
     def reach(self, g: Array) -> float:
@@ -137,7 +122,6 @@ class _Linear:
 
     @property
     def room(self) -> Array:
-        """See :class:`Cap`."""
         return np.asarray(1 / (len(self.rates) * np.maximum(np.abs(self.rates), 1e-300)))
 
 
@@ -233,7 +217,7 @@ def _central(G: Array, a: Array, b: Array, caps: Sequence[Cap | _Linear], lags: 
     force[:m] /= force[:m].sum()
     u = np.concatenate([-np.ones(m), np.zeros(len(caps))])  # derivatives of forms and caps in t
     for _ in range(_MOST):
-        values, firsts, seconds = zip(*(cap.of(d) for cap in caps), strict=True) if caps else ((), (), ())
+        values, firsts, seconds = zip(*(cap.of(d) for cap in caps), strict=True)
         U = np.stack([*G, *firsts])
         dual = U.T @ force[:k] - force[k : k + n] + force[k + n :]
         gap = float((force[live] * slack[live]).sum())
@@ -265,10 +249,7 @@ def _central(G: Array, a: Array, b: Array, caps: Sequence[Cap | _Linear], lags: 
 
 
 def _newton(U: Array, u: Array, ratio: Array, curve: Array, rest: Array, rest_t: float) -> tuple[Array, float] | None:
-    """Solve (diag(curve) + sum ratio (U, u) (U, u)^T) (move, move_t) = -(rest, rest_t), by its few dense rows.
-
-    None where rounding leaves nothing to solve.
-    """
+    """Solve (diag(curve) + sum ratio (U, u) (U, u)^T) (move, move_t) = -(rest, rest_t), None where rounding forbids."""
     k = len(ratio)
     root = np.sqrt(ratio)
     rows, column = root[:, None] * U, root * u

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope._rows import flat, inner
+from maxslope._rows import inner
 from maxslope.energies import Energy
 from maxslope.schemes._barrier import Array, Cap, mixture
 from maxslope.sets import BallBox, Set
@@ -59,7 +58,7 @@ def descend(
     share: float = 0.0,
     moves: bool = True,
 ) -> Nearby:
-    """Take steps that all gradients seen nearby say go down, or find that there are none.
+    """Take steps that all gradients seen nearby say go down, or find that there are none, for each row by itself.
 
     A step d minimizes max_i <g_i, d> - lag_i over K - x within the radius, where the linear form of the energy at y_i
     lies lag_i >= 0 below E(x); forms that lie above count as if they met it. If the energy is lower there, that is the
@@ -78,9 +77,6 @@ def descend(
         share: of the energy at the point: likewise.
         moves: whether lower points are moved to. Otherwise all is about ``x``, gradients count as if they were those
             at ``x``, lags 0, and a row rests once a step attains four fifths of what is promised.
-
-    Returns:
-        :class:`Nearby`. A row's is the same in any company.
 
     Source: Goldstein, Optimization of Lipschitz continuous functions (1977); Lemarechal, Bundle methods in nonsmooth
     optimization (1978).
@@ -103,17 +99,10 @@ def descend(
         for at, k in enumerate(asked):
             rows[k].hear(float(e.value[at]), e.gradient[at : at + 1])
 
-    def column(values: Iterator[float]) -> Tensor:
-        return torch.tensor(list(values), dtype=x.dtype, device=x.device)
-
-    return Nearby(
-        points=torch.cat([row.x for row in rows]),
-        value=column(row.value for row in rows),
-        bound=column(row.bound for row in rows),
-        slope=column(row.slope for row in rows),
-        attained=column(row.attained for row in rows),
-        spent=torch.tensor([row.spent for row in rows], device=x.device),
-    )
+    said = [(row.value, row.bound, row.slope, row.attained) for row in rows]
+    value, bound, slope, attained = torch.tensor(said, dtype=x.dtype, device=x.device).reshape(-1, 4).unbind(1)
+    points, spent = torch.cat([row.x for row in rows]), torch.tensor([row.spent for row in rows], device=x.device)
+    return Nearby(points, value, bound, slope, attained, spent)
 
 
 @dataclass(eq=False)
@@ -176,7 +165,7 @@ class _Row:
 
     def _plan(self, z: Tensor, value: float, gradient: Tensor) -> None:
         """Add a gradient, bound what mixtures leave, and ask at the end of the step that lowers all forms most."""
-        self.forms.append((z, value, flat(gradient)[0].double().cpu().numpy()))
+        self.forms.append((z, value, _array(gradient)))
         G = np.stack([g for _, _, g in self.forms])
         lags = self._lags(G) if self.moves else np.zeros(len(G))
         d, weights = mixture(G, *_region(self.domain, self.x, self.radius, self.space), lags)
@@ -187,7 +176,7 @@ class _Row:
         if not self.moves:
             self.slope = _least(self.slope, float(self.domain.slope(xi, self.x, self.space)))
         steps = [torch.from_numpy(d).to(self.x).reshape(self.x.shape), far]
-        promises = [-float((G @ flat(step)[0].double().cpu().numpy() - lags).max()) for step in steps]
+        promises = [-float((G @ _array(step) - lags).max()) for step in steps]
         best = int(np.argmax(promises))
         self.promise, self.halved = promises[best], 0
         if self.bound > max(self.enough, self.share * self.value) and self.promise > 0:
@@ -195,10 +184,8 @@ class _Row:
 
     def _lags(self, G: Array) -> Array:
         """By how much the linear forms of the energy around other points lie below its value at the point."""
-        x = flat(self.x)[0].double().cpu().numpy()
-        there = [
-            value + g @ (x - flat(z)[0].double().cpu().numpy()) for (z, value, _), g in zip(self.forms, G, strict=True)
-        ]
+        x = _array(self.x)
+        there = [value + g @ (x - _array(z)) for (z, value, _), g in zip(self.forms, G, strict=True)]
         return np.maximum(self.value - np.array(there), 0.0)
 
 
@@ -214,7 +201,7 @@ def _region(domain: Set, x: Tensor, radius: float, space: Space) -> tuple[Array,
     if radius <= 0:
         return np.zeros(x.numel()), np.zeros(x.numel()), caps
     if box is not None:
-        low, high = ((bound.double() - x.double()).flatten().cpu().numpy() for bound in (box.lo, box.hi))
+        low, high = (_array(bound.double() - x.double()) for bound in (box.lo, box.hi))
         low, high = np.minimum(low, 0), np.maximum(high, 0)
     if isinstance(domain, BallBox):
         caps.append(_cap(domain.norm, x - domain.center, float(domain.radius)))
@@ -227,10 +214,14 @@ def _region(domain: Set, x: Tensor, radius: float, space: Space) -> tuple[Array,
 
 
 def _cap(norm: Space, offset: Tensor, radius: float) -> Cap:
-    return Cap(separable(norm)[0].p, _weights(norm, offset), offset.double().flatten().cpu().numpy(), radius)
+    return Cap(separable(norm)[0].p, _weights(norm, offset), _array(offset), radius)
 
 
 def _weights(norm: Space, x: Tensor) -> Array:
     """The weights of a norm, ``[n]``; 1 where it has none."""
-    weights = norm.weights if isinstance(norm, Weighted) else torch.ones_like(x)
-    return np.asarray(weights.double().expand(x.shape).flatten().cpu().numpy(), dtype=np.float64)
+    return _array((norm.weights if isinstance(norm, Weighted) else torch.ones_like(x)).expand(x.shape))
+
+
+def _array(x: Tensor) -> Array:
+    """The entries of a single row, ``[n]``."""
+    return np.asarray(x.double().flatten().cpu().numpy(), dtype=np.float64)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import column, flat
+from maxslope._rows import choose, flat
 from maxslope.schemes.inner import InnerProblem, InnerSolver, Solution
 from maxslope.sets import Set
 
@@ -68,20 +68,20 @@ class Consensus(InnerSolver):
     def _search(self, problem: InnerProblem) -> Solution:
         x = problem.x
         rows, n = x.shape[0], self.particles
-        owner = torch.arange(rows, device=x.device).repeat_interleave(n)
+        row = torch.arange(rows, device=x.device)
+        owner = row.repeat_interleave(n)
         energy, region = problem.energy.take(owner), problem.region.take(owner)
         key = _random.keys(self.seed, _random.keys_of_points(flat(x)))
         z = self._starts(problem, region, key)
-        best, least = x, problem.evaluation.value
-        mean = x
+        best, least, mean = x, problem.evaluation.value, x
         for k in range(self.iterations):
             value = energy.look(z.flatten(0, 1)).value.reshape(rows, n)
             value = torch.where(value.isfinite(), value, torch.inf)
             at = value.argmin(1)
-            row = torch.arange(rows, device=x.device)
-            lower = value[row, at] < least
-            best = torch.where(column(lower, x), z[row, at], best)
-            least = torch.where(lower, value[row, at], least)
+            low = value[row, at]
+            lower = low < least
+            best = choose(lower, z[row, at], best)
+            least = torch.where(lower, low, least)
             mean = consensus(z, value, self.alpha)
             if k + 1 < self.iterations:
                 z = self._move(z, mean, region, _random.keys(k, key))
@@ -92,11 +92,8 @@ class Consensus(InnerSolver):
         return Solution(best, least, solved, spent, torch.zeros_like(spent))
 
     def _starts(self, problem: InnerProblem, region: Set, key: Tensor) -> Tensor:
-        x, n = problem.x, self.particles
-        shots = [
-            x + column(problem.radius, x) * problem.space.sample(_random.keys(j, key, -1), x) for j in range(n - 1)
-        ]
-        z = torch.stack([x, *shots], 1)
+        shots = [problem.shot(_random.keys(j, key, -1)) for j in range(self.particles - 1)]
+        z = torch.stack([problem.x, *shots], 1)
         return region.project(z.flatten(0, 1)).reshape(z.shape)
 
     def _move(self, z: Tensor, mean: Tensor, region: Set, key: Tensor) -> Tensor:

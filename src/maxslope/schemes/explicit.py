@@ -38,7 +38,6 @@ class Explicit(Memoryless):
     """
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
         if isinstance(here.domain, Convex):
             return self._forward_backward(here, here.domain), memory
         way = self.space.steepest(here.evaluation.gradient)

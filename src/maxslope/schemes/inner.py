@@ -37,10 +37,14 @@ class InnerProblem(NamedTuple):
 
     def take(self, index: Tensor) -> InnerProblem:
         """Return the problems of the rows ``index``; an index may occur many times."""
-        part = Evaluation(*(value[index] for value in self.evaluation))
         return InnerProblem(
-            self.energy.take(index), self.x[index], part, self.region.take(index), self.radius[index], self.space
-        )
+            self.energy.take(index), self.x[index], self.evaluation.take(index), self.region.take(index),
+            self.radius[index], self.space,
+        )  # fmt: skip
+
+    def shot(self, key: Tensor) -> Tensor:
+        """Return a random point of the step ball around each center, not yet in K."""
+        return self.x + column(self.radius, self.x) * self.space.sample(key, self.x)
 
 
 class Solution(NamedTuple):
@@ -115,7 +119,6 @@ class Descent(InnerSolver):
             raise ValueError(f"Descent needs restarts >= 0, iterations >= 1, got {self.restarts}, {self.iterations}.")
 
     def solve(self, problem: InnerProblem) -> Solution:
-        """See :class:`InnerSolver`."""
         rows, starts = problem.x.shape[0], 2 + self.restarts
         owner = torch.arange(rows, device=problem.x.device).repeat_interleave(starts)
         spread = problem.take(owner)
@@ -132,9 +135,7 @@ class Descent(InnerSolver):
         x, g = problem.x, problem.evaluation.gradient
         linear = problem.region.minimize_linear(g)
         key = _random.keys(self.seed, _random.keys_of_points(flat(x)))
-        shots = [
-            x + column(problem.radius, x) * problem.space.sample(_random.keys(j, key), x) for j in range(self.restarts)
-        ]
+        shots = [problem.shot(_random.keys(j, key)) for j in range(self.restarts)]
         return torch.stack([x, torch.where(g.isfinite(), linear, x), *shots], 1)
 
 
@@ -183,9 +184,8 @@ class _Paths:
         step = torch.where(curve > 0, inner(s, s) / curve, longest)
         step = torch.minimum(step, longest).clamp_min(torch.finfo(s.dtype).tiny)
         self.spectral[index] = torch.where(good, step, self.spectral[index])
-        self.recent[index] = choose(
-            good, torch.cat([self.recent[index][:, 1:], e.value[:, None]], 1), self.recent[index]
-        )
+        recent = self.recent[index]
+        self.recent[index] = choose(good, torch.cat([recent[:, 1:], e.value[:, None]], 1), recent)
         self.z[index] = choose(good, trial, self.z[index])
         self.value[index] = torch.where(good, e.value, self.value[index])
         self.gradient[index] = choose(good, e.gradient, self.gradient[index])
@@ -226,7 +226,6 @@ class Best(InnerSolver):
             raise ValueError("Best needs at least one solver, such as Best((Newton(), Consensus())), got none.")
 
     def solve(self, problem: InnerProblem) -> Solution:
-        """See :class:`InnerSolver`."""
         best, *others = (solver.solve(problem) for solver in self.solvers)
         for other in others:
             lower = other.value < best.value

@@ -131,14 +131,13 @@ def simplex(w: Tensor) -> Tensor:
 
 def _directions(domain: Set, x: Tensor, space: Space) -> Set:
     """The unit ball, less the directions that leave the box of the domain."""
-    box = box_of(domain)
-    zero = torch.zeros_like(x)
-    if box is None:
-        return ball(space, zero, zero.new_ones(len(x)))
-    slack = 16 * torch.finfo(x.dtype).eps * x.abs().clamp_min(1)
-    lo = torch.where(x - box.lo <= slack, 0.0, -torch.inf).to(x)
-    hi = torch.where(box.hi - x <= slack, 0.0, torch.inf).to(x)
-    return ball(space, zero, zero.new_ones(len(x)), Box(lo, hi))
+    box, away = box_of(domain), None
+    if box is not None:
+        slack = 16 * torch.finfo(x.dtype).eps * x.abs().clamp_min(1)
+        lo = torch.where(x - box.lo <= slack, 0.0, -torch.inf).to(x)
+        hi = torch.where(box.hi - x <= slack, 0.0, torch.inf).to(x)
+        away = Box(lo, hi)
+    return ball(space, torch.zeros_like(x), x.new_ones(len(x)), away)
 
 
 def suspects(gradient: Tensor, x: Tensor, region: Set, allowed: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,18 @@ from maxslope.spaces import Lp, Space
 
 _SHARES = (1.0, 0.25, 0.06)  # of the way to the minimizer of the linearized energy
 _DENIED = 1e-3  # of what the slope at its start promises a step: if it lacks more it was not solved, whoever vouches
+
+
+class _Carried(NamedTuple):
+    """What a movement carries, one entry a row: its account, and its last step."""
+
+    forward: Tensor
+    backward: Tensor
+    failed: Tensor
+    excess: Tensor
+    start: Tensor  # where the step began
+    radius: Tensor  # of the ball it was made in
+    allowed: Tensor  # the linear gap up to which its end counts as stationary
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -94,59 +107,61 @@ class MinimizingMovement(Accounting):
         """See :class:`Scheme`; passes forward and backward, failures, the last excess, and the last step."""
         zero = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
         none = torch.zeros_like(flat(x)[:, 0])
-        return zero, zero.clone(), zero.clone(), none.double(), x.clone(), none, torch.full_like(none, torch.inf)
+        allowed = torch.full_like(none, torch.inf)
+        return _Carried(zero, zero.clone(), zero.clone(), none.double(), x.clone(), none, allowed)
 
     def account(self, memory: Memory) -> Account:
-        """See :class:`Accounting`."""
         return Account(*memory[:4])
 
     def reached(self, memory: Memory) -> Tensor:
         """Return the radius of the ball that the last step was made in, ``[rows]``."""
-        _, radius, _ = memory[4:]
-        return radius
+        return _Carried(*memory).radius
 
     def suspects(self, memory: Memory, gradient: Tensor, x: Tensor, domain: Set) -> Tensor:
         """Whether the gradient at ``x`` denies that the last step ended at a minimizer: a kink holds it, ``[rows]``."""
-        before, radius, allowed = memory[4:]
-        sound = allowed.isfinite() & flat(gradient).isfinite().all(1) & flat(x).isfinite().all(1)
+        last = _Carried(*memory)
+        sound = last.allowed.isfinite() & flat(gradient).isfinite().all(1) & flat(x).isfinite().all(1)
         at = sound.nonzero().squeeze(1)
         if not at.numel():
             return sound
-        region = reach(domain.take(at), before[at], radius[at], self.space)
-        return sound.index_copy(0, at, suspects(gradient[at], x[at], region, allowed[at]))
+        region = reach(domain.take(at), last.start[at], last.radius[at], self.space)
+        return sound.index_copy(0, at, suspects(gradient[at], x[at], region, last.allowed[at]))
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
-        forward, backward, failed = memory[:3]
+        last = _Carried(*memory)
         total = with_convex(here.evaluation.value, here.domain, here.x)
         here = here._replace(evaluation=here.evaluation._replace(value=total))
         rows, copies = here.x.shape[0], 1 + self.nodes
-        at, weights = _gauss(self.nodes, here.tau)
+        at, weights = gauss(self.nodes, here.tau)
         shares = torch.cat([here.tau.new_ones(1), at])  # the step itself, then the nodes
         owner = torch.arange(rows, device=here.x.device).repeat(copies)
-        spread = _spread(here, owner, (here.tau[None] * shares[:, None]).flatten())
+        taus = (here.tau[None] * shares[:, None]).flatten()
+        spread = Here(
+            here.x[owner], here.evaluation.take(owner), taus, here.energy.take(owner), here.domain.take(owner)
+        )
         found, radius = self._minimize(spread)
         start = here.domain.slope(here.evaluation.gradient, here.x, self.space)
         x, value, radius_here = found.x[:rows], found.value[:rows], radius[:rows]
         excess, denied = torch.full_like(value, torch.nan), torch.zeros_like(found.solved[:rows])
-        spent = (found.forward.reshape(copies, rows).sum(0), found.backward.reshape(copies, rows).sum(0))
+        spent = torch.stack([found.forward, found.backward]).reshape(2, copies, rows).sum(1)
         if self.nodes:
             base = value + self._kinetic(here, x) - here.evaluation.value
             slopes, denied, more = self._slopes(spread, found, radius, start, base)
             excess = base + here.tau * (weights[:, None] * self._integrand(slopes[1:])).sum(0)
-            spent = (spent[0] + more[0], spent[1] + more[1])
+            spent = spent + more
         solved = found.solved.reshape(copies, rows).all(0) & ~denied
-        carried = (forward + spent[0], backward + spent[1], failed + (~solved).long(), excess.double())
-        return _onto_faces(here.domain, x), (*carried, here.x, radius_here, SUSPECT * radius_here * start)
+        return _onto_faces(here.domain, x), _Carried(
+            last.forward + spent[0], last.backward + spent[1], last.failed + (~solved).long(), excess.double(),
+            here.x, radius_here, SUSPECT * radius_here * start,
+        )  # fmt: skip
 
     def _slopes(
         self, here: Here, found: Solution, radius: Tensor, start: Tensor, base: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The metric slopes at the step's own answer and at the nodes, ``[1 + nodes, rows]``, and two more.
+        """Metric slopes at the step's answer and the nodes, whether a lower point denies the answer, the passes spent.
 
-        Where the gradient denies that an answer is a minimizer, or the energy inequality fails, a point further down
-        that gradient may be lower: whether one is, ``[rows]``, is the second, the passes spent, ``[2, rows]``, are the
-        third. If none is, the gradients nearby are asked for the slope.
+        They are ``[1 + nodes, rows]``, ``[rows]`` and ``[2, rows]``. Where no point further down the gradient is lower,
+        the gradients nearby are asked for the slope.
         """
         w, copies, rows = found.x, 1 + self.nodes, len(start)
         g = here.energy.evaluate(w).gradient
@@ -158,7 +173,7 @@ class MinimizingMovement(Accounting):
         slack = _DENIED * promised + 64 * torch.finfo(w.dtype).eps * here.evaluation.value.abs()
         own = self._integrand(torch.cat([start[None], slope.reshape(copies, rows)[1:], slope[None, :rows]]))
         ask = kinked.clone()
-        ask[:rows] |= base + here.tau[:rows] * _least_integral(own, _gauss(self.nodes, w)[0]) > slack[:rows]
+        ask[:rows] |= base + here.tau[:rows] * _least_integral(own, gauss(self.nodes, w)[0]) > slack[:rows]
         at = ask.nonzero().squeeze(1)
         beaten = torch.zeros_like(kinked)
         if at.numel():
@@ -244,14 +259,7 @@ def _onto_faces(domain: Set, x: Tensor) -> Tensor:
     return torch.where(x - box.lo <= slack, box.lo, torch.where(box.hi - x <= slack, box.hi, x))
 
 
-def _spread(here: Here, owner: Tensor, tau: Tensor) -> Here:
-    """The same rows several times, each copy with a step of its own."""
-    e = here.evaluation
-    part = type(e)(*(t[owner] for t in e))
-    return Here(here.x[owner], part, tau, here.energy.take(owner), here.domain.take(owner))
-
-
-def _gauss(nodes: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def gauss(nodes: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Nodes and weights of Gauss's rule on [0, 1]."""
     if not nodes:
         return like.new_zeros(0), like.new_zeros(0)

@@ -51,7 +51,6 @@ class Newton(InnerSolver):
     tolerance: float = 1e-11
 
     def solve(self, problem: InnerProblem) -> Solution:
-        """See :class:`InnerSolver`."""
         d = flat(problem.x).shape[1]
         if not isinstance(problem.region, Box) or d > _MOST:
             raise ValueError(
@@ -67,15 +66,12 @@ class Newton(InnerSolver):
 
 
 class _Planes(NamedTuple):
-    """Linearizations of the energy, one for each row: points and gradients ``[rows, d]``, values and gaps ``[rows]``.
-
-    The gap is max { <g, z - w> : lo <= w <= hi }, less what rounding makes of it.
-    """
+    """Linearizations of the energy, one for each row."""
 
     z: Tensor
     value: Tensor
     gradient: Tensor
-    gap: Tensor
+    gap: Tensor  # max { <g, z - w> : lo <= w <= hi }, less what rounding makes of it
 
     def take(self, index: Tensor) -> _Planes:
         return _Planes(*(t[index] for t in self))
@@ -116,11 +112,9 @@ class _Run:
             return False
         at_kink = self.kink[index]
         step = torch.empty_like(self.best.z[index])
-        smooth, kinks = (mask.nonzero().squeeze(1) for mask in (~at_kink, at_kink))
-        if smooth.numel():
-            step[smooth] = self._by_curvature(index[smooth])
-        if kinks.numel():
-            step[kinks] = self._between_planes(index[kinks])
+        for mask, model in ((~at_kink, self._by_curvature), (at_kink, self._between_planes)):
+            if bool(mask.any()):
+                step[mask] = model(index[mask])
         trust = self.trust[index]
         good, beyond = self._try(index, self.best.z[index] + step)
         self.trust[index] = torch.where(at_kink, trust, torch.where(good, 2 * trust, trust / 4))
@@ -174,11 +168,8 @@ class _Run:
         e = self.problem.energy.take(index).evaluate(trial.reshape(-1, *self.problem.x.shape[1:]))
         self.spent[index] += 1
         g = flat(e.gradient)
-        new, old, far = (
-            _Planes(trial, e.value, g, gap_in_box(trial, g, lo, hi)),
-            self.best.take(index),
-            self.far.take(index),
-        )
+        new = _Planes(trial, e.value, g, gap_in_box(trial, g, lo, hi))
+        old, far = self.best.take(index), self.far.take(index)
         finite = e.value.isfinite() & g.isfinite().all(1)
         rounding = 8 * torch.finfo(trial.dtype).eps * old.value.abs()
         level = (new.value <= old.value + rounding) & (new.gap < old.gap)
@@ -211,14 +202,8 @@ def gap_in_box(z: Tensor, g: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
 def minimize_model(g: Tensor, H: Tensor, lo: Tensor, hi: Tensor) -> Tensor:
     """Return the global minimizer of <g, s> + <s, H s> / 2 over lo <= s <= hi, for any symmetric H.
 
-    Some minimizer lies in the relative interior of a face on which H is positive definite, or at a vertex: all 3^d
-    faces of all rows are tried, those of one dimension in one batch of linear systems.
-
-    Args:
-        g: ``[rows, d]``.
-        H: ``[rows, d, d]``.
-        lo: at most 0, ``[rows, d]``.
-        hi: at least 0, ``[rows, d]``.
+    Some minimizer lies in the relative interior of a face on which H, ``[rows, d, d]``, is positive definite, or at a
+    vertex: all 3^d faces of all rows are tried, those of one dimension in one batch of linear systems. lo <= 0 <= hi.
 
     >>> minimize_model(torch.ones(1, 1), torch.full((1, 1, 1), 4.0), -torch.ones(1, 1), torch.ones(1, 1))
     tensor([[-0.2500]])
@@ -245,13 +230,8 @@ def _faces(d: int) -> list[tuple[Tensor, Tensor]]:
     groups: dict[int, list[tuple[int, ...]]] = {}
     for face in itertools.product((-1, 0, 1), repeat=d):
         groups.setdefault(face.count(0), []).append(face)
-    return [
-        (
-            torch.tensor(faces),
-            torch.tensor([[i for i in range(d) if not face[i]] for face in faces]).reshape(len(faces), k),
-        )
-        for k, faces in sorted(groups.items())
-    ]
+    held = [torch.tensor(faces) for _, faces in sorted(groups.items())]
+    return [(faces, (faces == 0).nonzero()[:, 1].reshape(len(faces), -1)) for faces in held]
 
 
 def _stationary(g: Tensor, H: Tensor, s: Tensor, free: Tensor) -> Tensor:
@@ -274,16 +254,7 @@ def minimize_planes(a: Tensor, b: Tensor, ahead: Tensor, lo: Tensor, hi: Tensor)
 
     With some weight w the point minimizes the linear form w a + (1 - w) b. Either w is 0 or 1, or the two planes meet
     at the point and one coordinate of the form vanishes: its value there makes them meet. So d + 2 points are tried.
-
-    Args:
-        a: ``[rows, d]``.
-        b: ``[rows, d]``.
-        ahead: by how much the second plane is lower at 0, ``[rows]``.
-        lo: at most 0, ``[rows, d]``.
-        hi: at least 0, ``[rows, d]``.
-
-    Returns:
-        The points ``[rows, d]``, and ``[rows, d]`` with a 1 at the balancing coordinate, all 0 at a vertex.
+    The balancing coordinate is a 1 in ``[rows, d]``, all 0 at a vertex. lo <= 0 <= hi.
 
     >>> a, b, one = torch.tensor([[1.0, 1.0]]), torch.tensor([[-1.0, 0.5]]), torch.ones(1, 2)
     >>> minimize_planes(a, b, torch.tensor([1.0]), -one, one)

@@ -33,7 +33,6 @@ class Proximal(InnerSolver):
     tolerance: float = 1e-8
 
     def solve(self, problem: InnerProblem) -> Solution:
-        """See :class:`InnerSolver`."""
         region, e = problem.region, problem.evaluation
         if not isinstance(region, Convex):
             raise ValueError(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from abc import abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from maxslope import _random
 from maxslope._rows import choose, column, flat
-from maxslope.energies import Blind, Energy
+from maxslope.energies import Blind
 from maxslope.schemes.base import Here, Memory, Scheme
-from maxslope.schemes.steps import Constant, StepSize
-from maxslope.sets import BallBox, Box, Groups, Set, Shared
+from maxslope.schemes.steps import Constant
+from maxslope.sets import BallBox, Box, Groups, Shared
 from maxslope.spaces import Lp, Space
 
 L_INF = Lp(math.inf)
@@ -30,28 +31,28 @@ class Search(Scheme):
 
     queries: int
     seed: int
+    rate = math.inf
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tau", Constant(1 / self.queries))
 
     def start(self, x: Tensor) -> Memory:
-        """See :class:`Scheme`."""
         key = _random.keys(self.seed, _random.keys_of_points(flat(x)))
         value = torch.full(x.shape[:1], torch.inf, dtype=x.dtype, device=x.device)
         return x.clone(), value, torch.zeros_like(key), key
 
+    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
+        best, least, clock, key, *own = memory
+        value, energy = here.evaluation.value, here.energy
+        better = value < least  # NaN is never better
+        best, least = choose(better, here.x, best), torch.where(better, value, least)
+        more = (energy.key,) if isinstance(energy, Blind) and energy.key is not None else ()
+        x, carried = self.propose(here, best, clock, _random.keys(0, key, *more, clock), tuple(own))
+        return choose(clock + 1 >= self.queries, best, x), (best, least, clock + 1, key, *carried)
 
-def judge(here: Here, best: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the better of the point that was just evaluated and ``best``, and its value; NaN is never better."""
-    better = here.evaluation.value < least
-    return choose(better, here.x, best), torch.where(better, here.evaluation.value, least)
-
-
-def key_at(key: Tensor, clock: Tensor, energy: Energy) -> Tensor:
-    """The key of one proposal of each row."""
-    if isinstance(energy, Blind) and energy.key is not None:
-        return _random.keys(0, key, energy.key, clock)
-    return _random.keys(0, key, clock)
+    @abstractmethod
+    def propose(self, here: Here, best: Tensor, clock: Tensor, key: Tensor, own: Memory) -> tuple[Tensor, Memory]:
+        """Return where to look next, and what the search carries besides: a key is that of one proposal of a row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +96,6 @@ class RandomSearch(Search):
     share: float | None = None
     space: Space = L_INF
     seed: int = 0
-    rate: float = field(default=math.inf, init=False)
-    tau: StepSize = field(init=False)
 
     def __post_init__(self) -> None:
         if self.queries < 1 or not (self.share is None or 0 < self.share <= 1):
@@ -105,21 +104,14 @@ class RandomSearch(Search):
             )
         Search.__post_init__(self)
 
-    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
-        best, least, clock, key = memory
-        best, least = judge(here, best, least)
-        x = self._propose(best, clock, key_at(key, clock, here.energy), here.domain)
-        x = choose(clock + 1 >= self.queries, best, x)
-        return x, (best, least, clock + 1, key)
-
-    def _propose(self, best: Tensor, clock: Tensor, key: Tensor, domain: Set) -> Tensor:
+    def propose(self, here: Here, best: Tensor, clock: Tensor, key: Tensor, own: Memory) -> tuple[Tensor, Memory]:
+        domain = here.domain
         first = (0.8 if isinstance(domain, Box) else 0.1) if self.share is None else self.share
         share = share_at(first, clock, self.queries)
         if isinstance(domain, Box):
-            return _to_bounds(best, share, key, domain)
+            return _to_bounds(best, share, key, domain), own
         if isinstance(domain, BallBox | Groups | Shared):
-            return _add(best, share, key, domain)
+            return _add(best, share, key, domain), own
         raise ValueError(f"Random search moves in boxes and in balls with boxes, got {type(domain).__name__}.")
 
 
@@ -158,10 +150,7 @@ def _add(best: Tensor, share: Tensor, key: Tensor, domain: BallBox | Groups | Sh
 
 
 def _pattern(key: Tensor, window: Tensor) -> Tensor:
-    """Two hills of opposite signs, side by side in the window; independent heights where there are no squares.
-
-    The hills fall off as 1 / (1 + distance from the middle of their half).
-    """
+    """Two hills, 1 / (1 + distance from the middle of a half) and its negative; independent heights without squares."""
     shape = window.shape[1:]
     if window.ndim != 4:
         return _random.normal(_random.keys(3, key), shape)

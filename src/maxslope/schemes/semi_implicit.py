@@ -37,7 +37,6 @@ class SemiImplicit(Memoryless):
     """  # noqa: D205
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
         if isinstance(here.domain, Convex):
             return self._with_convex(here, here.domain), memory
         radius = length(here, self.space, self.rate)

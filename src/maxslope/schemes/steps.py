@@ -43,7 +43,6 @@ class Constant(StepSize):
         check_tau(self.tau)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
-        """See :class:`StepSize`."""
         return by_row(self.tau, row)
 
 
@@ -72,7 +71,6 @@ class Cosine(StepSize):
         check_tau(self.last)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
-        """See :class:`StepSize`."""
         first, last = by_row(self.first, row), by_row(self.last, row)
         steps = by_row(self.steps, row)
         return last + (first - last) * half_wave(clock.minimum(steps), steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -12,9 +11,7 @@ from maxslope import _random
 from maxslope._rows import choose, column
 from maxslope.schemes.base import Here, Memory
 from maxslope.schemes.consensus import consensus, drift
-from maxslope.schemes.random_search import L_INF, Search, judge, key_at
-from maxslope.schemes.steps import StepSize
-from maxslope.sets import Set
+from maxslope.schemes.random_search import L_INF, Search
 from maxslope.spaces import Space
 
 
@@ -58,8 +55,6 @@ class Swarm(Search):
     dt: float = field(default=0.5, kw_only=True)
     space: Space = field(default=L_INF, kw_only=True)
     seed: int = field(default=0, kw_only=True)
-    rate: float = field(default=math.inf, init=False)
-    tau: StepSize = field(init=False)
 
     def __post_init__(self) -> None:
         if self.queries < 1 or self.particles < 2:
@@ -68,31 +63,24 @@ class Swarm(Search):
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; besides what every search carries, the swarm and its values."""
-        best, least, clock, key = Search.start(self, x)
+        best, least, *rest = Search.start(self, x)
         swarm = x[:, None].repeat(1, self.particles, *(1,) * (x.ndim - 1))
-        return best, least, clock, key, swarm, least[:, None].repeat(1, self.particles)
+        return best, least, *rest, swarm, least[:, None].repeat(1, self.particles)
 
-    def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
-        best, least, clock, key, swarm, values = memory
-        best, least = judge(here, best, least)
+    def propose(self, here: Here, best: Tensor, clock: Tensor, key: Tensor, own: Memory) -> tuple[Tensor, Memory]:
+        swarm, values = own
         row = torch.arange(len(clock), device=clock.device)
         seen = clock % self.particles
         swarm, values = swarm.clone(), values.clone()
         value = here.evaluation.value
         swarm[row, seen], values[row, seen] = here.x, torch.where(value.isfinite(), value, torch.inf)
         turn = (clock + 1) % self.particles
-        now = key_at(key, clock, here.energy)
-        moved = self._move(swarm[row, turn], consensus(swarm, values, self.alpha), now, here.domain)
+        z, mean = swarm[row, turn], consensus(swarm, values, self.alpha)
+        noise = _random.normal(key, z.shape[1:]).to(z)
+        moved = here.domain.project(drift(z, mean, noise, self.dt, self.sigma))
         far = 1e3 * (1 + here.x.abs().flatten(1).amax(1))
-        x = choose(
-            clock + 1 < self.particles, here.domain.project(here.x + column(far, here.x) * _tiles(now, here.x)), moved
-        )
-        x = choose(clock + 1 >= self.queries, best, x)
-        return x, (best, least, clock + 1, key, swarm, values)
-
-    def _move(self, z: Tensor, mean: Tensor, key: Tensor, domain: Set) -> Tensor:
-        return domain.project(drift(z, mean, _random.normal(key, z.shape[1:]).to(z), self.dt, self.sigma))
+        first = here.domain.project(here.x + column(far, here.x) * _tiles(key, here.x))
+        return choose(clock + 1 < self.particles, first, moved), (swarm, values)
 
 
 def _tiles(key: Tensor, like: Tensor) -> Tensor:

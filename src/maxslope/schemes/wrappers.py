@@ -44,7 +44,6 @@ class Momentum(Scheme):
         return (torch.zeros_like(x), *self.scheme.start(x))
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        """See :class:`Scheme`."""
         velocity, *rest = memory
         xi = here.evaluation.gradient
         size = flat(xi).abs().sum(1)

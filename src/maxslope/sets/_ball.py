@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, threshold
 
-from maxslope._rows import asks_freely, select
+from maxslope._rows import asks_freely, column, select
 from maxslope.sets._roots import root
-from maxslope.spaces import Lp
+from maxslope.spaces import Lp, Space
 from maxslope.spaces.lp import euclidean, faintest, swift
 
 Solver = Callable[..., Tensor]
@@ -27,27 +27,16 @@ def project(
 ) -> Tensor:  # fmt: skip
     """Return argmin { sum_i curvature_i (d_i - v_i)^2 : |d|_p <= radius, a <= d <= b }, shape ``[rows, d]``.
 
-    Args:
-        lp: the norm of the ball, p < inf.
-        v: ``[rows, d]``.
-        clipped: v clipped to the box.
-        size: the norm of that, above the radius in some row.
-        radius: ``[rows]``, not negative.
-        a: lower bounds, ``[rows, d]``.
-        b: upper bounds, ``[rows, d]``.
-        curvature: positive, broadcastable to ``[rows, d]``; one number unless the norm is weighted.
-        centered: whether the origin lies in the box.
+    ``clipped`` is v clipped to the box, ``size`` its norm, above the radius in some row. ``curvature`` is one number
+    unless the norm is weighted. ``centered`` says whether the origin lies in the box.
     """
-
-    def near(v: Tensor, clipped: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        return _pull_back(lp, v, clipped, size, radius, a, b)
 
     def far(v: Tensor, _: Tensor, size: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
         return shrink(lp, _project_by_root(lp, v, size, radius, a, b, curvature), radius, a, b)
 
     if lp.p != 2 or curvature.numel() > 1:
         return far(v, clipped, size, radius, a, b)
-    return _by_center(near, far, centered, v, clipped, size, radius, a, b)
+    return _by_center(partial(_pull_back, lp), far, centered, v, clipped, size, radius, a, b)
 
 
 def _by_center(near: Solver, far: Solver, centered: bool, *rows: Tensor) -> Tensor:
@@ -151,10 +140,7 @@ def _fill(lp: Lp, weight: Tensor, reach: Tensor, radius: Tensor) -> Tensor:
 
 
 def _greedy(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, width: int = 128) -> Tensor:
-    """The l_1 case: spend the radius on the coordinates of largest |xi_i| first, each up to its bound.
-
-    Only the first ``width`` coordinates that can move are sorted; rows that have radius left then sort all.
-    """
+    """The l_1 case: spend the radius on the coordinates of largest |xi_i|; all are sorted if ``width`` are too few."""
     anchor = torch.zeros_like(xi).clamp(a, b)
     left = (radius - lp.norm(anchor)).clamp_min(0)[:, None]
     room = torch.minimum(_reach(-xi, a - anchor, b - anchor), left)
@@ -239,14 +225,7 @@ def _shell(lp: Lp, v: Tensor, size: Tensor, least: Tensor, most: Tensor, curvatu
     With the multiplier mu, w = mu / c and rho = p - 1 a free coordinate solves r + w r^rho = v. The logarithm of the
     left side is a function of x = log r with slopes between 1 and rho, for every p almost a line. A step of Newton's
     method corrects each x and moves log mu so that sum r^p = 1 to first order, where r^p = r (w r^rho) / w.
-
-    Args:
-        lp: the norm, 1 < p < inf.
-        v: ``[rows, d]``, not negative.
-        size: the norm of v clipped to the bounds.
-        least: lower bounds, not negative.
-        most: upper bounds.
-        curvature: c, positive, broadcastable.
+    ``size`` is the norm of v clipped to the bounds, c the ``curvature``, and 1 < p < inf.
     """
     p, rho, kind = lp.p, lp.p - 1, torch.finfo(v.dtype)
     near = (3e-4 if v.dtype == torch.float32 else 3e-7) * min(rho, 1.0) ** 2
@@ -310,6 +289,12 @@ def _linear_by_root(lp: Lp, xi: Tensor, radius: Tensor, a: Tensor, b: Tensor) ->
     length = (weight * swift(t, 1 / lp.p)[:, None]).clamp(least, torch.maximum(most, least))
     full = (t > 1e29)[:, None] & (weight > 0)
     return shrink(lp, torch.where(full, most, length) * sign * unit, radius, a, b)
+
+
+def draw(norm: Space, z: Tensor, center: Tensor, radius: Tensor) -> Tensor:
+    """Take points outside { |z - center| <= radius } back onto it, along the segments to the center."""
+    size = norm.distance(center, z).clamp_min(torch.finfo(z.dtype).tiny)
+    return center + column((radius / size).clamp_max(1), z) * (z - center)
 
 
 def shrink(lp: Lp, d: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -25,12 +25,8 @@ _FEW = 16  # iterations of nested roots: 12 gave 15 digits, 8 gave one
 def minimize(
     step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor, *, centered: bool
 ) -> Tensor:
-    """Return the minimizer, ``[rows, d]``; ``tau`` and ``radius`` are ``[rows]``, the rest ``[rows, d]``.
-
-    ``centered`` says whether the origin, the center of the second ball, lies in the box.
-    """
-    lo, hi = a - e, b - e
-    d = e + _ball.minimize_linear(step, xi, tau, lo, hi, centered=True)
+    """Return the minimizer, ``[rows, d]``; ``centered`` says whether the origin lies in the box."""
+    d = e + _ball.minimize_linear(step, xi, tau, a - e, b - e, centered=True)
     over = ball.norm(d) > radius
     if asks_freely(d) and not bool(over.any()):
         return d
@@ -38,19 +34,16 @@ def minimize(
     if not index.numel():
         return d
     everyone = index.numel() == xi.shape[0]
-
-    def of_open(*rows: Tensor) -> tuple[Tensor, ...]:
-        return rows if everyone else tuple(select(t, index) for t in rows)
-
-    part = of_open(xi, e, tau, radius, a, b)
+    whole = (xi, e, tau, radius, a, b)
+    part = whole if everyone else tuple(select(t, index) for t in whole)
     if step.p == ball.p == 2:
-        both, settled = _euclidean(*part[:4], *of_open(lo, hi))
+        both, settled = _euclidean(*part)
         rest = (~settled).nonzero().squeeze(1)
         if rest.numel():
             both[rest] = _decided(step, ball, *(select(t, rest) for t in part), centered=centered)
     else:
         both = _decided(step, ball, *part, centered=centered)
-    both = _inside(step, both, part[1], part[2])
+    both = _ball.draw(step, both, part[1], part[2])  # what rounding put outside the step ball; e is feasible
     return both if everyone else d.index_copy(0, index, both)
 
 
@@ -80,18 +73,11 @@ def _same(lp: Lp, *part: Tensor) -> Tensor:
         d[rest] = better.to(d.dtype)
         rest = rest[~settled]
     if rest.numel():
-        xi, e, tau, radius, a, b = (select(t, rest) for t in part)
-        d[rest] = _nested(lp, lp, xi, e, tau, radius, a, b, iterations=_FEW)
+        d[rest] = _nested(lp, lp, *(select(t, rest) for t in part), iterations=_FEW)
     return _ball.shrink(lp, d, part[3], part[4], part[5])
 
 
-def _inside(step: Lp, d: Tensor, e: Tensor, tau: Tensor) -> Tensor:
-    """Take back what rounding put outside the step ball, towards e, which is feasible for everything."""
-    keep = (tau / step.norm(d - e).clamp_min(torch.finfo(d.dtype).tiny)).clamp_max(1)
-    return e + keep[:, None] * (d - e)
-
-
-def _euclidean(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, lo: Tensor, hi: Tensor) -> tuple[Tensor, Tensor]:
+def _euclidean(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Both l_2 constraints active: return d and whether it was found, row by row.
 
     d = e + clip(-c e - s x) with x along xi, |d - e| = tau and |d| = radius. On a fixed set of free coordinates the
@@ -100,8 +86,9 @@ def _euclidean(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, lo: Tensor, h
     free coordinates, and H the square of the others. Everything is measured from e, so that tiny steps lose no digits,
     and x is taken across e before it is squared, so that gradients along e lose few. With c in [0, 1] both multipliers
     are nonnegative, and d is the minimizer; otherwise the step or the ball does not bind, and more rounds change
-    nothing. The bounds ``lo`` and ``hi`` are those of d - e.
+    nothing.
     """
+    lo, hi = a - e, b - e
     scale = xi.norm(dim=1)
     x = xi * (tau / torch.where(scale > 0, scale, torch.ones_like(scale)))[:, None]
     ee, ex = e * e, e * x
@@ -207,17 +194,9 @@ def _priced(xi: Tensor, e: Tensor, tau: Tensor, a: Tensor, b: Tensor, mu: Tensor
 
 
 def _nested(
-    step: Lp,
-    ball: Lp,
-    xi: Tensor,
-    e: Tensor,
-    tau: Tensor,
-    radius: Tensor,
-    a: Tensor,
-    b: Tensor,
-    *,
+    step: Lp, ball: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor, *,
     iterations: int = 100,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Any two finite exponents (not both 1): nested roots in the logarithms of both multipliers, in float64.
 
     The outer multiplier belongs to a strictly convex norm; what it multiplies then has one minimizer, continuous in

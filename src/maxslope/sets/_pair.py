@@ -92,16 +92,7 @@ class _Now(NamedTuple):
 
 
 class _Pair(ABC):
-    """The equations of one batch; e >= 0, and the largest |g| of a row is 1.
-
-    Args:
-        lp: the norm.
-        g: covectors.
-        e: centers of the steps.
-        tau: radii of the steps, ``[rows, 1]``.
-        r: radii of the budgets, ``[rows, 1]``.
-        pace: below 1 the multipliers change by less at once.
-    """
+    """The equations of one batch; e >= 0, and the largest |g| of a row is 1; the radii are ``[rows, 1]``."""
 
     def __init__(self, lp: Lp, g: Tensor, e: Tensor, tau: Tensor, r: Tensor, pace: float) -> None:
         self.lp, self.rho, self.pace = lp, lp.p - 1, pace
@@ -209,7 +200,6 @@ class _Above(_Pair):
     """
 
     def bound(self, low: Tensor, high: Tensor) -> None:
-        """See :class:`_Pair`."""
         self.low = torch.maximum((low - self.e) / self.tau, (-1 - self.out) / self.scale).clamp_min_(-1)
         self.high = torch.minimum((high - self.e) / self.tau, (1 - self.out) / self.scale).clamp_max_(1)
         self.size, self.plus, self.minus = self.g.abs(), self.g.clamp_min(0), (-self.g).clamp_min(0)
@@ -220,7 +210,6 @@ class _Above(_Pair):
         return (torch.where(nearer, (at_origin - self.out) / self.scale, at_plane),)
 
     def step(self, points: _Points, row: _Multipliers) -> tuple[_Points, _Points, _Multipliers, Tensor]:
-        """See :class:`_Pair`."""
         rho, tiny = self.rho, self.tiny
         lam, mu = row.log_lam.exp(), row.log_mu.exp()
         outward = _positive(torch.addcmul(self.g, self.at_e, mu).neg_())  # beyond e
@@ -248,7 +237,6 @@ class _Above(_Pair):
         return (moved.add_(t),), (moved,), following, error
 
     def place(self, points: _Points) -> Tensor:
-        """See :class:`_Pair`."""
         return torch.addcmul(self.e, points[0].clamp(self.low, self.high), self.tau)
 
 
@@ -260,18 +248,15 @@ class _Below(_Pair):
     """
 
     def bound(self, low: Tensor, high: Tensor) -> None:
-        """See :class:`_Pair`."""
         self.low_t, self.high_t = ((low - self.e) / self.tau).clamp_min(-1), ((high - self.e) / self.tau).clamp_max(1)
         self.low_d = torch.maximum((low / self.r).clamp_min(-1), self.out - self.scale)
         self.high_d = torch.minimum((high / self.r).clamp_max(1), self.out + self.scale)
         self.faint = self.tiny**0.5
 
     def begin(self, at_plane: Tensor, at_origin: Tensor, lam: Tensor, mu: Tensor, slant: Tensor) -> _Points:
-        """See :class:`_Pair`."""
         return at_plane.clamp_(-2, 2), at_origin.clamp_(-2, 2)
 
     def step(self, points: _Points, row: _Multipliers) -> tuple[_Points, _Points, _Multipliers, Tensor]:
-        """See :class:`_Pair`."""
         rho = self.rho
         lam, mu = row.log_lam.exp(), row.log_mu.exp()
         at_e, at_0 = mu * self.at_e, lam * self.at_0

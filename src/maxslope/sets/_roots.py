@@ -58,8 +58,7 @@ def newton(f: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], lo: Tensor, hi:
 
     ``f`` takes points and which entries they belong to, and returns values, of which those near 1 are large, and where
     Newton's method goes from there. A step that goes most of the last one back, as between two sides of a kink, is cut
-    to a half; one that leaves the bracket halves it. ``f`` is not asked again of entries that are found or NaN: the
-    last answer is that of the root. All tensors are ``[entries]``.
+    to a half; one that leaves the bracket halves it. Entries found, or NaN, rest: the last answer is the root's.
     """
     tight = 16 * torch.finfo(x.dtype).eps
     found, index = x.clone(), (lo < hi).nonzero().squeeze(1)

@@ -25,12 +25,7 @@ def down(value: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def interval(center: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
-    """The least and the largest number z of the dtype of ``center`` with \\|z - center\\| <= width, exactly.
-
-    Args:
-        center: points.
-        width: float64, not negative, may be infinite; broadcastable.
-    """  # noqa: D301
+    """The least and the largest number of the dtype of ``center`` within ``width``, in float64, of it, exactly."""
     wide, inf = center.double(), torch.inf
     low, high = (_settle(*_sum(wide, w), center.dtype, end) for w, end in ((-width, inf), (width, -inf)))
     return low, high

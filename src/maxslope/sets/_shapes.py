@@ -15,11 +15,7 @@ _WEIGHTED = (
 
 
 def number(value: Any, name: str) -> float | Tensor:
-    """A number or tensor as it is, anything that holds numbers (arrays, lists) as a tensor.
-
-    Raises:
-        TypeError: for strings and other things.
-    """
+    """A number or tensor as it is, anything that holds numbers (arrays, lists) as a tensor; no strings."""
     if isinstance(value, int | float | Tensor):
         return value
     if isinstance(value, str):
@@ -36,14 +32,12 @@ def number(value: Any, name: str) -> float | Tensor:
 
 
 def radius(value: Any) -> tuple[float | Tensor, int]:
-    """Eps as a number or a tensor ``[rows]``, and how many axes it was given with.
-
-    Raises:
-        ValueError: if it has more than one entry in an axis other than the first.
-    """
+    """Eps as a number or a tensor ``[rows]``, and how many axes it was given with."""
     eps = number(value, "eps")
-    if not isinstance(eps, Tensor) or eps.ndim <= 1:
-        return eps, eps.ndim if isinstance(eps, Tensor) else 0
+    if not isinstance(eps, Tensor):
+        return eps, 0
+    if eps.ndim <= 1:
+        return eps, eps.ndim
     if eps.shape[1:].numel() != 1:
         raise ValueError(
             f"eps is a number or one per sample, [rows] or [rows, 1, ..., 1], got the shape {tuple(eps.shape)}; "
@@ -53,11 +47,7 @@ def radius(value: Any) -> tuple[float | Tensor, int]:
 
 
 def radius_fits(eps: Tensor, axes: int, x: Tensor) -> None:
-    """Raise unless eps ``[n]``, given with so many axes, is one per row of ``x`` and can mean nothing else.
-
-    Raises:
-        ValueError: if it is not.
-    """
+    """Raise unless eps ``[n]``, given with so many axes, is one per row of ``x`` and can mean nothing else."""
     rows, channels = x.shape[0], x.shape[1]
     given = (len(eps),) + (1,) * (axes - 1)
     if len(eps) != rows or (axes > 1 and axes != x.ndim):
@@ -73,12 +63,7 @@ def radius_fits(eps: Tensor, axes: int, x: Tensor) -> None:
 
 
 def box(value: Any) -> tuple[float | Tensor, float | Tensor]:
-    """The bounds of a box, as numbers or tensors.
-
-    Raises:
-        TypeError: if these are not two.
-        ValueError: if they do not fit each other, or some lower bound is above its upper bound.
-    """
+    """The two bounds of a box, as numbers or tensors that fit each other, the lower one nowhere above the upper one."""
     if isinstance(value, str) or not isinstance(value, tuple | list | Tensor) or len(value) != 2:
         raise TypeError(f"The box is a pair (lo, hi) of numbers or tensors, got box={value!r}; box=None is no box.")
     lo, hi = number(value[0], "box"), number(value[1], "box")
@@ -99,27 +84,19 @@ def box(value: Any) -> tuple[float | Tensor, float | Tensor]:
 
 
 def bound(value: float | Tensor, x: Tensor) -> Tensor:
-    """A bound of a box as ``[1, *shape]``, in the dtype of ``x``.
-
-    Raises:
-        ValueError: if it is no number, has not the shape of a sample and not as many axes with 1 among them.
-    """
+    """A bound of a box, a number or of the shape of a sample, as ``[1, *shape]`` in the dtype of ``x``."""
     return _as_sample(value, x, "box", "One bound per channel has the shape [C, 1, 1]").to(x)[None]
 
 
 def weights(value: Tensor, x: Tensor) -> None:
-    """Raise unless the weights of a norm fit a sample of ``x``.
-
-    Raises:
-        ValueError: if they do not.
-    """
+    """Raise unless the weights of a norm fit a sample of ``x``."""
     _as_sample(value, x, "norm", "Weights per channel have the shape [C, 1, 1]")
 
 
 def _as_sample(value: float | Tensor, x: Tensor, name: str, hint: str) -> Tensor:
     given, shape = torch.as_tensor(value), x.shape[1:]
     whole = given[0] if given.ndim == x.ndim and given.shape[0] == 1 else given
-    fits = whole.ndim == len(shape) and all(a in (1, b) for a, b in zip(whole.shape, shape, strict=True))
+    fits = _fits(whole, shape)
     if not fits and given.numel() != 1:
         what = "The bounds of the box" if name == "box" else "The weights of the norm"
         raise ValueError(
@@ -129,18 +106,17 @@ def _as_sample(value: float | Tensor, x: Tensor, name: str, hint: str) -> Tensor
     return whole.expand(shape) if fits else given.reshape(()).expand(shape)
 
 
-def mask(value: Any, x: Tensor) -> Tensor:
-    """A mask that broadcasts against ``x`` without a new axis in the middle.
+def _fits(given: Tensor, shape: torch.Size) -> bool:
+    """Whether a tensor has a shape, up to ones."""
+    return given.ndim == len(shape) and all(a in (1, b) for a, b in zip(given.shape, shape, strict=True))
 
-    Raises:
-        TypeError: if it is not boolean.
-        ValueError: if it has neither the shape of ``x`` nor that of a sample, up to ones.
-    """
+
+def mask(value: Any, x: Tensor) -> Tensor:
+    """A boolean mask of the shape of ``x`` or of a sample, up to ones: without a new axis in the middle."""
     given = torch.as_tensor(value)
     if given.dtype != torch.bool:
         raise TypeError(f"The mask is boolean, True where a coordinate may move, got {given.dtype}; use mask.bool().")
-    shape = x.shape if given.ndim == x.ndim else x.shape[1:]
-    if given.ndim != len(shape) or not all(a in (1, b) for a, b in zip(given.shape, shape, strict=True)):
+    if not _fits(given, x.shape) and not _fits(given, x.shape[1:]):
         raise ValueError(
             f"The mask has the shape of a sample, {list(x.shape[1:])}, or of the inputs, {list(x.shape)}, up to ones, "
             f"got mask of shape {list(given.shape)}; add the missing axes, such as mask[:, None]."
@@ -149,11 +125,7 @@ def mask(value: Any, x: Tensor) -> Tensor:
 
 
 def whole_radius(eps: float | Tensor, bounds: tuple[float | Tensor, float | Tensor]) -> None:
-    """Raise where eps is a positive integer on a box narrower than 2 where it is a range at all (8 is not 8/255).
-
-    Raises:
-        TypeError: if it is.
-    """
+    """Raise where eps is a positive integer on a box narrower than 2 where it is a range at all (8 is not 8/255)."""
     whole = not eps.is_floating_point() if isinstance(eps, Tensor) else isinstance(eps, int)
     if not whole or not bool((torch.as_tensor(eps) >= 1).any()):
         return

@@ -8,7 +8,6 @@ a group of l_p the same holds for coordinates: with theta = lambda t^(1-p) each 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -26,21 +25,13 @@ _CLOSE = 1e-12  # relative: what is a jump rather than a slope of t
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """What the groups want, on flat cells ``[rows, groups, size]`` in float64 around the center.
+    """What the groups want, on flat cells ``[rows, groups, size]`` in float64 around the center."""
 
-    Args:
-        lp: the norm within a group.
-        towards: the point to project where ``linear`` is False, else the covector to minimize.
-        a: lower bounds.
-        b: upper bounds.
-        linear: whether <towards, d> is minimized, not |d - towards|^2 / 2.
-    """
-
-    lp: Lp
+    lp: Lp  # the norm within a group
     towards: Tensor
-    a: Tensor
+    a: Tensor  # lower and upper bounds
     b: Tensor
-    linear: bool
+    linear: bool  # whether <towards, d> is minimized, not |d - towards|^2 / 2
 
     def take(self, index: Tensor) -> Cells:
         """Those of some rows."""
@@ -80,17 +71,13 @@ class Cells:
 
 
 def radii(cells: Cells, r: float, radius: Tensor) -> Tensor:
-    """Return the radii of the groups, ``[rows, groups]``, whose l_r norm is at most ``radius``.
+    """Return the radii of the groups, ``[rows, groups]``, whose l_r norm, 1 <= r < inf, is at most ``radius``.
 
-    Args:
-        cells: the groups; some point between the bounds is within the radius.
-        r: the exponent across groups, 1 <= r < inf.
-        radius: ``[rows]``.
+    Some point between the bounds is within the radius, ``[rows]``.
     """
     unit = torch.where(radius > 0, radius, 1.0)[:, None, None]
-    part = replace(
-        cells, a=cells.a / unit, b=cells.b / unit, towards=cells.towards if cells.linear else cells.towards / unit
-    )
+    towards = cells.towards if cells.linear else cells.towards / unit
+    part = replace(cells, a=cells.a / unit, b=cells.b / unit, towards=towards)
     one = (radius > 0).double()
     outer, low = Lp(r), part.size(torch.zeros_like(part.a).clamp(part.a, part.b))
     high = torch.maximum(torch.minimum(part.size(part.free()), one[:, None]), low)
@@ -102,7 +89,11 @@ def radii(cells: Cells, r: float, radius: Tensor) -> Tensor:
 
 def _shared(cells: Cells, outer: Lp, low: Tensor, high: Tensor) -> Tensor:
     """The radii whose norm is 1: where they jump at the multiplier, all of the segment is best."""
-    line = _line(cells, outer.p, low, high)
+    line: _Steps | _Corners | None = None  # what answers in closed form
+    if math.isinf(cells.lp.p) or (cells.linear and cells.lp.p == 1):
+        line = _Steps(cells, outer.p, low, high)
+    elif cells.linear and outer.p == 1 and cells.lp.q <= _SAFE:
+        line = _Corners(cells, low, high)
     top = cells.towards.abs().flatten(1).amax(1).clamp_min(1e-300).log()
     least, most = top + _LOW, top + 10.0 + (outer.p - 1) * math.log(low.shape[1])
     if line is None:
@@ -110,27 +101,22 @@ def _shared(cells: Cells, outer: Lp, low: Tensor, high: Tensor) -> Tensor:
         found = newton(answer.excess, least, most, top)
         if not cells.linear:  # nothing jumps
             return answer.now.t.reshape(low.shape)
-        of: Callable[[Tensor], Tensor] = lambda log_mu: answer.radii(log_mu, every)  # noqa: E731
+        step = _CLOSE * found.abs().clamp_min(1.0)
+        less, more = (answer.radii(log_mu, every) for log_mu in (found + step, found - step))
     else:
-        found, of = root(lambda log_mu: outer.norm(line(log_mu)) - 1, least, most), line
-    step = _CLOSE * found.abs().clamp_min(1.0)
-    less, more = of(found + step), of(found - step)
+        found = root(lambda log_mu: outer.norm(line(log_mu)) - 1, least, most)
+        step = _CLOSE * found.abs().clamp_min(1.0)
+        less, more = line(found + step), line(found - step)
     ends = torch.zeros_like(found), torch.ones_like(found)
     share = root(lambda s: outer.norm(torch.lerp(less, more, s[:, None])) - 1, *ends)
     return torch.lerp(less, more, share[:, None])
 
 
 class _Answer:
-    """How the radii answer to a multiplier, p < inf, by the logarithms s of theta, which rise with it.
+    """How the radii, from ``low`` to ``high``, answer to a multiplier, p < inf: by the logarithms s of theta.
 
     The next ones are looked for where the last ones and their derivative say. All tensors are those of the groups of
     all rows, one after the other.
-
-    Args:
-        cells: the groups.
-        outer: the norm across groups.
-        low: the least radii.
-        high: the largest radii.
     """
 
     def __init__(self, cells: Cells, outer: Lp, low: Tensor, high: Tensor) -> None:
@@ -203,13 +189,6 @@ class _Radii(NamedTuple):
 
     def take(self, entries: Tensor) -> _Radii:
         return _Radii(*(part[entries] for part in self))
-
-
-def _line(cells: Cells, r: float, low: Tensor, high: Tensor) -> _Steps | _Corners | None:
-    """What answers in closed form."""
-    if math.isinf(cells.lp.p) or (cells.linear and cells.lp.p == 1):
-        return _Steps(cells, r, low, high)
-    return _Corners(cells, low, high) if cells.linear and r == 1 and cells.lp.q <= _SAFE else None
 
 
 class _Steps:

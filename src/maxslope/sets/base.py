@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -61,7 +62,7 @@ class Set(ABC):
         """Return how far each row is outside, as the largest excess over a constraint; 0 inside, float64 ``[rows]``."""
 
     @abstractmethod
-    def take(self, index: Tensor) -> Set:
+    def take(self, index: Tensor) -> Self:
         """Return the sets of the rows ``index``."""
 
     def inside(self, x: Tensor) -> Tensor:
@@ -102,25 +103,19 @@ class Everything(Set):
     """
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return x
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
         raise ValueError("A linear form has no minimizer on an unbounded set; constrain the energy: energy.within(K).")
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
-        """See :class:`Set`."""
         return x + column(tau, x) * space.steepest(xi)
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
-        """See :class:`Set`."""
         return space.dual_norm(xi)
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return torch.zeros(x.shape[0], dtype=torch.float64, device=x.device)
 
     def take(self, index: Tensor) -> Everything:
-        """See :class:`Set`."""
         return self

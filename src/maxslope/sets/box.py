@@ -39,7 +39,6 @@ class Box(Set):
         _reject_empty(self.lo, self.hi)
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return x.clamp(self.lo, self.hi)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
@@ -55,7 +54,7 @@ class Box(Set):
         if math.isinf(lp.p):
             return self.project(torch.addcmul(x, column(tau, x), space.steepest(xi)))
         if is_half(x.dtype):
-            wide = _unchecked(self.lo.float(), self.hi.float())
+            wide = self.to(torch.float32)
             return wide.minimize_linear_near(xi.float(), x.float(), tau.float(), space).to(x.dtype)
         w = weights.to(x) if weights is not None else x.new_ones(())
         a, b = ((bound.expand_as(x) - x) * w for bound in (self.lo, self.hi))
@@ -78,7 +77,6 @@ class Box(Set):
         return x - self.lo <= slack, self.hi - x <= slack
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return flat(torch.maximum(self.lo - x, x - self.hi).clamp_min(0)).amax(1).double()
 
     def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -93,8 +91,11 @@ class Box(Set):
         return flat(excess <= slack).all(1)
 
     def take(self, index: Tensor) -> Box:
-        """See :class:`Set`."""
         return _unchecked(take(self.lo, index), take(self.hi, index))
+
+    def to(self, dtype: torch.dtype) -> Box:
+        """Return the same box with bounds of another dtype."""
+        return _unchecked(self.lo.to(dtype), self.hi.to(dtype))
 
     def intersect(self, lo: Tensor, hi: Tensor) -> Box:
         """Return the box of the points of this box that also lie between ``lo`` and ``hi``.

@@ -14,7 +14,7 @@ from maxslope.sets.ball_box import BallBox, ball
 from maxslope.sets.base import Set
 from maxslope.sets.box import Box, _unchecked, plain
 from maxslope.sets.shared import Shared
-from maxslope.spaces import Lp, Mixed, Space
+from maxslope.spaces import Mixed, Space
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,18 +40,16 @@ class Groups(Set):
         return self.cells.radius.reshape(rows, -1)[:, 0]
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self._each(x, self.cells.project)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self._each(xi, self.cells.minimize_linear)
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
         """See :class:`Set`; a step in the same norm, or in l_inf, is one step of every group."""
         base, factor = plain(space)
-        step = self._inner(base)
-        if step is None:
+        parts = self.norm.parts(base, self.box.lo.ndim)
+        if parts is None or not math.isinf(parts[0].p):
             raise ValueError(
                 f"A step in a set of groups is measured in the norm of the set, {self.norm!r}, or in Lp(math.inf), got "
                 f"{space!r}."
@@ -59,34 +57,29 @@ class Groups(Set):
         grouped, back = self.norm._split(xi)
         covectors, points = grouped.flatten(0, 1), self._cells(x)
         far = (tau / factor).repeat_interleave(grouped.shape[1])
-        return back(self.cells.minimize_linear_near(covectors, points, far, step).reshape(grouped.shape))
+        return back(self.cells.minimize_linear_near(covectors, points, far, parts[1]).reshape(grouped.shape))
 
     def slope(self, xi: Tensor, x: Tensor, space: Space) -> Tensor:
         """See :class:`Set`; normal cones of a product are products, so the slopes of the groups make a dual norm."""
         base, factor = plain(space)
-        outer, inner = (base, base) if isinstance(base, Lp) else (None, None)
-        if isinstance(base, Mixed) and self._aligned(base):
-            outer, inner = base.outer, base.inner
-        if outer is None or inner is None:
+        parts = self.norm.parts(base, self.box.lo.ndim)
+        if parts is None:
             raise ValueError(f"Slopes in a set of groups are known in Lp(p) and in norms of its groups, got {space!r}.")
+        outer, inner = parts
         grouped, _ = self.norm._split(xi)
-        parts = self.cells.slope(grouped.flatten(0, 1), self._cells(x), inner)
-        return outer.dual_norm(parts.reshape(grouped.shape[:2])) / factor
+        slopes = self.cells.slope(grouped.flatten(0, 1), self._cells(x), inner)
+        return outer.dual_norm(slopes.reshape(grouped.shape[:2])) / factor
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self.cells.violation(self._cells(x)).reshape(x.shape[0], -1).amax(1)
 
     def inside(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self._each(x, self.cells.inside)
 
     def contains(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """See :class:`Set`."""
         return self.cells.contains(self._cells(x), dtype).reshape(x.shape[0], -1).all(1)
 
     def take(self, index: Tensor) -> Groups:
-        """See :class:`Set`."""
         rows = index.nonzero().squeeze(1) if index.dtype == torch.bool else index
         count = self._count()
         cells = (rows[:, None] * count + torch.arange(count, device=rows.device)).reshape(-1)
@@ -101,18 +94,6 @@ class Groups(Set):
     def _each(self, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
         grouped, back = self.norm._split(x)
         return back(change(grouped.flatten(0, 1)).reshape(grouped.shape))
-
-    def _aligned(self, space: Mixed) -> bool:
-        ndim = self.box.lo.ndim
-        return space._axes(ndim) == self.norm._axes(ndim)
-
-    def _inner(self, space: Space) -> Lp | None:
-        """The norm of a step within a group, where the step is an l_inf norm of those."""
-        if isinstance(space, Lp):
-            return space if math.isinf(space.p) else None
-        if isinstance(space, Mixed) and math.isinf(space.outer.p) and self._aligned(space):
-            return space.inner
-        return None
 
 
 def within(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallBox | Groups | Shared:

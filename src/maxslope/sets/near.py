@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from maxslope._rows import choose, column, flat, take
+from maxslope.sets import _ball
 from maxslope.sets.ball_box import BallBox, ball
 from maxslope.sets.base import Everything, Set
 from maxslope.sets.box import Box, _unchecked, separable
@@ -68,8 +69,8 @@ class Meet(Set):
     tolerance: float = 1e-8
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
-        step = ball(self.space, self.center.expand_as(x), self.radius.expand(x.shape[0]))
+        radius = self.radius.expand(x.shape[0])
+        step = ball(self.space, self.center.expand_as(x), radius)
         one = self.domain.project(x)
         done = step.violation(one) <= 0
         if bool(done.all()):
@@ -79,17 +80,14 @@ class Meet(Set):
         answer = choose(alone, other, one)
         rest = (~done & ~alone).nonzero().squeeze(1)
         if rest.numel():
-            both = _dykstra(
-                self.domain.take(rest), step.take(rest), x[rest], self.radius.expand(x.shape[0])[rest], self.tolerance
-            )
-            answer = answer.index_copy(0, rest, self._towards_center(both, rest))
+            both = _dykstra(self.domain.take(rest), step.take(rest), x[rest], self.tolerance * radius[rest])
+            back = _ball.draw(self.space, both, take(self.center, rest), take(self.radius, rest))  # x lies in both sets
+            answer = answer.index_copy(0, rest, back)
         return answer
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
-        return self.domain.minimize_linear_near(
-            xi, self.center.expand_as(xi), self.radius.expand(xi.shape[0]), self.space
-        )
+        x, radius = self.center.expand_as(xi), self.radius.expand(xi.shape[0])
+        return self.domain.minimize_linear_near(xi, x, radius, self.space)
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
         """See :class:`Set`; three curved constraints are more than this set knows."""
@@ -102,28 +100,19 @@ class Meet(Set):
         return self.domain.slope(xi, x, space)
 
     def violation(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         excess = self.space.distance(self.center.double(), x.double()) - self.radius
         return torch.maximum(self.domain.violation(x).double(), excess).clamp_min(0)
 
     def take(self, index: Tensor) -> Meet:
-        """See :class:`Set`."""
-        return Meet(
-            self.domain.take(index), take(self.center, index), take(self.radius, index), self.space, self.tolerance
-        )
-
-    def _towards_center(self, z: Tensor, rows: Tensor) -> Tensor:
-        """Take back what is left outside the step ball, along the segment to x, which lies in both sets."""
-        center, radius = take(self.center, rows), take(self.radius, rows)
-        size = self.space.distance(center, z).clamp_min(torch.finfo(z.dtype).tiny)
-        return center + column((radius / size).clamp_max(1), z) * (z - center)
+        center, radius = take(self.center, index), take(self.radius, index)
+        return replace(self, domain=self.domain.take(index), center=center, radius=radius)
 
 
-def _dykstra(first: Set, second: Set, x: Tensor, radius: Tensor, tolerance: float) -> Tensor:
+def _dykstra(first: Set, second: Set, x: Tensor, slack: Tensor) -> Tensor:
     """Alternate projections with Dykstra's corrections; the last one is onto the first set. Rows rest once settled."""
     z, answer = x, x
     p, q = torch.zeros_like(x), torch.zeros_like(x)
-    settled = torch.zeros_like(radius, dtype=torch.bool)
+    settled = torch.zeros_like(slack, dtype=torch.bool)
     for _ in range(200):
         y = second.project(z + q)
         q = z + q - y
@@ -131,7 +120,7 @@ def _dykstra(first: Set, second: Set, x: Tensor, radius: Tensor, tolerance: floa
         p = y + p - new
         change = flat(new - z).norm(dim=1) + flat(new - y).norm(dim=1)
         answer = choose(settled, answer, new)
-        settled = settled | (change <= tolerance * radius)
+        settled = settled | (change <= slack)
         z = new
         if bool(settled.all()):
             break

@@ -11,8 +11,7 @@ from torch import Tensor
 from maxslope._rows import choose, column, flat, select
 from maxslope.sets import _share
 from maxslope.sets._roots import least
-from maxslope.sets._round import Round
-from maxslope.sets.ball_box import BallBox, ball
+from maxslope.sets.ball_box import BallBox, Round, ball
 from maxslope.sets.box import Box, _unchecked, plain, stopped
 from maxslope.spaces import Lp, Mixed, Space
 
@@ -38,13 +37,11 @@ class Shared(Round):
     box: Box
 
     def project(self, x: Tensor) -> Tensor:
-        """See :class:`Set`."""
         z = self.box.project(x)
         outside = self.norm.norm((z - self.center).double()) > self.radius
         return choose(outside, self._best(x, linear=False), z) if bool(outside.any()) else z
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`."""
         return self._best(xi, linear=True)
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
@@ -62,24 +59,19 @@ class Shared(Round):
         """See :class:`Set`; on the sphere, the least dual norm of xi + mu n over multipliers mu and normals n."""
         base, factor = plain(space)
         outer, inner = self._measured(base, space)
-        wide = replace(self, center=self.center.double(), radius=self.radius.double(), box=_wide(self.box))
+        wide = replace(self, center=self.center.double(), radius=self.radius.double(), box=self.box.to(torch.float64))
         faces = self.box.faces(x)
         spread = _Normals(wide, xi.double(), x.double(), faces, inner)
         eps = torch.finfo(x.dtype).eps
         size = self.norm.norm((x - self.center).double())
         on_sphere = (size >= self.radius * (1 - 64 * eps) - 2 * eps * self.norm.norm(x.double())) & (size > 0)
         free = outer.dual_norm(spread(torch.zeros_like(size)))
-
-        def with_multiplier(mu: Tensor) -> Tensor:
-            return outer.dual_norm(spread(mu))
-
         reach = self.norm.dual_norm(xi.double())  # beyond it nothing is left to cancel in any smooth group
-        held = least(with_multiplier, reach)
+        held = least(lambda mu: outer.dual_norm(spread(mu)), reach)
         best = torch.where(on_sphere, torch.minimum(held, free), free)
         return (torch.where(self.radius > 0, best, 0.0) / factor).to(xi.dtype)
 
     def take(self, index: Tensor) -> Shared:
-        """See :class:`Set`."""
         return Shared(self.norm, select(self.center, index), self.radius[index], self.box.take(index))
 
     def _best(self, towards: Tensor, *, linear: bool) -> Tensor:
@@ -101,10 +93,9 @@ class Shared(Round):
 
     def _measured(self, base: Space, space: Space) -> tuple[Lp, Lp]:
         """The norms across and within groups in which a slope is measured."""
-        ndim = self.center.ndim
-        same = isinstance(base, Mixed) and base._axes(ndim) == self.norm._axes(ndim)
-        if isinstance(base, Mixed) and base.outer == self.norm.outer and base.inner == self.norm.inner and same:
-            return base.outer, base.inner
+        own = (self.norm.outer, self.norm.inner)
+        if self.norm.parts(base, self.center.ndim) == own:
+            return own
         if isinstance(base, Lp) and (math.isinf(base.p) or (base.p == 2 and 1 < self.norm.inner.p < math.inf)):
             return base, base
         raise ValueError(
@@ -116,12 +107,7 @@ class Shared(Round):
 class _Normals:
     """The dual norms of xi + mu n in every group, the normal n chosen so that they are least; see Shared.slope.
 
-    Args:
-        domain: the set, in float64.
-        xi: covectors.
-        x: points.
-        faces: where they are on the bounds.
-        inner: the norm in which a group is measured.
+    All is in float64; ``faces`` says where x is on the bounds, ``inner`` is the norm in which a group is measured.
     """
 
     def __init__(self, domain: Shared, xi: Tensor, x: Tensor, faces: tuple[Tensor, Tensor], inner: Lp) -> None:
@@ -171,7 +157,3 @@ class _Normals:
         cells = ball(own, zero, force.flatten(), _unchecked(zero, size))
         k = cells.project(size) if self.inner.p == 2 else cells.minimize_linear(-torch.ones_like(size))
         return self._measure((size - k).reshape(xi.shape))
-
-
-def _wide(box: Box) -> Box:
-    return _unchecked(box.lo.double(), box.hi.double())

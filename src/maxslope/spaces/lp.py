@@ -53,15 +53,12 @@ class Lp(Space):
         return 1.0 if math.isinf(self.p) else self.p / (self.p - 1)
 
     def norm(self, v: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return _norm(flat(v), self.p)
 
     def dual_norm(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return _norm(flat(xi), self.q)
 
     def steepest(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         if math.isinf(self.p):
             return xi.neg().sign_()
         rows = flat(xi)

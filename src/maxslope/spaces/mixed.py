@@ -48,15 +48,12 @@ class Mixed(Space):
     axis: int | tuple[int, ...]
 
     def norm(self, v: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self.outer.norm(self._by_group(v, self.inner.norm))
 
     def dual_norm(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self.outer.dual_norm(self._by_group(xi, self.inner.dual_norm))
 
     def steepest(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         grouped, back = self._split(xi)
         rows, groups, size = grouped.shape
         cells = grouped.reshape(rows * groups, size)
@@ -74,6 +71,15 @@ class Mixed(Space):
         radius = norm_in_order(inside.reshape(rows * groups, size), self.inner.p).reshape(rows, groups, 1)
         wanted = radii(_random.keys(2, key), key.new_full((groups,), size), self.outer.p)
         return back((inside / radius * wanted[:, :, None]).to(like.dtype))
+
+    def parts(self, space: Space, ndim: int) -> tuple[Lp, Lp] | None:
+        """Return the norms across and within the groups of this one, of which ``space`` is made; l_p is l_p of l_p.
+
+        None where it is made of other groups of points with ``ndim`` axes.
+        """
+        if isinstance(space, Mixed) and space._axes(ndim) == self._axes(ndim):
+            return space.outer, space.inner
+        return (space, space) if isinstance(space, Lp) else None
 
     def _axes(self, ndim: int) -> tuple[int, ...]:
         given = (self.axis,) if isinstance(self.axis, int) else self.axis

@@ -49,21 +49,19 @@ class Layout:
 
     def row(self, model: nn.Module) -> Tensor:
         """Return a copy of the weights, ``[1, d]``."""
-        held = dict(model.named_parameters())
-        return torch.cat([held[name].detach().reshape(-1) for name in self.names])[None]
+        return torch.cat([p.detach().reshape(-1) for p in map(model.get_parameter, self.names)])[None]
 
     def gradient(self, model: nn.Module) -> Tensor:
         """Return a copy of the weights' gradients, ``[1, d]``, zero where there is none."""
-        held = dict(model.named_parameters())
-        parts = [torch.zeros_like(p) if p.grad is None else p.grad.detach() for p in map(held.__getitem__, self.names)]
-        return torch.cat([g.reshape(-1) for g in parts])[None]
+        held = [model.get_parameter(name) for name in self.names]
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in held]
+        return torch.cat([g.detach().reshape(-1) for g in parts])[None]
 
     def load(self, model: nn.Module, row: Tensor) -> None:
         """Copy a row ``[1, d]`` into the model's weights."""
-        held = dict(model.named_parameters())
         with torch.no_grad():
             for name, part in self.tensors(row[0]).items():
-                held[name].copy_(part)
+                model.get_parameter(name).copy_(part)
 
     def tensors(self, weights: Tensor) -> dict[str, Tensor]:
         """Return views of weights ``[d]`` as parameters by name."""
@@ -102,15 +100,12 @@ class Layered(Space):
             raise ValueError(f"Layered needs groups of at least one entry, got sizes={self.sizes!r}.")
 
     def norm(self, v: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self.outer.norm(torch.stack([self.inner.norm(part) for part in self._split(v)], 1))
 
     def dual_norm(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self.outer.dual_norm(self._duals(xi))
 
     def steepest(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         share = -self.outer.steepest(self._duals(xi))
         parts = [share[:, g, None] * self.inner.steepest(part) for g, part in enumerate(self._split(xi))]
         return torch.cat(parts, 1).reshape(xi.shape)

@@ -40,15 +40,12 @@ class Weighted(Space):
         return self.weights.to(v)
 
     def norm(self, v: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self.base.norm(v * self._like(v))
 
     def dual_norm(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self.base.dual_norm(xi / self._like(xi))
 
     def steepest(self, xi: Tensor) -> Tensor:
-        """See :class:`Space`."""
         return self.base.steepest(xi / self._like(xi)) / self._like(xi)
 
     def sample(self, key: Tensor, like: Tensor) -> Tensor:

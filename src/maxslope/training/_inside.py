@@ -118,7 +118,7 @@ class Inside:
         """Return a batch, checked."""
         x = _checks.points(x)
         _checks.mask(mask)
-        return Batch(x, self.goal.labels(y, x), ids, _checks.context(context, x), mask)
+        return Batch(x, self.goal.labels(y, x), ids, _checks.context(context, len(x), x.device), mask)
 
     def network(self, net: Any, batch: Batch) -> Network:
         """Return the model, which at the first call is asked whether it is what a search assumes."""

@@ -135,7 +135,6 @@ class Pointwise(Adversary):
             )
 
     def perturb(self, problem: Problem) -> Perturbed:
-        """See :class:`Adversary`."""
         x = problem.x
         budget, inner = _scaled(self.budget, problem.scale), self.inner
         eps, domain = per_row(budget.eps, x), budget.around(x, mask=problem.mask)
@@ -184,7 +183,6 @@ class ByRecipe(Adversary):
     recipe: Recipe
 
     def perturb(self, problem: Problem) -> Perturbed:
-        """See :class:`Adversary`."""
         x = problem.x
         budget = _scaled(self.budget, problem.scale)
         recipe = replace(self.recipe, steps=self.recipe.steps + problem.more)
@@ -247,7 +245,6 @@ class Each(_Several):
     """
 
     def perturb(self, problem: Problem) -> Perturbed:
-        """See :class:`Adversary`."""
         found = self._found(problem)
         points, rows = torch.cat([f.points for f in found]), torch.cat([f.rows for f in found])
         return Perturbed(points, rows, sum(f.forward for f in found), sum(f.backward for f in found))
@@ -279,7 +276,6 @@ class Drawn(_Several):
             )
 
     def perturb(self, problem: Problem) -> Perturbed:
-        """See :class:`Adversary`."""
         shares = torch.tensor(self.shares or [1.0] * len(self.adversaries), dtype=torch.float64)
         edges = (shares.cumsum(0) / shares.sum()).to(problem.x.device)
         lot = _random.uniform(_random.keys(ADVERSARY, problem.key), (1,))[:, 0]

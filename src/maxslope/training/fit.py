@@ -58,7 +58,6 @@ class _Batches(Energy):
 
     @property
     def passes(self) -> int:
-        """See :class:`Energy`."""
         return 1
 
 
@@ -72,14 +71,12 @@ class _Weights(Driver):
         self.last = 0.0
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
-        """See :class:`Driver`."""
         if not self.waiting:
             return None
         self.waiting = False
         return torch.zeros(1, dtype=torch.int64, device=self.run.device), self.run.layout.row(self.run.model)
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        """See :class:`Driver`."""
         return self.energy, Everything()
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,12 +85,10 @@ class _Weights(Driver):
         return torch.full_like(job, self.run.steps - self.run.step), end
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
-        """See :class:`Driver`."""
         self.last = float(evaluation.value)
         return torch.ones_like(rows.job, dtype=torch.bool) if self.run.stopped else None
 
     def report(self, ended: Rows, status: Tensor) -> None:
-        """See :class:`Driver`."""
         self.status = int(status)
 
     def advance(self) -> Tensor:

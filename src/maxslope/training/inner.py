@@ -86,28 +86,23 @@ class Ascent(Driver, StepSize):
         return self
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
-        """See :class:`Driver`."""
         if not self.waiting:
             return None
         self.waiting = False
         return torch.arange(room, device=self.points.device), self.points
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        """See :class:`Driver`."""
         whole = job.numel() == self.points.shape[0]
         return (self.energy, self.domain) if whole else (self.energy.take(job), self.domain.take(job))
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
-        """See :class:`Driver`."""
         return torch.full_like(job, self.rules.steps), torch.full_like(job, torch.inf, dtype=torch.float64)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
-        """See :class:`StepSize`."""
         wave = (1 + math.cos(math.pi * self.clock / self.rules.steps)) / 2
         return (self.lengths if row.numel() == self.lengths.numel() else self.lengths[row]) * wave
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
-        """See :class:`Driver`."""
         self.clock += 1
         if self.rules.adapt and self.rules.steps > 1:
             self._rescale(rows, evaluation)
@@ -134,7 +129,7 @@ class Ascent(Driver, StepSize):
             job, x, last = self.before
             if job.numel() != rows.job.numel():
                 at = torch.searchsorted(job, rows.job)
-                x, last = x[at], Evaluation(*(t[at] for t in last))
+                x, last = x[at], last.take(at)
             promised = inner(last.gradient, rows.x - x)
             gained = evaluation.value - last.value
             scale = self.scale[rows.job]

@@ -14,8 +14,7 @@ from torch import Tensor
 from maxslope._modes import bare, inference
 from maxslope._rows import select
 from maxslope.energies import Criterion, CrossEntropy, Network
-from maxslope.energies.classifier import OfOutputs
-from maxslope.energies.divergence import Divergence
+from maxslope.energies.classifier import Divergence, OfOutputs
 from maxslope.energies.network import Context, Model
 from maxslope.goals import Goal, Misclassified
 from maxslope.sets import Budget
@@ -99,13 +98,7 @@ class InnerLoss(OfOutputs):
     goal: Goal = field(default_factory=Misclassified)
     context: Context = ()
 
-    @property
-    def beside(self) -> Context:
-        """See :class:`OfOutputs`."""
-        return self.context
-
     def take(self, index: Tensor) -> InnerLoss:
-        """See :class:`Energy`."""
         context = tuple(select(t, index) for t in self.context)
         return replace(self, labels=self.labels[index], context=context)
 
@@ -159,7 +152,6 @@ class AdversarialRisk(Objective):
         self.inside = Inside(wrapped, ramp, guard, seed, goal or Misclassified())
 
     def loss(self, model: Any, batch: Batch) -> Tensor:
-        """See :class:`Objective`."""
         goal = self.inside.goal
         found = self._points(model, batch)
         moved = batch.answers(model, found)

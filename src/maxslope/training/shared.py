@@ -54,7 +54,6 @@ class Shared(Adversary):
             raise ValueError(f"A budget is shared in W_r for r in [1, inf), got r={self.r!r}; for inf use Pointwise.")
 
     def perturb(self, problem: Problem) -> Perturbed:
-        """See :class:`Adversary`."""
         _unmasked(problem)
         x, norm = problem.x, self.budget.norm
         n, steps = x.shape[0], self.inner.steps + problem.more

@@ -60,7 +60,6 @@ class WeightRisk(Energy):
         return self.layout.row(self.model)
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         values, gradients = [], []
         for weights in x.detach():
             with torch.enable_grad():
@@ -71,7 +70,6 @@ class WeightRisk(Energy):
         return plain(torch.stack(values), torch.stack(gradients))
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`."""
         with torch.no_grad():
             return plain(torch.stack([self._value(weights) for weights in x.detach()]))
 
@@ -97,7 +95,6 @@ class _Rates(StepSize):
         self.optimizer = optimizer
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
-        """See :class:`StepSize`."""
         rate = float(self.optimizer.param_groups[0]["lr"])
         return torch.full(row.shape, rate, dtype=torch.float64, device=row.device)
 

@@ -174,11 +174,7 @@ def affordable(values: Tensor, costs: Tensor) -> Tensor:
 
     At a price w a particle takes the option of least value + w cost; the least w at which the mean cost is at most 1
     is found by bisection. No choice of at most the cost it then has is of lower mean value. If no price is high enough
-    the cheapest options are taken.
-
-    Args:
-        values: ``[options, particles]``.
-        costs: likewise, not negative.
+    the cheapest options are taken. Both tensors are ``[options, particles]``, and costs not negative.
 
     >>> values, costs = torch.tensor([[0.0, 0.0], [-1.0, -3.0]]), torch.tensor([[0.0, 0.0], [1.5, 1.5]])
     >>> affordable(values, costs).tolist()

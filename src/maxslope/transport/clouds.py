@@ -61,6 +61,10 @@ def particle_speeds(curve: Curve, space: Space) -> Tensor:
 
     Source: arXiv:2406.05376 (representation by a measure on curves; Lisini's theorem).
     """
-    way = curve.points[:, 0].diff(dim=0)
-    size = space.norm(way.flatten(0, 1)).reshape(way.shape[:2])
-    return size.to(curve.time) / curve.time.diff(dim=0)
+    return speeds(curve.points[:, 0], curve.time[:, :1], space)
+
+
+def speeds(points: Tensor, times: Tensor, space: Space) -> Tensor:
+    """Return the speeds ``[K, n]`` of curves through ``points``, ``[K+1, n, *shape]``, at ``times``, ``[K+1, 1]``."""
+    way = points.diff(dim=0)
+    return space.norm(way.flatten(0, 1)).reshape(way.shape[:2]).to(times) / times.diff(dim=0)

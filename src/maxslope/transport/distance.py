@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from maxslope._optional import optional
 from maxslope.spaces import Space
@@ -43,46 +46,43 @@ def distance(a: Cloud, b: Cloud, r: float, space: Space) -> float:
         raise ValueError(f"Clouds of equal size are compared, got {tuple(a.points.shape)} and {tuple(b.points.shape)}.")
     if not r >= 1:
         raise ValueError(f"W_r is a distance for r in [1, inf], got r={r!r}.")
-    total = 0.0
-    for label in sorted({*a.labels.tolist(), *b.labels.tolist()}):
-        x, z = a.points[a.labels == label], b.points[b.labels == label]
-        if x.shape[0] != z.shape[0]:
+    moved: list[np.ndarray] = []
+    for _, here, there in by_label(a, b):
+        if len(here) != len(there):
             return math.inf
-        pairs = space.norm((z[None] - x[:, None]).flatten(0, 1)).reshape(x.shape[0], z.shape[0])
-        cost = pairs.detach().double().cpu().numpy()
-        total = max(total, _bottleneck(cost)) if math.isinf(r) else total + _power_cost(cost, r)
-    return total if math.isinf(r) else (total / a.points.shape[0]) ** (1 / r)
+        cost = distances(a.points[here], b.points[there], space)
+        moved.append(np.take_along_axis(cost, optimal_assignment(cost, r)[:, None], 1))
+    ways = np.concatenate(moved)
+    top = float(ways.max())
+    return top if math.isinf(r) or top == 0 else top * float(((ways / top) ** r).mean()) ** (1 / r)
 
 
-def _power_cost(cost: np.ndarray, r: float) -> float:
-    """The least sum over i of cost_(i, s(i))^r over permutations s, scaled against overflow."""
-    top = max(float(cost.max()), 1e-300)
-    return float((optimal_plan(cost, r) * (cost / top) ** r).sum() * len(cost) * top**r)
+def by_label(a: Cloud, b: Cloud) -> Iterator[tuple[Any, Tensor, Tensor]]:
+    """Yield each label, and the particles of it in both clouds, as indices."""
+    for label in sorted({*a.labels.tolist(), *b.labels.tolist()}):
+        here, there = ((cloud.labels == label).nonzero().squeeze(1) for cloud in (a, b))
+        yield label, here, there
 
 
-def optimal_plan(cost: np.ndarray, r: float) -> np.ndarray:
-    """Return a permutation matrix over n that is least in cost^r, by the network simplex of POT.
+def distances(x: Tensor, z: Tensor, space: Space) -> np.ndarray:
+    """Return the distance of each point of ``x`` from each of ``z``, ``[n, m]`` float64."""
+    pairs = space.norm((z[None] - x[:, None]).flatten(0, 1)).reshape(x.shape[0], z.shape[0])
+    return np.asarray(pairs.detach().double().cpu().numpy())
 
-    Raises:
-        ImportError: if POT is not installed.
-    """
+
+def optimal_assignment(cost: np.ndarray, r: float) -> np.ndarray:
+    """Return where each of n goes for the least sum of cost^r; for r = inf of least maximum, then least squares."""
+    if math.isinf(r):
+        return _narrowest(cost)
     with optional("Exact transport distances need POT", "[transport]"):
         import ot
     n, top = len(cost), max(float(cost.max()), 1e-300)
     weight = np.full(n, 1.0 / n)
-    return np.asarray(ot.emd(weight, weight, (cost / top) ** r, numItermax=10_000_000))
+    return np.asarray(ot.emd(weight, weight, (cost / top) ** r, numItermax=10_000_000).argmax(1))
 
 
-def _bottleneck(cost: np.ndarray) -> float:
-    return bottleneck(cost, match=False)[0]
-
-
-def bottleneck(cost: np.ndarray, *, match: bool = True) -> tuple[float, np.ndarray]:
-    """Return the least threshold that admits a perfect matching, and of the matchings within it one of least squares.
-
-    Raises:
-        ImportError: if scipy is not installed.
-    """
+def _narrowest(cost: np.ndarray) -> np.ndarray:
+    """A perfect matching within the least threshold that admits one; of these one of least squares."""
     with optional("The distance W_inf needs scipy", "[transport]"):
         from scipy.optimize import linear_sum_assignment
         from scipy.sparse import csr_array
@@ -94,9 +94,6 @@ def bottleneck(cost: np.ndarray, *, match: bool = True) -> tuple[float, np.ndarr
         matched = maximum_bipartite_matching(csr_array(cost <= levels[middle]), perm_type="column")
         low, high = (low, middle) if bool((matched >= 0).all()) else (middle + 1, high)
     level = float(levels[low])
-    if not match:
-        return level, np.zeros(0, dtype=int)
-    top = max(level, 1e-300)
     forbidden = 2.0 * len(cost) + 2  # more than all the others together
-    _, to = linear_sum_assignment(np.where(cost <= level, (cost / top).clip(max=1.0) ** 2, forbidden))
-    return level, np.asarray(to)
+    squares = (cost / max(level, 1e-300)).clip(max=1.0) ** 2
+    return np.asarray(linear_sum_assignment(np.where(cost <= level, squares, forbidden))[1])

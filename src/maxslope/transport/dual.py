@@ -76,14 +76,12 @@ def dual(
     region = Box(torch.minimum(low, x), torch.maximum(high, x))
     slope = float(Lp(2).norm(energy.evaluate(x).gradient).square().mean().sqrt())
     bottom, top = 1e-3 * slope / eps + 1e-12, 1e3 * slope / eps + 1e-12
-    answer: Dual | None = None
+    found: list[Dual] = []
     for _ in range(rounds):
         price = math.sqrt(bottom * top)
-        found = _at(energy, cloud, eps, price, region, solver)
-        answer = found if answer is None or found.value < answer.value else answer
-        bottom, top = (price, top) if found.spent > eps else (bottom, price)
-    assert answer is not None
-    return answer
+        found.append(_at(energy, cloud, eps, price, region, solver))
+        bottom, top = (price, top) if found[-1].spent > eps else (bottom, price)
+    return min(found, key=lambda one: one.value)
 
 
 def _at(energy: Energy, cloud: Cloud, eps: float, price: float, region: Box, solver: Descent) -> Dual:

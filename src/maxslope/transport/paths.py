@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope._rows import inner
 from maxslope.energies import Energy
-from maxslope.energies.base import parts
+from maxslope.reference.study import misses
 from maxslope.spaces import Space
-from maxslope.transport.clouds import Cloud
-from maxslope.transport.distance import bottleneck, optimal_plan
+from maxslope.transport.clouds import Cloud, speeds
+from maxslope.transport.distance import by_label, distances, optimal_assignment
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +45,7 @@ class Paths:
     @property
     def speeds(self) -> Tensor:
         """The speeds of the curves, ``[K, n]``."""
-        way = self.points.diff(dim=0)
-        size = self.space.norm(way.flatten(0, 1)).reshape(way.shape[:2])
-        return size / self.times.diff()[:, None].to(size)
+        return speeds(self.points, self.times[:, None], self.space)
 
     @property
     def metric_speed(self) -> Tensor:
@@ -64,13 +62,7 @@ class Paths:
         Args:
             energy: of one particle, row for row with the first cloud; ``energy.within(K)`` where they are constrained.
         """
-        smooth, domain = parts(energy)
-        found = []
-        for before, after, passed in zip(self.points[:-1], self.points[1:], self.times.diff().tolist(), strict=True):
-            middle = (before + after) / 2
-            g = smooth.evaluate(middle).gradient
-            found.append(domain.slope(g, middle, self.space) + inner(g, after - before) / passed)
-        return torch.stack(found)
+        return misses(energy, self.points, self.times[:, None], self.space) / self.times.diff()[:, None]
 
 
 def paths(clouds: Sequence[Cloud], times: Sequence[float] | Tensor, r: float, space: Space) -> Paths:
@@ -108,8 +100,8 @@ def paths(clouds: Sequence[Cloud], times: Sequence[float] | Tensor, r: float, sp
         raise ValueError(f"Curves need two clouds at least and increasing times, got {len(clouds)} at {when.tolist()}.")
     n = clouds[0].points.shape[0]
     order, apart = [torch.arange(n)], []
-    for k in range(len(clouds) - 1):
-        match, ratio = _couple(clouds[k], clouds[k + 1], r, space)
+    for before, after in pairwise(clouds):
+        match, ratio = _couple(before, after, r, space)
         order.append(match[order[-1]])
         apart.append(ratio)
     points = torch.stack([cloud.points[at] for cloud, at in zip(clouds, order, strict=True)])
@@ -120,23 +112,17 @@ def _couple(a: Cloud, b: Cloud, r: float, space: Space) -> tuple[Tensor, float]:
     """Where each particle of ``a`` goes in ``b``, and how far apart they are for that."""
     match = torch.empty(a.points.shape[0], dtype=torch.int64)
     nearest, longest = math.inf, 0.0
-    for label in sorted({*a.labels.tolist(), *b.labels.tolist()}):
-        here, there = ((cloud.labels == label).nonzero().squeeze(1) for cloud in (a, b))
+    for label, here, there in by_label(a, b):
         if len(here) != len(there):
             raise ValueError(
                 f"Labels never move: clouds have as many particles of each label, got {len(here)} and {len(there)} of "
                 f"label {label!r}."
             )
-        cost = _distances(a.points[here], b.points[there], space)
-        to = bottleneck(cost)[1] if math.isinf(r) else optimal_plan(cost, r).argmax(1)
-        match[here] = there[torch.from_numpy(np.ascontiguousarray(to)).long()]
+        cost = distances(a.points[here], b.points[there], space)
+        to = optimal_assignment(cost, r)
+        match[here] = there[torch.from_numpy(to).long()]
         longest = max(longest, float(cost[np.arange(len(to)), to].max()))
-        own = _distances(a.points[here], a.points[here], space)
+        own = distances(a.points[here], a.points[here], space)
         np.fill_diagonal(own, np.inf)
         nearest = min(nearest, float(own.min()))
     return match, nearest / (2 * longest) if longest > 0 else math.inf
-
-
-def _distances(x: Tensor, z: Tensor, space: Space) -> np.ndarray:
-    pairs = space.norm((z[None] - x[:, None]).flatten(0, 1)).reshape(x.shape[0], z.shape[0])
-    return np.asarray(pairs.detach().double().cpu().numpy())
