@@ -105,7 +105,7 @@ def within(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallB
         radius: ``[rows]``, float64 to state it exactly.
         box: bounds.
 
-    >>> import math
+    >>> from maxslope import Lp
     >>> pixels = Mixed(Lp(math.inf), Lp(2), axis=1)
     >>> K = within(pixels, torch.zeros(1, 2, 2), torch.ones(1), Box(torch.zeros(1, 2, 2), torch.ones(1, 2, 2)))
     >>> K.project(torch.tensor([[[3.0, 0.3], [4.0, 0.4]]]))
