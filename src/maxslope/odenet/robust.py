@@ -10,14 +10,14 @@ from torch import Tensor
 from maxslope._rows import choose
 from maxslope.energies import Energy, Evaluation
 from maxslope.energies.base import plain
-from maxslope.loop import Steps, flow
+from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.odenet.design import Design
 from maxslope.odenet.misfit import Misfit
 from maxslope.odenet.risk import Risk
 from maxslope.odenet.settings import whole
 from maxslope.odenet.sweep import sweep
 from maxslope.schemes import Constant, Cosine, Explicit, StepSize
-from maxslope.sets import Budget
+from maxslope.sets import Budget, Set
 from maxslope.spaces import Lp
 
 _REACH = 10.0  # steps in radii: fixed points of projected steps do not depend on it
@@ -42,10 +42,45 @@ class Worst(Energy):
             return plain(-loss, -self.design.enter_back(costate).reshape(x.shape))
 
     def look(self, x: Tensor) -> Evaluation:
-        return plain(self.evaluate(x).value)
+        with torch.no_grad():
+            features, _ = sweep(self.design).forward(self.theta, self.design.enter(x))
+            return plain(-self.misfit.both(self.design.leave(features), self.y)[0])
 
     def take(self, index: Tensor) -> Worst:
         return replace(self, y=self.y[index])
+
+
+class _Seek(Driver):
+    """All rows at once for a number of steps; keeps the best point of each, and neither curve nor slopes."""
+
+    def __init__(self, energy: Worst, domain: Set, x: Tensor, steps: int) -> None:
+        self.energy, self.domain, self.steps = energy, domain, steps
+        self.best, self.end = x.clone(), x.clone()
+        self.value = x.new_full(x.shape[:1], torch.inf)
+        self.waiting = True
+
+    def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
+        if not self.waiting:
+            return None
+        self.waiting = False
+        return torch.arange(len(self.best), device=self.best.device), self.domain.project(self.best)
+
+    def problem(self, job: Tensor) -> tuple[Energy, Set]:
+        whole = job.numel() == len(self.best)
+        return (self.energy, self.domain) if whole else (self.energy.take(job), self.domain.take(job))
+
+    def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.full_like(job, self.steps), torch.full(
+            job.shape, torch.inf, dtype=torch.float64, device=job.device
+        )
+
+    def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> None:
+        better = evaluation.value < self.value[rows.job]
+        self.value[rows.job] = torch.where(better, evaluation.value, self.value[rows.job])
+        self.best[rows.job] = choose(better, rows.x, self.best[rows.job])
+
+    def report(self, ended: Rows, status: Tensor) -> None:
+        self.end[ended.job] = ended.x
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,14 +140,12 @@ class RobustRisk(Energy):
     def worst(self, theta: Tensor) -> Tensor:
         """Return the worst inputs found for particles ``[L, m, p]``, the shape of the inputs."""
         clean = self.risk.x.to(theta)
-        energy = self._adversary(theta).within(self.budget.around(clean))
-        curve = flow(energy, clean, scheme=Explicit(self._tau(), self.budget.norm), until=Steps(self.steps))
-        value, seen = curve.energy[-1], curve.energy[:-1]
-        best = torch.where(seen.isnan(), torch.inf, seen).argmin(0)
-        rows = torch.arange(len(clean), device=clean.device)
+        energy, domain = self._adversary(theta), self.budget.around(clean)
+        seek = _Seek(energy, domain, clean, self.steps)
+        march(seek, Explicit(self._tau(), self.budget.norm), stop=Stop(), room=len(clean))
         # where the last step is as good as the best, it is the one that has converged
-        converged = value <= seen[best, rows] + 1e-14 * value.abs()
-        return choose(converged, curve.end, curve.points[best, rows])
+        value = energy.look(seek.end).value
+        return choose(value <= seek.value + 1e-14 * value.abs(), seek.end, seek.best)
 
     def _tau(self) -> StepSize:
         """Long steps where the ball is round, so that they come to rest; else ever shorter ones, as on an edge."""

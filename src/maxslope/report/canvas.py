@@ -170,7 +170,7 @@ def read_csv(path: Path, numeric: slice) -> list[Line]:
         try:
             lines = [Line(number, cells) for number, cells in enumerate(csv.reader(file), 1) if cells]
         except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a table in UTF-8: {error}.") from error
+            raise ValueError(f"{path} is not a table in UTF-8: {error}; save it as CSV in UTF-8.") from error
     return lines[1:] if lines and not numbers(lines[0].cells[numeric]) else lines
 
 
