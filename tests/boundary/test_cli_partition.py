@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from maxslope.boundary import Densities, Grid, Perimeter, signed_distance
+from maxslope.boundary import Grid, Perimeter, signed_distance
 from maxslope.cli.main import app
 from maxslope.cli.points import numbered
 from maxslope.report import boundary_problems, partition
@@ -142,4 +142,3 @@ def test_misuse() -> None:
     )
     with pytest.raises(ValueError, match="give the time, --until"):
         study(Classes("flat", grid, flat, torch.stack([grid.points()[..., 0], flat[1] * 0]), 0.3, ("a", "b")))
-    assert Densities(flat[0], flat[1]).mass(grid) > 0

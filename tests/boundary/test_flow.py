@@ -22,6 +22,7 @@ from boundary._cases import (
     radial_densities,
     radii,
     radius,
+    symmetrized,
     two_gaussians,
 )
 from maxslope import Status, Stop, flow
@@ -184,7 +185,7 @@ def test_two_real_classes_move_by_the_law_of_their_eps(solver, until):
 def radial_error(solver, n, symmetric=False):
     grid = box(n)
     d = radial_densities(grid)
-    d = d.symmetrized() if symmetric else d
+    d = symmetrized(d) if symmetric else d
     curve = evolve(disk(grid, 0.45), grid, d, until=0.02, tau=0.15 * grid.h * 0.45, solver=solver, record=ENDS)
     return abs(float(radii(curve.end[0], grid).mean()) - integrate(mean_curvature_speed, 0.45, 0.02))
 
@@ -205,7 +206,7 @@ def gaussian_reference():
 def gaussian_error(n, symmetric=False, solver=None):
     grid = box(n)
     d, u = two_gaussians(grid)
-    curve = evolve(u, grid, d.symmetrized() if symmetric else d, until=0.06, tau=0.15 * grid.h, solver=solver)
+    curve = evolve(u, grid, symmetrized(d) if symmetric else d, until=0.06, tau=0.15 * grid.h, solver=solver)
     assert float(curve.energy[:, 0].diff().max()) < 0  # the perimeter strictly falls
     return apart(contour(curve.end[0], grid), gaussian_reference())
 

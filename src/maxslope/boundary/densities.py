@@ -1,9 +1,8 @@
-"""The two classes: densities rho0 and rho1 on a grid, from functions, samples or images."""
+"""The two classes: densities rho0 and rho1 on a grid, from functions or samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +11,6 @@ from maxslope.boundary._optional import load
 from maxslope.boundary.grid import Grid, shares
 
 
-@dataclass(frozen=True, eq=False)
 class Densities:
     """Densities of the classes 0 and 1, with their priors.
 
@@ -28,21 +26,17 @@ class Densities:
     (0.75, torch.float64)
     """
 
-    rho0: Tensor
-    rho1: Tensor
-
-    def __post_init__(self) -> None:
-        if self.rho0.shape != self.rho1.shape:
+    def __init__(self, rho0: Tensor, rho1: Tensor) -> None:
+        if rho0.shape != rho1.shape:
             raise ValueError(
-                f"The two densities share one grid, got shapes {tuple(self.rho0.shape)} and {tuple(self.rho1.shape)}."
+                f"The two densities share one grid, got shapes {tuple(rho0.shape)} and {tuple(rho1.shape)}."
             )
-        for name in ("rho0", "rho1"):
-            value: Tensor = getattr(self, name).detach().double()
+        self.rho0, self.rho1 = rho0.detach().double(), rho1.detach().double()
+        for name, value in (("rho0", self.rho0), ("rho1", self.rho1)):
             if not bool((value.isfinite() & (value >= 0)).all()):
                 raise ValueError(
                     f"Densities are finite and not negative, got {name} with minimum {float(value.min())}."
                 )
-            object.__setattr__(self, name, value)
         if not float(self.rho.max()) > 0:
             raise ValueError("Densities must be positive somewhere, got zeros everywhere.")
 
@@ -61,14 +55,6 @@ class Densities:
     def bayes(self) -> Tensor:
         """2 eta - 1, positive where the Bayes classifier says 1."""
         return 2 * self.eta - 1
-
-    def mass(self, grid: Grid) -> float:
-        """Return the integral of rho."""
-        return float(grid.function(self.rho).sum()) * grid.cell
-
-    def symmetrized(self) -> Densities:
-        """Return both classes with rho / 2: the perimeter keeps its limit and loses its error of first order in eps."""
-        return Densities(self.rho / 2, self.rho / 2)
 
     def floored(self, share: float = 1e-3) -> Densities:
         """Return densities with rho >= share max rho: the law divides by rho, and its drift is clipped there.
@@ -133,38 +119,6 @@ class Densities:
             )
         parts = [_kernel_density(grid, x[y.cpu() == k], x, bandwidth) for k in (0, 1)]
         return Densities(*parts)
-
-    @staticmethod
-    def from_image(grid: Grid, image: Tensor) -> Densities:
-        """Read a gray image as P(y = 1 | x) under the uniform distribution on the box: rho1 = image / |box|.
-
-        Args:
-            grid: of two axes; the first coordinate runs to the right, the second upwards.
-            image: ``[height, width]`` with values in [0, 1], first row on top; resampled to the grid.
-
-        Raises:
-            ValueError: if the grid is not 2D, the image not ``[height, width]``, or its values not in [0, 1].
-
-        >>> grid = Grid((4, 4), 0, 1)
-        >>> Densities.from_image(grid, torch.eye(4)).rho1[0]  # the left column, from the bottom
-        tensor([0., 0., 0., 1.], dtype=torch.float64)
-        """
-        if grid.dim != 2 or image.ndim != 2:
-            raise ValueError(
-                f"An image [height, width] makes densities on a grid of 2 axes, got an image of shape "
-                f"{tuple(image.shape)} and {grid.dim} axes."
-            )
-        gray = image.detach().double()
-        if not bool(((gray >= 0) & (gray <= 1)).all()):
-            raise ValueError(
-                f"Gray values are in [0, 1], got {float(gray.min())} to {float(gray.max())}; 8-bit images are divided "
-                "by 255."
-            )
-        eta = gray.flip(0).T
-        if tuple(eta.shape) != grid.shape:
-            eta = torch.nn.functional.interpolate(eta[None, None], grid.shape, mode="bilinear", antialias=True)[0, 0]
-        eta = eta.clamp(0, 1) / (grid.cell * eta.numel())
-        return Densities(1 / (grid.cell * eta.numel()) - eta, eta)
 
 
 def _kernel_density(grid: Grid, x: Tensor, samples: Tensor, bandwidth: float | None) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +11,6 @@ from torch import Tensor
 Number = float | int
 
 
-@dataclass(frozen=True, init=False)
 class Grid:
     """A box of square (2D) or cubic (3D) cells; functions on it are float64 tensors ``[*shape]``, values at centers.
 
@@ -31,10 +29,6 @@ class Grid:
     (0.03125, 0.0009765625, (64, 32, 2))
     """
 
-    shape: tuple[int, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-
     def __init__(self, shape: Sequence[int], low: Number | Sequence[Number], high: Number | Sequence[Number]) -> None:
         sizes = tuple(int(n) for n in shape)
         if len(sizes) not in (2, 3) or min(sizes) < 4:
@@ -49,9 +43,16 @@ class Grid:
                 f"The cells of a grid have equal, positive sides, got {sides} from shape {sizes}, low {corner} and "
                 f"high {other}; choose shape proportional to high - low."
             )
-        object.__setattr__(self, "shape", sizes)
-        object.__setattr__(self, "low", corner)
-        object.__setattr__(self, "high", other)
+        self.shape, self.low, self.high = sizes, corner, other
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Grid) and (self.shape, self.low, self.high) == (other.shape, other.low, other.high)
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.low, self.high))
+
+    def __repr__(self) -> str:
+        return f"Grid(shape={self.shape}, low={self.low}, high={self.high})"
 
     @property
     def dim(self) -> int:

@@ -14,7 +14,6 @@ from maxslope.sets import Set
 from maxslope.spaces import Lp, Space, Weighted
 
 
-@dataclass(frozen=True, eq=False)
 class Motion(Space):
     """Sets with the distance of Almgren, Taylor and Wang; fields with the norm of L^2(rho).
 
@@ -38,21 +37,15 @@ class Motion(Space):
     1.0
     """
 
-    grid: Grid
-    rho: Tensor
-
-    def __post_init__(self) -> None:
-        rho = self.grid.function(self.rho, "A density")
+    def __init__(self, grid: Grid, rho: Tensor) -> None:
+        rho = grid.function(rho, "A density")
         if not bool((rho > 0).all()):
             raise ValueError(
                 f"The distance of sets divides by rho, which must be positive, got a minimum of {float(rho.min())}; "
                 "use densities.floored()."
             )
-        object.__setattr__(self, "rho", rho)
-
-    @property
-    def _fields(self) -> Weighted:
-        return Weighted(Lp(2), (self.rho * self.grid.cell).sqrt())
+        self.grid, self.rho = grid, rho
+        self._fields = Weighted(Lp(2), (rho * grid.cell).sqrt())
 
     def norm(self, v: Tensor) -> Tensor:
         return self._fields.norm(v)

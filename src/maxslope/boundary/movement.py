@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from maxslope.boundary.distance import gone, signed_distance, starts, vanished
 from maxslope.boundary.energy import Perimeter
 from maxslope.boundary.grid import Grid
 from maxslope.boundary.interfaces import Interfaces, Motion
-from maxslope.boundary.limit import ending
 from maxslope.boundary.soft import Soft
 from maxslope.boundary.solver import Solution, Solver, Step
 from maxslope.curve import Curve
@@ -24,7 +23,6 @@ from maxslope.schemes import Account, Accounting, Here, Memory, StepSize
 from maxslope.schemes.steps import step_size
 
 
-@dataclass(frozen=True, eq=False, init=False)
 class Movement(Accounting):
     """A_{k+1} in argmin Per_eps(A) + (1/tau) int_{A symdiff A_k} |sd_k| drho; a row is the signed distance of its set.
 
@@ -45,20 +43,12 @@ class Movement(Accounting):
     2.0
     """
 
-    solver: Solver
-    grid: Grid
-    densities: Densities
-    tau: StepSize
     space: Motion
-    rate: float
+    rate = 2.0
 
     def __init__(self, solver: Solver, grid: Grid, densities: Densities, tau: float | Tensor | StepSize) -> None:
-        object.__setattr__(self, "solver", solver)
-        object.__setattr__(self, "grid", grid)
-        object.__setattr__(self, "densities", densities)
-        object.__setattr__(self, "tau", step_size(tau))
-        object.__setattr__(self, "space", Motion(grid, densities.rho))
-        object.__setattr__(self, "rate", 2.0)
+        self.solver, self.grid, self.densities = solver, grid, densities
+        self.tau, self.space = step_size(tau), Motion(grid, densities.rho)
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; iterations, failures, the last excess."""
@@ -141,5 +131,4 @@ def evolve(
     energy = perimeter if solver.smooth else Blind(perimeter)
     domain = Interfaces(grid, max(solver.width(grid, step), solver.eps(grid) + 2 * grid.h))
     curve = flow(energy.within(domain), start, scheme=scheme, until=until, stop=Stop(reached=True), record=record)
-    curve = ending(curve)
     return replace(curve, status=torch.where(gone(curve.end), int(Status.VANISHED), curve.status))

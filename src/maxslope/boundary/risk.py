@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -12,7 +10,6 @@ from maxslope.boundary.grid import Grid
 from maxslope.boundary.window import Window
 
 
-@dataclass(frozen=True, eq=False)
 class Lattice:
     """A grid, two densities on it and a window: the discrete problem of adversarial training.
 
@@ -34,21 +31,16 @@ class Lattice:
     (4.0, 1.0)
     """
 
-    grid: Grid
-    densities: Densities
-    window: Window
-    eps: float = 0.0
-
-    def __post_init__(self) -> None:
-        if tuple(self.densities.rho0.shape) != self.grid.shape or self.window.dim != self.grid.dim:
+    def __init__(self, grid: Grid, densities: Densities, window: Window, eps: float = 0.0) -> None:
+        if tuple(densities.rho0.shape) != grid.shape or window.dim != grid.dim:
             raise ValueError(
-                f"Grid, densities and window belong together, got shapes {self.grid.shape} and "
-                f"{tuple(self.densities.rho0.shape)} and a window of {self.window.dim} axes."
+                f"Grid, densities and window belong together, got shapes {grid.shape} and "
+                f"{tuple(densities.rho0.shape)} and a window of {window.dim} axes."
             )
-        if self.eps < 0:
-            raise ValueError(f"The radius eps is positive (0: that of the window), got eps={self.eps!r}.")
-        if not self.eps:
-            object.__setattr__(self, "eps", self.window.radius * self.grid.h)
+        if eps < 0:
+            raise ValueError(f"The radius eps is positive (0: that of the window), got eps={eps!r}.")
+        self.grid, self.densities, self.window = grid, densities, window
+        self.eps = eps or window.radius * grid.h
 
     def risk(self, a: Tensor) -> float:
         """Return R(A) = int_A rho0 + int_{A^c} rho1, the mass that is misclassified.
@@ -79,11 +71,6 @@ class Lattice:
         """
         up, down = self.window.maximum(u) - u, u - self.window.minimum(u)
         return self._sum(self.densities.rho0 * up + self.densities.rho1 * down) / self.eps
-
-    def movement(self, a: Tensor, start: Tensor, tau: float) -> float:
-        """Return Per_eps(A) - (1/tau) int_A start drho, what a step from the signed distance ``start`` minimizes."""
-        a = self._cells(a)
-        return self.perimeter(a) - self._sum(torch.where(a, start, 0.0) * self.densities.rho) / tau
 
     def _sum(self, values: Tensor) -> float:
         return float(values.sum()) * self.grid.cell
