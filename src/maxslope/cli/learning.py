@@ -234,8 +234,8 @@ def written(
     from safetensors.torch import save
 
     from maxslope.report.canvas import write_csv
-    from maxslope.report.sheets import Again, training
-    from maxslope.report.training import draw_history
+    from maxslope.report.sheets import Again
+    from maxslope.report.training import draw_history, sheet
 
     about = {"budget": str(given.budget), "robust": f"{best['robust']:.4f}", "epochs": str(len(fitted.history))}
     out.mkdir(parents=True, exist_ok=True)
@@ -256,6 +256,6 @@ def written(
         files.append(out / _TEST_FILE)
     if drawing is not None and importlib.util.find_spec("jinja2") is not None:
         held, names = len(given.check[0]), [file.name for file in files]
-        page = training(fitted.history, drawing, asked, held, Again(again, names))
+        page = sheet(fitted.history, drawing, asked, held, Again(again, names))
         files.append(page.save(out / "report.html"))
     return files

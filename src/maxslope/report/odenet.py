@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ from maxslope._status import Status
 from maxslope.odenet import DescentResult, Squared, save
 from maxslope.report.canvas import COLORS, INK, blank, dress, raster, records, shade, write_csv
 from maxslope.report.canvas import save as write
-from maxslope.report.numbers import percent
+from maxslope.report.drawn import panels
+from maxslope.report.numbers import number, percent
 from maxslope.report.odenet_study import Data, Settings, Study, numbers, study
-from maxslope.report.sheets import Again, odenet
+from maxslope.report.sheets import Again, Part, Sheet, plain_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ def run(
     Figures (SVG, PNG), the trajectory (CSV), the numbers (JSON), networks, a page (HTML) with the command that does it
     again. ``say`` is told what was found, ``begun`` the number and the name of a table before it is studied.
     """
-    begin, all_measured, drawn, files = time.perf_counter(), [], [], []
+    begin, drawn, files = time.perf_counter(), [], []
     for done, data in enumerate(tables):
         begun(done, data.name)
         found = study(data, settings)
@@ -62,12 +63,45 @@ def run(
         way = {name: getattr(found.run, name) for name in ("time", "energy", "slope", "rate", "length")}
         write_csv(records(way), folder.with_suffix(".csv"))
         save(found.network, folder.with_suffix(".safetensors"))
-        drawn.append((found, draw(found, folder)))
+        drawn.append((found, measured, draw(found, folder)))
         files += [folder.with_suffix(ending).name for ending in (".svg", ".png", ".csv", ".json", ".safetensors")]
-        all_measured.append(measured)
-    page = odenet(drawn, Again(command, files))
+    page = _sheet(drawn, Again(command, files))
     say(f"page      {page.save(out / 'report.html')}")
-    return all_measured
+    return [measured for _, measured, _ in drawn]
+
+
+def _sheet(studies: Sequence[tuple[Study, dict[str, Any], Figure]], again: Again) -> Sheet:
+    """The page of studies and their numbers, one section for each table of data."""
+    parts, said, remains, big = [], [], [], []
+    for k, (found, own, figure) in enumerate(studies):
+        name = found.data.name
+        said.append(f"{name}: {own['fate']}")
+        remains += [f"{name}: {reason}" for reason in own["reasons"]]
+        score = f"{name}: {found.measure} on the training data"
+        big.append((score, percent(found.score), f"risk J = {number(own['energy'], 5)}"))
+        words = (
+            f"{own['samples']} samples, {own['layers']} layers of {own['particles']} particles; {own['gradients']} "
+            f"gradients to a slope of {number(own['slope'], 2)}. The energy dissipation equality holds to "
+            f"{number(own['relative_defect'], 1)} of the energy that was lost."
+        )
+        values = {key: value for key, value in own.items() if isinstance(value, int | float | str)}
+        parts.append(Part(name, words, panels(figure, f"net-{k}", _NETWORK), [plain_table(f"{name}: numbers", values)]))
+    names = ", ".join(found.data.name for found, _, _ in studies)
+    asked = [
+        ("Question", "does the training of a mean-field residual network converge, how fast, and why"),
+        ("Data", names),
+    ]
+    return Sheet(f"Mean-field networks: {names}", asked, " ".join(said), big, remains, parts, *again)
+
+
+_NETWORK = (
+    "The energy falls along the flow; dashed, how far the weights have moved: a length that levels off has an end.",
+    "The slope and its rate of decay. Where the rate settles at the smallest eigenvalue, convergence is exponential.",
+    "Slope against energy above the limit, on logarithmic scales: the steepness is the exponent of Lojasiewicz.",
+    "Each dot is a particle: the sizes of its input and output weights, from the start (gray) to the end.",
+    "Samples on their way through the layers.",
+    "What the network answers.",
+)
 
 
 def _end(run: DescentResult, slope: float) -> str:
