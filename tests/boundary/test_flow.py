@@ -230,7 +230,9 @@ def test_equal_classes_take_the_error_of_first_order_away():
 def test_energy_slope_and_speed_balance():
     """(E o u)' = -|u'|^2/2 - |dE|^2/2 on the disk: |u'| = |dE| = sqrt(2 pi / r), E = 2 pi r."""
     grid = box(64)
-    curve = evolve(disk(grid, 0.6), grid, flat_densities(grid), until=0.1)
+    told = []
+    curve = evolve(disk(grid, 0.6), grid, flat_densities(grid), until=0.1, tell=lambda *step: told.append(step))
+    assert told == [(k, len(curve.time) - 1) for k in range(1, len(curve.time))]
     r = (0.36 - 2 * curve.time[:, 0]).sqrt()
     assert torch.allclose(curve.energy[:, 0], 2 * math.pi * r, rtol=0.01)
     assert torch.allclose(curve.slope[:, 0], (2 * math.pi / r).sqrt(), rtol=0.02)

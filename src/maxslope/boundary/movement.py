@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -34,6 +35,7 @@ class Movement(Accounting):
         grid: where.
         densities: rho0 and rho1, with positive sum.
         tau: step size in time, a number, one per row, or a :class:`StepSize`.
+        tell: called with the number of each step before it is made.
 
     Source: arXiv:2404.14402, the minimizing movement scheme of adversarial training.
 
@@ -46,32 +48,42 @@ class Movement(Accounting):
     space: Motion
     rate = 2.0
 
-    def __init__(self, solver: Solver, grid: Grid, densities: Densities, tau: float | Tensor | StepSize) -> None:
+    def __init__(
+        self,
+        solver: Solver,
+        grid: Grid,
+        densities: Densities,
+        tau: float | Tensor | StepSize,
+        tell: Callable[[int], object] | None = None,
+    ) -> None:
         self.solver, self.grid, self.densities = solver, grid, densities
-        self.tau, self.space = step_size(tau), Motion(grid, densities.rho)
+        self.tau, self.space, self.tell = step_size(tau), Motion(grid, densities.rho), tell
 
     def start(self, x: Tensor) -> Memory:
-        """See :class:`Scheme`; iterations, failures, the last excess."""
+        """See :class:`Scheme`; steps, iterations, failures, the last excess."""
         zero = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
-        return zero, zero.clone(), torch.zeros(x.shape[0], dtype=torch.float64, device=x.device)
+        return zero, zero.clone(), zero.clone(), zero.double()
 
     def account(self, memory: Memory) -> Account:
         """See :class:`Accounting`; an iteration is a forward and a backward pass over the band.
 
         The excess is Per(A_{k+1}) + d(A_k, A_{k+1})^2 / (2 tau) - Per(A_k), at most 0 but for the grid.
         """
-        spent, failed, excess = memory
+        _, spent, failed, excess = memory
         return Account(spent, spent, failed, excess)
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
-        spent, failed, _ = memory
+        before, spent, failed, _ = memory
+        made = before + 1
+        if self.tell is not None:
+            self.tell(int(made.max()))
         found = [self._row(u, tau) for u, tau in zip(here.x, here.tau.tolist(), strict=True)]
         x = torch.stack([row.u for row in found])
         iterations = torch.tensor([row.iterations for row in found], device=x.device)
         missed = torch.tensor([not row.solved for row in found], device=x.device)
         spent_now = self.space.distance(here.x, x) ** 2 / (2 * here.tau)
         excess = here.energy.look(x).value + spent_now - here.evaluation.value
-        return x, (spent + iterations, failed + missed, excess.double())
+        return x, (made, spent + iterations, failed + missed, excess.double())
 
     def _row(self, u: Tensor, tau: float) -> Solution:
         if vanished(u) or tau == 0:
@@ -89,6 +101,7 @@ def evolve(
     tau: float | None = None,
     solver: Solver | None = None,
     record: Record | None = None,
+    tell: Callable[[int, int], object] | None = None,
 ) -> Curve:
     """Follow the decision boundary of {u > 0} along the mean curvature flow of adversarial training.
 
@@ -103,6 +116,7 @@ def evolve(
         tau: the time step; shortened so that steps divide the time. By default 0.15 h times half the shortest side.
         solver: :class:`Soft` () by default; or :class:`Isotropic`, :class:`Cut`.
         record: which instants to keep; by default all.
+        tell: called with the number of each step before it is made, and with that of all.
 
     Returns:
         A :class:`Curve` of signed distances, with the perimeter as energy, of rate 2. Slopes are NaN for :class:`Cut`
@@ -125,10 +139,11 @@ def evolve(
         raise ValueError(f"Times are positive and finite, got until={until!r} and tau={tau!r}.")
     solver = solver or Soft()
     step = tau or 0.15 * grid.h * min(grid.shape) * grid.h / 2
-    step = until / math.ceil(until / step * (1 - 1e-12))
-    scheme = Movement(solver, grid, densities.floored(), step)
+    count = math.ceil(until / step * (1 - 1e-12))
+    told = None if tell is None else lambda number: tell(number, count)
+    scheme = Movement(solver, grid, densities.floored(), until / count, told)
     perimeter = Perimeter(grid, scheme.densities, solver.eps(grid), solver.space)
     energy = perimeter if solver.smooth else Blind(perimeter)
-    domain = Interfaces(grid, max(solver.width(grid, step), solver.eps(grid) + 2 * grid.h))
+    domain = Interfaces(grid, max(solver.width(grid, until / count), solver.eps(grid) + 2 * grid.h))
     curve = flow(energy.within(domain), start, scheme=scheme, until=until, stop=Stop(reached=True), record=record)
     return replace(curve, status=torch.where(gone(curve.end), int(Status.VANISHED), curve.status))

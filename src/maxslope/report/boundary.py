@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from maxslope.boundary import (
     Grid,
     Perimeter,
     Soft,
-    Solver,
     Step,
     Stopped,
     evolve,
@@ -27,12 +25,10 @@ from maxslope.boundary import (
 from maxslope.boundary._optional import load
 from maxslope.boundary.distance import measures, vanished
 from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
-from maxslope.boundary.solver import Solution
 from maxslope.curve import Curve
 from maxslope.loop import Record
 from maxslope.report.boundary_problems import Problem, summary
 from maxslope.report.canvas import records
-from maxslope.spaces import Lp
 
 _STEPS = 24  # at least so many steps
 _FINEST = 192  # cells a side on which level sets are solved
@@ -128,9 +124,10 @@ def study(
     usual = 0.075 * grid.h**2 * min(grid.shape)
     start = signed_distance(problem.start, grid)
     tau = min(usual, end / _STEPS) if tau is None else tau
-    count, total = itertools.count(1), math.ceil(end / tau * (1 - 1e-12))
-    solver = Told(Soft.reaching(eps, grid), lambda: tell(f"the boundary, step {next(count)} of {total}"))
-    curve = evolve(start, grid, densities, until=end, tau=tau, solver=solver)
+    curve = evolve(
+        start, grid, densities, until=end, tau=tau, solver=Soft.reaching(eps, grid),
+        tell=lambda step, count: tell(f"the boundary, step {step} of {count}"),
+    )  # fmt: skip
     tell("the law of the same eps by level sets")
     reference = level_sets(LimitLaw(grid, densities, eps), start, end)
     tell("the limit law by level sets")
@@ -143,29 +140,6 @@ def study(
     stop, trained = first_rise(curve, risk), _trained(problem, risk)
     perimeter, gap = length.look(curve.points[:, 0]).value, torch.tensor(gaps, dtype=torch.float64)
     return Study(problem, curve, reference, limit, stop, expected, trained, perimeter, gap)
-
-
-@dataclass(frozen=True)
-class Told(Solver):
-    """A solver that tells before each step."""
-
-    solver: Solver
-    tell: Callable[[], None]
-
-    @property
-    def space(self) -> Lp:  # type: ignore[override]
-        """The space of the solver."""
-        return self.solver.space
-
-    def eps(self, grid: Grid) -> float:
-        return self.solver.eps(grid)
-
-    def width(self, grid: Grid, tau: float) -> float:
-        return self.solver.width(grid, tau)
-
-    def solve(self, step: Step) -> Solution:
-        self.tell()
-        return self.solver.solve(step)
 
 
 def level_sets(law: LimitLaw, start: Tensor, until: float) -> Curve:

@@ -120,11 +120,11 @@ def study(problem: Classes, *, until: float | None = None, tell: Callable[[str],
     steps = math.ceil(end / (_STEP * grid.h**2 / grid.dim))
     every = _SHARING * max(1, math.ceil(steps / (_SHARING * _INSTANTS)))
 
-    def told(step: int, count: int) -> None:
-        if tell is not None:
-            tell(f"the boundaries, step {step} of {count}")
-
-    curve = partition_flow(grid, rho, problem.start, end, record=Record(every, 0), redistance=_SHARING, tell=told)
+    say = tell or (lambda words: None)
+    curve = partition_flow(
+        grid, rho, problem.start, end, record=Record(every, 0), redistance=_SHARING,
+        tell=lambda step, count: say(f"the boundaries, step {step} of {count}"),
+    )  # fmt: skip
     fields = curve.points[:, 0]  # [K+1, classes, *shape]
     risk, robust = torch.zeros(len(fields)).double(), torch.zeros(len(fields)).double()
     for own, field in zip(rho, fields.unbind(1), strict=True):
