@@ -15,7 +15,7 @@ from maxslope.boundary.window import Level, overlap
 FREE = -1
 
 
-def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, factorized: bool = True) -> Tensor:
+def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None) -> Tensor:
     """Return argmin over sets A of Per_eps(A) + sum_{i in A} h^d cost_i, the largest minimizer, exactly.
 
     The supremum of a layer is a node above others, by the levels of the window; cells decided beforehand, and
@@ -25,7 +25,6 @@ def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, fac
         problem: grid, densities, window.
         cost: of a cell in A, ``[*shape]``, in units of density.
         fixed: int8 ``[*shape]``: 1 in A, 0 not in A, -1 free (all by default).
-        factorized: whether to use the levels of the window; the naive graph is there to be compared with.
 
     Source: B. V. Cherkassky, A. V. Goldberg, Algorithmica 19 (1997) 390-410 (the algorithm).
 
@@ -42,9 +41,7 @@ def minimum_cut(problem: Lattice, cost: Tensor, fixed: Tensor | None = None, fac
     free = state == FREE
     if not free.any():
         return torch.from_numpy(state == 1)
-    window = problem.window
-    levels = window.levels if factorized else (tuple((0, o) for o in sorted(window.offsets)),)
-    graph = _Graph(state, levels, window.reach)
+    graph = _Graph(state, problem.window.levels, problem.window.reach)
     scale = problem.grid.cell / problem.eps
     rho0, rho1 = (t.cpu().numpy() * scale for t in (problem.densities.rho0, problem.densities.rho1))
     for price in (problem.grid.function(cost, "A cost").cpu().numpy() * problem.grid.cell, -rho0, rho1):
