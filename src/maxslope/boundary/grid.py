@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from maxslope.boundary._optional import load
+
 Number = float | int
 
 
@@ -88,6 +90,13 @@ class Grid:
     def to_points(self, index: Tensor) -> Tensor:
         """Return the points of fractional cell indices ``[..., d]``."""
         return (index + 0.5) * self.h + index.new_tensor(self.low)
+
+    def at(self, u: Tensor, points: Tensor, order: int = 1) -> Tensor:
+        """Return a function on the grid at points ``[..., d]``, by splines; beyond the outermost centers as there."""
+        index = self.to_index(points).movedim(-1, 0).numpy()
+        return torch.from_numpy(
+            load("scipy.ndimage", "scipy").map_coordinates(u.cpu().numpy(), index, order=order, mode="nearest")
+        )
 
     def measure(self, u: Tensor, weight: Tensor | None = None) -> float:
         """Return the integral of ``weight`` (1 by default) over {u > 0}, of second order in h for signed distances.

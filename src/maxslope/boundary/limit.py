@@ -13,7 +13,6 @@ from torch.nn.functional import pad
 
 from maxslope._rows import column
 from maxslope._status import Status
-from maxslope.boundary._optional import load
 from maxslope.boundary.densities import Densities
 from maxslope.boundary.distance import gone, measures, signed_distance, starts, vanished
 from maxslope.boundary.grid import Grid
@@ -163,10 +162,7 @@ class WeightedPerimeter(Measured):
         middle, size = measures(field, wide)
         index = wide.to_index(middle)
         outer = (index < 1) | (index > index.new_tensor(grid.shape))
-        weight = load("scipy.ndimage", "scipy").map_coordinates(
-            rho.cpu().numpy(), index.T.numpy(), order=1, mode="nearest"
-        )
-        return float((torch.from_numpy(weight) * size * 0.5 ** outer.sum(1)).sum())
+        return float((wide.at(rho, middle) * size * 0.5 ** outer.sum(1)).sum())
 
 
 @dataclass(frozen=True, eq=False)

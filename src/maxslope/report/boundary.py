@@ -22,7 +22,6 @@ from maxslope.boundary import (
     signed_distance,
     stopping_time,
 )
-from maxslope.boundary._optional import load
 from maxslope.boundary.distance import measures, vanished
 from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
 from maxslope.curve import Curve
@@ -158,18 +157,10 @@ def level_sets(law: LimitLaw, start: Tensor, until: float) -> Curve:
     wide = Grid(shape, grid.low, [a + n * coarser * grid.h for a, n in zip(grid.low, shape, strict=True)])
 
     d = law.densities
-    few = Densities(*(between(rho, grid, wide.points()) for rho in (d.rho0, d.rho1)))
-    curve = limit_flow(LimitLaw(wide, few, law.eps), between(start, grid, wide.points()), until, record=record)
-    points = torch.stack([between(u[0], wide, grid.points(), order=3)[None] for u in curve.points])
+    few = Densities(*(grid.at(rho, wide.points()) for rho in (d.rho0, d.rho1)))
+    curve = limit_flow(LimitLaw(wide, few, law.eps), grid.at(start, wide.points()), until, record=record)
+    points = torch.stack([wide.at(u[0], grid.points(), order=3)[None] for u in curve.points])
     return replace(curve, points=points)
-
-
-def between(u: Tensor, grid: Grid, points: Tensor, order: int = 1) -> Tensor:
-    """Return the values of a function on a grid at points ``[..., d]``, by splines; outside those at the edge."""
-    index = grid.to_index(points).movedim(-1, 0).numpy()
-    return torch.from_numpy(
-        load("scipy.ndimage", "scipy").map_coordinates(u.numpy(), index, order=order, mode="nearest")
-    )
 
 
 def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> float:
@@ -184,8 +175,8 @@ def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> flo
     points = points[((points - low).minimum(high - points) > 0.1 * (high - low)).all(1)]
     if not len(points):
         return math.nan
-    away = between(v, grid, points).abs()
-    share = torch.ones_like(away) if weight is None else between(weight, grid, points)
+    away = grid.at(v, points).abs()
+    share = torch.ones_like(away) if weight is None else grid.at(weight, points)
     return float((away * share).sum() / share.sum())
 
 

@@ -14,7 +14,7 @@ from maxslope.boundary import Grid, signed_distance
 from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.neural import Regression, on_grid
 from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, neural_flow
-from maxslope.report.boundary import Study, apart, between
+from maxslope.report.boundary import Study, apart
 from maxslope.report.boundary_figures import draw_network
 from maxslope.report.boundary_problems import longer
 
@@ -111,7 +111,7 @@ def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int, seed: in
         for width in (2, _WIDTH, _WIDTH):
             layers += [nn.Linear(width, _WIDTH), nn.SiLU()]
         net = nn.Sequential(*layers, nn.Linear(_WIDTH, 1))
-        target = between(start, grid, samples.x.double()).to(samples.x).clamp(-0.25, 0.25)
+        target = grid.at(start, samples.x.double()).to(samples.x).clamp(-0.25, 0.25)
         adam = torch.optim.Adam(net.parameters(), 1e-2)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, iterations)
         for _ in range(iterations):

@@ -10,28 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope import _random
+from maxslope import _random, odenet
 from maxslope._optional import optional
-from maxslope.odenet import (
-    DescentResult,
-    Design,
-    FlowVerdict,
-    Lift,
-    Logistic,
-    Misfit,
-    OdeNet,
-    Risk,
-    RobustRisk,
-    Softmax,
-    Squared,
-    Until,
-    descend,
-    escape,
-    layered,
-    smallest_curvature,
-    sobol,
-    verdict,
-)
 from maxslope.report.canvas import numbers as numeric
 from maxslope.report.canvas import read_csv
 from maxslope.sets import L2
@@ -81,18 +61,18 @@ class Study:
 
     data: Data
     rest: list[int]
-    risk: Risk
-    network: OdeNet
+    risk: odenet.Risk
+    network: odenet.OdeNet
     start: Tensor
-    run: DescentResult
-    verdict: FlowVerdict
+    run: odenet.DescentResult
+    verdict: odenet.FlowVerdict
     score: float
     held_out: float | None
 
     @property
     def measure(self) -> str:
         """What the score is."""
-        return "R^2" if isinstance(self.risk.misfit, Squared) else "accuracy"
+        return "R^2" if isinstance(self.risk.misfit, odenet.Squared) else "accuracy"
 
 
 def moons(seed: int = 0) -> Data:
@@ -134,7 +114,7 @@ def table(path: Path) -> Data:
     return Data(path.stem, x, y)
 
 
-def problem(data: Data, penalty: float) -> Risk:
+def problem(data: Data, penalty: float) -> odenet.Risk:
     """Return the risk of a network for a table: standardized features, or ten principal components of many.
 
     Raises:
@@ -148,20 +128,21 @@ def problem(data: Data, penalty: float) -> Risk:
         matrix = basis[:keep].T * (len(data.x) ** 0.5 / size[:keep])
     inputs, y = matrix.shape[1], data.y
     outputs, misfit = _task(y)
-    if isinstance(misfit, Squared):
+    if isinstance(misfit, odenet.Squared):
         spread = float(y.std(correction=0))
         y = (y - y.mean()) / (spread if spread > 0 else 1.0)
-    return Risk(Design(inputs + outputs, inputs, outputs, lift=Lift(mean, matrix)), data.x, y, misfit, penalty)
+    design = odenet.Design(inputs + outputs, inputs, outputs, lift=odenet.Lift(mean, matrix))
+    return odenet.Risk(design, data.x, y, misfit, penalty)
 
 
-def _task(y: Tensor) -> tuple[int, Misfit]:
+def _task(y: Tensor) -> tuple[int, odenet.Misfit]:
     """Outputs and misfit for targets: numbers, two classes, or several."""
     if y.is_floating_point():
-        return 1, Squared()
+        return 1, odenet.Squared()
     classes = int(y.max()) + 1
     if classes < 2:
         raise ValueError("Classification needs at least two classes in the last column, got one.")
-    return (1, Logistic()) if classes == 2 else (classes, Softmax())
+    return (1, odenet.Logistic()) if classes == 2 else (classes, odenet.Softmax())
 
 
 def study(data: Data, settings: Settings) -> Study:
@@ -173,12 +154,13 @@ def study(data: Data, settings: Settings) -> Study:
     whole = data
     data, rest = _split(whole, settings)
     risk = problem(data, settings.penalty)
-    energy = RobustRisk(risk, L2(settings.eps, box=None)) if settings.eps else risk
-    start = sobol(risk.design, settings.layers, settings.particles, seed=settings.seed)
-    (run,) = descend(energy, start, until=Until(slope=settings.slope, gradients=settings.gradients))
-    curvature = smallest_curvature(energy, run.end, layered(settings.layers, settings.particles), products=400)
-    network = OdeNet(risk.design, run.end).eval().requires_grad_(False)
-    judged = verdict(run, slope=settings.slope, curvature=curvature)
+    energy = odenet.RobustRisk(risk, L2(settings.eps, box=None)) if settings.eps else risk
+    start = odenet.sobol(risk.design, settings.layers, settings.particles, seed=settings.seed)
+    (run,) = odenet.descend(energy, start, until=odenet.Until(slope=settings.slope, gradients=settings.gradients))
+    space = odenet.layered(settings.layers, settings.particles)
+    curvature = odenet.smallest_curvature(energy, run.end, space, products=400)
+    network = odenet.OdeNet(risk.design, run.end).eval().requires_grad_(False)
+    judged = odenet.verdict(run, slope=settings.slope, curvature=curvature)
     held_out = _score(network, whole.x[rest], whole.y[rest], data.y) if rest else None
     return Study(data, rest, risk, network, start[0], run, judged, _score(network, data.x, data.y, data.y), held_out)
 
@@ -197,7 +179,7 @@ def _split(data: Data, settings: Settings) -> tuple[Data, list[int]]:
     return Data(data.name, data.x[kept], data.y[kept]), rest.tolist()
 
 
-def _score(network: OdeNet, x: Tensor, y: Tensor, learned: Tensor) -> float:
+def _score(network: odenet.OdeNet, x: Tensor, y: Tensor, learned: Tensor) -> float:
     """Accuracy, or R^2 of a regression whose targets were standardized by those learned."""
     z = network(x)
     if y.is_floating_point():
@@ -212,7 +194,7 @@ def _score(network: OdeNet, x: Tensor, y: Tensor, learned: Tensor) -> float:
 def numbers(found: Study) -> dict[str, Any]:
     """Return what was measured, for a JSON file."""
     run, judged = found.run, found.verdict
-    mass = escape(run.end)
+    mass = odenet.escape(run.end)
     fit = judged.fit
     return {
         "data": found.data.name,
