@@ -106,9 +106,7 @@ class LimitLaw:
 
     def _sample(self, density: Tensor, points: Tensor) -> Tensor:
         """The density at ``[rows, *shape, d]``, multilinear; beyond the edge as at the edge."""
-        low, high = (
-            torch.as_tensor(b, dtype=points.dtype, device=points.device) for b in (self.grid.low, self.grid.high)
-        )
+        low, high = points.new_tensor(self.grid.low), points.new_tensor(self.grid.high)
         inside = (2 * (points - low) / (high - low) - 1).flip(-1)
         image = density.expand(points.shape[0], 1, *density.shape)
         found = torch.nn.functional.grid_sample(image, inside, padding_mode="border", align_corners=False)

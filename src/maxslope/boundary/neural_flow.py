@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -189,26 +190,32 @@ def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Traini
     found = distances(model, samples.x, reach=movement.reach)
     way = torch.where(found.found[:, None], found.point - samples.x, 0.0)
     far = torch.linalg.vector_norm(way, dim=1).where(found.found, found.signed.abs()) * found.signed.sign()
-    net = copy.deepcopy(model)
-    parameters = [p.requires_grad_(True) for p in net.parameters()]
-    count = training.iterations if number else training.first
-    adam = torch.optim.Adam(parameters, training.rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(count, 1))
+    net = copy.deepcopy(model).requires_grad_(True)
+
+    def loss(k: int) -> Tensor:
+        index = _random.bits(_random.keys(training.seed, number, k), (training.batch,))[0] % len(samples.x)
+        x, labels, signed = samples.x[index], samples.labels[index], found.signed[index]
+        if not number:
+            share = _random.uniform(_random.keys(training.seed, number, k, 1), (training.batch,))[0].to(x)
+            x = torch.cat([x, x + share[:, None] * way[index]])
+            between = ((1 - share) * far[index]).clamp(-movement.reach, movement.reach)
+            labels, signed = labels.repeat(2), torch.cat([signed, between])
+        return movement(net, x, labels, signed)
+
     with inference(net), torch.enable_grad():
-        for k in range(count):
-            index = _random.bits(_random.keys(training.seed, number, k), (training.batch,))[0] % len(samples.x)
-            x, labels, signed = samples.x[index], samples.labels[index], found.signed[index]
-            if not number:
-                share = _random.uniform(_random.keys(training.seed, number, k, 1), (training.batch,))[0].to(x)
-                x = torch.cat([x, x + share[:, None] * way[index]])
-                between = ((1 - share) * far[index]).clamp(-movement.reach, movement.reach)
-                labels, signed = labels.repeat(2), torch.cat([signed, between])
-            loss = movement(net, x, labels, signed)
-            adam.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            adam.step()
-            schedule.step()
+        minimize(net, loss, training.iterations if number else training.first, training.rate)
     return net.requires_grad_(False)
+
+
+def minimize(net: nn.Module, loss: Callable[[int], Tensor], iterations: int, rate: float) -> None:
+    """Minimize a loss, of the number of the iteration, by Adam; its rate falls to zero by a cosine."""
+    adam = torch.optim.Adam(net.parameters(), rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(iterations, 1))
+    for k in range(iterations):
+        adam.zero_grad()
+        loss(k).backward()  # type: ignore[no-untyped-call]
+        adam.step()
+        schedule.step()
 
 
 @dataclass(frozen=True, eq=False)

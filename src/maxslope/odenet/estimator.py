@@ -76,8 +76,7 @@ class OdeNetClassifier(ClassifierMixin, Base):  # type: ignore[misc]
 
     def _answers(self, y: Any) -> Array:
         check_classification_targets(y)
-        found: Array = column_or_1d(y, warn=True)
-        return found
+        return np.asarray(column_or_1d(y, warn=True))
 
     def _encode(self, answers: Array, weights: Array, train: Array, goes_on: bool) -> Encoded:
         classes, numbers = np.unique(answers, return_inverse=True)
@@ -109,8 +108,7 @@ class OdeNetClassifier(ClassifierMixin, Base):  # type: ignore[misc]
     def predict(self, X: Any) -> Array:
         """Return classes, ``[n]``."""
         chosen = self.predict_proba(X).argmax(1)
-        found: Array = self.classes_[chosen]
-        return found
+        return np.asarray(self.classes_[chosen])
 
 
 class OdeNetRegressor(RegressorMixin, Base):  # type: ignore[misc]
@@ -204,8 +202,7 @@ class OdeNetCV(BaseSearchCV):  # type: ignore[misc]
     @property
     def penalty_(self) -> float:
         """The penalty chosen."""
-        found: float = self.best_params_["penalty"]
-        return found
+        return float(self.best_params_["penalty"])
 
 
 def _class_weights(asked: Any, classes: Array, numbers: Array, weights: Array) -> Array:

@@ -13,7 +13,7 @@ from maxslope._optional import optional
 from maxslope.boundary import Grid, signed_distance
 from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.neural import Regression, on_grid
-from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, neural_flow
+from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, minimize, neural_flow
 from maxslope.report.boundary import Study, apart
 from maxslope.report.boundary_figures import draw_network
 from maxslope.report.boundary_problems import longer
@@ -112,15 +112,13 @@ def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int, seed: in
             layers += [nn.Linear(width, _WIDTH), nn.SiLU()]
         net = nn.Sequential(*layers, nn.Linear(_WIDTH, 1))
         target = grid.at(start, samples.x.double()).to(samples.x).clamp(-0.25, 0.25)
-        adam = torch.optim.Adam(net.parameters(), 1e-2)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, iterations)
-        for _ in range(iterations):
+
+        def loss(_: int) -> Tensor:
             index = torch.randint(len(target), (512,))
-            loss = (net(samples.x[index])[:, 0] - target[index]).square().mean()
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-            schedule.step()
+            miss: Tensor = net(samples.x[index])[:, 0] - target[index]
+            return miss.square().mean()
+
+        minimize(net, loss, iterations, 1e-2)
     return net.eval()
 
 

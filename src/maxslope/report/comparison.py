@@ -118,6 +118,11 @@ class Comparison(Written):
     heading: str = ""
 
     @property
+    def runs(self) -> list[tuple[str, Facts]]:
+        """Names and numbers, run by run."""
+        return list(zip(self.names, self.facts, strict=True))
+
+    @property
     def counts(self) -> Counts:
         """Of the first two runs: see :class:`Pair`."""
         return self.pairs[0].counts
@@ -146,13 +151,13 @@ class Comparison(Written):
     @property
     def warnings(self) -> tuple[tuple[str, Finding], ...]:
         """What may be wrong with the numbers, with the name of the run: warnings first."""
-        found = [(name, one) for name, f in zip(self.names, self.facts, strict=True) for one in f.doubts]
+        found = [(name, one) for name, f in self.runs for one in f.doubts]
         return tuple(sorted(found, key=lambda pair: -pair[1].severity))
 
     @property
     def doubtful(self) -> tuple[str, ...]:
         """The runs whose numbers are not to be trusted."""
-        return tuple(name for name, f in zip(self.names, self.facts, strict=True) if not f.trusted)
+        return tuple(name for name, f in self.runs if not f.trusted)
 
     def ranks(self) -> tuple[tuple[int, int], ...]:
         """Return the best and the worst rank of each run that the paired tests leave open, 1 the most robust."""
@@ -194,8 +199,7 @@ class Comparison(Written):
 
     def figures(self) -> dict[str, Figure]:
         """Return the charts by name: security, cost, as far as there are numbers for them."""
-        pairs = list(zip(self.names, self.facts, strict=True))
-        return {f.name: f for f in (security_figure(pairs), cost_figure(pairs)) if f is not None}
+        return {f.name: f for f in (security_figure(self.runs), cost_figure(self.runs)) if f is not None}
 
     def classes(self) -> list[tuple[str, tuple[str, ...], float]]:
         """Return name, robust accuracy in each run, and the first minus the second, by class."""
@@ -282,14 +286,12 @@ class Comparison(Written):
         Raises:
             ImportError: if matplotlib is not installed.
         """
-        return plotted(list(zip(self.names, self.facts, strict=True)))
+        return plotted(self.runs)
 
     @property
     def title(self) -> str:
         """The heading, or the runs by name."""
-        if self.heading:
-            return self.heading
-        return " against ".join(self.names) if len(self.names) == 2 else ", ".join(self.names)
+        return self.heading or (" against " if len(self.names) == 2 else ", ").join(self.names)
 
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Header and lines of the table of runs."""

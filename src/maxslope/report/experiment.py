@@ -103,7 +103,7 @@ def run(
         drawings["mnist"] = _mnist(out, images)
         done(f"MNIST  {out / 'mnist.svg'}")
     files = sorted(path.name for path in out.iterdir() if path.suffix in (".csv", ".svg", ".png", ".gif"))
-    page = _sheet(study, found, held, drawings, film, Again(command, files))
+    page = sheet(study, found, held, drawings, film, Again(command, files))
     done(f"page  {page.save(out / 'report.html')}")
     return {
         "differences": {name: d.largest.mean(1).tolist() for name, d in found.items()},
@@ -112,7 +112,7 @@ def run(
     }
 
 
-def _sheet(
+def sheet(
     study: Convergence,
     differences: Mapping[str, moons.Differences],
     held: Mapping[str, Convergence],
@@ -120,7 +120,7 @@ def _sheet(
     film: Film | None,
     again: Again,
 ) -> Sheet:
-    """The page.
+    """Return the page.
 
     Orders of schemes against the event-driven reference (``study``); differences of explicit scheme and minimizing
     movements, by network; convergence where a constraint binds, by case (``held``); figures by name; a film.
@@ -189,12 +189,8 @@ def clouds_of_moons(net: nn.Module, eps: float = 0.15, seed: int = 0) -> list[Re
     bound = dual(energy, cloud, eps)
     spent = distance(cloud, bound.cloud, 2, Lp(2))
     last: Record = {
-        "data": "moons",
-        "adversary": "W_2 dual bound",
-        "risk": bound.value,
-        "errors": math.nan,
-        "W_2": spent,
-    }
+        "data": "moons", "adversary": "W_2 dual bound", "risk": bound.value, "errors": math.nan, "W_2": spent,
+    }  # fmt: skip
     return [*_rows("moons", runs, cloud), last]
 
 

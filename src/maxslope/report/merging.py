@@ -196,11 +196,12 @@ def tracks(
     if report.effort.runs[0].blind or not rows:
         return (), []
     index = torch.tensor(rows, device=x.device)
-    index = index[per_row(budget.take(index).eps, x[index]) > 0]
+    eps = per_row(budget.take(index).eps, x[index])
+    index, eps = index[eps > 0], eps[eps > 0]
     rows = index.tolist()
     if not rows:
         return (), []
-    own, labels, eps = budget.take(index), y[index].long(), per_row(budget.take(index).eps, x[index])
+    own, labels = budget.take(index), y[index].long()
     energy = Loss(Network(model), labels, Margin()).within(own.around(x[index]))
     scheme = SemiImplicit(tau=eps.double() / _STEPS, space=budget.motion)
     curve = flow(energy, x[index], scheme=scheme, until=Steps(_STEPS))

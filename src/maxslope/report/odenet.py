@@ -65,13 +65,13 @@ def run(
         save(found.network, folder.with_suffix(".safetensors"))
         drawn.append((found, measured, draw(found, folder)))
         files += [folder.with_suffix(ending).name for ending in (".svg", ".png", ".csv", ".json", ".safetensors")]
-    page = _sheet(drawn, Again(command, files))
+    page = sheet(drawn, Again(command, files))
     say(f"page      {page.save(out / 'report.html')}")
     return [measured for _, measured, _ in drawn]
 
 
-def _sheet(studies: Sequence[tuple[Study, dict[str, Any], Figure]], again: Again) -> Sheet:
-    """The page of studies and their numbers, one section for each table of data."""
+def sheet(studies: Sequence[tuple[Study, dict[str, Any], Figure]], again: Again) -> Sheet:
+    """Return the page of studies and their numbers, one section for each table of data."""
     parts, said, remains, big = [], [], [], []
     for k, (found, own, figure) in enumerate(studies):
         name = found.data.name
