@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from maxslope.energies import Function, Linear, Quadratic
 from maxslope.loop import Record, Steps, flow
 from maxslope.reference import euclidean_bowl, rated_bowl, reference, water_filling
-from maxslope.report.moons import EPS, constraints, problem, solver, train
 from maxslope.schemes import Consensus, MinimizingMovement, Newton, SemiImplicit
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
+from maxslope.studies.moons import EPS, constraints, problem, solver, train
 from maxslope.transport import Cloud, paths
 
 

@@ -20,9 +20,9 @@ from cbx.utils.torch_utils import to_torch_dynamic
 from torch import nn
 
 from maxslope.loop import flow
-from maxslope.report.moons import EPS, SquaredError, problem, train
 from maxslope.schemes import Consensus, Explicit, InnerSolver, MinimizingMovement, Newton
 from maxslope.sets import Linf
+from maxslope.studies.moons import EPS, SquaredError, problem, train
 
 PARTICLES, ITERATIONS = 30, 30
 UNTIL = 0.4

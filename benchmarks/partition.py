@@ -17,8 +17,8 @@ from _table import head, row
 
 from maxslope.boundary import Densities, Grid, Lattice, Window, contour, partition_flow
 from maxslope.loop import Record
-from maxslope.report.partition import three
 from maxslope.spaces import Lp
+from maxslope.studies.partition import three
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "boundary"))
 from _cases import apart

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from maxslope.report.moons import differences, steps, train
 from maxslope.report.moons_figures import draw_differences, draw_trajectories
+from maxslope.studies.moons import differences, steps, train
 
 
 def main(folder: Path) -> None:

@@ -29,9 +29,9 @@ from maxslope.cli.main import app
 from maxslope.cli.points import read_table
 from maxslope.evaluation.models import call
 from maxslope.loop import Record
-from maxslope.report import boundary as ready
-from maxslope.report import boundary_problems as problems
 from maxslope.report.boundary_neural import follow
+from maxslope.studies import boundary as ready
+from maxslope.studies import problems
 
 RUN = CliRunner()
 

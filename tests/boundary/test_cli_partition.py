@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from maxslope.boundary import Grid, Perimeter, signed_distance
 from maxslope.cli.main import app
 from maxslope.cli.points import numbered
-from maxslope.report import boundary_problems, partition
-from maxslope.report.boundary_problems import Classes, network
-from maxslope.report.partition import several, study
+from maxslope.studies import partition, problems
+from maxslope.studies.partition import several, study
+from maxslope.studies.problems import Classes, network
 
 RUN = CliRunner()
 CENTERS = torch.tensor([[0.0, 0.0], [1.0, 0.2], [0.4, 1.0]])
@@ -37,7 +37,7 @@ def run(out: Path, *words: str) -> dict[str, Any]:
 
 def test_of_two_classes_the_risks_are_those_of_two_classes() -> None:
     """The sum over classes of what leaves each is the robust risk of the pair."""
-    two = boundary_problems.gaussians(48)
+    two = problems.gaussians(48)
     d = two.densities
     problem = Classes(
         "two", two.grid, torch.stack([d.rho0, d.rho1]), torch.stack([-d.bayes, d.bayes]), two.eps, ("a", "b")

@@ -25,8 +25,8 @@ from maxslope.boundary import (
 )
 from maxslope.boundary.partition import shared
 from maxslope.loop import Record
-from maxslope.report.partition import three
 from maxslope.spaces import Lp
+from maxslope.studies.partition import three
 
 
 def bubble(grid: Grid, sides: int, r: float) -> Tensor:

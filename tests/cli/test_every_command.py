@@ -46,7 +46,7 @@ COMMANDS: dict[str, list[str]] = {
     "flow moons": ["flow", "moons"],
 }
 HEAVY = {  # what is computed once, and given again
-    "boundary": "maxslope.report.boundary.study",
+    "boundary": "maxslope.studies.boundary.study",
     "odenet": "maxslope.report.odenet.run",
     "integrability": "maxslope.integrability.loops.monodromy",
 }
@@ -55,7 +55,7 @@ INSIDE = {  # what is interrupted
     "minimal": "maxslope.evaluation.session.Session.go",
     "train": "maxslope.training.run.Run.loss",
     "report": "maxslope.report.page",
-    "boundary": "maxslope.report.boundary.study",
+    "boundary": "maxslope.studies.boundary.study",
     "odenet": "maxslope.report.odenet.run",
     "integrability": "maxslope.integrability.decide",
     "flow moons": "maxslope.report.experiment.run",

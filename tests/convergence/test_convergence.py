@@ -11,11 +11,11 @@ from torch import nn
 from maxslope.energies import Linear, Quadratic
 from maxslope.loop import flow
 from maxslope.reference import Convergence, convergence, euclidean_bowl, piecewise_linear, reference, water_filling
-from maxslope.report.moons import constraints, problem, train
 from maxslope.report.moons_figures import draw_convergence
 from maxslope.schemes import Explicit, MinimizingMovement, Newton, SemiImplicit
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
+from maxslope.studies.moons import constraints, problem, train
 
 TAUS = [0.012 * 0.61**k for k in range(5)]
 

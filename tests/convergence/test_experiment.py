@@ -13,10 +13,10 @@ from maxslope.cli.flow import app
 from maxslope.loop import flow
 from maxslope.report.drawn import panels
 from maxslope.report.experiment import clouds_of_moons
-from maxslope.report.moons import data, differences, geometries, particles, problem, train
 from maxslope.report.moons_figures import animate, draw_differences, draw_trajectories, film
 from maxslope.schemes import Best, Consensus, MinimizingMovement, Newton
 from maxslope.sets import Linf
+from maxslope.studies.moons import data, differences, geometries, particles, problem, train
 
 
 @cache
@@ -103,7 +103,7 @@ def test_risks() -> None:
 
 @pytest.mark.slow
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maxslope.report.moons.train", lambda activation, seed: network(activation.__name__))
+    monkeypatch.setattr("maxslope.studies.moons.train", lambda activation, seed: network(activation.__name__))
     answer = CliRunner().invoke(
         app, ["moons", "--out", str(tmp_path), "--samples", "2", "--taus", "2", "--images", "8"]
     )

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from maxslope.cli.main import app
 from maxslope.odenet import Squared, Until, descend, load, sobol
-from maxslope.report import odenet_study as report
 from maxslope.report.odenet import _end
+from maxslope.studies import networks as report
 
 QUICK = ["--layers", "2", "--particles", "6", "--gradients", "60"]
 

@@ -23,10 +23,10 @@ from maxslope.reference import (
     smoothed,
     water_filling,
 )
-from maxslope.report.moons import SquaredError, problem, train
 from maxslope.schemes import Explicit, MinimizingMovement, Newton
 from maxslope.sets import L2, Box
 from maxslope.spaces import Lp
+from maxslope.studies.moons import SquaredError, problem, train
 
 
 def points(rows: int = 4, d: int = 3, seed: int = 0) -> torch.Tensor:

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 import maxslope as ms
-from maxslope.report import moons
 from maxslope.report.boundary_neural import fresh
 from maxslope.report.merging import affordable, representative
+from maxslope.studies import moons
 
 
 @pytest.mark.slow
@@ -81,7 +81,7 @@ def test_boundaries_follow_the_seed() -> None:
     pytest.importorskip("skfmm", reason="the extra `boundary` holds it")
     from maxslope.boundary import Grid
     from maxslope.boundary.neural_flow import Samples
-    from maxslope.report.boundary_problems import moons as problem
+    from maxslope.studies.problems import moons as problem
 
     starts = [problem(24, seed=seed).start for seed in (0, 0, 1)]
     assert torch.equal(starts[0], starts[1])
@@ -104,7 +104,7 @@ def test_the_command_hands_its_seed_to_data_factory_and_network(
     from maxslope.cli.main import app
     from maxslope.cli.points import opened
     from maxslope.report import boundary_neural
-    from maxslope.report.boundary_problems import moons as problem
+    from maxslope.studies.problems import moons as problem
 
     made, _ = opened("moons", None, 24, None, 5)
     assert torch.equal(made.start, problem(24, seed=5).start)

@@ -10,9 +10,9 @@ from torch import nn
 
 from maxslope.energies import Function, Loss, Margin, Quadratic
 from maxslope.loop import Steps, flow
-from maxslope.report.moons import SquaredError, data, train
 from maxslope.schemes import Explicit
 from maxslope.spaces import Lp
+from maxslope.studies.moons import SquaredError, data, train
 from maxslope.transport import Cloud, Potential, adversary, cloud_space, clouds, distance, dual, particle_speeds
 from maxslope.transport.adversary import affordable
 

@@ -20,7 +20,7 @@ from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.points import opened
 
 if TYPE_CHECKING:
-    from maxslope.report.boundary_problems import Classes, Problem
+    from maxslope.studies.problems import Classes, Problem
 
 
 EXAMPLES = """
@@ -113,11 +113,11 @@ def boundary(
 
 def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bool) -> dict[str, Any]:
     """Follow the boundaries of two classes or several, draw and write what was found; tell how far it is."""
-    from maxslope.report import boundary, partition
     from maxslope.report.boundary_figures import film
-    from maxslope.report.boundary_problems import Problem
     from maxslope.report.boundary_sheet import sheet
     from maxslope.report.sheets import Again
+    from maxslope.studies import boundary, partition
+    from maxslope.studies.problems import Problem
 
     study: Any = partial(boundary.study, tau=how.tau)
     moving = how.animation and problem.grid.dim == 2

@@ -14,7 +14,7 @@ from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
 
 if TYPE_CHECKING:
-    from maxslope.report.odenet_study import Data
+    from maxslope.studies.networks import Data
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -56,7 +56,7 @@ def odenet(
     import torch
 
     from maxslope.report import odenet as report
-    from maxslope.report.odenet_study import Settings
+    from maxslope.studies.networks import Settings
 
     options.drawn_into(out)
     radius = names.number(eps)
@@ -79,7 +79,7 @@ def odenet(
 
 def _tables(word: str, seed: int) -> list[Data]:
     """The one place where a string names data of the mean-field network."""
-    from maxslope.report import odenet_study as known
+    from maxslope.studies import networks as known
 
     ready: dict[str, Callable[[], Data]] = {"moons": partial(known.moons, seed), "digits": known.digits}
     if not word:

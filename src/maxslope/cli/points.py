@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from maxslope.report.boundary_problems import Classes, Problem
+    from maxslope.studies.problems import Classes, Problem
 
 
 _PLANE, _SPACE = 96, 32  # cells
@@ -24,8 +24,8 @@ def opened(
     import torch
 
     from maxslope.evaluation.models import call
-    from maxslope.report import boundary_problems as ready
-    from maxslope.report.partition import three
+    from maxslope.studies import problems as ready
+    from maxslope.studies.partition import three
 
     built_in: dict[str, Callable[[int, float | None], Problem | Classes]] = {
         "moons": partial(ready.moons, seed=seed),
@@ -62,8 +62,8 @@ def _of_points(
     x: Tensor, y: Tensor, names: tuple[str, ...], cells: int | None, eps: float | None, title: str
 ) -> Problem | Classes:
     """Kernel densities of points of two classes, or of several."""
-    from maxslope.report.boundary_problems import samples
-    from maxslope.report.partition import several
+    from maxslope.studies.partition import several
+    from maxslope.studies.problems import samples
 
     cells = cells or (_SPACE if x.ndim == 2 and x.shape[1] == 3 else _PLANE)
     if len(names) == 2:
@@ -129,17 +129,17 @@ def read_table(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """
     import torch
 
-    from maxslope.report.canvas import numbers, read_csv
+    from maxslope.studies.tables import numeric, read_csv
 
     lines = read_csv(path, slice(2))
     columns = len(lines[0].cells) if lines else 3
     for number, cells in lines:
-        if len(cells) != columns or columns not in (3, 4) or not numbers(cells[:-1]):
+        if len(cells) != columns or columns not in (3, 4) or not numeric(cells[:-1]):
             wanted = "x, y, label with two" if columns != 4 else "x, y, z, label with three"
             raise ValueError(f"{path}, line {number}: expected {wanted} finite numbers, got {cells!r}.")
     places = [[float(word) for word in line.cells[:-1]] for line in lines]
     words = [line.cells[-1].strip() for line in lines]
-    known = sorted(set(words), key=lambda word: (0, float(word), word) if numbers([word]) else (1, 0.0, word))
+    known = sorted(set(words), key=lambda word: (0, float(word), word) if numeric([word]) else (1, 0.0, word))
     if len(known) < 2:
         raise ValueError(f"{path} needs points of two classes or more, got {len(words)} points with labels {known}.")
     return torch.tensor(places), torch.tensor([known.index(word) for word in words]), tuple(known)

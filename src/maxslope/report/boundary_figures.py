@@ -14,10 +14,10 @@ from torch import Tensor
 from maxslope.boundary import Grid, contour, surface
 from maxslope.curve import Curve
 from maxslope.report import canvas
-from maxslope.report.boundary import Study
-from maxslope.report.boundary_problems import Classes, Problem
 from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress, instants, legend, passing, plane, rgb, save, shade
-from maxslope.report.partition import PartitionStudy
+from maxslope.studies.boundary import Study
+from maxslope.studies.partition import PartitionStudy
+from maxslope.studies.problems import Classes, Problem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,9 +14,9 @@ from maxslope.boundary import Grid, signed_distance
 from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.neural import Regression, on_grid
 from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, minimize, neural_flow
-from maxslope.report.boundary import Study, apart
 from maxslope.report.boundary_figures import draw_network
-from maxslope.report.boundary_problems import longer
+from maxslope.studies.boundary import Study, apart
+from maxslope.studies.problems import longer
 
 _WIDTH = 64
 _JUDGED = 4096  # samples that the attack is asked about

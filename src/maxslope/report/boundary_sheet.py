@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from maxslope.report.drawn import panels
 from maxslope.report.numbers import number
-from maxslope.report.partition import PartitionStudy
 from maxslope.report.sheets import Again, Drawings, Film, Part, Sheet, moving, plain_table, table
+from maxslope.studies.partition import PartitionStudy
 
 if TYPE_CHECKING:
-    from maxslope.report.boundary import Study
+    from maxslope.studies.boundary import Study
 
 
 def sheet(

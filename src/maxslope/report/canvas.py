@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from maxslope._optional import optional
-from maxslope.evaluation._files import needed
 from maxslope.report.html_export import to_csv
 
 if TYPE_CHECKING:
@@ -139,44 +136,8 @@ def save(figure: Figure, path: Path, title: str = "", size: float = 12) -> Figur
     return figure
 
 
-def records(columns: Mapping[str, Tensor]) -> list[dict[str, float]]:
-    """Return columns of equal length as the rows of a table."""
-    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
 def write_csv(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write records of equal keys as a table."""
     path.parent.mkdir(parents=True, exist_ok=True)
     names = list(records[0])
     path.write_text(to_csv(names, ([record[name] for name in names] for record in records)), encoding="utf-8")
-
-
-class Line(NamedTuple):
-    """A line of a table in a file, counted from 1, and its cells."""
-
-    number: int
-    cells: list[str]
-
-
-def read_csv(path: Path, numeric: slice) -> list[Line]:
-    """Return the lines of a table that are not empty, without a first one whose ``numeric`` cells are no numbers.
-
-    Raises:
-        ValueError: if there is no such file, or it is no table in UTF-8.
-    """
-    needed(path)
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            lines = [Line(number, cells) for number, cells in enumerate(csv.reader(file), 1) if cells]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a table in UTF-8: {error}; save it as CSV in UTF-8.") from error
-    return lines[1:] if lines and not numbers(lines[0].cells[numeric]) else lines
-
-
-def numbers(cells: Sequence[str]) -> bool:
-    """Whether cells, one at least, hold finite numbers alone."""
-    try:
-        return bool(cells) and all(math.isfinite(float(cell)) for cell in cells)
-    except ValueError:
-        return False

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from maxslope.data import default_data, default_network
 from maxslope.energies import Energy, Loss, Margin
 from maxslope.loop import Steps, flow
-from maxslope.report import moons, moons_figures
+from maxslope.report import moons_figures
 from maxslope.report.canvas import write_csv
 from maxslope.report.drawn import panels, whole
 from maxslope.report.numbers import number
@@ -22,6 +22,7 @@ from maxslope.report.sheets import Again, Drawings, Film, Part, Sheet, moving, t
 from maxslope.schemes import Descent, Explicit, MinimizingMovement
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
+from maxslope.studies import moons
 from maxslope.transport import AdversaryResult, Cloud, adversary, distance, dual
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from maxslope.report import canvas
 from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress, plane, raster, save, shade
-from maxslope.report.moons import Differences, trajectories
+from maxslope.studies.moons import Differences, trajectories
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -146,7 +146,7 @@ def gaussians(cells: int = 96, eps: float | None = None) -> Problem:
 
 def moons(cells: int = 96, eps: float | None = None, seed: int = 0) -> Problem:
     """Kernel densities of a thousand points of two noisy moons."""
-    from maxslope.report.moons import data
+    from maxslope.studies.moons import data
 
     x, y = data(1000, seed)
     return samples(x, y.long(), cells, eps, title="Two moons")

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from maxslope import _random, odenet
 from maxslope._optional import optional
-from maxslope.report.canvas import numbers as numeric
-from maxslope.report.canvas import read_csv
 from maxslope.sets import L2
+from maxslope.studies.tables import numeric, read_csv
 
 _MANY = 12  # features beyond which principal components enter
 
@@ -77,7 +76,7 @@ class Study:
 
 def moons(seed: int = 0) -> Data:
     """Return 200 points of two moons with noise 0.1."""
-    from maxslope.report.moons import data
+    from maxslope.studies.moons import data
 
     x, y = data(200, seed)
     return Data("moons", x.double(), y.long())

@@ -16,7 +16,6 @@ from maxslope.energies import Constrained, Energy, Evaluation, Function, Linear
 from maxslope.energies.base import plain
 from maxslope.loop import Record, flow
 from maxslope.reference import Convergence, convergence, reference
-from maxslope.report.canvas import records
 from maxslope.schemes import (
     Best,
     Consensus,
@@ -30,6 +29,7 @@ from maxslope.schemes import (
 )
 from maxslope.sets import L2, Budget, Linf
 from maxslope.spaces import Lp
+from maxslope.studies.tables import records
 
 TAUS = 8
 EPS = 0.2

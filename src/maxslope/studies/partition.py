@@ -14,8 +14,8 @@ from maxslope.boundary import Densities, Grid, Perimeter, Soft, partition_flow, 
 from maxslope.boundary.distance import vanished
 from maxslope.curve import Curve
 from maxslope.loop import Record
-from maxslope.report.boundary_problems import Classes, around, longer, mixture, radius, summary
-from maxslope.report.canvas import records
+from maxslope.studies.problems import Classes, around, longer, mixture, radius, summary
+from maxslope.studies.tables import records
 
 _MOST = 10  # classes, of whose table of colors nobody would ask more
 _INSTANTS = 48

@@ -26,8 +26,8 @@ from maxslope.boundary.distance import measures, vanished
 from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
 from maxslope.curve import Curve
 from maxslope.loop import Record
-from maxslope.report.boundary_problems import Problem, summary
-from maxslope.report.canvas import records
+from maxslope.studies.problems import Problem, summary
+from maxslope.studies.tables import records
 
 _STEPS = 24  # at least so many steps
 _FINEST = 192  # cells a side on which level sets are solved

@@ -1,0 +1,1 @@
+"""Studies of the systems: what is followed, beside its references, and the numbers; ``report`` draws them."""
