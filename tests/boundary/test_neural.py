@@ -382,7 +382,7 @@ def test_the_record_is_a_curve_of_weights() -> None:
     model = nf.model(1)
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
-    energy = Variation(net, samples, EPS)
+    energy = Variation(net, samples, EPS, Effort.quick())
     assert energy.take(torch.tensor([0])) is energy
     clean = float(((net(samples.x)[:, 0] > 0) != (samples.labels == 1)).double().mean())
     assert energy.of(weights_of(net)).risk == pytest.approx(clean)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import torch
@@ -241,10 +242,7 @@ def limit_flow(law: LimitLaw, u: Tensor, until: float, *, record: Record | None 
     0.4
     """
     rows, count = starts(u, law.grid), steps(until, law.grid)
-
-    def anew(row: Tensor) -> Tensor:
-        return redistanced(row, law.grid)
-
+    anew = partial(redistanced, grid=law.grid)
     start = torch.stack([anew(row) for row in rows])
     scheme = LevelSet(law.change, anew, Constant(until / count), redistance)
     energy = WeightedPerimeter(law.grid, law.densities.rho)

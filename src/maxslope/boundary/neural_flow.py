@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -24,9 +24,9 @@ from maxslope.curve import Curve
 from maxslope.energies import Evaluation
 from maxslope.energies.base import plain
 from maxslope.loop import Steps, flow
-from maxslope.schemes import Constant, Here, Memory, Scheme, StepSize
+from maxslope.schemes import Constant, Here, Memory, Scheme
 from maxslope.sets import Budget
-from maxslope.spaces import Lp, Space
+from maxslope.spaces import Lp
 
 
 @dataclass(frozen=True)
@@ -105,18 +105,15 @@ class Judgment(NamedTuple):
     backward: float
 
 
-@dataclass(frozen=True, eq=False)
 class Variation(Measured):
     """Per_eps of the boundary of a network as a function of its weights: (robust risk - risk) / eps on the samples.
 
     The adversary is :func:`maxslope.attack`, so this is a lower bound. Weights that were judged before are not again.
     """
 
-    model: nn.Module
-    samples: Samples
-    eps: float
-    effort: Effort = field(default_factory=Effort.quick)
-    _known: dict[bytes, Judgment] = field(default_factory=dict, init=False, repr=False)
+    def __init__(self, model: nn.Module, samples: Samples, eps: float, effort: Effort) -> None:
+        self.model, self.samples, self.eps, self.effort = model, samples, eps, effort
+        self._known: dict[bytes, Judgment] = {}
 
     def look(self, x: Tensor) -> Evaluation:
         said = [self.of(row) for row in x]
@@ -151,21 +148,15 @@ class Variation(Measured):
         return math.ceil(sum(j.forward for j in known) / max(len(known), 1))
 
 
-@dataclass(frozen=True, eq=False)
 class Retrain(Scheme):
     """A step of the flow: :func:`fit` a copy of the network of the weights; the tau of the movement is the step."""
 
-    model: nn.Module
-    samples: Samples
-    movement: StepLoss
-    training: Training
-    space: Space = Lp(2)  # noqa: RUF009  # frozen
-    rate: float = math.inf  # of sets: the speed of the weights is whatever it is
+    space = Lp(2)
+    rate = math.inf  # of sets: the speed of the weights is whatever it is
 
-    @property
-    def tau(self) -> StepSize:  # type: ignore[override]
-        """The step of the movement."""
-        return Constant(self.movement.tau)
+    def __init__(self, model: nn.Module, samples: Samples, movement: StepLoss, training: Training) -> None:
+        self.model, self.samples, self.movement, self.training = model, samples, movement, training
+        self.tau = Constant(movement.tau)
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; the number of steps made, which keys the batches."""

@@ -17,6 +17,7 @@ from maxslope.odenet.risk import Risk
 from maxslope.odenet.settings import whole
 from maxslope.odenet.sweep import sweep
 from maxslope.schemes import Constant, Cosine, Explicit, StepSize
+from maxslope.schemes.steps import by_row
 from maxslope.sets import Budget, Set
 from maxslope.spaces import Lp
 
@@ -70,9 +71,7 @@ class _Seek(Driver):
         return (self.energy, self.domain) if whole else (self.energy.take(job), self.domain.take(job))
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.full_like(job, self.steps), torch.full(
-            job.shape, torch.inf, dtype=torch.float64, device=job.device
-        )
+        return torch.full_like(job, self.steps), by_row(torch.inf, job)
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> None:
         better = evaluation.value < self.value[rows.job]

@@ -182,15 +182,11 @@ def _plain(name: str, value: Any) -> Any:
         if not isinstance(value.norm, Lp) or eps.ndim or (box is not None and any(b.ndim for b in box)):
             raise ValueError(f"A budget is saved if its norm is an Lp and eps and box are numbers, got {value!r}.")
         p = "inf" if math.isinf(value.norm.p) else value.norm.p
-        bounds = None if box is None else [_number(float(b)) for b in box]
+        bounds = None if box is None else [float(b) if b.isfinite() else str(float(b)) for b in box]  # as in JSON
         return {"p": p, "eps": float(eps), "box": bounds}
     if name == "class_weight" and isinstance(value, dict):
         return [[labels(np.array([key]))["values"][0], float(weight)] for key, weight in value.items()]
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _number(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)  # JSON knows no infinity
 
 
 def _back(name: str, value: Any) -> Any:

@@ -130,12 +130,11 @@ def animate(study: Study | PartitionStudy, path: Path) -> None:
     dress(numbers, "robust risk; dotted: stop" if turns else "robust risk", _TIME)
 
     def draw(k: int) -> list[Any]:
-        picture.set_title(f"t = {time[k]:.4f}", fontsize=10, color=INK)
         way.set_data(time[: k + 1], robust[: k + 1])
         point.set_data([time[k]], [robust[k]])
         return _instant(picture, study, k)
 
-    canvas.gif(figure, time, draw, path)
+    canvas.gif(picture, time, draw, path)
 
 
 def film(study: Study | PartitionStudy) -> tuple[Figure, list[str]]:

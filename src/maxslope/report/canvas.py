@@ -102,15 +102,17 @@ def film(figure: Figure, times: Sequence[float], draw: Callable[..., Any]) -> tu
     return figure, [f"t = {times[k]:.4f}" for k in shown]
 
 
-def gif(figure: Figure, times: Sequence[float], draw: Callable[[int], Sequence[Any]], path: Path) -> None:
-    """Write a film as a GIF; ``draw`` returns what it drew of an instant, which is taken off before the next."""
+def gif(axis: Axes, times: Sequence[float], draw: Callable[[int], Sequence[Any]], path: Path) -> None:
+    """Write a film as a GIF, its times above a panel; ``draw`` returns what it drew, which is taken off again."""
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     drawn: list[Any] = []
+    figure: Any = axis.figure
 
     def frame(k: int) -> list[Any]:
         for artist in drawn:
             artist.remove()
+        axis.set_title(f"t = {times[k]:.4f}", fontsize=10, color=INK)
         drawn[:] = draw(k)
         return []
 

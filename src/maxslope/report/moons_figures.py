@@ -79,15 +79,8 @@ def film(net: nn.Module, curve: Curve) -> tuple[Figure, list[str]]:
 
 def animate(net: nn.Module, curve: Curve, path: Path) -> None:
     """Write the film as a GIF; ``path`` ends with .gif."""
-    figure = blank(5.2, 3.9)
-    axis = figure.subplots()
-    show, time = _particles(axis, net, curve), curve.time[:, 0].tolist()
-
-    def draw(k: int) -> list[Any]:
-        axis.set_title(f"t = {time[k]:.3f}", fontsize=10, color=INK)
-        return show(k)
-
-    canvas.gif(figure, time, draw, path)
+    axis = blank(5.2, 3.9).subplots()
+    canvas.gif(axis, curve.time[:, 0].tolist(), _particles(axis, net, curve), path)
 
 
 def _particles(axis: Axes, net: nn.Module, curve: Curve) -> Callable[..., list[Any]]:

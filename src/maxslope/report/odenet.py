@@ -44,14 +44,14 @@ def run(
     for done, data in enumerate(tables):
         begun(done, data.name)
         found = study(data, settings)
-        measured = numbers(found)
+        measured, flow = numbers(found), found.run
         held = "" if found.held_out is None else f", {percent(found.held_out)} on {len(found.rest)} held out"
         folder = out / data.name
         lines = [
             f"{data.name}: J {measured['energy']:.6g}, slope {measured['slope']:.2g}, {found.measure} "
             f"{percent(found.score)} on the {measured['samples']} rows learned from{held}, "
             f"{measured['gradients']} gradients, length {measured['length']:.4g}",
-            _end(found.run, settings.slope),
+            _end(flow, settings.slope),
             f"energy dissipation equality: relative defect {measured['relative_defect']:.1g}",
             found.verdict.fate.value,
             *found.verdict.reasons,
@@ -61,7 +61,7 @@ def run(
             say(f"{lead:8}  {line}")
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        way = {name: getattr(found.run, name) for name in ("time", "energy", "slope", "rate", "length")}
+        way = {name: getattr(flow, name) for name in ("time", "energy", "slope", "rate", "length")}
         write_csv(records(way), folder.with_suffix(".csv"))
         save(found.network, folder.with_suffix(".safetensors"))
         drawn.append((found, measured, draw(found, folder)))
@@ -105,8 +105,8 @@ _NETWORK = (
 )
 
 
-def _end(run: DescentResult, slope: float) -> str:
-    return f"The slope came down to {slope:g}." if run.status == Status.REACHED else run.status.sentence
+def _end(flow: DescentResult, slope: float) -> str:
+    return f"The slope came down to {slope:g}." if flow.status == Status.REACHED else flow.status.sentence
 
 
 def draw(study: Study, path: Path) -> Figure:
