@@ -212,7 +212,8 @@ class Comparison(Written):
         """Return the runs as lines of a table, the most robust first."""
         found = []
         for k in self.order():
-            name, f, (low, high) = self.names[k], self.facts[k], self.ranks()[k]
+            (name, f), (low, high) = self.runs[k], self.ranks()[k]
+            backward, forward = f.passes
             found.append({
                 "rank": f"{low}" if low == high else f"{low} to {high}",
                 "run": name + ("" if f.trusted else " (not to be trusted)"),
@@ -220,8 +221,8 @@ class Comparison(Written):
                 "robust": f.robust.words,
                 "clean": f.clean.words,
                 "remains": "not estimated" if f.remains is None else f"{f.remains.points} points",
-                "backward": f.passes[0],
-                "forward": f.passes[1],
+                "backward": backward,
+                "forward": forward,
                 "place": k,
             })  # fmt: skip
         return found

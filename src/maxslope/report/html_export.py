@@ -192,7 +192,8 @@ def to_markdown(facts: Facts, command: str = "") -> str:
     if classes := _by_class(facts):
         parts += ["\n", markdown_table(_CLASSES, classes)]
     late = "" if facts.remains is None else f"; {facts.remains.place}"
-    cost = f"{facts.passes[0]:.1f} backward and {facts.passes[1]:.1f} forward passes a sample"
+    backward, forward = facts.passes
+    cost = f"{backward:.1f} backward and {forward:.1f} forward passes a sample"
     parts.append(f"\nEffort {markdown(facts.effort_name)}, seed {facts.seed}; {cost}{late}.\n")
     return "".join(parts) + ("\n" + markdown_command(command) if command else "")
 

@@ -28,11 +28,13 @@ from maxslope.schemes import (
     SemiImplicit,
 )
 from maxslope.sets import L2, Budget, Linf
-from maxslope.spaces import Lp
+from maxslope.spaces import Lp, Space
 from maxslope.studies.tables import records
 
 TAUS = 8
 EPS = 0.2
+
+Schemes = dict[str, Callable[[float], Scheme]]
 
 
 def data(samples: int = 1000, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -199,13 +201,19 @@ def orders(net: nn.Module, rows: int = 40, seed: int = 0) -> Convergence:
     def path(t: float) -> Tensor:
         return found.at(t)[keep]
 
-    schemes: dict[str, Callable[[float], Scheme]] = {
-        "explicit": Explicit,
-        "semi-implicit": SemiImplicit,
-        "minimizing movement": lambda tau: MinimizingMovement(tau, inner=Newton(), nodes=0),
-    }
     taus = [0.02 * 0.6**k for k in range(6)]
-    return convergence(energy.take(keep), x[keep], schemes, taus, path, until=0.3)
+    return convergence(energy.take(keep), x[keep], schemes(Lp(math.inf), inner=Newton()), taus, path, until=0.3)
+
+
+def schemes(space: Space, rate: float = math.inf, inner: InnerSolver | None = None) -> Schemes:
+    """Explicit and semi-implicit steps, and with a solver minimizing movements: by name, from their step size."""
+    found: Schemes = {
+        "explicit": lambda tau: Explicit(tau, space, rate),
+        "semi-implicit": lambda tau: SemiImplicit(tau, space, rate),
+    }
+    if inner is not None:
+        found["minimizing movement"] = lambda tau: MinimizingMovement(tau, space, rate, inner, nodes=0)
+    return found
 
 
 def constraints(taus: Sequence[float] = (0.04, 0.01)) -> dict[str, Convergence]:
@@ -220,14 +228,10 @@ def constraints(taus: Sequence[float] = (0.04, 0.01)) -> dict[str, Convergence]:
         "linear, box": (Linear(x.new_tensor([[1.0, 2.0]])).within(Linf(0.3, box=None).around(x)), x, 0.4),
         "quadratic, ball": (quadratic.within(L2(0.3, box=None).around(x)), x + 0.05, 0.5),
     }
-    schemes: dict[str, Callable[[float], Scheme]] = {
-        "explicit": lambda tau: Explicit(tau, Lp(2)),
-        "semi-implicit": lambda tau: SemiImplicit(tau, Lp(2)),
-    }
     found = {}
     for name, (energy, start, until) in cases.items():
         exact = reference(energy, start, until, space=Lp(2), instants=24)
-        found[name] = convergence(energy, start, schemes, taus, exact, until=until)
+        found[name] = convergence(energy, start, schemes(Lp(2)), taus, exact, until=until)
     return found
 
 
@@ -240,13 +244,8 @@ def geometries(net: nn.Module, rows: int = 10, tau: float = 0.05, seed: int = 0)
         space = Lp(p)
         domain = Budget(space, EPS, None).around(x)
         inner = Newton() if math.isinf(p) else Descent(restarts=0, iterations=10, tolerance=1e-4)
-        schemes: dict[str, Scheme] = {
-            "explicit": Explicit(tau, space, rate),
-            "semi-implicit": SemiImplicit(tau, space, rate),
-        }
-        if p != 1 and math.isinf(rate):
-            schemes["minimizing movement"] = MinimizingMovement(tau, space, rate, inner, nodes=0)
-        records += [_summary(energy.within(domain), x, name, s) for name, s in schemes.items()]
+        made = schemes(space, rate, inner if p != 1 and math.isinf(rate) else None)
+        records += [_summary(energy.within(domain), x, name, scheme(tau)) for name, scheme in made.items()]
     return records
 
 
