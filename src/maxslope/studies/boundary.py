@@ -115,11 +115,11 @@ def study(
         ValueError: if a time is out of range, or eps reaches less than 1.2 cells.
     """
     grid, densities, eps = problem.grid, problem.densities, problem.eps
-    expected, tell = _expected(problem), tell or (lambda words: None)
+    tell, bayes = tell or (lambda words: None), _stopping(problem)
+    expected = _stopping(problem, problem.start) if problem.given else bayes
     end = until or problem.until
-    if not end:  # twice the stopping time; that of the Bayes classifier where the start has none
-        known = 0 < expected < math.inf
-        end = 2 * (expected if known else stopping_time(grid, densities, eps))
+    if not end:  # twice the stopping time; that of the Bayes classifier, or why it has none, where the start has none
+        end = 2 * (expected if 0 < expected < math.inf else stopping_time(grid, densities, eps))
     usual = 0.075 * grid.h**2 * min(grid.shape)
     start = signed_distance(problem.start, grid)
     tau = min(usual, end / _STEPS) if tau is None else tau
@@ -136,7 +136,7 @@ def study(
     along = zip(curve.time[:, 0].tolist(), curve.points[:, 0], strict=True)
     gaps = [apart(u, reference.at(t)[0], grid) for t, u in along]
     risk = Perimeter(grid, densities, eps)
-    stop, trained = first_rise(curve, risk), _trained(problem, risk)
+    stop, trained = first_rise(curve, risk), _trained(problem, risk, bayes)
     perimeter, gap = length.look(curve.points[:, 0]).value, torch.tensor(gaps, dtype=torch.float64)
     return Study(problem, curve, reference, limit, stop, expected, trained, perimeter, gap)
 
@@ -180,30 +180,24 @@ def apart(u: Tensor, v: Tensor, grid: Grid, weight: Tensor | None = None) -> flo
     return float((away * share).sum() / share.sum())
 
 
-def _trained(problem: Problem, risk: Perimeter) -> float:
-    """The robust risk after one step with tau = eps and 2 eta - 1 as the distance, which is adversarial training.
-
-    In multiples c of 2 eta - 1, with c = 1 / (2 |grad eta|), so that slopes are near 1, the step is tau = c eps.
-    """
-    grid, solver = problem.grid, Soft.reaching(problem.eps, problem.grid)
-    try:
-        expected = stopping_time(grid, problem.densities, problem.eps)
-    except ValueError:  # the Bayes classifier has no boundary
-        return math.nan
-    if solver.width(grid, expected) > _WIDEST * grid.h:
-        return math.nan
-    densities = problem.densities.floored()
-    step = Step(grid, densities, expected / problem.eps * densities.bayes, expected)
-    sd = signed_distance(solver.solve(step).u, grid)
-    return float(risk.robust_risk(sd[None]))
-
-
-def _expected(problem: Problem) -> float:
-    """When the robust risk along this flow, from its own start, stops falling."""
-    start = problem.start if problem.given else None
+def _stopping(problem: Problem, start: Tensor | None = None) -> float:
+    """When the robust risk stops falling from a start, by default the Bayes classifier; NaN where nothing says so."""
     try:
         return stopping_time(problem.grid, problem.densities, problem.eps, start)
-    except ValueError:  # the Bayes classifier has no boundary
-        if problem.until is None:
-            raise
+    except ValueError:  # no boundary, or no mass at it
         return math.nan
+
+
+def _trained(problem: Problem, risk: Perimeter, bayes: float) -> float:
+    """The robust risk after one step with tau = eps and 2 eta - 1 as the distance, which is adversarial training.
+
+    In multiples c of 2 eta - 1, with c = 1 / (2 |grad eta|), so that slopes are near 1, the step is tau = c eps, the
+    stopping time of the Bayes classifier.
+    """
+    grid, solver = problem.grid, Soft.reaching(problem.eps, problem.grid)
+    if math.isnan(bayes) or solver.width(grid, bayes) > _WIDEST * grid.h:
+        return math.nan
+    densities = problem.densities.floored()
+    step = Step(grid, densities, bayes / problem.eps * densities.bayes, bayes)
+    sd = signed_distance(solver.solve(step).u, grid)
+    return float(risk.robust_risk(sd[None]))
