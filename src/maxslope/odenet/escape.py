@@ -28,11 +28,6 @@ class Escape:
     particles: int
 
     @property
-    def excess(self) -> float:
-        """The largest share times m: 1 where all are alike, m where one particle has all."""
-        return float(self.share.max()) * self.particles
-
-    @property
     def escaping(self) -> bool:
         """Whether one of at least 8 particles carries half of the second moment of a layer."""
         return self.particles >= 8 and float(self.share.max()) >= 0.5

@@ -77,11 +77,6 @@ class Risk(Energy):
         """Return the risk at other inputs of the same targets."""
         return Risk(self.design, x, self.y, self.misfit, self.penalty, self.weights)
 
-    def losses(self, theta: Tensor) -> Tensor:
-        """Return l of every datum, ``[N]``, for particles ``[L, m, p]``."""
-        with torch.no_grad():
-            return self._fit(theta)[0]
-
     def targets(self, theta: Tensor) -> Tensor:
         """Return y, numbers in the dtype of ``theta``."""
         return self.y.to(theta) if self.y.is_floating_point() else self.y

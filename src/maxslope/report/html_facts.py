@@ -30,10 +30,8 @@ class Radius:
     share: Share
 
 
-def security(
-    report: Report, near: Mapping[int, float], eps: float | None, reach: float | None
-) -> tuple[tuple[Radius, ...], str, str]:
-    """Return robust accuracy against the radius, from how many samples, and where the curve comes from in sentences.
+def security(report: Report, near: Mapping[int, float], eps: float | None, reach: float | None) -> tuple[Radius, ...]:
+    """Return robust accuracy against the radius.
 
     Where smallest perturbations are known of a few samples only, those that stand stand for all that stand, and those
     that fell for all that fell: the curve begins at the share of samples that are right and passes through the robust
@@ -62,13 +60,12 @@ def security(
     beyond = bool(near) and not (standing and not known)  # whether anything is known beyond the budget
     finite = [d for _, own in strata for d in own if 0 < d < math.inf]
     if not finite and not eps:
-        return (), *_source(report, near, eps, ())
+        return ()
     top = reach or min(max([eps or 0.0, *finite]), 4 * eps if eps else math.inf)
     if not beyond and eps:
         top = min(top, eps)
     grid = sorted({top * k / _RADII for k in range(_RADII + 1)} | ({eps} if eps is not None and eps <= top else set()))
-    radii = tuple(Radius(r, _share(strata, r, eps or 0.0, len(verdicts))) for r in grid)
-    return radii, *_source(report, near, eps, radii)
+    return tuple(Radius(r, _share(strata, r, eps or 0.0, len(verdicts))) for r in grid)
 
 
 def _share(strata: Sequence[tuple[int, Sequence[float]]], radius: float, eps: float, total: int) -> Share:
@@ -278,7 +275,8 @@ def facts(
     cost, unit, survivors = _cost(report, verdicts)
     norms = [] if smallest is None else smallest.tolist()
     near = dict(zip(range(len(norms)) if rows is None else rows, norms, strict=True))
-    radii, samples, source = security(report, near, eps, reach)
+    radii = security(report, near, eps, reach)
+    samples, source = _source(report, near, eps, radii)
     return Facts(
         title=title or f"Robustness within {report.asked}",
         budget=report.asked,
