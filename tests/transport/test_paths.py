@@ -15,7 +15,7 @@ from maxslope.schemes import Explicit, SemiImplicit
 from maxslope.sets import Linf
 from maxslope.spaces import Lp
 from maxslope.transport import Cloud, Potential, cloud_space, clouds, distance, paths
-from maxslope.transport.distance import optimal_assignment
+from maxslope.transport.clouds import optimal_assignment
 
 INF = Lp(math.inf)
 LABELS = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1])

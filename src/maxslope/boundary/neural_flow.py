@@ -276,12 +276,13 @@ def neural_flow(
             "it first, or check that the samples are its own."
         )
     calm = Regression(movement.tau, movement.eps, movement.reach, variation=0.0)
-    start = fit(model, samples, calm, training, 0) if isinstance(movement, Regression) else model
+    fitted = isinstance(movement, Regression)
+    start = fit(model, samples, calm, training, 0) if fitted else model
     scheme = Retrain(model, samples, movement, training)
     curve = flow(energy, weights_of(start)[None], scheme=scheme, until=Steps(steps))
     said = [energy.of(weights) for weights in curve.points[:, 0]]
     risk, robust_risk, forward, backward = torch.tensor(said, dtype=torch.float64).unbind(1)
-    batches = steps * training.iterations * movement.passes + (training.first if start is not model else 0) * 2
+    batches = steps * training.iterations * movement.passes + 2 * training.first * fitted
     passes = torch.stack([forward, backward], 1)
     return NeuralFlow(curve, copy.deepcopy(model), risk, robust_risk, passes, batches * training.batch)
 

@@ -10,7 +10,6 @@ from maxslope._former import former
 from maxslope.odenet.control import Controlled, Uniform
 from maxslope.odenet.descent import DescentResult, Until, descend
 from maxslope.odenet.design import Depth, Design, Lift
-from maxslope.odenet.escape import Escape, escape
 from maxslope.odenet.exponent import Exponent, exponent
 from maxslope.odenet.fields import BoundedTanh, CustomField, Field, Tanh
 from maxslope.odenet.interpolant import Affine, Hermite, Interpolant, dissipation
@@ -25,7 +24,7 @@ from maxslope.odenet.starts import iid, sobol
 from maxslope.odenet.store import load, save
 from maxslope.odenet.sweep import OdeNet
 from maxslope.odenet.tableau import Tableau
-from maxslope.odenet.verdict import Fate, FlowVerdict, verdict
+from maxslope.odenet.verdict import Escape, Fate, FlowVerdict, escape, verdict
 
 if TYPE_CHECKING:
     from maxslope.odenet.estimator import OdeNetClassifier, OdeNetCV, OdeNetRegressor

@@ -49,8 +49,8 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str = 
     dress(cost, "inner gradients a sample", "epoch", key=True)
     if not checked:
         accuracy.text(0.5, 0.5, "not checked", ha="center", color=INK, transform=accuracy.transAxes)
-    for axis in (loss, accuracy, cost):
-        axis.set_ylim(bottom=0, top=100 if axis is accuracy else None)
+    for axis, top in ((loss, None), (accuracy, 100), (cost, None)):
+        axis.set_ylim(bottom=0, top=top)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return save(figure, path, title, 11)
 

@@ -11,12 +11,13 @@ from torch import Tensor
 from maxslope._status import Status
 from maxslope.curve import Curve
 from maxslope.energies import Energy
+from maxslope.energies.algebra import Potential
 from maxslope.loop import flow
 from maxslope.schemes import Explicit, SemiImplicit
 from maxslope.sets import Box, Set, ball
 from maxslope.spaces import Lp, Space
 from maxslope.spaces.mixed import cloud_space
-from maxslope.transport.clouds import Cloud, Potential
+from maxslope.transport.clouds import Cloud
 
 
 @dataclass(frozen=True, eq=False)

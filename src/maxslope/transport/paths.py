@@ -14,8 +14,7 @@ from torch import Tensor
 from maxslope.energies import Energy
 from maxslope.reference.study import misses
 from maxslope.spaces import Space
-from maxslope.transport.clouds import Cloud, speeds
-from maxslope.transport.distance import by_label, distances, optimal_assignment
+from maxslope.transport.clouds import Cloud, by_label, distances, optimal_assignment, speeds
 
 
 @dataclass(frozen=True, eq=False)
