@@ -22,6 +22,7 @@ from maxslope.evaluation import Report
 from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
 from maxslope.report import compare
 from maxslope.report.comparison import Comparison
+from maxslope.report.html_facts import Named
 from maxslope.report.html_figures import security_figure
 from report._runs import BUDGET, picture_run, tabular_run
 
@@ -284,7 +285,7 @@ def test_a_run_without_a_curve_against_the_radius_leaves_colors_alone(without: i
     near = ms.minimal(model, x[:8], y[:8], BUDGET.norm, effort=ms.Effort(passes=8))
     found = compare(report, report, budget=BUDGET, smallest=(near, near))
     bare = [replace(f, security=()) if k == without else f for k, f in enumerate(found.facts)]
-    svg = security_figure(list(zip("ab", bare, strict=True))).svg
+    svg = security_figure(list(map(Named, "ab", bare))).svg
     drawn = {int(color) for color in re.findall(r'class="(?:line|band|dot|whisker) c(\d)"', svg)}
     assert drawn == {2 - without}
 

@@ -25,7 +25,7 @@ from maxslope.evaluation import Report, wilson
 from maxslope.report import page
 from maxslope.report.html import render
 from maxslope.report.html_export import plain
-from maxslope.report.html_facts import facts
+from maxslope.report.html_facts import Named, facts
 from maxslope.report.html_figures import cost_figure, security_figure
 from maxslope.report.html_samples import change, chosen, data_uri, picture
 from maxslope.report.html_svg import Axis, Chart
@@ -134,9 +134,9 @@ def test_a_curve_that_only_repeats_the_answer_is_not_drawn() -> None:
     right = [EPS if v == "broken" else math.nan for v in report.table["verdict"]]
     flat = facts(replace(report, table={**report.table, "distance": right}), eps=EPS)
     assert not flat.has_curve
-    assert security_figure([("", flat)]) is None
+    assert security_figure([Named("", flat)]) is None
     nearer = facts(report, eps=EPS, smallest=torch.tensor([EPS / 2]), rows=[right.index(EPS)])
-    assert security_figure([("", nearer)]) is not None
+    assert security_figure([Named("", nearer)]) is not None
 
 
 def test_the_cost_curve_falls_from_correct_to_robust(full) -> None:
@@ -224,8 +224,8 @@ def test_a_report_in_which_nothing_fell_has_no_cost_curve() -> None:
     assert "cost" not in found.figures()
     assert "security" in found.figures()  # what is beyond the budget is known from the smallest perturbations
     assert "Curves" not in found.html()
-    assert security_figure([("", facts(report))]) is None
-    assert cost_figure([("", facts(report))]) is None
+    assert security_figure([Named("", facts(report))]) is None
+    assert cost_figure([Named("", facts(report))]) is None
 
 
 def test_shares() -> None:

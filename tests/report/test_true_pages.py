@@ -17,7 +17,7 @@ from maxslope.evaluation.about import About
 from maxslope.evaluation.statistics import stratified
 from maxslope.report import compare, page
 from maxslope.report.comparison import Comparison
-from maxslope.report.html_facts import facts
+from maxslope.report.html_facts import Named, facts
 from maxslope.report.html_figures import security_figure
 from maxslope.report.html_samples import again, chosen
 from maxslope.report.merging import representative
@@ -47,8 +47,8 @@ def test_the_curve_of_a_few_samples_agrees_with_the_answer(count: int) -> None:
     assert values == sorted(values, reverse=True)
     assert all(0 <= r.share.low <= r.share.value <= r.share.high <= 1 for r in found.security)
     assert "upper bound" not in found.security_source
-    figure = security_figure([("a", found), ("b", replace(found, security_source="Estimated from 2. Those" +
-                              found.security_source.partition("Those")[2]))])  # fmt: skip
+    other = replace(found, security_source="Estimated from 2. Those" + found.security_source.partition("Those")[2])
+    figure = security_figure([Named("a", found), Named("b", other)])
     assert figure is not None
     assert figure.caption.count("Elsewhere it is an estimate") == 1
     assert "b: estimated from 2." in figure.caption

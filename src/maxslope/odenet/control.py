@@ -59,12 +59,14 @@ class Notes(NamedTuple):
 
 def _column(memory: Memory, name: str) -> Tensor:
     """One of the notes of every row, ``[rows]``."""
-    return memory[0][:, Notes._fields.index(name)].clone()
+    table, _ = memory
+    return table[:, Notes._fields.index(name)].clone()
 
 
 def notes(memory: Memory) -> Notes:
     """Read the notes of the first row."""
-    return Notes(*memory[0][0].tolist())
+    table, _ = memory
+    return Notes(*table[0].tolist())
 
 
 class _RowByRow(Accounting):

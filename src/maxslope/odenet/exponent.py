@@ -158,7 +158,8 @@ class _End(NamedTuple):
 
     def free(self, gap: Array) -> float:
         """Theta = 1 / (2 - q), q the slope of log r against log s over the window."""
-        q = _fit(self.window(gap, self.log_s)[1], self.window(gap, self.log_r)[1])
+        (_, log_s), (_, log_r) = self.window(gap, self.log_s), self.window(gap, self.log_r)
+        q = _fit(log_s, log_r)
         return 1 / (2 - q) if q < 2 else math.inf
 
     def fixed_point(self) -> float:

@@ -139,7 +139,8 @@ def _looked(
         near = nearest(rows, run.report, run.model, data, run.budget, seed)
         found.append(near)
         candidates = [Candidates(rows, near.points, SEARCH, near.margin)]
-        after.append(run._replace(report=merged(run.report, data, run.model, run.budget, candidates)[0]))
+        report, _ = merged(run.report, data, run.model, run.budget, candidates)
+        after.append(run._replace(report=report))
     return after, found, rows
 
 
@@ -162,7 +163,7 @@ def _transferred(
             rows = wrong.nonzero().squeeze(1).tolist()
             if i != j and budget is not None and rows:
                 candidates = Candidates(rows, points[rows], f"the points of {name}")
-                better[j] = merged(better[j], data, model, budget, [candidates])[0]
+                better[j], _ = merged(better[j], data, model, budget, [candidates])
     notes = [
         f"The points of the other runs break {counted(fell, 'sample')} that stood in {run.name}, verified within its "
         f"budget: its robust accuracy is at most {percent(now.robust_accuracy)}."

@@ -9,7 +9,7 @@ from maxslope._escape import markdown, visible
 from maxslope.attacks.findings import Finding
 from maxslope.report.html import Written, render
 from maxslope.report.html_export import latex_comments, latex_table, markdown_table, to_csv, to_json
-from maxslope.report.html_facts import Facts
+from maxslope.report.html_facts import Facts, Named
 from maxslope.report.html_figures import Figure, cost_figure, security_figure
 from maxslope.report.html_samples import Example
 from maxslope.report.numbers import counted, percent
@@ -118,9 +118,9 @@ class Comparison(Written):
     heading: str = ""
 
     @property
-    def runs(self) -> list[tuple[str, Facts]]:
+    def runs(self) -> list[Named]:
         """Names and numbers, run by run."""
-        return list(zip(self.names, self.facts, strict=True))
+        return list(map(Named, self.names, self.facts))
 
     @property
     def counts(self) -> Counts:

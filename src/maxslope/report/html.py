@@ -22,7 +22,7 @@ from maxslope._optional import optional
 from maxslope.attacks import MinimalResult
 from maxslope.evaluation import Report
 from maxslope.report import html_export
-from maxslope.report.html_facts import Facts, facts
+from maxslope.report.html_facts import Facts, Named, facts
 from maxslope.report.html_figures import Figure, cost_figure, security_figure, track_figures
 from maxslope.report.html_samples import AtHand, Group, again, groups, with_points
 from maxslope.report.merging import SEARCH, Candidates, Track, affordable, merged, nearest, representative, tracks
@@ -102,7 +102,7 @@ class Page(Written):
 
     def figures(self) -> dict[str, Figure]:
         """Return the charts by name: security, cost, margin, slope, as far as there are numbers for them."""
-        single = [("", self.facts)]
+        single = [Named("", self.facts)]
         tracks = track_figures(self.tracks, self.facts.norm or "the norm")
         found = (security_figure(single), cost_figure(single), *tracks)
         return {figure.name: figure for figure in found if figure is not None}
@@ -135,7 +135,7 @@ class Page(Written):
         Raises:
             ImportError: if matplotlib is not installed.
         """
-        return plotted([("", self.facts)], self.report)
+        return plotted([Named("", self.facts)], self.report)
 
     def __repr__(self) -> str:
         return f"<Page of {self.report!r}>"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -117,12 +118,6 @@ def _source(report: Report, near: Mapping[int, float], eps: float | None, radii:
         f"whole run{passes}. Elsewhere it is an estimate, with the band as its 95 % interval. The upright interval at "
         "the budget is the answer, from all samples."
     )
-
-
-def looked_at(runs: Iterable[Facts]) -> str:
-    """Return from how many samples the curves of runs are, each said once."""
-    said = "; ".join(dict.fromkeys(facts.security_samples for facts in runs if facts.has_curve))
-    return said.replace(" samples; estimated from ", "; ")
 
 
 MEANINGS = {
@@ -252,6 +247,19 @@ class Facts:
     def trusted(self) -> bool:
         """Whether no warning says that the numbers are not to be trusted."""
         return all(found.severity < Severity.WARNING for found in self.doubts)
+
+
+class Named(NamedTuple):
+    """The numbers of a run with its name, which is empty where there is no other."""
+
+    name: str
+    facts: Facts
+
+
+def looked_at(runs: Iterable[Named]) -> str:
+    """Return from how many samples the curves of runs are, each said once."""
+    said = "; ".join(dict.fromkeys(run.facts.security_samples for run in runs if run.facts.has_curve))
+    return said.replace(" samples; estimated from ", "; ")
 
 
 def facts(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from maxslope.report.html_facts import Facts, looked_at
+from maxslope.report.html_facts import Facts, Named, looked_at
 from maxslope.report.html_svg import Axis, Chart
 from maxslope.report.merging import Track
 from maxslope.report.numbers import counted, percent
@@ -35,14 +35,14 @@ class Figure:
 _SECURITY = "Robust accuracy against the radius"
 
 
-def security_figure(found: Sequence[tuple[str, Facts]]) -> Figure | None:
+def security_figure(found: Sequence[Named]) -> Figure | None:
     """Robust accuracy against the radius; none where it says no more than the accuracies at 0 and at the budget."""
     shown = [(color, name, f) for color, (name, f) in enumerate(found, 1) if f.has_curve]
     if not shown:
         return None
-    first = shown[0][2]
+    _, _, first = shown[0]
     x = Axis(0, max(f.security[-1].eps for _, _, f in shown), f"radius eps in {first.norm or 'the norm'}")
-    said = looked_at(f for _, _, f in shown)
+    said = looked_at(found)
     ends = [
         f"{_lead(name)}{percent(f.security[0].share.value)} at radius 0, "
         f"{percent(f.security[-1].share.value)} at {f.security[-1].eps:.3g}"
@@ -73,19 +73,19 @@ def _lead(name: str) -> str:
 
 def _together(said: Sequence[tuple[str, str]]) -> str:
     """What is said of several runs: once where it is the same, else with their names; first sentences go first."""
-    if len({words for _, words in said}) == 1:
-        return said[0][1]
+    if len(every := {words for _, words in said}) == 1:
+        return every.pop()
     split = [(name, *words.partition(". ")[::2]) for name, words in said]
     heads = " ".join(f"{name}: {head[:1].lower()}{head[1:]}." for name, head, _ in split)
     tails = {tail for _, _, tail in split}
     return f"{heads} {tails.pop()}" if len(tails) == 1 else " ".join(f"{name}: {words}" for name, words in said)
 
 
-def cost_figure(found: Sequence[tuple[str, Facts]]) -> Figure | None:
+def cost_figure(found: Sequence[Named]) -> Figure | None:
     """Samples that stand against passes spent on each; a run in which nothing fell is a level line."""
     if all(f.cost[0].share.count == f.cost[-1].share.count for _, f in found):
         return None
-    unit = found[0][1].cost_unit
+    unit = found[0].facts.cost_unit
     most = max(s.passes for _, f in found for s in f.cost)
     shares = [s.share.value for _, f in found for s in f.cost]
     low = max(0.0, min(shares) - 0.25 * (max(shares) - min(shares)) - 0.005)

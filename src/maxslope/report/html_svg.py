@@ -106,7 +106,8 @@ class Chart:
         """Draw a line; each color has its own dashes too. The label stands at its end."""
         self._parts.append(f'<path class="line c{shade(color)}" d="{self._path(points)}"/>')
         if label and points:
-            self._labels.append((self.place(points[-1])[1], label, color))
+            _, end = self.place(points[-1])
+            self._labels.append((end, label, color))
 
     def steps(self, points: Sequence[Point], color: int = 1) -> None:
         """Draw a line that keeps each value until the next point."""
@@ -128,7 +129,7 @@ class Chart:
 
     def upright(self, x: float, label: str) -> None:
         """Draw a vertical rule with a label at its top."""
-        px = self.place((x, self.y.low))[0]
+        px, _ = self.place((x, self.y.low))
         end = px > (_LEFT + self.right) / 2
         at = f'x="{px - 5}" text-anchor="end"' if end else f'x="{px + 5}"'
         self._parts.append(f'<path class="rule" d="M{px} {_TOP}V{HEIGHT - _BOTTOM}"/>')
@@ -136,7 +137,7 @@ class Chart:
 
     def level(self, y: float, label: str) -> None:
         """Draw a horizontal rule with a label at its left end."""
-        py = self.place((self.x.low, y))[1]
+        _, py = self.place((self.x.low, y))
         self._parts.append(f'<path class="rule" d="M{_LEFT} {py}H{self.right}"/>')
         self._parts.append(f'<text class="note" x="{_LEFT + 6}" y="{py + 15}">{escape(label)}</text>')
 
@@ -158,11 +159,11 @@ class Chart:
     def _frame(self) -> str:
         parts = []
         for value, name in self.y.ticks():
-            py = self.place((self.x.low, value))[1]
+            _, py = self.place((self.x.low, value))
             parts.append(f'<path class="grid" d="M{_LEFT} {py}H{self.right}"/>')
             parts.append(f'<text x="{_LEFT - 6}" y="{py + 4.5}" text-anchor="end">{name}</text>')
         for value, name in self.x.ticks():
-            px = self.place((value, self.y.low))[0]
+            px, _ = self.place((value, self.y.low))
             parts.append(f'<path class="grid" d="M{px} {HEIGHT - _BOTTOM}v5"/>')
             parts.append(f'<text x="{px}" y="{HEIGHT - _BOTTOM + 19}" text-anchor="middle">{name}</text>')
         parts.append(f'<text class="label" x="0" y="{_TOP - 16}">{escape(self.y.label)}</text>')
@@ -176,9 +177,11 @@ class Chart:
     def _names(self) -> str:
         """The labels at the ends of lines, moved apart where they would overlap."""
         placed: list[tuple[float, str, int]] = []
+        lowest = -math.inf
         for wish, label, color in sorted(self._labels):
-            placed.append((max(wish + 4, placed[-1][0] + _LINE if placed else 0.0), label, color))
-        over = max(placed[-1][0] - (HEIGHT - _BOTTOM), 0.0) if placed else 0.0
+            lowest = max(wish + 4, lowest + _LINE)
+            placed.append((lowest, label, color))
+        over = max(lowest - (HEIGHT - _BOTTOM), 0.0)
         return "".join(
             f'<text class="name c{shade(color)}" x="{self.right + 6}" y="{round(y - over, 1)}">{escape(label)}</text>'
             for y, label, color in placed

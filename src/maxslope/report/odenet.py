@@ -180,7 +180,7 @@ def _features(axis: Axes, study: Study) -> None:
     """Paths of a few data through depth, in the plane of the features' two widest directions at the end."""
     features = torch.stack(study.network.features(study.risk.x))  # [L + 1, N, d]
     end = features[-1] - features[-1].mean(0)
-    basis = torch.linalg.svd(end, full_matrices=False)[2][:2].T
+    basis = torch.linalg.svd(end, full_matrices=False).Vh[:2].T
     flat = (features - features[-1].mean(0)) @ basis
     if flat.shape[2] == 1:
         flat = torch.stack([torch.linspace(0, 1, len(flat))[:, None].expand(flat.shape[:2]).to(flat), flat[..., 0]], 2)
@@ -234,7 +234,7 @@ def _plane(x: Tensor) -> tuple[Tensor, Tensor]:
     if features == 2:
         return torch.zeros_like(x[0]), torch.eye(2, dtype=x.dtype)
     mean = x.mean(0)
-    basis = torch.linalg.svd(x - mean, full_matrices=False)[2]
+    basis = torch.linalg.svd(x - mean, full_matrices=False).Vh
     if features == 1:
         return mean, torch.cat([basis[:1].T, torch.zeros_like(basis[:1].T)], 1)
     return mean, basis[:2].T

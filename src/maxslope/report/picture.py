@@ -15,7 +15,7 @@ from torch import Tensor
 
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, ROBUST, Report
 from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress
-from maxslope.report.html_facts import Facts, looked_at
+from maxslope.report.html_facts import Named, looked_at
 from maxslope.report.html_samples import answers_of
 from maxslope.report.numbers import Share, percent, signed
 
@@ -133,12 +133,11 @@ def _show(axis: Axes, image: Tensor, low: float, high: float, colors: str) -> No
     axis.spines[:].set_visible(False)
 
 
-Named = Sequence[tuple[str, Facts]]
 VERDICTS = ((BROKEN, COLORS[1]), (MISCLASSIFIED, COLORS[5]), (ROBUST, COLORS[2]))
 _DASHES = ("-", "--", ":", "-.")
 
 
-def plotted(runs: Named, report: Report | None = None) -> Figure:
+def plotted(runs: Sequence[Named], report: Report | None = None) -> Figure:
     """Return robust accuracy against the radius, margins (of one run) and samples standing against passes.
 
     What is not known has no panel. Doubts stand in the title.
@@ -159,7 +158,7 @@ def plotted(runs: Named, report: Report | None = None) -> Figure:
     return figure
 
 
-def security(axis: Axes, runs: Named) -> None:
+def security(axis: Axes, runs: Sequence[Named]) -> None:
     """Robust accuracy against the radius, with its band, and the answer at the budget with its interval."""
     for k, (name, f) in enumerate(runs):
         color, radii = COLORS[k % len(COLORS)], f.security
@@ -172,8 +171,8 @@ def security(axis: Axes, runs: Named) -> None:
             ends = [[middle - 100 * f.robust.low], [100 * f.robust.high - middle]]
             axis.errorbar([f.eps], [middle], yerr=ends, fmt="o", color=color, capsize=3, markersize=4)
     axis.set(xlim=(0, None), ylim=(0, 101))
-    said = looked_at(f for _, f in runs)
-    norm = runs[0][1].norm or "the norm"
+    said = looked_at(runs)
+    norm = runs[0].facts.norm or "the norm"
     dress(axis, f"{said}; band: 95 %", f"radius in {norm}", "robust accuracy in %", key=len(runs) > 1)
 
 
@@ -184,13 +183,13 @@ def band(axis: Axes, radii: Sequence[float], shares: Sequence[Share], color: str
     axis.plot(radii, [100 * share.value for share in shares], color=color, **style)
 
 
-def cost(axis: Axes, runs: Named) -> None:
+def cost(axis: Axes, runs: Sequence[Named]) -> None:
     """Samples that stand against passes spent on each."""
     for k, (name, f) in enumerate(runs):
         x, y = ([s.passes + 1 for s in f.cost], [100 * s.share.value for s in f.cost])
         axis.step(x, y, _DASHES[k % 4], where="post", color=COLORS[k % len(COLORS)], label=name or "still standing")
     axis.set_xscale("log")
-    passes = f"{runs[0][1].cost_unit} passes on a sample, plus 1"
+    passes = f"{runs[0].facts.cost_unit} passes on a sample, plus 1"
     dress(axis, x=passes, y="samples that stand in %", key=len(runs) > 1)
 
 

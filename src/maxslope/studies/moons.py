@@ -186,7 +186,8 @@ def trajectories(net: nn.Module, start: tuple[float, float], eps: float, tau: fl
 
 def particles(net: nn.Module, rows: int = 24, tau: float = 0.02, seed: int = 0) -> Curve:
     """Follow points of the two moons by explicit steps until time 0.3, each within its own l_inf budget."""
-    x = data(rows, seed)[0].double()
+    x, _ = data(rows, seed)
+    x = x.double()
     energy = _own(net, x).within(Linf(EPS, box=None).around(x))
     return flow(energy, x, scheme=Explicit(tau), until=0.3)
 
