@@ -45,8 +45,8 @@ def test_of_two_classes_the_risks_are_those_of_two_classes() -> None:
     found = study(problem, until=0.002)
     sd = signed_distance(d.bayes, two.grid)[None]
     pair = Perimeter(two.grid, d, two.eps)
-    assert float(found.risk[0]) == pytest.approx(float(pair.risk(sd)), abs=1e-4)
-    assert float(found.robust_risk[0]) == pytest.approx(float(pair.robust_risk(sd)), abs=2e-4)
+    assert float(found.stop.risk[0]) == pytest.approx(float(pair.risk(sd)), abs=1e-4)
+    assert float(found.stop.robust_risk[0]) == pytest.approx(float(pair.robust_risk(sd)), abs=2e-4)
     assert float(found.areas[0].sum()) == pytest.approx(1.0, abs=0.01)
 
 
@@ -64,8 +64,8 @@ def test_three_sectors_stay_and_a_wave_is_smoothed() -> None:
     assert said[-1] == f"the boundaries, step {len(said)} of {len(said)}"
     energy = wound.curve.energy[:, 0]
     assert float(energy[-1]) < 0.99 * float(energy[0])
-    assert float(wound.risk[-1]) > float(wound.risk[0])
-    assert float(wound.robust_risk[wound.best]) < float(wound.robust_risk[0])
+    assert float(wound.stop.risk[-1]) > float(wound.stop.risk[0])
+    assert float(wound.stop.robust_risk[wound.stop.index]) < float(wound.stop.robust_risk[0])
     assert len(wound.records()) == len(wound.curve.time)
 
 

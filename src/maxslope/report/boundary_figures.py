@@ -120,7 +120,7 @@ def animate(study: Study | PartitionStudy, path: Path) -> None:
     figure = blank(8.2, min(max(4.2 * tall(study.problem.grid) + 0.6, 2.8), 5.0))
     picture, numbers = figure.subplots(1, 2, width_ratios=[1.25, 1])
     background(picture, study.problem)
-    time, robust, stop = study.curve.time[:, 0].tolist(), study.robust_risk.tolist(), study.best
+    time, robust, stop = study.curve.time[:, 0].tolist(), study.stop.robust_risk.tolist(), study.stop.index
     numbers.plot(time, robust, color="#d6d3d1")
     (way,) = numbers.plot([], [], color=_RED)
     (point,) = numbers.plot([], [], "o", color=_RED)
@@ -175,13 +175,13 @@ def _draw_several(found: PartitionStudy, path: Path) -> Figure:
 
 def _draw_areas(found: PartitionStudy, path: Path) -> Figure:
     """Perimeter, risks and areas of several classes against time."""
-    time, best = found.curve.time[:, 0].tolist(), found.best
+    time, stop = found.curve.time[:, 0].tolist(), found.stop
     figure = blank(13.0, 3.6)
     left, middle, right = figure.subplots(1, 3)
     left.plot(time, found.curve.energy[:, 0].tolist(), color=_BLUE)
-    middle.plot(time, found.robust_risk.tolist(), color=_RED, label=f"robust risk, ε = {found.problem.eps:.3g}")
-    middle.plot(time, found.risk.tolist(), color=_BLUE, label="risk")
-    middle.plot([time[best]], [float(found.robust_risk[best])], "o", color=INK, label="least")
+    middle.plot(time, stop.robust_risk.tolist(), color=_RED, label=f"robust risk, ε = {found.problem.eps:.3g}")
+    middle.plot(time, stop.risk.tolist(), color=_BLUE, label="risk")
+    middle.plot([stop.time], [float(stop.robust_risk[stop.index])], "o", color=INK, label="least")
     for name, hue, area in zip(found.problem.names, HUES, found.areas.unbind(1), strict=False):
         right.plot(time, area.tolist(), color=hue, label=name)
     dress(left, "perimeter, weighted", _TIME)
@@ -276,8 +276,8 @@ def write_boundaries(study: Study | PartitionStudy, path: Path) -> None:
         points=torch.cat([*parts, torch.zeros(0, grid.dim, dtype=torch.float64)]).numpy(),
         first=np.cumsum([0, *map(len, parts)]),
         instant=instant,
-        stopped=np.int64(study.best),
-        distance=study.curve.points[study.best, 0].numpy(),
+        stopped=np.int64(study.stop.index),
+        distance=study.stop.sd.numpy(),
         low=np.array(grid.low),
         high=np.array(grid.high),
         triangles=torch.cat([*triangles, torch.zeros(0, 3, dtype=torch.int64)]).numpy(),

@@ -60,16 +60,6 @@ class Study:
     perimeter: Tensor
     gap: Tensor
 
-    @property
-    def robust_risk(self) -> Tensor:
-        """Along the curve, ``[K+1]``."""
-        return self.stop.robust_risk
-
-    @property
-    def best(self) -> int:
-        """The instant of the least robust risk before it rises."""
-        return self.stop.index
-
     def boundaries(self, instant: int) -> Tensor:
         """Return functions whose levels are the boundaries."""
         return self.curve.points[instant]
@@ -94,7 +84,7 @@ class Study:
     def summary(self) -> dict[str, Any]:
         """Return the numbers that matter, for people and machines."""
         gap = self.gap[self.gap.isfinite()]
-        return summary(self.problem, self.curve, self.perimeter, self.robust_risk, self.best) | {
+        return summary(self.problem, self.curve, self.perimeter, self.stop) | {
             "start": "the classifier given" if self.problem.given else "the set of the problem",
             "steps": self.curve.time.shape[0] - 1,
             "expected_stop": self.expected if math.isfinite(self.expected) else None,

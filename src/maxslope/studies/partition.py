@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope.boundary import Densities, Grid, Perimeter, Soft, partition_flow, stopping_time
+from maxslope.boundary import Densities, Grid, Perimeter, Soft, Stopped, partition_flow, stopping_time
 from maxslope.boundary.distance import vanished
 from maxslope.curve import Curve
 from maxslope.loop import Record
@@ -30,21 +30,14 @@ class PartitionStudy:
 
     Attributes:
         curve: one row; points are ``[classes, *shape]``, positive where a class is.
-        risk: along the curve, ``[K+1]``.
-        robust_risk: likewise, for the adversary of radius eps.
+        stop: where the robust risk for the adversary of radius eps is least; its ``sd`` are distances of all classes.
         areas: shares of the box, ``[K+1, classes]``.
     """
 
     problem: Classes
     curve: Curve
-    risk: Tensor
-    robust_risk: Tensor
+    stop: Stopped
     areas: Tensor
-
-    @property
-    def best(self) -> int:
-        """The instant of the least robust risk."""
-        return int(self.robust_risk.argmin())
 
     def boundaries(self, instant: int) -> Tensor:
         """Return functions whose levels are the boundaries: of all classes but the last, whose are others' too."""
@@ -58,16 +51,16 @@ class PartitionStudy:
         """Return the rows of the table of numbers: one per instant."""
         areas = {f"area_{name}": area for name, area in zip(self.problem.names, self.areas.unbind(1), strict=True)}
         perimeter = {"time": self.curve.time[:, 0], "weighted_perimeter": self.curve.energy[:, 0]}
-        return records(perimeter | {"risk": self.risk, "robust_risk": self.robust_risk} | areas)
+        return records(perimeter | {"risk": self.stop.risk, "robust_risk": self.stop.robust_risk} | areas)
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers that matter, for people and machines."""
-        said = summary(self.problem, self.curve, self.curve.energy[:, 0], self.robust_risk, self.best)
+        said = summary(self.problem, self.curve, self.curve.energy[:, 0], self.stop)
         return said | {
             "classes": list(self.problem.names),
             "start": "the classifier given" if self.problem.given else "the likeliest class",
             "instants": len(self.curve.time),
-            "risk": self.risk[[0, -1]].tolist(),
+            "risk": self.stop.risk[[0, -1]].tolist(),
             "areas": {name: self.areas[[0, -1], k].tolist() for k, name in enumerate(self.problem.names)},
         }
 
@@ -131,7 +124,9 @@ def study(problem: Classes, *, until: float | None = None, tell: Callable[[str],
         one = Perimeter(grid, Densities(torch.zeros_like(own), own), problem.eps)
         risk += torch.cat([one.risk(u[None]) for u in field])
         robust += torch.cat([one.robust_risk(u[None]) for u in field])
-    return PartitionStudy(problem, curve, risk, robust, (fields > 0).double().mean((2, 3)))
+    best = int(robust.argmin())
+    stop = Stopped(best, float(curve.time[best, 0]), fields[best], risk, robust)
+    return PartitionStudy(problem, curve, stop, (fields > 0).double().mean((2, 3)))
 
 
 def _horizon(problem: Classes) -> float:

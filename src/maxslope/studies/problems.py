@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from maxslope.boundary import Densities, Grid
+from maxslope.boundary import Densities, Grid, Stopped
 from maxslope.boundary.distance import vanished
 from maxslope.boundary.neural import at_centers, on_grid
 from maxslope.curve import Curve
@@ -73,9 +73,7 @@ class Classes:
 _Problem = TypeVar("_Problem", bound=Problem | Classes)
 
 
-def summary(
-    problem: Problem | Classes, curve: Curve, perimeter: Tensor, robust_risk: Tensor, best: int
-) -> dict[str, Any]:
+def summary(problem: Problem | Classes, curve: Curve, perimeter: Tensor, stop: Stopped) -> dict[str, Any]:
     """Return what there is to say of every flow of boundaries."""
     return {
         "problem": problem.title,
@@ -84,9 +82,9 @@ def summary(
         "until": float(curve.time[-1, 0]),
         "status": curve.reasons()[0],
         "weighted_perimeter": perimeter[[0, -1]].tolist(),
-        "robust_risk": robust_risk[[0, -1]].tolist(),
-        "least_robust_risk": float(robust_risk[best]),
-        "stopped_at": float(curve.time[best, 0]),
+        "robust_risk": stop.robust_risk[[0, -1]].tolist(),
+        "least_robust_risk": float(stop.robust_risk[stop.index]),
+        "stopped_at": stop.time,
     }
 
 
