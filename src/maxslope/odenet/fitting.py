@@ -146,13 +146,12 @@ class Base(BaseEstimator):  # type: ignore[misc]
         encoded = self._encode(answers, weights, train, old is not None)
         lift = _standardize(points[train], encoded.weights[train].numpy()) if old is None else old.design.lift
         design = Design(points.shape[1] + encoded.outputs, points.shape[1], encoded.outputs, lift=lift)
-        self._flow(design, self._start(design, old), torch.tensor(points), encoded, (train, held))
+        self._flow(design, self._start(design, old), torch.tensor(points), encoded, train, held)
         return self
 
     def _flow(
-        self, design: Design, theta: Tensor, points: Tensor, encoded: Encoded, parts: tuple[Array, Array | None]
+        self, design: Design, theta: Tensor, points: Tensor, encoded: Encoded, train: Array, held: Array | None
     ) -> None:
-        train, held = parts
         watch = None if held is None else _HeldOut(self._energy(design, points, encoded, held, 0.0), self.patience)
         (self.run_,) = descend(
             self._energy(design, points, encoded, train, self.penalty),

@@ -120,16 +120,16 @@ class _Task:
         best = rows.points[rows.energy.argmin(0), torch.arange(x.shape[0], device=x.device)]
         broken = (rows.status == Status.NON_FINITE).any()
         curve = Curve(
-            rows.time[:, :1],
-            rows.points[:, None],
-            rows.energy.mean(1, keepdim=True),
-            rows.slope.mean(1, keepdim=True),
-            rows.margin.mean(1, keepdim=True),
-            torch.where(broken, int(Status.NON_FINITE), rows.status[:1]),
-            rows.forward.sum(0, keepdim=True),
-            rows.backward.sum(0, keepdim=True),
-            self._space(math.inf),
-            math.inf,
+            time=rows.time[:, :1],
+            points=rows.points[:, None],
+            energy=rows.energy.mean(1, keepdim=True),
+            slope=rows.slope.mean(1, keepdim=True),
+            margin=rows.margin.mean(1, keepdim=True),
+            status=torch.where(broken, int(Status.NON_FINITE), rows.status[:1]),
+            forward=rows.forward.sum(0, keepdim=True),
+            backward=rows.backward.sum(0, keepdim=True),
+            space=self._space(math.inf),
+            rate=math.inf,
         )
         return self._result(best, curve)
 
