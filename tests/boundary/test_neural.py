@@ -27,6 +27,7 @@ from maxslope.boundary.neural_flow import (
     draw,
     fit,
     neural_flow,
+    settle,
     weights_of,
 )
 
@@ -452,8 +453,7 @@ def test_what_a_flow_costs_is_counted() -> None:
         distances(net, x)
         measured = calls[0]
         calls[0] = 0
-        calm = Regression(0.01, 0.1, variation=0.0)
-        fit(net, samples, movement if number else calm, training, number)
+        fit(net, samples, movement, training, number) if number else settle(net, samples, movement, training)
         assert calls[0] - measured == batches * 8 * (movement.passes if number else 2)
     nf = neural_flow(net, samples, movement, steps=2, training=training)
     assert nf.trained == 8 * (2 * 4 * 6 + 3 * 2)
@@ -479,8 +479,8 @@ def test_the_first_fit_leaves_the_boundary_where_it_is_although_no_sample_is_nea
         loss.backward()
         adam.step()
     before = distances(net, x, reach=3.0).signed
-    calm = Regression(0.01, 0.3, reach=3.0, variation=0.0)
-    after = distances(fit(net, samples, calm, Training(first=300, batch=64), 0), x, reach=3.0).signed
+    movement = Regression(0.01, 0.3, reach=3.0)
+    after = distances(settle(net, samples, movement, Training(first=300, batch=64)), x, reach=3.0).signed
     assert float(before.abs().min()) > 0.3
     assert float((after - before).abs().max()) < 0.12
 

@@ -171,42 +171,59 @@ class Retrain(Scheme):
         return torch.stack(rows), (made,)
 
 
-def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Training, number: int = 1) -> nn.Module:
-    """Return a network trained from ``model`` on its own frozen distances: one step of the flow by a plain loop.
+def fit(model: nn.Module, samples: Samples, movement: StepLoss, training: Training, number: int) -> nn.Module:
+    """Return a network trained from ``model`` on its own frozen distances: a step of the flow, from number 1 on."""
+    found = distances(model, samples.x, reach=movement.reach)
 
-    Step 0 is no step of the flow: it fits the network to its distances where it stands. To the samples come points
-    between each and its nearest zero p, where the distance is known too, sd(x + s (p - x)) = (1 - s) sd(x): samples
-    alone bind a network at the samples alone, and where none is near its boundary the boundary would go where it likes.
+    def loss(net: nn.Module, k: int) -> Tensor:
+        index = _batch(samples, training, number, k)
+        return movement(net, samples.x[index], samples.labels[index], found.signed[index])
+
+    return minimize(model, loss, training.iterations, training.rate)
+
+
+def settle(model: nn.Module, samples: Samples, movement: StepLoss, training: Training) -> nn.Module:
+    """Return a network fitted to the distances of ``model`` where it stands: step 0, which does not move.
+
+    To the samples come points between each and its nearest zero p, where the distance is known too,
+    sd(x + s (p - x)) = (1 - s) sd(x): samples alone bind a network at the samples alone, and where none is near its
+    boundary the boundary would go where it likes.
     """
     found = distances(model, samples.x, reach=movement.reach)
     way = torch.where(found.found[:, None], found.point - samples.x, 0.0)
     far = torch.linalg.vector_norm(way, dim=1).where(found.found, found.signed.abs()) * found.signed.sign()
+
+    def loss(net: nn.Module, k: int) -> Tensor:
+        index = _batch(samples, training, 0, k)
+        x = samples.x[index]
+        share = _random.uniform(_random.keys(training.seed, 0, k, 1), (training.batch,))[0].to(x)
+        between = ((1 - share) * far[index]).clamp(-movement.reach, movement.reach)
+        scores = score(net, torch.cat([x, x + share[:, None] * way[index]]))
+        return movement.fit(scores, torch.cat([found.signed[index], between]))
+
+    return minimize(model, loss, training.first, training.rate)
+
+
+def _batch(samples: Samples, training: Training, number: int, k: int) -> Tensor:
+    """The samples of an iteration of a step."""
+    return _random.bits(_random.keys(training.seed, number, k), (training.batch,))[0] % len(samples.x)
+
+
+def minimize(model: nn.Module, loss: Callable[[nn.Module, int], Tensor], iterations: int, rate: float) -> nn.Module:
+    """Return a copy of a network, frozen, after so many iterations of Adam, whose rate falls to zero by a cosine.
+
+    The loss is of the network and the number of the iteration.
+    """
     net = copy.deepcopy(model).requires_grad_(True)
-
-    def loss(k: int) -> Tensor:
-        index = _random.bits(_random.keys(training.seed, number, k), (training.batch,))[0] % len(samples.x)
-        x, labels, signed = samples.x[index], samples.labels[index], found.signed[index]
-        if not number:
-            share = _random.uniform(_random.keys(training.seed, number, k, 1), (training.batch,))[0].to(x)
-            x = torch.cat([x, x + share[:, None] * way[index]])
-            between = ((1 - share) * far[index]).clamp(-movement.reach, movement.reach)
-            labels, signed = labels.repeat(2), torch.cat([signed, between])
-        return movement(net, x, labels, signed)
-
-    with inference(net), torch.enable_grad():
-        minimize(net, loss, training.iterations if number else training.first, training.rate)
-    return net.requires_grad_(False)
-
-
-def minimize(net: nn.Module, loss: Callable[[int], Tensor], iterations: int, rate: float) -> None:
-    """Minimize a loss, of the number of the iteration, by Adam; its rate falls to zero by a cosine."""
     adam = torch.optim.Adam(net.parameters(), rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(iterations, 1))
-    for k in range(iterations):
-        adam.zero_grad()
-        loss(k).backward()  # type: ignore[no-untyped-call]
-        adam.step()
-        schedule.step()
+    with inference(net), torch.enable_grad():
+        for k in range(iterations):
+            adam.zero_grad()
+            loss(net, k).backward()  # type: ignore[no-untyped-call]
+            adam.step()
+            schedule.step()
+    return net.requires_grad_(False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,9 +292,8 @@ def neural_flow(
             "The network gives every sample the same label, so it has no boundary there to follow; train "
             "it first, or check that the samples are its own."
         )
-    calm = Regression(movement.tau, movement.eps, movement.reach, variation=0.0)
     fitted = isinstance(movement, Regression)
-    start = fit(model, samples, calm, training, 0) if fitted else model
+    start = settle(model, samples, movement, training) if fitted else model
     scheme = Retrain(model, samples, movement, training)
     curve = flow(energy, weights_of(start)[None], scheme=scheme, until=Steps(steps))
     said = [energy.of(weights) for weights in curve.points[:, 0]]

@@ -110,16 +110,15 @@ def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int, seed: in
         layers: list[nn.Module] = []
         for width in (2, _WIDTH, _WIDTH):
             layers += [nn.Linear(width, _WIDTH), nn.SiLU()]
-        net = nn.Sequential(*layers, nn.Linear(_WIDTH, 1))
+        drawn = nn.Sequential(*layers, nn.Linear(_WIDTH, 1))
         target = grid.at(start, samples.x.double()).to(samples.x).clamp(-0.25, 0.25)
 
-        def loss(_: int) -> Tensor:
+        def loss(net: nn.Module, _: int) -> Tensor:
             index = torch.randint(len(target), (512,))
             miss: Tensor = net(samples.x[index])[:, 0] - target[index]
             return miss.square().mean()
 
-        minimize(net, loss, iterations, 1e-2)
-    return net.eval()
+        return minimize(drawn, loss, iterations, 1e-2).eval()
 
 
 def write_networks(flow: NeuralFlow, path: Path) -> None:
