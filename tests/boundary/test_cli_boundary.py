@@ -356,7 +356,7 @@ def test_the_neural_flow_is_drawn_with_its_control(tmp_path: Path) -> None:
     """Few iterations: numbers without meaning, but all of them, in length units, and a picture."""
     problem = problems.gaussians(32, 0.15)
     study = ready.study(problem, until=0.02)
-    said = follow(study, None, 2, tmp_path / "network", training=Training(5, 3, 32), samples=512, drawings={})
+    said, _ = follow(study, None, 2, tmp_path / "network", training=Training(5, 3, 32), samples=512)
     assert set(said) == {"moved", "law_moved", "gap", "control_moved", "robust_risk", "risk", "passes_of_risks"}
     assert len(said["robust_risk"]) == 3
     assert 0.01 < said["law_moved"] < 0.1
@@ -383,7 +383,7 @@ def test_a_trained_module_is_followed_in_its_own_units_and_left_alone(tmp_path: 
     before = copy.deepcopy(net.state_dict())
     problem = problems.network(problems.samples(x - 50, y, 32), net, "a wave")
     study = ready.study(problem, until=100.0)
-    said = follow(study, net, 1, tmp_path / "network", training=Training(20, 0, 64, 1e-3), samples=512, drawings={})
+    said, _ = follow(study, net, 1, tmp_path / "network", training=Training(20, 0, 64, 1e-3), samples=512)
     assert said["law_moved"] > 0.05
     assert torch.equal(before["0.height"], net.state_dict()["0.height"])
     assert study.problem.title == "a wave"

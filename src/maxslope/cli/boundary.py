@@ -136,7 +136,7 @@ def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bo
 
             update(next(count), "the neural flow and its control")
             place = how.out / "network"
-            network = follow(found, model, how.neural, place, drawings=drawings, seed=how.seed)
+            network, drawings["network"] = follow(found, model, how.neural, place, seed=how.seed)
             written += [how.out / name for name in ("network.svg", "network.png", "networks.safetensors")]
         update(next(count), "writing the page")
         shown = film(found) if moving else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, m
 from maxslope.report.boundary_figures import draw_network
 from maxslope.studies.boundary import Study, apart
 from maxslope.studies.problems import longer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _WIDTH = 64
 _JUDGED = 4096  # samples that the attack is asked about
@@ -42,17 +45,15 @@ def follow(
     steps: int,
     path: Path,
     *,
-    drawings: dict[str, Any],
     training: Training | None = None,
     samples: int = 16384,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Run the neural flow of a study's problem with its control, draw it beside the law, and return the numbers.
+) -> tuple[dict[str, Any], Figure]:
+    """Run the neural flow of a study's problem with its control; return the numbers, and it drawn beside the law.
 
     All in the units of a box [-1, 1]^2: networks and their training know one scale. Distances between boundaries are
     means with weight rho, in the problem's own units. The steps divide the study's time; the network is the one that
-    the problem starts from, or, of None, fitted to the start. The figure is written at ``path`` and put into
-    ``drawings``.
+    the problem starts from, or, of None, fitted to the start. The figure is written at ``path``.
 
     Raises:
         TypeError: if the model is no module: there are no weights to train.
@@ -87,12 +88,12 @@ def follow(
     references = [networks[0]]
     for _ in range(steps):
         references.append(limit_flow(law, references[-1], tau).end[0])
-    drawings["network"] = draw_network(problem, networks, control[-1], references, tau * side**2, path)
+    drawing = draw_network(problem, networks, control[-1], references, tau * side**2, path)
 
     def gap(a: Tensor, b: Tensor) -> float:  # where there are no samples, a network is bound by nothing
         return apart(a, b, grid, problem.densities.rho) * side
 
-    return {
+    said = {
         "moved": gap(networks[-1], networks[0]),
         "law_moved": gap(references[-1], networks[0]),
         "gap": gap(networks[-1], references[-1]),
@@ -101,6 +102,7 @@ def follow(
         "risk": trained.risk.tolist(),
         "passes_of_risks": trained.passes.sum(0).tolist(),
     }
+    return said, drawing
 
 
 def fresh(start: Tensor, grid: Grid, samples: Samples, iterations: int, seed: int = 0) -> nn.Module:

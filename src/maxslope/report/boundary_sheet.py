@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from maxslope.report.drawn import panels
@@ -25,21 +25,26 @@ def sheet(
     when = "It never rises on the way."
     if least < said["robust_risk"][0] and stop < said["until"]:
         when = f"It is least, {number(least)}, at time {number(stop)}: the time to stop."
-    remains = [f"Why the flow ended: {said['status']}"]
-    if said["expected_stop"] is not None:
-        remains.insert(0, f"To leading order the time to stop was expected to be {number(said['expected_stop'])}.")
+    remains = []
     if said["gap_to_reference_in_cells"] is not None:
         gap = number(said["gap_to_reference_in_cells"], 2)
-        remains.insert(
-            0,
+        remains.append(
             f"The boundary lies at most {gap} cells from the level-set solution of the same law: what is finer than "
-            "the grid is not known.",
+            "the grid is not known."
         )
+    if said["expected_stop"] is not None:
+        remains.append(f"To leading order the time to stop was expected to be {number(said['expected_stop'])}.")
+    remains.append(f"Why the flow ended: {said['status']}")
     numbers = _numbers(said)
     if said["adversarial_training"] is not None:
         note = "robust risk after one step of adversarial training"
         numbers.append(("One long step", number(said["adversarial_training"]), note))
-    parts = _parts(study, drawings, film, ("The boundary", _HUES), _BOUNDARY, ("Perimeter and risk", _NUMBERS))
+    figures = [*moving(film, _FILM), *panels(drawings["boundary"], "boundary", _BOUNDARY)]
+    measured = panels(drawings["numbers"], "numbers", _NUMBERS)
+    parts = [
+        Part("The boundary", _HUES, figures),
+        Part("Perimeter and risk", "", measured, [table("All instants", study.records())]),
+    ]
     if neural:
         network = panels(drawings["network"], "network", ("Boundaries of the network after each step.",))
         parts.append(Part("The neural flow", "", network, [plain_table("Numbers of the neural flow", neural)]))
@@ -59,12 +64,16 @@ def _of_several(found: PartitionStudy, drawings: Drawings, film: Film | None, ag
     before, after = said["risk"]
     numbers = [*_numbers(said), ("Risk", number(after), f"{number(before)} at the start")]
     remains = [*_SEVERAL, f"Why the flow ended: {said['status']}"]
-    evidence = ("Perimeter, risk and areas", _AREAS)
+    figures = [*moving(film, _FILM), *panels(drawings["boundary"], "boundary", _LAST)]
+    measured = panels(drawings["numbers"], "numbers", _AREAS)
+    parts = [
+        Part("The boundaries", _HUES_OF_SEVERAL, figures),
+        Part("Perimeter, risk and areas", "", measured, [table("All instants", found.records())]),
+    ]
     return Sheet(
         f"{said['problem']}: boundaries over time",
         asked,
-        _answer(said, f"It is least, {number(said['least_robust_risk'])}, at {end}"), numbers, remains,
-        _parts(found, drawings, film, ("The boundaries", _HUES_OF_SEVERAL), _LAST, evidence), *again,
+        _answer(said, f"It is least, {number(said['least_robust_risk'])}, at {end}"), numbers, remains, parts, *again,
     )  # fmt: skip
 
 
@@ -94,20 +103,6 @@ def _numbers(said: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("Least robust risk", number(said["least_robust_risk"]), least),
         ("Weighted perimeter", short, f"{long} at the start"),
     ]
-
-
-def _parts(
-    study: Study | PartitionStudy,
-    drawings: Drawings,
-    film: Film | None,
-    first: tuple[str, str],
-    captions: Sequence[str],
-    second: tuple[str, Sequence[str]],
-) -> list[Part]:
-    """The pictures of the boundaries under their title and words, and the numbers under theirs."""
-    figures = [*moving(film, _FILM), *panels(drawings["boundary"], "boundary", captions)]
-    numbers = panels(drawings["numbers"], "numbers", second[1])
-    return [Part(*first, figures), Part(second[0], "", numbers, [table("All instants", study.records())])]
 
 
 _HUES = (
