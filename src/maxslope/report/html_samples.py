@@ -217,8 +217,7 @@ def examples(report: Report, rows: Sequence[int], hand: AtHand) -> dict[int, Exa
     if rows and hand.model is not None:
         before, after = (_answers(report, answers_of(hand.model, p)) for p in (clean, points.to(hand.x)))
     pairs = zip(rows, clean.cpu(), points.cpu(), before, after, strict=True)
-    found = {row: _example(report, row, (a, b), said, hand.box) for row, a, b, *said in pairs}
-    return {row: replace(one, file=hand.files[row]) for row, one in found.items()} if hand.files else found
+    return {row: _example(report, row, (a, b), said, hand) for row, a, b, *said in pairs}
 
 
 def answers_of(model: Any, points: Tensor) -> Tensor:
@@ -233,10 +232,8 @@ def _answers(report: Report, logits: Tensor) -> list[Answer]:
     return [Answer(report.about.name(k), p) for k, p in zip(which.tolist(), best.tolist(), strict=True)]
 
 
-def _example(
-    report: Report, row: int, points: tuple[Tensor, Tensor], said: Sequence[Answer], box: tuple[Tensor, Tensor] | None
-) -> Example:
-    table, (clean, moved) = report.table, points
+def _example(report: Report, row: int, points: tuple[Tensor, Tensor], said: Sequence[Answer], hand: AtHand) -> Example:
+    table, (clean, moved), (before, after) = report.table, points, said
     delta = moved.double() - clean.double()
     reach, index = float(delta.abs().max()), int(table["index"][row])
     return Example(
@@ -246,9 +243,9 @@ def _example(
         margin=float(table["margin"][row]),
         passes=spent(report, row),
         distance=float(table["distance"][row]),
-        clean=said[0],
-        moved=said[1],
-        pictures=_pictures(clean, moved, delta, reach, box) if is_image(clean) else (),
+        clean=before,
+        moved=after,
+        pictures=_pictures(clean, moved, delta, reach, hand.box) if is_image(clean) else (),
         reach=reach,
         features=() if is_image(clean) else _features(clean, moved, delta),
         signal=tuple(
@@ -256,6 +253,7 @@ def _example(
             for color, (name, values) in enumerate((("clean", clean), ("change", delta)), 1)
             if _is_signal(clean)
         ),
+        file=hand.files[row] if hand.files else "",
     )
 
 
