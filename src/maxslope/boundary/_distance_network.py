@@ -39,7 +39,7 @@ class Nearest:
 
 @dataclass(frozen=True, eq=False)
 class Closest(Scheme):
-    r"""z+ = z - f g / \|g\|^2 + w P (x - z): towards { f = 0 }, and along it towards the anchor x, where z starts.
+    r"""z+ = z - f g / \|g\|^2 + w P (x - z): towards { f = 0 }, and along it towards the anchor x.
 
     g is the gradient of f at z, P the projection onto its complement. With w = 1 the step minimizes \|z+ - x\| over the
     zeros of the linearized f, which converges if the curvature times the distance is below 1; so w is the secant
@@ -50,8 +50,8 @@ class Closest(Scheme):
     IMA J. Numer. Anal. 8 (1988).
     """
 
-    reach: float = math.inf
-    anchor: Tensor | None = None
+    reach: float
+    anchor: Tensor
 
     space: Space = _EUCLID
     rate: float = math.inf
@@ -61,8 +61,7 @@ class Closest(Scheme):
         """See :class:`Scheme`; anchor, last move along the set, pull there, signed step towards it, its bound."""
         pull = torch.zeros_like(x)
         none = x.new_zeros(x.shape[0])
-        anchor = x.clone() if self.anchor is None else self.anchor.to(x)
-        return anchor, pull, pull, none, torch.full_like(none, self.reach)
+        return self.anchor.to(x), pull, pull, none, torch.full_like(none, self.reach)
 
     def step(self, here: Here, memory: Memory) -> tuple[Tensor, Memory]:
         anchor, moved, pulled, last, bound = memory

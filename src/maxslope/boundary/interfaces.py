@@ -105,11 +105,9 @@ class Interfaces(Set):
         return flat(torch.where(exact.abs() < 2 * self.grid.h, (x - exact).abs(), 0.0)).amax(1)
 
     def minimize_linear(self, xi: Tensor) -> Tensor:
-        """See :class:`Set`; not for this set."""
         raise ValueError("A linear form has no minimizer over signed distance functions; use the scheme Movement.")
 
     def minimize_linear_near(self, xi: Tensor, x: Tensor, tau: Tensor, space: Space) -> Tensor:
-        """See :class:`Set`; not for this set."""
         raise ValueError("There is no semi-implicit step for sets; use the scheme Movement, which minimizes exactly.")
 
     def take(self, index: Tensor) -> Interfaces:

@@ -130,7 +130,6 @@ def save(figure: Figure, path: Path, title: str = "", size: float = 12) -> Figur
 
     if title:
         figure.suptitle(title, color=INK, fontsize=size)
-
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "maxslope", "svg.fonttype": "path"}):
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})

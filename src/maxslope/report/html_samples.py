@@ -197,7 +197,6 @@ def groups(report: Report, hand: AtHand, having: Collection[int] | None = None) 
     table, picked = report.table, chosen(report)
     seen = sorted({i for _, _, own in picked for i in own if having is None or i in having})
     shown = examples(report, seen, hand)
-
     found = []
     for title, sentence, own in picked if shown else ():
         unseen = tuple(

@@ -96,10 +96,9 @@ def _errors(
     rows, points = [found.rows[k] for k in which], found.points[which]
     index = torch.tensor(rows)
     at, own = index.to(x.device), budget.take(index)
-    if model is None and found.margins is None:
-        return {}
     if model is None:  # by the margins of whoever found the points
-        assert found.margins is not None
+        if found.margins is None:
+            return {}
         points, margin = points.to(x), found.margins[which]
         error = own.around(x[at]).contains(points) & (margin.to(x) <= 0)
         distance = budget.norm.distance(x[at], points)

@@ -23,7 +23,7 @@ from maxslope.boundary import (
     stopping_time,
 )
 from maxslope.boundary.distance import measures, vanished
-from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow
+from maxslope.boundary.limit import LimitLaw, WeightedPerimeter, limit_flow, steps
 from maxslope.curve import Curve
 from maxslope.loop import Record
 from maxslope.studies.problems import Problem, summary
@@ -137,17 +137,14 @@ def level_sets(law: LimitLaw, start: Tensor, until: float) -> Curve:
     Steps are h^2 / 5 long, so that a thousand cells a side would take 30 times the cells and 30 times the steps. The
     curve is on the grid of the law, by cubic splines, at 64 instants.
     """
-    grid = law.grid
+    grid, d = law.grid, law.densities
     coarser = math.ceil(max(grid.shape) / _FINEST)
-    steps = math.ceil(until * grid.dim / (0.4 * (coarser * grid.h) ** 2))
-    record = Record(every=math.ceil(steps / 64) if coarser > 1 else 1)
     if coarser == 1:
-        return limit_flow(law, start, until, record=record)
+        return limit_flow(law, start, until, record=Record())
     shape = [math.ceil(n / coarser) for n in grid.shape]
     wide = Grid(shape, grid.low, [a + n * coarser * grid.h for a, n in zip(grid.low, shape, strict=True)])
-
-    d = law.densities
     few = Densities(*(grid.at(rho, wide.points()) for rho in (d.rho0, d.rho1)))
+    record = Record(every=math.ceil(steps(until, wide) / 64))
     curve = limit_flow(LimitLaw(wide, few, law.eps), grid.at(start, wide.points()), until, record=record)
     points = torch.stack([wide.at(u[0], grid.points(), order=3)[None] for u in curve.points])
     return replace(curve, points=points)

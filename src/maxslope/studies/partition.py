@@ -12,6 +12,7 @@ from torch import Tensor
 
 from maxslope.boundary import Densities, Grid, Perimeter, Soft, Stopped, partition_flow, stopping_time
 from maxslope.boundary.distance import vanished
+from maxslope.boundary.limit import steps
 from maxslope.curve import Curve
 from maxslope.loop import Record
 from maxslope.studies.problems import Classes, around, longer, mixture, radius, summary
@@ -19,7 +20,6 @@ from maxslope.studies.tables import records
 
 _MOST = 10  # classes, of whose table of colors nobody would ask more
 _INSTANTS = 48
-_STEP = 0.4  # of h^2 / d: a step of the flow
 _SHARING = 10  # steps between two sharings
 _BELLS = ((0.35, 0.0), (0.65, 0.75), (1.0, -0.05))  # radius and turn of the Gaussians of a class: its boundaries wind
 
@@ -110,8 +110,7 @@ def study(problem: Classes, *, until: float | None = None, tell: Callable[[str],
     grid, rho = problem.grid, problem.rho
     Soft.reaching(problem.eps, grid)  # checks the radius against the cells, as for two classes
     end = until or _horizon(problem)
-    steps = math.ceil(end / (_STEP * grid.h**2 / grid.dim))
-    every = _SHARING * max(1, math.ceil(steps / (_SHARING * _INSTANTS)))
+    every = _SHARING * max(1, math.ceil(steps(end, grid) / (_SHARING * _INSTANTS)))
 
     say = tell or (lambda words: None)
     curve = partition_flow(
