@@ -237,7 +237,7 @@ def background(axis: Axes, problem: Problem | Classes) -> None:
         for k in range(len(rho)):
             part = x[labels == k][:1000]
             axis.plot(*part.T.tolist(), ".", color=HUES[k], markersize=1.6, alpha=0.5)
-    plane(axis, grid.low, grid.high, ticks=True)
+    plane(axis, grid.low, grid.high)
 
 
 def lines(axis: Axes, u: Tensor, grid: Grid, **style: Any) -> list[Any]:

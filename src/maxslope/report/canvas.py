@@ -47,12 +47,10 @@ def legend(axis: Axes) -> None:
     axis.legend(fontsize=8, facecolor="white", framealpha=0.85, edgecolor="none")
 
 
-def plane(axis: Axes, low: Sequence[float], high: Sequence[float], *, ticks: bool = False) -> None:
-    """Let a panel show a box of the plane, with equal scales; without ticks where places do not matter."""
+def plane(axis: Axes, low: Sequence[float], high: Sequence[float]) -> None:
+    """Let a panel show a box of the plane, with equal scales."""
     axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     axis.tick_params(labelsize=8, colors=INK)
-    if not ticks:
-        axis.set(xticks=[], yticks=[])
 
 
 def raster(low: Sequence[float], high: Sequence[float], cells: int) -> tuple[tuple[Tensor, Tensor], Tensor]:

@@ -62,6 +62,7 @@ def _levels(axis: Axes, net: nn.Module, start: tuple[float, float], eps: float) 
     axis.contour(*sides, value.T, levels=9, colors="white", linewidths=0.5)
     _box(axis, start, eps, INK, 1.2)
     plane(axis, low, high)
+    axis.set(xticks=[], yticks=[])  # places do not matter
 
 
 def _box(axis: Axes, center: Any, half: float, color: str, line: float) -> None:
@@ -98,6 +99,7 @@ def _particles(axis: Axes, net: nn.Module, curve: Curve) -> Callable[..., list[A
         axis.plot(*way.T.tolist(), color=GRAY, linewidth=0.6)
     axis.set_title("Particles along the flow")
     plane(axis, low, high)
+    axis.set(xticks=[], yticks=[])  # places do not matter
 
     def show(k: int, **style: Any) -> list[Any]:
         return [
