@@ -153,17 +153,17 @@ def _transferred(
     """
     better = [run.report for run in runs]
     errs: list[list[float | None]] = [[None] * len(runs) for _ in runs]
-    for i, (name, report, _, _) in enumerate(runs):
-        for j, (_, _, model, budget) in enumerate(runs):
-            points = report.points
-            if points is None or model is None:
+    for i, source in enumerate(runs):
+        for j, other in enumerate(runs):
+            points = source.report.points
+            if points is None or other.model is None:
                 continue
-            wrong = answers_of(model, points).argmax(1).cpu() != data[1].cpu()
+            wrong = answers_of(other.model, points).argmax(1).cpu() != data[1].cpu()
             errs[i][j] = float(wrong.double().mean())
             rows = wrong.nonzero().squeeze(1).tolist()
-            if i != j and budget is not None and rows:
-                candidates = Candidates(rows, points[rows], f"the points of {name}")
-                better[j], _ = merged(better[j], data, model, budget, [candidates])
+            if i != j and other.budget is not None and rows:
+                candidates = Candidates(rows, points[rows], f"the points of {source.name}")
+                better[j], _ = merged(better[j], data, other.model, other.budget, [candidates])
     notes = [
         f"The points of the other runs break {counted(fell, 'sample')} that stood in {run.name}, verified within its "
         f"budget: its robust accuracy is at most {percent(now.robust_accuracy)}."
