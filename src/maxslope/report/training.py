@@ -27,10 +27,10 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str = 
     """
     if not history:
         raise ValueError("A picture of a training needs at least one completed epoch, got none.")
+    checked = [record for record in history if "robust" in record]
+    figure = blank(10.5, 3.1)  # says how to get matplotlib
     from matplotlib.ticker import MaxNLocator
 
-    checked = [record for record in history if "robust" in record]
-    figure = blank(10.5, 3.1)
     loss, accuracy, cost = figure.subplots(1, 3)
 
     def line(axis: Axes, name: str, color: int, label: str = "", scale: float = 1.0, **style: Any) -> None:

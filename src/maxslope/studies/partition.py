@@ -110,9 +110,7 @@ def study(problem: Classes, *, until: float | None = None, tell: Callable[[str],
     grid, rho = problem.grid, problem.rho
     Soft.reaching(problem.eps, grid)  # checks the radius against the cells, as for two classes
     end = until or _horizon(problem)
-    every = _SHARING * max(1, math.ceil(steps(end, grid) / (_SHARING * _INSTANTS)))
-
-    say = tell or (lambda words: None)
+    every, say = _SHARING * max(1, math.ceil(steps(end, grid) / (_SHARING * _INSTANTS))), tell or (lambda words: None)
     curve = partition_flow(
         grid, rho, problem.start, end, record=Record(every, 0), redistance=_SHARING,
         tell=lambda step, count: say(f"the boundaries, step {step} of {count}"),
