@@ -124,10 +124,6 @@ class Measured(Energy):
     def take(self, index: Tensor) -> Self:
         return self
 
-    @property
-    def passes(self) -> int:
-        return 1
-
 
 @dataclass(frozen=True, eq=False)
 class WeightedPerimeter(Measured):

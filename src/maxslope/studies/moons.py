@@ -94,10 +94,6 @@ class SquaredError(Energy):
     def take(self, index: Tensor) -> SquaredError:
         return SquaredError(self.model, self.labels[index])
 
-    @property
-    def passes(self) -> int:
-        return 1
-
 
 def problem(net: nn.Module, rows: int, seed: int = 0) -> tuple[SquaredError, Tensor]:
     """Return initial values uniform in [-1, 1]^2 and the energy with the network's own answers as labels."""
