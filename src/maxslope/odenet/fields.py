@@ -123,8 +123,9 @@ class CustomField(Field):
     def pull(self, costate: Tensor, x: Tensor, theta: Tensor, kept: Kept) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             z, t = x.detach().requires_grad_(True), theta.detach().requires_grad_(True)
-            found = torch.autograd.grad(self.push(z, t)[0], (t, z), costate, materialize_grads=True)
-        return found[0], found[1]
+            out, _ = self.push(z, t)
+            by_theta, by_x = torch.autograd.grad(out, (t, z), costate, materialize_grads=True)
+        return by_theta, by_x
 
 
 def _parts(theta: Tensor, d: int) -> tuple[Tensor, Tensor, Tensor]:
