@@ -426,7 +426,7 @@ def test_the_energy_is_measured_by_the_attack_of_the_house_and_not_by_the_search
     x, away = x[clear], away[clear]
     labels = (away > 0).long()
     truth = float((away.abs() < 0.4).double().mean())
-    said = Variation(net, Samples(x, labels), 0.4).of(weights_of(net))
+    said = Variation(net, Samples(x, labels), 0.4, Effort.quick()).of(weights_of(net))
     assert said.risk == 0.0
     assert 0.9 * truth < said.robust_risk <= truth
     assert 1 <= said.backward <= said.forward
