@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from maxslope.attacks._plan import Way, way_of
 from maxslope.attacks.attack import attack
 from maxslope.attacks.effort import Effort
-from maxslope.attacks.minimal import Depth, MinimalResult, minimal
+from maxslope.attacks.minimal import MinimalResult, minimal
 from maxslope.data import default_data, default_network
 from maxslope.goals import Targeted
 from maxslope.sets import Budget
@@ -334,14 +334,13 @@ def test_misuse() -> None:
         result.robust_accuracy_at(math.nan)
 
 
-def test_depth_is_now_the_passes_of_an_effort() -> None:
+def test_an_effort_is_its_passes_and_at_most_its_limit() -> None:
     model = curved()
     x = samples((3, 4), 3).float()
     y = model(x).argmax(1)
-    with pytest.warns(DeprecationWarning, match=r"Effort\(passes=12\)"):
-        former = minimal(model, x, y, Lp(2), effort=Depth(12))
-    for effort in (Effort(passes=12), Effort.exhaustive().limited(12)):
-        assert torch.equal(minimal(model, x, y, Lp(2), effort=effort).points, former.points)
+    few, limited = (minimal(model, x, y, Lp(2), effort=e) for e in (Effort(passes=12), Effort.exhaustive().limited(12)))
+    assert torch.equal(few.points, limited.points)
+    assert int(few.backward.max()) == 12
     with pytest.raises(ValueError, match="limited to 3"):
         minimal(model, x, y, Lp(2), effort=Effort.quick().limited(3))
 
