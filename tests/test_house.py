@@ -158,6 +158,17 @@ def test_source_never_calls(name: str) -> None:
     assert calls(name) == []
 
 
+def test_no_record_is_written_to_behind_its_back() -> None:
+    """What a constructor makes of its arguments is given to the record's own, or is set by a plain class."""
+    found = [
+        place(path, node)
+        for path in FILES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "object.__setattr__"
+    ]
+    assert [where for where in found if not where.startswith("src/maxslope/boundary/")] == []
+
+
 def test_strings_name_classes_in_the_command_line_alone() -> None:
     """No comparison with the name of a norm, loss, scheme or effort outside cli/."""
     names = {"linf", "l2", "l1", "ce", "dlr", "margin", "pgd", "fgsm", "explicit", "quick", "standard", "exhaustive"}

@@ -37,7 +37,8 @@ def encode(value: Any) -> Any:
         if "<" not in value.__qualname__:
             return {"name": f"{value.__module__}:{value.__qualname__}"}
     elif dataclasses.is_dataclass(value) and _at_home(type(value).__module__):
-        fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+        names = [field.name for field in dataclasses.fields(value) if not field.name.startswith("_")]
+        fields = {name: encode(getattr(value, name)) for name in names}
         return {"record": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
     return {"foreign": f"{type(value).__module__}:{type(value).__qualname__}", "code": _code(value)}
 

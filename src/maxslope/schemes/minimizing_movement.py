@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +37,6 @@ class _Carried(NamedTuple):
     allowed: Tensor  # the linear gap up to which its end counts as stationary
 
 
-@dataclass(frozen=True, eq=False, init=False)
 class MinimizingMovement(Accounting):
     """x+ in argmin { E(z) : z in K, |z - x| <= tau }  (rate inf),
     x+ in argmin { E(z) + |z - x|^p / (p tau^(p-1)) : z in K }  (rate p < inf).
@@ -80,12 +78,6 @@ class MinimizingMovement(Accounting):
     tensor([[0.0000, 0.5000]])
     """  # noqa: D205
 
-    tau: StepSize
-    space: Space
-    rate: float
-    inner: InnerSolver
-    nodes: int
-
     def __init__(
         self,
         tau: float | Tensor | StepSize,
@@ -97,11 +89,9 @@ class MinimizingMovement(Accounting):
         check_rate(rate)
         if nodes < 0:
             raise ValueError(f"The number of nodes of Gauss's rule must not be negative, got nodes={nodes!r}.")
-        object.__setattr__(self, "tau", step_size(tau))
-        object.__setattr__(self, "space", Lp(math.inf) if space is None else space)
-        object.__setattr__(self, "rate", rate)
-        object.__setattr__(self, "inner", Descent() if inner is None else inner)
-        object.__setattr__(self, "nodes", nodes)
+        self.tau, self.space, self.rate = step_size(tau), Lp(math.inf) if space is None else space, rate
+        self.inner: InnerSolver = Descent() if inner is None else inner
+        self.nodes = nodes
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; passes forward and backward, failures, the last excess, and the last step."""
