@@ -70,12 +70,12 @@ def constructor_arguments(node: ast.ClassDef) -> int:
     """Arguments of `__init__` without self; of a dataclass of some kind (it has a base), its fields.
 
     A dataclass without a base is a record, which the library fills in and nobody spells out; so is a page, whose base
-    `Written` has no fields.
+    `Written` has no fields, and an `ABC`.
     """
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             return len(item.args.posonlyargs + item.args.args + item.args.kwonlyargs) - 1
-    bases = {ast.unparse(base) for base in node.bases} - {"Written"}
+    bases = {ast.unparse(base) for base in node.bases} - {"ABC", "Written"}
     if not bases or not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         return 0
     fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]

@@ -90,21 +90,13 @@ class Spot:
 
 
 class Measured(NamedTuple):
-    """What gradients say at the probed samples; every tensor is ``[m]``.
+    """What gradients say at the probed samples; every tensor is ``[m]``."""
 
-    Attributes:
-        clean: the margin at the clean point.
-        gradient: its gradient there, ``[m, *shape]``.
-        promise: the linear gap there: to first order no allowed point lowers the margin by more.
-        gap: the linear gap at the best point.
-        flat_loss: whether the cross-entropy has a gradient of exactly zero at the clean point.
-    """
-
-    clean: Tensor
-    gradient: Tensor
-    promise: Tensor
-    gap: Tensor
-    flat_loss: Tensor
+    clean: Tensor  # the margin at the clean point
+    gradient: Tensor  # its gradient there, [m, *shape]
+    promise: Tensor  # the linear gap there: to first order no allowed point lowers the margin by more
+    gap: Tensor  # the linear gap at the best point
+    flat_loss: Tensor  # whether the cross-entropy has a gradient of exactly zero at the clean point
 
     @property
     def rounding(self) -> Tensor:

@@ -21,7 +21,7 @@ from maxslope.attacks.search import Certificate, Search, certificate
 from maxslope.attacks.stages import Stage
 from maxslope.attacks.state import Counts, State
 from maxslope.attacks.verify import settled, verify
-from maxslope.energies.network import Context
+from maxslope.energies.network import Context, Passes
 from maxslope.goals import Goal
 from maxslope.realize import Realization
 from maxslope.sets import Budget
@@ -117,7 +117,7 @@ class AttackResult:
         return self.counts.runs
 
     @property
-    def executed(self) -> tuple[int, int]:
+    def executed(self) -> Passes:
         """Forward and backward passes of whole calls, in rows; see :class:`Counts`."""
         return self.counts.executed
 

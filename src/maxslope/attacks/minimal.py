@@ -17,7 +17,7 @@ from maxslope.attacks.outside import input_box, rivals_of
 from maxslope.attacks.question import Question, ask
 from maxslope.attacks.verify import clean, verify
 from maxslope.energies import Margin
-from maxslope.energies.network import Context
+from maxslope.energies.network import Context, Passes
 from maxslope.goals import Goal
 from maxslope.realize import Realization
 from maxslope.sets import Budget
@@ -52,7 +52,7 @@ class MinimalResult:
     margin: Tensor
     forward: Tensor
     backward: Tensor
-    executed: tuple[int, int]
+    executed: Passes
     inspected: int
 
     def robust_accuracy_at(self, eps: float) -> float:
@@ -214,7 +214,7 @@ def approach(question: Question, mask: Tensor | None, effort: Effort | None) -> 
         margin=margin,
         forward=forward,
         backward=backward,
-        executed=(question.network.executed[0], question.network.executed[1]),
+        executed=question.network.executed.passes(),
         inspected=question.inspected,
     )
 

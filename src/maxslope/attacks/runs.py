@@ -65,16 +65,13 @@ class Table:
 
 
 class Ended(NamedTuple):
-    """Runs that have ended and wait for their verification: in which slots, where, why, their least margins and where.
+    """Runs that have ended and wait for their verification, one a row."""
 
-    Every tensor has a row for each.
-    """
-
-    slot: Tensor
-    end: Tensor
-    status: Tensor
-    margin: Tensor
-    point: Tensor
+    slot: Tensor  # in which they were
+    end: Tensor  # where
+    status: Tensor  # why
+    margin: Tensor  # the least one
+    point: Tensor  # where that was seen
 
     def take(self, index: Tensor) -> Ended:
         """Return some of them."""

@@ -11,34 +11,23 @@ from torch import Tensor
 from maxslope._rows import select
 from maxslope._status import Status
 from maxslope.attacks.question import Question
+from maxslope.energies.network import Passes
 
 EARLY = 2  # runs of a sample that break what is easy: what they find says little about what later ones will
 
 
 class Outcome(NamedTuple):
-    """What came of a run, or of several: then every tensor has one more axis in front.
+    """What came of a run, or of several: then every tensor has one more axis in front."""
 
-    Attributes:
-        point: where its least margin was seen.
-        end: where it ended.
-        margin: the least one.
-        broken: whether the verification confirmed an error.
-        unconfirmed: whether there was one that it did not confirm.
-        status: why the run ended.
-        forward: passes, the verification included.
-        backward: likewise.
-        planned: backward passes, with those that a run given up on the way did not make.
-    """
-
-    point: Tensor
-    end: Tensor
-    margin: Tensor
-    broken: Tensor
-    unconfirmed: Tensor
-    status: Tensor
-    forward: Tensor
+    point: Tensor  # where its least margin was seen
+    end: Tensor  # where it ended
+    margin: Tensor  # the least one
+    broken: Tensor  # whether the verification confirmed an error
+    unconfirmed: Tensor  # whether there was one that it did not confirm
+    status: Tensor  # why the run ended
+    forward: Tensor  # passes, the verification included
     backward: Tensor
-    planned: Tensor
+    planned: Tensor  # backward passes, with those that a run given up on the way did not make
 
     def each(self) -> Iterator[Outcome]:
         """The outcomes of several runs, one by one."""
@@ -60,7 +49,7 @@ class Counts(NamedTuple):
     forward: Tensor
     backward: Tensor
     runs: Tensor
-    executed: tuple[int, int]
+    executed: Passes
     inspected: int
 
 
@@ -159,5 +148,5 @@ class State:
 
     def counts(self, question: Question) -> Counts:
         """Return what everything cost so far."""
-        forward, backward = question.network.executed
-        return Counts(self.forward, self.backward, self.runs, (forward, backward), question.inspected)
+        executed = question.network.executed.passes()
+        return Counts(self.forward, self.backward, self.runs, executed, question.inspected)

@@ -262,9 +262,8 @@ def _nothing_happened(evaluation: Evaluation, stop: Stop) -> bool:
     if not (stop.reached or stop.stationary):  # a sum is finite only if its terms are
         return math.isfinite(float(evaluation.value.sum() + evaluation.gradient.sum()))
     calm = evaluation.value
-    gradient = flat(evaluation.gradient)
-    if gradient.shape[1]:
-        size = torch.linalg.vector_norm(gradient, dim=1)
+    if not evaluation.blind:
+        size = torch.linalg.vector_norm(flat(evaluation.gradient), dim=1)
         calm = calm + (size.log() if stop.stationary else size)  # not finite where either is not, or the size is 0
     if stop.reached:
         calm = calm.masked_fill(evaluation.reached, torch.inf)
@@ -274,10 +273,9 @@ def _nothing_happened(evaluation: Evaluation, stop: Stop) -> bool:
 def ended(evaluation: Evaluation, stop: Stop) -> Tensor:
     """The status of each row after an evaluation; the size of the gradient tells both NaN and zero in one pass.
 
-    A gradient of size zero was not asked for (:class:`Blind`): then nothing is stationary.
+    Where no gradient was asked for nothing is stationary.
     """
-    gradient = flat(evaluation.gradient)
-    size = gradient.abs().sum(1) if gradient.shape[1] else torch.ones_like(evaluation.value)
+    size = torch.ones_like(evaluation.value) if evaluation.blind else flat(evaluation.gradient).abs().sum(1)
     status = torch.zeros_like(size, dtype=torch.int64)
     if stop.stationary:
         status = torch.where(size == 0, int(Status.STATIONARY), status)
