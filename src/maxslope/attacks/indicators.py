@@ -18,22 +18,13 @@ _MASKED = "Gradient masking: this robust accuracy is not to be trusted. "
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What the probes saw, what they cost, and the better points they met on the way.
+    """What the probes saw, what they cost, and the better points they met on the way."""
 
-    Attributes:
-        indicators: what fired, warnings first.
-        probed: rows of the question that were probed, ``[m]`` int64.
-        points: the best point the probes met of each, ``[m, *shape]``, inside ball and box.
-        margins: the margin there, ``[m]``; below 0 breaks the sample, subject to verification.
-        forward: forward passes, ``[n]`` int64.
-        backward: backward passes, ``[n]`` int64.
-    """
-
-    indicators: tuple[Finding, ...]
-    probed: Tensor
-    points: Tensor
-    margins: Tensor
-    forward: Tensor
+    indicators: tuple[Finding, ...]  # what fired, warnings first
+    probed: Tensor  # rows of the question that were probed, [m] int64
+    points: Tensor  # the best point the probes met of each, [m, *shape], inside ball and box
+    margins: Tensor  # the margin there, [m]; below 0 breaks the sample, subject to verification
+    forward: Tensor  # passes, [n] int64
     backward: Tensor
 
     @property

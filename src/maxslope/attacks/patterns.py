@@ -219,24 +219,16 @@ def _open(net: Piecewise, entering: Sequence[Sequence[Any]], binaries: int) -> l
 
 
 class _Program:
-    """The network over a box as linear constraints: a variable for each input, ReLU and open ReLU, in this order.
-
-    Attributes:
-        size: number of variables.
-        last: where those of the last ReLUs begin.
-        whole: which variables are binary.
-        lower: bounds of the variables.
-        upper: likewise.
-    """
+    """The network over a box as linear constraints: a variable for each input, ReLU and open ReLU, in this order."""
 
     def __init__(self, net: Piecewise, low: Any, high: Any, on: Sequence[Any], free: Sequence[Any]) -> None:
         widths = [len(low), *(len(layer.bias) for layer in net.layers[:-1])]
         starts = np.cumsum([0, *widths])
-        self.last, binary = int(starts[-2]), int(starts[-1])
+        self.last, binary = int(starts[-2]), int(starts[-1])  # where the variables of the last, and of open ReLUs begin
         self.size = binary + sum(int(f.sum()) for f in free)
-        self.whole = np.zeros(self.size)
+        self.whole = np.zeros(self.size)  # which variables are binary
         self._rows: list[tuple[Any, Any, Any]] = []
-        self.lower, self.upper = np.zeros(self.size), np.ones(self.size)
+        self.lower, self.upper = np.zeros(self.size), np.ones(self.size)  # bounds of the variables
         self.lower[: len(low)], self.upper[: len(low)] = low, high
         for k, layer in enumerate(net.layers[:-1]):
             binary += self._relus(layer, int(starts[k]), int(starts[k + 1]), on[k], free[k], binary)

@@ -31,31 +31,19 @@ _SHORT = 16  # steps below which looking for cycles does not pay
 
 
 class Table:
-    """What the driver looks up of the runs of a sample; every tensor is ``[runs]``.
-
-    Attributes:
-        recipes: of the runs, in order.
-        first: the first step in units of eps, float64.
-        last: what steps tend to, -1 where they are constant.
-        steps: how many.
-        rival: the rank of the class to raise, int64.
-        criteria: what is raised by some run.
-        choice: which of them each raises, int64.
-        independent: whether a run does not start from what earlier ones found.
-        gradient_free: whether only values are looked at.
-        ranking: the first run that fixes a class to raise, -1 where none does.
-    """
+    """What the driver looks up of the runs of a sample, in order; every tensor is ``[runs]``."""
 
     def __init__(self, recipes: Sequence[Recipe], device: torch.device) -> None:
-        self.recipes = recipes
-        self.criteria = list(dict.fromkeys(run.criterion for run in recipes))
-        self.gradient_free = recipes[0].blind
-        self.ranking = next((k for k, run in enumerate(recipes) if run.rival > 0), -1)
+        self.recipes, self.gradient_free = recipes, recipes[0].blind
+        self.ranking = next((k for k, run in enumerate(recipes) if run.rival > 0), -1)  # the first that fixes a rival
+        # whether a run does not start from what earlier ones found
         self.independent = torch.tensor([not run.start.looks_back for run in recipes], device=device)
+        # the first step in units of eps, what steps tend to, -1 where they are constant, and how many there are
         lasts = [-1.0 if run.last is None else run.last for run in recipes]
         columns = ([run.first for run in recipes], lasts, [run.steps for run in recipes])
         self.first, self.last, self.steps = torch.tensor(columns, dtype=torch.float64, device=device)
-        self.rival = torch.tensor([run.rival for run in recipes], device=device)
+        self.rival = torch.tensor([run.rival for run in recipes], device=device)  # the rank of the class to raise
+        self.criteria = list(dict.fromkeys(run.criterion for run in recipes))  # what is raised by some run, and by each
         self.choice = torch.tensor([self.criteria.index(run.criterion) for run in recipes], device=device)
 
     @property
@@ -98,9 +86,6 @@ class Runner(Driver):
         calls: slots, in calls of the model; by default as many as pay.
         patience: see :class:`Driver`; by default 1 on a processor and 4 on other devices. Nothing but executed passes
             depends on it.
-
-    Attributes:
-        known: what is known of each sample.
     """
 
     def __init__(

@@ -20,25 +20,18 @@ class Slots:
     Args:
         count: how many there are.
         like: of the dtype and device of margins.
-
-    Attributes:
-        free: the slots that no run is in.
-        sample: ``[slots]`` int64, whose run is in each.
-        run: likewise, its number.
-        made: likewise, the steps that it made, once it has ended.
-        hopeless: likewise, whether it was given up on the way.
-        early: likewise, its least margin when the rule asked for it, NaN before.
-        cancelled: likewise, whether its sample is decided without it.
-        doomed: whether a row under way is cancelled.
     """
 
     def __init__(self, count: int, like: Tensor) -> None:
         device = like.device
-        self.free = list(range(count))
-        self.sample, self.run, self.made = (torch.zeros(count, dtype=torch.int64, device=device) for _ in range(3))
-        self.cancelled, self.hopeless = (torch.zeros(count, dtype=torch.bool, device=device) for _ in range(2))
-        self.early = like.new_full((count,), torch.nan)
-        self.doomed = False
+        self.free = list(range(count))  # the slots that no run is in
+        self.sample = torch.zeros(count, dtype=torch.int64, device=device)  # whose run is in each
+        self.run = torch.zeros_like(self.sample)  # its number
+        self.made = torch.zeros_like(self.sample)  # the steps that it made, once it has ended
+        self.hopeless = torch.zeros(count, dtype=torch.bool, device=device)  # whether it was given up on the way
+        self.early = like.new_full((count,), torch.nan)  # its least margin when the rule asked for it, NaN before
+        self.cancelled = torch.zeros_like(self.hopeless)  # whether its sample is decided without it
+        self.doomed = False  # whether a row under way is cancelled
 
     def take(self, turns: Sequence[tuple[int, int]]) -> Tensor:
         """Put runs, as (sample, run), into free slots, and return these."""

@@ -59,20 +59,16 @@ class Prospect:
     Args:
         like: ``[n]``, of the dtype and device of margins.
         runs: of each sample, at most.
-
-    Attributes:
-        history: ``[n, runs]``, the least margin of each run, inf where it was not made.
-        planned: backward passes of the runs, with those that runs given up on the way did not make.
-        shown: how far the first run fell late, as the rule measures it, NaN before it has ended.
-        chance: what the rule last thought of another run.
-        foreseen: what it thought of each run before it was made, summed over the runs after the first ``EARLY``.
     """
 
     def __init__(self, like: Tensor, runs: int) -> None:
+        # the least margin of each run, [n, runs], inf where it was not made
         self.history = like.new_full((len(like), runs), torch.inf)
+        # backward passes of the runs, with those that runs given up on the way did not make
         self.planned = torch.zeros_like(like, dtype=torch.int64)
-        self.chance = torch.ones_like(like, dtype=torch.float64)
-        self.foreseen = torch.zeros_like(self.chance)
+        self.chance = torch.ones_like(like, dtype=torch.float64)  # what the rule last thought of another run
+        self.foreseen = torch.zeros_like(self.chance)  # the sum of its chances before the runs after the first EARLY
+        # how far the first run fell late, as the rule measures it, NaN before it has ended
         self.shown = torch.full_like(self.chance, torch.nan)
 
     def settle(self, samples: Tensor, run: Tensor, margin: Tensor, planned: Tensor) -> None:
@@ -88,25 +84,18 @@ class Prospect:
 
 
 class State:
-    """What is known of each sample. Every tensor is ``[n]`` or ``[n, *shape]``.
-
-    Attributes:
-        clean: the margin at the first point of the first run.
-        best: the least margin seen, at ``points``.
-        last: where the last run ended.
-        local: by how much steps near ``points`` may lower the margin, to first order and over kinks; NaN where unknown.
-        prospect: what the stopping rule goes by.
-    """
+    """What is known of each sample. Every tensor is ``[n]`` or ``[n, *shape]``."""
 
     def __init__(self, question: Question, runs: int) -> None:
         n, device = question.x.shape[0], question.x.device
-        self.best = torch.full((n,), torch.inf, dtype=question.x.dtype, device=device)
-        self.clean = torch.full_like(self.best, torch.nan)
+        self.best = torch.full((n,), torch.inf, dtype=question.x.dtype, device=device)  # the least margin seen
+        self.points = question.x.clone()  # where
+        self.clean = torch.full_like(self.best, torch.nan)  # the margin at the first point of the first run
+        self.last = self.points.clone()  # where the last run ended
         self.prospect = Prospect(self.best, runs)
-        self.points = question.x.clone()
-        self.last = self.points.clone()
         self.broken = torch.zeros(n, dtype=torch.bool, device=device)
         self.non_finite = torch.zeros_like(self.broken)
+        # by how much steps near ``points`` may lower the margin, to first order and over kinks; NaN where unknown
         self.local = torch.full_like(self.best, torch.nan)
         self.unconfirmed = torch.zeros(n, dtype=torch.int64, device=device)
         self.status = torch.full((n,), int(Status.RUNNING), dtype=torch.int64, device=device)

@@ -173,17 +173,6 @@ def _refill(
 class _Known:
     """What stays the same from step to step as long as the same rows are under way.
 
-    Attributes:
-        energy: of the rows.
-        domain: likewise.
-        most: steps at which each row ends, ``[rows]``.
-        end: times at which each row ends, ``[rows]``.
-        endless: whether no row ends at a time.
-        left: steps in which no row ends by its limit; 0 where that is not known beforehand.
-        together: whether every row ends by its limit where the first one does.
-        status: of each row, ``[rows]``; what it is once it is not running.
-        unseen: steps since the device was asked for it.
-
     Args:
         driver: of the loop.
         rows: under way.
@@ -192,11 +181,12 @@ class _Known:
 
     def __init__(self, driver: Driver, rows: Rows, before: _Known | None = None) -> None:
         self.energy, self.domain = driver.problem(rows.job)
-        self.most, self.end = driver.limit(rows.job)
-        self.endless = bool(self.end.isposinf().all())
+        self.most, self.end = driver.limit(rows.job)  # steps and times at which rows end
+        self.endless = bool(self.end.isposinf().all())  # no row ends at a time
+        # steps in which no row ends by its limit, 0 where that is not known beforehand; whether all end together then
         first, last = (self.most - rows.clock).aminmax() if self.endless else (0, 1)
         self.left, self.together = int(first), int(first) == int(last)
-        self.status, self.unseen = torch.zeros_like(rows.job), 0
+        self.status, self.unseen = torch.zeros_like(rows.job), 0  # and steps since the device was asked for it
         if before is not None and before.unseen:
             self.status[: before.status.shape[0]], self.unseen = before.status, before.unseen
 
