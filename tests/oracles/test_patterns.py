@@ -101,6 +101,15 @@ def test_an_attack_takes_what_programs_find_verified_and_replays() -> None:
     assert torch.equal(net(found.points).argmax(1) != y, found.broken)
 
 
+def test_of_a_single_run_new_searches_make_that_one() -> None:
+    net, one = network(), X[:1]
+    y, run, stage = net(one).argmax(1), ms.recipes.ifgsm(2), Patterns(restarts=1, binaries=2, nodes=5)
+    net[-1].bias[y] -= 0.999 * ms.attack(net, one, y, ms.Linf(0.2), recipe=run).margin  # the sample nearly falls
+    found = ms.attack(net, one, y, ms.Linf(0.2), effort=ms.Effort((run, stage)))
+    assert found.stages[-1] == stage
+    assert int(found.runs) == 2
+
+
 def test_misuse_of_the_stage() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Patterns(restarts=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from maxslope.attacks._plan import LEAST
 from maxslope.attacks.recipes import Recipe
@@ -59,6 +60,7 @@ class Effort(_Settled):
             that all samples are treated alike.
 
     Raises:
+        TypeError: if a stage is none.
         ValueError: if there are no runs, or their schemes or norms of motion differ; if passes are fewer than 4.
 
     >>> Effort.quick().name, Effort(passes=60).passes
@@ -102,6 +104,11 @@ class Effort(_Settled):
         return tuple(stages)
 
     def _check(self) -> None:
+        given: Sequence[Any] = self.stages
+        if strange := [stage for stage in given if not isinstance(stage, Stage)]:
+            raise TypeError(
+                f"The stages of an effort are recipes and those of maxslope.attacks.stages, got {strange[0]!r}."
+            )
         runs = self.runs
         if not runs:
             raise ValueError("An effort needs at least one run; for clean accuracy alone use a budget of eps 0.")

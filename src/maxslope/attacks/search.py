@@ -36,7 +36,7 @@ from maxslope.attacks.state import State
 from maxslope.criteria import OwnMargin
 
 _NEAR = 0.2  # of the margin at the first point: samples that nearly fell
-_SEARCHED = 12  # runs of an effort, the first left out, that a new search for good points makes
+_SEARCHED = 12  # runs of an effort, the first left out if there are others, that a new search for good points makes
 _APART = 2_000_003  # between the seeds of new searches
 _ENDLESS = 2**62  # passes, where there is no limit
 _TRIAL = 5  # the part of its queries that a random search must show its worth in
@@ -179,7 +179,7 @@ class Search:
         net = piecewise(self.question)
         if net is None:
             return False
-        runs = self.effort.runs[1:_SEARCHED]
+        runs = self.effort.runs[1:_SEARCHED] or self.effort.runs
         known.absorb(near, solved(self.question.take(near), known.points[near], known.best[near], net, runs, stage))
         return True
 
