@@ -306,13 +306,7 @@ def follow_ways(
 ) -> None:
     """Spend the gradients ``left``, ``[n]``, on one way after the other, each a pursuit within the budget of its own.
 
-    Args:
-        question: the samples.
-        box: see :class:`Pursuit`.
-        rivals: likewise.
-        left: gradients of each sample, ``[n]``; what is spent is taken off.
-        nearest: what is known of each sample, and comes to be.
-        wanted: which samples another way is for, ``[n]`` bool; asked before each.
+    ``nearest`` takes in what is found; ``wanted`` is asked before each way which samples it is for, ``[n]`` bool.
     """
     number = 0
     while (rows := ((left > 0) & wanted()).nonzero().squeeze(1)).numel():

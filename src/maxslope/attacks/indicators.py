@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,9 +39,8 @@ Look = Callable[[Probe], Finding | None]
 
 
 def indicators(
-    question: Question, known: State, *, gradients: bool = True, beyond: Beyond | None = None,
-    among: Tensor | None = None,
-) -> Findings:  # fmt: skip
+    question: Question, known: State, *, beyond: Beyond | None = None, among: Tensor | None = None
+) -> Findings:
     """Probe a small part of the samples that stand for signs that their verdict is worth nothing.
 
     The part is chosen by a hash of (seed, sample id): 8 samples, one in 64 of the question beyond 512, 32 at most, none
@@ -51,8 +50,6 @@ def indicators(
     Args:
         question: the samples.
         known: what the attack found.
-        gradients: whether the model has gradients; False (for :class:`Blind` energies) asks about randomness and
-            classes alone.
         beyond: looks from outside the budget that were taken already.
         among: ``[n]`` bool, the samples that have passes left for it; by default all.
 
@@ -64,11 +61,20 @@ def indicators(
     so that ordinary networks stay silent.
     """
     probe = Probe(question, known, beyond, among)
-    asked: list[Look] = [_randomness, _unseen_class]
-    if gradients and probe.rows.numel():
-        # Draws are others at every point: differences of a random model say nothing of its gradient.
-        differ = [] if question.votes > 1 else [_disagreement]
-        asked += [_vanishing, _saturated, *differ, _open_gap, _random_steps, _transfer, _outside]
+    # Draws are others at every point: differences of a random model say nothing of its gradient.
+    differ = [] if question.votes > 1 else [_disagreement]
+    of_gradients = [_vanishing, _saturated, *differ, _open_gap, _random_steps, _transfer, _outside]
+    return _said(probe, [_randomness, _unseen_class, *(of_gradients if probe.rows.numel() else ())])
+
+
+def indicators_of_values(
+    question: Question, known: State, *, beyond: Beyond | None = None, among: Tensor | None = None
+) -> Findings:
+    """Like :func:`indicators`, but of a model without gradients: about randomness and classes alone."""
+    return _said(Probe(question, known, beyond, among), [_randomness, _unseen_class])
+
+
+def _said(probe: Probe, asked: Sequence[Look]) -> Findings:
     fired = [found for ask in asked if (found := ask(probe)) is not None]
     fired.sort(key=lambda one: -one.severity)
     outside = probe.beyond.found

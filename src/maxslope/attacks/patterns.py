@@ -117,7 +117,7 @@ def solved(
     """Search anew for good points of samples, and solve for the least margin between them.
 
     Args:
-        question: about samples that are all right to begin with, and stand.
+        question: about samples that stand.
         points: ``[n, *shape]``, the best points so far.
         margins: ``[n]``, there.
         net: the network of the question.
@@ -152,10 +152,8 @@ def solved(
         z = between(net, own.lo[0], own.hi[0], int(question.y[k]), good, stage.binaries, stage.nodes)
         answers.append(known.points[k] if z is None else z)
     if answers:
-        seen, fresh = verify(question, left, torch.stack(answers)), State(question.take(left), 0)
-        fresh.forward += 1
-        fresh.broken, fresh.points, fresh.best = seen.broken, seen.points, seen.margin.nan_to_num(torch.inf, torch.inf)
-        fresh.best = torch.where(seen.inside, fresh.best, torch.inf)
+        fresh = State(question.take(left), 0)
+        fresh.verified(torch.arange(len(left), device=left.device), verify(question, left, torch.stack(answers)))
         known.absorb(left, fresh)
     return known
 

@@ -14,7 +14,7 @@ from maxslope.attacks._plan import LEAST
 from maxslope.attacks._probe import PROBES, Beyond
 from maxslope.attacks.effort import Effort, grouped
 from maxslope.attacks.finish import gathered
-from maxslope.attacks.indicators import Findings, indicators, misled
+from maxslope.attacks.indicators import Findings, indicators, indicators_of_values, misled
 from maxslope.attacks.outside import pursue
 from maxslope.attacks.patterns import piecewise, solved
 from maxslope.attacks.question import Question
@@ -107,9 +107,8 @@ class Search:
         if not self.probe or self.findings is not None:
             return
         among = None if self.limit is None else self.known.backward + self.question.draws * PROBES <= self.limit
-        self.findings = indicators(
-            self.question, self.known, gradients=not self.effort.gradient_free, beyond=self.beyond, among=among
-        )
+        ask = indicators_of_values if self.effort.gradient_free else indicators
+        self.findings = ask(self.question, self.known, beyond=self.beyond, among=among)
         self._charge(self.findings.backward)
 
     def _charge(self, probes: Tensor) -> None:
@@ -209,17 +208,11 @@ _MAKERS: dict[type, Callable[[Search, Any], bool]] = {
 
 
 class Certificate(NamedTuple):
-    """How a margin may still fall near points that stand; every tensor is ``[rows]``, NaN where it was not asked.
+    """How a margin may still fall near points that stand; every tensor is ``[rows]``, NaN where it was not asked."""
 
-    Attributes:
-        gap: the linear gap of the margin, max { <grad m, x - z> : z allowed }.
-        slope: its constrained slope, in logits per unit of the norm.
-        local_gap: by how much allowed steps near the point may lower it, to first order and over kinks.
-    """
-
-    gap: Tensor
-    slope: Tensor
-    local_gap: Tensor
+    gap: Tensor  # the linear gap of the margin, max { <grad m, x - z> : z allowed }
+    slope: Tensor  # its constrained slope, in logits per unit of the norm
+    local_gap: Tensor  # by how much allowed steps near the point may lower it, to first order and over kinks
 
     @classmethod
     def none(cls, known: State) -> Certificate:

@@ -79,11 +79,7 @@ class Watch(StepSize):
     def follow(self, rows: Rows, first: Tensor, final: Tensor, steps: Tensor) -> None:
         """Take note of which rows are under way now; those with clock 0 are new.
 
-        Args:
-            rows: the rows.
-            first: the first step of each, ``[rows]`` float64.
-            final: what its steps tend to, negative where they are constant.
-            steps: its length.
+        Steps of each go from ``first`` to ``final``, float64, which is negative where they are constant.
         """
         new = rows.clock == 0
         if self.job.shape != rows.job.shape or not bool((new | (self.job == rows.job)).all()):

@@ -11,6 +11,7 @@ from torch import Tensor
 from maxslope._rows import select
 from maxslope._status import Status
 from maxslope.attacks.question import Question
+from maxslope.attacks.verify import Verdicts
 from maxslope.energies.network import Passes
 
 EARLY = 2  # runs of a sample that break what is easy: what they find says little about what later ones will
@@ -35,22 +36,14 @@ class Outcome(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What an attack cost.
-
-    Attributes:
-        forward: forward passes of each sample, ``[rows]``.
-        backward: backward passes, ``[rows]``.
-        runs: runs, ``[rows]``.
-        executed: forward and backward passes of whole calls, in rows: padding, runs that did not count, the look at the
-            model before the attack and the probes included. What a counting model counts.
-        inspected: the forward passes among them of the look at the model before the attack.
-    """
+    """What an attack cost: passes and runs of each sample, ``[rows]``, and passes of whole calls."""
 
     forward: Tensor
     backward: Tensor
     runs: Tensor
+    # what a counting model counts: padding, runs that did not count, the probes and the look at the model included
     executed: Passes
-    inspected: int
+    inspected: int  # the forward passes among them of the look at the model before the attack
 
 
 class Prospect:
@@ -129,6 +122,12 @@ class State:
         self.status[index[other.broken]] = int(Status.REACHED)
         self.broken[index] = other.broken
         self.non_finite[index] |= other.non_finite
+
+    def verified(self, samples: Tensor, seen: Verdicts) -> None:
+        """Take over what a verification, one forward pass each, says of new points; a margin outside counts as inf."""
+        self.broken[samples], self.points[samples] = seen.broken, seen.points
+        self.best[samples] = torch.where(seen.inside, seen.margin, torch.inf).nan_to_num(torch.inf, torch.inf)
+        self.forward[samples] += 1
 
     def count(self, samples: Tensor, forward: int, backward: int) -> None:
         """Add passes made for samples outside of runs."""

@@ -62,16 +62,13 @@ class AnyLabel(Goal):
 
 
 class Places(NamedTuple):
-    """The places of maps: margins and which places count, ``[rows, places]``; the others of all places of all rows.
+    """The places of maps."""
 
-    These are logits ``[rows places, classes]``, labels and rivals ``[rows places]``.
-    """
-
-    margins: Tensor
-    counts: Tensor
-    logits: Tensor
-    labels: Tensor
-    rivals: Tensor
+    margins: Tensor  # [rows, places]
+    counts: Tensor  # which places count, likewise
+    logits: Tensor  # of all places of all rows, [rows places, classes]
+    labels: Tensor  # [rows places]
+    rivals: Tensor  # likewise
 
     def each(self, criterion: Criterion) -> Tensor:
         """Return a criterion at every place, ``[rows, places]``."""
