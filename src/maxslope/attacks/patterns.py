@@ -114,18 +114,10 @@ def _matrices(parts: Sequence[nn.Module], shape: torch.Size) -> Iterator[Layer]:
 def solved(
     question: Question, points: Tensor, margins: Tensor, net: Piecewise, runs: Sequence[Recipe], stage: Patterns
 ) -> State:
-    """Search anew for good points of samples, and solve for the least margin between them.
+    """Search anew, by runs, for good points of samples that stand, and solve for the least margin between them.
 
-    Args:
-        question: about samples that stand.
-        points: ``[n, *shape]``, the best points so far.
-        margins: ``[n]``, there.
-        net: the network of the question.
-        runs: of each new search.
-        stage: how many searches, and how large the programs.
-
-    Returns:
-        What is known of each sample, the points given included; counts of what was made here alone.
+    ``points`` are the best ones so far, ``margins`` those there. What is returned knows them too, but counts what was
+    made here alone.
     """
     known, near = State(question, 0), 2 * margins
     known.best, known.points = margins.clone(), points.clone()
@@ -164,19 +156,9 @@ def between(
     """Return the point of least margin among those that agree with good points where these agree.
 
     A mixed-integer program: ReLUs on which all points agree stay as they are, the others are binary, and so are, up to
-    ``binaries`` in all, those that are nearest to their kink at the first point.
-
-    Args:
-        net: the network.
-        low: bounds of the allowed points, the shape of a sample.
-        high: likewise.
-        label: the class to leave, towards the strongest other at the first point.
-        points: good points, the best first.
-        binaries: ReLUs that are left open, at most.
-        nodes: of the search tree, at most: a limit in work, so that an answer replays.
-
-    Returns:
-        A point of the shape of ``low``, or None if none was found.
+    ``binaries`` in all, those that are nearest to their kink at the first point, which is the best. The margin is that
+    of the label against the strongest other class there. The search tree has so many ``nodes`` at most, a limit in
+    work, so that an answer replays; None if it holds no point.
 
     Source: Tjeng, Xiao and Tedrake, Evaluating robustness of neural networks with mixed integer programming (2019),
     arXiv:1711.07356; Zhang et al., A branch and bound framework for stronger adversarial attacks of ReLU networks

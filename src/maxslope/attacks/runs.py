@@ -70,9 +70,7 @@ class Runner(Driver):
     """Takes each sample through its runs, in order, until it is broken, the rule gives it up or no run is left.
 
     What happens to a sample depends on the sample alone: its runs are numbered, their random numbers keyed by (seed,
-    sample id, run), and they count in that order. Slots are only where runs take place. Calls of the model have a fixed
-    number of rows; where rows would be padding, later runs of samples that are still open start ahead of time. Such a
-    run counts only if its turn comes, so points, verdicts and passes are those of one run after the other.
+    sample id, run), and they count in that order (:class:`Scheduler`). Slots are only where runs take place.
 
     Every run ends with a verification: one forward pass at the point it hands back, in a canonical call, so that a
     run of n steps costs n backward and n + 1 forward passes (one that the rule gives up on the way those of the steps

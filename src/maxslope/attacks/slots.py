@@ -15,12 +15,7 @@ from maxslope.schemes.steps import half_wave
 
 
 class Slots:
-    """Places for the rows under way.
-
-    Args:
-        count: how many there are.
-        like: of the dtype and device of margins.
-    """
+    """Places for the rows under way; ``like`` is of the dtype and device of margins."""
 
     def __init__(self, count: int, like: Tensor) -> None:
         device = like.device

@@ -32,14 +32,7 @@ def verify(question: Question, rows: Tensor, points: Tensor) -> Verdicts:
 
     This is the only place where ``broken`` is decided: a fresh call of the model at the realized point, in a tile of
     canonical shape; the margin of the goal is negative, the answer is finite, and the point lies in ball and box.
-
-    Args:
-        question: what is asked.
-        rows: samples of the question, ``[k]``.
-        points: ``[k, *shape]``, a point of each.
-
-    Returns:
-        :class:`Verdicts`, in the order of ``rows``.
+    ``rows`` are samples of the question, ``[k]``, and ``points`` one of each, ``[k, *shape]``.
     """
     x, domain = select(question.x, rows), question.domain.take(rows)
     z = settled(question, points, x, domain)
@@ -83,11 +76,11 @@ def clean(question: Question) -> Cleans:
         return torch.stack([goal.compete(out, y)[0], goal.clean(out, y)], 1)
 
     margins, non_finite, outputs = _answers(question, everyone, question.x, both)
-    middle = margins.sort(1).values[:, margins.shape[1] // 2]
-    middle = middle.masked_fill(non_finite[:, None], torch.nan)
-    kind = question.x.dtype
-    rate = (margins[:, :, 1] < 0).to(kind).mean(1)
-    return Cleans(outputs, middle[:, 0].to(kind), middle[:, 1] >= 0, non_finite, rate)
+    middle = margins.sort(1).values[:, margins.shape[1] // 2].masked_fill(non_finite[:, None], torch.nan)
+    kind, (margin, lead) = question.x.dtype, middle.unbind(1)
+    _, leads = margins.unbind(2)
+    rate = (leads < 0).to(kind).mean(1)
+    return Cleans(outputs, margin.to(kind), lead >= 0, non_finite, rate)
 
 
 def _answers(

@@ -62,9 +62,9 @@ class Rows(NamedTuple):
         return self._each(lambda *both: torch.cat(both), other)
 
     def _each(self, change: Callable[..., Tensor], *others: Rows) -> Rows:
-        job, x, clock, time = (change(*parts) for parts in zip(self[:4], *(o[:4] for o in others), strict=True))
-        memory = tuple(change(*parts) for parts in zip(self.memory, *(o.memory for o in others), strict=True))
-        return Rows(job, x, clock, time, memory)
+        columns = ((rows.job, rows.x, rows.clock, rows.time, *rows.memory) for rows in (self, *others))
+        job, x, clock, time, *memory = (change(*column) for column in zip(*columns, strict=True))
+        return Rows(job, x, clock, time, tuple(memory))
 
 
 class Driver(ABC):
@@ -211,7 +211,8 @@ class _Known:
         self.status, self.unseen = torch.where(goes & late, int(Status.FINISHED), status), self.unseen + 1
         if event is None and enough is None and self.unseen == 1:
             return moved
-        x, clock, time = (choose(goes, b, a) for a, b in zip(rows[1:4], moved[1:4], strict=True))
+        x, clock = choose(goes, moved.x, rows.x), torch.where(goes, moved.clock, rows.clock)
+        time = torch.where(goes, moved.time, rows.time)
         memory = tuple(choose(running, b, a) for a, b in zip(rows.memory, moved.memory, strict=True))
         return Rows(rows.job, x, clock, time, memory)
 

@@ -34,15 +34,7 @@ def metric_slope(energy: Energy, domain: Set, x: Tensor, gradient: Tensor, radiu
     points are x and x +- radius e_i, projected onto K: 2 d evaluations, which see both sides of a kink that passes
     within the radius. In more than 16 coordinates they are those of a bundle, up to 32 evaluations, each at the end of
     a step that all gradients seen before say goes down: the slope is known if it all but vanishes, or if such a step
-    attains four fifths of it, and NaN otherwise.
-
-    Args:
-        energy: row for row with ``x``.
-        domain: K.
-        x: points of K, ``[rows, *shape]``.
-        gradient: at ``x``.
-        radius: ``[rows]``.
-        space: the norm of the motion.
+    attains four fifths of it, and NaN otherwise. ``gradient`` is that at the points x of K.
 
     Source: Goldstein, Optimization of Lipschitz continuous functions (1977): the hull of nearby gradients; the metric
     slope of the sum of a smooth and a convex energy, arXiv:2406.05376.

@@ -101,7 +101,8 @@ class MinimizingMovement(Accounting):
         return _Carried(zero, zero.clone(), zero.clone(), none.double(), x.clone(), none, allowed)
 
     def account(self, memory: Memory) -> Account:
-        return Account(*memory[:4])
+        last = _Carried(*memory)
+        return Account(last.forward, last.backward, last.failed, last.excess)
 
     def reached(self, memory: Memory) -> Tensor:
         """Return the radius of the ball that the last step was made in, ``[rows]``."""

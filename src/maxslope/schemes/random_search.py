@@ -191,4 +191,5 @@ def _window(key: Tensor, share: Tensor, like: Tensor, least: int) -> Tensor:
         first = (corner[:, d] * (extent - side + 1)).floor()[:, None]
         at = torch.arange(extent, device=like.device)
         marks.append((at >= first) & (at < first + side[:, None]))
-    return (marks[0][:, None, :, None] & marks[1][:, None, None, :]).expand_as(like)
+    down, across = marks
+    return (down[:, None, :, None] & across[:, None, None, :]).expand_as(like)
