@@ -173,13 +173,13 @@ class Probe:
         key = _random.keys(question.seed, question.ids[self.rows], _STREAM)
         down, anywhere = -measured.gradient.sign(), _random.sign(key, x.shape[1:]).to(x)
         steps = [spot.domain.project(x + column(size, x) * way) for way in (down, anywhere)]
-        said = [inner(measured.gradient, z - x) for z in steps]
+        said = torch.stack([inner(measured.gradient, z - x) for z in steps])
         clean = measured.clean if question.realize is None else self._look(spot.smooth, x).margin
-        seen = [self._look(spot.smooth, z).margin - clean for z in steps]
-        most = 0.5 * said[0].abs() + measured.rounding
-        wrong = [(found - expected).abs() > most for expected, found in zip(said, seen, strict=True)]
+        seen = torch.stack([self._look(spot.smooth, z).margin - clean for z in steps])
+        steepest, _ = said
+        wrong = (seen - said).abs() > 0.5 * steepest.abs() + measured.rounding
         tiny = spot.domain.project(x + column(size / 64, x) * anywhere)
-        return wrong[0] | wrong[1], self._look(spot.smooth, tiny).margin == clean
+        return wrong.any(0), self._look(spot.smooth, tiny).margin == clean
 
     def random_search(self) -> tuple[Tensor, Tensor]:
         """Whether a short random search from the clean point beats the attack, and whether it breaks the sample."""

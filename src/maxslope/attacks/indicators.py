@@ -117,9 +117,11 @@ def _randomness(probe: Probe) -> Finding | None:
 def _unseen_class(probe: Probe) -> Finding | None:
     """A class that no clean sample looked at has or gets takes many of the points that count as errors."""
     taken = probe.unseen_classes()
-    if taken is None or not enough(taken[1], 0.25) or int(taken[1].sum()) < 3:
+    if taken is None:
         return None
     rows, hit, classes = taken
+    if not enough(hit, 0.25) or int(hit.sum()) < 3:
+        return None
     return Finding(
         Kind.UNSEEN_CLASS,
         f"{int(hit.sum())} of {hit.numel()} adversarial points are put into class {', '.join(map(str, classes))}, "

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,20 +47,28 @@ class Piecewise:
 
     layers: tuple[Layer, ...]
 
-    def before(self, x: Any) -> list[Any]:
-        """Return what enters each ReLU at a flat point, and the outputs."""
-        entering = []
+    def at(self, point: Tensor) -> Values:
+        """Return what enters each layer of ReLUs at a point, and the outputs."""
+        entering, x = [], point.double().cpu().numpy().reshape(-1)
         for layer in self.layers:
             entering.append(layer.weight @ x + layer.bias)
             x = np.maximum(entering[-1], 0)
-        return entering
+        *relus, outputs = entering
+        return Values(relus, outputs)
+
+
+class Values(NamedTuple):
+    """What a network computes at a point: arrays."""
+
+    relus: list[Any]  # what enters each layer of them
+    outputs: Any
 
 
 def piecewise(question: Question) -> Piecewise | None:
     """Return the network of a question as matrices, where it can be told to be affine maps and ReLUs in a row.
 
-    None for other models, goals other than a wrong class, budgets that are no boxes, realized points, more than 4,096
-    inputs, and where scipy is not installed.
+    None for other models, affine ones among them, goals other than a wrong class, budgets that are no boxes, realized
+    points, more than 4,096 inputs, and where scipy is not installed.
     """
     model, x = question.network.model, question.x
     if not isinstance(model, nn.Sequential) or not isinstance(question.domain, Box) or question.context:
@@ -73,13 +81,15 @@ def piecewise(question: Question) -> Piecewise | None:
     except ImportError:
         return None
     parts = list(_flat(model))
+    if not any(isinstance(part, nn.ReLU) for part in parts):
+        return None
     if model.training or not all(isinstance(part, (*_AFFINE, nn.ReLU)) for part in parts):
         return None
     net = Piecewise(tuple(_matrices(parts, x.shape[1:])))
     for point in x[:2]:
         with torch.no_grad():
             out = question.network.outputs(point[None])[0].double().cpu().numpy()
-        off = np.abs(net.before(point.double().cpu().numpy().reshape(-1))[-1] - out.reshape(-1)).max()
+        off = np.abs(net.at(point).outputs - out.reshape(-1)).max()
         if len(out) < 2 or not off <= _AGREES * max(np.abs(out).max(), 1.0):
             return None
     return net
@@ -166,11 +176,12 @@ def between(
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
-    entering = [net.before(point.double().cpu().numpy().reshape(-1)) for point in points]
-    scores = entering[0][-1].copy()
+    values = [net.at(point) for point in points]
+    best, *_ = values
+    scores = best.outputs.copy()
     scores[label] = -np.inf
     a, b = (bound.double().cpu().numpy().reshape(-1) for bound in (low, high))
-    program = _Program(net, a, b, [z > 0 for z in entering[0][:-1]], _open(net, entering, binaries))
+    program = _Program(net, a, b, [z > 0 for z in best.relus], _open(net, values, binaries))
     towards = net.layers[-1].weight[label] - net.layers[-1].weight[int(scores.argmax())]
     cost = np.zeros(program.size)
     cost[program.last : program.last + towards.shape[1]] = towards.toarray().reshape(-1)
@@ -187,15 +198,16 @@ def between(
     return torch.from_numpy(np.clip(found.x[: len(a)], a, b)).to(low).reshape(low.shape)
 
 
-def _open(net: Piecewise, entering: Sequence[Sequence[Any]], binaries: int) -> list[Any]:
+def _open(net: Piecewise, values: Sequence[Values], binaries: int) -> list[Any]:
     """Which ReLUs are left open, by layer: where points differ, and nearest to a kink at the first, in units of x."""
-    signs = np.stack([np.concatenate([z > 0 for z in one[:-1]]) for one in entering])
+    entering = np.stack([np.concatenate(one.relus) for one in values])
+    signs = entering > 0
     scale = np.concatenate([np.asarray(abs(layer.weight).sum(1)).reshape(-1) for layer in net.layers[:-1]])
-    near = np.abs(np.concatenate(entering[0][:-1])) / np.maximum(scale, 1e-300)
+    near = np.abs(entering[0]) / np.maximum(scale, 1e-300)
     near[signs.any(0) & ~signs.all(0)] -= near.max() + 1
     chosen = np.zeros(len(near), dtype=bool)
     chosen[np.argsort(near, kind="stable")[:binaries]] = True
-    return np.split(chosen, np.cumsum([len(z) for z in entering[0][:-1]])[:-1])
+    return np.split(chosen, np.cumsum([len(layer.bias) for layer in net.layers[:-2]]))
 
 
 class _Program:

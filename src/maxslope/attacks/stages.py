@@ -131,7 +131,7 @@ class Restarts:
 class Patterns:
     """Exact search where gradients end: mixed-integer programs among the activation patterns of good points.
 
-    Made of samples that nearly fell, on networks that are affine layers and ReLUs in a row, for l_inf budgets and the
+    Made of samples that nearly fell, on networks of affine layers with ReLUs between them, for l_inf budgets and the
     goal of a wrong class, where scipy is installed; elsewhere not. New searches, with seeds of their own, find good
     points; ReLUs on which all of them agree stay as they are, and the others are solved for. A program takes seconds
     to minutes, and no passes but that of the verification.

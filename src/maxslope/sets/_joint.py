@@ -128,8 +128,8 @@ def _taxicab(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: T
     able = torch.full_like(xi, torch.inf).copysign(-xi).clamp(a - e, b - e).sign().abs()
     score = (xi.abs() * able).masked_fill(e != 0, torch.inf)
     best = score.topk(width, dim=1)
-    few = tuple(t.gather(1, best.indices) for t in (xi, e, a, b))
-    d_few = _cutting_plane(few[0], few[1], tau, radius, few[2], few[3])
+    xi_few, e_few, a_few, b_few = (t.gather(1, best.indices) for t in (xi, e, a, b))
+    d_few = _cutting_plane(xi_few, e_few, tau, radius, a_few, b_few)
     d = e.scatter(1, best.indices, d_few)
     least = best.values[:, -1]
     proven = (least == 0) | ((least < torch.inf) & (d_few[:, -1] == 0))

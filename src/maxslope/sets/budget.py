@@ -118,11 +118,11 @@ class Budget(_Allowed):
         """
         if isinstance(self.norm, Weighted) and isinstance(self.norm.base, Lp):
             _shapes.weights(self.norm.weights, x)
-        bounds = self.bounds(x)
+        lo, hi = self.bounds(x)
         if mask is not None:
             free = _shapes.mask(mask, x)
-            bounds = (torch.where(free, bounds[0], x), torch.where(free, bounds[1], x))
-        return within(self.norm, x, self.radius(x), Box.known(*bounds))
+            lo, hi = torch.where(free, lo, x), torch.where(free, hi, x)
+        return within(self.norm, x, self.radius(x), Box.known(lo, hi))
 
     @property
     def motion(self) -> Space:
