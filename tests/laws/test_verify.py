@@ -184,6 +184,8 @@ def test_what_a_question_begins_with() -> None:
     assert question.seed == 0
     assert question.goal == goals.Misclassified()
     assert question.inspected == question.network.executed.forward > 0
+    with pytest.warns(DeprecationWarning, match=r"executed\.forward"):
+        assert list(question.network.executed) == list(question.network.executed.passes())
     assert question.network.tile == tile_for(X)
     assert asked(batch_size=3).network.tile == 3
     assert isinstance(asked(targets=Y).goal, goals.Targeted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -35,6 +36,13 @@ class Tally:
     def passes(self) -> Passes:
         """Return what was made so far."""
         return Passes(self.forward, self.backward)
+
+    def __getitem__(self, place: int) -> int:
+        """Return the number at a place, as of the list that was here until 0.4."""
+        warnings.warn(
+            "Network.executed has names: executed.forward, executed.backward.", DeprecationWarning, stacklevel=2
+        )
+        return self.passes()[place]
 
 
 class Call(NamedTuple):
