@@ -30,6 +30,7 @@ _DECAY = 0.3  # of the momentum
 _FIRST_STEP = {2.0: 0.5, math.inf: 1.0}  # the norms that are moved in as well, and their first step in radii
 _OTHER_STEP = 0.35  # for other norms steps are in l_inf: those of l_1 reach few coordinates, and are blind to the rest
 _WHOLE = 4  # steps of the way out that are as long as the radius has them
+_STILL = 0.25  # of the norm: samples that closing in brought nearer by more in its second half go on from there
 _MISLED = 0.3  # of the first estimate: where the boundary is nearer, gradients at the clean point do not know it
 _BEYOND = 1e-4  # of the way to the boundary: how far on its wrong side the linear model aims
 _INSIDE = 0.9999  # of the budget: the least radius on a way, so that rounding does not decide
@@ -98,6 +99,21 @@ class Course:
         first = torch.tensor([outward(count) for count in passes.tolist()], device=passes.device)
         self.most = torch.where(bounded, first, passes)  # steps of the run under way
         self.lengths: dict[int, list[int]] = {}  # by sample, of the runs that are still to come after the way out
+        self.half = torch.full(passes.shape, torch.nan, device=passes.device)  # least norm halfway of closing in
+
+    def pass_half(self, clock: Tensor, job: Tensor, size: Tensor) -> None:
+        """Note the least norm so far, ``[n]``, of the samples that are halfway of the run after the way out."""
+        now = job[(self.run[job] == 1) & (clock == self.most[job] // 2)]
+        self.half[now] = size[now].to(self.half)
+
+    def falls(self, size: Tensor) -> Tensor:
+        """Whether the second half of that run brought each sample much nearer still, ``[n]`` bool."""
+        return self.half > (1 + _STILL) * size
+
+    def go_on(self, sample: int) -> None:
+        """Let the rest of the passes go into one last run: other starts would be left as far from their ends."""
+        if rest := sum(self.lengths[sample]):
+            self.lengths[sample], self.parts[sample] = [rest], 2
 
     def exploration(self, job: Tensor) -> Tensor:
         """Which exploration the run of each sample is, -1 where it is none, ``[rows]``."""
@@ -200,6 +216,7 @@ class Pursuit(Driver, StepSize):
         size = self.room.norm.distance(x, self.question.realized(rows.x, x, self.room.box.take(job)))
         self.nearest.spent[job] += 1
         self.nearest.keep(job, rows.x, size, error)
+        self.course.pass_half(rows.clock, job, self.nearest.size)
         slope = self.room.norm.dual_norm(self.room.box.take(job).movable(evaluation.gradient, rows.x))
         gap = evaluation.value.abs() / slope.clamp_min(torch.finfo(size.dtype).tiny)
         # On the boundary itself nobody wins.
@@ -220,16 +237,20 @@ class Pursuit(Driver, StepSize):
         found = self.nearest.size[job].isfinite()
         self.course.run[job] += found.long()
         self.course.tries[job] += (~found).long()
-        columns = (t[job].tolist() for t in (self.course.run, self.nearest.spent, self.course.passes, self.misled()))
-        for sample, run, spent, passes, misled in zip(job.tolist(), *columns, strict=True):
+        course = self.course
+        shown = (course.run, self.nearest.spent, course.passes, self.misled(), course.falls(self.nearest.size))
+        columns = (t[job].tolist() for t in shown)
+        for sample, run, spent, passes, misled, falls in zip(job.tolist(), *columns, strict=True):
             if run <= 1:
-                self.course.lengths[sample] = self._lengths(passes, run, spent)
-                self.course.parts[sample] = len(self.course.lengths[sample])
+                course.lengths[sample] = self._lengths(passes, run, spent)
+                course.parts[sample] = len(course.lengths[sample])
             if run == 2 and misled and self.way is None:
                 continue
-            coming = self.course.lengths[sample]
+            if run == 2 and falls:
+                course.go_on(sample)
+            coming = course.lengths[sample]
             if coming and coming[0] > 0:
-                self.course.most[sample] = coming.pop(0)
+                course.most[sample] = coming.pop(0)
                 self.ready.append(sample)
 
     def misled(self) -> Tensor:
