@@ -70,12 +70,12 @@ def constructor_arguments(node: ast.ClassDef) -> int:
     """Arguments of `__init__` without self; of a dataclass of some kind (it has a base), its fields.
 
     A dataclass without a base is a record, which the library fills in and nobody spells out; so is a page, whose base
-    `Written` has no fields.
+    `Written` has no fields, and an `ABC`.
     """
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             return len(item.args.posonlyargs + item.args.args + item.args.kwonlyargs) - 1
-    bases = {ast.unparse(base) for base in node.bases} - {"Written"}
+    bases = {ast.unparse(base) for base in node.bases} - {"ABC", "Written"}
     if not bases or not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         return 0
     fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
@@ -155,6 +155,17 @@ def test_no_class_of_an_attack_holds_much() -> None:
 @pytest.mark.parametrize("name", ["super", "hasattr", "print", "eval", "exec"])
 def test_source_never_calls(name: str) -> None:
     assert calls(name) == []
+
+
+def test_no_record_is_written_to_behind_its_back() -> None:
+    """What a constructor makes of its arguments is given to the record's own, or is set by a plain class."""
+    found = [
+        place(path, node)
+        for path in FILES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "object.__setattr__"
+    ]
+    assert [where for where in found if not where.startswith("src/maxslope/boundary/")] == []
 
 
 def test_strings_name_classes_in_the_command_line_alone() -> None:

@@ -11,7 +11,7 @@ _ROOMS = {
     "sets": ("Linf", "L2", "L1", "Budget"),
     "spaces": ("Lp", "Mixed", "Weighted"),
     "attacks": (
-        "attack", "AttackResult", "minimal", "MinimalResult", "Depth", "pilot", "Effort", "Recipe", "recipes",
+        "attack", "AttackResult", "minimal", "MinimalResult", "pilot", "Effort", "Recipe", "recipes",
     ),
     "": ("goals", "realize"),
     "evaluation": ("evaluate", "resume", "load", "Report"),
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from maxslope.adapters import assert_robust
     from maxslope.attacks import AttackResult, Effort, Recipe, recipes
     from maxslope.attacks.attack import attack
-    from maxslope.attacks.minimal import Depth, MinimalResult, minimal
+    from maxslope.attacks.minimal import MinimalResult, minimal
     from maxslope.attacks.pilot import pilot
     from maxslope.curve import Curve
     from maxslope.energies import Function, Loss, Randomized, TargetedLoss

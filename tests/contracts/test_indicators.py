@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import maxslope as ms
 from maxslope._status import Status
-from maxslope.attacks.indicators import Findings, Severity, enough, indicators
+from maxslope.attacks.indicators import Findings, Severity, enough, indicators, indicators_of_values
 from maxslope.attacks.question import Question, ask
 from maxslope.data import default_data, default_network
 from maxslope.energies import Criterion, CrossEntropy, Margin
@@ -283,7 +283,7 @@ def test_without_gradients_only_values_are_asked_for() -> None:
 
     x, y = X[:8], NET(X[:8]).argmax(1)
     task = ask(plain, x, y, ms.Linf(0.1), targets=None, mask=None, ids=None, seed=0, batch_size=None)
-    findings = indicators(task, Tally(task), gradients=False)
+    findings = indicators_of_values(task, Tally(task))
     assert findings.indicators == ()
     assert int(findings.backward.sum()) == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 
 from maxslope.attacks._plan import Way, way_of
+from maxslope.attacks._pursuit import Course
 from maxslope.attacks.attack import attack
 from maxslope.attacks.effort import Effort
-from maxslope.attacks.minimal import Depth, MinimalResult, minimal
+from maxslope.attacks.minimal import MinimalResult, minimal
 from maxslope.data import default_data, default_network
 from maxslope.goals import Targeted
 from maxslope.sets import Budget
@@ -334,14 +336,13 @@ def test_misuse() -> None:
         result.robust_accuracy_at(math.nan)
 
 
-def test_depth_is_now_the_passes_of_an_effort() -> None:
+def test_an_effort_is_its_passes_and_at_most_its_limit() -> None:
     model = curved()
     x = samples((3, 4), 3).float()
     y = model(x).argmax(1)
-    with pytest.warns(DeprecationWarning, match=r"Effort\(passes=12\)"):
-        former = minimal(model, x, y, Lp(2), effort=Depth(12))
-    for effort in (Effort(passes=12), Effort.exhaustive().limited(12)):
-        assert torch.equal(minimal(model, x, y, Lp(2), effort=effort).points, former.points)
+    few, limited = (minimal(model, x, y, Lp(2), effort=e) for e in (Effort(passes=12), Effort.exhaustive().limited(12)))
+    assert torch.equal(few.points, limited.points)
+    assert int(few.backward.max()) == 12
     with pytest.raises(ValueError, match="limited to 3"):
         minimal(model, x, y, Lp(2), effort=Effort.quick().limited(3))
 
@@ -390,3 +391,35 @@ def test_the_way_out_reaches_a_target_that_the_first_gradient_takes_for_far() ->
     assert bool(found.found.all())
     assert bool((model(found.points).argmax(1) == classes[near]).all())
     assert float((found.norms / untargeted.norms[near]).median()) < 1.1
+
+
+def test_samples_that_closing_in_still_brings_nearer_go_on_from_their_best_point() -> None:
+    """By more than a quarter in the second half of its run; others explore before their last run."""
+    course, job = Course(torch.full((3,), 33), torch.ones(3, dtype=torch.bool)), torch.arange(3)
+    course.run[:], course.parts[:], course.most[:] = 1, 3, 10
+    course.lengths = {k: [9, 9] for k in range(3)}
+    course.pass_half(torch.tensor([5, 5, 4]), job, torch.tensor([2.0, 1.3, 9.0]))
+    falls = course.falls(torch.tensor([1.0, 1.2, 1.0]))
+    assert falls.tolist() == [True, False, False]
+    course.go_on(0)
+    course.run[:] = 2
+    assert course.lengths == {0: [18], 1: [9, 9], 2: [9, 9]}
+    assert course.last(job).tolist() == [True, False, False]
+    assert course.exploration(job).tolist() == [-1, 0, 0]
+
+
+@pytest.mark.parametrize("still", [-1.0, math.inf])
+def test_whoever_goes_on_spends_the_same_passes(still: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = (part[:12] for part in default_data())
+    model = default_network()
+    monkeypatch.setattr("maxslope.attacks._pursuit._STILL", still)
+    result = minimal(model, x, y, Lp(1), effort=Effort(passes=33))
+    wrong = model(x).argmax(1) != y
+    assert result.backward.tolist() == [0 if w else 33 for w in wrong]
+    check(model, x[~wrong], y[~wrong], 1, _of(result, ~wrong), 0.0, 1.0)
+
+
+def _of(result: MinimalResult, rows: Tensor) -> MinimalResult:
+    """Some rows of a result."""
+    parts = {name: getattr(result, name)[rows] for name in ("points", "norms", "found", "margin")}
+    return replace(result, **parts)

@@ -32,7 +32,6 @@ from maxslope.evaluation import Folder, Report, _files, evaluate, kept, load, re
 from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.crew import LocalCrew
 from maxslope.evaluation.data import fitting, jobs, sizes
-from maxslope.evaluation.kept import decided
 from maxslope.evaluation.session import default_crew
 from maxslope.schemes import SemiImplicit
 from nets import answers, conv, images
@@ -475,16 +474,47 @@ def test_pyarrow_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         run(tmp_path)
 
 
-@pytest.mark.parametrize(("rescued", "early"), [(False, False), (True, False), (True, True)])
-def test_decisions_of_earlier_versions_are_read(rescued: bool, early: bool) -> None:
-    """They named what followed the runs by two flags, and the effort by its numbers of passes and queries."""
-    run_ = encode(recipes.ifgsm(5))
-    fields = {"runs": [run_], "name": "weak", "queries": 0, "pursue": 0, "rescue": 20, "depth": 8, "candidates": 0}
-    stored = {"record": "maxslope.attacks.effort:Effort", "fields": fields}
-    began = Effort(staged((recipes.ifgsm(5),), 8, 20), "weak", passes=8)
-    assert decode(json.loads(json.dumps(stored))) == began
-    then = {(False, False): began, (True, False): began.rescued(), (True, True): began.pursued()}
-    assert decided(began, {"rescued": rescued, "early": early}) == then[rescued, early]
+RECIPE_OF_0_2 = (
+    '{"record": "maxslope.attacks.recipes:Recipe", "fields": {"name": "IFGSM", "steps": 5, "first": 0.2, "last": null, '
+    '"start": {"record": "maxslope.attacks.starts:Clean", "fields": {}}, '
+    '"criterion": {"record": "maxslope.criteria:CrossEntropy", "fields": {}}, '
+    '"scheme": {"name": "maxslope.schemes.explicit:Explicit"}, "space": null, "rival": 0, "blind": false}}'
+)
+EFFORT_OF_0_2 = (
+    '{"record": "maxslope.attacks.effort:Effort", "fields": {"stages": [{"record": "maxslope.attacks.stages:Runs", '
+    f'"fields": {{"recipes": [{RECIPE_OF_0_2}]}}}}], "name": "weak", '
+    '"rule": {"record": "maxslope.attacks.rule:Rule", "fields": {"risk": 0.0, "descent": {"float": "inf"}}}, '
+    '"candidates": 0, "passes": 8, "limit": null, "reserve": 0}}'
+)
+BUDGET_OF_0_2 = (
+    '{"record": "maxslope.sets.budget:Budget", "fields": {"norm": {"record": "maxslope.spaces.lp:Lp", '
+    '"fields": {"p": 2}}, "eps": {"tensor": [0.5, 0.25], "dtype": "float32"}, "box": [-1.0, 1.0]}}'
+)
+
+
+def test_what_0_2_stored_is_read_and_written_alike() -> None:
+    """So a run of it is opened, and goes on where its effort and budget are given again."""
+    effort, budget = (decode(json.loads(text)) for text in (EFFORT_OF_0_2, BUDGET_OF_0_2))
+    assert effort == Effort((recipes.ifgsm(5),), "weak", passes=8)
+    assert [json.dumps(encode(value)) for value in (effort, budget)] == [EFFORT_OF_0_2, BUDGET_OF_0_2]
+    column = torch.tensor([[0.5], [0.25]])
+    assert json.dumps(encode(ms.Budget(ms.Lp(2), column, (-1.0, 1.0)))) == BUDGET_OF_0_2
+
+
+def test_runs_that_0_1_wrote_name_the_version_that_reads_them(tmp_path: Path) -> None:
+    """It named an effort by its numbers of passes and queries, and criteria by another module."""
+    fields = {"runs": [json.loads(RECIPE_OF_0_2)], "name": "weak", "queries": 0, "pursue": 0, "rescue": 20, "depth": 8}
+    effort = {"record": "maxslope.attacks.effort:Effort", "fields": fields | {"candidates": 0}}
+    criterion = {"record": "maxslope.energies.criteria:Margin", "fields": {}}
+    for data, said in ((effort, "unknown here, depth, pursue, queries, rescue, runs"), (criterion, "has no maxslope")):
+        with pytest.raises(ValueError, match=rf"{said}.*: runs that maxslope 0\.1 wrote are read by maxslope 0\.2\."):
+            decode(data)
+    run(tmp_path)
+    header = json.loads((tmp_path / "run.json").read_text())
+    old(tmp_path, header | {"effort": effort})
+    assert load(tmp_path).effort.name == "fast"  # its tables are read
+    with pytest.raises(ValueError, match=r"read by maxslope 0\.2"):
+        resume(tmp_path, NET, (X, Y))
 
 
 # --- stored objects --------------------------------------------------------------------------------------------------

@@ -218,6 +218,7 @@ def test_not_tensors(call: Call) -> None:
 
 def test_efforts_and_recipes() -> None:
     refuses(ValueError, lambda: Effort(()), "at least one run", "eps 0")
+    refuses(TypeError, lambda: Effort((recipes.pgd(3), ms.schemes.RandomSearch(5))), "attacks.stages", "RandomSearch(")
     refuses(ValueError, lambda: Effort((recipes.pgd(3), recipes.coordinate(3))), "share one scheme", "several attacks")
     refuses(ValueError, lambda: Recipe("x", -1, 1.0), "steps=-1")
     refuses(ValueError, lambda: Recipe("x", 1, math.nan), "first=nan")

@@ -588,7 +588,7 @@ def test_looking_at_a_model_costs_little_and_is_counted(rows: int, tile: int | N
     network.inspect(X[:rows])
     size = tile or rows
     assert network.notes == []
-    assert network.executed == [asked.rows, 0]
+    assert network.executed.passes() == (asked.rows, 0)
     assert asked.rows <= 3 * size + rows
 
 
@@ -606,7 +606,7 @@ def test_company_is_noticed_in_every_number_of_rows(rows: int, tile: int | None)
         network = ms.energies.Network(asked, tile)
         with pytest.raises(ValueError, match="rows beside it"):
             network.inspect(X[:rows])
-        assert network.executed == [asked.rows, 0]
+        assert network.executed.passes() == (asked.rows, 0)
 
 
 def test_a_mean_that_only_the_number_of_rows_shows() -> None:

@@ -58,7 +58,7 @@ def pool(calls, tile, model, x, y, budget, runs=RUNS, risk=0.0, patience=None, d
 
 def executed(runner):
     """Forward and backward passes of whole calls, without the look at the model."""
-    forward, backward = runner.question.network.executed
+    forward, backward = runner.question.network.executed.passes()
     return forward - runner.question.inspected, backward
 
 
@@ -259,7 +259,7 @@ def test_executed_passes_are_those_the_model_sees():
     model.register_forward_pre_hook(lambda m, args: seen.__setitem__("rows", seen["rows"] + args[0].shape[0]))
     runner = pool(2, 8, model, x, y, ms.Linf(0.1))
     known = runner.go()
-    assert runner.question.network.executed[0] == seen["rows"]
+    assert runner.question.network.executed.forward == seen["rows"]
     assert int(known.forward.sum()) <= executed(runner)[0]
 
 

@@ -202,22 +202,13 @@ def test_probes_cost_no_more_than_a_limit_sets_aside_for_them():
     assert 60 < int(found.findings.backward.max()) <= PROBES
 
 
-def test_names_of_before_say_the_new_ones():
-    run = ms.Recipe("descent", 5, 1.0, scheme=SemiImplicit)
-    with pytest.warns(DeprecationWarning, match="stages"):
-        former = ms.Effort((run,), queries=9, pursue=20, depth=12)
-    assert former == ms.Effort((run, Pursuit(20), RandomSearch(9)), passes=12)
-    with pytest.warns(DeprecationWarning, match="Rescue"):
-        assert ms.Effort((run,), rescue=50, depth=10) == ms.Effort(staged((run,), 10, 50), passes=10)
-    for name, value in (("queries", 9), ("pursue", 20), ("depth", 12), ("rescue", 0)):
-        with pytest.warns(DeprecationWarning, match=f"Effort.{name}"):
-            assert getattr(former, name) == value
-    with pytest.warns(DeprecationWarning, match="pursued"):
-        assert ms.Effort.quick().rescued(early=True) == ms.Effort.quick().pursued()
-    with pytest.raises(TypeError, match="no argument depht"):
-        ms.Effort((run,), depht=3)
-    with pytest.raises(AttributeError, match="stagse"):
-        _ = former.stagse
+def test_an_effort_has_no_names_of_before():
+    for name in ("queries", "pursue", "rescue", "depth", "depht"):
+        with pytest.raises(TypeError, match=name):
+            ms.Effort(**{name: 9})
+    with pytest.raises(TypeError, match="early"):
+        ms.Effort.quick().rescued(early=True)
+    assert not {"queries", "pursue", "depth", "__getattr__"} & set(dir(ms.Effort))
 
 
 def test_probing_stages_that_are_not_made_cost_no_padding():

@@ -149,7 +149,7 @@ def test_a_vote_needs_more_than_half_with_confidence() -> None:
         assert good == (rate <= 0.5)
     again = verify(question, torch.tensor([2]), x[2:3])
     assert torch.equal(again.rate, seen.rate[2:3])
-    assert question.network.executed == [2 + 3 * 4 * votes - 3 * votes + 0, 0]
+    assert question.network.executed.passes() == (2 + 3 * 4 * votes - 3 * votes + 0, 0)
 
 
 def test_the_parts_of_a_question_go_with_their_rows() -> None:
@@ -183,7 +183,9 @@ def test_what_a_question_begins_with() -> None:
     assert question.ids.tolist() == [0, 1, 2, 3]
     assert question.seed == 0
     assert question.goal == goals.Misclassified()
-    assert question.inspected == question.network.executed[0] > 0
+    assert question.inspected == question.network.executed.forward > 0
+    with pytest.warns(DeprecationWarning, match=r"executed\.forward"):
+        assert list(question.network.executed) == list(question.network.executed.passes())
     assert question.network.tile == tile_for(X)
     assert asked(batch_size=3).network.tile == 3
     assert isinstance(asked(targets=Y).goal, goals.Targeted)

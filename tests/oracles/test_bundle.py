@@ -16,7 +16,7 @@ from maxslope.energies import Function
 from maxslope.loop import Record, Steps, flow
 from maxslope.schemes import Explicit, MinimizingMovement
 from maxslope.schemes._barrier import Cap, mixture
-from maxslope.schemes.bundle import Nearby, descend
+from maxslope.schemes.bundle import Nearby, descend, gather
 from maxslope.sets import L1, L2, Box, Everything, Linf, Set
 from maxslope.spaces import Lp
 
@@ -28,10 +28,9 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def look(energy: Function, domain: Set, x: Tensor, radius: float, space: Lp, passes: int = 60, **how: object) -> Nearby:
+def look(energy: Function, domain: Set, x: Tensor, radius: float, space: Lp, passes: int = 60) -> Nearby:
     n = torch.ones(len(x), dtype=x.dtype)
-    how = {"enough": 0 * n, "moves": False} | how
-    return descend(energy, domain, x, radius * n, space, passes=passes * n.long(), **how)
+    return gather(energy, domain, x, radius * n, space, passes=passes * n.long(), enough=0 * n)
 
 
 # --- the step and the mixture ----------------------------------------------------------------------------------------
@@ -161,7 +160,8 @@ def test_small_networks_against_brute_force() -> None:
     box = Box(-torch.ones(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64))
     x = (2 * torch.rand(12, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64) - 1).clamp(-1, 1)
     radius = 0.1
-    found = look(energy, box, x, radius, INF, 200, moves=True, enough=torch.full((12,), 1e-4, dtype=torch.float64))
+    one = torch.ones(12, dtype=torch.float64)
+    found = descend(energy, box, x, radius * one, INF, passes=200 * one.long(), enough=1e-4 * one, share=0.0)
     assert bool((found.value <= energy.look(x).value).all())
     assert bool((found.bound <= 1e-4).all())
     side = torch.linspace(-radius, radius, 81, dtype=torch.float64)

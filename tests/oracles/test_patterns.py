@@ -34,7 +34,7 @@ def test_matrices_say_what_the_network_says() -> None:
     found = piecewise(ask(net, X, net(X).argmax(1), ms.Linf(0.1)))
     assert found is not None
     for x in X:
-        out = found.before(x.double().numpy().reshape(-1))[-1]
+        out = found.at(x).outputs
         np.testing.assert_allclose(out, net(x[None])[0].numpy(), rtol=1e-5, atol=1e-5)
 
 
@@ -45,6 +45,7 @@ def test_elsewhere_nothing_is_said() -> None:
         ask(net, X, y, ms.L2(0.1)),
         ask(net.forward, X, y, ms.Linf(0.1)),
         ask(nn.Sequential(*net, nn.Tanh()).eval(), X, y, ms.Linf(0.1)),
+        ask(nn.Sequential(nn.Flatten(), nn.Linear(9, 3)).eval(), X, y, ms.Linf(0.1)),  # gradients say it all
         ask(net, X, y, ms.Linf(0.1), goal=ms.goals.TopK(2)),
         ask(net, X, y, ms.Linf(0.1), realize=ms.realize.Grid(16)),
     ):
@@ -80,7 +81,7 @@ def test_relus_on_which_points_agree_stay() -> None:
     assert found is not None
     z = between(found, question.domain.lo[0], question.domain.hi[0], y, [x[0]], binaries=1, nodes=1000)
     assert z is not None
-    entering = [np.concatenate(found.before(p.double().numpy().reshape(-1))[:-1]) for p in (x[0], z)]
+    entering = [np.concatenate(found.at(p).relus) for p in (x[0], z)]
     changed = (np.sign(entering[0]) * np.sign(entering[1]) < 0) & (np.abs(entering[1]) > 1e-5)
     assert changed.sum() <= 1
 
@@ -99,6 +100,15 @@ def test_an_attack_takes_what_programs_find_verified_and_replays() -> None:
     assert bool((found.margin <= before.margin).all())
     assert bool(found.broken[before.broken].all())
     assert torch.equal(net(found.points).argmax(1) != y, found.broken)
+
+
+def test_of_a_single_run_new_searches_make_that_one() -> None:
+    net, one = network(), X[:1]
+    y, run, stage = net(one).argmax(1), ms.recipes.ifgsm(2), Patterns(restarts=1, binaries=2, nodes=5)
+    net[-1].bias[y] -= 0.999 * ms.attack(net, one, y, ms.Linf(0.2), recipe=run).margin  # the sample nearly falls
+    found = ms.attack(net, one, y, ms.Linf(0.2), effort=ms.Effort((run, stage)))
+    assert found.stages[-1] == stage
+    assert int(found.runs) == 2
 
 
 def test_misuse_of_the_stage() -> None:

@@ -1,6 +1,5 @@
 """The places where people already are: other attack libraries, test suites, scikit-learn, logs."""
 
-from maxslope._former import former
 from maxslope.adapters.assertions import Evidence, assert_robust
 from maxslope.adapters.attacks import as_art, as_foolbox, as_torchattacks
 from maxslope.adapters.autoattack import AutoAttack, benchmark
@@ -35,4 +34,3 @@ __all__ = [
     "to_tensorboard",
     "to_wandb",
 ]
-__getattr__ = former(__name__, {"Function": "FunctionPeer"})

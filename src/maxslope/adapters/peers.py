@@ -197,7 +197,7 @@ def second_opinion(
         seen, left = verified(question, found, peer.name)
         _merge(table, points, rows, seen, peer.name)
         more = question.network.executed
-        forward, backward = forward + more[0], backward + more[1]
+        forward, backward = forward + more.forward, backward + more.backward
         outside = f", {left} of its points had left the budget" if left else ""
         broke = f"{peer.name} broke {int(seen.broken.sum())} of {len(rows)} samples that stood{outside}."
         said.append(Finding(Kind.PEER, broke))

@@ -3,13 +3,12 @@
 from maxslope.attacks import recipes, stages, starts
 from maxslope.attacks.attack import AttackResult, attack
 from maxslope.attacks.effort import Effort
-from maxslope.attacks.minimal import Depth, MinimalResult, minimal
+from maxslope.attacks.minimal import MinimalResult, minimal
 from maxslope.attacks.pilot import Pilot, pilot
 from maxslope.attacks.recipes import Recipe
 
 __all__ = [
     "AttackResult",
-    "Depth",
     "Effort",
     "MinimalResult",
     "Pilot",

@@ -35,18 +35,12 @@ def exponent(norm: Space) -> float:
 
 
 class Closing(Set):
-    """Balls around clean points inside the box, as large as a pursuit has them at the moment of the question.
-
-    Args:
-        norm: what is at most the radius.
-        center: ``[rows, *shape]``.
-        box: row for row.
-        radius: ``[n]``, those of all samples of the pursuit, which writes them anew from step to step.
-        job: ``[rows]`` int64, which samples these are.
-    """
+    """Balls around clean points inside the box, as large as a pursuit has them at the moment of the question."""
 
     def __init__(self, norm: Space, center: Tensor, box: Box, radius: Tensor, job: Tensor) -> None:
-        self.norm, self.center, self.box, self.radius, self.job = norm, center, box, radius, job
+        self.norm, self.center, self.box = norm, center, box
+        self.radius = radius  # of all samples of the pursuit, [n], which writes them anew from step to step
+        self.job = job  # which samples these are, [rows] int64
 
     def now(self) -> Box | BallBox | Groups | Shared:
         """The balls of this moment; the clean points are in the box, so they are never empty."""

@@ -23,52 +23,38 @@ _WAYS: tuple[tuple[Start, int], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How the passes of a sample are divided among its runs.
+def _base(passes: int) -> int:
+    """Steps of a run of a sample with so many passes, where nothing speaks for more or less."""
+    return max(1, min(20, max(passes // 3, 8), passes // 2))
 
-    The first run goes out until an error is found, the second closes in on the clean point from there and lasts as
-    long as the search justifies; further ones explore other starts and rivals; the last starts at the best point.
 
-    Args:
-        passes: gradients a sample, at least 4.
+def outward(passes: int) -> int:
+    """Return the steps of the first run of a sample with so many passes, at most: it ends where an error is found."""
+    return max(passes - _base(passes), 1)
+
+
+def lengths_after(passes: int, spent: int) -> list[int]:
+    """Return the lengths of the runs after the first, which has ``spent`` of the passes; their sum is what is left.
+
+    The second closes in on the clean point from the error that was found, and lasts as long as the search for it
+    justifies; further ones explore other starts and rivals; the last starts at the best point.
     """
-
-    passes: int
-
-    @property
-    def base(self) -> int:
-        """Steps of a run, where nothing speaks for more or less."""
-        return max(1, min(20, max(self.passes // 3, 8), self.passes // 2))
-
-    def outward(self) -> int:
-        """Steps of the first run, at most."""
-        return max(self.passes - self.base, 1)
-
-    def runs(self, spent: int) -> list[int]:
-        """The lengths of the runs after the first: closing in, exploring, polishing; their sum is what is left."""
-        left = self.passes - spent
-        first = min(left, max(self.base, 5 * (spent - 2)))
-        rest = left - first
-        if rest < max(4, self.base // 2):
-            return [left] if left else []
-        parts = max(1, round(rest / self.base))
-        return [first, *(rest // parts + (k < rest % parts) for k in range(parts))]
+    base, left = _base(passes), passes - spent
+    first = min(left, max(base, 5 * (spent - 2)))
+    rest = left - first
+    if rest < max(4, base // 2):
+        return [left] if left else []
+    parts = max(1, round(rest / base))
+    return [first, *(rest // parts + (k < rest % parts) for k in range(parts))]
 
 
 @dataclass(frozen=True)
 class Way:
-    """A pursuit of its own from one start towards one class, over as soon as an error lies within the budget.
+    """A pursuit of its own from one start towards one class, over as soon as an error lies within the budget."""
 
-    Args:
-        start: where it goes from, as far out as the box allows; from the clean point it goes out by itself.
-        rank: of the class to raise, by the logits at the clean point; 0 for the strongest anywhere.
-        number: what the random numbers of the start are keyed by.
-    """
-
-    start: Start
-    rank: int
-    number: int
+    start: Start  # where it goes from, as far out as the box allows; from the clean point it goes out by itself
+    rank: int  # of the class to raise, by the logits at the clean point; 0 for the strongest anywhere
+    number: int  # what the random numbers of the start are keyed by
 
 
 def next_length(left: int) -> int:

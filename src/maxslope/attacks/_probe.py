@@ -30,11 +30,7 @@ _STREAM = 0x1D1CA  # keeps the draws of probes apart from those of runs
 
 
 class Beyond:
-    """Two short pursuits, from outside the budget, of a few samples; none is pursued twice.
-
-    Attributes:
-        found: what they found, and their passes.
-    """
+    """Two short pursuits, from outside the budget, of a few samples; none is pursued twice."""
 
     passes = 40
 
@@ -68,43 +64,26 @@ def _order(question: Question, rows: Tensor) -> Tensor:
 
 
 class Spot:
-    """The probed samples as the attack left them; every tensor is ``[m]``, points are ``[m, *shape]``.
-
-    Attributes:
-        x: clean points.
-        domain: the allowed sets.
-        margin: the energy of the margin.
-        smooth: the same without realization.
-        own: the best points of the attack.
-        least: the margin there.
-        long: whether the attack spent at least 10 gradients, or stopped where there was none.
-    """
+    """The probed samples as the attack left them; every tensor is ``[m]``, points are ``[m, *shape]``."""
 
     def __init__(self, question: Question, known: State, rows: Tensor) -> None:
         self.x, self.domain = question.x[rows], question.domain.take(rows)
         self.margin = question.energy(rows, OwnMargin())
         # What a realization rounds has steps, whose derivative is made up on purpose: differences are asked without it.
         self.smooth = replace(question, realize=None).energy(rows, OwnMargin())
-        self.least, self.own = known.best[rows], known.points[rows]
+        self.own, self.least = known.points[rows], known.best[rows]  # the best points of the attack, the margin there
+        # whether the attack spent at least 10 gradients, or stopped where there was none
         self.long = (known.backward[rows] >= 10) | (known.status[rows] == Status.STATIONARY)
 
 
 class Measured(NamedTuple):
-    """What gradients say at the probed samples; every tensor is ``[m]``.
+    """What gradients say at the probed samples; every tensor is ``[m]``."""
 
-    Attributes:
-        clean: the margin at the clean point.
-        gradient: its gradient there, ``[m, *shape]``.
-        promise: the linear gap there: to first order no allowed point lowers the margin by more.
-        gap: the linear gap at the best point.
-        flat_loss: whether the cross-entropy has a gradient of exactly zero at the clean point.
-    """
-
-    clean: Tensor
-    gradient: Tensor
-    promise: Tensor
-    gap: Tensor
-    flat_loss: Tensor
+    clean: Tensor  # the margin at the clean point
+    gradient: Tensor  # its gradient there, [m, *shape]
+    promise: Tensor  # the linear gap there: to first order no allowed point lowers the margin by more
+    gap: Tensor  # the linear gap at the best point
+    flat_loss: Tensor  # whether the cross-entropy has a gradient of exactly zero at the clean point
 
     @property
     def rounding(self) -> Tensor:
@@ -113,18 +92,7 @@ class Measured(NamedTuple):
 
 
 class Probe:
-    """A small part of the samples that stand, and what is asked about them.
-
-    Attributes:
-        rows: the rows of the question that are probed, ``[m]``.
-        some: rows of the question, standing or not, ``[k]``, for questions about the model alone.
-        spot: the probed samples as the attack left them.
-        measured: what gradients say there.
-        points: the best point the probes met, ``[m, *shape]``.
-        margins: the margin there, ``[m]``.
-        forward: passes of the probes, ``[n]``, without those of ``beyond``, which counts its own.
-        backward: likewise.
-    """
+    """A small part of the samples that stand, and what is asked about them."""
 
     queries = 60
 
@@ -132,12 +100,12 @@ class Probe:
         self, question: Question, known: State, beyond: Beyond | None = None, among: Tensor | None = None
     ) -> None:
         self.question, self.known, self.beyond = question, known, beyond or Beyond(question)
-        self.forward = torch.zeros_like(known.backward)
+        self.forward = torch.zeros_like(known.backward)  # passes, [n], without those that ``beyond`` counts itself
         self.backward = torch.zeros_like(known.backward)
-        self.rows = probed(question, known, among)
-        self.some = _part(question, torch.ones_like(known.broken), 2 * _MOST)
+        self.rows = probed(question, known, among)  # of the question, [m]
+        self.some = _part(question, torch.ones_like(known.broken), 2 * _MOST)  # standing or not, [k]
         self.spot = Spot(question, known, self.rows)
-        self.points, self.margins = self.spot.own.clone(), self.spot.least.clone()
+        self.points, self.margins = self.spot.own.clone(), self.spot.least.clone()  # the best that the probes met
 
     @cached_property
     def measured(self) -> Measured:
@@ -205,13 +173,13 @@ class Probe:
         key = _random.keys(question.seed, question.ids[self.rows], _STREAM)
         down, anywhere = -measured.gradient.sign(), _random.sign(key, x.shape[1:]).to(x)
         steps = [spot.domain.project(x + column(size, x) * way) for way in (down, anywhere)]
-        said = [inner(measured.gradient, z - x) for z in steps]
+        said = torch.stack([inner(measured.gradient, z - x) for z in steps])
         clean = measured.clean if question.realize is None else self._look(spot.smooth, x).margin
-        seen = [self._look(spot.smooth, z).margin - clean for z in steps]
-        most = 0.5 * said[0].abs() + measured.rounding
-        wrong = [(found - expected).abs() > most for expected, found in zip(said, seen, strict=True)]
+        seen = torch.stack([self._look(spot.smooth, z).margin - clean for z in steps])
+        steepest, _ = said
+        wrong = (seen - said).abs() > 0.5 * steepest.abs() + measured.rounding
         tiny = spot.domain.project(x + column(size / 64, x) * anywhere)
-        return wrong[0] | wrong[1], self._look(spot.smooth, tiny).margin == clean
+        return wrong.any(0), self._look(spot.smooth, tiny).margin == clean
 
     def random_search(self) -> tuple[Tensor, Tensor]:
         """Whether a short random search from the clean point beats the attack, and whether it breaks the sample."""

@@ -13,7 +13,7 @@ from maxslope import _random
 from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.attacks._balls import Closing, exponent
-from maxslope.attacks._plan import Plan, Way, next_length, way_of
+from maxslope.attacks._plan import Way, lengths_after, next_length, outward, way_of
 from maxslope.attacks.question import Question, calls_for
 from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
 from maxslope.energies import Energy, Evaluation, Margin
@@ -30,6 +30,7 @@ _DECAY = 0.3  # of the momentum
 _FIRST_STEP = {2.0: 0.5, math.inf: 1.0}  # the norms that are moved in as well, and their first step in radii
 _OTHER_STEP = 0.35  # for other norms steps are in l_inf: those of l_1 reach few coordinates, and are blind to the rest
 _WHOLE = 4  # steps of the way out that are as long as the radius has them
+_STILL = 0.25  # of the norm: samples that closing in brought nearer by more in its second half go on from there
 _MISLED = 0.3  # of the first estimate: where the boundary is nearer, gradients at the clean point do not know it
 _BEYOND = 1e-4  # of the way to the boundary: how far on its wrong side the linear model aims
 _INSIDE = 0.9999  # of the budget: the least radius on a way, so that rounding does not decide
@@ -46,44 +47,29 @@ _OUTWARD = (0, 3, 5)  # of these, the starts of the way out
 
 
 class Room:
-    """Where a pursuit takes place; every tensor is ``[n]``.
-
-    Attributes:
-        norm: what is small.
-        box: what the goal of the question is reached in, row for row.
-        own: whether steps are made in the norm itself, or in l_inf.
-        first: the first step, in radii.
-        farthest: how far away the box allows a point to be.
-        width: of the box where it is widest, 1 without a box.
-    """
+    """Where a pursuit takes place; every tensor is ``[n]``."""
 
     def __init__(self, question: Question, box: Box) -> None:
-        self.norm, self.box = question.budget.norm, box
+        self.norm, self.box = question.budget.norm, box  # what is small, and what the goal is reached in, row for row
         p = exponent(self.norm)
-        self.own, self.first = p in _FIRST_STEP, _FIRST_STEP.get(p, _OTHER_STEP)
+        self.own = p in _FIRST_STEP  # whether steps are made in the norm itself, or in l_inf
+        self.first = _FIRST_STEP.get(p, _OTHER_STEP)  # the first step, in radii
         self.euclidean = p == 2 and not isinstance(plain(self.norm)[0], Mixed)
+        # how far away the box allows a point to be, and how wide it is where it is widest, 1 without a box
         self.farthest = self.norm.norm(torch.maximum(question.x - box.lo, box.hi - question.x))
         width = flat((box.hi - box.lo).expand_as(question.x)).amax(1)
         self.width = width.masked_fill(width.isinf(), 1.0)
 
 
 class Nearest:
-    """What a pursuit has found; every tensor is ``[n]``, points are ``[n, *shape]``.
-
-    Attributes:
-        size: the norm of the smallest perturbation, inf where none is known.
-        points: where.
-        non_finite: whether the model answered something that is not finite on the way.
-        spent: gradients.
-        promise: how far the gradient at the first point says that the boundary is.
-    """
+    """What a pursuit has found; every tensor is ``[n]``, points are ``[n, *shape]``."""
 
     def __init__(self, question: Question) -> None:
         self.points = question.x.clone()
-        self.size = torch.full_like(question.eps, torch.inf)
-        self.promise = torch.full_like(self.size, torch.nan)
-        self.spent = torch.zeros_like(question.ids)
-        self.non_finite = torch.zeros_like(self.spent, dtype=torch.bool)
+        self.size = torch.full_like(question.eps, torch.inf)  # the norm of the smallest perturbation, inf for none
+        self.promise = torch.full_like(self.size, torch.nan)  # where the first gradient says that the boundary is
+        self.spent = torch.zeros_like(question.ids)  # gradients
+        self.non_finite = torch.zeros_like(self.spent, dtype=torch.bool)  # whether an answer on the way was not
 
     def keep(self, job: Tensor, x: Tensor, size: Tensor, error: Tensor) -> None:
         """Keep the errors that are nearer than those before them."""
@@ -104,21 +90,30 @@ class Course:
     Args:
         passes: gradients of each sample.
         bounded: whether a sample has a box, so that another start is left when the way out leads nowhere.
-
-    Attributes:
-        run: how many runs have led somewhere.
-        tries: how many have not.
-        parts: runs that are planned after the way out.
-        most: steps of the run under way.
-        lengths: by sample, the steps of the runs that are still to come after the way out.
     """
 
     def __init__(self, passes: Tensor, bounded: Tensor) -> None:
         self.passes = passes
-        self.run, self.tries, self.parts = (torch.zeros_like(passes) for _ in range(3))
-        outward = torch.tensor([Plan(count).outward() for count in passes.tolist()], device=passes.device)
-        self.most = torch.where(bounded, outward, passes)
-        self.lengths: dict[int, list[int]] = {}
+        self.run, self.tries = torch.zeros_like(passes), torch.zeros_like(passes)  # that led somewhere, and nowhere
+        self.parts = torch.zeros_like(passes)  # runs that are planned after the way out
+        first = torch.tensor([outward(count) for count in passes.tolist()], device=passes.device)
+        self.most = torch.where(bounded, first, passes)  # steps of the run under way
+        self.lengths: dict[int, list[int]] = {}  # by sample, of the runs that are still to come after the way out
+        self.half = torch.full(passes.shape, torch.nan, device=passes.device)  # least norm halfway of closing in
+
+    def pass_half(self, clock: Tensor, job: Tensor, size: Tensor) -> None:
+        """Note the least norm so far, ``[n]``, of the samples that are halfway of the run after the way out."""
+        now = job[(self.run[job] == 1) & (clock == self.most[job] // 2)]
+        self.half[now] = size[now].to(self.half)
+
+    def falls(self, size: Tensor) -> Tensor:
+        """Whether the second half of that run brought each sample much nearer still, ``[n]`` bool."""
+        return self.half > (1 + _STILL) * size
+
+    def go_on(self, sample: int) -> None:
+        """Let the rest of the passes go into one last run: other starts would be left as far from their ends."""
+        if rest := sum(self.lengths[sample]):
+            self.lengths[sample], self.parts[sample] = [rest], 2
 
     def exploration(self, job: Tensor) -> Tensor:
         """Which exploration the run of each sample is, -1 where it is none, ``[rows]``."""
@@ -221,6 +216,7 @@ class Pursuit(Driver, StepSize):
         size = self.room.norm.distance(x, self.question.realized(rows.x, x, self.room.box.take(job)))
         self.nearest.spent[job] += 1
         self.nearest.keep(job, rows.x, size, error)
+        self.course.pass_half(rows.clock, job, self.nearest.size)
         slope = self.room.norm.dual_norm(self.room.box.take(job).movable(evaluation.gradient, rows.x))
         gap = evaluation.value.abs() / slope.clamp_min(torch.finfo(size.dtype).tiny)
         # On the boundary itself nobody wins.
@@ -241,16 +237,20 @@ class Pursuit(Driver, StepSize):
         found = self.nearest.size[job].isfinite()
         self.course.run[job] += found.long()
         self.course.tries[job] += (~found).long()
-        columns = (t[job].tolist() for t in (self.course.run, self.nearest.spent, self.course.passes, self.misled()))
-        for sample, run, spent, passes, misled in zip(job.tolist(), *columns, strict=True):
+        course = self.course
+        shown = (course.run, self.nearest.spent, course.passes, self.misled(), course.falls(self.nearest.size))
+        columns = (t[job].tolist() for t in shown)
+        for sample, run, spent, passes, misled, falls in zip(job.tolist(), *columns, strict=True):
             if run <= 1:
-                self.course.lengths[sample] = self._lengths(Plan(passes), run, spent)
-                self.course.parts[sample] = len(self.course.lengths[sample])
+                course.lengths[sample] = self._lengths(passes, run, spent)
+                course.parts[sample] = len(course.lengths[sample])
             if run == 2 and misled and self.way is None:
                 continue
-            coming = self.course.lengths[sample]
+            if run == 2 and falls:
+                course.go_on(sample)
+            coming = course.lengths[sample]
             if coming and coming[0] > 0:
-                self.course.most[sample] = coming.pop(0)
+                course.most[sample] = coming.pop(0)
                 self.ready.append(sample)
 
     def misled(self) -> Tensor:
@@ -275,12 +275,11 @@ class Pursuit(Driver, StepSize):
         new = torch.where(found, torch.minimum(new, aim), new).minimum(self.room.farthest[job])
         return torch.maximum(new, _INSIDE * self.goal[job])
 
-    def _lengths(self, plan: Plan, run: int, spent: int) -> list[int]:
+    def _lengths(self, passes: int, run: int, spent: int) -> list[int]:
         """The lengths of what follows the way out, which led somewhere where ``run`` is 1 and nowhere where it is 0."""
-        left = plan.passes - spent
         if self.way is not None:
-            return [left] if run else []
-        return plan.runs(spent) if run else [left]
+            return [passes - spent] if run else []
+        return lengths_after(passes, spent) if run else [passes - spent]
 
     def _from_afar(self, job: Tensor) -> Tensor:
         """Whether the way out of each sample starts as far away as the box allows, ``[rows]``."""
@@ -328,13 +327,7 @@ def follow_ways(
 ) -> None:
     """Spend the gradients ``left``, ``[n]``, on one way after the other, each a pursuit within the budget of its own.
 
-    Args:
-        question: the samples.
-        box: see :class:`Pursuit`.
-        rivals: likewise.
-        left: gradients of each sample, ``[n]``; what is spent is taken off.
-        nearest: what is known of each sample, and comes to be.
-        wanted: which samples another way is for, ``[n]`` bool; asked before each.
+    ``nearest`` takes in what is found; ``wanted`` is asked before each way which samples it is for, ``[n]`` bool.
     """
     number = 0
     while (rows := ((left > 0) & wanted()).nonzero().squeeze(1)).numel():

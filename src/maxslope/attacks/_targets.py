@@ -61,13 +61,9 @@ def ranked(goal: Goal, outputs: Tensor, y: Tensor) -> Tensor:
 
 
 def nearest_first(question: Question, rows: Tensor, order: Tensor, count: int) -> Tensor:
-    """Order the first classes by (z_y - z_k) / |grad (z_y - z_k)|_*, how far they are to first order.
+    """Order the first ``count`` classes by (z_y - z_k) / |grad (z_y - z_k)|_*, how far they are to first order.
 
-    Args:
-        question: the samples.
-        rows: of the question.
-        order: ``[rows, classes - 1]``, the wrong classes by their logits.
-        count: how many of them are ordered.
+    ``order`` are the wrong classes of some rows by their logits, ``[rows, classes - 1]``.
 
     Source: Melamed, Yehudai and Shamir, MALT (arXiv:2407.02240), who rank targets so.
     """

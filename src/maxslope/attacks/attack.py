@@ -20,8 +20,8 @@ from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.search import Certificate, Search, certificate
 from maxslope.attacks.stages import Stage
 from maxslope.attacks.state import Counts, State
-from maxslope.attacks.verify import settled, verify
-from maxslope.energies.network import Context
+from maxslope.attacks.verify import verify
+from maxslope.energies.network import Context, Passes
 from maxslope.goals import Goal
 from maxslope.realize import Realization
 from maxslope.sets import Budget
@@ -117,7 +117,7 @@ class AttackResult:
         return self.counts.runs
 
     @property
-    def executed(self) -> tuple[int, int]:
+    def executed(self) -> Passes:
         """Forward and backward passes of whole calls, in rows; see :class:`Counts`."""
         return self.counts.executed
 
@@ -221,30 +221,14 @@ def chosen_effort(effort: Effort | None, recipe: Recipe | None, restarts: int) -
     return Effort((recipe,) * restarts, recipe.name) if recipe is not None else effort or Effort.standard()
 
 
-def _look_again(question: Question, known: State, moved: Tensor) -> None:
-    """Where rounding took a point out of its set, and it was moved inside, its margin is another one."""
-    rows = (moved & known.best.isfinite()).nonzero().squeeze(1)
-    if rows.numel():
-        found = verify(question, rows, known.points[rows])
-        known.best[rows], known.broken[rows] = found.margin, found.broken
-        known.status[rows[found.broken]] = int(Status.REACHED)
-        known.count(rows, question.votes, 0)
-
-
 def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) -> AttackResult:
     """Return what an effort finds; see :func:`attack`."""
     search = Search(question, chosen, probe=probe)
     search.go()
     known, effort = search.known, search.effort
-    points = settled(question, known.points, question.x, question.domain)
-    moved = torch.zeros_like(known.broken)
-    if question.realize is None:
-        moved, known.points = (points != known.points).flatten(1).any(1), points
-    found = certificate(question, known, effort, moved) if certify else Certificate.none(known)
-    if certify:
-        _look_again(question, known, moved & ~known.broken & found.gap.isnan())
-    if question.realize is not None:  # where no realized point is allowed, the clean one is what there is
-        points = choose(question.domain.contains(points), points, question.x)
+    moved = _put_inside(question, known)
+    found = _certified(question, known, effort, moved) if certify else Certificate.none(known)
+    points = _handed_back(question, known)
     rate = known.broken.to(question.x.dtype)
     if question.votes > 1:
         rate = verify(question, torch.arange(question.rows, device=points.device), known.points).rate
@@ -266,3 +250,31 @@ def answer(question: Question, chosen: Effort, *, certify: bool, probe: bool) ->
         stages=tuple(search.made),
         findings=search.findings,
     )
+
+
+def _put_inside(question: Question, known: State) -> Tensor:
+    """Move points that rounding left outside of their sets; return which these are, ``[rows]`` bool."""
+    if question.realize is not None:  # they are points of the search, and not handed back
+        return torch.zeros_like(known.broken)
+    before, known.points = known.points, question.domain.inside(known.points)
+    return (known.points != before).flatten(1).any(1)
+
+
+def _certified(question: Question, known: State, effort: Effort, moved: Tensor) -> Certificate:
+    """The certificate of the points that stand; those that were moved have another margin, which is asked for."""
+    found = certificate(question, known, effort, moved)
+    rows = (moved & ~known.broken & found.gap.isnan() & known.best.isfinite()).nonzero().squeeze(1)
+    if rows.numel():
+        seen = verify(question, rows, known.points[rows])
+        known.best[rows], known.broken[rows] = seen.margin, seen.broken
+        known.status[rows[seen.broken]] = int(Status.REACHED)
+        known.count(rows, question.votes, 0)
+    return found
+
+
+def _handed_back(question: Question, known: State) -> Tensor:
+    """The points as they count; where no realized one is allowed, the clean one is what there is."""
+    if question.realize is None:
+        return known.points
+    points = question.realized(known.points, question.x, question.domain)
+    return choose(question.domain.contains(points), points, question.x)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -27,25 +26,31 @@ from maxslope.attacks.starts import Best, Clean, Last, Middle, Mixed, Opposite, 
 from maxslope.energies import Criterion, CrossEntropy, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
 
-_FORMER = {  # attributes and arguments until 0.3, and what says it now
-    "queries": "stage RandomSearch",
-    "pursue": "stage Pursuit",
-    "rescue": "stage Rescue",
-    "depth": "passes",
-}
 _DESCENT = 0.2  # later runs that broke a sample of seven networks with sound gradients needed 0.11 of it at most
 _STANDARD, _PURSUED = Rule(5e-4, _DESCENT), 2.5e-4  # runs; the risk of pursuits
 _CE, _M, _PM = CrossEntropy(), Margin(), ProbabilityMargin()
 
 
-@dataclass(frozen=True, init=False)
-class Effort:
+@dataclass(frozen=True)
+class _Settled:
+    """What an :class:`Effort` holds, once recipes are runs and nothing is left to default."""
+
+    stages: tuple[Stage, ...]
+    name: str
+    rule: Rule
+    candidates: int
+    passes: int
+    limit: int | None
+    reserve: int
+
+
+class Effort(_Settled):
     """The stages of a sample, in order. It leaves as soon as one breaks it.
 
     Args:
         stages: see ``maxslope.attacks.stages``; recipes stand for runs. By default those of :meth:`standard`.
         name: what reports call it.
-        rule: who goes on after a run; by default everyone.
+        rule: who goes on after a run; by default everyone, and with the default stages as :meth:`standard` has it.
         candidates: how many classes are ranked as targets by their distance to first order, at a pass each, and not by
             their logits alone.
         passes: gradients a sample of :func:`maxslope.minimal`, at least 4.
@@ -55,19 +60,12 @@ class Effort:
             that all samples are treated alike.
 
     Raises:
+        TypeError: if a stage is none.
         ValueError: if there are no runs, or their schemes or norms of motion differ; if passes are fewer than 4.
 
     >>> Effort.quick().name, Effort(passes=60).passes
     ('quick', 60)
     """
-
-    stages: tuple[Stage, ...]
-    name: str
-    rule: Rule
-    candidates: int
-    passes: int
-    limit: int | None
-    reserve: int
 
     def __init__(
         self,
@@ -79,15 +77,10 @@ class Effort:
         passes: int = 100,
         limit: int | None = None,
         reserve: int = 0,
-        **former: Any,
     ) -> None:
-        if former:
-            stages, passes = _of_former(stages, passes, former)
         if stages is None:
             stages, rule = _standard(), rule or _STANDARD
-        values = (grouped(stages), name, rule or Rule(0.0), candidates, passes, limit, reserve)
-        for field, value in zip(fields(self), values, strict=True):
-            object.__setattr__(self, field.name, value)
+        _Settled.__init__(self, grouped(stages), name, rule or Rule(0.0), candidates, passes, limit, reserve)
         self._check()
 
     def reordered(self, runs: Sequence[Recipe], name: str) -> Effort:
@@ -111,6 +104,11 @@ class Effort:
         return tuple(stages)
 
     def _check(self) -> None:
+        given: Sequence[Any] = self.stages
+        if strange := [stage for stage in given if not isinstance(stage, Stage)]:
+            raise TypeError(
+                f"The stages of an effort are recipes and those of maxslope.attacks.stages, got {strange[0]!r}."
+            )
         runs = self.runs
         if not runs:
             raise ValueError("An effort needs at least one run; for clean accuracy alone use a budget of eps 0.")
@@ -143,18 +141,6 @@ class Effort:
         stages += [Restarts(portfolio(jump=_crossing), 4), Bundle(100), Patterns()]
         return cls((*stages, rescue), "exhaustive", Rule(3e-6), candidates=9, passes=400)
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what was an attribute until 0.3."""
-        if name not in _FORMER:
-            raise AttributeError(f"An Effort has no attribute {name!r}.")
-        warnings.warn(f"Effort.{name} is now said by its {_FORMER[name]}.", DeprecationWarning, stacklevel=2)
-        if name == "depth":
-            return self.passes
-        kind = Pursuit if name == "pursue" else RandomSearch
-        inside = [s for stage in self.stages if isinstance(stage, Rescue) for s in stage.then]
-        found = [s for s in (inside if name == "rescue" else self.stages) if isinstance(s, kind)]
-        return sum(s.passes if isinstance(s, Pursuit) else s.queries for s in found)
-
     @property
     def runs(self) -> tuple[Recipe, ...]:
         """The recipes of all runs, in order."""
@@ -178,14 +164,11 @@ class Effort:
         fewer = [f"{len(one.runs)} runs"] if isinstance(probe, OutsideProbe) else []
         return replace(one, name=", ".join([self.name, *fewer, *map(str, probe.then)]))
 
-    def rescued(self, *, early: bool = False) -> Effort:
+    def rescued(self) -> Effort:
         """Return this effort as the indicators, saying that gradients are not to be trusted, would have it.
 
         Its runs, then what its stage ``Rescue`` names; the effort itself where it has none.
         """
-        if early:
-            warnings.warn("rescued(early=True) is now pursued().", DeprecationWarning, stacklevel=2)
-            return self.pursued()
         return next((self.decided(stage) for stage in self.stages if isinstance(stage, Rescue)), self)
 
     def pursued(self) -> Effort:
@@ -259,24 +242,6 @@ def staged(
     rest = (Runs(runs[first:]),) if first < len(runs) else ()
     last = (Bundle(bundle),) if bundle else ()
     return (Runs(runs[:first]), OutsideProbe((Pursuit(outside * passes, risk),)), *rest, *last, rescue)
-
-
-def _of_former(stages: Sequence[Any] | None, passes: int, former: dict[str, Any]) -> tuple[tuple[Stage, ...], int]:
-    """Stages and passes of the arguments that an effort had until 0.3."""
-    if unknown := former.keys() - {"runs", *_FORMER}:
-        raise TypeError(f"An effort has no argument {', '.join(sorted(unknown))}.")
-    warnings.warn(
-        f"{', '.join(sorted(former))} of an Effort are now said by its stages, see maxslope.attacks.stages: "
-        "Runs, Pursuit(n) for pursue, RandomSearch(n) for queries, Rescue((...)) for rescue, and passes for depth.",
-        DeprecationWarning,
-        stacklevel=3,
-    )
-    runs = former.get("runs") or Effort(stages).runs
-    pursue, queries, rescue = (former.get(name, 0) for name in ("pursue", "queries", "rescue"))
-    passes = former.get("depth", passes)
-    made: tuple[Stage, ...] = staged(runs, passes, rescue) if rescue > queries else (Runs(runs),)
-    made += (Pursuit(max(pursue, LEAST)),) if pursue else ()
-    return made + ((RandomSearch(queries),) if queries else ()), passes
 
 
 def _standard() -> tuple[Stage, ...]:

@@ -15,14 +15,7 @@ LEFT = 0.01  # of the margin: what steps nearby may still promise at a point tha
 
 
 def gathered(question: Question, points: Tensor, margins: Tensor, passes: Tensor, share: float) -> State:
-    """Descend from points of samples, by gradients of the margin gathered nearby.
-
-    Args:
-        question: about samples that are all right to begin with, and stand.
-        points: ``[n, *shape]``, allowed points.
-        margins: ``[n]``, there.
-        passes: ``[n]`` int64, gradients at most.
-        share: of eps: how far gradients count.
+    """Descend from allowed points of samples that stand, by gradients of the margin gathered within a share of eps.
 
     Returns:
         What is known of each sample: a lower point, verified, or none; and by how much steps within that share of eps
@@ -40,9 +33,7 @@ def gathered(question: Question, points: Tensor, margins: Tensor, passes: Tensor
     lower = (found.value < margins).nonzero().squeeze(1)
     if lower.numel():
         seen = verify(question, lower, found.points[lower])
-        known.broken[lower], known.points[lower] = seen.broken, seen.points
+        known.verified(lower, seen)
         known.unconfirmed[lower] = ((found.value[lower] < 0) & ~seen.broken).long()
-        known.best[lower] = torch.where(seen.inside, seen.margin, torch.inf).nan_to_num(torch.inf, torch.inf)
-        known.forward[lower] += 1
         known.local[lower[~(known.best[lower] < margins[lower])]] = torch.nan  # of a point that is not kept
     return known

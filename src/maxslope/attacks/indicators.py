@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,22 +18,13 @@ _MASKED = "Gradient masking: this robust accuracy is not to be trusted. "
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What the probes saw, what they cost, and the better points they met on the way.
+    """What the probes saw, what they cost, and the better points they met on the way."""
 
-    Attributes:
-        indicators: what fired, warnings first.
-        probed: rows of the question that were probed, ``[m]`` int64.
-        points: the best point the probes met of each, ``[m, *shape]``, inside ball and box.
-        margins: the margin there, ``[m]``; below 0 breaks the sample, subject to verification.
-        forward: forward passes, ``[n]`` int64.
-        backward: backward passes, ``[n]`` int64.
-    """
-
-    indicators: tuple[Finding, ...]
-    probed: Tensor
-    points: Tensor
-    margins: Tensor
-    forward: Tensor
+    indicators: tuple[Finding, ...]  # what fired, warnings first
+    probed: Tensor  # rows of the question that were probed, [m] int64
+    points: Tensor  # the best point the probes met of each, [m, *shape], inside ball and box
+    margins: Tensor  # the margin there, [m]; below 0 breaks the sample, subject to verification
+    forward: Tensor  # passes, [n] int64
     backward: Tensor
 
     @property
@@ -48,9 +39,8 @@ Look = Callable[[Probe], Finding | None]
 
 
 def indicators(
-    question: Question, known: State, *, gradients: bool = True, beyond: Beyond | None = None,
-    among: Tensor | None = None,
-) -> Findings:  # fmt: skip
+    question: Question, known: State, *, beyond: Beyond | None = None, among: Tensor | None = None
+) -> Findings:
     """Probe a small part of the samples that stand for signs that their verdict is worth nothing.
 
     The part is chosen by a hash of (seed, sample id): 8 samples, one in 64 of the question beyond 512, 32 at most, none
@@ -60,8 +50,6 @@ def indicators(
     Args:
         question: the samples.
         known: what the attack found.
-        gradients: whether the model has gradients; False (for :class:`Blind` energies) asks about randomness and
-            classes alone.
         beyond: looks from outside the budget that were taken already.
         among: ``[n]`` bool, the samples that have passes left for it; by default all.
 
@@ -73,11 +61,20 @@ def indicators(
     so that ordinary networks stay silent.
     """
     probe = Probe(question, known, beyond, among)
-    asked: list[Look] = [_randomness, _unseen_class]
-    if gradients and probe.rows.numel():
-        # Draws are others at every point: differences of a random model say nothing of its gradient.
-        differ = [] if question.votes > 1 else [_disagreement]
-        asked += [_vanishing, _saturated, *differ, _open_gap, _random_steps, _transfer, _outside]
+    # Draws are others at every point: differences of a random model say nothing of its gradient.
+    differ = [] if question.votes > 1 else [_disagreement]
+    of_gradients = [_vanishing, _saturated, *differ, _open_gap, _random_steps, _transfer, _outside]
+    return _said(probe, [_randomness, _unseen_class, *(of_gradients if probe.rows.numel() else ())])
+
+
+def indicators_of_values(
+    question: Question, known: State, *, beyond: Beyond | None = None, among: Tensor | None = None
+) -> Findings:
+    """Like :func:`indicators`, but of a model without gradients: about randomness and classes alone."""
+    return _said(Probe(question, known, beyond, among), [_randomness, _unseen_class])
+
+
+def _said(probe: Probe, asked: Sequence[Look]) -> Findings:
     fired = [found for ask in asked if (found := ask(probe)) is not None]
     fired.sort(key=lambda one: -one.severity)
     outside = probe.beyond.found
@@ -120,9 +117,11 @@ def _randomness(probe: Probe) -> Finding | None:
 def _unseen_class(probe: Probe) -> Finding | None:
     """A class that no clean sample looked at has or gets takes many of the points that count as errors."""
     taken = probe.unseen_classes()
-    if taken is None or not enough(taken[1], 0.25) or int(taken[1].sum()) < 3:
+    if taken is None:
         return None
     rows, hit, classes = taken
+    if not enough(hit, 0.25) or int(hit.sum()) < 3:
+        return None
     return Finding(
         Kind.UNSEEN_CLASS,
         f"{int(hit.sum())} of {hit.numel()} adversarial points are put into class {', '.join(map(str, classes))}, "

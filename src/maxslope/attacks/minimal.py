@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +17,7 @@ from maxslope.attacks.outside import input_box, rivals_of
 from maxslope.attacks.question import Question, ask
 from maxslope.attacks.verify import clean, verify
 from maxslope.energies import Margin
-from maxslope.energies.network import Context
+from maxslope.energies.network import Context, Passes
 from maxslope.goals import Goal
 from maxslope.realize import Realization
 from maxslope.sets import Budget
@@ -27,39 +26,6 @@ from maxslope.spaces import Space
 
 _HALVINGS = 4
 _SEGMENT = 0.03  # the last part of the segment to the clean point, searched by halving
-
-
-@dataclass(frozen=True)
-class Depth:
-    """The name until 0.3 of what the ``passes`` of an :class:`Effort` are.
-
-    Args:
-        passes: gradients that :func:`minimal` spends on each sample, at least 4.
-
-    Raises:
-        ValueError: if there are fewer than 4.
-    """
-
-    passes: int = 100
-
-    def __post_init__(self) -> None:
-        warnings.warn(f"Depth({self.passes}) is now Effort(passes={self.passes}).", DeprecationWarning, stacklevel=3)
-        Effort(passes=self.passes)
-
-    @classmethod
-    def quick(cls) -> Depth:
-        """Return 33 gradients a sample."""
-        return cls(33)
-
-    @classmethod
-    def standard(cls) -> Depth:
-        """Return 100 gradients a sample."""
-        return cls(100)
-
-    @classmethod
-    def exhaustive(cls) -> Depth:
-        """Return 500 gradients a sample."""
-        return cls(500)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +52,7 @@ class MinimalResult:
     margin: Tensor
     forward: Tensor
     backward: Tensor
-    executed: tuple[int, int]
+    executed: Passes
     inspected: int
 
     def robust_accuracy_at(self, eps: float) -> float:
@@ -122,7 +88,7 @@ def minimal(
     norm: Space,
     *,
     box: Bounds | None = (0.0, 1.0),
-    effort: Effort | Depth | None = None,
+    effort: Effort | None = None,
     goal: Goal | Callable[[Tensor, Tensor], Tensor] | None = None,
     targets: Tensor | None = None,
     context: Context | Tensor = (),
@@ -203,20 +169,19 @@ def security_curve(norms: Tensor, eps: Sequence[float] | Tensor) -> Tensor:
     return (norms.double() > radii.reshape(-1, 1)).double().mean(1)
 
 
-def _passes(effort: Effort | Depth | None, draws: int) -> int:
+def _passes(effort: Effort | None, draws: int) -> int:
     """Gradients of a sample, each of which takes ``draws`` passes."""
     if effort is None:
         return Effort.standard().passes
-    if not isinstance(effort, Effort | Depth):
+    if not isinstance(effort, Effort):
         raise TypeError(f"The effort of minimal is an Effort such as Effort(passes=100), got {effort!r}.")
-    limit = effort.limit if isinstance(effort, Effort) else None
-    passes = effort.passes if limit is None else min(effort.passes, limit // draws)
+    passes = effort.passes if effort.limit is None else min(effort.passes, effort.limit // draws)
     if passes < LEAST:
         raise ValueError(f"A smallest perturbation needs at least {LEAST} passes, got an effort limited to {passes}.")
     return passes
 
 
-def approach(question: Question, mask: Tensor | None, effort: Effort | Depth | None) -> MinimalResult:
+def approach(question: Question, mask: Tensor | None, effort: Effort | None) -> MinimalResult:
     """Return what :func:`minimal` returns, of a question that is asked already, with eps = 0."""
     box, passes = input_box(question, mask), _passes(effort, question.draws)
     question = replace(question, domain=box)
@@ -249,7 +214,7 @@ def approach(question: Question, mask: Tensor | None, effort: Effort | Depth | N
         margin=margin,
         forward=forward,
         backward=backward,
-        executed=(question.network.executed[0], question.network.executed[1]),
+        executed=question.network.executed.passes(),
         inspected=question.inspected,
     )
 

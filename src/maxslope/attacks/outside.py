@@ -20,17 +20,9 @@ from maxslope.spaces import Lp
 def pursue(question: Question, passes: int | Tensor, risk: float = 0.0) -> State:
     """Look for errors within the budget from outside it, on several ways, until one is found or the passes are spent.
 
-    Where gradients mislead inside the budget, the boundary may still be found from outside and followed inwards. Which
-    part of the boundary is found depends on where the way starts and towards which class it goes, more than on how
-    long it lasts.
-
-    Args:
-        question: about samples that are all right to begin with.
-        passes: gradients a sample, at least 4, a number or one per sample, ``[n]`` int64.
-        risk: of giving a sample up, see :meth:`maxslope.attacks.rule.Rule.pursues`.
-
-    Returns:
-        What is known of each sample, as of one run.
+    Which part of the boundary is found depends on where the way starts and towards which class it goes, more than on
+    how long it lasts. All samples are right to begin with; each has at least 4 ``passes``, the same or its own, ``[n]``
+    int64, and is given up at a ``risk``, see :meth:`maxslope.attacks.rule.Rule.pursues`. Counts as one run.
     """
     bounds = box_of(question.domain)
     assert bounds is not None, "the sets of budgets have bounds"

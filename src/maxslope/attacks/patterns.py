@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,20 +47,28 @@ class Piecewise:
 
     layers: tuple[Layer, ...]
 
-    def before(self, x: Any) -> list[Any]:
-        """Return what enters each ReLU at a flat point, and the outputs."""
-        entering = []
+    def at(self, point: Tensor) -> Values:
+        """Return what enters each layer of ReLUs at a point, and the outputs."""
+        entering, x = [], point.double().cpu().numpy().reshape(-1)
         for layer in self.layers:
             entering.append(layer.weight @ x + layer.bias)
             x = np.maximum(entering[-1], 0)
-        return entering
+        *relus, outputs = entering
+        return Values(relus, outputs)
+
+
+class Values(NamedTuple):
+    """What a network computes at a point: arrays."""
+
+    relus: list[Any]  # what enters each layer of them
+    outputs: Any
 
 
 def piecewise(question: Question) -> Piecewise | None:
     """Return the network of a question as matrices, where it can be told to be affine maps and ReLUs in a row.
 
-    None for other models, goals other than a wrong class, budgets that are no boxes, realized points, more than 4,096
-    inputs, and where scipy is not installed.
+    None for other models, affine ones among them, goals other than a wrong class, budgets that are no boxes, realized
+    points, more than 4,096 inputs, and where scipy is not installed.
     """
     model, x = question.network.model, question.x
     if not isinstance(model, nn.Sequential) or not isinstance(question.domain, Box) or question.context:
@@ -73,13 +81,15 @@ def piecewise(question: Question) -> Piecewise | None:
     except ImportError:
         return None
     parts = list(_flat(model))
+    if not any(isinstance(part, nn.ReLU) for part in parts):
+        return None
     if model.training or not all(isinstance(part, (*_AFFINE, nn.ReLU)) for part in parts):
         return None
     net = Piecewise(tuple(_matrices(parts, x.shape[1:])))
     for point in x[:2]:
         with torch.no_grad():
             out = question.network.outputs(point[None])[0].double().cpu().numpy()
-        off = np.abs(net.before(point.double().cpu().numpy().reshape(-1))[-1] - out.reshape(-1)).max()
+        off = np.abs(net.at(point).outputs - out.reshape(-1)).max()
         if len(out) < 2 or not off <= _AGREES * max(np.abs(out).max(), 1.0):
             return None
     return net
@@ -114,18 +124,10 @@ def _matrices(parts: Sequence[nn.Module], shape: torch.Size) -> Iterator[Layer]:
 def solved(
     question: Question, points: Tensor, margins: Tensor, net: Piecewise, runs: Sequence[Recipe], stage: Patterns
 ) -> State:
-    """Search anew for good points of samples, and solve for the least margin between them.
+    """Search anew, by runs, for good points of samples that stand, and solve for the least margin between them.
 
-    Args:
-        question: about samples that are all right to begin with, and stand.
-        points: ``[n, *shape]``, the best points so far.
-        margins: ``[n]``, there.
-        net: the network of the question.
-        runs: of each new search.
-        stage: how many searches, and how large the programs.
-
-    Returns:
-        What is known of each sample, the points given included; counts of what was made here alone.
+    ``points`` are the best ones so far, ``margins`` those there. What is returned knows them too, but counts what was
+    made here alone.
     """
     known, near = State(question, 0), 2 * margins
     known.best, known.points = margins.clone(), points.clone()
@@ -152,10 +154,8 @@ def solved(
         z = between(net, own.lo[0], own.hi[0], int(question.y[k]), good, stage.binaries, stage.nodes)
         answers.append(known.points[k] if z is None else z)
     if answers:
-        seen, fresh = verify(question, left, torch.stack(answers)), State(question.take(left), 0)
-        fresh.forward += 1
-        fresh.broken, fresh.points, fresh.best = seen.broken, seen.points, seen.margin.nan_to_num(torch.inf, torch.inf)
-        fresh.best = torch.where(seen.inside, fresh.best, torch.inf)
+        fresh = State(question.take(left), 0)
+        fresh.verified(torch.arange(len(left), device=left.device), verify(question, left, torch.stack(answers)))
         known.absorb(left, fresh)
     return known
 
@@ -166,19 +166,9 @@ def between(
     """Return the point of least margin among those that agree with good points where these agree.
 
     A mixed-integer program: ReLUs on which all points agree stay as they are, the others are binary, and so are, up to
-    ``binaries`` in all, those that are nearest to their kink at the first point.
-
-    Args:
-        net: the network.
-        low: bounds of the allowed points, the shape of a sample.
-        high: likewise.
-        label: the class to leave, towards the strongest other at the first point.
-        points: good points, the best first.
-        binaries: ReLUs that are left open, at most.
-        nodes: of the search tree, at most: a limit in work, so that an answer replays.
-
-    Returns:
-        A point of the shape of ``low``, or None if none was found.
+    ``binaries`` in all, those that are nearest to their kink at the first point, which is the best. The margin is that
+    of the label against the strongest other class there. The search tree has so many ``nodes`` at most, a limit in
+    work, so that an answer replays; None if it holds no point.
 
     Source: Tjeng, Xiao and Tedrake, Evaluating robustness of neural networks with mixed integer programming (2019),
     arXiv:1711.07356; Zhang et al., A branch and bound framework for stronger adversarial attacks of ReLU networks
@@ -186,11 +176,12 @@ def between(
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
-    entering = [net.before(point.double().cpu().numpy().reshape(-1)) for point in points]
-    scores = entering[0][-1].copy()
+    values = [net.at(point) for point in points]
+    best, *_ = values
+    scores = best.outputs.copy()
     scores[label] = -np.inf
     a, b = (bound.double().cpu().numpy().reshape(-1) for bound in (low, high))
-    program = _Program(net, a, b, [z > 0 for z in entering[0][:-1]], _open(net, entering, binaries))
+    program = _Program(net, a, b, [z > 0 for z in best.relus], _open(net, values, binaries))
     towards = net.layers[-1].weight[label] - net.layers[-1].weight[int(scores.argmax())]
     cost = np.zeros(program.size)
     cost[program.last : program.last + towards.shape[1]] = towards.toarray().reshape(-1)
@@ -207,36 +198,29 @@ def between(
     return torch.from_numpy(np.clip(found.x[: len(a)], a, b)).to(low).reshape(low.shape)
 
 
-def _open(net: Piecewise, entering: Sequence[Sequence[Any]], binaries: int) -> list[Any]:
+def _open(net: Piecewise, values: Sequence[Values], binaries: int) -> list[Any]:
     """Which ReLUs are left open, by layer: where points differ, and nearest to a kink at the first, in units of x."""
-    signs = np.stack([np.concatenate([z > 0 for z in one[:-1]]) for one in entering])
+    entering = np.stack([np.concatenate(one.relus) for one in values])
+    signs = entering > 0
     scale = np.concatenate([np.asarray(abs(layer.weight).sum(1)).reshape(-1) for layer in net.layers[:-1]])
-    near = np.abs(np.concatenate(entering[0][:-1])) / np.maximum(scale, 1e-300)
+    near = np.abs(entering[0]) / np.maximum(scale, 1e-300)
     near[signs.any(0) & ~signs.all(0)] -= near.max() + 1
     chosen = np.zeros(len(near), dtype=bool)
     chosen[np.argsort(near, kind="stable")[:binaries]] = True
-    return np.split(chosen, np.cumsum([len(z) for z in entering[0][:-1]])[:-1])
+    return np.split(chosen, np.cumsum([len(layer.bias) for layer in net.layers[:-2]]))
 
 
 class _Program:
-    """The network over a box as linear constraints: a variable for each input, ReLU and open ReLU, in this order.
-
-    Attributes:
-        size: number of variables.
-        last: where those of the last ReLUs begin.
-        whole: which variables are binary.
-        lower: bounds of the variables.
-        upper: likewise.
-    """
+    """The network over a box as linear constraints: a variable for each input, ReLU and open ReLU, in this order."""
 
     def __init__(self, net: Piecewise, low: Any, high: Any, on: Sequence[Any], free: Sequence[Any]) -> None:
         widths = [len(low), *(len(layer.bias) for layer in net.layers[:-1])]
         starts = np.cumsum([0, *widths])
-        self.last, binary = int(starts[-2]), int(starts[-1])
+        self.last, binary = int(starts[-2]), int(starts[-1])  # where the variables of the last, and of open ReLUs begin
         self.size = binary + sum(int(f.sum()) for f in free)
-        self.whole = np.zeros(self.size)
+        self.whole = np.zeros(self.size)  # which variables are binary
         self._rows: list[tuple[Any, Any, Any]] = []
-        self.lower, self.upper = np.zeros(self.size), np.ones(self.size)
+        self.lower, self.upper = np.zeros(self.size), np.ones(self.size)  # bounds of the variables
         self.lower[: len(low)], self.upper[: len(low)] = low, high
         for k, layer in enumerate(net.layers[:-1]):
             binary += self._relus(layer, int(starts[k]), int(starts[k + 1]), on[k], free[k], binary)

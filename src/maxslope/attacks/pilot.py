@@ -18,6 +18,7 @@ from maxslope.sets import Budget
 
 _PROBE = 20  # steps of a probe
 _POOL = 6  # samples looked at for one that is kept
+_FEWEST = 8  # samples that tell kinds apart
 
 
 class Pilot(NamedTuple):
@@ -73,41 +74,37 @@ def pilot(
     """
     if samples < 1:
         raise ValueError(f"A pilot needs at least one sample, got samples={samples}.")
+    first, *later = effort.runs
     kinds: dict[tuple[Any, ...], Recipe] = {}  # the first run of each kind
-    for later in effort.runs[1:]:
-        kinds.setdefault((later.start, later.criterion, later.rival, later.first), later)
+    for recipe in later:
+        kinds.setdefault((recipe.start, recipe.criterion, recipe.rival, recipe.first), recipe)
     if len(kinds) < 2:
         return Pilot(effort, 0, 0)
-
     question = ask(model, x, y, budget, seed=seed, batch_size=batch_size, **asked)
-
     made: list[AttackResult] = []
 
     def run(recipe: Recipe, rows: Tensor) -> AttackResult:
         made.append(answer(question.take(rows), Effort((recipe,), recipe.name), certify=False, probe=False))
         return made[-1]
 
-    def chose(chosen: Effort) -> Pilot:
-        return Pilot(chosen, sum(int(r.forward.sum()) for r in made), sum(int(r.backward.sum()) for r in made))
-
     draw = _random.uniform(_random.keys(seed, torch.arange(x.shape[0], device=x.device)), (1,))[:, 0]
     part = draw.argsort()[: _POOL * samples]
-    first = run(effort.runs[0], part)
-    standing = (~first.broken & first.margin.isfinite()).nonzero().squeeze(1)
-    near = part[standing[first.margin[standing].argsort()[:samples]]]
-    if near.numel() < 8:
-        return chose(effort)
-    tried = list(kinds.values())
-    found = [run(replace(r, steps=min(r.steps, _PROBE)), near) for r in tried]
-    broken = torch.stack([f.broken for f in found])
-    rank = torch.stack([f.margin for f in found]).argsort(0).argsort(0).double().mean(1)
-    order = cycle(tried[k] for k in _greedy(broken, rank))
-    # Lengths keep their places: short runs of every kind come before long ones.
-    runs = [
-        replace(kind, steps=r.steps, name=f"{kind.name.rsplit(' ', 1)[0]} {r.steps}")
-        for kind, r in zip(order, effort.runs[1:], strict=False)
-    ]
-    return chose(effort.reordered((effort.runs[0], *runs), f"{effort.name} (piloted)"))
+    begun = run(first, part)
+    standing = (~begun.broken & begun.margin.isfinite()).nonzero().squeeze(1)
+    near = part[standing[begun.margin[standing].argsort()[:samples]]]
+    if near.numel() >= _FEWEST:
+        tried = list(kinds.values())
+        found = [run(replace(r, steps=min(r.steps, _PROBE)), near) for r in tried]
+        broken = torch.stack([f.broken for f in found])
+        rank = torch.stack([f.margin for f in found]).argsort(0).argsort(0).double().mean(1)
+        order = cycle(tried[k] for k in _greedy(broken, rank))
+        # Lengths keep their places: short runs of every kind come before long ones.
+        runs = [
+            replace(kind, steps=r.steps, name=f"{kind.name.rsplit(' ', 1)[0]} {r.steps}")
+            for kind, r in zip(order, later, strict=False)
+        ]
+        effort = effort.reordered((first, *runs), f"{effort.name} (piloted)")
+    return Pilot(effort, sum(int(r.forward.sum()) for r in made), sum(int(r.backward.sum()) for r in made))
 
 
 def _greedy(broken: Tensor, rank: Tensor) -> list[int]:

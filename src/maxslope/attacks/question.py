@@ -20,37 +20,21 @@ from maxslope.sets import Budget, Set
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """Samples, and what is asked about each.
+    """Samples, and what is asked about each."""
 
-    Attributes:
-        network: the model, in tiles.
-        x: clean points, ``[n, *shape]``.
-        y: ``[n, ...]``; for most goals class numbers, ``[n]``: the classes to leave, or with ``Targeted`` to reach.
-        goal: what the adversary wants.
-        context: tensors that the model gets after the points, row for row.
-        realize: what a point becomes before it counts; None for the point itself.
-        budget: norm, eps and box.
-        domain: the allowed sets, row for row.
-        eps: ``[n]``.
-        ids: ``[n]`` int64, what random numbers are keyed by.
-        seed: likewise.
-        inspected: forward passes of the look at the model before anything else, in rows.
-        clean: ``[m, 2]``, labels and answers of the clean samples that these are some of, where they are not all.
-    """
-
-    network: Network
-    x: Tensor
-    y: Tensor
-    goal: Goal
-    context: Context
-    realize: Realization | None
-    budget: Budget
-    domain: Set
-    eps: Tensor
-    ids: Tensor
-    seed: int
-    inspected: int
-    clean: Tensor | None = None
+    network: Network  # the model, in tiles
+    x: Tensor  # clean points, [n, *shape]
+    y: Tensor  # [n, ...]; for most goals class numbers, the classes to leave, or with Targeted to reach
+    goal: Goal  # what the adversary wants
+    context: Context  # what the model gets after the points, row for row
+    realize: Realization | None  # what a point becomes before it counts; None for the point itself
+    budget: Budget  # norm, eps and box
+    domain: Set  # the allowed sets, row for row
+    eps: Tensor  # [n]
+    ids: Tensor  # [n] int64, what random numbers are keyed by
+    seed: int  # likewise
+    inspected: int  # forward passes of the look at the model before anything else, in rows
+    clean: Tensor | None = None  # [m, 2], labels and answers of the clean samples of which these are some
 
     @property
     def rows(self) -> int:
@@ -150,7 +134,7 @@ def ask(
         eps=eps,
         ids=torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device),
         seed=seed,
-        inspected=network.executed[0],
+        inspected=network.executed.forward,
     )
 
 

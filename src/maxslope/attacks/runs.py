@@ -31,31 +31,19 @@ _SHORT = 16  # steps below which looking for cycles does not pay
 
 
 class Table:
-    """What the driver looks up of the runs of a sample; every tensor is ``[runs]``.
-
-    Attributes:
-        recipes: of the runs, in order.
-        first: the first step in units of eps, float64.
-        last: what steps tend to, -1 where they are constant.
-        steps: how many.
-        rival: the rank of the class to raise, int64.
-        criteria: what is raised by some run.
-        choice: which of them each raises, int64.
-        independent: whether a run does not start from what earlier ones found.
-        gradient_free: whether only values are looked at.
-        ranking: the first run that fixes a class to raise, -1 where none does.
-    """
+    """What the driver looks up of the runs of a sample, in order; every tensor is ``[runs]``."""
 
     def __init__(self, recipes: Sequence[Recipe], device: torch.device) -> None:
-        self.recipes = recipes
-        self.criteria = list(dict.fromkeys(run.criterion for run in recipes))
-        self.gradient_free = recipes[0].blind
-        self.ranking = next((k for k, run in enumerate(recipes) if run.rival > 0), -1)
+        self.recipes, self.gradient_free = recipes, recipes[0].blind
+        self.ranking = next((k for k, run in enumerate(recipes) if run.rival > 0), -1)  # the first that fixes a rival
+        # whether a run does not start from what earlier ones found
         self.independent = torch.tensor([not run.start.looks_back for run in recipes], device=device)
+        # the first step in units of eps, what steps tend to, -1 where they are constant, and how many there are
         lasts = [-1.0 if run.last is None else run.last for run in recipes]
         columns = ([run.first for run in recipes], lasts, [run.steps for run in recipes])
         self.first, self.last, self.steps = torch.tensor(columns, dtype=torch.float64, device=device)
-        self.rival = torch.tensor([run.rival for run in recipes], device=device)
+        self.rival = torch.tensor([run.rival for run in recipes], device=device)  # the rank of the class to raise
+        self.criteria = list(dict.fromkeys(run.criterion for run in recipes))  # what is raised by some run, and by each
         self.choice = torch.tensor([self.criteria.index(run.criterion) for run in recipes], device=device)
 
     @property
@@ -65,16 +53,13 @@ class Table:
 
 
 class Ended(NamedTuple):
-    """Runs that have ended and wait for their verification: in which slots, where, why, their least margins and where.
+    """Runs that have ended and wait for their verification, one a row."""
 
-    Every tensor has a row for each.
-    """
-
-    slot: Tensor
-    end: Tensor
-    status: Tensor
-    margin: Tensor
-    point: Tensor
+    slot: Tensor  # in which they were
+    end: Tensor  # where
+    status: Tensor  # why
+    margin: Tensor  # the least one
+    point: Tensor  # where that was seen
 
     def take(self, index: Tensor) -> Ended:
         """Return some of them."""
@@ -85,9 +70,7 @@ class Runner(Driver):
     """Takes each sample through its runs, in order, until it is broken, the rule gives it up or no run is left.
 
     What happens to a sample depends on the sample alone: its runs are numbered, their random numbers keyed by (seed,
-    sample id, run), and they count in that order. Slots are only where runs take place. Calls of the model have a fixed
-    number of rows; where rows would be padding, later runs of samples that are still open start ahead of time. Such a
-    run counts only if its turn comes, so points, verdicts and passes are those of one run after the other.
+    sample id, run), and they count in that order (:class:`Scheduler`). Slots are only where runs take place.
 
     Every run ends with a verification: one forward pass at the point it hands back, in a canonical call, so that a
     run of n steps costs n backward and n + 1 forward passes (one that the rule gives up on the way those of the steps
@@ -101,9 +84,6 @@ class Runner(Driver):
         calls: slots, in calls of the model; by default as many as pay.
         patience: see :class:`Driver`; by default 1 on a processor and 4 on other devices. Nothing but executed passes
             depends on it.
-
-    Attributes:
-        known: what is known of each sample.
     """
 
     def __init__(

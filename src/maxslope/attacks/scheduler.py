@@ -38,29 +38,19 @@ class Scheduler:
         runs: the recipes of each.
         tile: rows of a call of the model.
         before: runs of a sample that must count before any other starts.
-
-    Attributes:
-        steps: of each run.
-        waits: how many runs of a sample must count before each may start.
-        most: runs that a sample makes for now.
-        ready: samples whose turn it is, first come, first served.
-        settled: runs of each sample that count.
-        reach: steps that each sample is expected to go on for.
-        open: by sample, the slots of its runs that are under way or wait for their turn.
-        ended: by slot, the outcomes that wait for their turn.
-        barren: whether no run can start ahead until another sample enters or a run counts.
     """
 
     def __init__(self, samples: int, runs: Sequence[Recipe], tile: int, before: int = 0) -> None:
         self.steps, self.tile = [run.steps for run in runs], tile
+        # how many runs of a sample must count before each may start
         self.waits = [max(least, min(run, before)) for run, least in enumerate(settled_before(runs))]
-        self.most = 0
-        self.ready: deque[int] = deque()
-        self.settled = [0] * samples
-        self.reach = [float(self.steps[0])] * samples
-        self.open: dict[int, dict[int, int]] = {}
-        self.ended: dict[int, Outcome] = {}
-        self.barren = False
+        self.most = 0  # runs that a sample makes for now
+        self.ready: deque[int] = deque()  # samples whose turn it is, first come, first served
+        self.settled = [0] * samples  # runs of each sample that count
+        self.reach = [float(self.steps[0])] * samples  # steps that each sample is expected to go on for
+        self.open: dict[int, dict[int, int]] = {}  # by sample, the slots of runs under way or waiting for their turn
+        self.ended: dict[int, Outcome] = {}  # by slot, the outcomes that wait for their turn
+        self.barren = False  # whether no run can start ahead until another sample enters or a run counts
 
     def begin(self, samples: Iterable[int], most: int) -> None:
         """Let samples go on until ``most`` of their runs count."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from maxslope.attacks._plan import LEAST
 from maxslope.attacks._probe import PROBES, Beyond
 from maxslope.attacks.effort import Effort, grouped
 from maxslope.attacks.finish import gathered
-from maxslope.attacks.indicators import Findings, indicators, misled
+from maxslope.attacks.indicators import Findings, indicators, indicators_of_values, misled
 from maxslope.attacks.outside import pursue
 from maxslope.attacks.patterns import piecewise, solved
 from maxslope.attacks.question import Question
@@ -35,7 +36,7 @@ from maxslope.attacks.state import State
 from maxslope.criteria import OwnMargin
 
 _NEAR = 0.2  # of the margin at the first point: samples that nearly fell
-_SEARCHED = 12  # runs of an effort, the first left out, that a new search for good points makes
+_SEARCHED = 12  # runs of an effort, the first left out if there are others, that a new search for good points makes
 _APART = 2_000_003  # between the seeds of new searches
 _ENDLESS = 2**62  # passes, where there is no limit
 _TRIAL = 5  # the part of its queries that a random search must show its worth in
@@ -48,56 +49,32 @@ class Search:
         question: the samples.
         effort: whose stages are made.
         probe: whether its probing stages are made, and the indicators asked.
-
-    Attributes:
-        effort: as the probes decided; without them it does the same again.
-        known: what is known of each sample.
-        made: the stages that were made of some sample, probing ones included.
-        findings: what the indicators said, if they were asked.
     """
 
     def __init__(self, question: Question, effort: Effort, *, probe: bool) -> None:
         if effort.limit is not None:  # each step takes as many passes as the model has draws
             fewer = effort.limited(effort.limit // question.draws)
             effort = replace(fewer, name=effort.name, limit=effort.limit)  # the same, if it was limited so
-        self.question, self.effort, self.probe = question, effort, probe
-        self.limit = effort.limit
+        self.question, self.probe, self.limit = question, probe, effort.limit
+        self.effort = effort  # as the probes decided; without them it does the same again
         self.runner = Runner(question, effort.runs, effort.rule, effort.candidates)
         self.known, self.beyond = self.runner.known, Beyond(question)
         self.begun = 0  # runs of the stages so far
-        self.made: list[Stage] = []
-        self.findings: Findings | None = None
+        self.made: list[Stage] = []  # of some sample, probing ones included
+        self.findings: Findings | None = None  # what the indicators said, if they were asked
 
     def go(self) -> None:
         """Make all stages."""
         stages = deque(self._planned())
         while stages:
             stage = stages.popleft()
-            if isinstance(stage, Runs):
-                self._run(stage)
-            elif isinstance(stage, OutsideProbe | Rescue):
+            if isinstance(stage, OutsideProbe | Rescue):
+                self.made.append(stage)
                 if self._says_so(stage):
                     self.effort, stages = self.effort.decided(stage), deque(stage.then)
-            elif isinstance(stage, Bundle):
-                self._gather(stage)
-            elif isinstance(stage, Restarts):
-                self._restart(stage)
-            elif isinstance(stage, Patterns):
-                self._solve(stage)
-            else:
-                self._ask()
-                if isinstance(stage, Pursuit):
-                    self._pursue(stage)
-                else:
-                    self._search(stage)
+            elif _MAKERS[type(stage)](self, stage):
+                self.made.append(stage)
         self._ask()
-
-    def _run(self, stage: Runs) -> None:
-        before = int(self.known.runs.sum())
-        self.begun += len(stage.recipes)
-        self.runner.go(self.begun)
-        if int(self.known.runs.sum()) > before:
-            self.made.append(stage)
 
     def _planned(self) -> tuple[Stage, ...]:
         """The stages without probing ones that are not made; runs on either side of one are then made in one go."""
@@ -113,7 +90,6 @@ class Search:
 
     def _says_so(self, stage: OutsideProbe | Rescue) -> bool:
         """Whether a probing stage says that gradients are not to be trusted."""
-        self.made.append(stage)
         if isinstance(stage, OutsideProbe):
             said = misled(self.question, self.known, self.beyond)
             self._charge(self.beyond.found.backward)
@@ -131,9 +107,8 @@ class Search:
         if not self.probe or self.findings is not None:
             return
         among = None if self.limit is None else self.known.backward + self.question.draws * PROBES <= self.limit
-        self.findings = indicators(
-            self.question, self.known, gradients=not self.effort.gradient_free, beyond=self.beyond, among=among
-        )
+        ask = indicators_of_values if self.effort.gradient_free else indicators
+        self.findings = ask(self.question, self.known, beyond=self.beyond, among=among)
         self._charge(self.findings.backward)
 
     def _charge(self, probes: Tensor) -> None:
@@ -151,61 +126,67 @@ class Search:
         known = self.known
         return (~known.broken & (known.best <= _NEAR * known.clean) & among).nonzero().squeeze(1)
 
-    def _pursue(self, stage: Pursuit) -> None:
+    # Each of the following makes a stage, and returns whether there was a sample to make it of.
+
+    def _run(self, stage: Runs) -> bool:
+        """Go on with the runs, to the last of this stage."""
+        before = int(self.known.runs.sum())
+        self.begun += len(stage.recipes)
+        self.runner.go(self.begun)
+        return int(self.known.runs.sum()) > before
+
+    def _pursue(self, stage: Pursuit) -> bool:
         """Look for errors from outside the budget, with what the limit leaves."""
+        self._ask()
         standing = (~self.known.broken).nonzero().squeeze(1)
         passes = (self._left(standing) // self.question.draws).clamp_max(stage.passes)
         standing, passes = standing[passes >= LEAST], passes[passes >= LEAST]
         if standing.numel():
-            self.made.append(stage)
             self.known.absorb(standing, pursue(self.question.take(standing), passes, stage.risk))
+        return bool(standing.numel())
 
-    def _gather(self, stage: Bundle) -> None:
+    def _gather(self, stage: Bundle) -> bool:
         """Descend from points that nearly fell, over kinks, with what the limit leaves beside the certificate."""
         known, question = self.known, self.question
         if question.realize is not None or question.draws > 1 or self.effort.gradient_free:
-            return
+            return False
         near = self._near(known.local.isnan())  # NaN: not asked at this point
         passes = (self._left(near) - 1).clamp_max(stage.passes)
         near, passes = near[passes > 0], passes[passes > 0]
         if near.numel():
-            self.made.append(stage)
             known.absorb(near, gathered(question.take(near), known.points[near], known.best[near], passes, stage.share))
+        return bool(near.numel())
 
-    def _restart(self, stage: Restarts) -> None:
+    def _restart(self, stage: Restarts) -> bool:
         """Search from scratch, with other random numbers; without a limit of passes alone."""
-        known, effort = self.known, self.effort
-        if self.limit is not None:
-            return
+        known, effort, made = self.known, self.effort, False
         for number in range(1, stage.times + 1):
             on = (~known.broken & effort.rule.goes_on(known.prospect.chance)).nonzero().squeeze(1)
-            if not on.numel():
-                return
-            if number == 1:
-                self.made.append(stage)
-            seed = self.question.seed + number * _APART
+            if self.limit is not None or not on.numel():
+                break
+            seed, made = self.question.seed + number * _APART, True
             found = anew(self.question, on, stage.recipes, effort.rule, seed=seed, candidates=effort.candidates)
             known.absorb(on, found)
             known.prospect.absorb(on, found.prospect)
+        return made
 
-    def _solve(self, stage: Patterns) -> None:
+    def _solve(self, stage: Patterns) -> bool:
         """Search exactly between good points of samples that nearly fell; without a limit of passes alone."""
-        known = self.known
-        near = self._near()
+        known, near = self.known, self._near()
         if self.limit is not None or self.effort.gradient_free or not near.numel():
-            return
+            return False
         net = piecewise(self.question)
         if net is None:
-            return
-        self.made.append(stage)
-        runs = self.effort.runs[1:_SEARCHED]
+            return False
+        runs = self.effort.runs[1:_SEARCHED] or self.effort.runs
         known.absorb(near, solved(self.question.take(near), known.points[near], known.best[near], net, runs, stage))
+        return True
 
-    def _search(self, stage: RandomSearch) -> None:
+    def _search(self, stage: RandomSearch) -> bool:
         """Search by values, at length where a short search lowers the margin by more than everything before it did."""
+        self._ask()
         known, standing = self.known, (~self.known.broken).nonzero().squeeze(1)
-        if standing.numel():
-            self.made.append(stage)
+        made = bool(standing.numel())
         for queries in (-(-stage.queries // _TRIAL), stage.queries):
             if standing.numel():
                 before = known.best[standing]
@@ -213,20 +194,25 @@ class Search:
                 known.absorb(standing, found)
                 lowered, gained = before - known.best[standing], known.clean[standing] - before
                 standing = standing[~known.broken[standing] & (lowered > gained.nan_to_num().clamp_min(0))]
+        return made
+
+
+_MAKERS: dict[type, Callable[[Search, Any], bool]] = {
+    Runs: Search._run,
+    Pursuit: Search._pursue,
+    RandomSearch: Search._search,
+    Bundle: Search._gather,
+    Restarts: Search._restart,
+    Patterns: Search._solve,
+}
 
 
 class Certificate(NamedTuple):
-    """How a margin may still fall near points that stand; every tensor is ``[rows]``, NaN where it was not asked.
+    """How a margin may still fall near points that stand; every tensor is ``[rows]``, NaN where it was not asked."""
 
-    Attributes:
-        gap: the linear gap of the margin, max { <grad m, x - z> : z allowed }.
-        slope: its constrained slope, in logits per unit of the norm.
-        local_gap: by how much allowed steps near the point may lower it, to first order and over kinks.
-    """
-
-    gap: Tensor
-    slope: Tensor
-    local_gap: Tensor
+    gap: Tensor  # the linear gap of the margin, max { <grad m, x - z> : z allowed }
+    slope: Tensor  # its constrained slope, in logits per unit of the norm
+    local_gap: Tensor  # by how much allowed steps near the point may lower it, to first order and over kinks
 
     @classmethod
     def none(cls, known: State) -> Certificate:

@@ -15,30 +15,18 @@ from maxslope.schemes.steps import half_wave
 
 
 class Slots:
-    """Places for the rows under way.
-
-    Args:
-        count: how many there are.
-        like: of the dtype and device of margins.
-
-    Attributes:
-        free: the slots that no run is in.
-        sample: ``[slots]`` int64, whose run is in each.
-        run: likewise, its number.
-        made: likewise, the steps that it made, once it has ended.
-        hopeless: likewise, whether it was given up on the way.
-        early: likewise, its least margin when the rule asked for it, NaN before.
-        cancelled: likewise, whether its sample is decided without it.
-        doomed: whether a row under way is cancelled.
-    """
+    """Places for the rows under way; ``like`` is of the dtype and device of margins."""
 
     def __init__(self, count: int, like: Tensor) -> None:
         device = like.device
-        self.free = list(range(count))
-        self.sample, self.run, self.made = (torch.zeros(count, dtype=torch.int64, device=device) for _ in range(3))
-        self.cancelled, self.hopeless = (torch.zeros(count, dtype=torch.bool, device=device) for _ in range(2))
-        self.early = like.new_full((count,), torch.nan)
-        self.doomed = False
+        self.free = list(range(count))  # the slots that no run is in
+        self.sample = torch.zeros(count, dtype=torch.int64, device=device)  # whose run is in each
+        self.run = torch.zeros_like(self.sample)  # its number
+        self.made = torch.zeros_like(self.sample)  # the steps that it made, once it has ended
+        self.hopeless = torch.zeros(count, dtype=torch.bool, device=device)  # whether it was given up on the way
+        self.early = like.new_full((count,), torch.nan)  # its least margin when the rule asked for it, NaN before
+        self.cancelled = torch.zeros_like(self.hopeless)  # whether its sample is decided without it
+        self.doomed = False  # whether a row under way is cancelled
 
     def take(self, turns: Sequence[tuple[int, int]]) -> Tensor:
         """Put runs, as (sample, run), into free slots, and return these."""
@@ -86,11 +74,7 @@ class Watch(StepSize):
     def follow(self, rows: Rows, first: Tensor, final: Tensor, steps: Tensor) -> None:
         """Take note of which rows are under way now; those with clock 0 are new.
 
-        Args:
-            rows: the rows.
-            first: the first step of each, ``[rows]`` float64.
-            final: what its steps tend to, negative where they are constant.
-            steps: its length.
+        Steps of each go from ``first`` to ``final``, float64, which is negative where they are constant.
         """
         new = rows.clock == 0
         if self.job.shape != rows.job.shape or not bool((new | (self.job == rows.job)).all()):

@@ -26,9 +26,6 @@ class Runs:
         if not self.recipes:
             raise ValueError("Runs need at least one recipe, got none.")
 
-    def __str__(self) -> str:
-        return f"{len(self.recipes)} runs"
-
 
 @dataclass(frozen=True)
 class Pursuit:
@@ -106,9 +103,6 @@ class Bundle:
         if not 0 < self.share <= 1:
             raise ValueError(f"A bundle gathers gradients within a share of eps in (0, 1], got {self.share!r}.")
 
-    def __str__(self) -> str:
-        return f"bundle {self.passes}"
-
 
 @dataclass(frozen=True)
 class Restarts:
@@ -132,15 +126,12 @@ class Restarts:
         if not self.recipes or self.times < 1:
             raise ValueError(f"Restarts need a recipe and a time at least, got {len(self.recipes)} and {self.times}.")
 
-    def __str__(self) -> str:
-        return f"{self.times} restarts of {len(self.recipes)} runs"
-
 
 @dataclass(frozen=True)
 class Patterns:
     """Exact search where gradients end: mixed-integer programs among the activation patterns of good points.
 
-    Made of samples that nearly fell, on networks that are affine layers and ReLUs in a row, for l_inf budgets and the
+    Made of samples that nearly fell, on networks of affine layers with ReLUs between them, for l_inf budgets and the
     goal of a wrong class, where scipy is installed; elsewhere not. New searches, with seeds of their own, find good
     points; ReLUs on which all of them agree stay as they are, and the others are solved for. A program takes seconds
     to minutes, and no passes but that of the verification.
@@ -161,9 +152,6 @@ class Patterns:
     def __post_init__(self) -> None:
         if min(self.restarts, self.binaries, self.nodes) < 1:
             raise ValueError(f"Exact search needs restarts, binaries and nodes of at least 1, got {self!r}.")
-
-    def __str__(self) -> str:
-        return f"patterns of {self.restarts} searches"
 
 
 @dataclass(frozen=True)

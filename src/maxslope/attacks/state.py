@@ -11,34 +11,24 @@ from torch import Tensor
 from maxslope._rows import select
 from maxslope._status import Status
 from maxslope.attacks.question import Question
+from maxslope.attacks.verify import Verdicts
+from maxslope.energies.network import Passes
 
 EARLY = 2  # runs of a sample that break what is easy: what they find says little about what later ones will
 
 
 class Outcome(NamedTuple):
-    """What came of a run, or of several: then every tensor has one more axis in front.
+    """What came of a run, or of several: then every tensor has one more axis in front."""
 
-    Attributes:
-        point: where its least margin was seen.
-        end: where it ended.
-        margin: the least one.
-        broken: whether the verification confirmed an error.
-        unconfirmed: whether there was one that it did not confirm.
-        status: why the run ended.
-        forward: passes, the verification included.
-        backward: likewise.
-        planned: backward passes, with those that a run given up on the way did not make.
-    """
-
-    point: Tensor
-    end: Tensor
-    margin: Tensor
-    broken: Tensor
-    unconfirmed: Tensor
-    status: Tensor
-    forward: Tensor
+    point: Tensor  # where its least margin was seen
+    end: Tensor  # where it ended
+    margin: Tensor  # the least one
+    broken: Tensor  # whether the verification confirmed an error
+    unconfirmed: Tensor  # whether there was one that it did not confirm
+    status: Tensor  # why the run ended
+    forward: Tensor  # passes, the verification included
     backward: Tensor
-    planned: Tensor
+    planned: Tensor  # backward passes, with those that a run given up on the way did not make
 
     def each(self) -> Iterator[Outcome]:
         """The outcomes of several runs, one by one."""
@@ -46,22 +36,14 @@ class Outcome(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What an attack cost.
-
-    Attributes:
-        forward: forward passes of each sample, ``[rows]``.
-        backward: backward passes, ``[rows]``.
-        runs: runs, ``[rows]``.
-        executed: forward and backward passes of whole calls, in rows: padding, runs that did not count, the look at the
-            model before the attack and the probes included. What a counting model counts.
-        inspected: the forward passes among them of the look at the model before the attack.
-    """
+    """What an attack cost: passes and runs of each sample, ``[rows]``, and passes of whole calls."""
 
     forward: Tensor
     backward: Tensor
     runs: Tensor
-    executed: tuple[int, int]
-    inspected: int
+    # what a counting model counts: padding, runs that did not count, the probes and the look at the model included
+    executed: Passes
+    inspected: int  # the forward passes among them of the look at the model before the attack
 
 
 class Prospect:
@@ -70,20 +52,16 @@ class Prospect:
     Args:
         like: ``[n]``, of the dtype and device of margins.
         runs: of each sample, at most.
-
-    Attributes:
-        history: ``[n, runs]``, the least margin of each run, inf where it was not made.
-        planned: backward passes of the runs, with those that runs given up on the way did not make.
-        shown: how far the first run fell late, as the rule measures it, NaN before it has ended.
-        chance: what the rule last thought of another run.
-        foreseen: what it thought of each run before it was made, summed over the runs after the first ``EARLY``.
     """
 
     def __init__(self, like: Tensor, runs: int) -> None:
+        # the least margin of each run, [n, runs], inf where it was not made
         self.history = like.new_full((len(like), runs), torch.inf)
+        # backward passes of the runs, with those that runs given up on the way did not make
         self.planned = torch.zeros_like(like, dtype=torch.int64)
-        self.chance = torch.ones_like(like, dtype=torch.float64)
-        self.foreseen = torch.zeros_like(self.chance)
+        self.chance = torch.ones_like(like, dtype=torch.float64)  # what the rule last thought of another run
+        self.foreseen = torch.zeros_like(self.chance)  # the sum of its chances before the runs after the first EARLY
+        # how far the first run fell late, as the rule measures it, NaN before it has ended
         self.shown = torch.full_like(self.chance, torch.nan)
 
     def settle(self, samples: Tensor, run: Tensor, margin: Tensor, planned: Tensor) -> None:
@@ -99,25 +77,18 @@ class Prospect:
 
 
 class State:
-    """What is known of each sample. Every tensor is ``[n]`` or ``[n, *shape]``.
-
-    Attributes:
-        clean: the margin at the first point of the first run.
-        best: the least margin seen, at ``points``.
-        last: where the last run ended.
-        local: by how much steps near ``points`` may lower the margin, to first order and over kinks; NaN where unknown.
-        prospect: what the stopping rule goes by.
-    """
+    """What is known of each sample. Every tensor is ``[n]`` or ``[n, *shape]``."""
 
     def __init__(self, question: Question, runs: int) -> None:
         n, device = question.x.shape[0], question.x.device
-        self.best = torch.full((n,), torch.inf, dtype=question.x.dtype, device=device)
-        self.clean = torch.full_like(self.best, torch.nan)
+        self.best = torch.full((n,), torch.inf, dtype=question.x.dtype, device=device)  # the least margin seen
+        self.points = question.x.clone()  # where
+        self.clean = torch.full_like(self.best, torch.nan)  # the margin at the first point of the first run
+        self.last = self.points.clone()  # where the last run ended
         self.prospect = Prospect(self.best, runs)
-        self.points = question.x.clone()
-        self.last = self.points.clone()
         self.broken = torch.zeros(n, dtype=torch.bool, device=device)
         self.non_finite = torch.zeros_like(self.broken)
+        # by how much steps near ``points`` may lower the margin, to first order and over kinks; NaN where unknown
         self.local = torch.full_like(self.best, torch.nan)
         self.unconfirmed = torch.zeros(n, dtype=torch.int64, device=device)
         self.status = torch.full((n,), int(Status.RUNNING), dtype=torch.int64, device=device)
@@ -152,6 +123,12 @@ class State:
         self.broken[index] = other.broken
         self.non_finite[index] |= other.non_finite
 
+    def verified(self, samples: Tensor, seen: Verdicts) -> None:
+        """Take over what a verification, one forward pass each, says of new points; a margin outside counts as inf."""
+        self.broken[samples], self.points[samples] = seen.broken, seen.points
+        self.best[samples] = torch.where(seen.inside, seen.margin, torch.inf).nan_to_num(torch.inf, torch.inf)
+        self.forward[samples] += 1
+
     def count(self, samples: Tensor, forward: int, backward: int) -> None:
         """Add passes made for samples outside of runs."""
         self.forward[samples] += forward
@@ -159,5 +136,5 @@ class State:
 
     def counts(self, question: Question) -> Counts:
         """Return what everything cost so far."""
-        forward, backward = question.network.executed
-        return Counts(self.forward, self.backward, self.runs, (forward, backward), question.inspected)
+        executed = question.network.executed.passes()
+        return Counts(self.forward, self.backward, self.runs, executed, question.inspected)

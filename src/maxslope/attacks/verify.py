@@ -16,25 +16,15 @@ from maxslope.sets import Set
 
 
 class Verdicts(NamedTuple):
-    """What the model says at points of samples, one entry a row.
+    """What the model says at points of samples, one entry a row."""
 
-    Attributes:
-        points: ``[rows, *shape]``, the points that were asked: realized, and inside ball and box up to one rounding.
-        margin: ``[rows]``, of the goal: negative where the adversary has won. NaN where not finite.
-        broken: ``[rows]`` bool: the adversary has won at a finite answer, inside the allowed set.
-        non_finite: ``[rows]`` bool: the answer has NaN or +infinity in it.
-        inside: ``[rows]`` bool: the point is allowed.
-        distance: ``[rows]``, the norm of the way from the clean point.
-        rate: ``[rows]``, the share of answers at which the adversary has won: 0 or 1, unless the model is random.
-    """
-
-    points: Tensor
-    margin: Tensor
-    broken: Tensor
-    non_finite: Tensor
-    inside: Tensor
-    distance: Tensor
-    rate: Tensor
+    points: Tensor  # those that were asked: realized, and inside ball and box up to one rounding
+    margin: Tensor  # of the goal: negative where the adversary has won, NaN where not finite
+    broken: Tensor  # whether the adversary has won at a finite answer, inside the allowed set
+    non_finite: Tensor  # whether the answer has NaN or +infinity in it
+    inside: Tensor  # whether the point is allowed
+    distance: Tensor  # the norm of the way from the clean point
+    rate: Tensor  # the share of answers at which the adversary has won: 0 or 1, unless the model is random
 
 
 def verify(question: Question, rows: Tensor, points: Tensor) -> Verdicts:
@@ -42,14 +32,7 @@ def verify(question: Question, rows: Tensor, points: Tensor) -> Verdicts:
 
     This is the only place where ``broken`` is decided: a fresh call of the model at the realized point, in a tile of
     canonical shape; the margin of the goal is negative, the answer is finite, and the point lies in ball and box.
-
-    Args:
-        question: what is asked.
-        rows: samples of the question, ``[k]``.
-        points: ``[k, *shape]``, a point of each.
-
-    Returns:
-        :class:`Verdicts`, in the order of ``rows``.
+    ``rows`` are samples of the question, ``[k]``, and ``points`` one of each, ``[k, *shape]``.
     """
     x, domain = select(question.x, rows), question.domain.take(rows)
     z = settled(question, points, x, domain)
@@ -76,21 +59,13 @@ def settled(question: Question, points: Tensor, x: Tensor, domain: Set) -> Tenso
 
 
 class Cleans(NamedTuple):
-    """What the model says at the clean points, one entry a row.
+    """What the model says at the clean points, one entry a row."""
 
-    Attributes:
-        outputs: as the goal knows them, the mean of several.
-        margin: ``[rows]``: of the goal, NaN where not finite.
-        right: ``[rows]`` bool: the sample is right to begin with.
-        non_finite: ``[rows]`` bool.
-        rate: ``[rows]``, the share of answers that are wrong.
-    """
-
-    outputs: Tensor
-    margin: Tensor
-    right: Tensor
+    outputs: Tensor  # as the goal knows them, the mean of several
+    margin: Tensor  # of the goal, NaN where not finite
+    right: Tensor  # whether the sample is right to begin with
     non_finite: Tensor
-    rate: Tensor
+    rate: Tensor  # the share of answers that are wrong
 
 
 def clean(question: Question) -> Cleans:
@@ -101,11 +76,11 @@ def clean(question: Question) -> Cleans:
         return torch.stack([goal.compete(out, y)[0], goal.clean(out, y)], 1)
 
     margins, non_finite, outputs = _answers(question, everyone, question.x, both)
-    middle = margins.sort(1).values[:, margins.shape[1] // 2]
-    middle = middle.masked_fill(non_finite[:, None], torch.nan)
-    kind = question.x.dtype
-    rate = (margins[:, :, 1] < 0).to(kind).mean(1)
-    return Cleans(outputs, middle[:, 0].to(kind), middle[:, 1] >= 0, non_finite, rate)
+    middle = margins.sort(1).values[:, margins.shape[1] // 2].masked_fill(non_finite[:, None], torch.nan)
+    kind, (margin, lead) = question.x.dtype, middle.unbind(1)
+    _, leads = margins.unbind(2)
+    rate = (leads < 0).to(kind).mean(1)
+    return Cleans(outputs, margin.to(kind), lead >= 0, non_finite, rate)
 
 
 def _answers(

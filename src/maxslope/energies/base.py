@@ -30,6 +30,11 @@ class Evaluation(NamedTuple):
     margin: Tensor
     reached: Tensor
 
+    @property
+    def blind(self) -> bool:
+        """Whether the value alone was asked for, and no gradient."""
+        return not self.gradient.numel()
+
     def take(self, index: Tensor) -> Evaluation:
         """Return the rows ``index``; an index may occur many times."""
         return Evaluation(*(value[index] for value in self))

@@ -73,7 +73,7 @@ class OfOutputs(Energy):
             rows = slice(calls[0].rows.start, calls[-1].rows.stop)
             value, margin, reached = self._mean(_joined(answers), rows, network.answers)
             if gradient:
-                network.executed[1] += sum(x.shape[0] for x in points)
+                network.executed.backward += sum(x.shape[0] for x in points)
                 gradients = gradients_of(value, points)
                 if network.answers > 1:
                     xi = torch.stack([g.sum(0) for g in gradients])

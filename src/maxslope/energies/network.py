@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,6 +18,31 @@ from maxslope.energies.randomized import Randomized, seeded
 
 Model = Callable[..., Tensor]
 Context = tuple[Tensor, ...]
+
+
+class Passes(NamedTuple):
+    """Forward and backward passes of whole calls of a model, in rows, padding included."""
+
+    forward: int
+    backward: int
+
+
+class Tally:
+    """Counts the passes of whole calls of a model."""
+
+    def __init__(self) -> None:
+        self.forward, self.backward = 0, 0
+
+    def passes(self) -> Passes:
+        """Return what was made so far."""
+        return Passes(self.forward, self.backward)
+
+    def __getitem__(self, place: int) -> int:
+        """Return the number at a place, as of the list that was here until 0.4."""
+        warnings.warn(
+            "Network.executed has names: executed.forward, executed.backward.", DeprecationWarning, stacklevel=2
+        )
+        return self.passes()[place]
 
 
 class Call(NamedTuple):
@@ -55,19 +81,19 @@ class Network:
         voting: of a :class:`Randomized` model, whether answers are those of a verdict, not of the search.
 
     Attributes:
-        executed: rows of all calls so far, padding included: forward, and with a backward pass.
+        executed: counts the passes of all calls.
         notes: what :meth:`inspect` found that is no reason to refuse the model, in sentences.
 
     >>> network = Network(lambda z: z.mul_(2).half(), tile=4)
     >>> x = torch.tensor([[1.0, 2.0]])
-    >>> network.all_outputs(x), x, network.executed
-    (tensor([[2., 4.]]), tensor([[1., 2.]]), [4, 0])
+    >>> network.all_outputs(x), x, network.executed.passes()
+    (tensor([[2., 4.]]), tensor([[1., 2.]]), Passes(forward=4, backward=0))
     """
 
     model: Model
     tile: int | None = None
     voting: bool = False
-    executed: list[int] = field(default_factory=lambda: [0, 0], repr=False)
+    executed: Tally = field(default_factory=Tally, repr=False)
     notes: list[str] = field(default_factory=list, repr=False)
 
     def outputs(self, x: Tensor, context: Context = ()) -> Tensor:
@@ -84,7 +110,7 @@ class Network:
 
     def raw(self, x: Tensor, context: Context = ()) -> Tensor:
         """Return the outputs of one call as the model gives them, checked; see :meth:`outputs`."""
-        self.executed[0] += x.shape[0]
+        self.executed.forward += x.shape[0]
         with ExitStack() as modes:
             _as_called(modes, x)
             if isinstance(self.model, Randomized):

@@ -1,6 +1,5 @@
 """Evaluate models on data."""
 
-from maxslope._former import former
 from maxslope.evaluation.crew import Crew, LocalCrew
 from maxslope.evaluation.hardware import Hardware
 from maxslope.evaluation.report import Report
@@ -13,4 +12,3 @@ __all__ = [
     "Crew", "Folder", "Hardware", "Interrupted", "LocalCrew", "Report", "Smallest", "evaluate", "load", "load_smallest",
     "resume", "resume_smallest", "smallest", "wilson",
 ]  # fmt: skip
-__getattr__ = former(__name__, {"Here": "LocalCrew"})

@@ -8,14 +8,13 @@ import importlib
 import math
 import re
 import types
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
 _ROOMS = {"attacks", "criteria", "curve", "energies", "goals", "loop", "realize", "schemes", "sets", "spaces"}
-_MOVED = {"maxslope.energies.criteria": "maxslope.criteria"}  # since runs of earlier versions were written
+_OLD = "runs that maxslope 0.1 wrote are read by maxslope 0.2"
 _NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
@@ -38,7 +37,8 @@ def encode(value: Any) -> Any:
         if "<" not in value.__qualname__:
             return {"name": f"{value.__module__}:{value.__qualname__}"}
     elif dataclasses.is_dataclass(value) and _at_home(type(value).__module__):
-        fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+        names = [field.name for field in dataclasses.fields(value) if not field.name.startswith("_")]
+        fields = {name: encode(getattr(value, name)) for name in names}
         return {"record": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
     return {"foreign": f"{type(value).__module__}:{type(value).__qualname__}", "code": _code(value)}
 
@@ -109,23 +109,22 @@ def _record(name: Any, fields: Any) -> Any:
     kind = _named(name)
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(fields, dict)):
         raise ValueError(f"A stored record names a record of maxslope, got {name!r}.")
+    if strange := sorted(fields.keys() - {field.name for field in dataclasses.fields(kind)}):
+        raise ValueError(f"The stored record {name} has fields that are unknown here, {', '.join(strange)}: {_OLD}.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # earlier versions wrote fields of then
-            return kind(**{key: _decoded(value) for key, value in fields.items()})
+        return kind(**{key: _decoded(value) for key, value in fields.items()})
     except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RuntimeError) as error:
         raise ValueError(f"The stored record {name} does not fit this version of maxslope: {error}.") from error
 
 
 def _named(name: Any) -> Any:
     module, _, path = str(name).partition(":")
-    module = _MOVED.get(module, module)
     if not _at_home(module) or not path.isidentifier():
         raise ValueError(f"Stored names are those of maxslope's own records, got {name!r}.")
     try:
         found = getattr(importlib.import_module(module), path)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"This version of maxslope has no {name}; the run was made by another one.") from error
+        raise ValueError(f"This version of maxslope has no {name}; another one wrote the run: {_OLD}.") from error
     if not isinstance(found, type | types.FunctionType) or found.__module__ != module:
         raise ValueError(f"Stored names are those of maxslope's own records, got {name!r}.")
     return found

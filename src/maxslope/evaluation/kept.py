@@ -224,13 +224,11 @@ def changed(effort: Effort | None, header: dict[str, Any]) -> dict[str, Any] | N
 
 
 def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
-    """Return the effort of every sample after what the first part said, as this version or an earlier one wrote it."""
-    if (said := decision.get("effort")) is not None:
-        stages = (*effort.runs[: said["runs"]], *decode(said["then"]))
-        return replace(effort, stages=stages, name=said["name"], reserve=said["reserve"])
-    if decision.get("early"):
-        return effort.pursued()
-    return effort.rescued() if decision.get("rescued") else effort
+    """Return the effort of every sample after what the first part said."""
+    if (said := decision.get("effort")) is None:
+        return effort
+    stages = (*effort.runs[: said["runs"]], *decode(said["then"]))
+    return replace(effort, stages=stages, name=said["name"], reserve=said["reserve"])
 
 
 def damaged(path: Path, error: Exception) -> ValueError:

@@ -139,7 +139,7 @@ def asked_of(work: Work, job: Job) -> Question:
 def evaluate_part(work: Work, search: Any, orders: Orders, job: Job) -> Part:
     """Classify the samples of a job, and attack those that are right."""
     began, question = time.perf_counter(), asked_of(work, job)
-    cleans, executed = clean(question), question.network.executed
+    cleans = clean(question)
     table, points, probes = _clean(question, cleans, job.y), question.x.clone(), (0, 0)
     effort, said = orders.effort, said_of(question.network)
     right = cleans.right.nonzero().squeeze(1)
@@ -156,9 +156,9 @@ def evaluate_part(work: Work, search: Any, orders: Orders, job: Job) -> Part:
             probes = int(found.forward.sum()), int(found.backward.sum())
         if fast:
             _full_precision(table, own, right.tolist(), result)
-    head = head_of(cleans) if job.number == 0 else ()
+    head, executed = head_of(cleans) if job.number == 0 else (), question.network.executed.passes()
     kept, seconds = points.cpu() if work.keep_points else None, time.perf_counter() - began
-    return Part(job.number, job.start, table, kept, summed([executed]), effort, said, probes, head, seconds)
+    return Part(job.number, job.start, table, kept, executed, effort, said, probes, head, seconds)
 
 
 def _clean(question: Question, cleans: Cleans, y: Tensor) -> dict[str, Column]:

@@ -185,6 +185,15 @@ class Custom(Goal):
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: the margin against 0."""
+        m = self._checked(outputs, y)
+        return torch.stack([m, torch.zeros_like(m)], 1), torch.zeros_like(m, dtype=torch.int64)
+
+    def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
+        """See :class:`Goal`: the margin, for every criterion."""
+        return self._checked(outputs, y)
+
+    def _checked(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The margins that the function returns."""
         m: Any = self.function(outputs, y)
         if not isinstance(m, Tensor) or m.shape != (outputs.shape[0],):
             got = tuple(m.shape) if isinstance(m, Tensor) else type(m).__name__
@@ -194,11 +203,8 @@ class Custom(Goal):
                 f"A margin is a real number that follows the outputs without jumps, got {m.dtype}; where the goal "
                 "counts, return the value at which the count changes, such as outputs.sort(1).values[:, 0]."
             )
-        return torch.stack([m, torch.zeros_like(m)], 1), torch.zeros_like(m, dtype=torch.int64)
-
-    def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
-        """See :class:`Goal`: the margin, for every criterion."""
-        return self.scores(outputs, y)[0][:, 0]
+        margins: Tensor = m
+        return margins
 
 
 def as_goal(goal: Any) -> Goal:

@@ -62,16 +62,13 @@ class AnyLabel(Goal):
 
 
 class Places(NamedTuple):
-    """The places of maps: margins and which places count, ``[rows, places]``; the others of all places of all rows.
+    """The places of maps."""
 
-    These are logits ``[rows places, classes]``, labels and rivals ``[rows places]``.
-    """
-
-    margins: Tensor
-    counts: Tensor
-    logits: Tensor
-    labels: Tensor
-    rivals: Tensor
+    margins: Tensor  # [rows, places]
+    counts: Tensor  # which places count, likewise
+    logits: Tensor  # of all places of all rows, [rows places, classes]
+    labels: Tensor  # [rows places]
+    rivals: Tensor  # likewise
 
     def each(self, criterion: Criterion) -> Tensor:
         """Return a criterion at every place, ``[rows, places]``."""
@@ -142,10 +139,10 @@ class Share(Goal):
         return torch.stack([m, torch.zeros_like(m)], 1), y.new_zeros(len(y))
 
     def energy(self, criterion: Criterion, outputs: Tensor, y: Tensor, rivals: Tensor) -> Tensor:
-        if isinstance(criterion, OwnMargin):
-            return self.scores(outputs, y)[0][:, 0]
         places = _places(outputs, y)
         margins, counts = places.margins, places.counts
+        if isinstance(criterion, OwnMargin):
+            return self._kth(margins, counts)
         if isinstance(criterion, Margin):
             seen = margins.detach()
             nearest = seen <= self._kth(seen, counts)[:, None]
@@ -232,7 +229,8 @@ class Beyond(Goal):
 
         Others are rising functions of it, and saturate where the units of the output are small.
         """
-        return -pick(self.scores(outputs, y)[0], rivals)
+        scores, _ = self.scores(outputs, y)
+        return -pick(scores, rivals)
 
     def scores(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Goal`: 0, and how far the answer is too high and too low."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from maxslope._former import former
-
 if TYPE_CHECKING:
     from maxslope.integrability._check_data import CertificateError as CertificateError
     from maxslope.integrability.certify import certificate as certificate
@@ -80,12 +78,11 @@ _NAMES = {
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = sorted(_HOMES)  # noqa: PLE0605
-_former = former(__name__, {"Network": "NarrowNetwork"})
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        return _former(name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:

@@ -1,8 +1,6 @@
 """The one loop over steps, and the curves it follows."""
 
-from maxslope._former import former
 from maxslope.loop.following import Record, Steps, flow
 from maxslope.loop.marching import Driver, Rows, Stop, march
 
 __all__ = ["Driver", "Record", "Rows", "Steps", "Stop", "flow", "march"]
-__getattr__ = former(__name__, {"Feed": "Driver"})

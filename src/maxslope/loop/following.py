@@ -119,7 +119,7 @@ class _Curves(Driver):
 
     def _slope(self, rows: Rows, e: Evaluation, domain: Set) -> tuple[Tensor, Tensor | None]:
         """The constrained metric slope (NaN where only values are known), and where it is not the gradient's own."""
-        if e.gradient.shape != rows.x.shape:
+        if e.blind:
             return torch.full_like(e.value, torch.nan), None
         scheme, kinks, own = self.scheme, self.record.kinks, domain.slope(e.gradient, rows.x, self.scheme.space)
         good = own.isfinite()
@@ -160,7 +160,7 @@ class _Curves(Driver):
                 column.append(full)
             columns[name] = torch.stack([*column, closing])
         forward = self.evaluations + 1
-        backward = forward if e.gradient.shape == self.final.shape else torch.zeros_like(forward)
+        backward = torch.zeros_like(forward) if e.blind else forward
         status = self.status
         if isinstance(self.scheme, Accounting):
             account = self.scheme.account(self.memory)

@@ -62,9 +62,9 @@ class Rows(NamedTuple):
         return self._each(lambda *both: torch.cat(both), other)
 
     def _each(self, change: Callable[..., Tensor], *others: Rows) -> Rows:
-        job, x, clock, time = (change(*parts) for parts in zip(self[:4], *(o[:4] for o in others), strict=True))
-        memory = tuple(change(*parts) for parts in zip(self.memory, *(o.memory for o in others), strict=True))
-        return Rows(job, x, clock, time, memory)
+        columns = ((rows.job, rows.x, rows.clock, rows.time, *rows.memory) for rows in (self, *others))
+        job, x, clock, time, *memory = (change(*column) for column in zip(*columns, strict=True))
+        return Rows(job, x, clock, time, tuple(memory))
 
 
 class Driver(ABC):
@@ -173,17 +173,6 @@ def _refill(
 class _Known:
     """What stays the same from step to step as long as the same rows are under way.
 
-    Attributes:
-        energy: of the rows.
-        domain: likewise.
-        most: steps at which each row ends, ``[rows]``.
-        end: times at which each row ends, ``[rows]``.
-        endless: whether no row ends at a time.
-        left: steps in which no row ends by its limit; 0 where that is not known beforehand.
-        together: whether every row ends by its limit where the first one does.
-        status: of each row, ``[rows]``; what it is once it is not running.
-        unseen: steps since the device was asked for it.
-
     Args:
         driver: of the loop.
         rows: under way.
@@ -192,11 +181,12 @@ class _Known:
 
     def __init__(self, driver: Driver, rows: Rows, before: _Known | None = None) -> None:
         self.energy, self.domain = driver.problem(rows.job)
-        self.most, self.end = driver.limit(rows.job)
-        self.endless = bool(self.end.isposinf().all())
+        self.most, self.end = driver.limit(rows.job)  # steps and times at which rows end
+        self.endless = bool(self.end.isposinf().all())  # no row ends at a time
+        # steps in which no row ends by its limit, 0 where that is not known beforehand; whether all end together then
         first, last = (self.most - rows.clock).aminmax() if self.endless else (0, 1)
         self.left, self.together = int(first), int(first) == int(last)
-        self.status, self.unseen = torch.zeros_like(rows.job), 0
+        self.status, self.unseen = torch.zeros_like(rows.job), 0  # and steps since the device was asked for it
         if before is not None and before.unseen:
             self.status[: before.status.shape[0]], self.unseen = before.status, before.unseen
 
@@ -221,7 +211,8 @@ class _Known:
         self.status, self.unseen = torch.where(goes & late, int(Status.FINISHED), status), self.unseen + 1
         if event is None and enough is None and self.unseen == 1:
             return moved
-        x, clock, time = (choose(goes, b, a) for a, b in zip(rows[1:4], moved[1:4], strict=True))
+        x, clock = choose(goes, moved.x, rows.x), torch.where(goes, moved.clock, rows.clock)
+        time = torch.where(goes, moved.time, rows.time)
         memory = tuple(choose(running, b, a) for a, b in zip(rows.memory, moved.memory, strict=True))
         return Rows(rows.job, x, clock, time, memory)
 
@@ -262,9 +253,8 @@ def _nothing_happened(evaluation: Evaluation, stop: Stop) -> bool:
     if not (stop.reached or stop.stationary):  # a sum is finite only if its terms are
         return math.isfinite(float(evaluation.value.sum() + evaluation.gradient.sum()))
     calm = evaluation.value
-    gradient = flat(evaluation.gradient)
-    if gradient.shape[1]:
-        size = torch.linalg.vector_norm(gradient, dim=1)
+    if not evaluation.blind:
+        size = torch.linalg.vector_norm(flat(evaluation.gradient), dim=1)
         calm = calm + (size.log() if stop.stationary else size)  # not finite where either is not, or the size is 0
     if stop.reached:
         calm = calm.masked_fill(evaluation.reached, torch.inf)
@@ -274,10 +264,9 @@ def _nothing_happened(evaluation: Evaluation, stop: Stop) -> bool:
 def ended(evaluation: Evaluation, stop: Stop) -> Tensor:
     """The status of each row after an evaluation; the size of the gradient tells both NaN and zero in one pass.
 
-    A gradient of size zero was not asked for (:class:`Blind`): then nothing is stationary.
+    Where no gradient was asked for nothing is stationary.
     """
-    gradient = flat(evaluation.gradient)
-    size = gradient.abs().sum(1) if gradient.shape[1] else torch.ones_like(evaluation.value)
+    size = torch.ones_like(evaluation.value) if evaluation.blind else flat(evaluation.gradient).abs().sum(1)
     status = torch.zeros_like(size, dtype=torch.int64)
     if stop.stationary:
         status = torch.where(size == 0, int(Status.STATIONARY), status)

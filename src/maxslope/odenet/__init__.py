@@ -6,7 +6,6 @@ The estimators load on first use: they alone need scikit-learn.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from maxslope._former import former
 from maxslope.odenet.control import Controlled, Uniform
 from maxslope.odenet.descent import DescentResult, Until, descend
 from maxslope.odenet.design import Depth, Design, Lift
@@ -81,15 +80,10 @@ __all__ = [
     "verdict",
 ]
 
-_former = former(
-    __name__,
-    {"Custom": "CustomField", "Descent": "DescentResult", "Movement": "ParticleMovement", "Verdict": "FlowVerdict"},
-)
-
 
 def __getattr__(name: str) -> Any:
     if name not in _ESTIMATORS:
-        return _former(name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module("maxslope.odenet.estimator"), name)
 
 

@@ -1,6 +1,5 @@
 """How one step is made."""
 
-from maxslope._former import former
 from maxslope.schemes.base import Account, Accounting, Adaptive, Here, Memory, Scheme
 from maxslope.schemes.consensus import Consensus
 from maxslope.schemes.explicit import Explicit
@@ -25,12 +24,12 @@ __all__ = [
     "Descent",
     "Explicit",
     "Here",
+    "InnerProblem",
     "InnerSolver",
     "Memory",
     "MinimizingMovement",
     "Momentum",
     "Newton",
-    "InnerProblem",
     "Proximal",
     "RandomSearch",
     "Scheme",
@@ -39,4 +38,3 @@ __all__ = [
     "StepSize",
     "Swarm",
 ]
-__getattr__ = former(__name__, {"Inner": "InnerSolver", "Problem": "InnerProblem"})

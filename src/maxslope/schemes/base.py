@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -64,19 +63,12 @@ class Scheme(ABC):
         """Return the next points, in the domain, and what is carried on."""
 
 
-@dataclass(frozen=True, eq=False, init=False)
 class Memoryless(Scheme):
     """A scheme of a step size, a norm and a rate that carries nothing."""
 
-    tau: StepSize
-    space: Space
-    rate: float
-
     def __init__(self, tau: float | Tensor | StepSize, space: Space | None = None, rate: float = math.inf) -> None:
         check_rate(rate)
-        object.__setattr__(self, "tau", step_size(tau))
-        object.__setattr__(self, "space", Lp(math.inf) if space is None else space)
-        object.__setattr__(self, "rate", rate)
+        self.tau, self.space, self.rate = step_size(tau), Lp(math.inf) if space is None else space, rate
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; nothing is carried."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,26 +25,14 @@ _HALVINGS = 4
 
 
 class Nearby(NamedTuple):
-    """What gradients gathered nearby say, one entry a row.
+    """What gradients gathered nearby say, one entry a row; NaN where E or its gradient was not finite."""
 
-    Attributes:
-        points: ``[rows, *shape]``, where the descent ended: the point of least energy seen.
-        value: ``[rows]``, the energy there.
-        bound: ``[rows]``, by how much a step within K and the radius can lower max_i E(y_i) + <g_i, z - y_i>, the
-            linear forms of the gradients g_i seen at points y_i within the radius, from above: for convex energies no
-            step there lowers E by more, for others none does to first order. NaN where E or its gradient was not
-            finite.
-        slope: ``[rows]``, min over the same mixtures of the constrained slope, from above; NaN where points move.
-        attained: ``[rows]``, the largest decrease that a step from the point was seen to make, per length.
-        spent: ``[rows]`` int64, evaluations.
-    """
-
-    points: Tensor
-    value: Tensor
-    bound: Tensor
-    slope: Tensor
-    attained: Tensor
-    spent: Tensor
+    points: Tensor  # where the descent ended: the point of least energy seen, [rows, *shape]
+    value: Tensor  # the energy there
+    bound: Tensor  # by how much a step within K and the radius can lower the largest of the linear forms, from above
+    slope: Tensor  # the least constrained slope of mixtures of the gradients, from above; NaN where points move
+    attained: Tensor  # the largest decrease that a step from the point was seen to make, per length
+    spent: Tensor  # evaluations, int64
 
 
 def descend(
@@ -55,16 +44,16 @@ def descend(
     *,
     passes: Tensor,
     enough: Tensor,
-    share: float = 0.0,
-    moves: bool = True,
+    share: float,
 ) -> Nearby:
     """Take steps that all gradients seen nearby say go down, or find that there are none, for each row by itself.
 
     A step d minimizes max_i <g_i, d> - lag_i over K - x within the radius, where the linear form of the energy at y_i
     lies lag_i >= 0 below E(x); forms that lie above count as if they met it. If the energy is lower there, that is the
     new point; if not, the gradient there joins the bundle (or that of half the step, where it repeats a promise that
-    was not kept), until the promise is ``enough`` or the passes are spent. In sets of groups steps are chosen without
-    regard to the radii of groups; the bounds regard them.
+    was not kept), until the promise is ``enough`` or the passes are spent. The bound is that of the decrease of
+    max_i E(y_i) + <g_i, z - y_i>: for convex energies no step there lowers E by more, for others none does to first
+    order. In sets of groups steps are chosen without regard to the radii of groups; the bounds regard them.
 
     Args:
         energy: row for row with ``x``.
@@ -75,8 +64,6 @@ def descend(
         passes: ``[rows]`` int64, evaluations at most, that at ``x`` included; at least 1.
         enough: ``[rows]``, the bound at which a row rests.
         share: of the energy at the point: likewise.
-        moves: whether lower points are moved to. Otherwise all is about ``x``, gradients count as if they were those
-            at ``x``, lags 0, and a row rests once a step attains four fifths of what is promised.
 
     Source: Goldstein, Optimization of Lipschitz continuous functions (1977); Lemarechal, Bundle methods in nonsmooth
     optimization (1978).
@@ -84,46 +71,72 @@ def descend(
     >>> from maxslope.energies import Function
     >>> from maxslope.sets import Everything
     >>> E, x, one = Function(lambda z: z.abs().sum(1)), torch.tensor([[0.3, -0.002]]), torch.ones(1)
-    >>> found = descend(E, Everything(), x, 0.01 * one, Lp(2), passes=90 * one.long(), enough=1e-6 * one)
+    >>> found = descend(E, Everything(), x, 0.01 * one, Lp(2), passes=90 * one.long(), enough=1e-6 * one, share=0)
     >>> bool(found.bound <= 1e-6), bool(found.value < 0.015)
     (True, True)
     """
+    return _heard(_Moving, energy, domain, x, radius, space, passes, enough, share)
+
+
+def gather(
+    energy: Energy, domain: Set, x: Tensor, radius: Tensor, space: Space, *, passes: Tensor, enough: Tensor
+) -> Nearby:
+    """Gather gradients around ``x`` as :func:`descend` does, and stay there.
+
+    Gradients count as if they were those at ``x``, lags 0; a row rests once a step attains four fifths of what is
+    promised.
+    """
+    return _heard(_Staying, energy, domain, x, radius, space, passes, enough, 0.0)
+
+
+def _heard(
+    kind: type[_Row], energy: Energy, domain: Set, x: Tensor, radius: Tensor, space: Space, passes: Tensor,
+    enough: Tensor, share: float,
+) -> Nearby:  # fmt: skip
+    """What rows of a kind say in the end; where they go next is evaluated together."""
     each = zip(radius.tolist(), passes.tolist(), enough.tolist(), strict=True)
     rows = [
-        _Row(domain.take(torch.tensor([k], device=x.device)), space, *limits, share, moves, x[k : k + 1].clone())
+        kind(domain.take(torch.tensor([k], device=x.device)), x[k : k + 1].clone(), space, *limits, share)
         for k, limits in enumerate(each)
     ]
-    while asked := [k for k, row in enumerate(rows) if row.target is not None]:
-        targets = [row.target for row in rows if row.target is not None]
-        e = energy.take(torch.tensor(asked, device=x.device)).evaluate(torch.cat(targets))
-        for at, k in enumerate(asked):
-            rows[k].hear(float(e.value[at]), e.gradient[at : at + 1])
+    while asked := [(k, row, row.target) for k, row in enumerate(rows) if row.target is not None]:
+        index = torch.tensor([k for k, _, _ in asked], device=x.device)
+        e = energy.take(index).evaluate(torch.cat([target for _, _, target in asked]))
+        for at, (_, row, _) in enumerate(asked):
+            row.hear(float(e.value[at]), e.gradient[at : at + 1])
 
     said = [(row.value, row.bound, row.slope, row.attained) for row in rows]
-    value, bound, slope, attained = torch.tensor(said, dtype=x.dtype, device=x.device).reshape(-1, 4).unbind(1)
-    points, spent = torch.cat([row.x for row in rows]), torch.tensor([row.spent for row in rows], device=x.device)
-    return Nearby(points, value, bound, slope, attained, spent)
+    value, bound, slope, attained = x.new_tensor(said).unbind(1)
+    spent = torch.tensor([row.spent for row in rows], device=x.device)
+    return Nearby(torch.cat([row.x for row in rows]), value, bound, slope, attained, spent)
+
+
+class _Form(NamedTuple):
+    """The linear form of the energy around a point."""
+
+    point: Tensor
+    value: float
+    gradient: Array
 
 
 @dataclass(eq=False)
-class _Row:
+class _Row(ABC):
     """The bundle of one row, around its point; ``target`` is where the energy is asked next, if anywhere."""
 
     domain: Set
+    x: Tensor
     space: Space
     radius: float
     passes: int
     enough: float
-    share: float
-    moves: bool
-    x: Tensor
+    share: float = 0.0
     value: float = math.nan
     bound: float = math.nan
     slope: float = math.nan
     attained: float = 0.0
     spent: int = 0
     target: Tensor | None = None
-    forms: list[tuple[Tensor, float, Array]] = field(default_factory=list)  # where, values, gradients
+    forms: list[_Form] = field(default_factory=list)
     step: Tensor | None = None
     promise: float = 0.0
     halved: int = 0
@@ -144,13 +157,9 @@ class _Row:
             return
         lower = self.value - value
         self.attained = max(self.attained, lower / max(float(self.space.distance(self.x, z)), 1e-300))
-        if finite and lower > 0 and self.moves:
-            self.x, self.value, self.attained, self.bound, self.slope = z, value, 0.0, math.nan, math.nan
-            self.forms = [one for one in self.forms if float(self.space.distance(z, one[0])) <= self.radius]
-            self._plan(z, value, gradient)
-        elif not self.moves and lower >= CONFIRMED * self.promise * 0.5**self.halved:
+        if self._settles(z, value, gradient if finite else None):
             return
-        elif finite and float(inner(gradient, z - self.x)) > -_DENIED * self.promise * 0.5**self.halved:
+        if finite and float(inner(gradient, z - self.x)) > -_DENIED * self.promise * 0.5**self.halved:
             self._plan(z, value, gradient)
         elif self.halved < _HALVINGS:
             self.halved += 1
@@ -165,16 +174,15 @@ class _Row:
 
     def _plan(self, z: Tensor, value: float, gradient: Tensor) -> None:
         """Add a gradient, bound what mixtures leave, and ask at the end of the step that lowers all forms most."""
-        self.forms.append((z, value, _array(gradient)))
-        G = np.stack([g for _, _, g in self.forms])
-        lags = self._lags(G) if self.moves else np.zeros(len(G))
+        self.forms.append(_Form(z, value, _array(gradient)))
+        G = np.stack([form.gradient for form in self.forms])
+        lags = self._lags(G)
         d, weights = mixture(G, *_region(self.domain, self.x, self.radius, self.space), lags)
         xi = torch.from_numpy(weights @ G).to(self.x).reshape(self.x.shape)
         tau = torch.full_like(self.x.flatten()[:1], self.radius)
         far = self.domain.minimize_linear_near(xi, self.x, tau, self.space) - self.x
         self.bound = _least(self.bound, max(-float(inner(xi, far)), 0.0) + float(weights @ lags))
-        if not self.moves:
-            self.slope = _least(self.slope, float(self.domain.slope(xi, self.x, self.space)))
+        self.slope = _least(self.slope, self._slope(xi))
         steps = [torch.from_numpy(d).to(self.x).reshape(self.x.shape), far]
         promises = [-float((G @ _array(step) - lags).max()) for step in steps]
         best = int(np.argmax(promises))
@@ -182,11 +190,50 @@ class _Row:
         if self.bound > max(self.enough, self.share * self.value) and self.promise > 0:
             self._ask(steps[best])
 
+    @abstractmethod
+    def _settles(self, z: Tensor, value: float, gradient: Tensor | None) -> bool:
+        """Whether what was found at the end of a step, no gradient where it is not finite, ends the matter."""
+
+    @abstractmethod
     def _lags(self, G: Array) -> Array:
-        """By how much the linear forms of the energy around other points lie below its value at the point."""
+        """By how much the linear forms lie below the value at the point."""
+
+    @abstractmethod
+    def _slope(self, xi: Tensor) -> float:
+        """The constrained slope of a mixture of gradients, NaN where the point moves on."""
+
+
+class _Moving(_Row):
+    """Moves to lower points."""
+
+    def _settles(self, z: Tensor, value: float, gradient: Tensor | None) -> bool:
+        if gradient is None or not value < self.value:
+            return False
+        self.x, self.value, self.attained, self.bound = z, value, 0.0, math.nan
+        self.forms = [form for form in self.forms if float(self.space.distance(z, form.point)) <= self.radius]
+        self._plan(z, value, gradient)
+        return True
+
+    def _lags(self, G: Array) -> Array:
         x = _array(self.x)
-        there = [value + g @ (x - _array(z)) for (z, value, _), g in zip(self.forms, G, strict=True)]
+        there = [form.value + form.gradient @ (x - _array(form.point)) for form in self.forms]
         return np.maximum(self.value - np.array(there), 0.0)
+
+    def _slope(self, xi: Tensor) -> float:
+        return math.nan
+
+
+class _Staying(_Row):
+    """Stays where it is, and rests once a step attains most of what is promised."""
+
+    def _settles(self, z: Tensor, value: float, gradient: Tensor | None) -> bool:
+        return self.value - value >= CONFIRMED * self.promise * 0.5**self.halved
+
+    def _lags(self, G: Array) -> Array:
+        return np.zeros(len(G))
+
+    def _slope(self, xi: Tensor) -> float:
+        return float(self.domain.slope(xi, self.x, self.space))
 
 
 def _least(known: float, new: float) -> float:

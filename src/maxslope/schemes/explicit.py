@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -13,7 +11,6 @@ from maxslope.schemes.base import Here, Memory, Memoryless, length
 from maxslope.spaces import Lp
 
 
-@dataclass(frozen=True, eq=False, init=False)
 class Explicit(Memoryless):
     """x+ = P_K(x + tau |xi|_*^(q-1) v(xi)), with v the steepest direction and P_K the Euclidean projection.
 

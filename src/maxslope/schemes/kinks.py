@@ -9,26 +9,22 @@ from torch import Tensor
 
 from maxslope._rows import column, flat
 from maxslope.energies import Energy
-from maxslope.schemes.bundle import CONFIRMED, descend
+from maxslope.schemes.bundle import CONFIRMED, gather
 from maxslope.sets import Box, Set, ball
 from maxslope.sets.groups import box_of
 from maxslope.spaces import Space
 
 WIDTH = 0.05  # of a step: how near the gradients are gathered that count as those at the point
 MOST = 16  # coordinates up to which gradients are taken a little to every side; in more a bundle chooses them
+_ROUNDS = 300  # of primal-dual steps, at most
 SUSPECT = 0.02  # of the linear gap a step starts with: more of it left at a minimizer means that a kink holds it
 
 
 class Slopes(NamedTuple):
-    """Metric slopes of some rows, ``[rows]`` each.
+    """Metric slopes of some rows, ``[rows]`` each."""
 
-    Attributes:
-        value: min { |xi + nu|_* : xi in the hull of nearby gradients, nu in N_K }; NaN where it is not known.
-        spent: passes forward, and as many backward, in evaluations of the energy, int64.
-    """
-
-    value: Tensor
-    spent: Tensor
+    value: Tensor  # min { |xi + nu|_* : xi in the hull of nearby gradients, nu in N_K }; NaN where it is not known
+    spent: Tensor  # evaluations of the energy, with gradient
 
 
 def metric_slope(energy: Energy, domain: Set, x: Tensor, gradient: Tensor, radius: Tensor, space: Space) -> Slopes:
@@ -38,15 +34,7 @@ def metric_slope(energy: Energy, domain: Set, x: Tensor, gradient: Tensor, radiu
     points are x and x +- radius e_i, projected onto K: 2 d evaluations, which see both sides of a kink that passes
     within the radius. In more than 16 coordinates they are those of a bundle, up to 32 evaluations, each at the end of
     a step that all gradients seen before say goes down: the slope is known if it all but vanishes, or if such a step
-    attains four fifths of it, and NaN otherwise.
-
-    Args:
-        energy: row for row with ``x``.
-        domain: K.
-        x: points of K, ``[rows, *shape]``.
-        gradient: at ``x``.
-        radius: ``[rows]``.
-        space: the norm of the motion.
+    attains four fifths of it, and NaN otherwise. ``gradient`` is that at the points x of K.
 
     Source: Goldstein, Optimization of Lipschitz continuous functions (1977): the hull of nearby gradients; the metric
     slope of the sum of a smooth and a convex energy, arXiv:2406.05376.
@@ -79,12 +67,12 @@ def _gathered(energy: Energy, domain: Set, x: Tensor, gradient: Tensor, radius: 
     except ValueError:  # no exact step exists for this pair of set and norm
         return Slopes(torch.full_like(radius, torch.nan), spent)
     tiny = SUSPECT * space.dual_norm(gradient)
-    found = descend(energy, domain, x, radius, space, passes=spent + 2 * MOST, enough=0.1 * tiny * radius, moves=False)
+    found = gather(energy, domain, x, radius, space, passes=spent + 2 * MOST, enough=0.1 * tiny * radius)
     known = (found.slope <= tiny) | (found.attained >= CONFIRMED * found.slope)
     return Slopes(torch.where(known, found.slope, torch.nan), found.spent)
 
 
-def least_slope(domain: Set, x: Tensor, gradients: Tensor, space: Space, *, rounds: int = 300) -> Tensor:
+def least_slope(domain: Set, x: Tensor, gradients: Tensor, space: Space) -> Tensor:
     """Return the least constrained slope over the convex hull of ``gradients``, ``[rows, m, d]``, from above.
 
     It is the value of a game, min over mixtures xi of max over feasible directions v, |v| <= 1, of <-xi, v>, which
@@ -104,7 +92,7 @@ def least_slope(domain: Set, x: Tensor, gradients: Tensor, space: Space, *, roun
         return domain.slope((weight[:, None] @ gradients).reshape(x.shape), x, space)
 
     best = torch.stack([slope(weight), *(slope(e) for e in torch.eye(m).to(G)[:, None].expand(m, rows, m))]).amin(0)
-    for k in range(rounds):
+    for k in range(_ROUNDS):
         v = flat(ways.project((v - (ahead[:, None] @ G).squeeze(1)).reshape(x.shape)))
         new = simplex(weight + (G @ v[:, :, None]).squeeze(2))
         ahead, weight = 2 * new - weight, new

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +37,15 @@ class _Carried(NamedTuple):
     allowed: Tensor  # the linear gap up to which its end counts as stationary
 
 
-@dataclass(frozen=True, eq=False, init=False)
+class _Slopes(NamedTuple):
+    """What gradients say at the answers of a step and of its nodes."""
+
+    slope: Tensor  # the metric slope, [1 + nodes, rows]
+    denied: Tensor  # whether a lower point denies the step's own answer, [rows]
+    forward: Tensor  # passes for the answers, one after the other
+    backward: Tensor
+
+
 class MinimizingMovement(Accounting):
     """x+ in argmin { E(z) : z in K, |z - x| <= tau }  (rate inf),
     x+ in argmin { E(z) + |z - x|^p / (p tau^(p-1)) : z in K }  (rate p < inf).
@@ -80,12 +87,6 @@ class MinimizingMovement(Accounting):
     tensor([[0.0000, 0.5000]])
     """  # noqa: D205
 
-    tau: StepSize
-    space: Space
-    rate: float
-    inner: InnerSolver
-    nodes: int
-
     def __init__(
         self,
         tau: float | Tensor | StepSize,
@@ -97,11 +98,9 @@ class MinimizingMovement(Accounting):
         check_rate(rate)
         if nodes < 0:
             raise ValueError(f"The number of nodes of Gauss's rule must not be negative, got nodes={nodes!r}.")
-        object.__setattr__(self, "tau", step_size(tau))
-        object.__setattr__(self, "space", Lp(math.inf) if space is None else space)
-        object.__setattr__(self, "rate", rate)
-        object.__setattr__(self, "inner", Descent() if inner is None else inner)
-        object.__setattr__(self, "nodes", nodes)
+        self.tau, self.space, self.rate = step_size(tau), Lp(math.inf) if space is None else space, rate
+        self.inner: InnerSolver = Descent() if inner is None else inner
+        self.nodes = nodes
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; passes forward and backward, failures, the last excess, and the last step."""
@@ -111,7 +110,8 @@ class MinimizingMovement(Accounting):
         return _Carried(zero, zero.clone(), zero.clone(), none.double(), x.clone(), none, allowed)
 
     def account(self, memory: Memory) -> Account:
-        return Account(*memory[:4])
+        last = _Carried(*memory)
+        return Account(last.forward, last.backward, last.failed, last.excess)
 
     def reached(self, memory: Memory) -> Tensor:
         """Return the radius of the ball that the last step was made in, ``[rows]``."""
@@ -142,31 +142,29 @@ class MinimizingMovement(Accounting):
         found, radius = self._minimize(spread)
         start = here.domain.slope(here.evaluation.gradient, here.x, self.space)
         x, value, radius_here = found.x[:rows], found.value[:rows], radius[:rows]
-        excess, denied = torch.full_like(value, torch.nan), torch.zeros_like(found.solved[:rows])
-        spent = torch.stack([found.forward, found.backward]).reshape(2, copies, rows).sum(1)
+        excess, solved = torch.full_like(value, torch.nan), found.solved.reshape(copies, rows).all(0)
+        forward, backward = found.forward, found.backward
         if self.nodes:
             base = value + self._kinetic(here, x) - here.evaluation.value
-            slopes, denied, more = self._slopes(spread, found, radius, start, base)
-            excess = base + here.tau * (weights[:, None] * self._integrand(slopes[1:])).sum(0)
-            spent = spent + more
-        solved = found.solved.reshape(copies, rows).all(0) & ~denied
+            seen = self._slopes(spread, found, radius, start, base)
+            excess = base + here.tau * (weights[:, None] * self._integrand(seen.slope[1:])).sum(0)
+            solved = solved & ~seen.denied
+            forward, backward = forward + seen.forward, backward + seen.backward
+        forward, backward = (spent.reshape(copies, rows).sum(0) for spent in (forward, backward))
         return _onto_faces(here.domain, x), _Carried(
-            last.forward + spent[0], last.backward + spent[1], last.failed + (~solved).long(), excess.double(),
-            here.x, radius_here, SUSPECT * radius_here * start,
+            last.forward + forward, last.backward + backward, last.failed + (~solved).long(), excess.double(), here.x,
+            radius_here, SUSPECT * radius_here * start,
         )  # fmt: skip
 
-    def _slopes(
-        self, here: Here, found: Solution, radius: Tensor, start: Tensor, base: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Metric slopes at the step's answer and the nodes, whether a lower point denies the answer, the passes spent.
+    def _slopes(self, here: Here, found: Solution, radius: Tensor, start: Tensor, base: Tensor) -> _Slopes:
+        """What gradients say at the step's answer and the nodes.
 
-        They are ``[1 + nodes, rows]``, ``[rows]`` and ``[2, rows]``. Where no point further down the gradient is lower,
-        the gradients nearby are asked for the slope.
+        Where no point further down the gradient is lower, the gradients nearby are asked for the slope.
         """
         w, copies, rows = found.x, 1 + self.nodes, len(start)
         g = here.energy.evaluate(w).gradient
         slope = here.domain.slope(g, w, self.space)
-        spent = torch.ones(2, len(w), dtype=torch.int64, device=w.device)
+        forward, backward = torch.ones_like(found.forward), torch.ones_like(found.backward)
         promised = start.repeat(copies) * radius
         region = reach(here.domain, here.x, radius, self.space)
         kinked = suspects(g, w, region, SUSPECT * promised)
@@ -180,14 +178,15 @@ class MinimizingMovement(Accounting):
             end = region.take(at).minimize_linear(g[at])
             whole = here.energy.take(at).within(here.domain.take(at))
             beaten[at] = _falls(whole, w[at], end, (found.value - slack)[at])
-            spent[0, at] += len(_SHARES)
+            forward[at] += len(_SHARES)
         at = (kinked & ~beaten).nonzero().squeeze(1)
         if at.numel():
             energy, domain = here.energy.take(at), here.domain.take(at)
             kinks = metric_slope(energy, domain, w[at], g[at], WIDTH * radius[at], self.space)
-            slope, spent = slope.index_copy(0, at, kinks.value), spent.index_add(1, at, kinks.spent.expand(2, -1))
-        by_row = spent.reshape(2, copies, rows).sum(1)
-        return slope.reshape(copies, rows), beaten.reshape(copies, rows)[0], by_row
+            slope = slope.index_copy(0, at, kinks.value)
+            forward[at] += kinks.spent
+            backward[at] += kinks.spent
+        return _Slopes(slope.reshape(copies, rows), beaten[:rows], forward, backward)
 
     def _integrand(self, slope: Tensor) -> Tensor:
         """What the dissipation integrates: |dE|, or |dE|^q / q."""
@@ -207,22 +206,21 @@ class MinimizingMovement(Accounting):
         """One minimizer per row, penalized or not, and the radius of the ball it is the minimizer of."""
         if math.isinf(self.rate):
             return self._within(here, here.tau), here.tau
-        rows = here.x.shape[0]
-        total = torch.zeros(2, rows, dtype=torch.int64, device=here.x.device)
+        forward, backward = (torch.zeros_like(here.tau, dtype=torch.int64) for _ in range(2))
         tau = here.tau.clamp_min(torch.finfo(here.tau.dtype).tiny)
 
         def balance(r: Tensor) -> Tensor:
             found = self._within(here, r)
             g = here.energy.evaluate(found.x).gradient
-            total[0].add_(found.forward + 1)
-            total[1].add_(found.backward + 1)
+            forward.add_(found.forward + 1)
+            backward.add_(found.backward + 1)
             return (r / tau) ** (self.rate - 1) - here.domain.slope(g, found.x, self.space)
 
         slope = here.domain.slope(here.evaluation.gradient, here.x, self.space)
         high = above(balance, torch.where(slope.isfinite(), here.tau * slope ** (1 / (self.rate - 1)), 0.0))
         radius = root(balance, torch.zeros_like(high), high, iterations=60)
         found = self._within(here, radius)
-        return found._replace(forward=found.forward + total[0], backward=found.backward + total[1]), radius
+        return found._replace(forward=found.forward + forward, backward=found.backward + backward), radius
 
     def _within(self, here: Here, radius: Tensor) -> Solution:
         region = reach(here.domain, here.x, radius, self.space)

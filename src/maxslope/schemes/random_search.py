@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from maxslope import _random
 from maxslope._rows import choose, column, flat
 from maxslope.energies import Blind
 from maxslope.schemes.base import Here, Memory, Scheme
-from maxslope.schemes.steps import Constant
+from maxslope.schemes.steps import Constant, StepSize
 from maxslope.sets import BallBox, Box, Groups, Shared
 from maxslope.spaces import Lp, Space
 
@@ -33,8 +34,10 @@ class Search(Scheme):
     seed: int
     rate = math.inf
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "tau", Constant(1 / self.queries))
+    @cached_property
+    def tau(self) -> StepSize:  # type: ignore[override]
+        """The step size in time: a run takes the time 1."""
+        return Constant(1 / self.queries)
 
     def start(self, x: Tensor) -> Memory:
         key = _random.keys(self.seed, _random.keys_of_points(flat(x)))
@@ -102,7 +105,6 @@ class RandomSearch(Search):
             raise ValueError(
                 f"Random search needs queries >= 1 and a share in (0, 1], got {self.queries} and {self.share}."
             )
-        Search.__post_init__(self)
 
     def propose(self, here: Here, best: Tensor, clock: Tensor, key: Tensor, own: Memory) -> tuple[Tensor, Memory]:
         domain = here.domain
@@ -189,4 +191,5 @@ def _window(key: Tensor, share: Tensor, like: Tensor, least: int) -> Tensor:
         first = (corner[:, d] * (extent - side + 1)).floor()[:, None]
         at = torch.arange(extent, device=like.device)
         marks.append((at >= first) & (at < first + side[:, None]))
-    return (marks[0][:, None, :, None] & marks[1][:, None, None, :]).expand_as(like)
+    down, across = marks
+    return (down[:, None, :, None] & across[:, None, None, :]).expand_as(like)

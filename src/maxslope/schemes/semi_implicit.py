@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,7 +15,6 @@ from maxslope.sets._roots import minimum
 from maxslope.spaces import Lp
 
 
-@dataclass(frozen=True, eq=False, init=False)
 class SemiImplicit(Memoryless):
     """x+ in argmin { <DE(x), z> : z in K, |z - x| <= tau }  (rate inf),
     x+ in argmin { <DE(x), z> + |z - x|^p / (p tau^(p-1)) : z in K }  (rate p < inf).

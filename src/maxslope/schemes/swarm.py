@@ -59,7 +59,6 @@ class Swarm(Search):
     def __post_init__(self) -> None:
         if self.queries < 1 or self.particles < 2:
             raise ValueError(f"A swarm needs queries >= 1 and particles >= 2, got {self.queries} and {self.particles}.")
-        Search.__post_init__(self)
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; besides what every search carries, the swarm and its values."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -11,7 +9,6 @@ from maxslope._rows import column, flat
 from maxslope.schemes.base import Accounting, Here, Memory, Scheme
 
 
-@dataclass(frozen=True, eq=False, init=False)
 class Momentum(Scheme):
     """Steps along m+ = decay m + xi / |xi|_1 instead of the gradient xi: MI-FGSM, arXiv:1710.06081, eq. (6).
 
@@ -23,9 +20,6 @@ class Momentum(Scheme):
         ValueError: if the decay is negative, or the scheme minimizes the energy itself, whatever the gradient.
     """
 
-    scheme: Scheme
-    decay: float
-
     def __init__(self, scheme: Scheme, decay: float = 1.0) -> None:
         if not decay >= 0:
             raise ValueError(f"The decay of a momentum must not be negative, got decay={decay!r}.")
@@ -34,10 +28,8 @@ class Momentum(Scheme):
                 f"Momentum changes the gradient a scheme steps along, but {type(scheme).__name__} evaluates the "
                 "energy at places of its own; wrap Explicit or SemiImplicit."
             )
-        object.__setattr__(self, "scheme", scheme)
-        object.__setattr__(self, "decay", decay)
-        for name in ("tau", "space", "rate"):
-            object.__setattr__(self, name, getattr(scheme, name))
+        self.scheme, self.decay = scheme, decay
+        self.tau, self.space, self.rate = scheme.tau, scheme.space, scheme.rate
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; the momentum, and what the inner scheme carries."""

@@ -43,7 +43,7 @@ def _by_center(near: Solver, far: Solver, centered: bool, *rows: Tensor) -> Tens
     """Solve the rows whose box holds the origin by ``near`` and the others by ``far``, whatever is beside them."""
     if centered:
         return near(*rows)
-    a, b = rows[-2:]
+    *_, a, b = rows
     holds = ~((a > 0) | (b < 0)).any(1)
     if bool(holds.all()):
         return near(*rows)

@@ -34,16 +34,17 @@ def minimize(
     if not index.numel():
         return d
     everyone = index.numel() == xi.shape[0]
-    whole = (xi, e, tau, radius, a, b)
-    part = whole if everyone else tuple(select(t, index) for t in whole)
+    if not everyone:
+        xi, e, tau, radius, a, b = (select(t, index) for t in (xi, e, tau, radius, a, b))
     if step.p == ball.p == 2:
-        both, settled = _euclidean(*part)
+        both, settled = _euclidean(xi, e, tau, radius, a, b)
         rest = (~settled).nonzero().squeeze(1)
         if rest.numel():
-            both[rest] = _decided(step, ball, *(select(t, rest) for t in part), centered=centered)
+            part = (select(t, rest) for t in (xi, e, tau, radius, a, b))
+            both[rest] = _decided(step, ball, *part, centered=centered)
     else:
-        both = _decided(step, ball, *part, centered=centered)
-    both = _ball.draw(step, both, part[1], part[2])  # what rounding put outside the step ball; e is feasible
+        both = _decided(step, ball, xi, e, tau, radius, a, b, centered=centered)
+    both = _ball.draw(step, both, e, tau)  # what rounding put outside the step ball; e is feasible
     return both if everyone else d.index_copy(0, index, both)
 
 
@@ -62,19 +63,20 @@ def _decided(
     return d
 
 
-def _same(lp: Lp, *part: Tensor) -> Tensor:
+def _same(lp: Lp, xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Both balls bind and have one norm, 1 < p < inf: Newton's method, slower in float64 where that does not settle."""
-    d, settled = _pair.minimize(lp, *part)
-    rest = (~settled & ~(part[0] + part[1]).sum(1).isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
+    whole = (xi, e, tau, radius, a, b)
+    d, settled = _pair.minimize(lp, *whole)
+    rest = (~settled & ~(xi + e).sum(1).isnan()).nonzero().squeeze(1)  # a row of NaN has no answer
     for pace in (0.2, 0.05):
         if not rest.numel():
             break
-        better, settled = _pair.minimize(lp, *(select(t, rest).double() for t in part), pace=pace)
+        better, settled = _pair.minimize(lp, *(select(t, rest).double() for t in whole), pace=pace)
         d[rest] = better.to(d.dtype)
         rest = rest[~settled]
     if rest.numel():
-        d[rest] = _nested(lp, lp, *(select(t, rest) for t in part), iterations=_FEW)
-    return _ball.shrink(lp, d, part[3], part[4], part[5])
+        d[rest] = _nested(lp, lp, *(select(t, rest) for t in whole), iterations=_FEW)
+    return _ball.shrink(lp, d, radius, a, b)
 
 
 def _euclidean(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,8 +128,8 @@ def _taxicab(xi: Tensor, e: Tensor, tau: Tensor, radius: Tensor, a: Tensor, b: T
     able = torch.full_like(xi, torch.inf).copysign(-xi).clamp(a - e, b - e).sign().abs()
     score = (xi.abs() * able).masked_fill(e != 0, torch.inf)
     best = score.topk(width, dim=1)
-    few = tuple(t.gather(1, best.indices) for t in (xi, e, a, b))
-    d_few = _cutting_plane(few[0], few[1], tau, radius, few[2], few[3])
+    xi_few, e_few, a_few, b_few = (t.gather(1, best.indices) for t in (xi, e, a, b))
+    d_few = _cutting_plane(xi_few, e_few, tau, radius, a_few, b_few)
     d = e.scatter(1, best.indices, d_few)
     least = best.values[:, -1]
     proven = (least == 0) | ((least < torch.inf) & (d_few[:, -1] == 0))

@@ -83,12 +83,32 @@ class _Now(NamedTuple):
 
     lam: Tensor
     mu: Tensor
-    powers: tuple[Tensor, Tensor]  # lam |t|_p^p and mu |d / r|_p^p
+    power_t: Tensor  # lam |t|_p^p
+    power_d: Tensor  # mu |d / r|_p^p
     pull_t: Tensor  # lam phi(t)
     pull_d: Tensor  # mu phi(d / r)
     own: Tensor  # by how much t is corrected with the multipliers as they are
     give: Tensor  # by how much t yields to a force
     force: Tensor  # that is left over
+
+
+class _Step(NamedTuple):
+    """What a step of Newton's method leaves."""
+
+    best: _Points  # that are known
+    points: _Points  # the next ones
+    row: _Multipliers
+    error: Tensor  # of the best, [rows]
+
+
+class _Followed(NamedTuple):
+    """How t follows the multipliers."""
+
+    moved: Tensor  # by how much
+    by_lam: Tensor  # the change of log lam
+    by_mu: Tensor
+    row: _Multipliers
+    error: Tensor
 
 
 class _Pair(ABC):
@@ -112,8 +132,8 @@ class _Pair(ABC):
         """Return where the coordinates begin, t and d / r in the tangent plane at e being given."""
 
     @abstractmethod
-    def step(self, points: _Points, row: _Multipliers) -> tuple[_Points, _Points, _Multipliers, Tensor]:
-        """Return the best points known, the next ones and multipliers by Newton's method, and the error of the best."""
+    def step(self, points: _Points, row: _Multipliers) -> _Step:
+        """Make a step of Newton's method."""
 
     @abstractmethod
     def place(self, points: _Points) -> Tensor:
@@ -137,14 +157,14 @@ class _Pair(ABC):
             setattr(part, name, select(value, index) if isinstance(value, Tensor) else value)
         return part
 
-    def follow(self, row: _Multipliers, now: _Now, *, loose: float) -> tuple[Tensor, _Points, _Multipliers, Tensor]:
-        """By how much t follows the multipliers, by how much log lam and log mu change, what they are then, the error.
+    def follow(self, row: _Multipliers, now: _Now, *, loose: float) -> _Followed:
+        """Change the multipliers, and let t follow them.
 
         They rest where the coordinates are off by more than ``loose`` of the norms.
         """
         lam, mu, p, scale = now.lam, now.mu, self.lp.p, self.scale
         by_lam, by_mu = now.pull_t * now.give, now.pull_d * now.give  # minus the derivatives of t
-        size_a, size_b = now.powers[0] / lam, now.powers[1] / mu
+        size_a, size_b = now.power_t / lam, now.power_d / mu
         own_a, own_b = _total(now.pull_t, now.own) / lam, _total(now.pull_d, now.own) * (scale / mu)
         miss_a, miss_b = size_a.log() / p, size_b.log() / p
         y_a, y_b = size_a * miss_a + own_a, size_b * miss_b + own_b
@@ -170,7 +190,7 @@ class _Pair(ABC):
         error = torch.where(whole, 3 * error.square(), error)[:, 0]
         moved = torch.addcmul(now.own, by_lam, a, value=-1).addcmul_(by_mu, b, value=-1)
         last = torch.where(b == 0, row.last_lam, a), torch.where(b == 0, row.last_mu, b)
-        return moved, (a, b), _Multipliers(log_lam, log_mu, *last, share), error
+        return _Followed(moved, a, b, _Multipliers(log_lam, log_mu, *last, share), error)
 
 
 def _turned(change: Tensor, last: Tensor) -> Tensor:
@@ -209,7 +229,7 @@ class _Above(_Pair):
         nearer = (self.g + 0.5**self.rho * (mu * self.at_e - lam * self.at_0) >= 0) & (slant > 0)
         return (torch.where(nearer, (at_origin - self.out) / self.scale, at_plane),)
 
-    def step(self, points: _Points, row: _Multipliers) -> tuple[_Points, _Points, _Multipliers, Tensor]:
+    def step(self, points: _Points, row: _Multipliers) -> _Step:
         rho, tiny = self.rho, self.tiny
         lam, mu = row.log_lam.exp(), row.log_mu.exp()
         outward = _positive(torch.addcmul(self.g, self.at_e, mu).neg_())  # beyond e
@@ -218,7 +238,8 @@ class _Above(_Pair):
         between = 1 - beyond
         way, side = outward.mul_(2).sub_(1), (-2 * through).add_(1)  # the signs of t and d
         least, most = through.mul_(self.far), torch.add(self.far, beyond, alpha=1e10)
-        s = points[0].clamp(self.low, self.high).mul_(way).clamp_(least, most).clamp_min_(1e-6)
+        (known,) = points
+        s = known.clamp(self.low, self.high).mul_(way).clamp_(least, most).clamp_min_(1e-6)
         t = s * way
         o = torch.addcmul(self.out, t, self.scale).mul_(side).clamp_min_(tiny)
         pull_s, pull_o = swift(s, rho).mul_(lam), swift(o, rho).mul_(mu)
@@ -231,13 +252,14 @@ class _Above(_Pair):
         wanted = root.sub_(1).mul_(left).div_(rise).mul_(way).add_(t)
         corrected = wanted.clamp(self.low, self.high)
         give = (1 - wanted.sub_(corrected).sign_().abs_()).div_((by_s + by_o).mul_(rho).clamp_min_(tiny))
-        sizes = _total(s, pull_s), _total(o, pull_o)
-        now = _Now(lam, mu, sizes, pull_s.mul_(way), pull_o.mul_(side), corrected - t, give, left.sub_(right))
-        moved, _, following, error = self.follow(row, now, loose=math.inf)
-        return (moved.add_(t),), (moved,), following, error
+        powers = _total(s, pull_s), _total(o, pull_o)
+        now = _Now(lam, mu, *powers, pull_s.mul_(way), pull_o.mul_(side), corrected - t, give, left.sub_(right))
+        to = self.follow(row, now, loose=math.inf)
+        return _Step((to.moved.add_(t),), (to.moved,), to.row, to.error)
 
     def place(self, points: _Points) -> Tensor:
-        return torch.addcmul(self.e, points[0].clamp(self.low, self.high), self.tau)
+        (t,) = points
+        return torch.addcmul(self.e, t.clamp(self.low, self.high), self.tau)
 
 
 class _Below(_Pair):
@@ -256,7 +278,7 @@ class _Below(_Pair):
     def begin(self, at_plane: Tensor, at_origin: Tensor, lam: Tensor, mu: Tensor, slant: Tensor) -> _Points:
         return at_plane.clamp_(-2, 2), at_origin.clamp_(-2, 2)
 
-    def step(self, points: _Points, row: _Multipliers) -> tuple[_Points, _Points, _Multipliers, Tensor]:
+    def step(self, points: _Points, row: _Multipliers) -> _Step:
         rho = self.rho
         lam, mu = row.log_lam.exp(), row.log_mu.exp()
         at_e, at_0 = mu * self.at_e, lam * self.at_0
@@ -266,7 +288,8 @@ class _Below(_Pair):
         way = torch.addcmul(outward, between, low).mul_(2).sub_(1)  # the sign with which the smaller one grows
         least, most = torch.lerp(self.low_t, self.low_d, low), torch.lerp(self.high_t, self.high_d, low)
         half = torch.lerp(self.far, self.out, low).mul_(0.5).sub_(2).mul_(between).add_(2)
-        v = torch.lerp(points[0], points[1], low).mul_(way).clamp_min_(0).minimum(half).mul_(way).clamp_(least, most)
+        known_t, known_d = points
+        v = torch.lerp(known_t, known_d, low).mul_(way).clamp_min_(0).minimum(half).mul_(way).clamp_(least, most)
         t, d = self.both(v, low)
         size_t, size_d = t.abs(), d.abs()
         pull_t, pull_d = swift(size_t, rho).mul_(lam), swift(size_d, rho).mul_(mu)
@@ -276,15 +299,15 @@ class _Below(_Pair):
         held = (1 - inner).mul_(_positive(force.clone())).addcmul_(1 - outer, _positive(-force))
         stiff_t, stiff_d = self.stiffness(size_t, pull_t, lam), self.stiffness(size_d, pull_d, mu).mul_(self.scale)
         give = (1 - held).div_(stiff_t + stiff_d)
-        sizes = _total(size_t, pull_t), _total(size_d, pull_d)
-        now = _Now(lam, mu, sizes, signed_t, signed_d, -force * give, give, force)
-        moved, by, following, error = self.follow(row, now, loose=0.1)
+        powers = _total(size_t, pull_t), _total(size_d, pull_d)
+        now = _Now(lam, mu, *powers, signed_t, signed_d, -force * give, give, force)
+        to = self.follow(row, now, loose=0.1)
         pull, stiff = torch.lerp(pull_t, pull_d, low), torch.lerp(stiff_t, stiff_d, low)
-        change = stiff.mul_(moved).mul_(way).addcmul_(pull, torch.lerp(by[0], by[1], low))
-        weight = torch.lerp(following.log_lam.exp(), following.log_mu.exp(), low)
+        change = stiff.mul_(to.moved).mul_(way).addcmul_(pull, torch.lerp(to.by_lam, to.by_mu, low))
+        weight = torch.lerp(to.row.log_lam.exp(), to.row.log_mu.exp(), low)
         new = self.by_pull(pull, change, weight).mul_(way).clamp_(least, most)
         v = torch.lerp(new, v, held)  # what a bound holds stays to the bit
-        return (t, d), self.both(v, low), following, error
+        return _Step((t, d), self.both(v, low), to.row, to.error)
 
     def place(self, points: _Points) -> Tensor:
         """See :class:`_Pair`; measured from the nearer of e and the origin, so that no digits are lost."""

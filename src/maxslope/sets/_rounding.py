@@ -70,13 +70,16 @@ def _sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 def _product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """A b and what rounding left out (Dekker's product)."""
-    parts = []
-    for t in (a, b):
-        c = 134217729.0 * t  # 2^27 + 1
-        big = c - (c - t)
-        parts += [big, t - big]
+    (a_big, a_rest), (b_big, b_rest) = _halves(a), _halves(b)
     p = a * b
-    return p, ((parts[0] * parts[2] - p) + parts[0] * parts[3] + parts[1] * parts[2]) + parts[1] * parts[3]
+    return p, ((a_big * b_big - p) + a_big * b_rest + a_rest * b_big) + a_rest * b_rest
+
+
+def _halves(t: Tensor) -> tuple[Tensor, Tensor]:
+    """The first half of the digits, and the rest."""
+    c = 134217729.0 * t  # 2^27 + 1
+    big = c - (c - t)
+    return big, t - big
 
 
 def _settle(value: Tensor, rest: Tensor, dtype: torch.dtype, end: float) -> Tensor:

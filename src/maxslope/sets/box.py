@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,7 +14,6 @@ from maxslope.sets.base import Set
 from maxslope.spaces import Lp, Mixed, Space, Weighted
 
 
-@dataclass(frozen=True, eq=False)
 class Box(Set):
     """The set { lo <= z <= hi }, with its own bounds in every row.
 
@@ -30,13 +28,18 @@ class Box(Set):
     tensor([[0.0000, 0.5000]])
     """
 
-    lo: Tensor
-    hi: Tensor
-
-    def __post_init__(self) -> None:
-        if bool((self.lo.isnan() | self.hi.isnan()).any()):
+    def __init__(self, lo: Tensor, hi: Tensor) -> None:
+        if bool((lo.isnan() | hi.isnan()).any()):
             raise ValueError("A box needs lo <= hi everywhere, got NaN among its bounds; -inf and inf are no bounds.")
-        _reject_empty(self.lo, self.hi)
+        _reject_empty(lo, hi)
+        self.lo, self.hi = lo, hi
+
+    @classmethod
+    def known(cls, lo: Tensor, hi: Tensor) -> Box:
+        """Return a box that is known not to be empty, made without asking the device."""
+        box = object.__new__(cls)
+        box.lo, box.hi = lo, hi
+        return box
 
     def project(self, x: Tensor) -> Tensor:
         return x.clamp(self.lo, self.hi)
@@ -91,11 +94,11 @@ class Box(Set):
         return flat(excess <= slack).all(1)
 
     def take(self, index: Tensor) -> Box:
-        return _unchecked(take(self.lo, index), take(self.hi, index))
+        return Box.known(take(self.lo, index), take(self.hi, index))
 
     def to(self, dtype: torch.dtype) -> Box:
         """Return the same box with bounds of another dtype."""
-        return _unchecked(self.lo.to(dtype), self.hi.to(dtype))
+        return Box.known(self.lo.to(dtype), self.hi.to(dtype))
 
     def intersect(self, lo: Tensor, hi: Tensor) -> Box:
         """Return the box of the points of this box that also lie between ``lo`` and ``hi``.
@@ -105,11 +108,11 @@ class Box(Set):
         """
         lower, upper = torch.maximum(self.lo, lo), torch.minimum(self.hi, hi)
         _reject_empty(lower, upper)
-        return _unchecked(lower, upper)
+        return Box.known(lower, upper)
 
     def within(self, x: Tensor, width: Tensor) -> Box:
         """Return the part of this box within ``width`` of points ``x`` of it, coordinate by coordinate; never empty."""
-        return _unchecked((x - width).clamp(self.lo, self.hi), (x + width).clamp(self.lo, self.hi))
+        return Box.known((x - width).clamp(self.lo, self.hi), (x + width).clamp(self.lo, self.hi))
 
 
 def stopped(xi: Tensor, at_lo: Tensor, at_hi: Tensor) -> Tensor:
@@ -124,14 +127,6 @@ def _reject_empty(lo: Tensor, hi: Tensor) -> None:
             f"A box needs lo <= hi everywhere, got {int(bad.sum())} coordinates with lo > hi: the set is empty. Is the "
             "center inside the box of the inputs?"
         )
-
-
-def _unchecked(lo: Tensor, hi: Tensor) -> Box:
-    """A box known not to be empty, made without asking the device."""
-    box = object.__new__(Box)
-    object.__setattr__(box, "lo", lo)
-    object.__setattr__(box, "hi", hi)
-    return box
 
 
 def separable(space: Space) -> tuple[Lp, Tensor | None]:

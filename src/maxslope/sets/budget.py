@@ -11,16 +11,26 @@ from torch import Tensor
 from maxslope._rows import column
 from maxslope.sets import _shapes
 from maxslope.sets.ball_box import BallBox
-from maxslope.sets.box import Box, _unchecked, plain
+from maxslope.sets.box import Box, plain
 from maxslope.sets.groups import Groups, within
 from maxslope.sets.shared import Shared
 from maxslope.spaces import Lp, Mixed, Space, Weighted
 
 Bounds = tuple[float | Tensor, float | Tensor]
+_BY_SAMPLE = -1  # in place of the axes of an eps that is known to have one entry a sample
 
 
 @dataclass(frozen=True, eq=False)
-class Budget:
+class _Allowed:
+    """What a :class:`Budget` holds, in the form in which it is used."""
+
+    norm: Space
+    eps: float | Tensor
+    box: Bounds | None
+    _axes: int = field(repr=False)  # with which eps was given, or _BY_SAMPLE
+
+
+class Budget(_Allowed):
     """All z with |z - x| <= eps and lo <= z <= hi, in the units of the inputs.
 
     Arrays and lists become tensors.
@@ -45,19 +55,15 @@ class Budget:
     tensor([[0.3000, 0.4000]])
     """
 
-    norm: Space
-    eps: float | Tensor
-    box: Bounds | None = (0.0, 1.0)
-    _axes: int = field(default=0, init=False, repr=False)  # with which eps was given; -1 if it is known to be by sample
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.norm, Space):
-            raise TypeError(f"Budget needs a space such as Lp(2) as its norm, got {self.norm!r}.")
-        plain(self.norm)
-        eps, axes = _shapes.radius(self.eps)
-        box = None if self.box is None else _shapes.box(self.box)
-        for name, value in (("eps", eps), ("box", box), ("_axes", axes)):
-            object.__setattr__(self, name, value)
+    def __init__(
+        self, norm: Space, eps: float | Tensor, box: Bounds | None = (0.0, 1.0), *, _axes: int | None = None
+    ) -> None:
+        if not isinstance(norm, Space):
+            raise TypeError(f"Budget needs a space such as Lp(2) as its norm, got {norm!r}.")
+        plain(norm)
+        eps, axes = _shapes.radius(eps)
+        box = None if box is None else _shapes.box(box)
+        _Allowed.__init__(self, norm, eps, box, _BY_SAMPLE if _axes == _BY_SAMPLE and axes == 1 else axes)
         values = torch.as_tensor(eps)
         if not bool((values >= 0).all() & values.isfinite().all()):
             raise ValueError(f"eps must be finite and not negative, in the units of the inputs, got eps={eps!r}.")
@@ -72,7 +78,7 @@ class Budget:
         """
         eps = self.eps
         if isinstance(eps, Tensor) and eps.ndim:
-            if self._axes >= 0 or eps.shape[0] != x.shape[0]:
+            if self._axes != _BY_SAMPLE or eps.shape[0] != x.shape[0]:
                 _shapes.radius_fits(eps, max(self._axes, 1), x)
             return eps.to(device=x.device, dtype=torch.float64)
         return torch.full((x.shape[0],), float(eps), dtype=torch.float64, device=x.device)
@@ -112,11 +118,11 @@ class Budget:
         """
         if isinstance(self.norm, Weighted) and isinstance(self.norm.base, Lp):
             _shapes.weights(self.norm.weights, x)
-        bounds = self.bounds(x)
+        lo, hi = self.bounds(x)
         if mask is not None:
             free = _shapes.mask(mask, x)
-            bounds = (torch.where(free, bounds[0], x), torch.where(free, bounds[1], x))
-        return within(self.norm, x, self.radius(x), _unchecked(*bounds))
+            lo, hi = torch.where(free, lo, x), torch.where(free, hi, x)
+        return within(self.norm, x, self.radius(x), Box.known(lo, hi))
 
     @property
     def motion(self) -> Space:
@@ -128,9 +134,7 @@ class Budget:
         """Return the budget of the samples ``index`` (the same one, unless eps differs by sample)."""
         if not isinstance(self.eps, Tensor) or not self.eps.ndim:
             return self
-        part = Budget(self.norm, self.eps[index], self.box)
-        object.__setattr__(part, "_axes", -1)
-        return part
+        return Budget(self.norm, self.eps[index], self.box, _axes=_BY_SAMPLE)
 
     def __str__(self) -> str:
         """Return the norm and the radius in words, such as ``l_inf 0.3``."""

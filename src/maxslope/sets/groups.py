@@ -12,7 +12,7 @@ from torch import Tensor
 from maxslope.sets._rounding import down
 from maxslope.sets.ball_box import BallBox, ball
 from maxslope.sets.base import Set
-from maxslope.sets.box import Box, _unchecked, plain
+from maxslope.sets.box import Box, plain
 from maxslope.sets.shared import Shared
 from maxslope.spaces import Mixed, Space
 
@@ -124,7 +124,7 @@ def within(norm: Space, center: Tensor, radius: Tensor, box: Box) -> Box | BallB
     grouped, _ = norm._split(center)
     lo, hi = (norm._split(bound.expand_as(center))[0].flatten(0, 1) for bound in (box.lo, box.hi))
     far = radius.repeat_interleave(grouped.shape[1])
-    cells = ball(norm.inner, grouped.flatten(0, 1), far, _unchecked(lo, hi))
+    cells = ball(norm.inner, grouped.flatten(0, 1), far, Box.known(lo, hi))
     assert isinstance(cells, BallBox)
     return Groups(norm, cells, box)
 

@@ -12,7 +12,7 @@ from maxslope._rows import choose, column, flat, take
 from maxslope.sets import _ball
 from maxslope.sets.ball_box import BallBox, ball
 from maxslope.sets.base import Everything, Set
-from maxslope.sets.box import Box, _unchecked, separable
+from maxslope.sets.box import Box, separable
 from maxslope.spaces import Space
 
 
@@ -33,7 +33,7 @@ def near(domain: Set, x: Tensor, radius: Tensor, space: Space) -> Set:
     tensor([[0.7500, 0.7500]])
     """
     if isinstance(domain, Everything):
-        domain = _unchecked(torch.full_like(x[:1], -torch.inf), torch.full_like(x[:1], torch.inf))
+        domain = Box.known(torch.full_like(x[:1], -torch.inf), torch.full_like(x[:1], torch.inf))
     lp, weights = separable(space)
     width = column(radius, x) / (1.0 if weights is None else weights.to(x))
     if isinstance(domain, Box):

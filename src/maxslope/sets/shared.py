@@ -12,7 +12,7 @@ from maxslope._rows import choose, column, flat, select
 from maxslope.sets import _share
 from maxslope.sets._roots import least
 from maxslope.sets.ball_box import BallBox, Round, ball
-from maxslope.sets.box import Box, _unchecked, plain, stopped
+from maxslope.sets.box import Box, plain, stopped
 from maxslope.spaces import Lp, Mixed, Space
 
 
@@ -82,12 +82,12 @@ class Shared(Round):
         a, b = (self.norm._split(bound)[0] for bound in (lo, hi))
         lp, radius = self.norm.inner, self.radius.double()
         share = _share.radii(_share.Cells(lp, v, a, b, linear), self.norm.outer.p, radius).flatten()
-        v, box = v.flatten(0, 1), _unchecked(a.flatten(0, 1), b.flatten(0, 1))
+        v, box = v.flatten(0, 1), Box.known(a.flatten(0, 1), b.flatten(0, 1))
         zero = torch.zeros_like(v)
         cells: Box | BallBox = BallBox(lp, zero, share, box, False)
         if math.isinf(lp.p):
             width = torch.maximum(share, flat(zero.clamp(box.lo, box.hi)).abs().amax(1))
-            cells = _unchecked(*(bound.clamp(-width[:, None], width[:, None]) for bound in (box.lo, box.hi)))
+            cells = Box.known(*(bound.clamp(-width[:, None], width[:, None]) for bound in (box.lo, box.hi)))
         d = cells.minimize_linear(v) if linear else cells.project(v)
         return self.inside((center + back(d.reshape(a.shape))).to(towards.dtype))
 
@@ -154,6 +154,6 @@ class _Normals:
             return (own.norm(xi.flatten(0, 1)).reshape(force.shape) - force).clamp_min(0)
         size = xi.abs().flatten(0, 1)
         zero = torch.zeros_like(size)
-        cells = ball(own, zero, force.flatten(), _unchecked(zero, size))
+        cells = ball(own, zero, force.flatten(), Box.known(zero, size))
         k = cells.project(size) if self.inner.p == 2 else cells.minimize_linear(-torch.ones_like(size))
         return self._measure((size - k).reshape(xi.shape))

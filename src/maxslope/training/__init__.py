@@ -1,6 +1,5 @@
 """Adversarial training: a flow of weights with a flow inside."""
 
-from maxslope._former import former
 from maxslope.training._inside import Ramp
 from maxslope.training.adversary import Adversary, ByRecipe, Drawn, Each, Perturbed, Pointwise, Problem, Worst
 from maxslope.training.checkpoint import Checkpoint
@@ -50,4 +49,3 @@ __all__ = [
     "processes",
     "world",
 ]
-__getattr__ = former(__name__, {"Risk": "WeightRisk"})

@@ -126,7 +126,7 @@ class Inside:
         if not self.inspected:
             self.inspected = True
             outputs, rows = network.inspect(batch.x, batch.context, logits=self.goal.logits)
-            self.spent["forward"] += network.executed[0]
+            self.spent["forward"] += network.executed.forward
             self.goal.check_all(outputs, rows, batch.y)
         return network
 

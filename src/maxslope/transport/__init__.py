@@ -1,6 +1,5 @@
 """Distributions: clouds of labeled points, adversaries that move them, exact transport distances."""
 
-from maxslope._former import former
 from maxslope.energies.algebra import Potential
 from maxslope.spaces.mixed import cloud_space
 from maxslope.transport.adversary import AdversaryResult, adversary
@@ -22,4 +21,3 @@ __all__ = [
     "particle_speeds",
     "paths",
 ]
-__getattr__ = former(__name__, {"Adversary": "AdversaryResult"})
