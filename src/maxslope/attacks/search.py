@@ -43,19 +43,14 @@ _TRIAL = 5  # the part of its queries that a random search must show its worth i
 
 
 class Search:
-    """Makes the stages of an effort on the samples that stand.
-
-    Args:
-        question: the samples.
-        effort: whose stages are made.
-        probe: whether its probing stages are made, and the indicators asked.
-    """
+    """Makes the stages of an effort on the samples that stand."""
 
     def __init__(self, question: Question, effort: Effort, *, probe: bool) -> None:
         if effort.limit is not None:  # each step takes as many passes as the model has draws
             fewer = effort.limited(effort.limit // question.draws)
             effort = replace(fewer, name=effort.name, limit=effort.limit)  # the same, if it was limited so
-        self.question, self.probe, self.limit = question, probe, effort.limit
+        self.question, self.limit = question, effort.limit
+        self.probe = probe  # whether probing stages are made, and the indicators asked
         self.effort = effort  # as the probes decided; without them it does the same again
         self.runner = Runner(question, effort.runs, effort.rule, effort.candidates)
         self.known, self.beyond = self.runner.known, Beyond(question)

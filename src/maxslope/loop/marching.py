@@ -173,10 +173,7 @@ def _refill(
 class _Known:
     """What stays the same from step to step as long as the same rows are under way.
 
-    Args:
-        driver: of the loop.
-        rows: under way.
-        before: what was known of the first of them, if the device was not asked since.
+    ``before`` is what was known of the first of them, if the device was not asked since.
     """
 
     def __init__(self, driver: Driver, rows: Rows, before: _Known | None = None) -> None:
@@ -194,13 +191,8 @@ class _Known:
         """Note who ends with this step, and return where everyone is then.
 
         Rows that end early stay where they were before the step, those that are at their limit where they are after
-        it, those that ended before where they ended.
-
-        Args:
-            rows: before the step.
-            moved: after it.
-            event: what :func:`ended` says of the evaluation before it; None if no row ends so.
-            enough: what the driver says.
+        it, those that ended before where they ended. ``event`` is what :func:`ended` says of the evaluation before the
+        step, None if no row ends so, and ``enough`` what the driver says.
         """
         running = self.status == Status.RUNNING
         status = self.status if event is None else torch.where(running, event, self.status)
