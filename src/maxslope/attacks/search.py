@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from maxslope import _random
 from maxslope.attacks._plan import LEAST
 from maxslope.attacks._probe import PROBES, Beyond
 from maxslope.attacks.effort import Effort, grouped
@@ -37,7 +38,6 @@ from maxslope.criteria import OwnMargin
 
 _NEAR = 0.2  # of the margin at the first point: samples that nearly fell
 _SEARCHED = 12  # runs of an effort, the first left out if there are others, that a new search for good points makes
-_APART = 2_000_003  # between the seeds of new searches
 _ENDLESS = 2**62  # passes, where there is no limit
 _TRIAL = 5  # the part of its queries that a random search must show its worth in
 
@@ -159,7 +159,7 @@ class Search:
             on = (~known.broken & effort.rule.goes_on(known.prospect.chance)).nonzero().squeeze(1)
             if self.limit is not None or not on.numel():
                 break
-            seed, made = self.question.seed + number * _APART, True
+            seed, made = self.question.seed + number * _random.RESTARTS, True
             found = anew(self.question, on, stage.recipes, effort.rule, seed=seed, candidates=effort.candidates)
             known.absorb(on, found)
             known.prospect.absorb(on, found.prospect)
