@@ -81,9 +81,8 @@ def piecewise(question: Question) -> Piecewise | None:
     except ImportError:
         return None
     parts = list(_flat(model))
-    if not any(isinstance(part, nn.ReLU) for part in parts):
-        return None
-    if model.training or not all(isinstance(part, (*_AFFINE, nn.ReLU)) for part in parts):
+    kinked = any(isinstance(part, nn.ReLU) for part in parts)
+    if model.training or not kinked or not all(isinstance(part, (*_AFFINE, nn.ReLU)) for part in parts):
         return None
     net = Piecewise(tuple(_matrices(parts, x.shape[1:])))
     for point in x[:2]:

@@ -71,14 +71,8 @@ class Runner(Driver):
     run of n steps costs n backward and n + 1 forward passes (one that the rule gives up on the way those of the steps
     it saw); of a random model each step costs ``question.draws`` of both, and a verification ``question.votes``.
 
-    Args:
-        question: the samples.
-        recipes: the runs of each sample, in order; one scheme for all.
-        rule: who goes on.
-        candidates: see :class:`Targets`.
-        calls: slots, in calls of the model; by default as many as pay.
-        patience: see :class:`Driver`; by default 1 on a processor and 4 on other devices. Nothing but executed passes
-            depends on it.
+    All ``recipes`` share one scheme. There are slots for so many ``calls`` of the model, by default for as many as pay;
+    ``patience`` is 1 on a processor and 4 on other devices by default, and nothing but executed passes depends on it.
     """
 
     def __init__(
