@@ -74,14 +74,8 @@ class Search:
     def _planned(self) -> tuple[Stage, ...]:
         """The stages without probing ones that are not made; runs on either side of one are then made in one go."""
         asks = self.probe and not self.effort.gradient_free
-        beyond = asks and self._leaves(Beyond.passes)
-        return grouped(
-            [
-                stage
-                for stage in self.effort.stages
-                if (beyond if isinstance(stage, OutsideProbe) else asks if isinstance(stage, Rescue) else True)
-            ]
-        )
+        made = {OutsideProbe: asks and self._leaves(Beyond.passes), Rescue: asks}
+        return grouped([stage for stage in self.effort.stages if made.get(type(stage), True)])
 
     def _says_so(self, stage: OutsideProbe | Rescue) -> bool:
         """Whether a probing stage says that gradients are not to be trusted."""
