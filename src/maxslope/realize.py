@@ -102,7 +102,7 @@ class Grid(Realization):
         limits = self._limits(x, bounds)
         z = self._rounded(x, center, limits, x.new_full((x.shape[0],), 0.5))
         out = ~domain.contains(z)
-        if bounds is domain or not bool(out.any()):
+        if isinstance(domain, Box) or not bool(out.any()):
             return z
         # Norms fall as the threshold rises, and at 1 no coordinate passes the level before the point.
         one = x.new_ones(len(x))

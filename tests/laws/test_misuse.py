@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import maxslope as ms
 from maxslope.attacks import Effort, Recipe, attack, recipes
+from maxslope.attacks.stages import Rescue
 from maxslope.evaluation import evaluate
 from maxslope.sets import Budget
 from nets import answers, conv, images
@@ -218,7 +219,8 @@ def test_not_tensors(call: Call) -> None:
 
 def test_efforts_and_recipes() -> None:
     refuses(ValueError, lambda: Effort(()), "at least one run", "eps 0")
-    refuses(TypeError, lambda: Effort((recipes.pgd(3), ms.schemes.RandomSearch(5))), "attacks.stages", "RandomSearch(")
+    for wrong in (ms.schemes.RandomSearch(5), Rescue((recipes.square(5),))):
+        refuses(TypeError, partial(Effort, (recipes.pgd(3), wrong)), "attacks.stages", "after a probe", "got R")
     refuses(ValueError, lambda: Effort((recipes.pgd(3), recipes.coordinate(3))), "share one scheme", "several attacks")
     refuses(ValueError, lambda: Recipe("x", -1, 1.0), "steps=-1")
     refuses(ValueError, lambda: Recipe("x", 1, math.nan), "first=nan")

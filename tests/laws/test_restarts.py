@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import maxslope as ms
-from maxslope.attacks import search
+from maxslope import _random
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.stages import Restarts
 from maxslope.attacks.starts import Uniform
@@ -23,7 +23,7 @@ def test_a_restart_is_the_attack_with_another_seed():
     """Verdicts, least margins and passes are those of the attacks one after the other, until one breaks the sample."""
     model, x, y = asked()
     whole = ms.attack(model, x, y, ms.Linf(0.2), effort=ms.Effort((GUESS, Restarts((GUESS,), TIMES))), seed=SEED)
-    seeds = [SEED + k * search._APART for k in range(TIMES + 1)]
+    seeds = [SEED + k * _random.RESTARTS for k in range(TIMES + 1)]
     each = [ms.attack(model, x, y, ms.Linf(0.2), recipe=GUESS, seed=seed, certify=False) for seed in seeds]
     broken = torch.stack([one.broken for one in each])
     made = broken.cumsum(0).roll(1, 0) == 0
@@ -54,7 +54,7 @@ def test_what_the_rule_foresaw_of_a_restart_is_summed():
     runs = (GUESS,) * 4
     once = ms.attack(model, x, y, ms.Linf(0.2), effort=ms.Effort(runs), seed=SEED)
     twice = ms.attack(model, x, y, ms.Linf(0.2), effort=ms.Effort((*runs, Restarts(runs, 1))), seed=SEED)
-    again = ms.attack(model, x, y, ms.Linf(0.2), effort=ms.Effort(runs), seed=SEED + search._APART)
+    again = ms.attack(model, x, y, ms.Linf(0.2), effort=ms.Effort(runs), seed=SEED + _random.RESTARTS)
     stands = ~once.broken
     assert bool(stands.any())
     assert torch.equal(twice.foreseen[stands], (once.foreseen + again.foreseen)[stands])

@@ -26,7 +26,6 @@ from maxslope.schemes import Cosine, RandomSearch, SemiImplicit
 
 PROBES = 80  # gradients that the probes of a sample take, at most
 _MOST = 32  # standing samples probed
-_STREAM = 0x1D1CA  # keeps the draws of probes apart from those of runs
 
 
 class Beyond:
@@ -60,7 +59,7 @@ def _part(question: Question, among: Tensor, most: int) -> Tensor:
 
 def _order(question: Question, rows: Tensor) -> Tensor:
     """The order of rows of the question by a hash of (seed, id), which no order of the samples changes."""
-    return _random.keys(question.seed, question.ids[rows], _STREAM + 2).argsort(stable=True)
+    return _random.keys(question.seed, question.ids[rows], _random.PROBE_ORDER).argsort(stable=True)
 
 
 class Spot:
@@ -170,7 +169,7 @@ class Probe:
         """
         question, spot, measured, x = self.question, self.spot, self.measured, self.spot.x
         size = question.eps[self.rows] / question.budget.norm.norm(torch.ones_like(x)) / 256
-        key = _random.keys(question.seed, question.ids[self.rows], _STREAM)
+        key = _random.keys(question.seed, question.ids[self.rows], _random.PROBES)
         down, anywhere = -measured.gradient.sign(), _random.sign(key, x.shape[1:]).to(x)
         steps = [spot.domain.project(x + column(size, x) * way) for way in (down, anywhere)]
         said = torch.stack([inner(measured.gradient, z - x) for z in steps])
@@ -207,7 +206,7 @@ class Probe:
 
     def _search(self, at: Tensor) -> tuple[Tensor, Tensor]:
         rows = self.rows[at]
-        key = _random.keys(self.question.seed, self.question.ids[rows], _STREAM + 1)
+        key = _random.keys(self.question.seed, self.question.ids[rows], _random.PROBE_SEARCH)
         curve = flow(
             Blind(self.spot.margin.take(at), key).within(self.spot.domain.take(at)),
             self.spot.x[at],

@@ -87,13 +87,11 @@ class Nearest:
 class Course:
     """Which run of its plan each sample is in; every tensor is ``[n]`` int64.
 
-    Args:
-        passes: gradients of each sample.
-        bounded: whether a sample has a box, so that another start is left when the way out leads nowhere.
+    Where a sample is ``bounded`` by a box, another start is left when the way out leads nowhere.
     """
 
     def __init__(self, passes: Tensor, bounded: Tensor) -> None:
-        self.passes = passes
+        self.passes = passes  # gradients of each sample
         self.run, self.tries = torch.zeros_like(passes), torch.zeros_like(passes)  # that led somewhere, and nowhere
         self.parts = torch.zeros_like(passes)  # runs that are planned after the way out
         first = torch.tensor([outward(count) for count in passes.tolist()], device=passes.device)

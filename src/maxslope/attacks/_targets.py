@@ -7,18 +7,15 @@ from torch import Tensor
 
 from maxslope.attacks.question import Question
 from maxslope.energies import Margin
+from maxslope.energies.network import Passes
 from maxslope.goals import Goal
 
 
 class Targets:
     """Wrong classes of each sample, ranked at its clean point once a run asks for them.
 
-    The passes this takes belong to the sample's first run that fixes a rival, and are counted when that run counts.
-
-    Args:
-        question: the samples.
-        candidates: how many of the classes with the largest logits are ordered by their distance to first order, one
-            forward and one backward pass each; 0 keeps the order of the logits.
+    The passes this takes belong to the sample's first run that fixes a rival, and are counted when that run counts. So
+    many ``candidates`` with the largest logits are ordered by their distance to first order, at a pass each.
     """
 
     def __init__(self, question: Question, candidates: int) -> None:
@@ -27,10 +24,12 @@ class Targets:
         self.known = torch.zeros_like(question.ids, dtype=torch.bool)
 
     @property
-    def passes(self) -> tuple[int, int]:
+    def passes(self) -> Passes:
         """Forward and backward passes of a sample."""
+        if not self.question.goal.ranked:
+            return Passes(0, 0)
         tried = 0 if self.ranked is None else min(self.candidates, self.ranked.shape[1])
-        return 1 + tried, tried
+        return Passes(1 + tried, tried)
 
     def learn(self, samples: Tensor) -> None:
         """Rank the classes of samples that are not known yet."""

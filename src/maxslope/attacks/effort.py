@@ -104,10 +104,12 @@ class Effort(_Settled):
         return tuple(stages)
 
     def _check(self) -> None:
-        given: Sequence[Any] = self.stages
+        after = [one for stage in self.stages if isinstance(stage, Probing) for one in stage.then]
+        given: list[Any] = [*self.stages, *after]
         if strange := [stage for stage in given if not isinstance(stage, Stage)]:
             raise TypeError(
-                f"The stages of an effort are recipes and those of maxslope.attacks.stages, got {strange[0]!r}."
+                "The stages of an effort are recipes and those of maxslope.attacks.stages, after a probe the latter "
+                f"alone, got {strange[0]!r}."
             )
         runs = self.runs
         if not runs:

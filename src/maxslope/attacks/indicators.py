@@ -194,14 +194,13 @@ def _open_gap(probe: Probe) -> Finding | None:
 
 def _random_steps(probe: Probe) -> Finding | None:
     """A short random search ends lower than all gradient steps together."""
-    hit, broken = probe.random_search()
-    return _beaten(probe, hit, broken, Kind.RANDOM_STEPS, f"A random search of {probe.queries} values")
+    return _beaten(probe, *probe.random_search(), Kind.RANDOM_STEPS, f"A random search of {probe.queries} values")
 
 
 def _transfer(probe: Probe) -> Finding | None:
     """Perturbations of other samples, or points found on a smoothed copy, beat a sample's own points."""
-    hit, broken = probe.transfer()
-    return _beaten(probe, hit, broken, Kind.TRANSFER, "A point carried over from another sample or a smoothed copy")
+    what = "A point carried over from another sample or a smoothed copy"
+    return _beaten(probe, *probe.transfer(), Kind.TRANSFER, what)
 
 
 def _outside(probe: Probe) -> Finding | None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maxslope import _random
 from maxslope.attacks.finish import gathered
 from maxslope.attacks.question import Question
 from maxslope.attacks.recipes import Recipe
@@ -28,7 +29,6 @@ from maxslope.sets import Box
 _LARGEST = 4096  # inputs of a network that is written down as matrices
 _AFFINE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool1d, nn.AvgPool2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.Flatten,
            nn.Unflatten, nn.Identity, nn.Dropout, nn.AdaptiveAvgPool2d)  # fmt: skip
-_APART = 1_000_003  # between the seeds of new searches
 _DESCENT, _SHARE = 40, 0.1  # passes of the descent from where a new search ends, and within which part of eps
 _AGREES = 1e-4  # how far the matrices may be from the network, of its largest output
 
@@ -81,9 +81,8 @@ def piecewise(question: Question) -> Piecewise | None:
     except ImportError:
         return None
     parts = list(_flat(model))
-    if not any(isinstance(part, nn.ReLU) for part in parts):
-        return None
-    if model.training or not all(isinstance(part, (*_AFFINE, nn.ReLU)) for part in parts):
+    kinked = any(isinstance(part, nn.ReLU) for part in parts)
+    if model.training or not kinked or not all(isinstance(part, (*_AFFINE, nn.ReLU)) for part in parts):
         return None
     net = Piecewise(tuple(_matrices(parts, x.shape[1:])))
     for point in x[:2]:
@@ -136,7 +135,7 @@ def solved(
         left = (~known.broken).nonzero().squeeze(1)
         if not left.numel():
             return known
-        found = anew(question, left, runs, Rule(0.0), seed=question.seed + number * _APART)
+        found = anew(question, left, runs, Rule(0.0), seed=question.seed + number * _random.PATTERNS)
         close = (~found.broken & (found.best <= near[left])).nonzero().squeeze(1)
         if close.numel():
             most = torch.full_like(close, _DESCENT)

@@ -46,11 +46,6 @@ class Table:
         self.criteria = list(dict.fromkeys(run.criterion for run in recipes))  # what is raised by some run, and by each
         self.choice = torch.tensor([self.criteria.index(run.criterion) for run in recipes], device=device)
 
-    @property
-    def may_cycle(self) -> bool:
-        """Whether steps are constant, for long: a point met twice is then a cycle, but not where points are drawn."""
-        return any(run.last is None and run.steps > _SHORT and not run.blind for run in self.recipes)
-
 
 class Ended(NamedTuple):
     """Runs that have ended and wait for their verification, one a row."""
@@ -76,14 +71,8 @@ class Runner(Driver):
     run of n steps costs n backward and n + 1 forward passes (one that the rule gives up on the way those of the steps
     it saw); of a random model each step costs ``question.draws`` of both, and a verification ``question.votes``.
 
-    Args:
-        question: the samples.
-        recipes: the runs of each sample, in order; one scheme for all.
-        rule: who goes on.
-        candidates: see :class:`Targets`.
-        calls: slots, in calls of the model; by default as many as pay.
-        patience: see :class:`Driver`; by default 1 on a processor and 4 on other devices. Nothing but executed passes
-            depends on it.
+    All ``recipes`` share one scheme. There are slots for so many ``calls`` of the model, by default for as many as pay;
+    ``patience`` is 1 on a processor and 4 on other devices by default, and nothing but executed passes depends on it.
     """
 
     def __init__(
@@ -102,7 +91,9 @@ class Runner(Driver):
         self.scheduler = Scheduler(question.rows, recipes, tile, int(self.selective))
         self.slots = Slots(3 * self.room, self.known.best)
         self.targets = Targets(question, candidates)
-        cyclic = self.table.may_cycle and isinstance(question.domain, Box)
+        # Steps are constant, for long: a point met twice is then a cycle, but not where points are drawn.
+        steady = any(run.last is None and run.steps > _SHORT and not run.blind for run in recipes)
+        cyclic = steady and isinstance(question.domain, Box)
         self.watch = Watch(3 * self.room, question.x, cyclic=cyclic, asks=self.patience == 1)
         self.waiting: list[Ended] = []
         self.idle = 0  # passes that rows which wait for their verification could have made
@@ -254,11 +245,10 @@ class Runner(Driver):
 
     def _passes(self, slot: Tensor) -> tuple[Tensor, Tensor]:
         """Forward and backward passes of runs that have ended, with verification and ranking of classes."""
-        made, ranking = self.slots.made[slot], self.slots.run[slot] == self.table.ranking
-        draws, ranked = self.question.draws, self.targets.passes if self.question.goal.ranked else (0, 0)
-        forward, backward = (draws * passes * ranking for passes in ranked)
-        looked = draws * made
-        return looked + self.question.votes + forward, looked * (not self.table.gradient_free) + backward
+        ranked, ranking = self.targets.passes, self.slots.run[slot] == self.table.ranking
+        draws, made = self.question.draws, self.slots.made[slot]
+        forward = draws * (made + ranked.forward * ranking) + self.question.votes
+        return forward, draws * (made * (not self.table.gradient_free) + ranked.backward * ranking)
 
     def _settle(self, samples: list[int]) -> None:
         """Let ended runs count in order, let the rule decide after each, and cancel what came too early."""

@@ -31,13 +31,8 @@ class Scheduler:
     """Takes every sample through its runs, in order; where rows would be padding, later runs start ahead of their turn.
 
     It knows numbers alone, no model and no points. What happens to a sample depends on the sample alone: its runs count
-    in their order, and one that started ahead counts only if its turn comes.
-
-    Args:
-        samples: how many there are.
-        runs: the recipes of each.
-        tile: rows of a call of the model.
-        before: runs of a sample that must count before any other starts.
+    in their order, and one that started ahead counts only if its turn comes. Calls of the model have ``tile`` rows; so
+    many runs of a sample must count ``before`` any other starts.
     """
 
     def __init__(self, samples: int, runs: Sequence[Recipe], tile: int, before: int = 0) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from maxslope import _random
 from maxslope.attacks._plan import LEAST
 from maxslope.attacks._probe import PROBES, Beyond
 from maxslope.attacks.effort import Effort, grouped
@@ -37,25 +38,19 @@ from maxslope.criteria import OwnMargin
 
 _NEAR = 0.2  # of the margin at the first point: samples that nearly fell
 _SEARCHED = 12  # runs of an effort, the first left out if there are others, that a new search for good points makes
-_APART = 2_000_003  # between the seeds of new searches
 _ENDLESS = 2**62  # passes, where there is no limit
 _TRIAL = 5  # the part of its queries that a random search must show its worth in
 
 
 class Search:
-    """Makes the stages of an effort on the samples that stand.
-
-    Args:
-        question: the samples.
-        effort: whose stages are made.
-        probe: whether its probing stages are made, and the indicators asked.
-    """
+    """Makes the stages of an effort on the samples that stand."""
 
     def __init__(self, question: Question, effort: Effort, *, probe: bool) -> None:
         if effort.limit is not None:  # each step takes as many passes as the model has draws
             fewer = effort.limited(effort.limit // question.draws)
             effort = replace(fewer, name=effort.name, limit=effort.limit)  # the same, if it was limited so
-        self.question, self.probe, self.limit = question, probe, effort.limit
+        self.question, self.limit = question, effort.limit
+        self.probe = probe  # whether probing stages are made, and the indicators asked
         self.effort = effort  # as the probes decided; without them it does the same again
         self.runner = Runner(question, effort.runs, effort.rule, effort.candidates)
         self.known, self.beyond = self.runner.known, Beyond(question)
@@ -79,14 +74,8 @@ class Search:
     def _planned(self) -> tuple[Stage, ...]:
         """The stages without probing ones that are not made; runs on either side of one are then made in one go."""
         asks = self.probe and not self.effort.gradient_free
-        beyond = asks and self._leaves(Beyond.passes)
-        return grouped(
-            [
-                stage
-                for stage in self.effort.stages
-                if (beyond if isinstance(stage, OutsideProbe) else asks if isinstance(stage, Rescue) else True)
-            ]
-        )
+        made = {OutsideProbe: asks and self._leaves(Beyond.passes), Rescue: asks}
+        return grouped([stage for stage in self.effort.stages if made.get(type(stage), True)])
 
     def _says_so(self, stage: OutsideProbe | Rescue) -> bool:
         """Whether a probing stage says that gradients are not to be trusted."""
@@ -164,7 +153,7 @@ class Search:
             on = (~known.broken & effort.rule.goes_on(known.prospect.chance)).nonzero().squeeze(1)
             if self.limit is not None or not on.numel():
                 break
-            seed, made = self.question.seed + number * _APART, True
+            seed, made = self.question.seed + number * _random.RESTARTS, True
             found = anew(self.question, on, stage.recipes, effort.rule, seed=seed, candidates=effort.candidates)
             known.absorb(on, found)
             known.prospect.absorb(on, found.prospect)

@@ -53,16 +53,12 @@ class Watch(StepSize):
     """What is known of the rows under way, in their order: gathered when they change, and only where they changed.
 
     A step then costs a comparison of margins where nothing improves, no copy where every row improves, and one
-    comparison of energies for the detection of cycles.
-
-    Args:
-        slots: how many there are; a row's job is its slot.
-        cyclic: whether cycles are looked for.
-        asks: whether the device is asked what happened, to spare it work where nothing did.
+    comparison of energies for the detection of cycles. A row's job is its slot.
     """
 
-    def __init__(self, slots: int, like: Tensor, *, cyclic: bool, asks: bool = True) -> None:
-        self.cyclic, self.asks = cyclic, asks
+    def __init__(self, slots: int, like: Tensor, *, cyclic: bool, asks: bool) -> None:
+        self.cyclic = cyclic  # whether cycles are looked for
+        self.asks = asks  # whether the device is asked what happened, to spare it work where nothing did
         self.job = torch.zeros(0, dtype=torch.int64, device=like.device)
         self.position = torch.zeros(slots, dtype=torch.int64, device=like.device)
         # Those of the rows when a point is remembered next, known without asking the device. Rows that ended stand

@@ -177,5 +177,5 @@ class Mixed(Start):
         return self.first.follows or self.second.follows
 
     def points(self, origin: Origin) -> Tensor:
-        coin = _random.uniform(_random.keys(7, origin.key), origin.x.shape[1:]) < self.share
+        coin = _random.uniform(_random.keys(_random.MIXTURE, origin.key), origin.x.shape[1:]) < self.share
         return torch.where(coin, self.second.points(origin), self.first.points(origin))

@@ -47,12 +47,7 @@ class Counts(NamedTuple):
 
 
 class Prospect:
-    """What the stopping rule goes by, and what it thinks. Every tensor is ``[n]``.
-
-    Args:
-        like: ``[n]``, of the dtype and device of margins.
-        runs: of each sample, at most.
-    """
+    """What the stopping rule goes by, and what it thinks; every tensor is ``[n]``, and ``like`` one of margins."""
 
     def __init__(self, like: Tensor, runs: int) -> None:
         # the least margin of each run, [n, runs], inf where it was not made

@@ -113,7 +113,8 @@ def march(driver: Driver, scheme: Scheme, *, stop: Stop, room: int) -> None:
     gaps: Tensor | None = None  # rows that ended
     known: _Known | None = None
     while True:
-        arrived = driver.admit(room - _live(rows, gaps))
+        live = 0 if rows is None else len(rows.job) - (0 if gaps is None else len(gaps))
+        arrived = driver.admit(room - live)
         if arrived is not None or gaps is not None:
             unseen = known if gaps is None else None
             rows, gaps, known = _refill(rows, gaps, arrived, scheme), None, None
@@ -144,15 +145,14 @@ def march(driver: Driver, scheme: Scheme, *, stop: Stop, room: int) -> None:
             driver.report(rows.take(gaps), known.status[gaps])
 
 
-def _live(rows: Rows | None, gaps: Tensor | None) -> int:
-    return 0 if rows is None else rows.job.shape[0] - (0 if gaps is None else gaps.shape[0])
-
-
 def _refill(
     rows: Rows | None, gaps: Tensor | None, arrived: tuple[Tensor, Tensor] | None, scheme: Scheme
 ) -> Rows | None:
     """New rows take the places of those that ended; places without a new row are closed up, further rows follow."""
-    fresh = None if arrived is None else _enter(*arrived, scheme)
+    fresh: Rows | None = None
+    if arrived is not None:
+        job, x = arrived
+        fresh = Rows(job, x, torch.zeros_like(job), torch.zeros_like(job, dtype=torch.float64), scheme.start(x))
     if rows is None:
         return fresh
     if gaps is not None:
@@ -173,10 +173,7 @@ def _refill(
 class _Known:
     """What stays the same from step to step as long as the same rows are under way.
 
-    Args:
-        driver: of the loop.
-        rows: under way.
-        before: what was known of the first of them, if the device was not asked since.
+    ``before`` is what was known of the first of them, if the device was not asked since.
     """
 
     def __init__(self, driver: Driver, rows: Rows, before: _Known | None = None) -> None:
@@ -194,13 +191,8 @@ class _Known:
         """Note who ends with this step, and return where everyone is then.
 
         Rows that end early stay where they were before the step, those that are at their limit where they are after
-        it, those that ended before where they ended.
-
-        Args:
-            rows: before the step.
-            moved: after it.
-            event: what :func:`ended` says of the evaluation before it; None if no row ends so.
-            enough: what the driver says.
+        it, those that ended before where they ended. ``event`` is what :func:`ended` says of the evaluation before the
+        step, None if no row ends so, and ``enough`` what the driver says.
         """
         running = self.status == Status.RUNNING
         status = self.status if event is None else torch.where(running, event, self.status)
@@ -215,10 +207,6 @@ class _Known:
         time = torch.where(goes, moved.time, rows.time)
         memory = tuple(choose(running, b, a) for a, b in zip(rows.memory, moved.memory, strict=True))
         return Rows(rows.job, x, clock, time, memory)
-
-
-def _enter(job: Tensor, x: Tensor, scheme: Scheme) -> Rows:
-    return Rows(job, x, torch.zeros_like(job), torch.zeros_like(job, dtype=torch.float64), scheme.start(x))
 
 
 def without_nan(x: Tensor, evaluation: Evaluation, domain: Set) -> tuple[Tensor, Evaluation]:

@@ -50,7 +50,7 @@ class Search(Scheme):
         better = value < least  # NaN is never better
         best, least = choose(better, here.x, best), torch.where(better, value, least)
         more = (energy.key,) if isinstance(energy, Blind) and energy.key is not None else ()
-        x, carried = self.propose(here, best, clock, _random.keys(0, key, *more, clock), tuple(own))
+        x, carried = self.propose(here, best, clock, _random.keys(_random.PROPOSAL, key, *more, clock), tuple(own))
         return choose(clock + 1 >= self.queries, best, x), (best, least, clock + 1, key, *carried)
 
     @abstractmethod
@@ -133,7 +133,7 @@ def _to_bounds(best: Tensor, share: Tensor, key: Tensor, domain: Box) -> Tensor:
     window = _window(key, share, best, least=1)
     free = best.ndim != 4  # coordinates without neighbors have signs of their own
     shape = best.shape[1:] if free else (best.shape[1], 1, 1)
-    way = _random.sign(_random.keys(1, key), shape).to(best).expand_as(best)
+    way = _random.sign(_random.keys(_random.SIGNS, key), shape).to(best).expand_as(best)
     z = torch.where(window, domain.minimize_linear(-way), best)
     idle = (flat(z) == flat(best)).all(1)
     if not bool(idle.any()):
@@ -146,7 +146,9 @@ def _add(best: Tensor, share: Tensor, key: Tensor, domain: BallBox | Groups | Sh
     window = _window(key, share, best, least=3)
     pattern = torch.where(window, _pattern(key, window).to(best), 0.0)
     low, high = _SIZES
-    size = (low + (high - low) * _random.uniform(_random.keys(4, key), (1,)).squeeze(1)).to(best) * domain.radius
+    size = (low + (high - low) * _random.uniform(_random.keys(_random.SIZE, key), (1,)).squeeze(1)).to(
+        best
+    ) * domain.radius
     length = domain.norm.norm(pattern).clamp_min(torch.finfo(best.dtype).tiny)
     return domain.project(best + column(size / length, best) * pattern)
 
@@ -155,8 +157,8 @@ def _pattern(key: Tensor, window: Tensor) -> Tensor:
     """Two hills, 1 / (1 + distance from the middle of a half) and its negative; independent heights without squares."""
     shape = window.shape[1:]
     if window.ndim != 4:
-        return _random.normal(_random.keys(3, key), shape)
-    draws = _random.sign(_random.keys(3, key), (shape[0] + 1,))
+        return _random.normal(_random.keys(_random.HEIGHTS, key), shape)
+    draws = _random.sign(_random.keys(_random.HEIGHTS, key), (shape[0] + 1,))
     return _hills(window[:, 0], draws[:, 0] > 0)[:, None] * draws[:, 1:, None, None]
 
 
