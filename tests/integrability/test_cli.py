@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 import maxslope.integrability
 from integrability._lists import TETRA, X
 from maxslope.cli.integrability import Setting, integrability
-from maxslope.cli.main import app
 from maxslope.integrability import CertificateError, check, draw, monodromy
 from maxslope.integrability.checker import main as check_files
 

@@ -31,10 +31,11 @@ import torch
 from torch import Tensor
 
 from maxslope._digest import digest_of_bytes, digest_of_text
+from maxslope._whole import whole
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import parquet_module
-from maxslope.evaluation._files import digest_of_file, read_json, write_whole
+from maxslope.evaluation._files import digest_of_file, read_json
 from maxslope.evaluation.part import Part, summed
 from maxslope.evaluation.report import Column, Report, in_order, judged
 
@@ -128,8 +129,8 @@ class Folder:
                 (self.path / "points").mkdir(exist_ok=True)
         except OSError as error:
             raise OSError(error.errno, f"Cannot make the folder {self.path}: {error.strerror or error}") from error
-        write_whole(self.path / "run.toml", toml.encode())
-        self._write("run.json", header | {"toml": digest_of_text(toml)})
+        self._write("run.toml", toml.encode())
+        self._write_json("run.json", header | {"toml": digest_of_text(toml)})
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -215,18 +216,20 @@ class Folder:
         }
         if part.number == 0:
             said, effort = [found.data() for found in part.said], kept.changed(part.effort, self.header)
-            self._write("decision.json", {"effort": effort, "said": said, "probes": part.probes, "head": part.head})
+            self._write_json(
+                "decision.json", {"effort": effort, "said": said, "probes": part.probes, "head": part.head}
+            )
             known["decision"] = digest_of_file(self.path / "decision.json")
         if part.points is not None:
             buffer = io.BytesIO()
             np.save(buffer, part.points.numpy(), allow_pickle=False)
-            write_whole(self._points(part.number), buffer.getvalue())
+            self._write(self._points(part.number), buffer.getvalue())
             known["points"] = digest_of_bytes(buffer.getvalue())
-        write_whole(self._rows(part.number), kept.written(part, seed, known))
+        self._write(self._rows(part.number), kept.written(part, seed, known))
 
     def finish(self, samples: int, seconds: float) -> None:
         """Note that everything is there."""
-        self._write("done.json", {"samples": samples, "parts": len(self._parts()), "seconds": round(seconds, 3)})
+        self._write_json("done.json", {"samples": samples, "parts": len(self._parts()), "seconds": round(seconds, 3)})
 
     def table(self, parts: Parts) -> dict[str, Column]:
         """Return the columns of finished parts, in the order of their samples."""
@@ -255,8 +258,12 @@ class Folder:
     def _parts(self) -> list[Path]:
         return kept.parts_of(self.path / "rows")
 
-    def _write(self, name: str, data: dict[str, Any]) -> None:
-        write_whole(self.path / name, (json.dumps(data, indent=1, allow_nan=True) + "\n").encode())
+    def _write(self, name: str | Path, content: bytes) -> None:
+        with whole(self.path / name) as file:
+            file.write(content)
+
+    def _write_json(self, name: str, data: dict[str, Any]) -> None:
+        self._write(name, (json.dumps(data, indent=1, allow_nan=True) + "\n").encode())
 
     def _holder(self) -> str:
         try:

@@ -92,19 +92,26 @@ class Stepping:
             self.scheduler = self._scheduler(epochs if self.counts_epochs else epochs * batches)
         return self.scheduler
 
-    def advance(self, *, epoch: bool, loss: float = 0.0, robust: float | None = None) -> None:
-        """Step the schedule after a step of the optimizer, or after an epoch with its mean loss and robust accuracy."""
-        if epoch != self.per_epoch:
+    def after_step(self) -> None:
+        """Step a schedule of steps."""
+        if not self.per_epoch:
+            self.scheduler.step()
+
+    def after_epoch(self, loss: float, robust: float | None) -> None:
+        """Step a schedule of epochs after one of this mean loss, and this robust accuracy if it was checked."""
+        if not self.per_epoch:
             return
         if not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
-            return
-        if self.scheduler.mode == "max" and robust is None:
+        elif self.scheduler.mode == "min":
+            self.scheduler.step(loss)
+        elif robust is not None:
+            self.scheduler.step(robust)
+        else:
             raise ValueError(
                 "ReduceLROnPlateau with mode='max' watches the robust accuracy, which needs check=Check(..., every=1); "
                 "mode='min' watches the loss."
             )
-        self.scheduler.step(loss if self.scheduler.mode == "min" or robust is None else robust)
 
     def runs_out(self, steps: int, epochs: int) -> str:
         """What happens where a schedule ends before so many steps or epochs do; an error if torch refuses them."""
