@@ -19,7 +19,7 @@ from maxslope.energies.network import Context, Model
 from maxslope.goals import Goal, Misclassified
 from maxslope.sets import Budget
 from maxslope.training._inside import Batch, Inside, Ramp
-from maxslope.training.adversary import Adversary, Perturbed, Pointwise
+from maxslope.training.adversary import Adversary
 from maxslope.training.guard import Guard
 from maxslope.training.inner import Inner
 
@@ -148,38 +148,19 @@ class AdversarialRisk(Objective):
             raise ValueError(f"The share of the clean risk is in [0, 1), got clean={clean!r}; train plainly for 1.")
         self.criterion: Criterion = criterion or CrossEntropy()
         self.clean = clean
-        wrapped = Pointwise(adversary) if isinstance(adversary, Budget) else adversary
-        self.inside = Inside(wrapped, ramp, guard, seed, goal or Misclassified())
+        self.inside = Inside(adversary, ramp, guard, seed, goal)
 
     def loss(self, model: Any, batch: Batch) -> Tensor:
-        goal = self.inside.goal
-        found = self._points(model, batch)
+        net, goal = bare(model), self.inside.goal
+        with inference(net):
+            network = self.inside.network(net, batch)
+            found = self.inside.find(net, InnerLoss(network, batch.y, self.criterion, goal, batch.context), batch)
         moved = batch.answers(model, found)
         loss = goal.risk(self.criterion, moved, batch.y[found.rows]).mean()
         if self.clean == 0:
             return loss
         at_clean = goal.clean_risk(self.criterion, batch.answers(model), batch.y).mean()
         return (1 - self.clean) * loss + self.clean * at_clean
-
-    def points(
-        self,
-        model: Any,
-        x: Tensor,
-        y: Tensor,
-        ids: Tensor | None = None,
-        *,
-        context: Context | Tensor = (),
-        mask: Tensor | None = None,
-    ) -> Perturbed:
-        """Return what the adversary finds, and remember it."""
-        return self._points(model, self.inside.batch(x, y, ids, context, mask))
-
-    def _points(self, model: Any, batch: Batch) -> Perturbed:
-        net = bare(model)
-        with inference(net):
-            network = self.inside.network(net, batch)
-            energy = InnerLoss(network, batch.y, self.criterion, self.inside.goal, batch.context)
-            return self.inside.find(net, energy, batch)
 
 
 class Trades(Objective):
@@ -218,8 +199,7 @@ class Trades(Objective):
         if not beta > 0:
             raise ValueError(f"TRADES needs beta > 0, got beta={beta!r}; for beta 0 train plainly.")
         self.beta = beta
-        wrapped = Pointwise(adversary, Inner(adapt=True)) if isinstance(adversary, Budget) else adversary
-        self.inside = Inside(wrapped, ramp, guard, seed, goal or Misclassified())
+        self.inside = Inside(adversary, ramp, guard, seed, goal, Inner(adapt=True))
 
     def loss(self, model: Any, batch: Batch) -> Tensor:
         """See :class:`Objective`; one forward pass more, for the answers that the adversary moves away from."""
