@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,38 @@ _QUERIES = 300
 
 @dataclass(frozen=True, eq=False)
 class RobustScorer:
-    """A function of (estimator, X, y): the share of samples that are right and stand every attack.
+    """A scorer for ``cross_val_score``, ``GridSearchCV`` and their like: the share of samples that stand every attack.
 
-    :func:`robust_scorer` makes it, of the same settings.
+    A module, or an estimator that holds one as ``module_`` (skorch does), is attacked along its gradients; any other
+    estimator by random search on its ``decision_function`` or ``predict_log_proba``, a looser upper bound.
+
+    Args:
+        budget: norm, eps and box; the box is that of the features: ``ms.L2(0.5, box=None)`` for none.
+        effort: by default ``Effort.quick()``, or 300 queries without gradients.
+        seed: of all random numbers.
+        network: from the estimator to its model with gradients.
+        strict: whether a score that is not to be trusted is an error (NaN in ``cross_val_score``), not a warning.
+
+    Raises:
+        TypeError: if the budget is none.
+
+    >>> import maxslope as ms
+    >>> score = robust_scorer(ms.Linf(0.2))
+    >>> identity = nn.Linear(2, 2, bias=False)
+    >>> _ = identity.weight.data.copy_(torch.eye(2))
+    >>> score(identity.eval(), np.array([[0.9, 0.1], [0.6, 0.5]], dtype="float32"), np.array([0, 0]))
+    0.5
     """
 
     budget: Budget
-    effort: Effort | None
-    seed: int
-    network: Callable[[Any], Any] | None
+    _: KW_ONLY
+    effort: Effort | None = None
+    seed: int = 0
+    network: Callable[[Any], Any] | None = None
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        _checks.budget(self.budget, Budget)
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Return the robust accuracy on ``X``, ``[n, *shape]``, and ``y``, ``[n]``.
@@ -101,38 +123,5 @@ def _numbers(y: Any, classes: Any) -> Tensor:
     return torch.from_numpy(found)
 
 
-def robust_scorer(
-    budget: Budget,
-    *,
-    effort: Effort | None = None,
-    seed: int = 0,
-    network: Callable[[Any], Any] | None = None,
-    strict: bool = False,
-) -> RobustScorer:
-    """Return a scorer for ``cross_val_score``, ``GridSearchCV`` and their like.
-
-    A module, or an estimator that holds one as ``module_`` (skorch does), is attacked along its gradients; any other
-    estimator by random search on its ``decision_function`` or ``predict_log_proba``, a looser upper bound.
-
-    Args:
-        budget: norm, eps and box; the box is that of the features: ``ms.L2(0.5, box=None)`` for none.
-        effort: by default ``Effort.quick()``, or 300 queries without gradients.
-        seed: of all random numbers.
-        network: from the estimator to its model with gradients.
-        strict: whether a score that is not to be trusted is an error (NaN in ``cross_val_score``), not a warning.
-
-    Returns:
-        :class:`RobustScorer`.
-
-    Raises:
-        TypeError: if the budget is none.
-
-    >>> import maxslope as ms
-    >>> score = robust_scorer(ms.Linf(0.2))
-    >>> identity = nn.Linear(2, 2, bias=False)
-    >>> _ = identity.weight.data.copy_(torch.eye(2))
-    >>> score(identity.eval(), np.array([[0.9, 0.1], [0.6, 0.5]], dtype="float32"), np.array([0, 0]))
-    0.5
-    """
-    _checks.budget(budget, Budget)
-    return RobustScorer(budget, effort, seed, network, strict)
+robust_scorer = RobustScorer
+"""The class, by the name that a function of scikit-learn would have."""
