@@ -546,7 +546,7 @@ def test_nothing_is_reported_before_the_first_part() -> None:
 
     plan = Plan(NET, (X, Y), BUDGET, FAST, 0, None, True, True, 8, Hardware())
     with pytest.raises(ValueError, match="Nothing is evaluated yet"):
-        Session(plan, None, None).contents()
+        Session(plan, None, None).result()
 
 
 def test_stored_effort_of_the_wrong_kind(tmp_path: Path) -> None:

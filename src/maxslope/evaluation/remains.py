@@ -111,8 +111,8 @@ class Remains:
     def interval(self) -> tuple[float, float]:
         """95 % interval of that fall, as shares of all samples; one find more at least, unless none is foreseen."""
         law, tail = self.law, (1 - _CONFIDENCE) / 2
-        high = min(self.standing, max(quantile(law, 1 - tail), math.ceil(self.share * self.samples)))
-        return quantile(law, tail) / self.samples, high / self.samples
+        high = min(self.standing, max(quantile_of_law(law, 1 - tail), math.ceil(self.share * self.samples)))
+        return quantile_of_law(law, tail) / self.samples, high / self.samples
 
     @property
     def next_find(self) -> float:
@@ -250,10 +250,10 @@ def negative_binomial(shape: float, mean: float, most: int) -> list[float]:
     return [*law, max(0.0, 1 - math.fsum(law))]
 
 
-def quantile(law: Sequence[float], level: float) -> int:
+def quantile_of_law(law: Sequence[float], level: float) -> int:
     """Return the least k that is exceeded with probability at most 1 - level.
 
-    >>> quantile([0.5, 0.25, 0.25], 0.5), quantile([0.5, 0.25, 0.25], 0.51)
+    >>> quantile_of_law([0.5, 0.25, 0.25], 0.5), quantile_of_law([0.5, 0.25, 0.25], 0.51)
     (0, 1)
     """
     return min(bisect_left([*accumulate(law)], level), len(law) - 1)
