@@ -36,6 +36,7 @@ _TEST = 1 << 28  # bytes of what is left for the evaluation
 _SHIPPED = "maxslope.data:architecture"
 _NETWORK = "network.py"
 _TEST_FILE, _WEIGHTS, _TOLD = "test.npz", "network.safetensors", "training.toml"
+_WENT = ("commands", "epochs", "after")  # the columns of a training's commands
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,54 +168,42 @@ def _code(shape: tuple[int, ...], classes: int) -> str:
     )
 
 
-def warmup(out: Path, s: Settings, how: dict[str, Any], calls: int) -> int:
+def warmup(out: Path, calls: int) -> int:
     """Return the calls until the full radius; a training that goes on has those with which it was begun."""
-    path = out / _TOLD
-    if path.exists() and (out / "checkpoint.pt").exists():
-        return int(_kept(path)["train"]["warmup"])
-    noted(out, s, how, calls)
-    return calls
+    return int(_kept(out)["train"]["warmup"]) if _begun(out) else calls
 
 
-def noted(out: Path, s: Settings, how: dict[str, Any], warmup: int) -> None:
-    """Write ``training.toml``: how a training was asked for, and by which commands it went."""
+def remember(out: Path, table: dict[str, Any], command: str, after: int) -> None:
+    """Write ``training.toml``: how a training was asked for, by which commands it went, and after how many epochs."""
     from maxslope.evaluation.plan import toml
 
-    path, begun = out / _TOLD, (out / "checkpoint.pt").exists()
-    out.mkdir(parents=True, exist_ok=True)
-    table = {**s.table()["evaluate"], **{name: value for name, value in how.items() if value is not None}}
-    went = {"went": _kept(path)["went"]} if path.exists() and begun else {}
-    path.write_text(toml({"train": {**table, "warmup": warmup}, **went}), encoding="utf-8")
+    went = _kept(out)["went"] if _begun(out) else {name: [] for name in _WENT}
+    if went["epochs"][-1:] == [table["epochs"]]:
+        return  # the same training, interrupted or not
+    for name, value in zip(_WENT, (command, table["epochs"], after), strict=True):
+        went[name].append(value)
+    (out / _TOLD).write_text(toml({"train": table, "went": went}), encoding="utf-8")
 
 
-def _kept(path: Path) -> dict[str, dict[str, Any]]:
+def _begun(out: Path) -> bool:
+    """Whether a training was begun that is to be gone on with."""
+    return (out / _TOLD).exists() and (out / "checkpoint.pt").exists()
+
+
+def _kept(out: Path) -> dict[str, dict[str, Any]]:
     """The tables of a training's configuration, its warmup and lists of its commands among them."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads((out / _TOLD).read_text(encoding="utf-8"))
         int(tables["train"]["warmup"])
-        went = [list(tables.get("went", {}).get(name, [])) for name in ("commands", "epochs", "after")]
-        tables["went"] = dict(zip(("commands", "epochs", "after"), went, strict=True))
+        tables["went"] = {name: list(tables.get("went", {}).get(name, [])) for name in _WENT}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}); give another --out, or remove the folder.") from error
+        raise ValueError(f"{out / _TOLD} is damaged ({error!r}); give another --out, or remove the folder.") from error
     return tables
-
-
-def remember(out: Path, command: str, epochs: int, after: int) -> None:
-    """Keep the command by which a training goes on, for so many epochs in all, after so many."""
-    from maxslope.evaluation.plan import toml
-
-    tables = _kept(out / _TOLD)
-    went = tables["went"]
-    if went["epochs"][-1:] == [epochs]:
-        return  # the same training, interrupted or not
-    for name, value in (("commands", command), ("epochs", epochs), ("after", after)):
-        went[name].append(value)
-    (out / _TOLD).write_text(toml(tables), encoding="utf-8")
 
 
 def doing_again(out: Path, command: str, evaluation: str) -> str:
     """Return the commands that do a training again, and evaluate it, with comments between."""
-    went = _kept(out / _TOLD)["went"]
+    went = _kept(out)["went"]
     steps = list(zip(went["commands"], went["after"], strict=False)) or [(command, 0)]
     lines = []
     if steps[0][1]:
@@ -238,7 +227,6 @@ def written(
     from maxslope.report.training import draw_history
 
     about = {"budget": str(given.budget), "robust": f"{best['robust']:.4f}", "epochs": str(len(fitted.history))}
-    out.mkdir(parents=True, exist_ok=True)
     state = {k: v.detach().cpu().clone().contiguous() for k, v in fitted.network.state_dict().items()}
     (out / _WEIGHTS).write_bytes(save(state, metadata=about))
     write_csv(fitted.history, out / "history.csv")
