@@ -9,7 +9,7 @@ import typer
 
 from maxslope._escape import visible
 from maxslope.cli import ending, names, options, sources
-from maxslope.cli.ending import going_on, interrupted
+from maxslope.cli.ending import interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
 from maxslope.cli.settings import DEFAULT, How, Settings, asked_for, given, of_settings
@@ -137,7 +137,7 @@ def _run(s: Settings, how: How, crew: Any) -> Report:
     found = sources.open_sources(s, quiet=silent)
     chosen, threat = budget(found.box), sources.threat(s)
     shown = None if how.beside is None else _inputs(found.data, how, how.beside)
-    about = sources.about(s, found, ", ".join(filter(None, (names.asked(s.norm, s.eps), sources.words(s)))))
+    about = sources.about(s, found, names.asked(s.norm, s.eps))
     try:
         with progress(found.total, silent, resumed=how.resume is not None) as update:
 
@@ -157,7 +157,7 @@ def _run(s: Settings, how: How, crew: Any) -> Report:
     except Interrupted as stop:
         if stop.report is not None:
             _say(stop.report, None, chosen, how)
-        interrupted(stop, how.folder, going_on("evaluate", how.folder, s))
+        interrupted(stop, "evaluate", s, how.folder)
     _say(report, how.folder, chosen, how)
     if how.beside is not None:
         _draw(report, found.model, shown, how.beside, silent)

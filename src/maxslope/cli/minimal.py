@@ -12,7 +12,7 @@ import typer
 from maxslope._escape import visible
 from maxslope._optional import optional
 from maxslope.cli import ending, names, options, sources
-from maxslope.cli.ending import going_on, interrupted
+from maxslope.cli.ending import interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
 from maxslope.cli.settings import ELSEWHERE, How, Settings, asked_for, given, of_settings
@@ -122,13 +122,13 @@ def _run(s: Settings, crew: Any, how: How) -> Smallest:
             return smallest(
                 found.model, found.data, space, box=found.box, effort=level, seed=s.seed,
                 batch_size=s.batch_size, keep_points=s.points, progress=tell, out=how.out, part=s.part, crew=crew,
-                about=sources.about(s, found, sources.words(s)), configuration=s.table("minimal"), **threat,
+                about=sources.about(s, found), configuration=s.table("minimal"), **threat,
             )  # fmt: skip
     except Interrupted as stop:
         rows = None if stop.report is None else how.beside
         if rows is not None:
             _write(stop.report.table, rows)
-        interrupted(stop, how.folder, going_on("minimal", how.folder, s), rows)
+        interrupted(stop, "minimal", s, how.folder, rows)
 
 
 def _say(found: Smallest, norm: str, radii: list[float], how: How) -> None:

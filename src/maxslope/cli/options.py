@@ -56,6 +56,12 @@ Json = Annotated[bool, option(OUTPUT, "Print one JSON object and nothing else.",
 Quiet = Annotated[bool, option(OUTPUT, "Print one line, no progress.", "--quiet", "-q")]
 
 
+def on_line(context: typer.Context) -> dict[str, Any]:
+    """Return the values of the arguments and options that stand on the command line, by their names."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
 def folder(path: Path | None, option: str = "--out") -> None:
     """Raise ValueError where something else lies in the place of a folder that is to be written."""
     if path is None:

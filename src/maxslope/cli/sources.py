@@ -90,7 +90,7 @@ def _named(word: str, data: Any) -> tuple[str, ...]:
     return given
 
 
-def about(s: Settings, sources: Sources, asked: str) -> About:
+def about(s: Settings, sources: Sources, *asked: str) -> About:
     """Return what was asked, in the words of the command; a file by its name, not by its place on this machine."""
     from maxslope.evaluation.about import About
 
@@ -98,8 +98,8 @@ def about(s: Settings, sources: Sources, asked: str) -> About:
     data = "the 1,000 MNIST images that ship with maxslope" if s.data == DEFAULT else s.data
     weights = f", weights {_short(str(s.weights))}" if s.weights else ""
     return About(
-        model=_short(model) + weights, data=_short(data), budget=asked, samples=sources.samples, first=sources.first,
-        classes=sources.classes,
+        model=_short(model) + weights, data=_short(data), budget=", ".join([*asked, *words(s)]),
+        samples=sources.samples, first=sources.first, classes=sources.classes,
     )  # fmt: skip
 
 
@@ -205,16 +205,16 @@ def crew(workers: int | None, gpus: float, ray: str | None) -> Crew | None:
     return RayCrew(workers, gpus=gpus, address=ray)
 
 
-def words(s: Settings) -> str:
-    """Return what is asked besides the norm, in words; empty for the usual question.
+def words(s: Settings) -> list[str]:
+    """Return what is asked besides the norm, in words; none for the usual question.
 
     >>> from maxslope.cli.settings import Settings
     >>> words(Settings(goal="top-3", grid=256))
-    'goal top-3, 256 levels'
+    ['goal top-3', '256 levels']
     """
     found = [f"goal {s.goal}"] if s.goal else []
     found += [f"mask {s.mask.name}"] if s.mask else []
-    return ", ".join([*found, f"{s.grid} levels"] if s.grid else found)
+    return [*found, f"{s.grid} levels"] if s.grid else found
 
 
 def _mask(path: Path | None, most: int | None) -> Tensor | None:
