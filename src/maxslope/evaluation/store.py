@@ -129,7 +129,7 @@ class Folder:
                 (self.path / "points").mkdir(exist_ok=True)
         except OSError as error:
             raise OSError(error.errno, f"Cannot make the folder {self.path}: {error.strerror or error}") from error
-        self._write("run.toml", toml.encode())
+        _write(self.path / "run.toml", toml.encode())
         self._write_json("run.json", header | {"toml": digest_of_text(toml)})
 
     @contextmanager
@@ -223,9 +223,9 @@ class Folder:
         if part.points is not None:
             buffer = io.BytesIO()
             np.save(buffer, part.points.numpy(), allow_pickle=False)
-            self._write(self._points(part.number), buffer.getvalue())
+            _write(self._points(part.number), buffer.getvalue())
             known["points"] = digest_of_bytes(buffer.getvalue())
-        self._write(self._rows(part.number), kept.written(part, seed, known))
+        _write(self._rows(part.number), kept.written(part, seed, known))
 
     def finish(self, samples: int, seconds: float) -> None:
         """Note that everything is there."""
@@ -258,18 +258,19 @@ class Folder:
     def _parts(self) -> list[Path]:
         return kept.parts_of(self.path / "rows")
 
-    def _write(self, name: str | Path, content: bytes) -> None:
-        with whole(self.path / name) as file:
-            file.write(content)
-
     def _write_json(self, name: str, data: dict[str, Any]) -> None:
-        self._write(name, (json.dumps(data, indent=1, allow_nan=True) + "\n").encode())
+        _write(self.path / name, (json.dumps(data, indent=1, allow_nan=True) + "\n").encode())
 
     def _holder(self) -> str:
         try:
             return f" ({int(read_json(self.path / 'lock.json')['process'])})"
         except (ValueError, KeyError, TypeError):
             return ""
+
+
+def _write(path: Path, content: bytes) -> None:
+    with whole(path) as file:
+        file.write(content)
 
 
 def load(path: str | Path, *, points: bool = True) -> Report:
