@@ -40,7 +40,9 @@ class Source:
     ) -> None:  # fmt: skip
         collate: Any = default_collate
         if isinstance(data, DataLoader):
-            data, batch_size, workers, collate = _loaded(data, batch_size, workers)
+            _check_loader(data, batch_size)
+            batch_size, workers = batch_size or data.batch_size, workers or data.num_workers
+            data, collate = data.dataset, data.collate_fn
         found = pair_of(data)
         if found is not None and any(isinstance(item, np.ndarray) for item in data):
             found = alike(found, kind)
@@ -105,11 +107,10 @@ def _wanted(data: Any) -> str:
     )
 
 
-def _loaded(loader: DataLoader[Any], batch_size: int | None, workers: int) -> tuple[Any, int | None, int, Any]:
-    """Data set, batch size, workers and collation of a loader; the order is made here, keyed by the seed."""
-    data: Any = loader.dataset
-    if not isinstance(data, Sized):
-        raise TypeError(_wanted(data))
+def _check_loader(loader: DataLoader[Any], batch_size: int | None) -> None:
+    """Raise unless a loader brings a data set whose order may be made here, keyed by the seed."""
+    if not isinstance(loader.dataset, Sized):
+        raise TypeError(_wanted(loader.dataset))
     if not whole_sampler(loader) and not isinstance(loader.sampler, DistributedSampler):
         raise ValueError(
             f"A loader brings its data set, and the order is keyed by the seed; got one that draws by its own "
@@ -122,7 +123,6 @@ def _loaded(loader: DataLoader[Any], batch_size: int | None, workers: int) -> tu
         raise ValueError(
             f"The loader's batch size is {loader.batch_size} and the plan's {batch_size}; leave one of them away."
         )
-    return data, batch_size or loader.batch_size, workers or loader.num_workers, loader.collate_fn
 
 
 def _collated(collate: Any, items: list[tuple[int, Any]]) -> Batch:
