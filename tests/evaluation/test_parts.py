@@ -81,10 +81,14 @@ def forms() -> dict[str, Any]:
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
+def four(x: Tensor) -> int:
+    return 4
+
+
 @pytest.mark.parametrize("kind", forms())
 @pytest.mark.parametrize("largest", [1, 3, 5, 10, 11])
 def test_every_sample_is_in_one_part(kind: str, largest: int) -> None:
-    found = list(jobs(forms()[kind], largest))
+    found = list(jobs(forms()[kind], lambda x: largest))
     assert [job.number for job in found] == list(range(len(found)))
     assert [job.start for job in found] == list(range(0, 10, largest))
     assert [len(job.x) for job in found] == [min(largest, 10 - start) for start in range(0, 10, largest)]
@@ -99,7 +103,7 @@ def test_every_sample_is_in_one_part(kind: str, largest: int) -> None:
 @pytest.mark.parametrize("kind", forms())
 def test_parts_that_are_done_are_shown_and_not_yielded(kind: str) -> None:
     data, seen = forms()[kind], []
-    found = list(jobs(data, 4, lambda *part: seen.append(part), frozenset({0, 2})))
+    found = list(jobs(data, four, lambda *part: seen.append(part), frozenset({0, 2})))
     assert [(job.number, job.start, len(job.x)) for job in found] == [(1, 4, 4)]
     streamed = by_number(data) is None
     assert [(job.number, whole) for job, whole in seen] == [(0, streamed), (2, streamed)]
@@ -107,25 +111,25 @@ def test_parts_that_are_done_are_shown_and_not_yielded(kind: str) -> None:
         stop = (min(start + 4, 10)) if streamed else start + 1
         assert torch.equal(job.x, X[start:stop])
         assert torch.equal(job.y, Y[start:stop])
-    assert [job.number for job in jobs(forms()[kind], 4, None, frozenset({0}))] == [1, 2]
-    assert [job.number for job in jobs(forms()[kind], 5, lambda *part: seen.append(part), frozenset({1}))] == [0]
+    assert [job.number for job in jobs(forms()[kind], four, None, frozenset({0}))] == [1, 2]
+    found = list(jobs(forms()[kind], lambda x: 5, lambda *part: seen.append(part), frozenset({1})))
+    assert [job.number for job in found] == [0]
     assert torch.equal(seen[-1][0].x, X[5:] if streamed else X[5:6])
-    assert list(jobs(forms()[kind], 4, None, frozenset({0, 1, 2}))) == []
+    assert list(jobs(forms()[kind], four, None, frozenset({0, 1, 2}))) == []
 
 
 def test_no_sample_is_read_that_is_not_asked_for() -> None:
     data = Pairs()
-    list(jobs(data, 4, lambda *part: None, frozenset({0, 2})))
-    assert data.seen == [0, 4, 5, 6, 7, 8]
+    list(jobs(data, four, lambda *part: None, frozenset({0, 2})))
+    assert data.seen == [0, 0, 4, 5, 6, 7, 8]  # the first one also says how many a part has
 
 
 @pytest.mark.parametrize(
     "empty", [(X[:0], Y[:0]), Pairs(0), Stream(0), DataLoader(Stream(0)), (torch.zeros(0), torch.zeros(0))]
 )
 def test_data_without_samples(empty: Any) -> None:
-    for largest in (3, lambda x: 1):
-        with pytest.raises(ValueError, match="at least one sample, got none"):
-            list(jobs(empty, largest))
+    with pytest.raises(ValueError, match="at least one sample, got none"):
+        list(jobs(empty))
 
 
 def test_the_sizes_of_parts() -> None:
@@ -182,7 +186,7 @@ def test_what_is_known_of_data_before_they_are_read() -> None:
 @pytest.mark.parametrize("kind", ["stream", "loader", "loader of a stream", "one batch"])
 @pytest.mark.parametrize("samples", [1, 4, 9, 10, 12])
 def test_the_first_samples(kind: str, samples: int) -> None:
-    found = list(jobs(FirstStreamed(forms()[kind], samples), 3))
+    found = list(jobs(FirstStreamed(forms()[kind], samples), lambda x: 3))
     assert torch.equal(torch.cat([job.x for job in found]), X[:samples])
     assert torch.equal(torch.cat([job.y for job in found]), Y[:samples])
 

@@ -229,8 +229,7 @@ def _mask(path: Path | None, most: int | None) -> Tensor | None:
         return None
     try:
         if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as archive:
-                held = [item.filename.removesuffix(".npy") for item in archive.infolist()]
+            held = list(npz(path, set(), most))
             name = held[0] if len(held) == 1 else "mask"
             array = npz(path, {name}, most).get(name)
         else:
