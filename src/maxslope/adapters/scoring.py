@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class RobustScorer:
             x = torch.as_tensor(np.asarray(X)).to(torch.float32 if weight is None else weight.dtype)
             effort = self.effort or Effort.quick()
         else:
-            model, x = _Values(estimator), torch.as_tensor(np.asarray(X), dtype=torch.float64)
+            model, x = partial(_scores, estimator), torch.as_tensor(np.asarray(X), dtype=torch.float64)
             effort = self.effort or Effort((recipes.square(_QUERIES),), f"random search, {_QUERIES} queries")
         report = evaluate(model, (x, labels), self.budget, effort=effort, seed=self.seed, keep_points=False)
         said = f"robust_scorer: {100 * report.robust_accuracy:.1f} %, but " + " ".join(map(str, report.warnings))
@@ -91,24 +92,17 @@ class RobustScorer:
         return inside.eval() if isinstance(inside, nn.Module) else None
 
 
-@dataclass(frozen=True, eq=False)
-class _Values:
-    """The scores of an estimator's classes as a function of tensors, without gradients."""
-
-    estimator: Any
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return ``[rows, classes]``, or ``[rows]`` of two classes."""
-        flat = x.detach().cpu().numpy()
-        for name in ("decision_function", "predict_log_proba"):
-            scores = getattr(self.estimator, name, None)
-            if scores is not None:
-                # a score of minus infinity is a class that is out of the question
-                return torch.as_tensor(np.asarray(scores(flat)), dtype=torch.float64).clamp_min(-1e30)
-        raise TypeError(
-            f"{type(self.estimator).__name__} has no decision_function, predict_log_proba or module_; pass "
-            "network=lambda estimator: a module."
-        )
+def _scores(estimator: Any, x: Tensor) -> Tensor:
+    """The scores of an estimator's classes, without gradients: ``[rows, classes]``, or ``[rows]`` of two classes."""
+    for name in ("decision_function", "predict_log_proba"):
+        scores = getattr(estimator, name, None)
+        if scores is not None:
+            found = torch.as_tensor(np.asarray(scores(x.detach().cpu().numpy())), dtype=torch.float64)
+            return found.clamp_min(-1e30)  # a score of minus infinity is a class that is out of the question
+    raise TypeError(
+        f"{type(estimator).__name__} has no decision_function, predict_log_proba or module_; pass "
+        "network=lambda estimator: a module."
+    )
 
 
 def _numbers(y: Any, classes: Any) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -226,21 +227,19 @@ def _network(setting: Setting, target: str) -> NarrowNetwork:
     """The one place where a string names a network."""
     from maxslope.integrability import settings as ready
 
-    aimed: dict[Setting, Callable[[], NarrowNetwork]] = {
-        Setting.tanh: lambda: ready.tanh_bias(target or "3/2"),
-        Setting.zero: lambda: ready.zero_target(3, target or 1),
-        Setting.linear: lambda: ready.linear_bias(target or 1),
-    }
-    fixed: dict[Setting, Callable[[], NarrowNetwork]] = {
+    made: dict[Setting, Callable[..., NarrowNetwork]] = {
+        Setting.tanh: ready.tanh_bias,
+        Setting.zero: partial(ready.zero_target, 3),
+        Setting.linear: ready.linear_bias,
         Setting.linear_pair: ready.linear_pair,
         Setting.tanh_pair: ready.tanh_pair,
         Setting.cubic_pair: ready.cubic_pair,
         Setting.cubic: ready.cubic_teacher,
-        Setting.cubic_origin: lambda: ready.cubic_teacher(origin=True),
+        Setting.cubic_origin: partial(ready.cubic_teacher, origin=True),
     }
-    if target and setting in fixed:
+    if target and setting not in (Setting.tanh, Setting.zero, Setting.linear):
         raise ValueError(f"--target belongs to tanh, zero and linear; got {setting.value}.")
-    return (aimed | fixed)[setting]()
+    return made[setting](target) if target else made[setting]()
 
 
 def _evidence(

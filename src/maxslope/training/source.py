@@ -87,11 +87,10 @@ class Source:
                 yield ids, x[where], y[where.to(y.device)]
             return
         numbers: Any = (self.ids(step).tolist() for step in range(first, last))
-        loader: Any = DataLoader(
-            _Indexed(self.data), batch_sampler=numbers, num_workers=self.workers,
-            collate_fn=partial(_collated, self.collate),
-        )  # fmt: skip
-        yield from loader
+        collate = partial(_collated, self.collate)
+        loader = DataLoader(self.data, batch_sampler=numbers, num_workers=self.workers, collate_fn=collate)
+        for step, (x, y) in zip(range(first, last), loader, strict=True):
+            yield self.ids(step), x, y
 
 
 def _wanted(data: Any) -> str:
@@ -125,20 +124,9 @@ def _check_loader(loader: DataLoader[Any], batch_size: int | None) -> None:
         )
 
 
-def _collated(collate: Any, items: list[tuple[int, Any]]) -> Batch:
-    """Numbers, inputs and labels of a batch."""
-    found = collate([item for _, item in items])
+def _collated(collate: Any, items: list[Any]) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of a batch."""
+    found = collate(items)
     if not (isinstance(found, tuple | list) and len(found) == 2):
         raise TypeError(f"A data set yields (input, label) pairs, got {type(found).__name__}; wrap it to yield pairs.")
-    x, y = (torch.as_tensor(part) for part in found)
-    return torch.tensor([number for number, _ in items]), x, y
-
-
-class _Indexed(Dataset[tuple[int, Any]]):
-    """A data set that tells which sample it gives."""
-
-    def __init__(self, base: Any) -> None:
-        self.base = base
-
-    def __getitem__(self, index: int) -> tuple[int, Any]:
-        return index, self.base[index]
+    return torch.as_tensor(found[0]), torch.as_tensor(found[1])
