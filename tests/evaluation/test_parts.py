@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
+from maxslope._digest import digest_of
 from maxslope.evaluation.data import (
     FirstStreamed,
     Stored,
@@ -236,19 +237,19 @@ def test_samples_of_a_label_are_spread_over_the_whole(seed: int) -> None:
 
 def test_rows_that_lie_side_by_side_are_read_together() -> None:
     file = File()
-    some = Drawn(file, torch.tensor([4, 8, 3, 0, 9, 5, 2]), "words", "named")
+    some = Drawn(file, torch.tensor([4, 8, 3, 0, 9, 5, 2]), "words")
     x, y = some.rows(0, 6)
     assert y.tolist() == [4, 8, 3, 0, 9, 5]
     assert torch.equal(x, X[y])
     assert file.seen == [(0, 1), (3, 6), (8, 10)]
     assert some.rows(5, 7)[1].tolist() == [5, 2]
-    assert (len(some), some.words, some.digest()) == (7, "words", "file, named")
+    assert (len(some), some.words, some.digest()) == (7, "words", f"file, 7 drawn {digest_of(some.indices)}")
     assert some.ids(1, 3).tolist() == [8, 3]
     for whole in ((X, Y), [X, Y]):
-        x, y = Drawn(whole, torch.tensor([4, 8, 3]), "", "").rows(1, 3)
+        x, y = Drawn(whole, torch.tensor([4, 8, 3]), "").rows(1, 3)
         assert (y.tolist(), x.tolist()) == ([8, 3], X[[8, 3]].tolist())
     with pytest.raises(ValueError, match="read by number, got Stream"):
-        Drawn(Stream(), torch.tensor([0]), "", "")
+        Drawn(Stream(), torch.tensor([0]), "")
 
 
 def test_what_is_drawn() -> None:
@@ -289,7 +290,7 @@ def test_parts_of_a_division() -> None:
         assert torch.equal(torch.cat(kept), order(10, 7, y))
         assert [len(t) for t in kept] == [2, 4, 4]
     assert one.words == "2 of 10 samples, a draw with seed 7"
-    assert one.digest().startswith("file, 2 of 10 samples, a draw with seed 7 ")
+    assert one.digest().startswith("file, 2 drawn ")
     assert len(divided((X, y), [9], 0)[1][0]) == 1
     for counts in ([10], [5, 5], [11]):
         with pytest.raises(ValueError, match=rf"{sum(counts)} of 10 samples are to be held out, and none is left"):

@@ -130,12 +130,13 @@ def _run(s: Settings, how: How, crew: Any) -> Report:
     from maxslope.evaluation import Hardware, Interrupted, evaluate, resume, wilson
 
     sources.say_warnings_plainly()
-    budget, level, silent = sources.budget(s), names.effort(s.effort), how.silent
+    level, silent = names.effort(s.effort), how.silent
+    names.budget(s.norm, s.eps)
     names.goal(s.goal)
     options.run_folder(how.out)
     options.file(how.beside, "--picture")
     found = sources.open_sources(s, quiet=silent)
-    chosen, threat = budget(found.box), sources.threat(s)
+    chosen, threat = sources.budget(s, found.box), sources.threat(s)
     shown = None if how.beside is None else _inputs(found.data, how, how.beside)
     about = sources.about(s, found, names.asked(s.norm, s.eps))
     try:

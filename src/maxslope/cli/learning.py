@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from maxslope._modes import inference
 from maxslope._optional import optional
 from maxslope._pairs import alike
+from maxslope.cli import names
 from maxslope.cli.settings import DEFAULT, Settings
-from maxslope.cli.sources import budget as budget_of
-from maxslope.cli.sources import loading, open_data, said
+from maxslope.cli.sources import budget, loading, open_data, said
 from maxslope.data import training_data
 from maxslope.energies import Network
 from maxslope.evaluation.data import by_number, length
@@ -73,11 +73,11 @@ def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
     """Load the model and the data of settings, and divide the data; only the first process writes files."""
     with optional("Weights in files need safetensors", "[train]"):
         importlib.import_module("safetensors.torch")
-    budget = budget_of(s)
+    names.budget(s.norm, s.eps)  # words are checked before anything is loaded
     with loading(quiet):
         loaded = _data(s)
     data, bounds = loaded.data, loaded.box
-    chosen = budget(bounds)
+    chosen = budget(s, bounds)
     said(loaded.notes, quiet)
     read, count = by_number(data)  # type: ignore[misc]
     if count < 10:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maxslope._escape import visible
-from maxslope._optional import optional
 from maxslope.cli import ending, names, options, sources
 from maxslope.cli.ending import interrupted
 from maxslope.cli.options import OUTPUT, option
@@ -76,6 +75,8 @@ def minimal(
 
 def _places(out: Path | None, resume: Path | None) -> tuple[Path | None, Path | None]:
     """The folder that keeps the run, and the table; nothing long begins where one cannot be written."""
+    from maxslope.evaluation._arrays import need_pyarrow
+
     if out is None:
         return None, None
     if out.suffix not in (".csv", ".parquet"):
@@ -93,8 +94,7 @@ def _places(out: Path | None, resume: Path | None) -> tuple[Path | None, Path | 
         raise ValueError(f"There is no folder {out.parent} to write {out.name} into; make it first.")
     options.file(out)
     if out.suffix == ".parquet":
-        with optional("Tables in Parquet need pyarrow", "[data]"):
-            import pyarrow.parquet  # noqa: F401
+        need_pyarrow("Tables in Parquet need")
     return None, out
 
 
@@ -164,7 +164,7 @@ def _write(columns: dict[str, Any], out: Path) -> None:
 
         out.write_text(columns_csv(columns), encoding="utf-8")
         return
-    import pyarrow
-    import pyarrow.parquet
+    from maxslope.evaluation._arrays import need_pyarrow
 
+    pyarrow = need_pyarrow()
     pyarrow.parquet.write_table(pyarrow.table(columns), out)

@@ -75,9 +75,9 @@ def run_folder(path: Path | None) -> None:
     """Check the folder that is to keep a run, and what writes it, before anything long begins."""
     folder(path)
     if path is not None:
-        from maxslope.evaluation._arrays import parquet_module
+        from maxslope.evaluation._arrays import need_pyarrow
 
-        parquet_module()
+        need_pyarrow()
 
 
 def drawn_into(path: Path) -> None:

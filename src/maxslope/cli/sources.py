@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -171,19 +171,11 @@ def say_warnings_plainly() -> None:
     warnings.showwarning = show  # type: ignore[assignment]
 
 
-def budget(s: Settings) -> Callable[[tuple[float, float] | None], Budget]:
-    """Return what makes the budget of settings in a box; its words are checked here, before anything is loaded."""
-    names.norm(s.norm)
-    checked = None if s.eps is None else names.budget(s.norm, s.eps)
-
-    def inside(box: tuple[float, float] | None) -> Budget:
-        if checked is None and DEFAULT not in (s.model, s.data):
-            raise ValueError(
-                "--eps is needed for a model of yours: the radius in the units of the inputs, such as 8/255."
-            )
-        return names.inside(names.budget(s.norm, None) if checked is None else checked, box)
-
-    return inside
+def budget(s: Settings, box: tuple[float, float] | None) -> Budget:
+    """Return the budget of settings in a box; a model of one's own has no default radius."""
+    if s.eps is None and DEFAULT not in (s.model, s.data):
+        raise ValueError("--eps is needed for a model of yours: the radius in the units of the inputs, such as 8/255.")
+    return names.inside(names.budget(s.norm, s.eps), box)
 
 
 def threat(s: Settings) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.findings import Finding
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.stages import Runs
-from maxslope.evaluation._arrays import batches, npy, parquet_module
+from maxslope.evaluation._arrays import batches, need_pyarrow, npy
 from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.about import About
 from maxslope.evaluation.data import sizes
@@ -67,13 +67,11 @@ def name_of(number: int) -> str:
 
 def written(part: Part, seed: int, known: dict[str, Any]) -> bytes:
     """Return the file of a part: its table, with what is known of it and a checksum of the table."""
-    import pyarrow
-
-    parquet = parquet_module()
+    pyarrow = need_pyarrow()
     stored = pyarrow.table(part.table | {"seed": [(seed + 2**63) % 2**64 - 2**63] * part.rows})
     known = known | {"content": digest_of_table(stored.to_pydict())}
     buffer = io.BytesIO()
-    parquet.write_table(stored.replace_schema_metadata({"maxslope": json.dumps(known)}), buffer)
+    pyarrow.parquet.write_table(stored.replace_schema_metadata({"maxslope": json.dumps(known)}), buffer)
     return buffer.getvalue()
 
 
@@ -84,7 +82,7 @@ def digest_of_table(table: dict[str, Column]) -> str:
 
 def known_of(path: Path) -> dict[str, Any]:
     """Return what is known of a part: number, start, rows, executed, digests; ValueError if that cannot be read."""
-    parquet = parquet_module()
+    parquet = need_pyarrow().parquet
     try:
         known = json.loads((parquet.read_schema(path).metadata or {})[b"maxslope"])
         if int(known["number"]) != number_of(path):

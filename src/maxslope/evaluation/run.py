@@ -17,7 +17,7 @@ from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.attack import chosen_effort
 from maxslope.attacks.question import wanted
 from maxslope.energies.network import Context
-from maxslope.evaluation._arrays import parquet_module
+from maxslope.evaluation._arrays import need_pyarrow
 from maxslope.evaluation.about import About
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
@@ -207,7 +207,7 @@ def opened(data: Any, model: Any, batch_size: int | None, part: int, out: str | 
     if part < 1:
         raise ValueError(f"A part has at least one sample, got part={part}.")
     if out is not None:
-        parquet_module()  # missed before anything is read
+        need_pyarrow()  # missed before anything is read
     return readable(data, model)
 
 

@@ -34,7 +34,7 @@ from maxslope._digest import digest_of_bytes, digest_of_text
 from maxslope._whole import whole
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import kept
-from maxslope.evaluation._arrays import parquet_module
+from maxslope.evaluation._arrays import need_pyarrow
 from maxslope.evaluation._files import digest_of_file, read_json
 from maxslope.evaluation.part import Part, summed
 from maxslope.evaluation.report import Column, Report, in_order, judged
@@ -114,7 +114,7 @@ class Folder:
 
     def refuse_a_second(self) -> None:
         """Raise if a run has parts here, or if there is no way to write one; one that came to no part loses nothing."""
-        parquet_module()
+        need_pyarrow()
         if self.exists and self._parts():
             raise ValueError(
                 f"{self.path} holds a run already; go on with it (--resume, or resume({str(self.path)!r}, model, "
