@@ -102,8 +102,8 @@ def verdict(report: Report, share: float, *, strict: bool) -> tuple[int, str]:
 
     Exact one-sided bounds (Clopper and Pearson) at confidence 95 %, over the choice of samples.
     """
-    from maxslope.adapters.bounds import lower_bound, upper_bound
     from maxslope.evaluation.report import ROBUST
+    from maxslope.evaluation.statistics import lower_bound, upper_bound
 
     n, robust = report.samples, list(report.table["verdict"]).count(ROBUST)
     low, high = lower_bound(robust, n, _CONFIDENCE), upper_bound(robust, n, _CONFIDENCE)
@@ -132,11 +132,11 @@ def _run(s: Settings, how: How, crew: Any) -> Report:
     sources.say_warnings_plainly()
     level, silent = names.effort(s.effort), how.silent
     names.budget(s.norm, s.eps)
-    names.goal(s.goal)
+    threat = sources.threat(s)
     options.run_folder(how.out)
     options.file(how.beside, "--picture")
     found = sources.open_sources(s, quiet=silent)
-    chosen, threat = sources.budget(s, found.box), sources.threat(s)
+    chosen = sources.budget(s, found.box)
     shown = None if how.beside is None else _inputs(found.data, how, how.beside)
     about = sources.about(s, found, names.asked(s.norm, s.eps))
     try:

@@ -104,9 +104,8 @@ def _run(s: Settings, crew: Any, how: How) -> Smallest:
     from maxslope.evaluation import Interrupted, resume_smallest, smallest
 
     sources.say_warnings_plainly()
-    space, level = names.norm(s.norm), names.effort(s.effort)
-    names.goal(s.goal)
-    found, threat = sources.open_sources(s, quiet=how.silent), sources.threat(s)
+    space, level, threat = names.norm(s.norm), names.effort(s.effort), sources.threat(s)
+    found = sources.open_sources(s, quiet=how.silent)
     try:
         with (
             progress(found.total, how.silent, resumed=how.resume is not None, doing="searching") as update,
