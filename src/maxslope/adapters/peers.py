@@ -86,7 +86,7 @@ class Foolbox(_Named):
             raise ValueError(f"Foolbox wants bounds that are two numbers, got box={budget.box!r}.")
         module = model if isinstance(model, nn.Module) else Function(model).eval()
         outside = foolbox.PyTorchModel(module, bounds=tuple(map(float, budget.box)), device=x.device)
-        points: Tensor = self.attack(outside, x, y, epsilons=_number(budget, "foolbox"))[1]
+        points: Tensor = self.attack(outside, x, y, epsilons=_one_eps(budget))[1]
         return points
 
 
@@ -120,10 +120,10 @@ class Torchattack(_Named):
         return found
 
 
-def _number(budget: Budget, who: str) -> float:
+def _one_eps(budget: Budget) -> float:
     eps = torch.as_tensor(budget.eps)
     if eps.numel() > 1 and bool((eps != eps.flatten()[0]).any()):
-        raise ValueError(f"{who} knows one eps for all samples, got one per sample; call it for each eps.")
+        raise ValueError("foolbox knows one eps for all samples, got one per sample; call it for each eps.")
     return float(eps.flatten()[0])
 
 

@@ -139,13 +139,8 @@ def check_place(path: Path, known: dict[str, Any], header: dict[str, Any], *, la
     wanted = size if samples is None else min(size, int(samples) - start)
     full = known["rows"] == wanted or (samples is None and last and 0 < known["rows"] <= size)
     if known["start"] != start or not full:
-        raise damaged(
-            path,
-            ValueError(
-                f"it holds {known['rows']} samples from {known['start']} on, where part {known['number']} holds "
-                f"{max(wanted, 0)} from {start} on"
-            ),
-        )
+        there, held = f"{known['rows']} samples from {known['start']} on", f"{max(wanted, 0)} from {start} on"
+        raise damaged(path, f"it holds {there}, where part {known['number']} holds {held}")
 
 
 def check_whole(folder: Path, parts: list[Path], done: Any) -> None:
@@ -231,6 +226,6 @@ def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
     return effort.rescued() if decision.get("rescued") else effort
 
 
-def damaged(path: Path, error: Exception) -> ValueError:
+def damaged(path: Path, why: Exception | str) -> ValueError:
     """Return what is said about a part that cannot be used."""
-    return ValueError(f"{path} cannot be read ({error}); delete it and resume: it is computed again.")
+    return ValueError(f"{path} cannot be read ({why}); delete it and resume: it is computed again.")

@@ -168,7 +168,7 @@ class Folder:
             known = kept.known_of(path)
             kept.check_place(path, known, header, last=path == parts[-1])
             if header["format"] >= FORMAT and (known.keys() & {"content", "run"}) != {"content", "run"}:
-                raise kept.damaged(path, ValueError("it carries no checksums, and those of this run do"))
+                raise kept.damaged(path, "it carries no checksums, and those of this run do")
             if known.get("run", run) != run:
                 raise ValueError(f"{self.path / 'run.json'} was edited since, or {path} is of another run; undo that.")
             found[int(known["number"])] = known

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope import _checks
 from maxslope.energies import Energy, Network
 from maxslope.energies.network import Context
 from maxslope.goals import Goal, Misclassified, as_goal
@@ -111,12 +110,6 @@ class Inside:
         added = (x.shape[0], found.forward, found.backward, *self.watch.spent)
         self.spent = {k: v + a for (k, v), a in zip(self.spent.items(), added, strict=True)}
         return found
-
-    def batch(self, x: Tensor, y: Tensor, ids: Tensor | None, context: Context | Tensor, mask: Tensor | None) -> Batch:
-        """Return a batch, checked."""
-        x = _checks.points(x)
-        _checks.mask(mask)
-        return Batch(x, self.goal.labels(y, x), ids, _checks.context(context, len(x), x.device), mask)
 
     def network(self, net: Any, batch: Batch) -> Network:
         """Return the model, which at the first call is asked whether it is what a search assumes."""

@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from maxslope import _checks
 from maxslope._modes import bare, inference
 from maxslope._rows import select
 from maxslope.energies import Criterion, CrossEntropy, Network
@@ -56,7 +57,10 @@ class Objective(ABC):
             context: a tensor or a tuple of tensors, one row a sample, that the model gets after the inputs.
             mask: boolean, of the shape of a sample or of ``x``; coordinates where it is False may not move.
         """
-        return self.loss(model, self.inside.batch(x, y, ids, context, mask))
+        x = _checks.points(x)
+        _checks.mask(mask)
+        given = _checks.context(context, len(x), x.device)
+        return self.loss(model, Batch(x, self.inside.goal.labels(y, x), ids, given, mask))
 
     @abstractmethod
     def loss(self, model: Any, batch: Batch) -> Tensor:
