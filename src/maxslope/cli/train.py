@@ -128,7 +128,7 @@ def _fitted(taught: Lesson, asked: Asked, s: Settings, adam: Any, *, silent: boo
 
     try:
         with (
-            interruptible(lambda: _kept(kept.path, asked.command)),
+            interruptible(lambda: _going_on(kept.path, asked.command)),
             progress(steps, silent, resumed=kept.path.exists(), doing="training", unit="steps") as update,
         ):
             update.note(
@@ -186,8 +186,11 @@ def _finish(fitted: Fitted, taught: Lesson, asked: Asked, s: Settings) -> None:
     }  # fmt: skip
     accuracy = f"clean {100 * best['clean']:.1f} %, robust {100 * best['robust']:.1f} % after epoch {best['epoch']}"
     line = f"{accuracy} on the {facts['checked']} samples that chose the weights"
-    best_ = f"best       {accuracy}, on the {facts['checked']} samples that chose it"
-    lines = [best_, f"written    {', '.join(files)}", f"evaluate   {command}"]
+    lines = [
+        f"best       {accuracy}, on the {facts['checked']} samples that chose it",
+        f"written    {', '.join(files)}",
+        f"evaluate   {command}",
+    ]
     ending.tell(facts, line, lines, json=asked.json, quiet=asked.quiet)
     if not finite:
         typer.echo(
@@ -209,7 +212,7 @@ def _facts(taught: Lesson, asked: Asked, s: Settings) -> list[tuple[str, str]]:
     ]
 
 
-def _kept(kept: Path, command: str) -> str:
+def _going_on(kept: Path, command: str) -> str:
     """What is kept of a training that was interrupted, and how to go on."""
     if kept.exists():
         return f"What was trained until the last whole epoch is kept in {kept}; go on with: {command}"

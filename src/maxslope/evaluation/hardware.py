@@ -166,11 +166,6 @@ def moved(x: Tensor, model: Any) -> Tensor:
     return (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True)
 
 
-def _rows(x: Tensor, tile: int) -> Tensor:
-    """``tile`` rows like those of ``x``."""
-    return x.repeat(-(-tile // x.shape[0]), *(1,) * (x.ndim - 1))[:tile]
-
-
 def _time(model: Model, x: Tensor) -> float:
     """Milliseconds a row of a forward and a backward pass: the median of a few, after one that does not count."""
     times = []
@@ -194,9 +189,10 @@ class _Clock:
 
     def took(self, choice: Choice, name: str) -> float:
         """Return milliseconds a row of a choice, infinite if it fails; noted under a name."""
+        rows = torch.arange(choice.tile, device=self.x.device) % len(self.x)
         try:
             with choice.set_threads():
-                found = _time(choice.search(self.model), _rows(self.x, choice.tile))
+                found = _time(choice.search(self.model), self.x[rows])
         except Exception as error:  # no memory on any device, no compiler, an operation without half precision
             self.times[name] = f"failed: {type(error).__name__}: {str(error)[:80]}"
             return math.inf
