@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import string
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -189,9 +190,12 @@ def _comparison(
     from maxslope.report import compare
 
     all_there = all(run.model is not None for run in runs)
+    if not names:  # folders of one name get letters
+        letters, own = [*string.ascii_uppercase, *range(27, len(runs) + 1)], [run.name for run in runs]
+        names = [f"{name} ({letters[k]})" if own.count(name) > 1 else name for k, name in enumerate(own)]
     reports = [run.report for run in runs if isinstance(run.report, Report)]
     return compare(
-        *reports, names=names or _names([run.name for run in runs]), data=runs[0].data,
+        *reports, names=names, data=runs[0].data,
         models=[run.model for run in runs] if all_there else None, budget=[run.budget for run in runs], classes=classes,
         seed=seed, title=title or None,
     )  # fmt: skip
@@ -200,12 +204,6 @@ def _comparison(
 def _listed(words: str) -> list[str]:
     """What stands between commas."""
     return [word.strip() for word in words.split(",")] if words else []
-
-
-def _names(names: list[str]) -> list[str]:
-    """Names that differ: folders of one name get letters."""
-    letters = [chr(ord("A") + k) if k < 26 else str(k + 1) for k in range(len(names))]
-    return [f"{name} ({letters[k]})" if names.count(name) > 1 else name for k, name in enumerate(names)]
 
 
 def _open(folder: Path, given: dict[str, Any], *, with_model: bool) -> Run:

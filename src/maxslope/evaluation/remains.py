@@ -176,7 +176,8 @@ def remains(table: Mapping[str, Sequence[Any]], effort: Effort) -> Remains | Non
     >>> found.standing, found.late, remains(table, Effort(Effort.quick().runs[:2]))
     (1, 0, None)
     """
-    if not _fitted(effort) or "foreseen" not in table:
+    other = any(isinstance(stage, Pursuit | RandomSearch) for stage in effort.stages)
+    if other or len(effort.runs) < _FEWEST or set(effort.runs) - set(_reference().runs) or "foreseen" not in table:
         return None
     rows = [row for row in map(_Row._make, zip(*(table[name] for name in _Row._fields), strict=True)) if row.runs]
     if any(math.isnan(row.foreseen) for row in rows):
@@ -208,12 +209,6 @@ class _Row(NamedTuple):
 @cache
 def _reference() -> Effort:
     return Effort.exhaustive()
-
-
-def _fitted(effort: Effort) -> bool:
-    """Whether an effort is made of the runs that the estimate was fitted to."""
-    others = any(isinstance(stage, Pursuit | RandomSearch) for stage in effort.stages)
-    return not others and len(effort.runs) >= _FEWEST and set(effort.runs) <= set(_reference().runs)
 
 
 def _ahead(chance: float, gradients: int, threshold: float) -> float:

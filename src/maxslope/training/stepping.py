@@ -40,9 +40,11 @@ def optimizer_of(given: Any, model: nn.Module) -> Optimizer:
     if callable(given) and not isinstance(given, Optimizer):
         made = given([p for p in model.parameters() if p.requires_grad])
     if not isinstance(made, Optimizer):
+        name = getattr(given, "__name__", type(given).__name__)
+        got = f"{given!r}" if made is given else f"{type(made).__name__} from {name}"
         raise TypeError(
             f"The optimizer is one of torch.optim, such as SGD(model.parameters(), lr=0.1), or a function that makes "
-            f"one of parameters, such as lambda parameters: SGD(parameters, lr=0.1), got {_called(given, made)}."
+            f"one of parameters, such as lambda parameters: SGD(parameters, lr=0.1), got {got}."
         )
     strange = sum(id(p) not in own for group in made.param_groups for p in group["params"])
     if strange:
@@ -54,11 +56,6 @@ def optimizer_of(given: Any, model: nn.Module) -> Optimizer:
     if isinstance(made, LBFGS):
         raise ValueError("An optimizer makes a step from one gradient of one batch, got LBFGS, which asks for more.")
     return made
-
-
-def _called(given: Any, made: Any) -> str:
-    name = getattr(given, "__name__", type(given).__name__)
-    return f"{given!r}" if made is given else f"{type(made).__name__} from {name}"
 
 
 class Stepping:
