@@ -153,8 +153,8 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"{100 * float(q):>3.0f} % quantile   {value:.4g}"
     for radius, share in facts["robust_accuracy"].items():
         yield f"robust accuracy at {float(radius):.4g}   {100 * share:.2f} %"
-    cost = [facts[f"{name}_per_sample"] for name in ("backward", "forward")]
-    yield f"cost             {cost[0]:.1f} backward, {cost[1]:.1f} forward passes a sample"
+    backward, forward = facts["backward_per_sample"], facts["forward_per_sample"]
+    yield f"cost             {backward:.1f} backward, {forward:.1f} forward passes a sample"
 
 
 def _write(columns: dict[str, Any], out: Path) -> None:

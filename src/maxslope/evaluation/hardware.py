@@ -98,16 +98,17 @@ class Choice:
     threads: int | None = None  # of the CPU; None leaves them alone
     times: Times = field(default_factory=dict)  # milliseconds a row of what was tried, or its failure
 
+    @property
+    def twin(self) -> bool:
+        """Whether the search asks a faster twin of the model for gradients."""
+        return self.half or self.channels_last or self.compile
+
     def search(self, model: Any) -> Any:
         """Return the model as the search calls it: the model itself, or a faster twin for its gradients."""
-        fast = model
-        if self.channels_last:
-            fast = copy.deepcopy(model).to(memory_format=torch.channels_last)
-        if self.compile:
-            fast = torch.compile(fast)
-        if fast is model and not self.half:
+        if not self.twin:
             return model
-        return Search(model, fast, self.half, self.channels_last)
+        fast = copy.deepcopy(model).to(memory_format=torch.channels_last) if self.channels_last else model
+        return Search(model, torch.compile(fast) if self.compile else fast, self.half, self.channels_last)
 
     @contextmanager
     def set_threads(self) -> Iterator[None]:

@@ -145,7 +145,7 @@ def evaluate_part(work: Work, search: Any, orders: Orders, job: Job) -> Part:
     right = cleans.right.nonzero().squeeze(1)
     if right.numel():
         probe = orders.probe and right.numel() >= _FEW
-        fast = search is not work.model and not probe  # indicators judge the model itself
+        fast = work.choice.twin and not probe  # indicators judge the model itself
         classes = isinstance(question.goal, Misclassified)  # of all clean samples, right or wrong: label and answer
         known = torch.stack([question.y, cleans.outputs.argmax(1)], 1) if classes else None
         own = replace(question.take(right), clean=known)

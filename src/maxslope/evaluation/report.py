@@ -107,12 +107,14 @@ class Report:
     @property
     def forward_per_sample(self) -> float:
         """Mean number of forward passes over all samples, the probes of the indicators included."""
-        return (sum(map(float, self.table["forward"])) + self.probes[0]) / self.samples
+        forward, _ = self.probes
+        return (sum(map(float, self.table["forward"])) + forward) / self.samples
 
     @property
     def backward_per_sample(self) -> float:
         """Mean number of backward passes over all samples, the probes of the indicators included."""
-        return (sum(map(float, self.table["backward"])) + self.probes[1]) / self.samples
+        _, backward = self.probes
+        return (sum(map(float, self.table["backward"])) + backward) / self.samples
 
     @property
     def trusted(self) -> bool:

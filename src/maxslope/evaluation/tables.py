@@ -54,7 +54,8 @@ class Table(Stored):
         self.input = _found(schema.names, INPUTS, self.place, "inputs")
         self.label = _found(schema.names, LABELS, self.place, "labels")
         self.classes = (classes or {}).get(self.label, ())
-        self.cache: tuple[int, Any] = (-1, None)
+        self.held: Any = None  # the block that was read last
+        self.last = -1  # its number
 
     def __len__(self) -> int:
         return self.ends[-1] if self.ends else 0
@@ -64,10 +65,10 @@ class Table(Stored):
         labels: list[Any] = []
         while start < stop:
             k = bisect.bisect_right(self.ends, start)
-            if self.cache[0] != k:
-                self.cache = (k, self._read(self.blocks[k], [self.input, self.label]))
+            if self.last != k:
+                self.held, self.last = self._read(self.blocks[k], [self.input, self.label]), k
             first = self.ends[k] - self.blocks[k].count
-            part = self.cache[1].slice(start - first, min(stop, self.ends[k]) - start)
+            part = self.held.slice(start - first, min(stop, self.ends[k]) - start)
             inputs += part.column(self.input).to_pylist()
             labels += part.column(self.label).to_pylist()
             start = min(stop, self.ends[k])
