@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -202,7 +203,7 @@ def as_data(report: Report, folder: Path | None, budget: Budget) -> dict[str, An
         "budget": report.asked,
         "norm": f"l_{norm.p:g}" if isinstance(norm, Lp) else str(norm),
         "eps": float(budget.eps),
-        "about": report.about.stored(),
+        "about": asdict(report.about),
         "effort": report.effort.name,
         "seed": report.seed,
         "forward_per_sample": report.forward_per_sample,

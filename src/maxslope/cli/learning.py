@@ -206,11 +206,11 @@ def doing_again(out: Path, command: str, evaluation: str) -> str:
     went = _kept(out)["went"]
     steps = list(zip(went["commands"], went["after"], strict=False)) or [(command, 0)]
     lines = []
-    if steps[0][1]:
-        lines.append(f"# what was done until epoch {steps[0][1]} is not known; then")
     for k, (one, after) in enumerate(steps):
         if k:
             lines.append(f"# and, after epoch {after}, on in the same folder:")
+        elif after:
+            lines.append(f"# what was done until epoch {after} is not known; then")
         lines.append(one)
     return "\n".join([*lines, "# evaluate the result:", evaluation])
 

@@ -244,11 +244,8 @@ def _again(
 
     try:
         sources = open_sources(taken(folder / "run.toml", given, typed=False, command=of), quiet=True)
-        for what, before, now in (
-            ("model", header["model"], identity(sources.model)),
-            ("data", header["data"], fingerprint(sources.data)),
-        ):
-            if before != now:
+        for what, now in (("model", identity(sources.model)), ("data", fingerprint(sources.data))):
+            if header[what] != now:
                 raise ValueError(f"the {what} of {folder} changed since the run")
         return sources.model, _samples(sources.data, found)
     except (ValueError, TypeError, ImportError, OSError) as error:
@@ -266,13 +263,11 @@ def _samples(data: Any, found: Report | Smallest) -> tuple[Tensor, Tensor]:
     if len(wanted) > _MOST:
         raise ValueError(f"samples are shown of runs with at most {_MOST} of them, got {len(wanted)}")
     known: dict[int, tuple[Tensor, Tensor]] = {}
-    left = set(wanted)
     for job in jobs(data):
         known |= dict(zip(job.rows.tolist(), zip(job.x, job.y, strict=True), strict=True))
-        left -= known.keys()
-        if not left:
+        if known.keys() >= set(wanted):
             break
-    if left:
+    if left := set(wanted) - known.keys():
         raise ValueError(f"{len(left)} samples of the run are not in the data")
     x, y = zip(*(known[i] for i in wanted), strict=True)
     return torch.stack(x), torch.stack(y)

@@ -70,7 +70,7 @@ def header_of(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "budget": encode(plan.budget),
         "effort": encode(plan.effort),
-        "about": plan.about.stored(),
+        "about": asdict(plan.about),
         "threat": threat_of(plan.threat),
         "words": {
             "goal": plan.threat.goal.name,
