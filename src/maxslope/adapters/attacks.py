@@ -73,12 +73,10 @@ def _foolbox_class() -> Any:
         def _run(self, model: Any, x: Tensor, criterion: Any, eps: float | None) -> tuple[Tensor, Tensor]:
             """Points and success within one radius."""
             taken = from_foolbox(model)
-            targets = None
             if isinstance(criterion, criteria.TargetedMisclassification):
-                targets = criterion.target_classes.raw
-                y = targets
+                y = targets = criterion.target_classes.raw
             elif isinstance(criterion, criteria.Misclassification):
-                y = criterion.labels.raw
+                y, targets = criterion.labels.raw, None
             else:
                 raise TypeError(
                     "The criterion is labels, Misclassification or TargetedMisclassification, got "

@@ -174,13 +174,13 @@ def _say(report: Report, folder: Path | None, budget: Budget, how: How) -> None:
     elif how.quiet:
         low, high = (100 * bound for bound in report.interval)
         typer.echo(
-            f"robust {100 * report.robust_accuracy:.2f} % ({low:.2f} to {high:.2f}) within {report.asked}, clean "
-            f"{100 * report.clean_accuracy:.2f} %, {report.samples} samples"
+            f"robust {100 * report.robust_accuracy:.2f} % ({low:.2f} to {high:.2f}) within {visible(report.asked)}, "
+            f"clean {100 * report.clean_accuracy:.2f} %, {report.samples} samples"
             + ("" if report.remains is None else f", would fall by about {report.remains.points} points")
             + ("" if report.trusted else " (not to be trusted)")
         )
         for found in report.warnings:
-            typer.echo(f"maxslope: {found.severity.name.lower()}: {found}", err=True)
+            typer.echo(f"maxslope: {found.severity.name.lower()}: {visible(str(found))}", err=True)
     else:
         console = Console()
         console.print(report)

@@ -100,6 +100,8 @@ def report(
     The model and data are loaded as the run names them, and used only if they are still the same. Where the run names
     code, that needs --trust: a run's folder may come from somebody else.
     """
+    from maxslope.evaluation.store import APPROACH, Folder
+
     say_warnings_plainly()
     if json_ and out is None:
         format_ = Format.json  # the numbers alone; with --out the file as well
@@ -107,8 +109,11 @@ def report(
     for folder in runs:
         if not (folder / "run.json").is_file():
             raise ValueError(f"{folder} holds no run of maxslope; maxslope evaluate --out FOLDER makes one.")
-    if len(runs) > 1:
-        _comparable(runs)
+        if len(runs) > 1 and Folder(folder).header["format"] == APPROACH:
+            raise ValueError(
+                f"A comparison is of evaluations, and {folder} holds smallest perturbations (of maxslope minimal); "
+                f"give it alone, maxslope report {folder}, and compare evaluations."
+            )
     seen = format_ in (Format.html, Format.svg, Format.pdf)
     labels, called = _listed(classes), _listed(names)
     if called and (len(called) != len(runs) or len(runs) == 1):
@@ -152,18 +157,6 @@ def _write(content: Content, format_: Format, out: Path | None, runs: list[Path]
         return
     write(out, text)
     typer.echo(f"{out} ({len(text.encode()) / 1e6:.2f} MB)", err=True)
-
-
-def _comparable(runs: list[Path]) -> None:
-    """Raise ValueError for runs of ``minimal``, which are reported one by one."""
-    from maxslope.evaluation import Folder
-    from maxslope.evaluation.store import APPROACH
-
-    if near := [folder for folder in runs if Folder(folder).header["format"] == APPROACH]:
-        raise ValueError(
-            f"A comparison is of evaluations, and {near[0]} holds smallest perturbations (of maxslope minimal); give "
-            f"it alone, maxslope report {near[0]}, and compare evaluations."
-        )
 
 
 def _page(run: Run, title: str | None, classes: list[str], seed: int | None, tell: Callable[[str], None]) -> Content:

@@ -85,14 +85,13 @@ def load_model(
         )
     if weights is not None:
         model.load_state_dict(_fitting(model, _weights(Path(weights), most), weights))
-    model = placed(model, device)
-    if trained and random is None:
-        return model
-    if trained:
+    if trained and random is not None:
         raise ValueError(f"{word} makes a Randomized model, whose verdicts are votes; train the model inside of it.")
-    for module in model.modules():  # as eval() does, which exported programs refuse
-        module.training = False
-    model.requires_grad_(False)
+    model = placed(model, device)
+    if not trained:
+        for module in model.modules():  # as eval() does, which exported programs refuse
+            module.training = False
+        model.requires_grad_(False)
     return model if random is None else replace(random, model=model)
 
 

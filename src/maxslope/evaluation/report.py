@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from torch import Tensor
 
-from maxslope._escape import markup, visible
+from maxslope._escape import html, markup, visible
 from maxslope._optional import optional
 from maxslope._status import Status
 from maxslope.attacks import Effort
@@ -213,12 +213,10 @@ class Report:
 
     def _repr_html_(self) -> str:
         """What notebooks show: the doubts, the numbers, what they cost."""
-        from html import escape as plain
-
-        said = "".join(f"<p><b>{plain(found.name)}.</b> {plain(found.sentence)}</p>" for found in self.warnings)
-        cells = "".join(f"<tr><th>{name}</th><td>{plain(words)}</td></tr>" for name, words in self._rows())
+        said = "".join(f"<p><b>{html(found.name)}.</b> {html(found.sentence)}</p>" for found in self.warnings)
+        cells = "".join(f"<tr><th>{name}</th><td>{html(words)}</td></tr>" for name, words in self._rows())
         doubt = "" if self.trusted else "<p><b>Not to be trusted:</b></p>"
-        return f"<h4>Robustness within {plain(self.asked)}</h4>{doubt}{said}<table>{cells}</table>"
+        return f"<h4>Robustness within {html(self.asked)}</h4>{doubt}{said}<table>{cells}</table>"
 
     def _rows(self) -> list[tuple[str, str]]:
         """The numbers with their names, in words."""
