@@ -39,6 +39,8 @@ Two processes:  [cyan]torchrun --no-python --nproc-per-node 2 maxslope train[/]
 
 _TRAINING, _OUT = "Training", Path("maxslope-train")
 _WITHOUT = ("classes", "goal", "mask", "grid", "effort", "part", "fast")
+_GROWS = 0.3  # of a training; then the radius is whole
+_SINGLE = 1.25  # eps: the length of a single step, as in arXiv:2001.03994
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,12 @@ def train(
     options.folder(out)
     s = replace(Settings(), **given(context))
     asked = Asked(objective, steps, epochs, rate, average, patience, out, typed(context), json_, quiet)
-    plan, _ = _adam(rate), _objective(asked, Linf(0.0), 0, s.seed)  # words are checked before anything is loaded
+    adam, _ = _adam(rate), _objective(asked, Linf(0.0), 0, s.seed)  # words are checked before anything is loaded
     with processes() as here:
         silent = quiet or json_ or here.rank > 0
         with first_before_others():
             taught = lesson(s, out, first=here.rank == 0, quiet=silent)
-        fitted = _fitted(taught, asked, s, plan, silent=silent)
+        fitted = _fitted(taught, asked, s, adam, silent=silent)
         if here.rank == 0:
             _finish(fitted, taught, asked, s)
 
@@ -117,7 +119,7 @@ def _fitted(taught: Lesson, asked: Asked, s: Settings, adam: Any, *, silent: boo
         raise ValueError(f"--batch-size is between 1 and all {taught.count} samples to train on, got {batch}.")
     asked.out.mkdir(parents=True, exist_ok=True)
     batches = taught.count // batch
-    ramp = warmup(asked.out, int(0.3 * asked.epochs * batches))
+    ramp = warmup(asked.out, int(_GROWS * asked.epochs * batches))
     table = {**s.table()["evaluate"], **asked.words, "warmup": ramp}
     plan = Plan(asked.epochs, batch, adam, average=asked.average or None)
     check = Check(*taught.check, taught.budget, patience=asked.patience)
@@ -233,7 +235,7 @@ def _objective(asked: Asked, budget: Budget, warmup: int, seed: int) -> Objectiv
 
     ramp, guard, steps = Ramp(warmup), Guard(), asked.steps
     if asked.objective == "risk":
-        inner = Inner(steps=steps, first=1.25 if steps == 1 else 1.0)
+        inner = Inner(steps=steps, first=_SINGLE if steps == 1 else 1.0)
         return AdversarialRisk(Pointwise(budget, inner), ramp=ramp, guard=guard, seed=seed)
     if asked.objective == "trades":
         return Trades(Pointwise(budget, Inner(steps=steps, adapt=True)), ramp=ramp, guard=guard, seed=seed)

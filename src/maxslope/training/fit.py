@@ -45,11 +45,7 @@ class _Weights(Driver, Energy):
         return plain(value, gradient)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`; a batch cannot be looked at without being taken.
-
-        Raises:
-            NotImplementedError: always.
-        """
+        """See :class:`Energy`; a batch cannot be looked at without being taken."""
         raise NotImplementedError(
             "A training takes a new batch at every evaluation, so its energy has no value to look at beforehand; for "
             "the objective on a frozen batch use maxslope.training.weights.WeightRisk(model, objective, x, y)."
