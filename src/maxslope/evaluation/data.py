@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from maxslope._digest import digest_of, digest_of_text
-from maxslope._pairs import is_pair, length_of
+from maxslope._pairs import is_pair, length_of, yielded
 from maxslope.attacks.question import tile_for
 from maxslope.evaluation.part import Job
 
@@ -147,7 +147,9 @@ def by_number(data: Any) -> Numbered | None:
         return None
     if isinstance(data, Stored):
         return Numbered(data.rows, count)
-    return Numbered(lambda start, stop: _pair(default_collate([data[i] for i in range(start, stop)])), count)
+    return Numbered(
+        lambda start, stop: _matching(*yielded(default_collate([data[i] for i in range(start, stop)]))), count
+    )
 
 
 def _numbered(data: Numbered, limit: Limit, done: frozenset[int]) -> Iterator[Job]:
@@ -182,13 +184,8 @@ def _streamed(data: Any, limit: Limit) -> Iterator[Job]:
 
 def _batches(data: Any) -> Iterator[Batch]:
     """The batches of a loader, or of a stream."""
-    return map(_pair, data if isinstance(data, DataLoader) else DataLoader(data, batch_size=_BATCH))
-
-
-def _pair(item: Any) -> Batch:
-    if not isinstance(item, tuple | list) or len(item) != 2:
-        raise TypeError(f"A data set yields (input, label) pairs, got {type(item).__name__}; wrap it to yield pairs.")
-    return _matching(torch.as_tensor(item[0]), torch.as_tensor(item[1]))
+    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size=_BATCH)
+    return (_matching(*yielded(item)) for item in loader)
 
 
 def _matching(x: Tensor, y: Tensor) -> Batch:

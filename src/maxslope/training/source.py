@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, default_collate
 
 from maxslope import _random
-from maxslope._pairs import alike, pair_of, whole_sampler
+from maxslope._pairs import alike, pair_of, whole_sampler, yielded
 
 Transform = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -126,7 +126,4 @@ def _check_loader(loader: DataLoader[Any], batch_size: int | None) -> None:
 
 def _collated(collate: Any, items: list[Any]) -> tuple[Tensor, Tensor]:
     """Inputs and labels of a batch."""
-    found = collate(items)
-    if not (isinstance(found, tuple | list) and len(found) == 2):
-        raise TypeError(f"A data set yields (input, label) pairs, got {type(found).__name__}; wrap it to yield pairs.")
-    return torch.as_tensor(found[0]), torch.as_tensor(found[1])
+    return yielded(collate(items))
