@@ -23,7 +23,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import maxslope as ms
-from maxslope import _whole
+from maxslope import _digest
 from maxslope.attacks import Effort, Recipe, recipes
 from maxslope.attacks.effort import staged
 from maxslope.attacks.stages import RandomSearch
@@ -286,7 +286,7 @@ def test_a_full_disk_at_any_write(when: int, code: int, tmp_path: Path, monkeypa
         real(handle)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_whole.os, "fsync", full)
+        patch.setattr(_digest.os, "fsync", full)
         if 2 * when < 15:
             with pytest.raises(OSError, match="make room or get permission, then resume") as caught:
                 run(tmp_path)
@@ -305,7 +305,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
 
     run(tmp_path / "run")
     with monkeypatch.context() as patch:
-        for place in (os, _whole.os):
+        for place in (os, _digest.os):
             patch.setattr(place, "replace", refuse)
         patch.setattr(Path, "mkdir", refuse)
         same(load(tmp_path / "run"), WHOLE)  # reading needs no right to write
@@ -744,7 +744,7 @@ def test_points_that_ask_for_more_than_is_there(whole: Path, tmp_path: Path) -> 
 
 def test_a_temporary_file_is_never_a_link(tmp_path: Path) -> None:
     (tmp_path / ".a.tmp").symlink_to(tmp_path / "elsewhere")
-    with _whole.whole(tmp_path / "a") as file:
+    with _digest.whole(tmp_path / "a") as file:
         file.write(b"x")
     assert not (tmp_path / "elsewhere").exists()
     assert (tmp_path / "a").read_bytes() == b"x"

@@ -30,8 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope._digest import digest_of_bytes, digest_of_text
-from maxslope._whole import whole
+from maxslope._digest import digest_of_bytes, digest_of_text, whole
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import kept
 from maxslope.evaluation._arrays import need_pyarrow

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from maxslope._digest import whole
 from maxslope._escape import first_line
-from maxslope._whole import whole
 from maxslope.training.identity import apart
 
 
