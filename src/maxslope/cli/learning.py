@@ -26,6 +26,7 @@ from maxslope.evaluation.hardware import dtype_of
 from maxslope.evaluation.models import load_model
 from maxslope.evaluation.reader import collected
 from maxslope.sets import Budget
+from maxslope.training.distributed import world
 
 if TYPE_CHECKING:
     from maxslope.training import Fitted
@@ -69,7 +70,7 @@ class Lesson:
         return command + (["--trust"] if s.trust else [])
 
 
-def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
+def lesson(s: Settings, out: Path, *, quiet: bool) -> Lesson:
     """Load the model and the data of settings, and divide the data; only the first process writes files."""
     with optional("Weights in files need safetensors", "[train]"):
         importlib.import_module("safetensors.torch")
@@ -87,7 +88,7 @@ def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
     x = read(0, 1)[0]
     held = min(_HELD, count // 10)
     left = 0 if s.data == DEFAULT else max(1, min(held, _TEST // max(4 * x.numel(), 1)))
-    model, word = _model(s, x, data, out, first=first)
+    model, word = _model(s, x, data, out)
     checked, kept, rest = divided(alike(data, dtype_of(model)), [held, left], s.seed)
     x, y = collected(checked)
     return Lesson(model, word, chosen, rest, count - held - left, (x, y), kept if left else None, bounds)
@@ -106,7 +107,7 @@ def _data(s: Settings) -> Loaded:
     return Loaded(collected(data), loaded.box, notes)
 
 
-def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tuple[nn.Module, str]:
+def _model(s: Settings, x: Tensor, data: Any, out: Path) -> tuple[nn.Module, str]:
     """The model and the word by which it is made again, with weights that the seed decides."""
     word = s.model
     if word == DEFAULT:
@@ -115,7 +116,7 @@ def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tupl
         if (labels := labels_of(data)) is None:
             unknown = "The number of classes is not known without reading all data"
             raise ValueError(f"{unknown}: give --model file.py:factory.")
-        word = _described(x, int(labels.max()) + 1, out, first=first)
+        word = _described(x, int(labels.max()) + 1, out)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = load_model(word, weights=s.weights, trust=s.trust, device=s.device, most=s.most, trained=True)
@@ -131,7 +132,7 @@ def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tupl
     return model, word
 
 
-def _described(x: Tensor, classes: int, out: Path, *, first: bool) -> str:
+def _described(x: Tensor, classes: int, out: Path) -> str:
     """The word of a small network for such inputs; one that does not ship is written as code, beside its weights."""
     shape = tuple(x.shape[1:])
     if shape == (1, 28, 28) and classes == 10:
@@ -139,7 +140,7 @@ def _described(x: Tensor, classes: int, out: Path, *, first: bool) -> str:
     path, text = out / _NETWORK, _code(shape, classes)
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ValueError(f"{path} is a network for other data; give another --out, or remove it.")
-    if first:
+    if world().rank == 0:
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return f"{path}:make"

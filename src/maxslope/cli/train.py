@@ -59,6 +59,13 @@ class Asked:
     quiet: bool = False
 
     @property
+    def silent(self) -> bool:
+        """Whether this process says nothing of how far it is."""
+        from maxslope.training.distributed import world
+
+        return self.json or self.quiet or world().rank > 0
+
+    @property
     def words(self) -> dict[str, Any]:
         """The options as ``training.toml`` has them."""
         without = ("out", "command", "json", "quiet")
@@ -99,15 +106,14 @@ def train(
     asked = Asked(objective, steps, epochs, rate, average, patience, out, typed(context), json_, quiet)
     adam, _ = _adam(rate), _objective(asked, Linf(0.0), 0, s.seed)  # words are checked before anything is loaded
     with processes() as here:
-        silent = quiet or json_ or here.rank > 0
         with first_before_others():
-            taught = lesson(s, out, first=here.rank == 0, quiet=silent)
-        fitted = _fitted(taught, asked, s, adam, silent=silent)
+            taught = lesson(s, out, quiet=asked.silent)
+        fitted = _fitted(taught, asked, s, adam)
         if here.rank == 0:
             _finish(fitted, taught, asked, s)
 
 
-def _fitted(taught: Lesson, asked: Asked, s: Settings, adam: Any, *, silent: bool) -> Fitted:
+def _fitted(taught: Lesson, asked: Asked, s: Settings, adam: Any) -> Fitted:
     """Train, and tell how far it is; an interruption says how to go on."""
     from maxslope.cli.learning import remember, warmup
     from maxslope.training import Callback, Check, Checkpoint, Plan, fit
@@ -131,7 +137,7 @@ def _fitted(taught: Lesson, asked: Asked, s: Settings, adam: Any, *, silent: boo
     try:
         with (
             interruptible(lambda: _going_on(kept.path, asked.command)),
-            progress(steps, silent, resumed=kept.path.exists(), doing="training", unit="steps") as update,
+            progress(steps, asked.silent, resumed=kept.path.exists(), doing="training", unit="steps") as update,
         ):
             update.note(
                 f"{taught.count} samples to train on, {len(taught.check[0])} to choose the weights, "
