@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -45,7 +45,6 @@ class RobustScorer:
     """
 
     budget: Budget
-    _: KW_ONLY
     effort: Effort | None = None
     seed: int = 0
     network: Callable[[Any], Any] | None = None
