@@ -86,7 +86,7 @@ def test_every_row_of_the_table() -> None:
     assert "misclassifies" in table["reason"][2]
     assert "NaN or infinite" in table["reason"][3]
     assert part.executed == (model.rows, model.backward)
-    assert (part.number, part.start, part.rows, part.probes, part.said) == (0, 0, 6, (0, 0), ())
+    assert (part.number, part.start, part.samples, part.probes, part.said) == (0, 0, 6, (0, 0), ())
     assert part.head[0] == pytest.approx((0.1, 0.0))
     assert len(part.head) == 6
     assert part.seconds > 0

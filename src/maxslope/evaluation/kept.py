@@ -68,7 +68,7 @@ def name_of(number: int) -> str:
 def written(part: Part, seed: int, known: dict[str, Any]) -> bytes:
     """Return the file of a part: its table, with what is known of it and a checksum of the table."""
     pyarrow = need_pyarrow()
-    stored = pyarrow.table(part.table | {"seed": [(seed + 2**63) % 2**64 - 2**63] * part.rows})
+    stored = pyarrow.table(part.table | {"seed": [(seed + 2**63) % 2**64 - 2**63] * part.samples})
     known = known | {"content": digest_of_table(stored.to_pydict())}
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(stored.replace_schema_metadata({"maxslope": json.dumps(known)}), buffer)

@@ -116,7 +116,7 @@ class Part:
     seconds: float = 0.0
 
     @property
-    def rows(self) -> int:
+    def samples(self) -> int:
         """Number of samples."""
         return len(self.table["index"])
 

@@ -205,8 +205,8 @@ class Folder:
         known = {
             "number": part.number,
             "start": part.start,
-            "rows": part.rows,
-            "drawn": part.table["index"] != list(range(part.start, part.start + part.rows)),
+            "rows": part.samples,
+            "drawn": part.table["index"] != list(range(part.start, part.start + part.samples)),
             "executed": part.executed,
             "seconds": round(part.seconds, 3),
             "digest": digest,
