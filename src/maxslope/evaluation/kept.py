@@ -65,7 +65,7 @@ def name_of(number: int) -> str:
     return f"part-{number:05d}"
 
 
-def written(part: Part, seed: int, known: dict[str, Any]) -> bytes:
+def file_of(part: Part, seed: int, known: dict[str, Any]) -> bytes:
     """Return the file of a part: its table, with what is known of it and a checksum of the table."""
     pyarrow = need_pyarrow()
     stored = pyarrow.table(part.table | {"seed": [(seed + 2**63) % 2**64 - 2**63] * part.samples})

@@ -158,7 +158,7 @@ def lower_bound(k: int, n: int, confidence: float = 0.95) -> float:
         return 0.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        as_many = float(_weights(n, middle)[k:].logsumexp(0).exp())  # P(B >= k)
+        as_many = float(_log_binomial(n, middle)[k:].logsumexp(0).exp())  # P(B >= k)
         low, high = (middle, high) if as_many < 1 - confidence else (low, middle)
     return low
 
@@ -192,12 +192,12 @@ def evidence(k: int, n: int, share: float) -> float:
     if not 0 <= k <= n or not 0 < share < 1:
         raise ValueError(f"Evidence needs 0 <= k <= n and 0 < share < 1, got {k}, {n} and {share!r}.")
     mass = math.lgamma(k + 1) + math.lgamma(n - k + 1) - math.lgamma(n + 2)
-    above = float(_weights(n + 1, share)[: k + 1].logsumexp(0))  # P(B <= k) of n + 1 trials
+    above = float(_log_binomial(n + 1, share)[: k + 1].logsumexp(0))  # P(B <= k) of n + 1 trials
     log_e = mass + above - math.log1p(-share) - k * math.log(share) - (n - k) * math.log1p(-share)
     return math.exp(log_e) if log_e < 700 else math.inf
 
 
-def _weights(n: int, p: float) -> Tensor:
+def _log_binomial(n: int, p: float) -> Tensor:
     """The logarithms of the binomial probabilities of 0..n, float64."""
     k = torch.arange(n + 1, dtype=torch.float64)
     ways = math.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)

@@ -224,7 +224,7 @@ class Folder:
             np.save(buffer, part.points.numpy(), allow_pickle=False)
             _write(self._points(part.number), buffer.getvalue())
             known["points"] = digest_of_bytes(buffer.getvalue())
-        _write(self._rows(part.number), kept.written(part, seed, known))
+        _write(self._rows(part.number), kept.file_of(part, seed, known))
 
     def finish(self, samples: int, seconds: float) -> None:
         """Note that everything is there."""
