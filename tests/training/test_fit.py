@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -236,6 +238,23 @@ def test_a_kill_while_saving_leaves_the_old_checkpoint(tmp_path: Path, monkeypat
     with pytest.raises(ValueError, match="another training"):
         checkpoint.compare(state, {"a": 2})
     assert Checkpoint(tmp_path / "none.pt").read() is None
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = Checkpoint(tmp_path / "c.pt")
+    checkpoint.save({"fingerprint": {"a": 1}})
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="make room or get permission, then resume"):
+            checkpoint.save({"fingerprint": {"a": 2}})
+    assert checkpoint.read() == {"fingerprint": {"a": 1}}
+    assert list(tmp_path.iterdir()) == [tmp_path / "c.pt"]
 
 
 # --- several processes ----------------------------------------------------------------------------------------------
