@@ -14,6 +14,8 @@ import maxslope as ms
 from maxslope import _escape
 from maxslope.attacks import Effort, recipes
 from maxslope.attacks.findings import Finding, Kind
+from maxslope.cli.evaluate import _say
+from maxslope.cli.settings import How
 from maxslope.report import compare, page
 from maxslope.report.canvas import write_csv
 
@@ -32,6 +34,14 @@ def named(evil: str) -> ms.evaluation.Report:
     report = ms.evaluate(lambda x: 10 * x, DATA, ms.Linf(0.2), effort=Effort((recipes.ifgsm(1),), evil))
     table = report.table | {"reason": [evil] * 2, "verdict": [evil, "robust"]}
     return replace(report, budget=evil, table=table, warnings=(Finding(Kind.OTHER, evil),))
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_terminal_shows_what_was_found_and_does_not_obey_it(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    _say(named(EVIL[2]), None, ms.Linf(0.2), How(None, None, None, json=False, quiet=quiet))
+    said = capsys.readouterr()
+    assert r"\x1b[2J" in (said.err if quiet else said.out)
+    assert "\x1b" not in said.out + said.err
 
 
 @pytest.mark.parametrize("evil", EVIL)
@@ -53,7 +63,7 @@ def test_names_from_outside_are_text(evil: str) -> None:
     rows = [*csv.reader(io.StringIO(made.csv())), *csv.reader(io.StringIO(whole.csv()))]
     assert not any(value.startswith(("=", "@", "\t", "+cmd")) or "\x1b" in value for row in rows for value in row)
     said = str(named(evil))
-    assert "\x1b" not in said
+    assert "\x1b" not in said + named(evil)._repr_html_()
     if evil.startswith("[red]"):
         assert "[red]a[/red]" in said
 

@@ -30,6 +30,13 @@ def is_pair(data: Any, kind: Any = Tensor) -> bool:
     return isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(item, kind) for item in data)
 
 
+def yielded(item: Any) -> tuple[Tensor, Tensor]:
+    """Return inputs and labels of what a data set or a loader yields; TypeError if that is no pair."""
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise TypeError(f"A data set yields (input, label) pairs, got {type(item).__name__}; wrap it to yield pairs.")
+    return torch.as_tensor(item[0]), torch.as_tensor(item[1])
+
+
 def whole_sampler(loader: DataLoader[Any]) -> bool:
     """Whether a loader of a map-style data set yields each sample once, in whatever order."""
     sampler, count = loader.sampler, length_of(loader.dataset)

@@ -8,8 +8,8 @@ from torch.utils.data import TensorDataset
 
 import maxslope as ms
 from maxslope.adapters import assert_robust
-from maxslope.adapters.bounds import lower_bound
 from maxslope.attacks import Effort, recipes
+from maxslope.evaluation.statistics import lower_bound
 
 FAST = Effort((recipes.fgsm(),), "fgsm")
 

@@ -12,17 +12,26 @@ import typer
 
 from maxslope.cli import main
 from maxslope.cli.ending import interrupted
+from maxslope.cli.settings import Settings
+
+AGAIN = "go on with: maxslope evaluate --resume run"
 
 
 @pytest.mark.parametrize(
     ("done", "begun", "folder", "rows", "said"),
     [
-        (0, True, Path("run"), None, "before the first samples were done. No part was finished; go on with: again"),
+        (
+            0,
+            True,
+            Path("run"),
+            None,
+            "before the first samples were done. No part was finished; " + AGAIN,
+        ),
         (0, False, Path("run"), None, "before the first samples were done. The run in run was not begun yet."),
         (0, False, None, None, "before the first samples were done. Nothing is kept: no part was finished."),
         (0, False, None, Path("t.csv"), "before the first samples were done. Nothing is kept: no part was finished."),
-        (1, True, Path("run"), None, "after 1 sample. They are kept; go on with: again"),
-        (20, True, Path("run"), None, "after 20 samples. They are kept; go on with: again"),
+        (1, True, Path("run"), None, "after 1 sample. They are kept; " + AGAIN),
+        (20, True, Path("run"), None, "after 20 samples. They are kept; " + AGAIN),
     ],
 )
 def test_what_is_kept_of_an_interrupted_run(
@@ -30,7 +39,7 @@ def test_what_is_kept_of_an_interrupted_run(
 ) -> None:
     stop: Any = SimpleNamespace(done=done, begun=begun)
     with pytest.raises(typer.Exit) as ended:
-        interrupted(stop, folder, "again", rows)
+        interrupted(stop, "evaluate", Settings(), folder, rows)
     assert ended.value.exit_code == 130
     assert capsys.readouterr().err == f"maxslope: interrupted {said}\n"
 

@@ -85,7 +85,6 @@ def test_options_are_kept_where_they_pay(option: str, monkeypatch: pytest.Monkey
         clock(monkeypatch, lambda model, x, ratio=ratio: ratio if isinstance(model, Search) else 1.0)
         choice = Hardware(**{option: True}).measure(NET, X)
         assert getattr(choice, option) is kept
-        assert choice.kept() == (option if kept else "nothing")
         assert choice.times == {f"without {option}": 1.0, option: ratio}
         report = evaluate(NET, (X, Y), BUDGET, effort=EFFORT, hardware=Hardware(**{option: True}), probe=False)
         assert report.samples == 60
@@ -126,7 +125,6 @@ def test_threads_are_set_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     clock(monkeypatch, lambda model, x: 1 / used[-1] if used[-1] < 4 else 1.0)
     choice = Hardware(threads=True).measure(NET, X)
     assert choice.threads == 2
-    assert choice.kept() == "2 threads"
     assert set(choice.times) == {"1 threads", "2 threads", "4 threads"}
     with choice.set_threads():
         assert used[-1] == 2

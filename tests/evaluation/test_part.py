@@ -86,7 +86,7 @@ def test_every_row_of_the_table() -> None:
     assert "misclassifies" in table["reason"][2]
     assert "NaN or infinite" in table["reason"][3]
     assert part.executed == (model.rows, model.backward)
-    assert (part.number, part.start, part.rows, part.probes, part.said) == (0, 0, 6, (0, 0), ())
+    assert (part.number, part.start, part.samples, part.probes, part.said) == (0, 0, 6, (0, 0), ())
     assert part.head[0] == pytest.approx((0.1, 0.0))
     assert len(part.head) == 6
     assert part.seconds > 0
@@ -225,7 +225,7 @@ class Twice(Counted):
 @pytest.mark.parametrize("steps", [1, 4])
 def test_what_a_faster_search_found_is_certified_by_the_model_itself(steps: int) -> None:
     """Margins, gaps and slopes are the model's; a look and a certificate are counted, and nothing else changes."""
-    model, twin, choice = Counted(), Twice(), Choice(TILE)
+    model, twin, choice = Counted(), Twice(), Choice(TILE, half=True)
     effort = Effort((recipes.pgd(steps, 0.1),))
     work = Work(model, choice, L2(0.2), Threat(), 3, True)
     part = evaluate_part(work, twin, Orders(effort, False), Job(0, 0, X, Y))
@@ -259,7 +259,7 @@ def test_what_a_faster_search_found_is_certified_by_the_model_itself(steps: int)
 
 
 def test_a_search_without_gradients_is_certified_without_them_too() -> None:
-    model, twin, choice = Counted(), Twice(), Choice(TILE)
+    model, twin, choice = Counted(), Twice(), Choice(TILE, half=True)
     work = Work(model, choice, Linf(0.2), Threat(), 3, True)
     effort = Effort((recipes.square(4),), "no gradients")
     part = evaluate_part(work, twin, Orders(effort, False), Job(0, 0, X, Y))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
+from maxslope._digest import digest_of
 from maxslope.evaluation.data import (
     FirstStreamed,
     Stored,
@@ -81,10 +82,14 @@ def forms() -> dict[str, Any]:
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
+def four(x: Tensor) -> int:
+    return 4
+
+
 @pytest.mark.parametrize("kind", forms())
 @pytest.mark.parametrize("largest", [1, 3, 5, 10, 11])
 def test_every_sample_is_in_one_part(kind: str, largest: int) -> None:
-    found = list(jobs(forms()[kind], largest))
+    found = list(jobs(forms()[kind], lambda x: largest))
     assert [job.number for job in found] == list(range(len(found)))
     assert [job.start for job in found] == list(range(0, 10, largest))
     assert [len(job.x) for job in found] == [min(largest, 10 - start) for start in range(0, 10, largest)]
@@ -99,7 +104,7 @@ def test_every_sample_is_in_one_part(kind: str, largest: int) -> None:
 @pytest.mark.parametrize("kind", forms())
 def test_parts_that_are_done_are_shown_and_not_yielded(kind: str) -> None:
     data, seen = forms()[kind], []
-    found = list(jobs(data, 4, lambda *part: seen.append(part), frozenset({0, 2})))
+    found = list(jobs(data, four, lambda *part: seen.append(part), frozenset({0, 2})))
     assert [(job.number, job.start, len(job.x)) for job in found] == [(1, 4, 4)]
     streamed = by_number(data) is None
     assert [(job.number, whole) for job, whole in seen] == [(0, streamed), (2, streamed)]
@@ -107,25 +112,25 @@ def test_parts_that_are_done_are_shown_and_not_yielded(kind: str) -> None:
         stop = (min(start + 4, 10)) if streamed else start + 1
         assert torch.equal(job.x, X[start:stop])
         assert torch.equal(job.y, Y[start:stop])
-    assert [job.number for job in jobs(forms()[kind], 4, None, frozenset({0}))] == [1, 2]
-    assert [job.number for job in jobs(forms()[kind], 5, lambda *part: seen.append(part), frozenset({1}))] == [0]
+    assert [job.number for job in jobs(forms()[kind], four, None, frozenset({0}))] == [1, 2]
+    found = list(jobs(forms()[kind], lambda x: 5, lambda *part: seen.append(part), frozenset({1})))
+    assert [job.number for job in found] == [0]
     assert torch.equal(seen[-1][0].x, X[5:] if streamed else X[5:6])
-    assert list(jobs(forms()[kind], 4, None, frozenset({0, 1, 2}))) == []
+    assert list(jobs(forms()[kind], four, None, frozenset({0, 1, 2}))) == []
 
 
 def test_no_sample_is_read_that_is_not_asked_for() -> None:
     data = Pairs()
-    list(jobs(data, 4, lambda *part: None, frozenset({0, 2})))
-    assert data.seen == [0, 4, 5, 6, 7, 8]
+    list(jobs(data, four, lambda *part: None, frozenset({0, 2})))
+    assert data.seen == [0, 0, 4, 5, 6, 7, 8]  # the first one also says how many a part has
 
 
 @pytest.mark.parametrize(
     "empty", [(X[:0], Y[:0]), Pairs(0), Stream(0), DataLoader(Stream(0)), (torch.zeros(0), torch.zeros(0))]
 )
 def test_data_without_samples(empty: Any) -> None:
-    for largest in (3, lambda x: 1):
-        with pytest.raises(ValueError, match="at least one sample, got none"):
-            list(jobs(empty, largest))
+    with pytest.raises(ValueError, match="at least one sample, got none"):
+        list(jobs(empty))
 
 
 def test_the_sizes_of_parts() -> None:
@@ -182,7 +187,7 @@ def test_what_is_known_of_data_before_they_are_read() -> None:
 @pytest.mark.parametrize("kind", ["stream", "loader", "loader of a stream", "one batch"])
 @pytest.mark.parametrize("samples", [1, 4, 9, 10, 12])
 def test_the_first_samples(kind: str, samples: int) -> None:
-    found = list(jobs(FirstStreamed(forms()[kind], samples), 3))
+    found = list(jobs(FirstStreamed(forms()[kind], samples), lambda x: 3))
     assert torch.equal(torch.cat([job.x for job in found]), X[:samples])
     assert torch.equal(torch.cat([job.y for job in found]), Y[:samples])
 
@@ -232,19 +237,19 @@ def test_samples_of_a_label_are_spread_over_the_whole(seed: int) -> None:
 
 def test_rows_that_lie_side_by_side_are_read_together() -> None:
     file = File()
-    some = Drawn(file, torch.tensor([4, 8, 3, 0, 9, 5, 2]), "words", "named")
+    some = Drawn(file, torch.tensor([4, 8, 3, 0, 9, 5, 2]), "words")
     x, y = some.rows(0, 6)
     assert y.tolist() == [4, 8, 3, 0, 9, 5]
     assert torch.equal(x, X[y])
     assert file.seen == [(0, 1), (3, 6), (8, 10)]
     assert some.rows(5, 7)[1].tolist() == [5, 2]
-    assert (len(some), some.words, some.digest()) == (7, "words", "file, named")
+    assert (len(some), some.words, some.digest()) == (7, "words", f"file, 7 drawn {digest_of(some.indices)}")
     assert some.ids(1, 3).tolist() == [8, 3]
     for whole in ((X, Y), [X, Y]):
-        x, y = Drawn(whole, torch.tensor([4, 8, 3]), "", "").rows(1, 3)
+        x, y = Drawn(whole, torch.tensor([4, 8, 3]), "").rows(1, 3)
         assert (y.tolist(), x.tolist()) == ([8, 3], X[[8, 3]].tolist())
     with pytest.raises(ValueError, match="read by number, got Stream"):
-        Drawn(Stream(), torch.tensor([0]), "", "")
+        Drawn(Stream(), torch.tensor([0]), "")
 
 
 def test_what_is_drawn() -> None:
@@ -285,7 +290,7 @@ def test_parts_of_a_division() -> None:
         assert torch.equal(torch.cat(kept), order(10, 7, y))
         assert [len(t) for t in kept] == [2, 4, 4]
     assert one.words == "2 of 10 samples, a draw with seed 7"
-    assert one.digest().startswith("file, 2 of 10 samples, a draw with seed 7 ")
+    assert one.digest().startswith("file, 2 drawn ")
     assert len(divided((X, y), [9], 0)[1][0]) == 1
     for counts in ([10], [5, 5], [11]):
         with pytest.raises(ValueError, match=rf"{sum(counts)} of 10 samples are to be held out, and none is left"):

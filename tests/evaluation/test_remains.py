@@ -28,7 +28,7 @@ from maxslope.evaluation.remains import (
     _ahead,
     _falls,
     negative_binomial,
-    quantile,
+    quantile_of_law,
     remains,
 )
 from nets import answers, mlp
@@ -66,7 +66,7 @@ def test_the_law_is_a_negative_binomial(shape: float, mean: float) -> None:
 def test_the_law_of_many_samples_does_not_underflow() -> None:
     law = negative_binomial(3000.0, 6000.0, 20_000)
     assert sum(k * p for k, p in enumerate(law)) == pytest.approx(6000)
-    assert quantile(law, 0.5) == pytest.approx(6000, rel=0.01)
+    assert quantile_of_law(law, 0.5) == pytest.approx(6000, rel=0.01)
 
 
 @pytest.mark.parametrize("most", [0, 1, 4])

@@ -23,12 +23,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import maxslope as ms
+from maxslope import _digest
 from maxslope.attacks import Effort, Recipe, recipes
 from maxslope.attacks.effort import staged
 from maxslope.attacks.stages import RandomSearch
 from maxslope.attacks.starts import Best
 from maxslope.data import default_data, default_network
-from maxslope.evaluation import Folder, Report, _files, evaluate, kept, load, resume, store
+from maxslope.evaluation import Folder, Report, evaluate, kept, load, resume, store
 from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.crew import LocalCrew
 from maxslope.evaluation.data import fitting, jobs, sizes
@@ -284,7 +285,7 @@ def test_a_full_disk_at_any_write(when: int, code: int, tmp_path: Path, monkeypa
         real(handle)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_files.os, "fsync", full)
+        patch.setattr(_digest.os, "fsync", full)
         if 2 * when < 15:
             with pytest.raises(OSError, match="make room or get permission, then resume") as caught:
                 run(tmp_path)
@@ -303,7 +304,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
 
     run(tmp_path / "run")
     with monkeypatch.context() as patch:
-        for place in (os, _files.os):
+        for place in (os, _digest.os):
             patch.setattr(place, "replace", refuse)
         patch.setattr(Path, "mkdir", refuse)
         same(load(tmp_path / "run"), WHOLE)  # reading needs no right to write
@@ -575,7 +576,7 @@ def test_nothing_is_reported_before_the_first_part() -> None:
 
     plan = Plan(NET, (X, Y), BUDGET, FAST, 0, None, True, True, 8, Hardware())
     with pytest.raises(ValueError, match="Nothing is evaluated yet"):
-        Session(plan, None, None).contents()
+        Session(plan, None, None).result()
 
 
 def test_stored_effort_of_the_wrong_kind(tmp_path: Path) -> None:
@@ -773,6 +774,7 @@ def test_points_that_ask_for_more_than_is_there(whole: Path, tmp_path: Path) -> 
 
 def test_a_temporary_file_is_never_a_link(tmp_path: Path) -> None:
     (tmp_path / ".a.tmp").symlink_to(tmp_path / "elsewhere")
-    _files.write_whole(tmp_path / "a", b"x")
+    with _digest.whole(tmp_path / "a") as file:
+        file.write(b"x")
     assert not (tmp_path / "elsewhere").exists()
     assert (tmp_path / "a").read_bytes() == b"x"

@@ -228,7 +228,7 @@ def test_missing_packages_of_models(module: str, word: str, tmp_path: Path, monk
 
 def all_of(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Everything, through the stream of parts of odd sizes."""
-    found = list(jobs(data, 5))
+    found = list(jobs(data, lambda x: 5))
     return torch.cat([job.x for job in found]), torch.cat([job.y for job in found])
 
 

@@ -549,7 +549,7 @@ def nested(depth: int) -> Any:
 @pytest.mark.parametrize(
     "name",
     [
-        "maxslope.evaluation._files:write_whole",
+        "maxslope._digest:whole",
         "maxslope.report.html:write",
         "maxslope.training.checkpoint:Checkpoint",
         "maxslope.attacks:__getattr__",

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 import maxslope.integrability
 from integrability._lists import TETRA, X
 from maxslope.cli.integrability import Setting, integrability
-from maxslope.cli.main import app
 from maxslope.integrability import CertificateError, check, draw, monodromy
 from maxslope.integrability.checker import main as check_files
 
@@ -197,21 +196,3 @@ def test_many_refusals_are_no_success(tmp_path: Path, capsys: pytest.CaptureFixt
     file.write_text("{}")
     assert check_files([str(file)] * 256) == 100
     assert capsys.readouterr().out.count("unknown format") == 256
-
-
-def test_the_deprecated_options_name_one_file_each_and_the_rest_goes_where_their_warning_says(tmp_path: Path) -> None:
-    """A certificate elsewhere took the page along, though the warning said that --out names the folder."""
-    words = ["integrability", "linear", "--digits", "10", "--out", str(tmp_path / "all")]
-    done = CliRunner().invoke(app, [*words, "--certificate", str(tmp_path / "old" / "c.json"), "--json"])
-    assert done.exit_code == 0, done.output
-    said = done.stderr.replace("\n", " ")
-    assert "--certificate is deprecated, and will go in 0.3: --out names the folder of all files" in said
-    assert f"This file alone goes to {tmp_path / 'old' / 'c.json'}, the others to {tmp_path / 'all'}." in said
-    assert [path.name for path in (tmp_path / "old").iterdir()] == ["c.json"]
-    assert {path.name for path in (tmp_path / "all").iterdir()} == {"report.html", "integrability.svg"}
-    assert str(tmp_path / "old" / "c.json") in (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
-    done = CliRunner().invoke(app, [*words, "--picture", str(tmp_path / "p.svg"), "-q"])
-    assert done.exit_code == 0, done.output
-    assert (tmp_path / "p.svg").exists()
-    assert "integrability.json" in {path.name for path in (tmp_path / "all").iterdir()}
-    assert done.stderr.count("is deprecated") == 1

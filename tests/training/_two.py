@@ -1,14 +1,27 @@
-"""A training that torchrun starts in two processes: python _two.py OUT."""
+"""A training that torchrun starts in two processes: python _two.py OUT; and what an adversary finds."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 import maxslope as ms
-from maxslope.training import AdversarialRisk, Checkpoint, Guard, Inner, Plan, Pointwise, Ramp, fit, processes
-from maxslope.training.plan import Check
+from maxslope.training import (
+    AdversarialRisk,
+    Check,
+    Checkpoint,
+    Guard,
+    Inner,
+    Objective,
+    Perturbed,
+    Plan,
+    Pointwise,
+    Ramp,
+    fit,
+    processes,
+)
 
 
 def data() -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,6 +48,16 @@ def train(model: nn.Module, path: Path | None = None, seed: int = 0, **more):  #
     check = Check(x[:21], y[:21], ms.Linf(0.1), effort=effort)
     keep = None if path is None else Checkpoint(path, every=more.pop("every", None))
     return fit(model, (x, y), objective, Plan(epochs=5, batch_size=10), check=check, checkpoint=keep, seed=seed, **more)
+
+
+def found_by(objective: Objective, *asked: Any, **more: Any) -> Perturbed:
+    """What the adversary of an objective finds in one call of it."""
+    found: list[Perturbed] = []
+    find = objective.inside.find
+    objective.inside.find = lambda *a: found.append(find(*a)) or found[-1]  # type: ignore[method-assign]
+    objective(*asked, **more)
+    objective.inside.find = find  # type: ignore[method-assign]
+    return found[0]
 
 
 def main() -> None:

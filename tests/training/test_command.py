@@ -224,7 +224,7 @@ def test_the_parts_share_no_sample(here: Path) -> None:
 
     x, y = torch.arange(200.0)[:, None] / 200, torch.arange(200) // 50
     np.savez("table.npz", x=x.numpy(), y=y.numpy(), box=[0, 1])
-    found = lesson(Settings(data="table.npz", eps="0.1"), Path("out"), first=True, quiet=True)
+    found = lesson(Settings(data="table.npz", eps="0.1"), Path("out"), quiet=True)
     sizes = [len(part[0]) for part in (found.check, found.left, found.data)]
     assert sizes == [20, 20, 160]
     together = torch.cat([part[0] for part in (found.check, found.left, found.data)])
@@ -241,7 +241,7 @@ def test_networks_of_the_command(shape: tuple[int, ...], classes: int, tmp_path:
     from maxslope.cli.learning import _described
 
     x = torch.zeros(2, *shape)
-    assert load_model(_described(x, classes, tmp_path, first=True))(x).shape == (2, classes)
+    assert load_model(_described(x, classes, tmp_path))(x).shape == (2, classes)
 
 
 def test_objectives_of_the_command() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,9 +45,9 @@ from maxslope.training import (
     processes,
     world,
 )
-from maxslope.training.fit import _Batches
+from maxslope.training.fit import _Weights
 from maxslope.training.memory import Memory
-from maxslope.training.run import Run
+from maxslope.training.run import Beside, Run
 from maxslope.training.source import Source, order
 from maxslope.training.weights import WeightRisk
 from training._two import data, net, train
@@ -151,12 +153,12 @@ def test_augmentation_is_keyed_by_sample_and_epoch() -> None:
 
 
 def test_a_training_has_no_value_to_look_at() -> None:
-    run = Run(net(), AdversarialRisk(BUDGET), TINY, Source((X, Y), 20, 0, 0, 0, 1), 0)
-    batches = _Batches(run)
+    run = Run(net(), AdversarialRisk(BUDGET), TINY, Source((X, Y), 20, 0, 0, 0, 1), 0, Beside())
+    weights = _Weights(run)
     with pytest.raises(NotImplementedError, match="WeightRisk"):
-        batches.look(torch.zeros(1, 1))
-    assert batches.take(torch.tensor([0])) is batches
-    assert (batches.passes, run.step) == (1, 0)
+        weights.look(torch.zeros(1, 1))
+    assert weights.take(torch.tensor([0])) is weights
+    assert (weights.passes, run.step) == (1, 0)
 
 
 # --- interruptions --------------------------------------------------------------------------------------------------
@@ -229,12 +231,30 @@ def test_a_kill_while_saving_leaves_the_old_checkpoint(tmp_path: Path, monkeypat
     monkeypatch.setattr(torch, "save", torn)
     with pytest.raises(KilledError):
         checkpoint.save({"fingerprint": {"a": 1}, "x": torch.zeros(1)})
-    state = checkpoint.load({"a": 1})
+    state = checkpoint.read()
     assert state is not None
     assert state["x"].item() == 1
+    checkpoint.compare(state, {"a": 1})
     with pytest.raises(ValueError, match="another training"):
-        checkpoint.load({"a": 2})
-    assert Checkpoint(tmp_path / "none.pt").load({}) is None
+        checkpoint.compare(state, {"a": 2})
+    assert Checkpoint(tmp_path / "none.pt").read() is None
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = Checkpoint(tmp_path / "c.pt")
+    checkpoint.save({"fingerprint": {"a": 1}})
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="make room or get permission, then resume"):
+            checkpoint.save({"fingerprint": {"a": 2}})
+    assert checkpoint.read() == {"fingerprint": {"a": 1}}
+    assert list(tmp_path.iterdir()) == [tmp_path / "c.pt"]
 
 
 # --- several processes ----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maxslope import AdversarialRisk, Linf, Trades, goals
 from maxslope.criteria import CrossEntropy
+from training._two import found_by
 
 X = torch.rand(12, 5, generator=torch.Generator().manual_seed(3))
 
@@ -45,7 +46,7 @@ CASES = {
 def test_the_loss_is_that_of_the_goal_at_the_points_found(name: str) -> None:
     model, goal, y, by_hand = CASES[name]
     objective = AdversarialRisk(Linf(0.1), goal=goal)
-    found = objective.fresh().points(model, X, y).points
+    found = found_by(objective.fresh(), model, X, y).points
     assert bool(((found - X).abs() <= 0.1 + 1e-6).all())
     loss = objective(model, X, y)
     known = goals.as_goal(goal)
@@ -94,6 +95,6 @@ def test_context_and_mask_go_with_their_rows() -> None:
     for objective in (AdversarialRisk(Linf(0.2)), Trades(Linf(0.2))):
         objective(two, X, y, context=numbers, mask=mask)
     assert float(torch.stack(seen).max()) == 0.0  # the first coordinate, which is masked, is the context of its row
-    found = AdversarialRisk(Linf(0.2)).points(two, X, y, context=(numbers,), mask=mask).points
+    found = found_by(AdversarialRisk(Linf(0.2)), two, X, y, context=(numbers,), mask=mask).points
     assert torch.equal(found[:, ~mask], X[:, ~mask])
     assert not torch.equal(found[:, mask], X[:, mask])

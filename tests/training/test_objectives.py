@@ -35,6 +35,7 @@ from maxslope.training import (
     Worst,
 )
 from nets import Counting, conv, images, mlp
+from training._two import found_by
 
 X = torch.rand(12, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 Y = torch.arange(12) % 4
@@ -147,13 +148,10 @@ def test_divergence_is_kullback_leibler() -> None:
 def test_trades_is_its_formula() -> None:
     net = mlp()
     objective = Trades(Pointwise(ms.Linf(0.05, **FREE), cold(3, start=Uniform(1e-3))), beta=2.0)
-    found: list[Perturbed] = []
-    find = objective.inside.find
-    objective.inside.find = lambda *a: found.append(find(*a)) or found[-1]  # type: ignore[method-assign]
-    loss = objective(net, X, Y).detach()
+    found, loss = found_by(objective.fresh(), net, X, Y), objective(net, X, Y).detach()
     clean = net(X).detach()
     smooth = nn.functional.cross_entropy(clean, Y)
-    rest = divergence(clean, net(found[0].points).detach()).mean()
+    rest = divergence(clean, net(found.points).detach()).mean()
     assert float(rest) > 1e-4
     torch.testing.assert_close(loss, smooth + 2 * rest)
     free = Trades(ms.Linf(0.05, **FREE), beta=2.0)(net, X, Y).detach()
@@ -170,12 +168,12 @@ def test_mixtures() -> None:
     assert number(AdversarialRisk(Each([small, large]))(net, X, Y)) == pytest.approx((one + two) / 2)
     assert number(AdversarialRisk(Worst([small, large]))(net, X, Y)) >= two - 1e-12
     drawn = AdversarialRisk(Drawn([small, large]))
-    points = drawn.points(net, X, Y, IDS)
+    points = found_by(drawn, net, X, Y, IDS)
     far = (points.points - X).abs().amax(1)
     picks = far > 0.05
     assert 0 < int(picks.sum()) < 12
     torch.testing.assert_close(far[~picks], torch.full_like(far[~picks], 0.01))
-    again = AdversarialRisk(Drawn([small, large])).points(net, X.flip(0), Y.flip(0), IDS.flip(0))
+    again = found_by(AdversarialRisk(Drawn([small, large])), net, X.flip(0), Y.flip(0), IDS.flip(0))
     torch.testing.assert_close(again.points.flip(0), points.points)  # which one is drawn belongs to the sample
     only = AdversarialRisk(Drawn([small, large], [0.0, 1.0]))(net, X, Y)
     assert number(only) == pytest.approx(two)
@@ -218,7 +216,7 @@ def test_points_stay_in_ball_and_box_and_raise_the_loss(adversary: Adversary) ->
     y = net(x).argmax(1)
     objective = AdversarialRisk(adversary)
     for _ in range(3):  # the third call starts where the second one ended
-        found = objective.points(net, x, y, torch.arange(10))
+        found = found_by(objective, net, x, y, torch.arange(10))
         assert float(found.points.min()) >= 0
         assert float(found.points.max()) <= 1
         budget = ms.L2(0.5) if "p=2" in repr(adversary) else ms.L1(1.0) if "p=1)" in repr(adversary) else ms.Linf(0.1)
@@ -295,11 +293,11 @@ def test_a_warm_start_goes_on_where_the_last_flow_ended() -> None:
     assert losses == sorted(losses)
     assert losses[-1] > losses[0] * 1.2
     shuffled = torch.randperm(12)
-    a = warm.points(net, X[shuffled], Y[shuffled], IDS[shuffled]).points
+    a = found_by(warm, net, X[shuffled], Y[shuffled], IDS[shuffled]).points
     other = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), clean(steps=1, first=0.25)))
     for _ in range(6):
         other(net, X, Y, IDS)
-    torch.testing.assert_close(a, other.points(net, X, Y, IDS).points[shuffled])  # remembered by id, not by place
+    torch.testing.assert_close(a, found_by(other, net, X, Y, IDS).points[shuffled])  # remembered by id, not by place
     unknown = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), clean(steps=1, first=0.25)))
     assert [number(unknown(net, X, Y)) for _ in range(2)] == pytest.approx([losses[0]] * 2)
 
@@ -307,19 +305,20 @@ def test_a_warm_start_goes_on_where_the_last_flow_ended() -> None:
 def test_some_samples_may_be_new() -> None:
     objective = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), clean(steps=1, first=0.25)))
     net = mlp()
-    objective.points(net, X[:6], Y[:6], IDS[:6])
-    mixed = objective.points(net, X, Y, IDS).points
-    fresh = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), clean(steps=1, first=0.25))).points(net, X, Y, IDS).points
+    found_by(objective, net, X[:6], Y[:6], IDS[:6])
+    mixed = found_by(objective, net, X, Y, IDS).points
+    new = AdversarialRisk(Pointwise(ms.Linf(0.3, **FREE), clean(steps=1, first=0.25)))
+    fresh = found_by(new, net, X, Y, IDS).points
     torch.testing.assert_close(mixed[6:], fresh[6:])
     assert bool((mixed[:6] != fresh[:6]).any(1).all())
-    far = objective.points(net, X[:2], Y[:2], torch.tensor([5000, 1])).points  # the memory grows
+    far = found_by(objective, net, X[:2], Y[:2], torch.tensor([5000, 1])).points  # the memory grows
     torch.testing.assert_close(far[0], fresh[0])
 
 
 def test_the_curriculum() -> None:
     net = mlp()
     objective = AdversarialRisk(Pointwise(ms.Linf(0.4, **FREE), cold(1)), ramp=Ramp(4))
-    far = [float((objective.points(net, X, Y).points - X).abs().max()) for _ in range(6)]
+    far = [float((found_by(objective, net, X, Y).points - X).abs().max()) for _ in range(6)]
     assert far == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.4])
     assert objective.condition["radius"] == 1.0
     assert Ramp(0).at(0) == 1.0

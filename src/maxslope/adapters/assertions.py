@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from maxslope import _checks
-from maxslope.adapters.bounds import evidence, lower_bound, upper_bound
 from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report, evaluate
 from maxslope.evaluation.data import length
 from maxslope.evaluation.report import ROBUST
 from maxslope.evaluation.run import threatened
+from maxslope.evaluation.statistics import evidence, lower_bound, upper_bound
 from maxslope.sets import Budget
 
 _CHUNK = 64

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -74,12 +73,10 @@ def _foolbox_class() -> Any:
         def _run(self, model: Any, x: Tensor, criterion: Any, eps: float | None) -> tuple[Tensor, Tensor]:
             """Points and success within one radius."""
             taken = from_foolbox(model)
-            targets = None
             if isinstance(criterion, criteria.TargetedMisclassification):
-                targets = criterion.target_classes.raw
-                y = targets
+                y = targets = criterion.target_classes.raw
             elif isinstance(criterion, criteria.Misclassification):
-                y = criterion.labels.raw
+                y, targets = criterion.labels.raw, None
             else:
                 raise TypeError(
                     "The criterion is labels, Misclassification or TargetedMisclassification, got "
@@ -122,9 +119,8 @@ def as_art(
         ImportError: if ART is not installed.
         ValueError: if targets are wanted and ``generate`` gets none.
     """
-    made = _art_class()(classifier)
-    made.set_params(norm=norm, eps=eps, effort=effort or Effort.standard(), targeted=targeted, seed=seed)
-    return made
+    effort = effort or Effort.standard()
+    return _art_class()(classifier, norm=norm, eps=eps, effort=effort, targeted=targeted, seed=seed)
 
 
 @cache
@@ -138,9 +134,9 @@ def _art_class() -> Any:
         attack_params = (*base.EvasionAttack.attack_params, "norm", "eps", "effort", "targeted", "seed")
         _estimator_requirements = (estimators.PyTorchClassifier,)
 
-        def __init__(self, classifier: Any) -> None:
+        def __init__(self, classifier: Any, **params: Any) -> None:
             base.EvasionAttack.__init__(self, estimator=classifier)
-            self.norm, self.eps, self.effort, self.seed = Lp(math.inf), 0.0, Effort.standard(), 0
+            self.set_params(**params)
 
         def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
             """See :func:`as_art`."""

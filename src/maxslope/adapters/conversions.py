@@ -94,11 +94,7 @@ class _ArtModule(nn.Module):
 
 
 def need(module: str, extra: str) -> Any:
-    """Return a module of a package that is not always installed.
-
-    Raises:
-        ImportError: naming what to install.
-    """
+    """Return a module of a package that is not always installed; ImportError names what to install."""
     package = module.partition(".")[0]
     with optional(f"This needs {package}", f"[{extra}]" if extra else package):
         return import_module(module)

@@ -84,9 +84,12 @@ class Foolbox(_Named):
         foolbox = need("foolbox", "foolbox")
         if budget.box is None or any(isinstance(b, Tensor) and b.numel() > 1 for b in budget.box):
             raise ValueError(f"Foolbox wants bounds that are two numbers, got box={budget.box!r}.")
+        eps = torch.as_tensor(budget.eps).flatten()
+        if bool((eps != eps[0]).any()):
+            raise ValueError("foolbox knows one eps for all samples, got one per sample; call it for each eps.")
         module = model if isinstance(model, nn.Module) else Function(model).eval()
         outside = foolbox.PyTorchModel(module, bounds=tuple(map(float, budget.box)), device=x.device)
-        points: Tensor = self.attack(outside, x, y, epsilons=_number(budget, "foolbox"))[1]
+        points: Tensor = self.attack(outside, x, y, epsilons=float(eps[0]))[1]
         return points
 
 
@@ -118,13 +121,6 @@ class Torchattack(_Named):
     def points(self, model: Any, x: Tensor, y: Tensor, budget: Budget) -> Tensor:
         found: Tensor = self.attack(x, y)
         return found
-
-
-def _number(budget: Budget, who: str) -> float:
-    eps = torch.as_tensor(budget.eps)
-    if eps.numel() > 1 and bool((eps != eps.flatten()[0]).any()):
-        raise ValueError(f"{who} knows one eps for all samples, got one per sample; call it for each eps.")
-    return float(eps.flatten()[0])
 
 
 @contextmanager

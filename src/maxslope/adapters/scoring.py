@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,37 @@ _QUERIES = 300
 
 @dataclass(frozen=True, eq=False)
 class RobustScorer:
-    """A function of (estimator, X, y): the share of samples that are right and stand every attack.
+    """A scorer for ``cross_val_score``, ``GridSearchCV`` and their like: the share of samples that stand every attack.
 
-    :func:`robust_scorer` makes it, of the same settings.
+    A module, or an estimator that holds one as ``module_`` (skorch does), is attacked along its gradients; any other
+    estimator by random search on its ``decision_function`` or ``predict_log_proba``, a looser upper bound.
+
+    Args:
+        budget: norm, eps and box; the box is that of the features: ``ms.L2(0.5, box=None)`` for none.
+        effort: by default ``Effort.quick()``, or 300 queries without gradients.
+        seed: of all random numbers.
+        network: from the estimator to its model with gradients.
+        strict: whether a score that is not to be trusted is an error (NaN in ``cross_val_score``), not a warning.
+
+    Raises:
+        TypeError: if the budget is none.
+
+    >>> import maxslope as ms
+    >>> score = robust_scorer(ms.Linf(0.2))
+    >>> identity = nn.Linear(2, 2, bias=False)
+    >>> _ = identity.weight.data.copy_(torch.eye(2))
+    >>> score(identity.eval(), np.array([[0.9, 0.1], [0.6, 0.5]], dtype="float32"), np.array([0, 0]))
+    0.5
     """
 
     budget: Budget
-    effort: Effort | None
-    seed: int
-    network: Callable[[Any], Any] | None
+    effort: Effort | None = None
+    seed: int = 0
+    network: Callable[[Any], Any] | None = None
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        _checks.budget(self.budget, Budget)
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Return the robust accuracy on ``X``, ``[n, *shape]``, and ``y``, ``[n]``.
@@ -49,7 +71,7 @@ class RobustScorer:
             x = torch.as_tensor(np.asarray(X)).to(torch.float32 if weight is None else weight.dtype)
             effort = self.effort or Effort.quick()
         else:
-            model, x = _Values(estimator), torch.as_tensor(np.asarray(X), dtype=torch.float64)
+            model, x = partial(_scores, estimator), torch.as_tensor(np.asarray(X), dtype=torch.float64)
             effort = self.effort or Effort((recipes.square(_QUERIES),), f"random search, {_QUERIES} queries")
         report = evaluate(model, (x, labels), self.budget, effort=effort, seed=self.seed, keep_points=False)
         said = f"robust_scorer: {100 * report.robust_accuracy:.1f} %, but " + " ".join(map(str, report.warnings))
@@ -69,24 +91,17 @@ class RobustScorer:
         return inside.eval() if isinstance(inside, nn.Module) else None
 
 
-@dataclass(frozen=True, eq=False)
-class _Values:
-    """The scores of an estimator's classes as a function of tensors, without gradients."""
-
-    estimator: Any
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return ``[rows, classes]``, or ``[rows]`` of two classes."""
-        flat = x.detach().cpu().numpy()
-        for name in ("decision_function", "predict_log_proba"):
-            scores = getattr(self.estimator, name, None)
-            if scores is not None:
-                # a score of minus infinity is a class that is out of the question
-                return torch.as_tensor(np.asarray(scores(flat)), dtype=torch.float64).clamp_min(-1e30)
-        raise TypeError(
-            f"{type(self.estimator).__name__} has no decision_function, predict_log_proba or module_; pass "
-            "network=lambda estimator: a module."
-        )
+def _scores(estimator: Any, x: Tensor) -> Tensor:
+    """The scores of an estimator's classes, without gradients: ``[rows, classes]``, or ``[rows]`` of two classes."""
+    for name in ("decision_function", "predict_log_proba"):
+        scores = getattr(estimator, name, None)
+        if scores is not None:
+            found = torch.as_tensor(np.asarray(scores(x.detach().cpu().numpy())), dtype=torch.float64)
+            return found.clamp_min(-1e30)  # a score of minus infinity is a class that is out of the question
+    raise TypeError(
+        f"{type(estimator).__name__} has no decision_function, predict_log_proba or module_; pass "
+        "network=lambda estimator: a module."
+    )
 
 
 def _numbers(y: Any, classes: Any) -> Tensor:
@@ -101,38 +116,5 @@ def _numbers(y: Any, classes: Any) -> Tensor:
     return torch.from_numpy(found)
 
 
-def robust_scorer(
-    budget: Budget,
-    *,
-    effort: Effort | None = None,
-    seed: int = 0,
-    network: Callable[[Any], Any] | None = None,
-    strict: bool = False,
-) -> RobustScorer:
-    """Return a scorer for ``cross_val_score``, ``GridSearchCV`` and their like.
-
-    A module, or an estimator that holds one as ``module_`` (skorch does), is attacked along its gradients; any other
-    estimator by random search on its ``decision_function`` or ``predict_log_proba``, a looser upper bound.
-
-    Args:
-        budget: norm, eps and box; the box is that of the features: ``ms.L2(0.5, box=None)`` for none.
-        effort: by default ``Effort.quick()``, or 300 queries without gradients.
-        seed: of all random numbers.
-        network: from the estimator to its model with gradients.
-        strict: whether a score that is not to be trusted is an error (NaN in ``cross_val_score``), not a warning.
-
-    Returns:
-        :class:`RobustScorer`.
-
-    Raises:
-        TypeError: if the budget is none.
-
-    >>> import maxslope as ms
-    >>> score = robust_scorer(ms.Linf(0.2))
-    >>> identity = nn.Linear(2, 2, bias=False)
-    >>> _ = identity.weight.data.copy_(torch.eye(2))
-    >>> score(identity.eval(), np.array([[0.9, 0.1], [0.6, 0.5]], dtype="float32"), np.array([0, 0]))
-    0.5
-    """
-    _checks.budget(budget, Budget)
-    return RobustScorer(budget, effort, seed, network, strict)
+robust_scorer = RobustScorer
+"""The class, by the name that a function of scikit-learn would have."""

@@ -123,7 +123,10 @@ def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bo
     moving = how.animation and problem.grid.dim == 2
     if not isinstance(problem, Problem):
         study = partition.study
-        _for_several(how)
+        if how.tau is not None:
+            raise ValueError(f"--tau {how.tau:g} is for two classes; several take steps of 0.4 h^2 / d: leave it away.")
+        if how.neural:
+            raise ValueError(f"--neural {how.neural} is for two classes; leave it away, or give points of two.")
     count, total = itertools.count(), 3 + bool(how.neural)
     with steps(how.out, total, silent, "following") as update:
         step = next(count)
@@ -145,14 +148,6 @@ def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bo
         update(total, "written")
     said: dict[str, Any] = found.summary() | {"seed": how.seed, "files": [str(path) for path in written]}
     return said | ({"neural": network} if network else {})
-
-
-def _for_several(how: _Asked) -> None:
-    """Raise ValueError for what is known of two classes alone."""
-    if how.tau is not None:
-        raise ValueError(f"--tau {how.tau:g} is for two classes; several take steps of 0.4 h^2 / d: leave it away.")
-    if how.neural:
-        raise ValueError(f"--neural {how.neural} is for two classes; leave it away, or give points of two.")
 
 
 def _draw(found: Any, out: Path, moving: bool) -> tuple[dict[str, Any], list[Path]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from maxslope._escape import visible
+from maxslope.cli.options import on_line
 from maxslope.cli.progress import Update, progress
 
 if TYPE_CHECKING:
@@ -36,11 +37,14 @@ def tell(facts: Mapping[str, Any], line: str, lines: Iterable[str], *, json: boo
         typer.echo(line if quiet else "\n".join(lines))
 
 
-def interrupted(stop: Interrupted, folder: Path | None, command: str, rows: Path | None = None) -> NoReturn:
+def interrupted(
+    stop: Interrupted, command: str, s: Settings, folder: Path | None, rows: Path | None = None
+) -> NoReturn:
     """End a run in parts that was interrupted: what is kept and how to go on, on the error stream; exit code 130.
 
     ``rows`` is a file that holds the rows of the samples that are done.
     """
+    again = f"maxslope {command} --resume {shlex.quote(str(folder))}{' --trust' if s.code or s.trust else ''}"
     if folder is None and not stop.done:
         kept = "Nothing is kept: no part was finished."
     elif folder is None and rows is None:
@@ -50,7 +54,7 @@ def interrupted(stop: Interrupted, folder: Path | None, command: str, rows: Path
     elif not stop.begun:
         kept = f"The run in {folder} was not begun yet."
     else:
-        kept = f"{'They are kept' if stop.done else 'No part was finished'}; go on with: {command}"
+        kept = f"{'They are kept' if stop.done else 'No part was finished'}; go on with: {again}"
     samples = "1 sample" if stop.done == 1 else f"{stop.done} samples" if stop.done else "the first samples were done"
     typer.echo(visible(f"maxslope: interrupted {'after' if stop.done else 'before'} {samples}. {kept}"), err=True)
     raise typer.Exit(130) from None
@@ -79,20 +83,11 @@ def steps(kept: str | Path, total: int | None, quiet: bool, doing: str, unit: st
 
 def typed(context: typer.Context) -> str:
     """Return the command that runs, with the arguments and options that were given."""
-    words = context.command_path.split()
-    words[:1] = ["maxslope"]
+    words, values = ["maxslope", *context.command_path.split()[1:]], on_line(context)
     for parameter in context.command.params:
-        name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if source is None or source.name != "COMMANDLINE":
-            continue
-        words += _words(parameter, context.params[name])
+        if parameter.name in values:
+            words += _words(parameter, values[parameter.name])
     return shlex.join(words)
-
-
-def going_on(command: str, folder: Path | None, s: Settings) -> str:
-    """Return the command that goes on with a run."""
-    return f"maxslope {command} --resume {shlex.quote(str(folder))}{' --trust' if s.code or s.trust else ''}"
 
 
 def _words(parameter: Any, value: Any) -> list[str]:

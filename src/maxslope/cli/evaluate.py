@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from maxslope._escape import visible
 from maxslope.cli import ending, names, options, sources
-from maxslope.cli.ending import going_on, interrupted
+from maxslope.cli.ending import interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
 from maxslope.cli.settings import DEFAULT, How, Settings, asked_for, given, of_settings
@@ -102,8 +103,8 @@ def verdict(report: Report, share: float, *, strict: bool) -> tuple[int, str]:
 
     Exact one-sided bounds (Clopper and Pearson) at confidence 95 %, over the choice of samples.
     """
-    from maxslope.adapters.bounds import lower_bound, upper_bound
     from maxslope.evaluation.report import ROBUST
+    from maxslope.evaluation.statistics import lower_bound, upper_bound
 
     n, robust = report.samples, list(report.table["verdict"]).count(ROBUST)
     low, high = lower_bound(robust, n, _CONFIDENCE), upper_bound(robust, n, _CONFIDENCE)
@@ -130,14 +131,15 @@ def _run(s: Settings, how: How, crew: Any) -> Report:
     from maxslope.evaluation import Hardware, Interrupted, evaluate, resume, wilson
 
     sources.say_warnings_plainly()
-    budget, level, silent = sources.budget(s), names.effort(s.effort), how.silent
-    names.goal(s.goal)
+    level, silent = names.effort(s.effort), how.silent
+    names.budget(s.norm, s.eps)
+    threat = sources.threat(s)
     options.run_folder(how.out)
     options.file(how.beside, "--picture")
     found = sources.open_sources(s, quiet=silent)
-    chosen, threat = budget(found.box), sources.threat(s)
+    chosen = sources.budget(s, found.box)
     shown = None if how.beside is None else _inputs(found.data, how, how.beside)
-    about = sources.about(s, found, ", ".join(filter(None, (names.asked(s.norm, s.eps), sources.words(s)))))
+    about = sources.about(s, found, names.asked(s.norm, s.eps))
     try:
         with progress(found.total, silent, resumed=how.resume is not None) as update:
 
@@ -157,7 +159,7 @@ def _run(s: Settings, how: How, crew: Any) -> Report:
     except Interrupted as stop:
         if stop.report is not None:
             _say(stop.report, None, chosen, how)
-        interrupted(stop, how.folder, going_on("evaluate", how.folder, s))
+        interrupted(stop, "evaluate", s, how.folder)
     _say(report, how.folder, chosen, how)
     if how.beside is not None:
         _draw(report, found.model, shown, how.beside, silent)
@@ -172,13 +174,13 @@ def _say(report: Report, folder: Path | None, budget: Budget, how: How) -> None:
     elif how.quiet:
         low, high = (100 * bound for bound in report.interval)
         typer.echo(
-            f"robust {100 * report.robust_accuracy:.2f} % ({low:.2f} to {high:.2f}) within {report.asked}, clean "
-            f"{100 * report.clean_accuracy:.2f} %, {report.samples} samples"
+            f"robust {100 * report.robust_accuracy:.2f} % ({low:.2f} to {high:.2f}) within {visible(report.asked)}, "
+            f"clean {100 * report.clean_accuracy:.2f} %, {report.samples} samples"
             + ("" if report.remains is None else f", would fall by about {report.remains.points} points")
             + ("" if report.trusted else " (not to be trusted)")
         )
         for found in report.warnings:
-            typer.echo(f"maxslope: {found.severity.name.lower()}: {found}", err=True)
+            typer.echo(f"maxslope: {found.severity.name.lower()}: {visible(str(found))}", err=True)
     else:
         console = Console()
         console.print(report)
@@ -201,7 +203,7 @@ def as_data(report: Report, folder: Path | None, budget: Budget) -> dict[str, An
         "budget": report.asked,
         "norm": f"l_{norm.p:g}" if isinstance(norm, Lp) else str(norm),
         "eps": float(budget.eps),
-        "about": report.about.stored(),
+        "about": asdict(report.about),
         "effort": report.effort.name,
         "seed": report.seed,
         "forward_per_sample": report.forward_per_sample,

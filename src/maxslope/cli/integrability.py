@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from maxslope._escape import visible
 from maxslope.cli import ending, names, options
 from maxslope.cli.ending import steps, typed
 from maxslope.cli.options import OUTPUT, option
@@ -61,14 +61,6 @@ class _Decided(NamedTuple):
     verdict: Verdict | None
 
 
-class _Places(NamedTuple):
-    """Files that are written."""
-
-    page: Path
-    certificate: Path
-    picture: Path
-
-
 def integrability(
     context: typer.Context,
     setting: Annotated[Setting, typer.Argument(help="Which network.")] = Setting.tanh,
@@ -89,8 +81,6 @@ def integrability(
     digits: Annotated[int, typer.Option(min=5, max=200, help="Digits of the numerical monodromy.")] = 40,
     seed: Annotated[int, options.seed_of(_SEED)] = 0,
     out: Annotated[Path, option(OUTPUT, "Folder for page (HTML), certificate (JSON), picture (SVG).")] = _OUT,
-    certificate: Annotated[Path | None, typer.Option(help="Deprecated: see --out.", hidden=True)] = None,
-    picture: Annotated[Path | None, typer.Option(help="Deprecated: see --out.", hidden=True)] = None,
     json_: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -101,7 +91,7 @@ def integrability(
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, quiet=json_ or quiet)
-    places = _places(out, certificate, picture)
+    options.drawn_into(out)
     with steps(out, None, json_ or quiet, "deciding"):
         if parameter:
             line = _family(equation, parameter, values)
@@ -115,7 +105,7 @@ def integrability(
                 network = _own_network(activation, data, neurons, bias=bias) if own else _network(setting, target)
                 verdict = _searched(network, console) if search else _along(network, curve)
                 decided = _of_network(verdict, "own network" if own else setting.value, console)
-            facts = _certified(decided, digits, seed, places, typed(context), console)
+            facts = _certified(decided, digits, seed, out, typed(context), console)
             line = f"{facts['title']}; certificate {facts['certificate']}: {facts['claim']}"
     if json_:
         ending.say(facts | {"seed": seed})
@@ -123,40 +113,23 @@ def integrability(
         typer.echo(line)
 
 
-def _places(out: Path, certificate: Path | None, picture: Path | None) -> _Places:
-    """Where page, certificate and picture go: into the folder, unless a deprecated option names another file."""
-    for name, given in (("--certificate", certificate), ("--picture", picture)):
-        if given is not None:
-            typer.echo(
-                f"maxslope: warning: {name} is deprecated, and will go in 0.3: --out names the folder of all files. "
-                f"This file alone goes to {visible(str(given))}, the others to {visible(str(out))}.",
-                err=True,
-            )
-            options.file(given, name)
-    options.drawn_into(out)
-    return _Places(out / "report.html", certificate or out / "integrability.json", picture or out / "integrability.svg")
-
-
-def _certified(
-    found: _Decided, digits: int, seed: int, places: _Places, command: str, console: Console
-) -> dict[str, Any]:
+def _certified(found: _Decided, digits: int, seed: int, out: Path, command: str, console: Console) -> dict[str, Any]:
     """Write the certificate, have it checked, draw the evidence and write the page; what came out."""
     from maxslope.integrability.checker import examine
     from maxslope.report.sheets import Again
     from maxslope.report.sheets import integrability as sheet
 
-    for place in places:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    places.certificate.write_text(json.dumps(found.certificate, indent=1) + "\n", encoding="utf-8")
+    out.mkdir(parents=True, exist_ok=True)
+    certificate, picture = out / "integrability.json", out / "integrability.svg"
+    certificate.write_text(json.dumps(found.certificate, indent=1) + "\n", encoding="utf-8")
     proof = examine(found.certificate)
-    console.print(f"Certificate: {places.certificate} (independent checker: {proof.claim})", soft_wrap=True)
+    console.print(f"Certificate: {certificate} (independent checker: {proof.claim})", soft_wrap=True)
     console.print(f"The checker: {proof.scope}.", soft_wrap=True)
-    monodromy, evidence = _evidence(found, digits, seed, places.picture, console)
-    folder = places.page.parent
-    files = [file.name if file.parent == folder else str(file) for file in (places.certificate, places.picture)]
-    written = sheet(found.title, found.verdict, proof, monodromy, Again(command, files)).save(places.page)
+    monodromy, evidence = _evidence(found, digits, seed, picture, console)
+    again = Again(command, [certificate.name, picture.name])
+    written = sheet(found.title, found.verdict, proof, monodromy, again).save(out / "report.html")
     console.print(f"Page: {written}", soft_wrap=True)
-    facts = {"title": found.title, "claim": proof.claim, "scope": proof.scope, "certificate": str(places.certificate)}
+    facts = {"title": found.title, "claim": proof.claim, "scope": proof.scope, "certificate": str(certificate)}
     return facts | evidence | {"page": str(written)}
 
 
@@ -254,21 +227,19 @@ def _network(setting: Setting, target: str) -> NarrowNetwork:
     """The one place where a string names a network."""
     from maxslope.integrability import settings as ready
 
-    aimed: dict[Setting, Callable[[], NarrowNetwork]] = {
-        Setting.tanh: lambda: ready.tanh_bias(target or "3/2"),
-        Setting.zero: lambda: ready.zero_target(3, target or 1),
-        Setting.linear: lambda: ready.linear_bias(target or 1),
-    }
-    fixed: dict[Setting, Callable[[], NarrowNetwork]] = {
+    made: dict[Setting, Callable[..., NarrowNetwork]] = {
+        Setting.tanh: ready.tanh_bias,
+        Setting.zero: partial(ready.zero_target, 3),
+        Setting.linear: ready.linear_bias,
         Setting.linear_pair: ready.linear_pair,
         Setting.tanh_pair: ready.tanh_pair,
         Setting.cubic_pair: ready.cubic_pair,
         Setting.cubic: ready.cubic_teacher,
-        Setting.cubic_origin: lambda: ready.cubic_teacher(origin=True),
+        Setting.cubic_origin: partial(ready.cubic_teacher, origin=True),
     }
-    if target and setting in fixed:
+    if target and setting not in (Setting.tanh, Setting.zero, Setting.linear):
         raise ValueError(f"--target belongs to tanh, zero and linear; got {setting.value}.")
-    return (aimed | fixed)[setting]()
+    return made[setting](target) if target else made[setting]()
 
 
 def _evidence(

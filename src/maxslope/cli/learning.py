@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from maxslope._modes import inference
 from maxslope._optional import optional
 from maxslope._pairs import alike
+from maxslope.cli import names
 from maxslope.cli.settings import DEFAULT, Settings
-from maxslope.cli.sources import budget as budget_of
-from maxslope.cli.sources import loading, open_data, said
+from maxslope.cli.sources import budget, loading, open_data, said
 from maxslope.data import training_data
 from maxslope.energies import Network
 from maxslope.evaluation.data import by_number, length
@@ -26,6 +26,7 @@ from maxslope.evaluation.hardware import dtype_of
 from maxslope.evaluation.models import load_model
 from maxslope.evaluation.reader import collected
 from maxslope.sets import Budget
+from maxslope.training.distributed import world
 
 if TYPE_CHECKING:
     from maxslope.training import Fitted
@@ -36,6 +37,7 @@ _TEST = 1 << 28  # bytes of what is left for the evaluation
 _SHIPPED = "maxslope.data:architecture"
 _NETWORK = "network.py"
 _TEST_FILE, _WEIGHTS, _TOLD = "test.npz", "network.safetensors", "training.toml"
+_WENT = ("commands", "epochs", "after")  # the columns of a training's commands
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +70,15 @@ class Lesson:
         return command + (["--trust"] if s.trust else [])
 
 
-def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
+def lesson(s: Settings, out: Path, *, quiet: bool) -> Lesson:
     """Load the model and the data of settings, and divide the data; only the first process writes files."""
     with optional("Weights in files need safetensors", "[train]"):
         importlib.import_module("safetensors.torch")
-    budget = budget_of(s)
+    names.budget(s.norm, s.eps)  # words are checked before anything is loaded
     with loading(quiet):
         loaded = _data(s)
     data, bounds = loaded.data, loaded.box
-    chosen = budget(bounds)
+    chosen = budget(s, bounds)
     said(loaded.notes, quiet)
     read, count = by_number(data)  # type: ignore[misc]
     if count < 10:
@@ -86,7 +88,7 @@ def lesson(s: Settings, out: Path, *, first: bool, quiet: bool) -> Lesson:
     x = read(0, 1)[0]
     held = min(_HELD, count // 10)
     left = 0 if s.data == DEFAULT else max(1, min(held, _TEST // max(4 * x.numel(), 1)))
-    model, word = _model(s, x, data, out, first=first)
+    model, word = _model(s, x, data, out)
     checked, kept, rest = divided(alike(data, dtype_of(model)), [held, left], s.seed)
     x, y = collected(checked)
     return Lesson(model, word, chosen, rest, count - held - left, (x, y), kept if left else None, bounds)
@@ -105,7 +107,7 @@ def _data(s: Settings) -> Loaded:
     return Loaded(collected(data), loaded.box, notes)
 
 
-def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tuple[nn.Module, str]:
+def _model(s: Settings, x: Tensor, data: Any, out: Path) -> tuple[nn.Module, str]:
     """The model and the word by which it is made again, with weights that the seed decides."""
     word = s.model
     if word == DEFAULT:
@@ -114,7 +116,7 @@ def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tupl
         if (labels := labels_of(data)) is None:
             unknown = "The number of classes is not known without reading all data"
             raise ValueError(f"{unknown}: give --model file.py:factory.")
-        word = _described(x, int(labels.max()) + 1, out, first=first)
+        word = _described(x, int(labels.max()) + 1, out)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(s.seed)
         model = load_model(word, weights=s.weights, trust=s.trust, device=s.device, most=s.most, trained=True)
@@ -130,7 +132,7 @@ def _model(s: Settings, x: Tensor, data: Any, out: Path, *, first: bool) -> tupl
     return model, word
 
 
-def _described(x: Tensor, classes: int, out: Path, *, first: bool) -> str:
+def _described(x: Tensor, classes: int, out: Path) -> str:
     """The word of a small network for such inputs; one that does not ship is written as code, beside its weights."""
     shape = tuple(x.shape[1:])
     if shape == (1, 28, 28) and classes == 10:
@@ -138,7 +140,7 @@ def _described(x: Tensor, classes: int, out: Path, *, first: bool) -> str:
     path, text = out / _NETWORK, _code(shape, classes)
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ValueError(f"{path} is a network for other data; give another --out, or remove it.")
-    if first:
+    if world().rank == 0:
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return f"{path}:make"
@@ -167,61 +169,49 @@ def _code(shape: tuple[int, ...], classes: int) -> str:
     )
 
 
-def warmup(out: Path, s: Settings, how: dict[str, Any], calls: int) -> int:
+def warmup(out: Path, calls: int) -> int:
     """Return the calls until the full radius; a training that goes on has those with which it was begun."""
-    path = out / _TOLD
-    if path.exists() and (out / "checkpoint.pt").exists():
-        return int(_kept(path)["train"]["warmup"])
-    noted(out, s, how, calls)
-    return calls
+    return int(_kept(out)["train"]["warmup"]) if _begun(out) else calls
 
 
-def noted(out: Path, s: Settings, how: dict[str, Any], warmup: int) -> None:
-    """Write ``training.toml``: how a training was asked for, and by which commands it went."""
+def remember(out: Path, table: dict[str, Any], command: str, after: int) -> None:
+    """Write ``training.toml``: how a training was asked for, by which commands it went, and after how many epochs."""
     from maxslope.evaluation.plan import toml
 
-    path, begun = out / _TOLD, (out / "checkpoint.pt").exists()
-    out.mkdir(parents=True, exist_ok=True)
-    table = {**s.table()["evaluate"], **{name: value for name, value in how.items() if value is not None}}
-    went = {"went": _kept(path)["went"]} if path.exists() and begun else {}
-    path.write_text(toml({"train": {**table, "warmup": warmup}, **went}), encoding="utf-8")
+    went = _kept(out)["went"] if _begun(out) else {name: [] for name in _WENT}
+    if went["epochs"][-1:] == [table["epochs"]]:
+        return  # the same training, interrupted or not
+    for name, value in zip(_WENT, (command, table["epochs"], after), strict=True):
+        went[name].append(value)
+    (out / _TOLD).write_text(toml({"train": table, "went": went}), encoding="utf-8")
 
 
-def _kept(path: Path) -> dict[str, dict[str, Any]]:
+def _begun(out: Path) -> bool:
+    """Whether a training was begun that is to be gone on with."""
+    return (out / _TOLD).exists() and (out / "checkpoint.pt").exists()
+
+
+def _kept(out: Path) -> dict[str, dict[str, Any]]:
     """The tables of a training's configuration, its warmup and lists of its commands among them."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads((out / _TOLD).read_text(encoding="utf-8"))
         int(tables["train"]["warmup"])
-        went = [list(tables.get("went", {}).get(name, [])) for name in ("commands", "epochs", "after")]
-        tables["went"] = dict(zip(("commands", "epochs", "after"), went, strict=True))
+        tables["went"] = {name: list(tables.get("went", {}).get(name, [])) for name in _WENT}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}); give another --out, or remove the folder.") from error
+        raise ValueError(f"{out / _TOLD} is damaged ({error!r}); give another --out, or remove the folder.") from error
     return tables
-
-
-def remember(out: Path, command: str, epochs: int, after: int) -> None:
-    """Keep the command by which a training goes on, for so many epochs in all, after so many."""
-    from maxslope.evaluation.plan import toml
-
-    tables = _kept(out / _TOLD)
-    went = tables["went"]
-    if went["epochs"][-1:] == [epochs]:
-        return  # the same training, interrupted or not
-    for name, value in (("commands", command), ("epochs", epochs), ("after", after)):
-        went[name].append(value)
-    (out / _TOLD).write_text(toml(tables), encoding="utf-8")
 
 
 def doing_again(out: Path, command: str, evaluation: str) -> str:
     """Return the commands that do a training again, and evaluate it, with comments between."""
-    went = _kept(out / _TOLD)["went"]
+    went = _kept(out)["went"]
     steps = list(zip(went["commands"], went["after"], strict=False)) or [(command, 0)]
     lines = []
-    if steps[0][1]:
-        lines.append(f"# what was done until epoch {steps[0][1]} is not known; then")
     for k, (one, after) in enumerate(steps):
         if k:
             lines.append(f"# and, after epoch {after}, on in the same folder:")
+        elif after:
+            lines.append(f"# what was done until epoch {after} is not known; then")
         lines.append(one)
     return "\n".join([*lines, "# evaluate the result:", evaluation])
 
@@ -238,7 +228,6 @@ def written(
     from maxslope.report.training import draw_history, sheet
 
     about = {"budget": str(given.budget), "robust": f"{best['robust']:.4f}", "epochs": str(len(fitted.history))}
-    out.mkdir(parents=True, exist_ok=True)
     state = {k: v.detach().cpu().clone().contiguous() for k, v in fitted.network.state_dict().items()}
     (out / _WEIGHTS).write_bytes(save(state, metadata=about))
     write_csv(fitted.history, out / "history.csv")

@@ -34,7 +34,7 @@ _state = {"traceback": False}
 _UsageError: Any = typer.BadParameter.__base__  # wherever this version of typer has it
 
 
-def _versions(*, wanted: bool) -> None:
+def _versions(wanted: bool) -> None:
     if wanted:
         version()
         raise typer.Exit
@@ -45,10 +45,7 @@ def common(
     *,
     show: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")] = False,
     versions: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=lambda value: _versions(wanted=value), is_eager=True, help="Print versions and leave."
-        ),
+        bool, typer.Option("--version", callback=_versions, is_eager=True, help="Print versions and leave.")
     ] = False,
 ) -> None:
     """Curves of maximal slope: how robust is a classifier, with evidence."""

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maxslope._escape import visible
-from maxslope._optional import optional
 from maxslope.cli import ending, names, options, sources
-from maxslope.cli.ending import going_on, interrupted
+from maxslope.cli.ending import interrupted
 from maxslope.cli.options import OUTPUT, option
 from maxslope.cli.progress import progress
 from maxslope.cli.settings import ELSEWHERE, How, Settings, asked_for, given, of_settings
@@ -76,6 +75,8 @@ def minimal(
 
 def _places(out: Path | None, resume: Path | None) -> tuple[Path | None, Path | None]:
     """The folder that keeps the run, and the table; nothing long begins where one cannot be written."""
+    from maxslope.evaluation._arrays import need_pyarrow
+
     if out is None:
         return None, None
     if out.suffix not in (".csv", ".parquet"):
@@ -93,8 +94,7 @@ def _places(out: Path | None, resume: Path | None) -> tuple[Path | None, Path | 
         raise ValueError(f"There is no folder {out.parent} to write {out.name} into; make it first.")
     options.file(out)
     if out.suffix == ".parquet":
-        with optional("Tables in Parquet need pyarrow", "[data]"):
-            import pyarrow.parquet  # noqa: F401
+        need_pyarrow("Tables in Parquet need")
     return None, out
 
 
@@ -104,9 +104,8 @@ def _run(s: Settings, crew: Any, how: How) -> Smallest:
     from maxslope.evaluation import Interrupted, resume_smallest, smallest
 
     sources.say_warnings_plainly()
-    space, level = names.norm(s.norm), names.effort(s.effort)
-    names.goal(s.goal)
-    found, threat = sources.open_sources(s, quiet=how.silent), sources.threat(s)
+    space, level, threat = names.norm(s.norm), names.effort(s.effort), sources.threat(s)
+    found = sources.open_sources(s, quiet=how.silent)
     try:
         with (
             progress(found.total, how.silent, resumed=how.resume is not None, doing="searching") as update,
@@ -122,13 +121,13 @@ def _run(s: Settings, crew: Any, how: How) -> Smallest:
             return smallest(
                 found.model, found.data, space, box=found.box, effort=level, seed=s.seed,
                 batch_size=s.batch_size, keep_points=s.points, progress=tell, out=how.out, part=s.part, crew=crew,
-                about=sources.about(s, found, sources.words(s)), configuration=s.table("minimal"), **threat,
+                about=sources.about(s, found), configuration=s.table("minimal"), **threat,
             )  # fmt: skip
     except Interrupted as stop:
         rows = None if stop.report is None else how.beside
         if rows is not None:
             _write(stop.report.table, rows)
-        interrupted(stop, how.folder, going_on("minimal", how.folder, s), rows)
+        interrupted(stop, "minimal", s, how.folder, rows)
 
 
 def _say(found: Smallest, norm: str, radii: list[float], how: How) -> None:
@@ -154,8 +153,8 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"{100 * float(q):>3.0f} % quantile   {value:.4g}"
     for radius, share in facts["robust_accuracy"].items():
         yield f"robust accuracy at {float(radius):.4g}   {100 * share:.2f} %"
-    cost = [facts[f"{name}_per_sample"] for name in ("backward", "forward")]
-    yield f"cost             {cost[0]:.1f} backward, {cost[1]:.1f} forward passes a sample"
+    backward, forward = facts["backward_per_sample"], facts["forward_per_sample"]
+    yield f"cost             {backward:.1f} backward, {forward:.1f} forward passes a sample"
 
 
 def _write(columns: dict[str, Any], out: Path) -> None:
@@ -164,7 +163,7 @@ def _write(columns: dict[str, Any], out: Path) -> None:
 
         out.write_text(columns_csv(columns), encoding="utf-8")
         return
-    import pyarrow
-    import pyarrow.parquet
+    from maxslope.evaluation._arrays import need_pyarrow
 
+    pyarrow = need_pyarrow()
     pyarrow.parquet.write_table(pyarrow.table(columns), out)

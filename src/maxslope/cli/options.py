@@ -56,6 +56,12 @@ Json = Annotated[bool, option(OUTPUT, "Print one JSON object and nothing else.",
 Quiet = Annotated[bool, option(OUTPUT, "Print one line, no progress.", "--quiet", "-q")]
 
 
+def on_line(context: typer.Context) -> dict[str, Any]:
+    """Return the values of the arguments and options that stand on the command line, by their names."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
 def folder(path: Path | None, option: str = "--out") -> None:
     """Raise ValueError where something else lies in the place of a folder that is to be written."""
     if path is None:
@@ -69,9 +75,9 @@ def run_folder(path: Path | None) -> None:
     """Check the folder that is to keep a run, and what writes it, before anything long begins."""
     folder(path)
     if path is not None:
-        from maxslope.evaluation._arrays import parquet_module
+        from maxslope.evaluation._arrays import need_pyarrow
 
-        parquet_module()
+        need_pyarrow()
 
 
 def drawn_into(path: Path) -> None:

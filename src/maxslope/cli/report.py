@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import string
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -99,6 +100,8 @@ def report(
     The model and data are loaded as the run names them, and used only if they are still the same. Where the run names
     code, that needs --trust: a run's folder may come from somebody else.
     """
+    from maxslope.evaluation.store import APPROACH, Folder
+
     say_warnings_plainly()
     if json_ and out is None:
         format_ = Format.json  # the numbers alone; with --out the file as well
@@ -106,8 +109,11 @@ def report(
     for folder in runs:
         if not (folder / "run.json").is_file():
             raise ValueError(f"{folder} holds no run of maxslope; maxslope evaluate --out FOLDER makes one.")
-    if len(runs) > 1:
-        _comparable(runs)
+        if len(runs) > 1 and Folder(folder).header["format"] == APPROACH:
+            raise ValueError(
+                f"A comparison is of evaluations, and {folder} holds smallest perturbations (of maxslope minimal); "
+                f"give it alone, maxslope report {folder}, and compare evaluations."
+            )
     seen = format_ in (Format.html, Format.svg, Format.pdf)
     labels, called = _listed(classes), _listed(names)
     if called and (len(called) != len(runs) or len(runs) == 1):
@@ -153,18 +159,6 @@ def _write(content: Content, format_: Format, out: Path | None, runs: list[Path]
     typer.echo(f"{out} ({len(text.encode()) / 1e6:.2f} MB)", err=True)
 
 
-def _comparable(runs: list[Path]) -> None:
-    """Raise ValueError for runs of ``minimal``, which are reported one by one."""
-    from maxslope.evaluation import Folder
-    from maxslope.evaluation.store import APPROACH
-
-    if near := [folder for folder in runs if Folder(folder).header["format"] == APPROACH]:
-        raise ValueError(
-            f"A comparison is of evaluations, and {near[0]} holds smallest perturbations (of maxslope minimal); give "
-            f"it alone, maxslope report {near[0]}, and compare evaluations."
-        )
-
-
 def _page(run: Run, title: str | None, classes: list[str], seed: int | None, tell: Callable[[str], None]) -> Content:
     from maxslope.evaluation import Smallest
     from maxslope.report import page
@@ -189,9 +183,12 @@ def _comparison(
     from maxslope.report import compare
 
     all_there = all(run.model is not None for run in runs)
+    if not names:  # folders of one name get letters
+        letters, own = [*string.ascii_uppercase, *range(27, len(runs) + 1)], [run.name for run in runs]
+        names = [f"{name} ({letters[k]})" if own.count(name) > 1 else name for k, name in enumerate(own)]
     reports = [run.report for run in runs if isinstance(run.report, Report)]
     return compare(
-        *reports, names=names or _names([run.name for run in runs]), data=runs[0].data,
+        *reports, names=names, data=runs[0].data,
         models=[run.model for run in runs] if all_there else None, budget=[run.budget for run in runs], classes=classes,
         seed=seed, title=title or None,
     )  # fmt: skip
@@ -200,12 +197,6 @@ def _comparison(
 def _listed(words: str) -> list[str]:
     """What stands between commas."""
     return [word.strip() for word in words.split(",")] if words else []
-
-
-def _names(names: list[str]) -> list[str]:
-    """Names that differ: folders of one name get letters."""
-    letters = [chr(ord("A") + k) if k < 26 else str(k + 1) for k in range(len(names))]
-    return [f"{name} ({letters[k]})" if names.count(name) > 1 else name for k, name in enumerate(names)]
 
 
 def _open(folder: Path, given: dict[str, Any], *, with_model: bool) -> Run:
@@ -246,11 +237,8 @@ def _again(
 
     try:
         sources = open_sources(taken(folder / "run.toml", given, typed=False, command=of), quiet=True)
-        for what, before, now in (
-            ("model", header["model"], identity(sources.model)),
-            ("data", header["data"], fingerprint(sources.data)),
-        ):
-            if before != now:
+        for what, now in (("model", identity(sources.model)), ("data", fingerprint(sources.data))):
+            if header[what] != now:
                 raise ValueError(f"the {what} of {folder} changed since the run")
         return sources.model, _samples(sources.data, found)
     except (ValueError, TypeError, ImportError, OSError) as error:
@@ -268,13 +256,11 @@ def _samples(data: Any, found: Report | Smallest) -> tuple[Tensor, Tensor]:
     if len(wanted) > _MOST:
         raise ValueError(f"samples are shown of runs with at most {_MOST} of them, got {len(wanted)}")
     known: dict[int, tuple[Tensor, Tensor]] = {}
-    left = set(wanted)
     for job in jobs(data):
         known |= dict(zip(job.rows.tolist(), zip(job.x, job.y, strict=True), strict=True))
-        left -= known.keys()
-        if not left:
+        if known.keys() >= set(wanted):
             break
-    if left:
+    if left := set(wanted) - known.keys():
         raise ValueError(f"{len(left)} samples of the run are not in the data")
     x, y = zip(*(known[i] for i in wanted), strict=True)
     return torch.stack(x), torch.stack(y)

@@ -15,7 +15,7 @@ import typer
 
 from maxslope.cli import options
 from maxslope.cli.names import EFFORTS, GOALS, NORMS
-from maxslope.cli.options import DATA, HOW, RUN, WHAT, option
+from maxslope.cli.options import DATA, HOW, RUN, WHAT, on_line, option
 
 DEFAULT = "default"
 TABLE = "evaluate"
@@ -113,9 +113,8 @@ def of_settings(*without: str, **instead: Any) -> Callable[[Callable[..., None]]
 
 def given(context: typer.Context) -> dict[str, Any]:
     """Return the options that stand on the command line, those of the settings alone."""
-    names = [field.name for field in fields(Settings) if field.name in context.params]
-    sources = {name: context.get_parameter_source(name) for name in names}
-    return {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    names = {field.name for field in fields(Settings)}
+    return {name: value for name, value in on_line(context).items() if name in names}
 
 
 @dataclass(frozen=True)

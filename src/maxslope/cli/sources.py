@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -90,7 +90,7 @@ def _named(word: str, data: Any) -> tuple[str, ...]:
     return given
 
 
-def about(s: Settings, sources: Sources, asked: str) -> About:
+def about(s: Settings, sources: Sources, *asked: str) -> About:
     """Return what was asked, in the words of the command; a file by its name, not by its place on this machine."""
     from maxslope.evaluation.about import About
 
@@ -98,8 +98,8 @@ def about(s: Settings, sources: Sources, asked: str) -> About:
     data = "the 1,000 MNIST images that ship with maxslope" if s.data == DEFAULT else s.data
     weights = f", weights {_short(str(s.weights))}" if s.weights else ""
     return About(
-        model=_short(model) + weights, data=_short(data), budget=asked, samples=sources.samples, first=sources.first,
-        classes=sources.classes,
+        model=_short(model) + weights, data=_short(data), budget=", ".join([*asked, *words(s)]),
+        samples=sources.samples, first=sources.first, classes=sources.classes,
     )  # fmt: skip
 
 
@@ -171,19 +171,11 @@ def say_warnings_plainly() -> None:
     warnings.showwarning = show  # type: ignore[assignment]
 
 
-def budget(s: Settings) -> Callable[[tuple[float, float] | None], Budget]:
-    """Return what makes the budget of settings in a box; its words are checked here, before anything is loaded."""
-    names.norm(s.norm)
-    checked = None if s.eps is None else names.budget(s.norm, s.eps)
-
-    def inside(box: tuple[float, float] | None) -> Budget:
-        if checked is None and DEFAULT not in (s.model, s.data):
-            raise ValueError(
-                "--eps is needed for a model of yours: the radius in the units of the inputs, such as 8/255."
-            )
-        return names.inside(names.budget(s.norm, None) if checked is None else checked, box)
-
-    return inside
+def budget(s: Settings, box: tuple[float, float] | None) -> Budget:
+    """Return the budget of settings in a box; a model of one's own has no default radius."""
+    if s.eps is None and DEFAULT not in (s.model, s.data):
+        raise ValueError("--eps is needed for a model of yours: the radius in the units of the inputs, such as 8/255.")
+    return names.inside(names.budget(s.norm, s.eps), box)
 
 
 def threat(s: Settings) -> dict[str, Any]:
@@ -205,16 +197,16 @@ def crew(workers: int | None, gpus: float, ray: str | None) -> Crew | None:
     return RayCrew(workers, gpus=gpus, address=ray)
 
 
-def words(s: Settings) -> str:
-    """Return what is asked besides the norm, in words; empty for the usual question.
+def words(s: Settings) -> list[str]:
+    """Return what is asked besides the norm, in words; none for the usual question.
 
     >>> from maxslope.cli.settings import Settings
     >>> words(Settings(goal="top-3", grid=256))
-    'goal top-3, 256 levels'
+    ['goal top-3', '256 levels']
     """
     found = [f"goal {s.goal}"] if s.goal else []
     found += [f"mask {s.mask.name}"] if s.mask else []
-    return ", ".join([*found, f"{s.grid} levels"] if s.grid else found)
+    return [*found, f"{s.grid} levels"] if s.grid else found
 
 
 def _mask(path: Path | None, most: int | None) -> Tensor | None:
@@ -229,8 +221,7 @@ def _mask(path: Path | None, most: int | None) -> Tensor | None:
         return None
     try:
         if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as archive:
-                held = [item.filename.removesuffix(".npy") for item in archive.infolist()]
+            held = list(npz(path, set(), most))
             name = held[0] if len(held) == 1 else "mask"
             array = npz(path, {name}, most).get(name)
         else:

@@ -19,6 +19,7 @@ from maxslope.cli.sources import say_warnings_plainly
 if TYPE_CHECKING:
     from maxslope.cli.learning import Lesson
     from maxslope.cli.progress import Update
+    from maxslope.sets import Budget
     from maxslope.training import Callback, Fitted, Moment, Objective
 
 EXAMPLES = """
@@ -38,6 +39,8 @@ Two processes:  [cyan]torchrun --no-python --nproc-per-node 2 maxslope train[/]
 
 _TRAINING, _OUT = "Training", Path("maxslope-train")
 _WITHOUT = ("classes", "goal", "mask", "grid", "effort", "part", "fast")
+_GROWS = 0.3  # of a training; then the radius is whole
+_SINGLE = 1.25  # eps: the length of a single step, as in arXiv:2001.03994
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,13 @@ class Asked:
     command: str = ""  # that asks
     json: bool = False
     quiet: bool = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether this process says nothing of how far it is."""
+        from maxslope.training.distributed import world
+
+        return self.json or self.quiet or world().rank > 0
 
     @property
     def words(self) -> dict[str, Any]:
@@ -86,6 +96,7 @@ def train(
     tenth is left for the evaluation: test.npz in the folder, or the 1,000 MNIST images of `maxslope evaluate`.
     """
     from maxslope.cli.learning import lesson
+    from maxslope.sets import Linf
     from maxslope.training import processes
     from maxslope.training.distributed import first_before_others
 
@@ -93,56 +104,50 @@ def train(
     options.folder(out)
     s = replace(Settings(), **given(context))
     asked = Asked(objective, steps, epochs, rate, average, patience, out, typed(context), json_, quiet)
-    plan, _ = _adam(rate), _objective(asked, None, 0, s.seed)  # words are checked before anything is loaded
+    adam, _ = _adam(rate), _objective(asked, Linf(0.0), 0, s.seed)  # words are checked before anything is loaded
     with processes() as here:
-        silent = quiet or json_ or here.rank > 0
         with first_before_others():
-            taught = lesson(s, out, first=here.rank == 0, quiet=silent)
-        fitted = _fitted(taught, asked, s, plan, silent=silent)
+            taught = lesson(s, out, quiet=asked.silent)
+        fitted = _fitted(taught, asked, s, adam)
         if here.rank == 0:
             _finish(fitted, taught, asked, s)
 
 
-def _fitted(taught: Lesson, asked: Asked, s: Settings, adam: Any, *, silent: bool) -> Fitted:
+def _fitted(taught: Lesson, asked: Asked, s: Settings, adam: Any) -> Fitted:
     """Train, and tell how far it is; an interruption says how to go on."""
-    from maxslope.cli.learning import noted, remember, warmup
+    from maxslope.cli.learning import remember, warmup
     from maxslope.training import Callback, Check, Checkpoint, Plan, fit
     from maxslope.training.checkpoint import OtherTrainingError
     from maxslope.training.distributed import world
 
-    first = world().rank == 0
     batch = s.batch_size or min(100, taught.count)
     if batch > taught.count:
         raise ValueError(f"--batch-size is between 1 and all {taught.count} samples to train on, got {batch}.")
+    asked.out.mkdir(parents=True, exist_ok=True)
     batches = taught.count // batch
-    ramp = warmup(asked.out, s, asked.words, int(0.3 * asked.epochs * batches))
+    ramp = warmup(asked.out, int(_GROWS * asked.epochs * batches))
+    table = {**s.table()["evaluate"], **asked.words, "warmup": ramp}
     plan = Plan(asked.epochs, batch, adam, average=asked.average or None)
     check = Check(*taught.check, taught.budget, patience=asked.patience)
-    kept = Checkpoint(asked.out / "checkpoint.pt")
-    steps = asked.epochs * batches
+    kept, steps = Checkpoint(asked.out / "checkpoint.pt"), asked.epochs * batches
+
+    def keep(moment: Moment) -> None:
+        remember(asked.out, table, asked.command, int(moment.last["epoch"]) - 1)
+
     try:
         with (
-            interruptible(lambda: _kept(kept.path, asked.command)),
-            progress(steps, silent, resumed=kept.path.exists(), doing="training", unit="steps") as update,
+            interruptible(lambda: _going_on(kept.path, asked.command)),
+            progress(steps, asked.silent, resumed=kept.path.exists(), doing="training", unit="steps") as update,
         ):
             update.note(
                 f"{taught.count} samples to train on, {len(taught.check[0])} to choose the weights, "
                 f"{taught.left_words}; {taught.budget}" + (f"; going on from {kept.path}" if kept.path.exists() else "")
             )
-            calls = [_telling(update, asked.epochs)]
-            if first:
-
-                def keep(moment: Moment) -> None:
-                    remember(asked.out, asked.command, asked.epochs, int(moment.last["epoch"]) - 1)
-
-                calls.append(Callback(epoch=keep))
-            fitted = fit(
+            calls = [_telling(update, asked.epochs), *([] if world().rank else [Callback(epoch=keep)])]
+            return fit(
                 taught.model, taught.data, _objective(asked, taught.budget, ramp, s.seed), plan, check=check,
                 checkpoint=kept, callbacks=calls, seed=s.seed,
             )  # fmt: skip
-        if first:  # of a training that went on, the epochs are others now
-            noted(asked.out, s, asked.words, ramp)
-        return fitted
     except OtherTrainingError as error:
         raise ValueError(
             f"--out {asked.out} holds another training ({error.differences}); give another --out, or remove the folder."
@@ -189,8 +194,11 @@ def _finish(fitted: Fitted, taught: Lesson, asked: Asked, s: Settings) -> None:
     }  # fmt: skip
     accuracy = f"clean {100 * best['clean']:.1f} %, robust {100 * best['robust']:.1f} % after epoch {best['epoch']}"
     line = f"{accuracy} on the {facts['checked']} samples that chose the weights"
-    best_ = f"best       {accuracy}, on the {facts['checked']} samples that chose it"
-    lines = [best_, f"written    {', '.join(files)}", f"evaluate   {command}"]
+    lines = [
+        f"best       {accuracy}, on the {facts['checked']} samples that chose it",
+        f"written    {', '.join(files)}",
+        f"evaluate   {command}",
+    ]
     ending.tell(facts, line, lines, json=asked.json, quiet=asked.quiet)
     if not finite:
         typer.echo(
@@ -212,7 +220,7 @@ def _facts(taught: Lesson, asked: Asked, s: Settings) -> list[tuple[str, str]]:
     ]
 
 
-def _kept(kept: Path, command: str) -> str:
+def _going_on(kept: Path, command: str) -> str:
     """What is kept of a training that was interrupted, and how to go on."""
     if kept.exists():
         return f"What was trained until the last whole epoch is kept in {kept}; go on with: {command}"
@@ -227,15 +235,13 @@ def _adam(rate: float) -> Any:
     return lambda parameters: torch.optim.Adam(parameters, lr=rate)
 
 
-def _objective(asked: Asked, budget: Any, warmup: int, seed: int) -> Objective:
-    """The objective that a word names; without a budget it is only checked."""
-    from maxslope.sets import Linf
+def _objective(asked: Asked, budget: Budget, warmup: int, seed: int) -> Objective:
+    """The objective that a word names."""
     from maxslope.training import AdversarialRisk, Guard, Inner, Pointwise, Ramp, Trades
 
     ramp, guard, steps = Ramp(warmup), Guard(), asked.steps
-    budget = Linf(0.0) if budget is None else budget
     if asked.objective == "risk":
-        inner = Inner(steps=steps, first=1.25 if steps == 1 else 1.0)
+        inner = Inner(steps=steps, first=_SINGLE if steps == 1 else 1.0)
         return AdversarialRisk(Pointwise(budget, inner), ramp=ramp, guard=guard, seed=seed)
     if asked.objective == "trades":
         return Trades(Pointwise(budget, Inner(steps=steps, adapt=True)), ramp=ramp, guard=guard, seed=seed)

@@ -62,8 +62,7 @@ def batches(
     path: Path, *, groups: list[int] | None = None, columns: list[str] | None = None, most: int | None = None
 ) -> Iterator[Any]:
     """Yield rows of groups of a Parquet file (of all), of columns (of all), a few at a time, as far as it may."""
-    parquet = parquet_module()
-    with parquet.ParquetFile(path) as opened:
+    with need_pyarrow().parquet.ParquetFile(path) as opened:
         found = opened.metadata
         chosen = range(found.num_row_groups) if groups is None else groups
         said = [found.row_group(k).column(c) for k in chosen for c in range(found.num_columns)]
@@ -119,8 +118,8 @@ def _field(data: bytes, table: int, number: int) -> int:
     return table + place + struct.unpack_from("<I", data, table + place)[0] if place else 0
 
 
-def parquet_module() -> Any:
-    """Return pyarrow.parquet; ImportError with the extra that has it."""
-    with optional("A run on disk needs pyarrow", "[data]"):
+def need_pyarrow(what: str = "A run on disk needs") -> Any:
+    """Return pyarrow with its module for Parquet; ImportError with the extra that has it."""
+    with optional(f"{what} pyarrow", "[data]"):
         import pyarrow.parquet
-    return pyarrow.parquet
+    return pyarrow

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and fingerprints of what is in them."""
+"""Files from outside: how much memory they may take, what they may name, and fingerprints of what is in them."""
 
 from __future__ import annotations
 
@@ -102,41 +102,6 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} cannot be read: it has thousands of brackets inside each other.") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}.") from error
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that whoever reads it, whenever, finds all of it or what was there before.
-
-    The bytes go to a temporary file beside it, to the disk (fsync), and then take the file's name (rename). An
-    OSError says to free space and resume.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.unlink(missing_ok=True)
-        with open(temporary, "xb") as file:  # never through a link that somebody put there
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OSError(
-            error.errno,
-            f"Cannot write {path}: {error.strerror or error}. What was finished before is whole; make room or get "
-            "permission, then resume the run",
-        ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last; folders cannot be opened everywhere."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def digest_of_file(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -22,7 +22,7 @@ class About:
         goal: what counts as an error.
         plain: whether it is any error at any allowed point: no other goal, mask, context or realization.
 
-    >>> About.of({"about": About("net", classes=("cat", "dog")).stored()}).classes
+    >>> About.of({"about": {"model": "net", "classes": ["cat", "dog"]}}).classes
     ('cat', 'dog')
     """
 
@@ -40,10 +40,6 @@ class About:
     def error(self) -> str:
         """What counts as an error, in words; empty where any error at any allowed point does."""
         return "" if self.plain else f"{self.goal}; not every point or every answer counts as usual"
-
-    def stored(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return asdict(self)
 
     @classmethod
     def of(cls, header: Mapping[str, Any]) -> About:

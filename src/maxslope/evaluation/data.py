@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from maxslope._digest import digest_of, digest_of_text
-from maxslope._pairs import is_pair, length_of
+from maxslope._pairs import is_pair, length_of, yielded
 from maxslope.attacks.question import tile_for
 from maxslope.evaluation.part import Job
 
@@ -82,20 +82,20 @@ def fitting(x: Tensor, largest: int = LARGEST, device: str = "cpu") -> int:
 
 
 def jobs(
-    data: Any, largest: int | Limit = LARGEST, finished: Seen | None = None, done: frozenset[int] = frozenset()
+    data: Any, limit: Limit = fitting, finished: Seen | None = None, done: frozenset[int] = frozenset()
 ) -> Iterator[Job]:
     """Yield the samples of whatever the user gave, in order, in parts.
 
     Args:
         data: ``(x, y)`` tensors, a ``Dataset`` of (input, label) pairs, or a ``DataLoader``, whose own order is kept.
-        largest: samples of a part, or what decides that on seeing the first inputs.
+        limit: how many samples a part has at most, decided on seeing the first inputs.
         finished: told about every part in ``done``, and whether it is given all its samples or only the first one
             (where samples can be read by number, the rest is not read).
         done: numbers of parts not to yield.
     """
     numbered = by_number(data)
     job = None
-    for job in _streamed(data, largest) if numbered is None else _numbered(numbered, largest, done):
+    for job in _streamed(data, limit) if numbered is None else _numbered(numbered, limit, done):
         if job.number not in done:
             yield replace(job, ids=data.ids(job.start, job.start + len(job.x))) if isinstance(data, Stored) else job
         elif finished is not None:
@@ -147,29 +147,29 @@ def by_number(data: Any) -> Numbered | None:
         return None
     if isinstance(data, Stored):
         return Numbered(data.rows, count)
-    return Numbered(lambda start, stop: _pair(default_collate([data[i] for i in range(start, stop)])), count)
+    return Numbered(
+        lambda start, stop: _matching(*yielded(default_collate([data[i] for i in range(start, stop)]))), count
+    )
 
 
-def _numbered(data: Numbered, largest: int | Limit, done: frozenset[int]) -> Iterator[Job]:
+def _numbered(data: Numbered, limit: Limit, done: frozenset[int]) -> Iterator[Job]:
     """All parts, those that are done with their first sample alone."""
     start = number = 0
-    if callable(largest):
-        largest = largest(data.read(0, 1)[0]) if data.samples else 1
-    size = sizes(largest)
+    size = sizes(limit(data.read(0, 1)[0]) if data.samples else 1)
     while start < data.samples:
         stop = min(start + next(size), data.samples)
         yield Job(number, start, *data.read(start, start + 1 if number in done else stop))
         start, number = stop, number + 1
 
 
-def _streamed(data: Any, largest: int | Limit) -> Iterator[Job]:
+def _streamed(data: Any, limit: Limit) -> Iterator[Job]:
     """All parts, as batches fill them."""
     held: list[Batch] = []
     start = number = wanted = 0
     size: Iterator[int] = iter(())
     for batch in _batches(data):
         if not wanted:
-            size = sizes(largest if isinstance(largest, int) else largest(batch[0]))
+            size = sizes(limit(batch[0]))
             wanted = next(size)
         held.append(batch)
         while sum(x.shape[0] for x, _ in held) >= wanted:
@@ -184,13 +184,8 @@ def _streamed(data: Any, largest: int | Limit) -> Iterator[Job]:
 
 def _batches(data: Any) -> Iterator[Batch]:
     """The batches of a loader, or of a stream."""
-    return map(_pair, data if isinstance(data, DataLoader) else DataLoader(data, batch_size=_BATCH))
-
-
-def _pair(item: Any) -> Batch:
-    if not isinstance(item, tuple | list) or len(item) != 2:
-        raise TypeError(f"A data set yields (input, label) pairs, got {type(item).__name__}; wrap it to yield pairs.")
-    return _matching(torch.as_tensor(item[0]), torch.as_tensor(item[1]))
+    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size=_BATCH)
+    return (_matching(*yielded(item)) for item in loader)
 
 
 def _matching(x: Tensor, y: Tensor) -> Batch:

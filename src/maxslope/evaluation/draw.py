@@ -45,11 +45,11 @@ def order(count: int, seed: int, labels: Tensor | None = None) -> Tensor:
 class Drawn(Stored):
     """Samples of data that are read by number, in a drawn order; each keeps its index in the data as its id."""
 
-    def __init__(self, whole: Any, indices: Tensor, words: str, named: str) -> None:
+    def __init__(self, whole: Any, indices: Tensor, words: str) -> None:
         found = by_number(whole)
         if found is None:
             raise ValueError(f"Samples are drawn from data that are read by number, got {type(whole).__name__}.")
-        self.whole, self.indices, self.words, self.named = whole, indices, words, named
+        self.whole, self.indices, self.words = whole, indices, words
         self.read = found.read
 
     def __len__(self) -> int:
@@ -70,7 +70,7 @@ class Drawn(Stored):
         return x, y
 
     def digest(self) -> str:
-        return f"{fingerprint(self.whole)}, {self.named}"
+        return f"{fingerprint(self.whole)}, {len(self)} drawn {digest_of(self.indices)}"
 
 
 def drawn(data: Any, samples: int | None, seed: int) -> Drawn | None:
@@ -96,7 +96,7 @@ def drawn(data: Any, samples: int | None, seed: int) -> Drawn | None:
     how = "by label" if labels is not None else "by chance"
     all_ = len(chosen) == count
     words = f"all {count} samples" if all_ else f"{len(chosen)} of {count} samples, drawn {how} with seed {seed}"
-    return Drawn(data, chosen, words, f"{len(chosen)} drawn {digest_of(chosen)}")
+    return Drawn(data, chosen, words)
 
 
 def whole_of(data: Any) -> Any:
@@ -126,8 +126,7 @@ def divided(data: Any, counts: Sequence[int], seed: int) -> list[Any]:
     parts = [drawn_order[start:stop] for start, stop in itertools.pairwise(ends)]
     if isinstance(data, tuple | list):
         return [(data[0][part], data[1][part]) for part in parts]
-    words = [f"{len(part)} of {found.samples} samples, a draw with seed {seed}" for part in parts]
-    return [Drawn(data, part, said, f"{said} {digest_of(part)}") for part, said in zip(parts, words, strict=True)]
+    return [Drawn(data, part, f"{len(part)} of {found.samples} samples, a draw with seed {seed}") for part in parts]
 
 
 def by_class(labels: Tensor) -> bool:

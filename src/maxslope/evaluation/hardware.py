@@ -42,8 +42,8 @@ class Hardware:
         compile: ``torch.compile``.
         threads: the number of CPU threads.
 
-    >>> Hardware().measure(torch.nn.Identity(), torch.zeros(1, 4)).kept()
-    'nothing'
+    >>> Hardware().measure(torch.nn.Identity(), torch.zeros(1, 4)).times
+    {}
     """
 
     batch: bool = False
@@ -66,15 +66,25 @@ class Hardware:
             tile: rows per call that the caller insists on.
         """
         x = moved(x, model)
-        choice = Choice(tile or tile_for(x))
+        choice, clock = Choice(tile or tile_for(x)), _Clock(model, x)
         if self.threads and x.device.type == "cpu":
-            choice = _threads(choice, model, x)
+            most, best = max(1, min(torch.get_num_threads(), _THREADS)), math.inf
+            for count in sorted({1, max(1, most // 2), most}):
+                tried = replace(choice, threads=count)
+                if (now := clock.took(tried, f"{count} threads")) < _GAIN * best:
+                    best, choice = now, tried
         if self.batch and tile is None:
-            choice = _batch(choice, model, x)
+            best, gains = clock.took(choice, f"{choice.tile} rows"), True
+            while gains and choice.tile < _LARGEST:
+                larger = replace(choice, tile=2 * choice.tile)
+                now = clock.took(larger, f"{larger.tile} rows")
+                if gains := now <= _GAIN * best < math.inf:
+                    best, choice = now, larger
         options = {"channels_last": self.channels_last and x.ndim == 4, "half": self.half, "compile": self.compile}
         for name in (name for name, on in options.items() if on):
-            choice = _option(choice, name, model, x)
-        return choice
+            before, new = clock.took(choice, f"without {name}"), replace(choice, **{name: True})  # type: ignore[arg-type]
+            choice = new if clock.took(new, name) < _GAIN * before else choice
+        return replace(choice, times=clock.times)
 
 
 @dataclass(frozen=True)
@@ -88,22 +98,17 @@ class Choice:
     threads: int | None = None  # of the CPU; None leaves them alone
     times: Times = field(default_factory=dict)  # milliseconds a row of what was tried, or its failure
 
-    def kept(self) -> str:
-        """Return in words what differs from the default."""
-        names = [name for name in ("half", "channels_last", "compile") if getattr(self, name)]
-        names += [f"{self.threads} threads"] if self.threads else []
-        return ", ".join(names) or "nothing"
+    @property
+    def twin(self) -> bool:
+        """Whether the search asks a faster twin of the model for gradients."""
+        return self.half or self.channels_last or self.compile
 
     def search(self, model: Any) -> Any:
         """Return the model as the search calls it: the model itself, or a faster twin for its gradients."""
-        fast = model
-        if self.channels_last:
-            fast = copy.deepcopy(model).to(memory_format=torch.channels_last)
-        if self.compile:
-            fast = torch.compile(fast)
-        if fast is model and not self.half:
+        if not self.twin:
             return model
-        return Search(model, fast, self.half, self.channels_last)
+        fast = copy.deepcopy(model).to(memory_format=torch.channels_last) if self.channels_last else model
+        return Search(model, torch.compile(fast) if self.compile else fast, self.half, self.channels_last)
 
     @contextmanager
     def set_threads(self) -> Iterator[None]:
@@ -162,11 +167,6 @@ def moved(x: Tensor, model: Any) -> Tensor:
     return (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True)
 
 
-def _rows(x: Tensor, tile: int) -> Tensor:
-    """``tile`` rows like those of ``x``."""
-    return x.repeat(-(-tile // x.shape[0]), *(1,) * (x.ndim - 1))[:tile]
-
-
 def _time(model: Model, x: Tensor) -> float:
     """Milliseconds a row of a forward and a backward pass: the median of a few, after one that does not count."""
     times = []
@@ -182,43 +182,20 @@ def _time(model: Model, x: Tensor) -> float:
     return 1000 * median(times[1:]) / x.shape[0]
 
 
-def _timed(choice: Choice, name: str, model: Any, x: Tensor) -> tuple[float, Times]:
-    """Milliseconds a row of a choice, infinite if it fails, and what is noted of it under a name."""
-    try:
-        with choice.set_threads():
-            took = _time(choice.search(model), _rows(x, choice.tile))
-    except Exception as error:  # no memory on any device, no compiler, an operation without half precision
-        return math.inf, {name: f"failed: {type(error).__name__}: {str(error)[:80]}"}
-    return took, {name: round(took, 5)}
+class _Clock:
+    """Times choices on samples, and notes what each took."""
 
+    def __init__(self, model: Any, x: Tensor) -> None:
+        self.model, self.x, self.times = model, x, Times()
 
-def _batch(choice: Choice, model: Any, x: Tensor) -> Choice:
-    best, times = _timed(choice, f"{choice.tile} rows", model, x)
-    while choice.tile < _LARGEST:
-        larger = replace(choice, tile=2 * choice.tile)
-        now, noted = _timed(larger, f"{larger.tile} rows", model, x)
-        times |= noted
-        if not now <= _GAIN * best < math.inf:
-            break
-        best, choice = now, larger
-    return replace(choice, times=choice.times | times)
-
-
-def _threads(choice: Choice, model: Any, x: Tensor) -> Choice:
-    best, kept, times = math.inf, choice, choice.times
-    most = max(1, min(torch.get_num_threads(), _THREADS))
-    for count in sorted({1, max(1, most // 2), most}):
-        tried = replace(choice, threads=count)
-        now, noted = _timed(tried, f"{count} threads", model, x)
-        times = times | noted
-        if now < _GAIN * best:
-            best, kept = now, tried
-    return replace(kept, times=times)
-
-
-def _option(choice: Choice, name: str, model: Any, x: Tensor) -> Choice:
-    """The choice with an option if it saves a tenth, else without."""
-    new = replace(choice, **{name: True})  # type: ignore[arg-type]
-    before, known = _timed(choice, f"without {name}", model, x)
-    after, noted = _timed(new, name, model, x)
-    return replace(new if after < _GAIN * before else choice, times=choice.times | known | noted)
+    def took(self, choice: Choice, name: str) -> float:
+        """Return milliseconds a row of a choice, infinite if it fails; noted under a name."""
+        rows = torch.arange(choice.tile, device=self.x.device) % len(self.x)
+        try:
+            with choice.set_threads():
+                found = _time(choice.search(self.model), self.x[rows])
+        except Exception as error:  # no memory on any device, no compiler, an operation without half precision
+            self.times[name] = f"failed: {type(error).__name__}: {str(error)[:80]}"
+            return math.inf
+        self.times[name] = round(found, 5)
+        return found

@@ -19,7 +19,7 @@ from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.findings import Finding
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.stages import Runs
-from maxslope.evaluation._arrays import batches, npy, parquet_module
+from maxslope.evaluation._arrays import batches, need_pyarrow, npy
 from maxslope.evaluation._codec import decode, encode
 from maxslope.evaluation.about import About
 from maxslope.evaluation.data import sizes
@@ -65,15 +65,13 @@ def name_of(number: int) -> str:
     return f"part-{number:05d}"
 
 
-def written(part: Part, seed: int, known: dict[str, Any]) -> bytes:
+def file_of(part: Part, seed: int, known: dict[str, Any]) -> bytes:
     """Return the file of a part: its table, with what is known of it and a checksum of the table."""
-    import pyarrow
-
-    parquet = parquet_module()
-    stored = pyarrow.table(part.table | {"seed": [(seed + 2**63) % 2**64 - 2**63] * part.rows})
+    pyarrow = need_pyarrow()
+    stored = pyarrow.table(part.table | {"seed": [(seed + 2**63) % 2**64 - 2**63] * part.samples})
     known = known | {"content": digest_of_table(stored.to_pydict())}
     buffer = io.BytesIO()
-    parquet.write_table(stored.replace_schema_metadata({"maxslope": json.dumps(known)}), buffer)
+    pyarrow.parquet.write_table(stored.replace_schema_metadata({"maxslope": json.dumps(known)}), buffer)
     return buffer.getvalue()
 
 
@@ -84,7 +82,7 @@ def digest_of_table(table: dict[str, Column]) -> str:
 
 def known_of(path: Path) -> dict[str, Any]:
     """Return what is known of a part: number, start, rows, executed, digests; ValueError if that cannot be read."""
-    parquet = parquet_module()
+    parquet = need_pyarrow().parquet
     try:
         known = json.loads((parquet.read_schema(path).metadata or {})[b"maxslope"])
         if int(known["number"]) != number_of(path):
@@ -141,13 +139,8 @@ def check_place(path: Path, known: dict[str, Any], header: dict[str, Any], *, la
     wanted = size if samples is None else min(size, int(samples) - start)
     full = known["rows"] == wanted or (samples is None and last and 0 < known["rows"] <= size)
     if known["start"] != start or not full:
-        raise damaged(
-            path,
-            ValueError(
-                f"it holds {known['rows']} samples from {known['start']} on, where part {known['number']} holds "
-                f"{max(wanted, 0)} from {start} on"
-            ),
-        )
+        there, held = f"{known['rows']} samples from {known['start']} on", f"{max(wanted, 0)} from {start} on"
+        raise damaged(path, f"it holds {there}, where part {known['number']} holds {held}")
 
 
 def check_whole(folder: Path, parts: list[Path], done: Any) -> None:
@@ -231,6 +224,6 @@ def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
     return replace(effort, stages=stages, name=said["name"], reserve=said["reserve"])
 
 
-def damaged(path: Path, error: Exception) -> ValueError:
+def damaged(path: Path, why: Exception | str) -> ValueError:
     """Return what is said about a part that cannot be used."""
-    return ValueError(f"{path} cannot be read ({error}); delete it and resume: it is computed again.")
+    return ValueError(f"{path} cannot be read ({why}); delete it and resume: it is computed again.")

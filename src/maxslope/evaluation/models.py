@@ -85,11 +85,14 @@ def load_model(
         )
     if weights is not None:
         model.load_state_dict(_fitting(model, _weights(Path(weights), most), weights))
-    if random is None:
-        return placed(model, device, trained=trained)
-    if trained:
+    if trained and random is not None:
         raise ValueError(f"{word} makes a Randomized model, whose verdicts are votes; train the model inside of it.")
-    return replace(random, model=placed(model, device))
+    model = placed(model, device)
+    if not trained:
+        for module in model.modules():  # as eval() does, which exported programs refuse
+            module.training = False
+        model.requires_grad_(False)
+    return model if random is None else replace(random, model=model)
 
 
 def runs_code(word: str) -> bool:
@@ -205,21 +208,12 @@ def _module(found: Any, word: str) -> nn.Module:
     raise ValueError(f"{word} makes a torch.nn.Module or a function from inputs to logits, got {type(found).__name__}.")
 
 
-def placed(model: nn.Module, device: str | None, *, trained: bool = False) -> nn.Module:
-    """Return a module on a device (None leaves it where it is), in evaluation mode and with nothing to train.
-
-    If it is to be trained, modes and what requires a gradient stay. ValueError for a device that is not there.
-    """
-    if device is not None:
-        try:
-            model = model.to(device)
-        except (RuntimeError, AssertionError, ValueError) as error:
-            raise ValueError(f"The device {device!r} cannot be used: {first_line(error)}.") from error
-    if trained:
-        return model
-    for module in model.modules():  # as eval() does, which exported programs refuse
-        module.training = False
-    return model.requires_grad_(False)
+def placed(model: nn.Module, device: str | None) -> nn.Module:
+    """Return a module on a device, None leaves it where it is; ValueError for a device that is not there."""
+    try:
+        return model if device is None else model.to(device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise ValueError(f"The device {device!r} cannot be used: {first_line(error)}.") from error
 
 
 def tensors_of(path: Path, most: int | None = None) -> Any:

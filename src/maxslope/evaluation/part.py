@@ -116,7 +116,7 @@ class Part:
     seconds: float = 0.0
 
     @property
-    def rows(self) -> int:
+    def samples(self) -> int:
         """Number of samples."""
         return len(self.table["index"])
 
@@ -145,8 +145,10 @@ def evaluate_part(work: Work, search: Any, orders: Orders, job: Job) -> Part:
     right = cleans.right.nonzero().squeeze(1)
     if right.numel():
         probe = orders.probe and right.numel() >= _FEW
-        fast = search is not work.model and not probe  # indicators judge the model itself
-        own = replace(question.take(right), clean=_answered(question, cleans))
+        fast = work.choice.twin and not probe  # indicators judge the model itself
+        classes = isinstance(question.goal, Misclassified)  # of all clean samples, right or wrong: label and answer
+        known = torch.stack([question.y, cleans.outputs.argmax(1)], 1) if classes else None
+        own = replace(question.take(right), clean=known)
         asked = replace(own, network=replace(own.network, model=search)) if fast else own
         result = answer(asked, effort, probe=probe, certify=not fast)
         points[right] = result.points
@@ -180,13 +182,6 @@ def _clean(question: Question, cleans: Cleans, y: Tensor) -> dict[str, Column]:
         "runs": [0] * rows,
         "reason": [_CLEAN_NON_FINITE if one else goal.begun for one in bad],
     }
-
-
-def _answered(question: Question, cleans: Cleans) -> Tensor | None:
-    """Labels and answers of all clean samples, right or wrong, ``[rows, 2]``, where they are classes."""
-    if not isinstance(question.goal, Misclassified):
-        return None
-    return torch.stack([question.y, cleans.outputs.argmax(1)], 1)
 
 
 def head_of(cleans: Cleans) -> tuple[tuple[float, ...], ...]:

@@ -23,7 +23,7 @@ from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import fingerprint, length
 from maxslope.evaluation.hardware import Choice, Hardware
 from maxslope.evaluation.part import Task, Threat, evaluate_part
-from maxslope.evaluation.report import ROBUST
+from maxslope.evaluation.report import ROBUST, Report, judged
 from maxslope.evaluation.store import FORMAT
 from maxslope.sets import Budget
 
@@ -36,9 +36,10 @@ class Purpose:
     format: int  # of the folder
     column: str  # of the table, that tells how far it is
     so_far: Callable[[list[Any]], Any]  # what that column says of the samples done
+    result: Callable[[Report], Any]  # of the contents of a run
 
 
-EVALUATION = Purpose(evaluate_part, FORMAT, "verdict", lambda verdicts: verdicts.count(ROBUST))
+EVALUATION = Purpose(evaluate_part, FORMAT, "verdict", lambda verdicts: verdicts.count(ROBUST), judged)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def header_of(plan: Plan, choice: Choice, crew: Crew) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "budget": encode(plan.budget),
         "effort": encode(plan.effort),
-        "about": plan.about.stored(),
+        "about": asdict(plan.about),
         "threat": threat_of(plan.threat),
         "words": {
             "goal": plan.threat.goal.name,

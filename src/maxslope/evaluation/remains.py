@@ -111,8 +111,8 @@ class Remains:
     def interval(self) -> tuple[float, float]:
         """95 % interval of that fall, as shares of all samples; one find more at least, unless none is foreseen."""
         law, tail = self.law, (1 - _CONFIDENCE) / 2
-        high = min(self.standing, max(quantile(law, 1 - tail), math.ceil(self.share * self.samples)))
-        return quantile(law, tail) / self.samples, high / self.samples
+        high = min(self.standing, max(quantile_of_law(law, 1 - tail), math.ceil(self.share * self.samples)))
+        return quantile_of_law(law, tail) / self.samples, high / self.samples
 
     @property
     def next_find(self) -> float:
@@ -176,7 +176,8 @@ def remains(table: Mapping[str, Sequence[Any]], effort: Effort) -> Remains | Non
     >>> found.standing, found.late, remains(table, Effort(Effort.quick().runs[:2]))
     (1, 0, None)
     """
-    if not _fitted(effort) or "foreseen" not in table:
+    other = any(isinstance(stage, Pursuit | RandomSearch) for stage in effort.stages)
+    if other or len(effort.runs) < _FEWEST or set(effort.runs) - set(_reference().runs) or "foreseen" not in table:
         return None
     rows = [row for row in map(_Row._make, zip(*(table[name] for name in _Row._fields), strict=True)) if row.runs]
     if any(math.isnan(row.foreseen) for row in rows):
@@ -208,12 +209,6 @@ class _Row(NamedTuple):
 @cache
 def _reference() -> Effort:
     return Effort.exhaustive()
-
-
-def _fitted(effort: Effort) -> bool:
-    """Whether an effort is made of the runs that the estimate was fitted to."""
-    others = any(isinstance(stage, Pursuit | RandomSearch) for stage in effort.stages)
-    return not others and len(effort.runs) >= _FEWEST and set(effort.runs) <= set(_reference().runs)
 
 
 def _ahead(chance: float, gradients: int, threshold: float) -> float:
@@ -250,10 +245,10 @@ def negative_binomial(shape: float, mean: float, most: int) -> list[float]:
     return [*law, max(0.0, 1 - math.fsum(law))]
 
 
-def quantile(law: Sequence[float], level: float) -> int:
+def quantile_of_law(law: Sequence[float], level: float) -> int:
     """Return the least k that is exceeded with probability at most 1 - level.
 
-    >>> quantile([0.5, 0.25, 0.25], 0.5), quantile([0.5, 0.25, 0.25], 0.51)
+    >>> quantile_of_law([0.5, 0.25, 0.25], 0.5), quantile_of_law([0.5, 0.25, 0.25], 0.51)
     (0, 1)
     """
     return min(bisect_left([*accumulate(law)], level), len(law) - 1)

@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from torch import Tensor
 
-from maxslope._escape import markup, visible
+from maxslope._escape import html, markup, visible
 from maxslope._optional import optional
 from maxslope._status import Status
 from maxslope.attacks import Effort
@@ -107,12 +107,14 @@ class Report:
     @property
     def forward_per_sample(self) -> float:
         """Mean number of forward passes over all samples, the probes of the indicators included."""
-        return (sum(map(float, self.table["forward"])) + self.probes[0]) / self.samples
+        forward, _ = self.probes
+        return (sum(map(float, self.table["forward"])) + forward) / self.samples
 
     @property
     def backward_per_sample(self) -> float:
         """Mean number of backward passes over all samples, the probes of the indicators included."""
-        return (sum(map(float, self.table["backward"])) + self.probes[1]) / self.samples
+        _, backward = self.probes
+        return (sum(map(float, self.table["backward"])) + backward) / self.samples
 
     @property
     def trusted(self) -> bool:
@@ -211,12 +213,10 @@ class Report:
 
     def _repr_html_(self) -> str:
         """What notebooks show: the doubts, the numbers, what they cost."""
-        from html import escape as plain
-
-        said = "".join(f"<p><b>{plain(found.name)}.</b> {plain(found.sentence)}</p>" for found in self.warnings)
-        cells = "".join(f"<tr><th>{name}</th><td>{plain(words)}</td></tr>" for name, words in self._rows())
+        said = "".join(f"<p><b>{html(found.name)}.</b> {html(found.sentence)}</p>" for found in self.warnings)
+        cells = "".join(f"<tr><th>{name}</th><td>{html(words)}</td></tr>" for name, words in self._rows())
         doubt = "" if self.trusted else "<p><b>Not to be trusted:</b></p>"
-        return f"<h4>Robustness within {plain(self.asked)}</h4>{doubt}{said}<table>{cells}</table>"
+        return f"<h4>Robustness within {html(self.asked)}</h4>{doubt}{said}<table>{cells}</table>"
 
     def _rows(self) -> list[tuple[str, str]]:
         """The numbers with their names, in words."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from maxslope.attacks import Effort, Recipe
 from maxslope.attacks.attack import chosen_effort
 from maxslope.attacks.question import wanted
 from maxslope.energies.network import Context
-from maxslope.evaluation._arrays import parquet_module
+from maxslope.evaluation._arrays import need_pyarrow
 from maxslope.evaluation.about import About
 from maxslope.evaluation.crew import Crew
 from maxslope.evaluation.data import LARGEST, length
@@ -26,7 +26,7 @@ from maxslope.evaluation.hardware import Hardware
 from maxslope.evaluation.part import Threat
 from maxslope.evaluation.plan import Plan
 from maxslope.evaluation.reader import readable
-from maxslope.evaluation.report import Report, judged
+from maxslope.evaluation.report import Report
 from maxslope.evaluation.session import Session, reopened
 from maxslope.goals import Goal, Misclassified
 from maxslope.realize import Realization, as_realization
@@ -34,7 +34,6 @@ from maxslope.sets import Budget
 
 Progress = Callable[[int, int], object]
 _NAMED = 12  # classes that a message names
-T = TypeVar("T")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -43,11 +42,11 @@ class Interrupted(KeyboardInterrupt):
     None where a folder keeps them; ``begun`` says whether it does, so that the run can be resumed.
     """
 
-    def __init__(self, session: Session, result: Callable[[Report], Any]) -> None:
+    def __init__(self, session: Session) -> None:
         KeyboardInterrupt.__init__(self, f"interrupted after {session.done} samples")
         self.done, self.begun = session.done, session.folder is not None and session.header is not None
         held = session.folder is None and session.effort is not None
-        self.report: Any = result(session.contents()) if held else None
+        self.report: Any = session.result() if held else None
 
 
 @torch.inference_mode(False)
@@ -144,7 +143,8 @@ def evaluate(
         model, data, budget, chosen, seed, batch_size, probe, keep_points, part, hardware or Hardware(), threat,
         words=configuration or {}, about=told,
     )  # fmt: skip
-    return finish(Session(plan, out, crew), progress, judged)
+    report: Report = finish(Session(plan, out, crew), progress)
+    return report
 
 
 @torch.inference_mode(False)
@@ -197,7 +197,8 @@ def resume(
     """
     data = readable(data, model)
     threat = threatened_again(goal, targets, context, mask, realize, length(data))
-    return finish(reopened(path, model, data, budget, effort, threat, crew), progress, judged)
+    report: Report = finish(reopened(path, model, data, budget, effort, threat, crew), progress)
+    return report
 
 
 def opened(data: Any, model: Any, batch_size: int | None, part: int, out: str | Path | None) -> Any:
@@ -206,7 +207,7 @@ def opened(data: Any, model: Any, batch_size: int | None, part: int, out: str | 
     if part < 1:
         raise ValueError(f"A part has at least one sample, got part={part}.")
     if out is not None:
-        parquet_module()  # missed before anything is read
+        need_pyarrow()  # missed before anything is read
     return readable(data, model)
 
 
@@ -233,18 +234,18 @@ def dated(about: About | None, model: Any, threat: Threat) -> About:
     return replace(told, model=told.model or type(model).__name__, goal=threat.goal.name, date=told.date or now)
 
 
-def finish(session: Session, progress: Callable[[int, Any], object] | None, result: Callable[[Report], T]) -> T:
-    """Do what is left of a session, and return what comes of its contents; an interruption holds that as well."""
+def finish(session: Session, progress: Callable[[int, Any], object] | None) -> Any:
+    """Do what is left of a session, and return its result; an interruption holds that of what is done."""
     try:
         for done, so_far in session.go():
             if progress is not None:
                 progress(done, so_far)
     except KeyboardInterrupt:
-        raise Interrupted(session, result) from None
+        raise Interrupted(session) from None
     except _checks.LabelsError as error:
         names = session.plan.about.classes or classes_of(session.plan.data)
         if not names:
             raise
         said = ", ".join(f"{number} {name}" for number, name in enumerate(names[:_NAMED]))
         raise ValueError(f"{error} The classes of the data are {said}{', ...' * (len(names) > _NAMED)}.") from error
-    return result(session.contents())
+    return session.result()

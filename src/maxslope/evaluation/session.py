@@ -76,8 +76,12 @@ class Session:
             if self.folder is not None:
                 self.folder.finish(self.done, time.perf_counter() - began)
 
-    def contents(self) -> Report:
-        """Return what is done so far, whatever was looked for, as a report without doubts about its rows."""
+    def result(self) -> Any:
+        """Return the result of what is done so far."""
+        return self.plan.purpose.result(self._contents())
+
+    def _contents(self) -> Report:
+        """What is done so far, whatever was looked for, as a report without doubts about its rows."""
         plan = self.plan
         if self.folder is not None:
             return contents(self.folder.path, plan.purpose.format, points=plan.keep_points)

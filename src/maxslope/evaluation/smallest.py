@@ -133,7 +133,19 @@ def quantile(norms: Sequence[Any], share: float = 0.5) -> float:
     return known[int(share * (len(known) - 1))] if known else math.nan
 
 
-APPROACHING = Purpose(approach_part, APPROACH, "norm", quantile)
+def _of(c: Report) -> Smallest:
+    """The result that the contents of a run are, with what is to be said of its samples."""
+    said = [*c.warnings, *doubts(c.table, c.about)]
+    if c.about.first:
+        said.append(Finding(Kind.FIRST, f"{len(c.table['index'])} samples: the first of a stream, in its own order."))
+    index, norms = map(int, c.table["index"]), map(float, c.table["norm"])
+    if lost := tuple(i for i, norm in zip(index, norms, strict=True) if math.isnan(norm)):
+        seen = f"{len(lost)} samples met NaN or infinity: they have no norm, and are in no quantile."
+        said.append(Finding(Kind.NON_FINITE, seen, lost))
+    return Smallest(c.effort, c.seed, c.table, c.points, c.executed, tuple(said), c.about)
+
+
+APPROACHING = Purpose(approach_part, APPROACH, "norm", quantile, _of)
 
 
 @torch.inference_mode(False)
@@ -163,27 +175,9 @@ def smallest(
 
         min { |z - x| : lo <= z <= hi, argmax model(z) != y }
 
-    Args:
-        model: from inputs ``[rows, *shape]`` to logits, in evaluation mode; preprocessing belongs inside.
-        data: as ``evaluate`` takes them.
-        norm: what is small, such as ``Lp(2)``.
-        box: the range of valid inputs; None for no box.
-        effort: its ``passes`` are spent on each sample; by default 100.
-        goal: what counts as an error; by default another class than the label being the largest.
-        targets: ``[n]``, classes to reach.
-        context: a tensor or a tuple of tensors, one row a sample, that the model gets after the inputs.
-        mask: boolean, of the shape of a sample or of all inputs; coordinates where it is False may not move.
-        realize: what a point becomes before it counts.
-        seed: of all random numbers, which are keyed by (seed, index of the sample).
-        batch_size: rows per call of the model.
-        keep_points: whether the result holds the points.
-        progress: called with (samples done, the median of their norms).
-        out: a folder to keep the run in as it goes on, so that :func:`resume_smallest` goes on with it; see
-            ``evaluation.store``.
-        part: samples of a part at most.
-        crew: who does the work; by default this process.
-        about: names of model and data.
-        configuration: tables of TOML that are kept in the folder as ``run.toml``.
+    The norm is a space such as ``Lp(2)``, the box the range of valid inputs (None for no box). On each sample the
+    ``passes`` of the effort are spent, by default 100. ``progress`` is called with (samples done, the median of their
+    norms). Everything else is as :func:`evaluate` takes it; with ``out`` :func:`resume_smallest` goes on.
 
     Returns:
         A :class:`Smallest`. Ctrl-C raises ``Interrupted``, a ``KeyboardInterrupt`` with what is done.
@@ -211,7 +205,8 @@ def smallest(
         model, data, Budget(norm, 0.0, box), chosen, seed, batch_size, False, keep_points, part, Hardware(), threat,
         words=configuration or {}, about=dated(about, model, threat), purpose=APPROACHING,
     )  # fmt: skip
-    return finish(Session(plan, out, crew), progress, _of)
+    found: Smallest = finish(Session(plan, out, crew), progress)
+    return found
 
 
 @torch.inference_mode(False)
@@ -243,21 +238,10 @@ def resume_smallest(
     """
     data = readable(data, model)
     threat = threatened_again(goal, targets, context, mask, realize, length(data))
-    return finish(reopened(path, model, data, None, None, threat, crew, APPROACHING), progress, _of)
+    found: Smallest = finish(reopened(path, model, data, None, None, threat, crew, APPROACHING), progress)
+    return found
 
 
 def load_smallest(path: str | Path, *, points: bool = True) -> Smallest:
     """Read the result of a run of :func:`smallest` from its folder, finished or not, as :func:`load` does of others."""
     return _of(contents(path, APPROACH, points=points))
-
-
-def _of(c: Report) -> Smallest:
-    """The result that the contents of a run are, with what is to be said of its samples."""
-    said = [*c.warnings, *doubts(c.table, c.about)]
-    if c.about.first:
-        said.append(Finding(Kind.FIRST, f"{len(c.table['index'])} samples: the first of a stream, in its own order."))
-    index, norms = map(int, c.table["index"]), map(float, c.table["norm"])
-    if lost := tuple(i for i, norm in zip(index, norms, strict=True) if math.isnan(norm)):
-        seen = f"{len(lost)} samples met NaN or infinity: they have no norm, and are in no quantile."
-        said.append(Finding(Kind.NON_FINITE, seen, lost))
-    return Smallest(c.effort, c.seed, c.table, c.points, c.executed, tuple(said), c.about)

@@ -30,11 +30,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maxslope._digest import digest_of_bytes, digest_of_text
+from maxslope._digest import digest_of_bytes, digest_of_text, whole
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import kept
-from maxslope.evaluation._arrays import parquet_module
-from maxslope.evaluation._files import digest_of_file, read_json, write_whole
+from maxslope.evaluation._arrays import need_pyarrow
+from maxslope.evaluation._files import digest_of_file, read_json
 from maxslope.evaluation.part import Part, summed
 from maxslope.evaluation.report import Column, Report, in_order, judged
 
@@ -113,7 +113,7 @@ class Folder:
 
     def refuse_a_second(self) -> None:
         """Raise if a run has parts here, or if there is no way to write one; one that came to no part loses nothing."""
-        parquet_module()
+        need_pyarrow()
         if self.exists and self._parts():
             raise ValueError(
                 f"{self.path} holds a run already; go on with it (--resume, or resume({str(self.path)!r}, model, "
@@ -128,8 +128,8 @@ class Folder:
                 (self.path / "points").mkdir(exist_ok=True)
         except OSError as error:
             raise OSError(error.errno, f"Cannot make the folder {self.path}: {error.strerror or error}") from error
-        write_whole(self.path / "run.toml", toml.encode())
-        self._write("run.json", header | {"toml": digest_of_text(toml)})
+        _write(self.path / "run.toml", toml.encode())
+        self._write_json("run.json", header | {"toml": digest_of_text(toml)})
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -167,7 +167,7 @@ class Folder:
             known = kept.known_of(path)
             kept.check_place(path, known, header, last=path == parts[-1])
             if header["format"] >= FORMAT and (known.keys() & {"content", "run"}) != {"content", "run"}:
-                raise kept.damaged(path, ValueError("it carries no checksums, and those of this run do"))
+                raise kept.damaged(path, "it carries no checksums, and those of this run do")
             if known.get("run", run) != run:
                 raise ValueError(f"{self.path / 'run.json'} was edited since, or {path} is of another run; undo that.")
             found[int(known["number"])] = known
@@ -205,8 +205,8 @@ class Folder:
         known = {
             "number": part.number,
             "start": part.start,
-            "rows": part.rows,
-            "drawn": part.table["index"] != list(range(part.start, part.start + part.rows)),
+            "rows": part.samples,
+            "drawn": part.table["index"] != list(range(part.start, part.start + part.samples)),
             "executed": part.executed,
             "seconds": round(part.seconds, 3),
             "digest": digest,
@@ -215,18 +215,20 @@ class Folder:
         }
         if part.number == 0:
             said, effort = [found.data() for found in part.said], kept.changed(part.effort, self.header)
-            self._write("decision.json", {"effort": effort, "said": said, "probes": part.probes, "head": part.head})
+            self._write_json(
+                "decision.json", {"effort": effort, "said": said, "probes": part.probes, "head": part.head}
+            )
             known["decision"] = digest_of_file(self.path / "decision.json")
         if part.points is not None:
             buffer = io.BytesIO()
             np.save(buffer, part.points.numpy(), allow_pickle=False)
-            write_whole(self._points(part.number), buffer.getvalue())
+            _write(self._points(part.number), buffer.getvalue())
             known["points"] = digest_of_bytes(buffer.getvalue())
-        write_whole(self._rows(part.number), kept.written(part, seed, known))
+        _write(self._rows(part.number), kept.file_of(part, seed, known))
 
     def finish(self, samples: int, seconds: float) -> None:
         """Note that everything is there."""
-        self._write("done.json", {"samples": samples, "parts": len(self._parts()), "seconds": round(seconds, 3)})
+        self._write_json("done.json", {"samples": samples, "parts": len(self._parts()), "seconds": round(seconds, 3)})
 
     def table(self, parts: Parts) -> dict[str, Column]:
         """Return the columns of finished parts, in the order of their samples."""
@@ -255,14 +257,19 @@ class Folder:
     def _parts(self) -> list[Path]:
         return kept.parts_of(self.path / "rows")
 
-    def _write(self, name: str, data: dict[str, Any]) -> None:
-        write_whole(self.path / name, (json.dumps(data, indent=1, allow_nan=True) + "\n").encode())
+    def _write_json(self, name: str, data: dict[str, Any]) -> None:
+        _write(self.path / name, (json.dumps(data, indent=1, allow_nan=True) + "\n").encode())
 
     def _holder(self) -> str:
         try:
             return f" ({int(read_json(self.path / 'lock.json')['process'])})"
         except (ValueError, KeyError, TypeError):
             return ""
+
+
+def _write(path: Path, content: bytes) -> None:
+    with whole(path) as file:
+        file.write(content)
 
 
 def load(path: str | Path, *, points: bool = True) -> Report:

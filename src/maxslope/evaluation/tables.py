@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ import torch
 from torch import Tensor
 
 from maxslope._digest import digest_of_text
-from maxslope._optional import optional
-from maxslope.evaluation._arrays import batches, ipc_size
+from maxslope.evaluation._arrays import batches, ipc_size, need_pyarrow
 from maxslope.evaluation._files import beside, bounded, read_json
 from maxslope.evaluation.data import Batch, Stored
 from maxslope.evaluation.images import image_of
@@ -56,7 +54,8 @@ class Table(Stored):
         self.input = _found(schema.names, INPUTS, self.place, "inputs")
         self.label = _found(schema.names, LABELS, self.place, "labels")
         self.classes = (classes or {}).get(self.label, ())
-        self.cache: tuple[int, Any] = (-1, None)
+        self.held: Any = None  # the block that was read last
+        self.last = -1  # its number
 
     def __len__(self) -> int:
         return self.ends[-1] if self.ends else 0
@@ -66,10 +65,10 @@ class Table(Stored):
         labels: list[Any] = []
         while start < stop:
             k = bisect.bisect_right(self.ends, start)
-            if self.cache[0] != k:
-                self.cache = (k, self._read(self.blocks[k], [self.input, self.label]))
+            if self.last != k:
+                self.held, self.last = self._read(self.blocks[k], [self.input, self.label]), k
             first = self.ends[k] - self.blocks[k].count
-            part = self.cache[1].slice(start - first, min(stop, self.ends[k]) - start)
+            part = self.held.slice(start - first, min(stop, self.ends[k]) - start)
             inputs += part.column(self.input).to_pylist()
             labels += part.column(self.label).to_pylist()
             start = min(stop, self.ends[k])
@@ -138,7 +137,7 @@ class Table(Stored):
 
 def parquet(files: list[Path], size: tuple[int, int] | None, most: int | None) -> Table:
     """Return Parquet files as one table, read row group by row group; ValueError if they cannot be read."""
-    pyarrow = _pyarrow()
+    pyarrow = need_pyarrow("Parquet and Arrow files need")
 
     def group(file: Path, number: int, columns: list[str]) -> Any:
         return pyarrow.Table.from_batches(list(batches(file, groups=[number], columns=columns, most=most)))
@@ -156,7 +155,7 @@ def parquet(files: list[Path], size: tuple[int, int] | None, most: int | None) -
 
 def arrow(files: list[Path], size: tuple[int, int] | None, most: int | None, classes: Names | None = None) -> Table:
     """Return Arrow files or streams as one table, mapped into memory; ValueError if they cannot be read."""
-    pyarrow = _pyarrow()
+    pyarrow = need_pyarrow("Parquet and Arrow files need")
 
     def opened(file: Path, columns: Any = None) -> Any:
         source = pyarrow.memory_map(str(file))
@@ -178,12 +177,6 @@ def _opening(files: list[Path]) -> Iterator[None]:
         yield
     except Exception as error:
         raise ValueError(f"{files[0]} and its like cannot be read ({type(error).__name__}: {error}).") from error
-
-
-def _pyarrow() -> Any:
-    with optional("Parquet and Arrow files need pyarrow", "[data]"):
-        import_module("pyarrow.parquet")
-        return import_module("pyarrow")
 
 
 def adopted(data: Any, size: tuple[int, int] | None = None, most: int | None = None) -> Any:

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maxslope import _checks
 from maxslope.energies import Energy, Network
 from maxslope.energies.network import Context
-from maxslope.goals import Goal, as_goal
-from maxslope.training.adversary import Adversary, Perturbed, Problem
+from maxslope.goals import Goal, Misclassified, as_goal
+from maxslope.sets import Budget
+from maxslope.training.adversary import Adversary, Perturbed, Pointwise, Problem
 from maxslope.training.guard import Guard, Watch
+from maxslope.training.inner import Inner
 from maxslope.training.memory import Memory
 
 
@@ -73,18 +74,16 @@ class Inside:
     """What every objective has inside: an adversary, its memory, a curriculum, a guard, counts."""
 
     def __init__(
-        self,
-        adversary: Adversary,
-        ramp: Ramp | None,
-        guard: Guard | None,
-        seed: int,
-        goal: Goal | Callable[..., Tensor],
-    ) -> None:
+        self, adversary: Adversary | Budget, ramp: Ramp | None, guard: Guard | None, seed: int,
+        goal: Goal | Callable[..., Tensor] | None, inner: Inner | None = None,
+    ) -> None:  # fmt: skip
+        if isinstance(adversary, Budget):
+            adversary = Pointwise(adversary, inner or Inner())
         if not isinstance(adversary, Adversary):
             raise TypeError(
                 f"The adversary is a Budget such as Linf(8 / 255) or an Adversary such as Pointwise, got {adversary!r}."
             )
-        self.adversary, self.ramp, self.seed, self.goal = adversary, ramp, seed, as_goal(goal)
+        self.adversary, self.ramp, self.seed, self.goal = adversary, ramp, seed, as_goal(goal or Misclassified())
         self.memory, self.watch = Memory(), Watch(guard)
         self.clock = 0
         self.inspected = False  # outputs are looked at in the first call, not in each
@@ -97,14 +96,12 @@ class Inside:
 
     def find(self, net: Any, energy: Energy, batch: Batch) -> Perturbed:
         """Return the points of this call, and advance the clock."""
-        x, y, ids = batch.x, batch.y, batch.ids
+        x, ids = batch.x, batch.ids
         places = torch.arange(x.shape[0], device=x.device) if ids is None else ids.to(x.device)
-        more = self.watch.more(self.clock)
-        known = None if ids is None else places
-        cold, draw = self.clock < self.watch.until, (self.seed, self.clock)
         problem = Problem(
-            net, energy, x, y, known, places, draw, self.scale, more, cold, self.memory, "0", self.goal, batch.context,
-            batch.mask,
+            net, energy, x, batch.y, None if ids is None else places, places, draw=(self.seed, self.clock),
+            scale=self.scale, more=self.watch.more(self.clock), cold=self.clock < self.watch.until, memory=self.memory,
+            slot="0", goal=self.goal, context=batch.context, mask=batch.mask,
         )  # fmt: skip
         found = self.adversary.perturb(problem)
         if self.watch.look(problem, self.adversary, found, self.clock):
@@ -113,12 +110,6 @@ class Inside:
         added = (x.shape[0], found.forward, found.backward, *self.watch.spent)
         self.spent = {k: v + a for (k, v), a in zip(self.spent.items(), added, strict=True)}
         return found
-
-    def batch(self, x: Tensor, y: Tensor, ids: Tensor | None, context: Context | Tensor, mask: Tensor | None) -> Batch:
-        """Return a batch, checked."""
-        x = _checks.points(x)
-        _checks.mask(mask)
-        return Batch(x, self.goal.labels(y, x), ids, _checks.context(context, len(x), x.device), mask)
 
     def network(self, net: Any, batch: Batch) -> Network:
         """Return the model, which at the first call is asked whether it is what a search assumes."""
@@ -138,12 +129,8 @@ class Inside:
         return other
 
     def state(self) -> dict[str, Any]:
-        return {
-            "clock": self.clock,
-            "spent": dict(self.spent),
-            "memory": self.memory.state(),
-            "watch": self.watch.state(),
-        }
+        kept = {"memory": self.memory.state(), "watch": self.watch.state()}
+        return {"clock": self.clock, "spent": dict(self.spent)} | kept
 
     def restore(self, state: dict[str, Any], device: torch.device | None) -> None:
         self.clock, self.spent = int(state["clock"]), dict(state["spent"])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from maxslope import _random
-from maxslope._rows import choose, per_row
+from maxslope._rows import choose, per_row, take
 from maxslope.attacks import Recipe, attack
 from maxslope.attacks.starts import Origin
 from maxslope.energies import Energy
@@ -73,8 +73,7 @@ class Problem(NamedTuple):
         ids = None if self.ids is None else self.ids[index]
         x, y, places = self.x[index], self.y[index], self.places[index]
         context = tuple(t[index] for t in self.context)
-        own = self.mask is not None and self.mask.ndim == x.ndim and self.mask.shape[0] > 1
-        mask = self.mask[index] if own and self.mask is not None else self.mask
+        mask = self.mask if self.mask is None or self.mask.ndim < x.ndim else take(self.mask, index)
         energy = self.energy.take(index)
         return self._replace(energy=energy, x=x, y=y, ids=ids, places=places, context=context, mask=mask)
 

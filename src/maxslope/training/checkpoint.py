@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from maxslope._digest import whole
 from maxslope._escape import first_line
 from maxslope.training.identity import apart
 
@@ -54,23 +54,8 @@ class Checkpoint:
         """Write ``state`` atomically."""
         path = Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with part.open("wb") as file:
+        with whole(path) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-
-    def load(self, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
-        """Return what was saved, or None where nothing was.
-
-        Raises:
-            ValueError: if it belongs to another training, is damaged, or is no checkpoint.
-        """
-        state = self.read()
-        if state is not None:
-            self.compare(state, fingerprint)
-        return state
 
     def read(self) -> dict[str, Any] | None:
         """Return what was saved, of whatever training, or None where nothing was.

@@ -18,16 +18,19 @@ from maxslope.training.checkpoint import Checkpoint
 from maxslope.training.distributed import world
 from maxslope.training.objective import Objective
 from maxslope.training.plan import Callback, Check, Fitted, Moment, Plan, Trace
-from maxslope.training.run import Run
+from maxslope.training.run import Beside, Run
 from maxslope.training.source import Source, Transform
 from maxslope.training.weights import Optimizer
 
 
-class _Batches(Energy):
-    """The objective on the next batch, at the weights the model has: each evaluation takes another batch."""
+class _Weights(Driver, Energy):
+    """One row, the weights, whose energy is the objective on the next batch: each evaluation takes another."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.waiting = run.step < run.steps and not run.stopped
+        self.status = int(Status.FINISHED)
+        self.last = 0.0
 
     def evaluate(self, x: Tensor) -> Evaluation:
         """See :class:`Energy`. What is due at these weights is done first."""
@@ -42,11 +45,7 @@ class _Batches(Energy):
         return plain(value, gradient)
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`; a batch cannot be looked at without being taken.
-
-        Raises:
-            NotImplementedError: always.
-        """
+        """See :class:`Energy`; a batch cannot be looked at without being taken."""
         raise NotImplementedError(
             "A training takes a new batch at every evaluation, so its energy has no value to look at beforehand; for "
             "the objective on a frozen batch use maxslope.training.weights.WeightRisk(model, objective, x, y)."
@@ -56,20 +55,6 @@ class _Batches(Energy):
         """See :class:`Energy`; there is one row."""
         return self
 
-    @property
-    def passes(self) -> int:
-        return 1
-
-
-class _Weights(Driver):
-    """One row: the weights."""
-
-    def __init__(self, run: Run) -> None:
-        self.run, self.energy = run, _Batches(run)
-        self.waiting = run.step < run.steps and not run.stopped
-        self.status = int(Status.FINISHED)
-        self.last = 0.0
-
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         if not self.waiting:
             return None
@@ -77,7 +62,7 @@ class _Weights(Driver):
         return torch.zeros(1, dtype=torch.int64, device=self.run.device), self.run.layout.row(self.run.model)
 
     def problem(self, job: Tensor) -> tuple[Energy, Set]:
-        return self.energy, Everything()
+        return self, Everything()
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Driver`; a resumed training has fewer steps left."""
@@ -163,11 +148,9 @@ def fit(
     rank, size = world()
     kind = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     source = Source(data, plan.batch_size, seed, plan.workers, rank, size, kind=kind)
-    run = Run(model, objective, plan, source, seed)
-    run.check, run.checkpoint, run.transform, run.trace = check, checkpoint, transform, trace
-    run.callbacks = _callbacks(callbacks, progress)
-    if checkpoint is not None:
-        run.resume(checkpoint)
+    beside = Beside(check, checkpoint, transform, trace, _callbacks(callbacks, progress))
+    run = Run(model, objective, plan, source, seed, beside)
+    run.resume()
     run.warn()
     if not model.training:  # inside a model in training mode, a submodule in evaluation mode is frozen, and stays so
         model.train()
@@ -181,7 +164,7 @@ def fit(
         network.load_state_dict(run.best)
     status = int(Status.STOPPED) if run.stopped else weights.status
     fitted = Fitted(network.eval(), run.history, status, run.step, objective.spent, run.curve(status))
-    for callback in run.callbacks:
+    for callback in beside.callbacks:
         if callback.end is not None:
             callback.end(fitted)
     return fitted

@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from maxslope import _checks
 from maxslope._modes import bare, inference
 from maxslope._rows import select
 from maxslope.energies import Criterion, CrossEntropy, Network
@@ -19,7 +20,7 @@ from maxslope.energies.network import Context, Model
 from maxslope.goals import Goal, Misclassified
 from maxslope.sets import Budget
 from maxslope.training._inside import Batch, Inside, Ramp
-from maxslope.training.adversary import Adversary, Perturbed, Pointwise
+from maxslope.training.adversary import Adversary
 from maxslope.training.guard import Guard
 from maxslope.training.inner import Inner
 
@@ -56,7 +57,10 @@ class Objective(ABC):
             context: a tensor or a tuple of tensors, one row a sample, that the model gets after the inputs.
             mask: boolean, of the shape of a sample or of ``x``; coordinates where it is False may not move.
         """
-        return self.loss(model, self.inside.batch(x, y, ids, context, mask))
+        x = _checks.points(x)
+        _checks.mask(mask)
+        given = _checks.context(context, len(x), x.device)
+        return self.loss(model, Batch(x, self.inside.goal.labels(y, x), ids, given, mask))
 
     @abstractmethod
     def loss(self, model: Any, batch: Batch) -> Tensor:
@@ -148,38 +152,19 @@ class AdversarialRisk(Objective):
             raise ValueError(f"The share of the clean risk is in [0, 1), got clean={clean!r}; train plainly for 1.")
         self.criterion: Criterion = criterion or CrossEntropy()
         self.clean = clean
-        wrapped = Pointwise(adversary) if isinstance(adversary, Budget) else adversary
-        self.inside = Inside(wrapped, ramp, guard, seed, goal or Misclassified())
+        self.inside = Inside(adversary, ramp, guard, seed, goal)
 
     def loss(self, model: Any, batch: Batch) -> Tensor:
-        goal = self.inside.goal
-        found = self._points(model, batch)
+        net, goal = bare(model), self.inside.goal
+        with inference(net):
+            network = self.inside.network(net, batch)
+            found = self.inside.find(net, InnerLoss(network, batch.y, self.criterion, goal, batch.context), batch)
         moved = batch.answers(model, found)
         loss = goal.risk(self.criterion, moved, batch.y[found.rows]).mean()
         if self.clean == 0:
             return loss
         at_clean = goal.clean_risk(self.criterion, batch.answers(model), batch.y).mean()
         return (1 - self.clean) * loss + self.clean * at_clean
-
-    def points(
-        self,
-        model: Any,
-        x: Tensor,
-        y: Tensor,
-        ids: Tensor | None = None,
-        *,
-        context: Context | Tensor = (),
-        mask: Tensor | None = None,
-    ) -> Perturbed:
-        """Return what the adversary finds, and remember it."""
-        return self._points(model, self.inside.batch(x, y, ids, context, mask))
-
-    def _points(self, model: Any, batch: Batch) -> Perturbed:
-        net = bare(model)
-        with inference(net):
-            network = self.inside.network(net, batch)
-            energy = InnerLoss(network, batch.y, self.criterion, self.inside.goal, batch.context)
-            return self.inside.find(net, energy, batch)
 
 
 class Trades(Objective):
@@ -218,8 +203,7 @@ class Trades(Objective):
         if not beta > 0:
             raise ValueError(f"TRADES needs beta > 0, got beta={beta!r}; for beta 0 train plainly.")
         self.beta = beta
-        wrapped = Pointwise(adversary, Inner(adapt=True)) if isinstance(adversary, Budget) else adversary
-        self.inside = Inside(wrapped, ramp, guard, seed, goal or Misclassified())
+        self.inside = Inside(adversary, ramp, guard, seed, goal, Inner(adapt=True))
 
     def loss(self, model: Any, batch: Batch) -> Tensor:
         """See :class:`Objective`; one forward pass more, for the answers that the adversary moves away from."""

@@ -183,9 +183,8 @@ class Fitted:
     curve: Curve | None
 
     def __repr__(self) -> str:
-        last = self.history[-1] if self.history else {}
         words = [f"{len(self.history)} epochs, {self.step} steps"]
-        words += [f"loss {last['loss']:.4g}"] if "loss" in last else []
+        words += [f"loss {record['loss']:.4g}" for record in self.history[-1:]]
         if checked := [(record["robust"], record["clean"]) for record in self.history if "robust" in record]:
             robust, clean = max(checked)
             words.append(f"best clean {100 * clean:.2f} %, robust {100 * robust:.2f} %")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,11 +35,34 @@ _LOG = logging.getLogger("maxslope.training")
 _KEPT = ("step", "total", "clock", "history", "best", "best_robust", "waited", "stopped", "instants")  # in a checkpoint
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What is done beside the steps of a training, as :func:`fit` is asked for it."""
+
+    check: Check | None = None
+    checkpoint: Checkpoint | None = None
+    transform: Transform | None = None
+    trace: Trace | None = None
+    callbacks: tuple[Callback, ...] = ()
+
+
+class Instant(NamedTuple):
+    """A point of the curve of weights: its time, where, energy and slope on the frozen batch."""
+
+    time: float
+    weights: Tensor
+    energy: float
+    slope: float
+
+
 class Run:
     """The state of a training between two steps; ``loss`` and ``advance`` make one, ``settle`` does what is due."""
 
-    def __init__(self, model: nn.Module, objective: Objective, plan: Plan, source: Source, seed: int) -> None:
+    def __init__(
+        self, model: nn.Module, objective: Objective, plan: Plan, source: Source, seed: int, beside: Beside
+    ) -> None:
         self.model, self.objective, self.plan, self.source, self.seed = model, objective, plan, source, seed
+        self.beside = beside
         self.layout = Layout.of(model)
         self.steps = plan.epochs * source.batches
         self.device = next(p.device for p in model.parameters())
@@ -50,17 +74,12 @@ class Run:
         if plan.average is not None:
             decay = get_ema_multi_avg_fn(plan.average)  # type: ignore[no-untyped-call]
             self.mean = AveragedModel(model, multi_avg_fn=decay, use_buffers=True)
-        self.transform: Transform | None = None
-        self.check: Check | None = None
-        self.checkpoint: Checkpoint | None = None
-        self.trace: Trace | None = None
-        self.callbacks: tuple[Callback, ...] = ()
         self.step, self.total, self.clock = 0, 0.0, 0.0
         self.spent_before: dict[str, int] = dict(objective.spent)
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] | None = None
         self.best_robust, self.waited, self.stopped = -1.0, 0, False
-        self.instants: list[tuple[float, Tensor, float, float]] = []
+        self.instants: list[Instant] = []
         self.batches: Iterator[Batch] | None = None
         self.began = time.perf_counter()
         self.wrapped: nn.Module = model
@@ -79,9 +98,9 @@ class Run:
             self.batches = self.source.steps(self.step, self.steps)
         ids, x, y = next(self.batches)
         x, y, ids = x.to(self.device), y.to(self.device), ids.to(self.device)
-        if self.transform is not None:
+        if self.beside.transform is not None:
             epoch = self.step // self.source.batches
-            x = self.transform(x, _random.keys(self.seed, TRANSFORM, ids, epoch))
+            x = self.beside.transform(x, _random.keys(self.seed, TRANSFORM, ids, epoch))
         self.optimizer.zero_grad(set_to_none=True)
         precision = self.plan.precision
         half = torch.autocast(self.device.type, precision) if precision is not None else nullcontext()
@@ -98,26 +117,27 @@ class Run:
         self.clock += float(self.optimizer.param_groups[0]["lr"])
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.stepping.advance(epoch=False)
+        self.stepping.after_step()
         if self.mean is not None:
             self.mean.update_parameters(self.model)
         self.step += 1
         self.total += loss
-        self._tell(loss, epoch=False)
+        self._tell(loss, [callback.step for callback in self.beside.callbacks])
         return self.layout.row(self.model)
 
     def settle(self) -> None:
         """Do what is due at these weights: the record of an epoch, a check, an instant of the trace, a checkpoint."""
         ended = self.step > 0 and self.step % self.source.batches == 0
-        if self.trace is not None and self.step % self.trace.every == 0:
-            self._instant(self.trace)
+        trace, checkpoint = self.beside.trace, self.beside.checkpoint
+        if trace is not None and self.step % trace.every == 0:
+            self._instant(trace)
         if ended and (not self.history or self.history[-1]["step"] < self.step):
             self._epoch()
-        if self.checkpoint is None or self.step == 0:
+        if checkpoint is None or self.step == 0:
             return
-        every = self.checkpoint.every or self.source.batches
+        every = checkpoint.every or self.source.batches
         if self.step % every == 0 or self.step == self.steps or self.stopped:
-            self._save(self.checkpoint)
+            self._save(checkpoint)
 
     def _epoch(self) -> None:
         epoch, spent = self.step // self.source.batches, self.objective.spent
@@ -135,21 +155,21 @@ class Run:
             "seconds": time.perf_counter() - self.began,
         }
         self.total = 0.0
-        if self.check is not None and (epoch % self.check.every == 0 or self.step == self.steps):
-            record |= self._checked(self.check)
+        check = self.beside.check
+        if check is not None and (epoch % check.every == 0 or self.step == self.steps):
+            record |= self._checked(check)
         self.history.append(record)
-        self.stepping.advance(epoch=True, loss=record["loss"], robust=record.get("robust"))
-        self._tell(record["loss"], epoch=True)
+        self.stepping.after_epoch(record["loss"], record.get("robust"))
+        self._tell(record["loss"], [callback.epoch for callback in self.beside.callbacks])
         _LOG.info(
             "epoch %d: %s", epoch, ", ".join(f"{k} {v:.4g}" for k, v in record.items() if k not in ("epoch", "step"))
         )
 
-    def _tell(self, loss: float, *, epoch: bool) -> None:
+    def _tell(self, loss: float, calls: list[Callable[[Moment], bool | None] | None]) -> None:
         """Call back; who answers True ends the training here."""
         last = self.history[-1] if self.history else {}
         moment = Moment(self.step, self.steps, len(self.history), loss, last, self.network)
-        for callback in self.callbacks:
-            call = callback.epoch if epoch else callback.step
+        for call in calls:
             if call is not None and call(moment) is True:
                 self.stopped = True
 
@@ -177,11 +197,11 @@ class Run:
         return {"clean": clean_accuracy, "robust": robust}
 
     def _instant(self, trace: Trace) -> None:
-        if self.instants and self.instants[-1][0] >= self.clock > 0:
+        if self.instants and self.instants[-1].time >= self.clock > 0:
             return
         row = self.layout.row(self.model)
         seen = WeightRisk(self.model, trace.objective, trace.x.to(self.device), trace.y.to(self.device)).evaluate(row)
-        self.instants.append((self.clock, row[0], float(seen.value), float(Lp(2).dual_norm(seen.gradient))))
+        self.instants.append(Instant(self.clock, row[0], float(seen.value), float(Lp(2).dual_norm(seen.gradient))))
 
     def curve(self, status: int) -> Curve | None:
         """Return the recorded curve of weights, one row."""
@@ -209,8 +229,8 @@ class Run:
             "data": data_words(self.source.data),
             "average": self.plan.average,
             "precision": str(self.plan.precision),
-            "transform": described(self.transform),
-            "check": described(self.check),
+            "transform": described(self.beside.transform),
+            "check": described(self.beside.check),
         }
 
     def _movement(self, epochs: int) -> dict[str, str]:
@@ -222,13 +242,17 @@ class Run:
         if world().rank:
             return
         state = {name: getattr(self, name) for name in _KEPT}
+        state["instants"] = [tuple(instant) for instant in self.instants]  # plain data, which alone are read again
         state |= {name: part.state_dict() for name, part in self._parts().items()}
         state |= {"objective": self.objective.state(), "spent before": self.spent_before, "since": self.since}
         state["seconds"] = time.perf_counter() - self.began
         checkpoint.save(state | {"fingerprint": self.fingerprint})
 
-    def resume(self, checkpoint: Checkpoint) -> None:
+    def resume(self) -> None:
         """Go on where the checkpoint was written, if there is one; schedule and patience begin anew for more epochs."""
+        checkpoint = self.beside.checkpoint
+        if checkpoint is None:
+            return
         wanted, state = self.fingerprint, checkpoint.read()
         if state is None:
             return
@@ -250,6 +274,7 @@ class Run:
             kept = {name: state[name] for name in _KEPT}
             if not (type(kept["step"]) is int and 0 <= kept["step"] <= self.steps and type(kept["history"]) is list):
                 raise ValueError(f"step {kept['step']!r} of {self.steps}")
+            kept["instants"] = [Instant(*instant) for instant in kept["instants"]]
             self.began -= float(state.get("seconds", 0.0))
             self.since = kept["step"] if longer else int(state.get("since", 0))
             self._restore(state, anew=longer and self.stepping.made)

@@ -124,7 +124,7 @@ class Lagrangian(Adversary):
         if self.eps is not None and not problem.cold:
             spent = float(flat(climb.points - x).square().sum(1).mean())
             excess = spent / (self.eps * problem.scale) ** 2 - 1 if problem.scale > 0 else 0.0
-            numbers[name] = price * math.exp(self.rate * max(-3.0, min(3.0, excess)))
+            numbers[name] = price * math.exp(self.rate * max(-3.0, min(3.0, excess)))  # one batch decides little
         passes = int(climb.spent.sum())
         return Perturbed(climb.points, torch.arange(x.shape[0], device=x.device), passes, passes)
 

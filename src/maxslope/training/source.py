@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, default_collate
 
 from maxslope import _random
-from maxslope._pairs import alike, pair_of, whole_sampler
+from maxslope._pairs import alike, pair_of, whole_sampler, yielded
 
 Transform = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -40,7 +40,9 @@ class Source:
     ) -> None:  # fmt: skip
         collate: Any = default_collate
         if isinstance(data, DataLoader):
-            data, batch_size, workers, collate = _loaded(data, batch_size, workers)
+            _check_loader(data, batch_size)
+            batch_size, workers = batch_size or data.batch_size, workers or data.num_workers
+            data, collate = data.dataset, data.collate_fn
         found = pair_of(data)
         if found is not None and any(isinstance(item, np.ndarray) for item in data):
             found = alike(found, kind)
@@ -85,11 +87,10 @@ class Source:
                 yield ids, x[where], y[where.to(y.device)]
             return
         numbers: Any = (self.ids(step).tolist() for step in range(first, last))
-        loader: Any = DataLoader(
-            _Indexed(self.data), batch_sampler=numbers, num_workers=self.workers,
-            collate_fn=partial(_collated, self.collate),
-        )  # fmt: skip
-        yield from loader
+        collate = partial(_collated, self.collate)
+        loader = DataLoader(self.data, batch_sampler=numbers, num_workers=self.workers, collate_fn=collate)
+        for step, (x, y) in zip(range(first, last), loader, strict=True):
+            yield self.ids(step), x, y
 
 
 def _wanted(data: Any) -> str:
@@ -105,11 +106,10 @@ def _wanted(data: Any) -> str:
     )
 
 
-def _loaded(loader: DataLoader[Any], batch_size: int | None, workers: int) -> tuple[Any, int | None, int, Any]:
-    """Data set, batch size, workers and collation of a loader; the order is made here, keyed by the seed."""
-    data: Any = loader.dataset
-    if not isinstance(data, Sized):
-        raise TypeError(_wanted(data))
+def _check_loader(loader: DataLoader[Any], batch_size: int | None) -> None:
+    """Raise unless a loader brings a data set whose order may be made here, keyed by the seed."""
+    if not isinstance(loader.dataset, Sized):
+        raise TypeError(_wanted(loader.dataset))
     if not whole_sampler(loader) and not isinstance(loader.sampler, DistributedSampler):
         raise ValueError(
             f"A loader brings its data set, and the order is keyed by the seed; got one that draws by its own "
@@ -122,23 +122,8 @@ def _loaded(loader: DataLoader[Any], batch_size: int | None, workers: int) -> tu
         raise ValueError(
             f"The loader's batch size is {loader.batch_size} and the plan's {batch_size}; leave one of them away."
         )
-    return data, batch_size or loader.batch_size, workers or loader.num_workers, loader.collate_fn
 
 
-def _collated(collate: Any, items: list[tuple[int, Any]]) -> Batch:
-    """Numbers, inputs and labels of a batch."""
-    found = collate([item for _, item in items])
-    if not (isinstance(found, tuple | list) and len(found) == 2):
-        raise TypeError(f"A data set yields (input, label) pairs, got {type(found).__name__}; wrap it to yield pairs.")
-    x, y = (torch.as_tensor(part) for part in found)
-    return torch.tensor([number for number, _ in items]), x, y
-
-
-class _Indexed(Dataset[tuple[int, Any]]):
-    """A data set that tells which sample it gives."""
-
-    def __init__(self, base: Any) -> None:
-        self.base = base
-
-    def __getitem__(self, index: int) -> tuple[int, Any]:
-        return index, self.base[index]
+def _collated(collate: Any, items: list[Any]) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of a batch."""
+    return yielded(collate(items))

@@ -40,9 +40,11 @@ def optimizer_of(given: Any, model: nn.Module) -> Optimizer:
     if callable(given) and not isinstance(given, Optimizer):
         made = given([p for p in model.parameters() if p.requires_grad])
     if not isinstance(made, Optimizer):
+        name = getattr(given, "__name__", type(given).__name__)
+        got = f"{given!r}" if made is given else f"{type(made).__name__} from {name}"
         raise TypeError(
             f"The optimizer is one of torch.optim, such as SGD(model.parameters(), lr=0.1), or a function that makes "
-            f"one of parameters, such as lambda parameters: SGD(parameters, lr=0.1), got {_called(given, made)}."
+            f"one of parameters, such as lambda parameters: SGD(parameters, lr=0.1), got {got}."
         )
     strange = sum(id(p) not in own for group in made.param_groups for p in group["params"])
     if strange:
@@ -54,11 +56,6 @@ def optimizer_of(given: Any, model: nn.Module) -> Optimizer:
     if isinstance(made, LBFGS):
         raise ValueError("An optimizer makes a step from one gradient of one batch, got LBFGS, which asks for more.")
     return made
-
-
-def _called(given: Any, made: Any) -> str:
-    name = getattr(given, "__name__", type(given).__name__)
-    return f"{given!r}" if made is given else f"{type(made).__name__} from {name}"
 
 
 class Stepping:
@@ -92,19 +89,26 @@ class Stepping:
             self.scheduler = self._scheduler(epochs if self.counts_epochs else epochs * batches)
         return self.scheduler
 
-    def advance(self, *, epoch: bool, loss: float = 0.0, robust: float | None = None) -> None:
-        """Step the schedule after a step of the optimizer, or after an epoch with its mean loss and robust accuracy."""
-        if epoch != self.per_epoch:
+    def after_step(self) -> None:
+        """Step a schedule of steps."""
+        if not self.per_epoch:
+            self.scheduler.step()
+
+    def after_epoch(self, loss: float, robust: float | None) -> None:
+        """Step a schedule of epochs after one of this mean loss, and this robust accuracy if it was checked."""
+        if not self.per_epoch:
             return
         if not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
-            return
-        if self.scheduler.mode == "max" and robust is None:
+        elif self.scheduler.mode == "min":
+            self.scheduler.step(loss)
+        elif robust is not None:
+            self.scheduler.step(robust)
+        else:
             raise ValueError(
                 "ReduceLROnPlateau with mode='max' watches the robust accuracy, which needs check=Check(..., every=1); "
                 "mode='min' watches the loss."
             )
-        self.scheduler.step(loss if self.scheduler.mode == "min" or robust is None else robust)
 
     def runs_out(self, steps: int, epochs: int) -> str:
         """What happens where a schedule ends before so many steps or epochs do; an error if torch refuses them."""

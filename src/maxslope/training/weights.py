@@ -77,11 +77,6 @@ class WeightRisk(Energy):
         """See :class:`Energy`; every row is measured on the same batch."""
         return self
 
-    @property
-    def passes(self) -> int:
-        """See :class:`Energy`; passes of the batch through the loss, the adversary's not counted."""
-        return 1
-
     def _value(self, weights: Tensor) -> Tensor:
         held = self.layout.tensors(weights)
         with inference(self.model):

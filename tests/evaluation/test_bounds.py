@@ -10,25 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from maxslope.adapters.bounds import evidence, lower_bound, tail, upper_bound
-
-
-@given(st.integers(0, 80), st.integers(0, 80), st.floats(0.01, 0.99))
-def test_the_tail_is_scipy_s(k: int, n: int, p: float) -> None:
-    assert tail(k, n, p) == pytest.approx(stats.binom.sf(k - 1, n, p), rel=1e-9, abs=1e-14)
-
-
-def test_the_tail_at_its_ends() -> None:
-    assert (tail(0, 5, 0.5), tail(6, 5, 0.5), tail(1, 5, 0.0), tail(5, 5, 1.0)) == (1.0, 0.0, 0.0, 1.0)
+from maxslope.evaluation.statistics import evidence, lower_bound, upper_bound
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
 def test_bounds_are_those_of_clopper_and_pearson(confidence: float) -> None:
-    for k, n in ((0, 7), (3, 7), (7, 7), (450, 500), (1, 1)):
+    for k, n in ((0, 7), (3, 7), (7, 7), (450, 500), (1, 1), (2, 80), (79, 80)):
         exact = stats.binomtest(k, n, alternative="greater").proportion_ci(confidence, "exact")
         assert lower_bound(k, n, confidence) == pytest.approx(exact.low, abs=1e-9)
         exact = stats.binomtest(k, n, alternative="less").proportion_ci(confidence, "exact")
         assert upper_bound(k, n, confidence) == pytest.approx(exact.high, abs=1e-9)
+
+
+def test_a_bound_of_hardly_any_confidence_is_near_one() -> None:
+    assert lower_bound(1, 1, 1e-17) == pytest.approx(1)
 
 
 def test_the_bound_holds_at_every_share() -> None:
