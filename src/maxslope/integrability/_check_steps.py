@@ -85,8 +85,9 @@ def _choices(case: Case, place: Place, c: int | None, s: int) -> list[Choice]:
         return [(label, (place.half + sign * s) * half % p, {}) for label, sign in signs]
     nu = place.order // 2 if c is not None else -place.order // 2
     top = nu - 1 if c is not None else nu + 1
-    lead, sigma = _sqrt_series(case, place, c, top)
-    demand(s * s % p == lead, "an amplitude modulo p is wrong")
+    series = ex.laurent(case.num, case.den, c, place.order, top + 1, ex.modulo(p))
+    sigma = ex.root_series(series, ex.modulo(p))
+    demand(s * s % p == series[0], "an amplitude modulo p is wrong")
     out = []
     for label, sign in (("+", 1), ("-", -1)):
         alpha = (place.half * half + sign * s * sigma[top]) % p
@@ -95,22 +96,11 @@ def _choices(case: Case, place: Place, c: int | None, s: int) -> list[Choice]:
     return out
 
 
-def _sqrt_series(case: Case, place: Place, c: int | None, top: int) -> tuple[int, list[int]]:
-    """Leading Laurent coefficient of r at a point and sqrt(r/leading) to order `top`."""
-    p = case.p
-
-    def settle(value: int) -> int:
-        return value % p
-
-    series = ex.laurent(case.num, case.den, c, place.order, top + 1, lambda lead: pow(lead, -1, p), settle)
-    return series[0], ex.root_series(series, pow(series[0], -1, p), pow(2, -1, p), settle)
-
-
-def _power(c: int, exponent: int, p: int) -> list[int]:
+def _power(c: int, exponent: int, by: ex.Arithmetic) -> list[int]:
     """(x - c)**exponent."""
     out = [1]
     for _ in range(exponent):
-        out = ex.modulo(ex.times(out, [-c, 1]), p)
+        out = by.poly(ex.times(out, [-c, 1]))
     return out
 
 
@@ -154,23 +144,19 @@ def _columns(
 
     phi'/phi has polar parts {k: value of 1/(x-c)**k} and an entire one; m = 1 is P'' + 2 theta P' + ... of case 1.
     """
-    p = case.p
-
-    def settle(poly: list[int]) -> list[int]:
-        return ex.modulo(poly, p)
-
+    by = ex.modulo(case.p)
     finite = [(c, (q.order + 1) // 2) for q, c in case.points if c is not None]
     s = [1]
     for c, nu in finite:
-        s = settle(ex.times(s, _power(c, nu, p)))
+        s = by.poly(ex.times(s, _power(c, nu, by)))
     a: list[int] = []
     for k, value in entire.items():
         a = ex.plus(a, [0] * k + s, value)
     for (c, _), part in zip(finite, polar, strict=True):
         for k, value in part.items():
-            rest = ex.mod_quotient(s, _power(c, k, p), p)
-            demand(rest is not None, "internal: polar part too large")
-            a = ex.plus(a, rest or [], value)
-    r = ex.mod_quotient(settle(ex.times(ex.times(s, s), case.num)), case.den, p)
-    demand(r is not None, "internal: a pole of r is missing")
-    return [ex.chain(m, s, settle(a), r or [], [0] * j + [1], settle)[-1] for j in range(degree + 1)]
+            quotient, rest = ex.divmod_poly(s, _power(c, k, by), by)
+            demand(not rest, "internal: polar part too large")
+            a = ex.plus(a, quotient, value)
+    r, rest = ex.divmod_poly(by.poly(ex.times(ex.times(s, s), case.num)), case.den, by)
+    demand(not rest, "internal: a pole of r is missing")
+    return [ex.chain(m, s, by.poly(a), r, [0] * j + [1], by)[-1] for j in range(degree + 1)]
