@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import sympy as sp
-from sympy.polys.galoistools import gf_add, gf_mul, gf_trunc
+from sympy.polys.galoistools import gf_add, gf_mul, gf_mul_ground, gf_pow, gf_quo
 
 from maxslope.integrability._modular import (
     PRIME,
@@ -149,20 +149,10 @@ def modular_recursion(
 ) -> Recursion:
     """The recursion modulo p for phi with phi'/phi the sum of c/(x - pole)**k, {k: c} by pole, and of c x**k."""
     p = split.prime
-    places = [(c, order) for (_, order), cs in zip(eq.factors, split.roots, strict=True) for c in cs]
-    nus = [(order + 1) // 2 for _, order in places]
-
-    def times(start: list[int], exponents: Iterable[int]) -> list[int]:
-        for (c, _), n in zip(places, exponents, strict=True):
-            for _ in range(n):
-                start = gf_mul(start, [1, -c], p, sp.ZZ)
-        return start
-
-    w = times([1], nus)
+    w, r = ([image_mod(c, p, split.generator) for c in q.rep.to_list()] for q in (eq.cleared.w, eq.cleared.r))
     a = gf_mul([entire.get(k, 0) for k in range(max(entire, default=-1), -1, -1)], w, p, sp.ZZ)
-    for i, part in enumerate(polar):
+    for c, part in zip((c for cs in split.roots for c in cs), polar, strict=True):
         for k, value in part.items():
-            a = gf_add(a, times([value], (nu - k * (i == j) for j, nu in enumerate(nus))), p, sp.ZZ)
-    num = [image_mod(c, p, split.generator) for c in eq.num.rep.to_list()]
-    r = times(num, (2 * nu - order for nu, (_, order) in zip(nus, places, strict=True)))
-    return Recursion(m, w, a, gf_trunc(r, p), sp.ZZ)
+            rest = gf_quo(w, gf_pow([1, -c % p], k, p, sp.ZZ), p, sp.ZZ)
+            a = gf_add(a, gf_mul_ground(rest, value, p, sp.ZZ), p, sp.ZZ)
+    return Recursion(m, w, a, r, sp.ZZ)

@@ -126,9 +126,9 @@ def product_recursion(eq: Equation, m: int, exponents: Iterable[Any]) -> Recursi
 
 
 def polynomials(eq: Equation, rec: Recursion, columns: int) -> Iterator[sp.Poly]:
-    """A basis of the P of degree below `columns` with N_{m+1} = 0: none, where a prime already shows it."""
+    """The kernel; none, where a prime already shows it."""
     if rec.rank(columns, *embedding(eq.field)) < columns:
-        yield from kernel(rec.matrix(columns), columns, eq)
+        yield from kernel(eq, rec, columns)
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,9 @@ def invariants(eq: Equation, locals_: tuple[Local, ...], m: int) -> list[Invaria
     return [Invariant(power, p) for p in polynomials(eq, power.recursion(eq), power.columns)]
 
 
-def kernel(system: list[list[Any]], columns: int, eq: Equation) -> Iterator[sp.Poly]:
-    """Polynomials whose coefficients (lowest first) span the kernel of a matrix over k."""
-    rows = [[eq.field.convert(c) for c in row] for row in system]
-    if not rows:
-        rows = [[eq.field.zero] * columns]
+def kernel(eq: Equation, rec: Recursion, columns: int) -> Iterator[sp.Poly]:
+    """A basis of the P of degree below `columns` with N_{m+1} = 0."""
+    rows = [[eq.field.convert(c) for c in row] for row in rec.matrix(columns)]
     matrix = DomainMatrix(rows, (len(rows), columns), eq.field)
     for row in matrix.nullspace().to_field().to_list():
         yield sp.Poly.from_list(list(reversed(row)), eq.x, domain=eq.field).monic()
