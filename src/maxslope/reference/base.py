@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,10 @@ class Row(ABC):
         pieces: what it is made of, in order.
     """
 
-    pieces: Sequence[Piece]
+    status: Status
+    here: tuple[float, Array]
+    pieces: list[Any]
+    events: list[float]
 
     def __init__(self, energy: Energy, domain: Set, x: Tensor, tolerance: float) -> None:
         self.energy, self.domain, self.like, self.tolerance = energy, domain, x, tolerance
@@ -59,17 +63,19 @@ class Row(ABC):
         box = self.domain.box if isinstance(self.domain, BallBox) else self.domain
         if isinstance(box, Box):
             self.lo, self.hi = (flat(b.expand_as(self.like))[0].double().numpy() for b in (box.lo, box.hi))
-        self.unique, self.status, self.spent = True, Status.FINISHED, 0
-        self.events: list[float] = []
+        self.unique, self.spent = True, 0
         self.bound, self.scale = np.inf, 0.0
-        self.here = (0.0, self.x)
 
     @abstractmethod
     def run(self, grid: Array) -> None:
         """Go on until the last instant of the grid, which is increasing from 0, noting ``here`` on the way."""
 
     def follow(self, grid: Array) -> Array:
-        """Return the points at the instants of the grid; a curve that cannot go on rests where it was last known."""
+        """Return the points at the instants of the grid; a curve that cannot go on rests where it was last known.
+
+        A curve may be followed again, as from the start.
+        """
+        self.pieces, self.events, self.status, self.here = [], [], Status.FINISHED, (0.0, self.x)
         try:
             self.run(grid)
         except NotFiniteError:
@@ -140,6 +146,41 @@ class Row(ABC):
     def floor(self, x: Array) -> float:
         """Curvatures up to this one are those of rounding: the energy may as well be flat."""
         return 1e-7 * self.scale / max(1.0, float(np.abs(x).max()))
+
+
+class Turning(Row):
+    """A curve of unit speed that is solved for between events, and chooses its way anew at each."""
+
+    @abstractmethod
+    def start(self) -> Part:
+        """Return the piece with which the curve begins."""
+
+    @abstractmethod
+    def turn(self, piece: Any, t: float, x: Array, which: Array) -> Part:
+        """Return the piece that follows an event of some coordinates; where none may, :meth:`lose` the curve."""
+
+    def run(self, grid: Array) -> None:
+        t, piece = 0.0, self.start()
+        self.pieces.append(piece)
+        for end in grid[1:]:
+            while not self.ended():
+                t, x, which = piece.advance(t, end)
+                if self.ended():
+                    return
+                self.here = (t, np.clip(x, self.lo, self.hi))
+                if which is None:
+                    break
+                self.events.append(float(t))
+                piece = self.turn(piece, t, x, which)
+                self.pieces.append(piece)
+
+
+class Part(Piece):
+    """A piece between two events."""
+
+    @abstractmethod
+    def advance(self, t: float, end: float) -> tuple[float, Array, Array | None]:
+        """Go on to ``end`` or to the first event: (time, point, which coordinates have it)."""
 
 
 def first(a: float, b: float, happened: Callable[[float], bool]) -> float:

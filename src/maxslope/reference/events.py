@@ -5,61 +5,44 @@ from __future__ import annotations
 import numpy as np
 
 from maxslope._status import Status
-from maxslope.reference.base import JUMP, Array, Piece, Row, first
+from maxslope.reference.base import JUMP, Array, Part, Turning, first
 from maxslope.reference.modes import Mode, choose_mode, descent
 
 
-class Straight(Row):
+class Straight(Turning):
     """One curve in l_inf with unit speed."""
 
-    def run(self, grid: Array) -> None:
-        self.pieces: list[_Piece] = []
+    def start(self) -> _Piece:
         self.begin()
-        t, zero = 0.0, np.abs(self.gradient(self.x)) <= 1e-13 * self.scale
-        self.pieces.append(_Piece(self, t, self.mode(zero)))
-        for end in grid[1:]:
-            while not self.ended():
-                piece = self.pieces[-1]
-                t, x, which = piece.advance(t, end)
-                if self.ended():
-                    return
-                self.here = (t, np.clip(x, self.lo, self.hi))
-                if which is None:
-                    break
-                zero = self._event(piece, t, x, which)
-                if not self.ended():
-                    self.pieces.append(_Piece(self, t, self.mode(zero)))
+        return self._piece(0.0, self.x, np.abs(self.gradient(self.x)) <= 1e-13 * self.scale)
 
-    def _event(self, piece: _Piece, t: float, x: Array, which: Array) -> Array:
-        """Note an event; return where the gradient vanishes after it. A gradient that jumps ends the curve."""
-        self.events.append(float(t))
-        self.x, self.here = x, (t, x)
+    def turn(self, piece: _Piece, t: float, x: Array, which: Array) -> _Piece:
+        """See :class:`Turning`; a gradient that jumps ends the curve."""
         size = np.abs(self.gradient(x))
-        inside = which & ~((x <= self.lo) | (x >= self.hi)) & (piece.mode.fixed != 0)
-        jump = float(size[inside].max(initial=0.0))
+        free = which & ~((x <= self.lo) | (x >= self.hi))
+        jump = float(size[free & (piece.mode.fixed != 0)].max(initial=0.0))
         if jump > JUMP * max(self.scale, piece.scale):
             self.lose(t, x, Status.NON_FINITE if jump > 1e3 * self.scale else Status.UNSOLVED)
-        zero: Array = which & ~((x <= self.lo) | (x >= self.hi)) | piece.mode.slides
-        return np.asarray(zero | (size <= 1e2 * self.tolerance * max(self.scale, 1e-300)))
+            return piece
+        zero = free | piece.mode.slides | (size <= 1e2 * self.tolerance * max(self.scale, 1e-300))
+        return self._piece(t, x, zero)
 
-    def mode(self, zero: Array) -> Mode:
-        """Choose how to go on from ``self.x``."""
-        x = self.x
+    def _piece(self, t: float, x: Array, zero: Array) -> _Piece:
+        """The way on from x, where the gradient of some coordinates is zero."""
         g = self.gradient(x)
         at_lo, at_hi = x <= self.lo + 1e-14, x >= self.hi - 1e-14
         Z = np.flatnonzero(zero)
         drift = self.along(x, descent(g, zero, at_lo, at_hi))[Z]
-        found = choose_mode(g, zero, at_lo, at_hi, self.block(x, Z), drift, self.floor(x))
-        self.unique &= found.unique
-        return found
+        mode = choose_mode(g, zero, at_lo, at_hi, self.block(x, Z), drift, self.floor(x))
+        self.unique &= mode.unique
+        return _Piece(self, t, x, mode)
 
 
-class _Piece(Piece):
+class _Piece(Part):
     """The curve between two events."""
 
-    def __init__(self, row: Straight, t: float, mode: Mode) -> None:
-        self.row, self.t0, self.mode = row, t, mode
-        self.x0 = row.x.copy()
+    def __init__(self, row: Straight, t: float, x: Array, mode: Mode) -> None:
+        self.row, self.t0, self.x0, self.mode = row, t, x.copy(), mode
         self.S = np.flatnonzero(mode.slides)
         self.rest = not mode.fixed.any()
         g = row.gradient(self.x0)
@@ -120,7 +103,6 @@ class _Piece(Piece):
         return np.stack([free, held]), x
 
     def advance(self, t: float, end: float) -> tuple[float, Array, Array | None]:
-        """Go on to ``end`` or to the first event: (time, point, which coordinates have it)."""
         if self.rest:
             return end, self.x0.copy(), None
         face = float(self.arrival.min())

@@ -24,7 +24,6 @@ class Rated(Row):
     def __init__(self, unit: Row, space: Lp, rate: float) -> None:
         Row.__init__(self, unit.energy, unit.domain, unit.like, unit.tolerance)
         self.unit, self.space, self.power = unit, space, 1 / (rate - 1)
-        self.pieces: list[_Stretch] = []
 
     def slope(self, s: float) -> float:
         """|dE|(U(s))."""
@@ -46,7 +45,7 @@ class Rated(Row):
                     t = until
                 if t >= until:
                     break
-                self.events.append(t)
+                self.events += [t] if stop < length else []
             length *= 2
         self.unique, self.spent = self.unit.unique, self.spent + self.unit.spent
         if self.unit.ended() and s >= self.unit.here[0] * (1 - 1e-9):

@@ -14,7 +14,7 @@ from maxslope._optional import optional
 from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.energies import Energy
-from maxslope.reference.base import Array, Piece, Row, TooLongError
+from maxslope.reference.base import Array, Piece, Row, TooLongError, first
 from maxslope.sets import BallBox, Set
 from maxslope.spaces import Lp
 
@@ -35,7 +35,6 @@ class Smooth(Row):
         self.center, self.radius = np.zeros_like(self.x), math.inf
         if isinstance(self.domain, BallBox):
             self.center, self.radius = flat(self.domain.center)[0].double().numpy(), float(self.domain.radius)
-        self.pieces: list[_Arc] = []
 
     def run(self, grid: Array) -> None:
         with optional("Reference curves in l_p need scipy", "[flows]"):
@@ -173,12 +172,7 @@ class _Arc(Piece):
 
     def at(self, t: float) -> Array:
         """The time s of t by bisection, then its point."""
-        low, high = 0.0, self.end
         if t <= self.t0:
             return np.asarray(self.solution(0.0)[:-1])
-        for _ in range(100):
-            middle = (low + high) / 2
-            if high - low <= 2e-16 * high:
-                break
-            low, high = (middle, high) if self.solution(middle)[-1] < t else (low, middle)
-        return np.asarray(np.clip(self.solution(high)[:-1], self.row.lo, self.row.hi))
+        s = first(0.0, self.end, lambda s: self.solution(s)[-1] >= t)
+        return np.asarray(np.clip(self.solution(s)[:-1], self.row.lo, self.row.hi))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from functools import partial
 
 import numpy as np
 
 from maxslope._status import Status
-from maxslope.reference.base import JUMP, Array, Piece, Row, first
+from maxslope.reference.base import JUMP, Array, Part, Turning, first
 
 _TIED = 8  # coordinates among which sharing sets are sought by going through all
 
 
-class _Share(Piece):
+class _Share(Part):
     """A piece of the curve: the coordinates A move, with |xi_i| equal on A and sum of |u_i - u_i(t_0)| = t - t_0."""
 
     def __init__(self, row: Single, t0: float, x0: Array, A: Array) -> None:
@@ -68,46 +67,32 @@ class _Share(Piece):
         left[A] = m if m > 0 else -1.0  # none left: a minimizer, or a flat part
         return np.stack([lack, kept, left]), x
 
-    def broken(self, t: float, slack: float) -> bool:
-        """Whether the piece does not hold any more."""
-        return bool((self.margins(t)[0] < -slack).any())
+    def advance(self, t: float, end: float) -> tuple[float, Array, Array | None]:
+        margins, x = self.margins(end) if len(self.A) else (np.zeros(0), self.x0)
+        if not (margins < -self.row.slack).any():
+            return end, x, None
+        when = first(t, end, lambda s: bool((self.margins(s)[0] < -self.row.slack / 2).any()))
+        return when, self.margins(when)[1], self.A
 
 
-class Single(Row):
+class Single(Turning):
     """One curve in l_1 without constraint."""
 
-    def run(self, grid: Array) -> None:
+    def start(self) -> _Share:
         self.scale = self.begin() or 1.0  # an energy flat at the start is measured as it is
-        self.pieces: list[_Share] = []
-        t, k, x = 0.0, 1, self.x
-        slack = 40 * self.tolerance
-        while k < len(grid):
-            piece = _Share(self, t, x, self._sharing(x, slack))
-            self.pieces.append(piece)
-            while k < len(grid):
-                if not len(piece.A):
-                    return
-                margins, x = piece.margins(grid[k])
-                if self.ended():
-                    return
-                if (margins < -slack).any():
-                    t = first(t, grid[k], partial(piece.broken, slack=slack / 2))
-                    x = piece.margins(t)[1]
-                    self.events.append(t)
-                    self.here = (t, x)
-                    if self._jumps(piece, x, slack):
-                        return self.lose(t, x, Status.UNSOLVED)
-                    break
-                t, k = grid[k], k + 1
-                self.here = (t, x)
+        self.slack = 40 * self.tolerance
+        return _Share(self, 0.0, self.x, self._sharing(self.x))
 
-    def _jumps(self, piece: _Share, x: Array, slack: float) -> bool:
-        """Whether the event is a gradient that jumps: the energy has a kink there."""
+    def turn(self, piece: _Share, t: float, x: Array, which: Array) -> _Share:
+        """See :class:`Turning`; a gradient that jumps ends the curve: the energy has a kink there."""
         g = np.abs(self.gradient(x)) / self.scale
-        shared, others = g[piece.A], np.delete(g, piece.A)
-        return bool(others.max(initial=0.0) - shared.max() > JUMP or np.ptp(shared) > max(JUMP, slack))
+        shared, others = g[which], np.delete(g, which)
+        if others.max(initial=0.0) - shared.max() > JUMP or np.ptp(shared) > max(JUMP, self.slack):
+            self.lose(t, x, Status.UNSOLVED)
+            return piece
+        return _Share(self, t, x, self._sharing(x))
 
-    def _sharing(self, x: Array, slack: float) -> Array:
+    def _sharing(self, x: Array) -> Array:
         """The coordinates that move on from x: of those tied for the largest |xi|, a set that keeps its tie.
 
         For A with v_A from :func:`share` they are right if no share is negative and no |xi_j| left behind overtakes.
@@ -115,10 +100,10 @@ class Single(Row):
         """
         g = self.gradient(x)
         m = float(np.abs(g).max())
-        if m <= 10 * slack * self.scale:
+        if m <= 10 * self.slack * self.scale:
             self.unique &= self.definite(x, np.arange(len(x)))
             return np.zeros(0, dtype=int)
-        tied = np.flatnonzero(np.abs(g) >= m - 4 * slack * self.scale)
+        tied = np.flatnonzero(np.abs(g) >= m - 4 * self.slack * self.scale)
         if len(tied) == 1:
             return tied
         s, H = np.sign(g[tied]), self.block(x, tied)
