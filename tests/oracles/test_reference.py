@@ -228,6 +228,17 @@ def test_a_finite_rate_where_the_slope_grows_after_an_event() -> None:
     assert found.events == [[pytest.approx(gone, abs=1e-8)]]
 
 
+@pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
+@pytest.mark.parametrize("rate", [math.inf, 2.0])
+def test_a_critical_point_rests(p: float, rate: float) -> None:
+    """From the minimizer, and from a saddle, where another way would be down the negative curvature."""
+    for curvature, unique in ((1e-3, True), (-1.0, False)):
+        energy = Quadratic(torch.diag(torch.tensor([1.0, curvature], dtype=torch.float64)))
+        found = reference(energy, torch.zeros(1, 2), 1.0, space=Lp(p), rate=rate, instants=4)
+        assert not found.curve.points.any()
+        assert (found.curve.status.item(), found.unique.item()) == (Status.FINISHED, unique)
+
+
 @pytest.mark.parametrize("p", [1.5, 3.0, 6.0])
 @pytest.mark.parametrize("rate", [math.inf, 2.0])
 def test_references_in_l_p_meet_the_flow_of_half_the_squared_norm(p: float, rate: float) -> None:

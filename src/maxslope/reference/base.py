@@ -97,17 +97,16 @@ class Row(ABC):
         """End here, with a reason."""
         self.status, self.here = status, (t, x)
 
-    def begin(self) -> float:
-        """Evaluate at the start and return the largest gradient component; what is singular is measured by it.
+    def begin(self) -> None:
+        """Find the scale that gradients are measured by: their largest component at the start, or 1 where all are 0.
 
         Raises:
             NotFiniteError: if the start is not finite.
         """
         if not np.isfinite(self.x).all():
             raise NotFiniteError
-        scale = float(np.abs(self.gradient(self.x)).max())
-        self.bound, self.scale = SINGULAR * max(scale, 1e-300), scale
-        return scale
+        self.scale = float(np.abs(self.gradient(self.x)).max()) or 1.0
+        self.bound = SINGULAR * self.scale
 
     def gradient(self, x: Array) -> Array:
         """DE at x, ``[d]``.

@@ -24,7 +24,7 @@ class Straight(Turning):
         if jump > JUMP * max(self.scale, piece.scale):
             self.lose(t, x, Status.NON_FINITE if jump > 1e3 * self.scale else Status.UNSOLVED)
             return piece
-        zero = free | piece.mode.slides | (size <= 1e2 * self.tolerance * max(self.scale, 1e-300))
+        zero = free | piece.mode.slides | (size <= 1e2 * self.tolerance * self.scale)
         return self._piece(t, x, zero)
 
     def _piece(self, t: float, x: Array, zero: Array) -> _Piece:

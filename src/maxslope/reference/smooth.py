@@ -40,7 +40,8 @@ class Smooth(Row):
         with optional("Reference curves in l_p need scipy", "[flows]"):
             from scipy.integrate import solve_ivp
         until, t, u = float(grid[-1]), 0.0, self.x
-        arrived = _ARRIVED * self.begin()
+        self.begin()
+        arrived = _ARRIVED * self.scale
         while t < until:
             held = self._held(u, self.gradient(u))
             if self._size(u, held) <= arrived:

@@ -79,7 +79,7 @@ class Single(Turning):
     """One curve in l_1 without constraint."""
 
     def start(self) -> _Share:
-        self.scale = self.begin() or 1.0  # an energy flat at the start is measured as it is
+        self.begin()
         self.slack = 40 * self.tolerance
         return _Share(self, 0.0, self.x, self._sharing(self.x))
 
