@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from maxslope import _checks
 from maxslope._escape import first_line
-from maxslope.energies._culprit import Rows, culprit, finite
+from maxslope.energies._culprit import Rows, culprit
 
 _ROUNDING = 1e-3  # a change of outputs, relative to their size, that may be rounding
 _LOW = 0.05  # likewise where half precision is seen
@@ -166,7 +166,7 @@ def _halves(out: Tensor) -> tuple[Rows, ...]:
     """The rows with small and those with large outputs: what is common to a call (a mean, a maximum) differs most."""
     if out.shape[0] == 1:
         return ()
-    known = finite(out)
+    known = out.nan_to_num(0, 0, 0)
     order = known[:, (known.amax(0) - known.amin(0)).argmax()].argsort()
     return order.tensor_split(2)
 
@@ -211,7 +211,7 @@ class _Scale:
     @classmethod
     def of(cls, out: Tensor) -> _Scale:
         """The scale of outputs; of a single row, or of equal ones, nothing but the size is known."""
-        known = finite(out)
+        known = out.nan_to_num(0, 0, 0)
         size, spread = _usual(known.abs().amax(0)), _usual(known.amax(0) - known.amin(0))
         return cls(size, torch.where(spread > 1e-4 * size, spread, size))
 

@@ -124,8 +124,9 @@ def _row(energy: Energy, domain: Set, x: Tensor, tolerance: float, space: Lp, ra
     in_ball = isinstance(domain, BallBox) and space == domain.norm == Lp(2) and _unbounded(domain.box)
     if not plain and not in_ball:
         raise ValueError(
-            "Reference curves are known in boxes and without constraint (l_1: without; l_2: also in its balls without a "
-            f"box), got {type(domain).__name__} for a motion in {space!r}; compare with a scheme of tiny steps instead."
+            "Reference curves are known in boxes and without constraint (l_1: without; l_2: also in its balls without "
+            f"a box), got {type(domain).__name__} for a motion in {space!r}; compare with a scheme of tiny steps "
+            "instead."
         )
     if in_ball or 1 < space.p < math.inf:
         return Smooth(energy, domain, x, tolerance, space, rate)
