@@ -7,13 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from maxslope.integrability import _exact as ex
 from maxslope.integrability._check_data import LIMIT, Case, Place, demand, fields, integer, listing
 
-# One sign at one point: label, alpha modulo p, polar part as {power of 1/(x-c) or x: value}.
-Choice = tuple[str, int, dict[int, int]]
+
+class Choice(NamedTuple):
+    """One sign at one point: alpha modulo p, and the polar part as {power of 1/(x-c) or x: value}."""
+
+    sign: str
+    alpha: int
+    powers: dict[int, int]
 
 
 def check_families(case: Case, part: Mapping[str, Any]) -> None:
@@ -30,9 +35,10 @@ def check_families(case: Case, part: Mapping[str, Any]) -> None:
     found = []
     for picks, degree in _admissible(tables, bound, case.p):
         demand(degree <= 2 * LIMIT, "a family has a degree that this checker does not take on")
-        polar = [{1: alpha, **powers} for _, alpha, powers in picks[:-1]]
-        rank = ex.mod_rank(_columns(case, 1, polar, picks[-1][2], degree), case.p)
-        signs = "".join(q[0] for q in picks[:-1]) + "|" + picks[-1][0]
+        *poles, last = picks
+        polar = [{1: q.alpha, **q.powers} for q in poles]
+        rank = ex.mod_rank(_columns(case, 1, polar, last.powers, degree), case.p)
+        signs = "".join(q.sign for q in poles) + "|" + last.sign
         found.append({"signs": signs, "degree": degree, "columns": degree + 1, "rank": rank})
     listed = [_family(f) for f in listing(stated["admissible"], "the list of families", 10000)]
     by_signs = itemgetter("signs")
@@ -56,11 +62,11 @@ def _admissible(tables: list[list[Choice]], bound: int, p: int) -> Iterator[tupl
     sizes = [prod(len(table) for table in half) for half in (tables[:cut], tables[cut:])]
     demand(max(sizes) <= 1 << 18, "there are more families than this checker takes on")
     tails = list(product(*poles[cut:], tables[-1]))
-    right = sorted(((q[-1][1] - sum(c[1] for c in q[:-1])) % p, i) for i, q in enumerate(tails))
+    right = sorted(((q[-1].alpha - sum(c.alpha for c in q[:-1])) % p, i) for i, q in enumerate(tails))
     keys = [value for value, _ in right]
     met = 0
     for head in product(*poles[:cut]):
-        left = sum(c[1] for c in head) % p
+        left = sum(c.alpha for c in head) % p
         for low, high in ((left, left + bound), (left - p, left + bound - p)):
             for value, i in right[bisect_left(keys, low) : bisect_right(keys, high)]:
                 met += 1
@@ -82,7 +88,7 @@ def _choices(case: Case, place: Place, c: int | None, s: int) -> list[Choice]:
         simple = c is not None and place.order == 1
         demand(not simple or s == 1, "the square root at a simple pole must be 1")
         signs = [("+", 1)] if simple or s == 0 else [("+", 1), ("-", -1)]
-        return [(label, (place.half + sign * s) * half % p, {}) for label, sign in signs]
+        return [Choice(label, (place.half + sign * s) * half % p, {}) for label, sign in signs]
     nu = place.order // 2 if c is not None else -place.order // 2
     top = nu - 1 if c is not None else nu + 1
     series = ex.laurent(case.num, case.den, c, place.order, top + 1, ex.modulo(p))
@@ -92,7 +98,7 @@ def _choices(case: Case, place: Place, c: int | None, s: int) -> list[Choice]:
     for label, sign in (("+", 1), ("-", -1)):
         alpha = (place.half * half + sign * s * sigma[top]) % p
         powers = {nu - k: sign * s * sigma[k] % p for k in range(top)}
-        out.append((label, alpha, powers))
+        out.append(Choice(label, alpha, powers))
     return out
 
 

@@ -53,7 +53,7 @@ def second_opinion(eq: Equation) -> ClassicOpinion:
     if splits is None:
         raise ValueError(f"no splitting prime for r = {eq.r}; use `liouvillian` alone.")
     split = splits[0]
-    found = families(eq, split)[1]
+    found = families(eq, split).admissible
     if not all(f.excluded for f in found):
         return ClassicOpinion(1, 1, None, len(found))
     tried = len(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import sympy as sp
 from sympy.polys.galoistools import gf_add, gf_mul, gf_mul_ground, gf_pow, gf_quo
@@ -130,8 +130,15 @@ def _choices(point: Point, p: int, generator: int) -> list[_Choice]:
     return out
 
 
-def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
-    """The number of families, and those with d in N with their ranks: Kovacic (1986), section 3.1, modulo a prime."""
+class Families(NamedTuple):
+    """The number of families, and those with d in N."""
+
+    total: int
+    admissible: list[Family]
+
+
+def families(eq: Equation, split: Splitting) -> Families:
+    """The families, with the ranks of their systems modulo a prime: Kovacic (1986), section 3.1."""
     tables = [_choices(q, split.prime, split.generator) for q in split.points]
     found = []
     signed = [[-c.alpha for c in table] for table in tables[:-1]] + [[c.alpha for c in tables[-1]]]
@@ -141,7 +148,7 @@ def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
         polar = [{1: c.alpha, **c.powers} for c in picks[:-1]]
         system = modular_recursion(eq, split, 1, polar, picks[-1].powers)
         found.append(Family(signs, degree, system.rank(degree + 1, split.prime)))
-    return prod(len(table) for table in tables), found
+    return Families(prod(len(table) for table in tables), found)
 
 
 def modular_recursion(
