@@ -18,6 +18,7 @@ from maxslope.sets import BallBox, Box, Set
 
 Array = np.ndarray
 JUMP = 1e-4  # of the largest gradient component: a gradient that changes by more at an event has a kink there
+FAILED = 1e-7  # of the scale: what Newton's method may leave where it does not reach the tolerance
 SINGULAR = 1e8  # times the gradient at the start: from there on the energy counts as singular
 
 
@@ -183,7 +184,9 @@ class Part(Piece):
 
 
 def first(a: float, b: float, happened: Callable[[float], bool]) -> float:
-    """Return the first time in (a, b] at which something has happened that has at b, by bisection."""
+    """Return the first time in [a, b] at which something has happened that has at b, by bisection."""
+    if happened(a):
+        return a
     for _ in range(100):
         middle = (a + b) / 2
         if b - a <= 2e-16 * max(1.0, abs(b)):

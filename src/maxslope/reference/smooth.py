@@ -173,7 +173,5 @@ class _Arc(Piece):
 
     def at(self, t: float) -> Array:
         """The time s of t by bisection, then its point."""
-        if t <= self.t0:
-            return np.asarray(self.solution(0.0)[:-1])
         s = first(0.0, self.end, lambda s: self.solution(s)[-1] >= t)
         return np.asarray(np.clip(self.solution(s)[:-1], self.row.lo, self.row.hi))
