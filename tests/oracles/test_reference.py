@@ -239,6 +239,15 @@ def test_a_critical_point_rests(p: float, rate: float) -> None:
         assert (found.curve.status.item(), found.unique.item()) == (Status.FINISHED, unique)
 
 
+@pytest.mark.parametrize("flat", [1, 8])
+def test_a_flat_energy_in_many_coordinates_moves_nothing(flat: int) -> None:
+    """Eight coordinates have no gradient: more than those for which every face is tried."""
+    energy = Quadratic(torch.diag(torch.tensor([1.0] * (8 - flat) + [0.0] * flat, dtype=torch.float64)))
+    found = reference(energy, torch.zeros(1, 8), 1.0, instants=4)
+    assert not found.curve.points.any()
+    assert (found.curve.status.item(), found.unique.item()) == (Status.FINISHED, False)
+
+
 @pytest.mark.parametrize("p", [1.5, 3.0, 6.0])
 @pytest.mark.parametrize("rate", [math.inf, 2.0])
 def test_references_in_l_p_meet_the_flow_of_half_the_squared_norm(p: float, rate: float) -> None:

@@ -17,9 +17,16 @@ from maxslope.energies import Energy
 from maxslope.sets import BallBox, Box, Set
 
 Array = np.ndarray
-JUMP = 1e-4  # of the largest gradient component: a gradient that changes by more at an event has a kink there
+# Tolerances of the solvers. Where nothing else is said, a hundredth and a hundred times as much change none of the
+# curves of benchmarks/reference.py by more than 1e-9, and neither their status nor their events.
+EPS = float(np.finfo(float).eps)
+ROUNDING = 1e-12  # of coordinates, times and velocities, relative to their sizes: that of thousands of operations
+STEP = 6e-6  # of differences, EPS^(1/3): there the errors of truncation and rounding of a central difference meet
+FLAT = 1e-7  # of the gradient at the start: curvatures up to this one may be those of differences, EPS / STEP and more
 FAILED = 1e-7  # of the scale: what Newton's method may leave where it does not reach the tolerance
-SINGULAR = 1e8  # times the gradient at the start: from there on the energy counts as singular
+JUMP = 1e-4  # of the largest gradient component: a gradient that changes by more at an event has a kink there
+POLE = 1e3  # of the gradient at the start: where it jumps by so much, the energy is singular
+SINGULAR = 1e8  # of the gradient at the start: from there on the energy counts as singular
 
 
 class TooLongError(ArithmeticError):
@@ -127,7 +134,7 @@ class Row(ABC):
         size = float(np.abs(v).max())
         if size == 0:
             return np.zeros_like(v)
-        h = 6e-6 * max(1.0, float(np.abs(x).max())) / size
+        h = STEP * max(1.0, float(np.abs(x).max())) / size
         difference: Array = (self.gradient(x + h * v) - self.gradient(x - h * v)) / (2 * h)
         return difference
 
@@ -145,7 +152,7 @@ class Row(ABC):
 
     def floor(self, x: Array) -> float:
         """Curvatures up to this one are those of rounding: the energy may as well be flat."""
-        return 1e-7 * self.scale / max(1.0, float(np.abs(x).max()))
+        return FLAT * self.scale / max(1.0, float(np.abs(x).max()))
 
 
 class Turning(Row):
@@ -189,7 +196,7 @@ def first(a: float, b: float, happened: Callable[[float], bool]) -> float:
         return a
     for _ in range(100):
         middle = (a + b) / 2
-        if b - a <= 2e-16 * max(1.0, abs(b)):
+        if b - a <= EPS * max(1.0, abs(b)):
             break
         a, b = (a, middle) if happened(middle) else (middle, b)
     return b

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from maxslope._status import Status
-from maxslope.reference.base import FAILED, JUMP, Array, Part, Turning, first
+from maxslope.reference.base import EPS, FAILED, JUMP, POLE, ROUNDING, Array, Part, Turning, first
 from maxslope.reference.modes import Mode, choose_mode, descent
 
 _SLACK = 20  # tolerances by which a margin may be negative before the mode ends: Newton's method is as inexact
+_TIED = 4  # slacks up to which margins count as zero where one of them is
 _NEAR = 0.05  # a margin below which it may have been negative on the way
 _STEPS = 16  # of Newton's method; four are too few for a tanh network whose sliding set bends
 _KEPT = 4  # steps with one Hessian
@@ -20,7 +21,7 @@ class Straight(Turning):
 
     def start(self) -> _Piece:
         self.begin()
-        return self._piece(0.0, self.x, np.abs(self.gradient(self.x)) <= 1e-13 * self.scale)
+        return self._piece(0.0, self.x, np.abs(self.gradient(self.x)) <= ROUNDING * self.scale)
 
     def turn(self, piece: _Piece, t: float, x: Array, which: Array) -> _Piece:
         """See :class:`Turning`; a gradient that jumps ends the curve."""
@@ -28,9 +29,9 @@ class Straight(Turning):
         free = which & ~((x <= self.lo) | (x >= self.hi))
         jump = float(size[free & (piece.mode.fixed != 0)].max(initial=0.0))
         if jump > JUMP * max(self.scale, piece.scale):
-            self.lose(t, x, Status.NON_FINITE if jump > 1e3 * self.scale else Status.UNSOLVED)
+            self.lose(t, x, Status.NON_FINITE if jump > POLE * self.scale else Status.UNSOLVED)
             return piece
-        zero = free | piece.mode.slides | (size <= 1e2 * self.tolerance * self.scale)
+        zero = free | piece.mode.slides | (size <= _TIED * _SLACK * self.tolerance * self.scale)
         return self._piece(t, x, zero)
 
     def _piece(self, t: float, x: Array, zero: Array) -> _Piece:
@@ -117,7 +118,7 @@ class _Piece(Part):
         if (after < -slack).any():
             when = self._first(t, stop, slack)
             m, x = self.margins(when)
-            return when, self._snap(x), (np.minimum(*m) <= slack * 4)
+            return when, self._snap(x), (np.minimum(*m) <= slack * _TIED)
         if self._flat(after, _FAINT).any() and self._flat(self.margins((t + stop) / 2)[0], _FAINT).any():
             self.row.unique = False  # all along the way
         if self._flat(after).any():
@@ -125,7 +126,7 @@ class _Piece(Part):
             m, x = self.margins(when)
             return when, self._snap(x), self._flat(m)
         if face <= end:
-            arrived = self.arrival <= face * (1 + 1e-14)
+            arrived = self.arrival <= face * (1 + ROUNDING)  # at one time, that is
             onto = np.where(self.mode.fixed < 0, self.row.lo, self.row.hi)
             return face, np.clip(np.where(arrived, onto, x), self.row.lo, self.row.hi), arrived
         return end, x, None
@@ -141,7 +142,7 @@ class _Piece(Part):
         if fa <= 0:
             return a
         for k in range(100):
-            if b - a <= 2e-16 * max(1.0, abs(b)) or abs(fb) <= slack / 4:
+            if b - a <= EPS * max(1.0, abs(b)) or abs(fb) <= slack / 4:
                 break
             secant = b - fb * (b - a) / (fb - fa)
             t = secant if k % 3 and a < secant < b else (a + b) / 2
@@ -152,5 +153,5 @@ class _Piece(Part):
     def _snap(self, x: Array) -> Array:
         """Put coordinates that reached a face exactly onto it."""
         lo, hi = self.row.lo, self.row.hi
-        near = np.where(np.abs(x - lo) <= 1e-12, lo, np.where(np.abs(x - hi) <= 1e-12, hi, x))
+        near = np.where(np.abs(x - lo) <= ROUNDING, lo, np.where(np.abs(x - hi) <= ROUNDING, hi, x))
         return np.asarray(np.clip(near, lo, hi))
