@@ -21,11 +21,14 @@ Array = np.ndarray
 # curves of benchmarks/reference.py by more than 1e-9, and neither their status nor their events.
 EPS = float(np.finfo(float).eps)
 ROUNDING = 1e-12  # of coordinates, times and velocities, relative to their sizes: that of thousands of operations
+SAME = 1e-9  # relative: what is nearer to each other is the same, with a Hessian that differences know to nine digits
+LEAST = 1e-13  # the least relative tolerance of an integrator, which scipy wants to be above 100 EPS
+SLACK = 20  # tolerances by which a margin may be negative before a piece ends: Newton's method is as inexact
+TIED = 4  # slacks up to which margins count as zero where one of them is
 STEP = 6e-6  # of differences, EPS^(1/3): there the errors of truncation and rounding of a central difference meet
 FLAT = 1e-7  # of the gradient at the start: curvatures up to this one may be those of differences, EPS / STEP and more
 FAILED = 1e-7  # of the scale: what Newton's method may leave where it does not reach the tolerance
 JUMP = 1e-4  # of the largest gradient component: a gradient that changes by more at an event has a kink there
-POLE = 1e3  # of the gradient at the start: where it jumps by so much, the energy is singular
 SINGULAR = 1e8  # of the gradient at the start: from there on the energy counts as singular
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from maxslope._status import Status
-from maxslope.reference.base import EPS, FAILED, JUMP, POLE, ROUNDING, Array, Part, Turning, first
+from maxslope.reference.base import EPS, FAILED, JUMP, ROUNDING, SLACK, TIED, Array, Part, Turning, first
 from maxslope.reference.modes import Mode, choose_mode, descent
 
-_SLACK = 20  # tolerances by which a margin may be negative before the mode ends: Newton's method is as inexact
-_TIED = 4  # slacks up to which margins count as zero where one of them is
 _NEAR = 0.05  # a margin below which it may have been negative on the way
 _STEPS = 16  # of Newton's method; four are too few for a tanh network whose sliding set bends
 _KEPT = 4  # steps with one Hessian
@@ -29,9 +27,9 @@ class Straight(Turning):
         free = which & ~((x <= self.lo) | (x >= self.hi))
         jump = float(size[free & (piece.mode.fixed != 0)].max(initial=0.0))
         if jump > JUMP * max(self.scale, piece.scale):
-            self.lose(t, x, Status.NON_FINITE if jump > POLE * self.scale else Status.UNSOLVED)
+            self.lose(t, x, Status.UNSOLVED)
             return piece
-        zero = free | piece.mode.slides | (size <= _TIED * _SLACK * self.tolerance * self.scale)
+        zero = free | piece.mode.slides | (size <= TIED * SLACK * self.tolerance * self.scale)
         return self._piece(t, x, zero)
 
     def _piece(self, t: float, x: Array, zero: Array) -> _Piece:
@@ -110,7 +108,7 @@ class _Piece(Part):
         face = float(self.arrival.min())
         stop = min(end, face)
         after, x = self.margins(stop)
-        slack = _SLACK * self.row.tolerance
+        slack = SLACK * self.row.tolerance
         middle = (t + stop) / 2
         early, _ = self.margins(middle) if (after < _NEAR).any() else (after, x)  # may fall below zero and return
         if (early < -slack).any():
@@ -118,7 +116,7 @@ class _Piece(Part):
         if (after < -slack).any():
             when = self._first(t, stop, slack)
             m, x = self.margins(when)
-            return when, self._snap(x), (np.minimum(*m) <= slack * _TIED)
+            return when, self._snap(x), (np.minimum(*m) <= slack * TIED)
         if self._flat(after, _FAINT).any() and self._flat(self.margins((t + stop) / 2)[0], _FAINT).any():
             self.row.unique = False  # all along the way
         if self._flat(after).any():

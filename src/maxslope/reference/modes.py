@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maxslope.reference.base import ROUNDING, Array
+from maxslope.reference.base import ROUNDING, SAME, Array
 
 _ENUMERATED = 6  # coordinates for which all 3^n faces are gone through: 729 small systems
-_SAME = 1e-9  # relative: what is nearer to each other is the same, with a Hessian that differences know to nine digits
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def descent(g: Array, zero: Array, at_lo: Array, at_hi: Array) -> Array:
 def _admissible(H: Array, c: Array, lower: Array, upper: Array, floor: float) -> tuple[Array, bool]:
     """The least admissible velocity and whether it is the only one."""
     curvatures = np.linalg.eigvalsh(H)
-    level = max(_SAME * float(np.abs(H).max()), floor)
+    level = max(SAME * float(np.abs(H).max()), floor)
     definite = bool(curvatures[0] > level)
     if definite or len(c) > _ENUMERATED:
         return _active_set(H, c, lower, upper), definite
@@ -81,13 +80,13 @@ def _admissible(H: Array, c: Array, lower: Array, upper: Array, floor: float) ->
         return np.clip(np.zeros_like(c), lower, upper), False
     best = min(found, key=lambda v: float(np.abs(v).sum()))
     regular = float(np.abs(curvatures).min()) > level
-    return best, regular and all(np.abs(v - best).max() < _SAME for v in found)
+    return best, regular and all(np.abs(v - best).max() < SAME for v in found)
 
 
 def _all(H: Array, c: Array, lower: Array, upper: Array) -> list[Array]:
     """Every solution of the conditions, face by face."""
     found = []
-    slack = _SAME * (np.abs(H).max() + np.abs(c).max())
+    slack = SAME * (np.abs(H).max() + np.abs(c).max())
     for face in itertools.product((0, -1, 1), repeat=len(c)):
         held = np.array(face)
         v = np.where(held < 0, lower, np.where(held > 0, upper, 0.0))
@@ -103,7 +102,7 @@ def _all(H: Array, c: Array, lower: Array, upper: Array) -> list[Array]:
 
 
 def _active_set(H: Array, c: Array, lower: Array, upper: Array) -> Array:
-    """Primal-dual active sets, found in 12 rounds at most, or projected coordinate descent where they cycle: 1 in 500."""
+    """Primal-dual active sets, in 12 rounds at most; where they cycle (1 case in 500), projected coordinate descent."""
     v = np.zeros_like(c)
     w = c.copy()
     scale = max(float(np.abs(H).max()), 1e-300)

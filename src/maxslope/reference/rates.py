@@ -10,8 +10,11 @@ import numpy as np
 import torch
 
 from maxslope._optional import optional
-from maxslope.reference.base import Array, NotFiniteError, Piece, Row, TooLongError
+from maxslope.reference.base import LEAST, ROUNDING, SAME, Array, NotFiniteError, Piece, Row, TooLongError
 from maxslope.spaces import Lp
+
+_FURTHER = 1.5  # times the length of a curve whose slope does not grow: so far is the unit curve followed at first
+_RESTS = 1e-13  # of the slope at the start: from there on the curve rests
 
 
 class Rated(Row):
@@ -36,11 +39,11 @@ class Rated(Row):
         start = self.slope(0.0)
         if not math.isfinite(start):
             raise NotFiniteError
-        length, small = 1.5 * until * start**self.power, 1e-13 * start
+        length, small = _FURTHER * until * start**self.power, _RESTS * start
         while t < until:
             self.unit.follow(np.linspace(0.0, length or 1.0, len(grid)))
-            for stop in [*(e for e in self.unit.events if e > s * (1 + 1e-12)), length]:
-                t, s, still = self._run_through(t, s, until, max(stop * (1 - 1e-13), s), small, length)
+            for stop in [*(e for e in self.unit.events if e > s * (1 + ROUNDING)), length]:
+                t, s, still = self._run_through(t, s, until, max(stop * (1 - LEAST), s), small, length)
                 if still:  # it rests
                     t = until
                 if t >= until:
@@ -48,7 +51,7 @@ class Rated(Row):
                 self.events += [t] if stop < length else []
             length *= 2
         self.unique, self.spent = self.unit.unique, self.spent + self.unit.spent
-        if self.unit.ended() and s >= self.unit.here[0] * (1 - 1e-9):
+        if self.unit.ended() and s >= self.unit.here[0] * (1 - SAME):
             self.status = self.unit.status
 
     def _run_through(
@@ -77,7 +80,7 @@ class Rated(Row):
         self.here = (t, self.unit.at(s))
         if self.slope(stop) <= small and self.slope(s) <= small:
             return t, s, True
-        tolerances = {"rtol": max(self.tolerance, 1e-12), "atol": 1e-12 * max(1e-3, length)}
+        tolerances = {"rtol": max(self.tolerance, LEAST), "atol": ROUNDING * max(1e-3, length)}
         answer = solve_ivp(speed, (t, until), [s], "DOP853", dense_output=True, events=stopping, **tolerances)
         self.pieces.append(_Stretch(t, self.unit, lambda t: answer.sol(t)[0]))
         t, s = until if answer.status == 0 else float(answer.t[-1]), float(answer.y[0, -1])

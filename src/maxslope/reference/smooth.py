@@ -14,7 +14,7 @@ from maxslope._optional import optional
 from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.energies import Energy
-from maxslope.reference.base import Array, Piece, Row, TooLongError, first
+from maxslope.reference.base import LEAST, ROUNDING, Array, Piece, Row, TooLongError, first
 from maxslope.sets import BallBox, Set
 from maxslope.spaces import Lp
 
@@ -53,7 +53,7 @@ class Smooth(Row):
                 "DOP853",
                 dense_output=True,
                 events=self._events(held, until, arrived),
-                rtol=max(self.tolerance, 1e-13),
+                rtol=max(self.tolerance, LEAST),
                 atol=0.1 * self.tolerance * max(1e-3, float(np.abs(u).max())),
             )
             if answer.status != 1:
@@ -87,7 +87,7 @@ class Smooth(Row):
     def _held(self, u: Array, g: Array) -> _Held:
         held = ((u <= self.lo) & (g >= 0)) | ((u >= self.hi) & (g <= 0))
         way = u - self.center
-        outside = float(np.linalg.norm(way)) >= self.radius * (1 - 1e-12)
+        outside = float(np.linalg.norm(way)) >= self.radius * (1 - ROUNDING)
         return _Held(held, bool(outside and g @ way < 0))
 
     def _along(self, u: Array, held: _Held) -> Array:
@@ -107,8 +107,8 @@ class Smooth(Row):
 
     def _snap(self, u: Array, held: _Held) -> Array:
         """Put coordinates that met a face exactly onto it."""
-        u = np.where(~held.faces & (np.abs(u - self.lo) <= 1e-11), self.lo, u)
-        return np.asarray(np.where(~held.faces & (np.abs(u - self.hi) <= 1e-11), self.hi, u))
+        u = np.where(~held.faces & (np.abs(u - self.lo) <= 10 * ROUNDING), self.lo, u)
+        return np.asarray(np.where(~held.faces & (np.abs(u - self.hi) <= 10 * ROUNDING), self.hi, u))
 
     def _field(self, held: _Held) -> Callable[[float, Array], Array]:
         def field(_: float, state: Array) -> Array:
@@ -134,14 +134,14 @@ class Smooth(Row):
 
         def faces(_: float, state: Array) -> float:
             room = np.minimum(state[:-1] - self.lo, self.hi - state[:-1])
-            return float(np.where(held.faces | (leaves & (room <= 1e-12)), np.inf, room).min())
+            return float(np.where(held.faces | (leaves & (room <= ROUNDING)), np.inf, room).min())
 
         def release(_: float, state: Array) -> float:
             u = self._onto(state[:-1], held)
             g = self.gradient(u)
             push = np.where(u <= self.lo, g, -g)
             inward = -float(g @ (u - self.center)) if held.sphere else np.inf
-            return float(min(np.where(held.faces, push, np.inf).min(), inward)) + 1e-12
+            return float(min(np.where(held.faces, push, np.inf).min(), inward)) + ROUNDING
 
         def sphere(_: float, state: Array) -> float:
             return self.radius - float(np.linalg.norm(state[:-1] - self.center))

@@ -8,9 +8,12 @@ import math
 import numpy as np
 
 from maxslope._status import Status
-from maxslope.reference.base import JUMP, Array, Part, Turning, first
+from maxslope.reference.base import FAILED, JUMP, ROUNDING, SAME, SLACK, TIED, Array, Part, Turning, first
 
-_TIED = 8  # coordinates among which sharing sets are sought by going through all
+_SOUGHT = 8  # coordinates among which sharing sets are sought by going through all
+_STEPS = 40  # of Newton's method; ten are enough for the curves of benchmarks/reference.py
+_ARRIVED = 10  # slacks: so small a gradient is that of a minimizer
+_ALIKE = 1e-6  # relative: sets down whose curvatures, which are differences, gradients fall alike are one way
 
 
 class _Share(Part):
@@ -31,16 +34,17 @@ class _Share(Part):
             return x
         near = min(self.known, key=lambda k: abs(k - t))
         x[A] = self.known[near] + (t - near) * self.velocity(x)[A] if near == self.t0 else self.known[near]
-        for _ in range(40):
+        for _ in range(_STEPS):
             xi = s * self.row.gradient(x)[A]
             rest = np.r_[xi[1:] - xi[0], s @ (self.x0[A] - x[A]) - (t - self.t0)]
-            if np.abs(rest[:-1]).max() <= self.row.tolerance * self.row.scale and abs(rest[-1]) <= 1e-14 * max(1.0, t):
+            alike = np.abs(rest[:-1]).max() <= self.row.tolerance * self.row.scale
+            if alike and abs(rest[-1]) <= ROUNDING * max(1.0, t):
                 self.known[t] = x[A].copy()
                 return x
             H = s[:, None] * self.row.block(x, A)
             step = np.linalg.lstsq(np.vstack([H[1:] - H[0], -s]), -rest, rcond=None)[0]
             x[A] += step
-        if np.abs(rest).max() > 1e-7 * max(1.0, self.row.scale):
+        if np.abs(rest).max() > FAILED * max(1.0, self.row.scale):
             self.row.lose(self.t0, self.x0, Status.UNSOLVED)
         return x
 
@@ -80,7 +84,7 @@ class Single(Turning):
 
     def start(self) -> _Share:
         self.begin()
-        self.slack = 40 * self.tolerance
+        self.slack = SLACK * self.tolerance
         return _Share(self, 0.0, self.x, self._sharing(self.x))
 
     def turn(self, piece: _Share, t: float, x: Array, which: Array) -> _Share:
@@ -100,29 +104,29 @@ class Single(Turning):
         """
         g = self.gradient(x)
         m = float(np.abs(g).max())
-        if m <= 10 * self.slack * self.scale:
+        if m <= _ARRIVED * self.slack * self.scale:
             self.unique &= self.definite(x, np.arange(len(x)))
             return np.zeros(0, dtype=int)
-        tied = np.flatnonzero(np.abs(g) >= m - 4 * self.slack * self.scale)
+        tied = np.flatnonzero(np.abs(g) >= m - TIED * self.slack * self.scale)
         if len(tied) == 1:
             return tied
         s, H = np.sign(g[tied]), self.block(x, tied)
         self.unique &= bool(np.linalg.eigvalsh(H)[0] > self.floor(x))
         found: list[tuple[float, Array]] = []
-        for size in range(1, min(len(tied), _TIED) + 1):
+        for size in range(1, min(len(tied), _SOUGHT) + 1):
             for subset in itertools.combinations(range(len(tied)), size):
                 A = np.array(subset)
                 v = np.zeros(len(tied))
                 v[A] = share(H[np.ix_(A, A)], s[A]) if size > 1 else -s[A]
                 change = s * (H @ v)  # of the |xi_i|
-                eps = 1e-9 * (1e-300 + float(np.abs(H).max()))
-                if (-s[A] * v[A] >= -1e-12).all() and (change <= change[A].max() + eps).all():
+                eps = SAME * float(np.abs(H).max())
+                if (-s[A] * v[A] >= -ROUNDING).all() and (change <= change[A].max() + eps).all():
                     found.append((float(change[A].max()), tied[A]))
         if not found:
             self.lose(self.here[0], x, Status.UNSOLVED)
             return np.zeros(0, dtype=int)
         self.unique &= len(found) == 1 or all(
-            math.isclose(found[0][0], c, rel_tol=1e-6, abs_tol=1e-12) for c, _ in found
+            math.isclose(found[0][0], c, rel_tol=_ALIKE, abs_tol=ROUNDING) for c, _ in found
         )
         return max(found, key=lambda one: len(one[1]))[1]
 
@@ -133,6 +137,6 @@ def share(H: Array, s: Array) -> Array:
     >>> share(np.eye(2), np.array([1.0, -1.0]))
     array([-0.5,  0.5])
     """
-    v = -np.linalg.lstsq(H, s, rcond=1e-12)[0]
+    v = -np.linalg.lstsq(H, s, rcond=ROUNDING)[0]
     size = float(np.abs(v).sum())
     return v / size if size > 0 else -s / len(s)
