@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="the constants whose names match")
     only = parser.parse_args().only
     before = facts(list(curves()))
-    names = sorted({n for m in MODULES for n in vars(m) if re.fullmatch("_?[A-Z]+", n)} - {"S", "EPS"})
+    names = sorted({n for m in MODULES for n in vars(m) if re.fullmatch("_?[A-Z]{2,}", n)} - {"ABC", "EPS"})
     table = Table("constant", "value", "times", "points move by", "other facts", "gradients")
     for name in (n for n in names if re.search(only, n)):
         homes = [m for m in MODULES if name in vars(m)]
