@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,14 +40,11 @@ class NotFiniteError(ArithmeticError):
     """The energy or its gradient is NaN, infinite, or has grown beyond all bounds."""
 
 
-class Piece(ABC):
-    """A curve between two events."""
+class Piece(NamedTuple):
+    """A curve from the time ``t0`` until the next piece, as the point at each time."""
 
-    t0: float  # when it begins
-
-    @abstractmethod
-    def at(self, t: float) -> Array:
-        """Return the point at a time of the piece."""
+    t0: float
+    at: Callable[[float], Array]
 
 
 class Row(ABC):
@@ -64,7 +61,7 @@ class Row(ABC):
 
     status: Status
     here: tuple[float, Array]
-    pieces: list[Any]
+    pieces: list[Piece]
     events: list[float]
 
     def __init__(self, energy: Energy, domain: Set, x: Tensor, tolerance: float) -> None:
@@ -158,39 +155,43 @@ class Row(ABC):
         return FLAT * self.scale / max(1.0, float(np.abs(x).max()))
 
 
+class Part(ABC):
+    """What is solved for between two events."""
+
+    @abstractmethod
+    def at(self, t: float) -> Array:
+        """Return the point at a time of the part."""
+
+    @abstractmethod
+    def advance(self, t: float, end: float) -> tuple[float, Array, Array | None]:
+        """Go on to ``end`` or to the first event: (time, point, which coordinates have it)."""
+
+
 class Turning(Row):
     """A curve of unit speed that is solved for between events, and chooses its way anew at each."""
 
     @abstractmethod
     def start(self) -> Part:
-        """Return the piece with which the curve begins."""
+        """Return the part with which the curve begins."""
 
     @abstractmethod
-    def turn(self, piece: Any, t: float, x: Array, which: Array) -> Part:
-        """Return the piece that follows an event of some coordinates; where none may, :meth:`lose` the curve."""
+    def turn(self, part: Any, t: float, x: Array, which: Array) -> Part:
+        """Return the part that follows an event of some coordinates; where none may, :meth:`lose` the curve."""
 
     def run(self, grid: Array) -> None:
-        t, piece = 0.0, self.start()
-        self.pieces.append(piece)
+        t, part = 0.0, self.start()
+        self.pieces.append(Piece(t, part.at))
         for end in grid[1:]:
             while not self.ended():
-                t, x, which = piece.advance(t, end)
+                t, x, which = part.advance(t, end)
                 if self.ended():
                     return
                 self.here = (t, np.clip(x, self.lo, self.hi))
                 if which is None:
                     break
                 self.events.append(float(t))
-                piece = self.turn(piece, t, x, which)
-                self.pieces.append(piece)
-
-
-class Part(Piece):
-    """A piece between two events."""
-
-    @abstractmethod
-    def advance(self, t: float, end: float) -> tuple[float, Array, Array | None]:
-        """Go on to ``end`` or to the first event: (time, point, which coordinates have it)."""
+                part = self.turn(part, t, x, which)
+                self.pieces.append(Piece(t, part.at))
 
 
 def first(a: float, b: float, happened: Callable[[float], bool]) -> float:

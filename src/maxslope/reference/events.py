@@ -21,15 +21,15 @@ class Straight(Turning):
         self.begin()
         return self._piece(0.0, self.x, np.abs(self.gradient(self.x)) <= ROUNDING * self.scale)
 
-    def turn(self, piece: _Piece, t: float, x: Array, which: Array) -> _Piece:
+    def turn(self, part: _Piece, t: float, x: Array, which: Array) -> _Piece:
         """See :class:`Turning`; a gradient that jumps ends the curve."""
         size = np.abs(self.gradient(x))
         free = which & ~((x <= self.lo) | (x >= self.hi))
-        jump = float(size[free & (piece.mode.fixed != 0)].max(initial=0.0))
-        if jump > JUMP * max(self.scale, piece.scale):
+        jump = float(size[free & (part.mode.fixed != 0)].max(initial=0.0))
+        if jump > JUMP * max(self.scale, part.scale):
             self.lose(t, x, Status.UNSOLVED)
-            return piece
-        zero = free | piece.mode.slides | (size <= TIED * SLACK * self.tolerance * self.scale)
+            return part
+        zero = free | part.mode.slides | (size <= TIED * SLACK * self.tolerance * self.scale)
         return self._piece(t, x, zero)
 
     def _piece(self, t: float, x: Array, zero: Array) -> _Piece:

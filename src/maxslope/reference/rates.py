@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -82,19 +81,9 @@ class Rated(Row):
             return t, s, True
         tolerances = {"rtol": max(self.tolerance, LEAST), "atol": ROUNDING * max(1e-3, length)}
         answer = solve_ivp(speed, (t, until), [s], "DOP853", dense_output=True, events=stopping, **tolerances)
-        self.pieces.append(_Stretch(t, self.unit, lambda t: answer.sol(t)[0]))
+        self.pieces.append(Piece(t, lambda t: self.unit.at(float(answer.sol(t)[0]))))
         t, s = until if answer.status == 0 else float(answer.t[-1]), float(answer.y[0, -1])
         self.here = (t, self.unit.at(s))
         if answer.status < 0:
             raise TooLongError
         return t, s, len(answer.t_events[1]) > 0
-
-
-class _Stretch(Piece):
-    """The unit curve, run through as far as ``way`` says for each time."""
-
-    def __init__(self, t0: float, unit: Row, way: Callable[[float], float]) -> None:
-        self.t0, self.unit, self.way = t0, unit, way
-
-    def at(self, t: float) -> Array:
-        return self.unit.at(float(self.way(t)))

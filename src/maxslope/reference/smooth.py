@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,7 +59,8 @@ class Smooth(Row):
             )
             if answer.status != 1:
                 return self.lose(t, u, Status.UNSOLVED)
-            self.pieces.append(_Arc(self, t, float(answer.t[-1]), answer.sol))
+            way = partial(self._along_solution, end=float(answer.t[-1]), solution=answer.sol)
+            self.pieces.append(Piece(t, way))
             ended, arrives = len(answer.t_events[0]) > 0, len(answer.t_events[1]) > 0
             t = until if ended else float(answer.y[-1, -1])
             u = self._snap(np.clip(self._onto(answer.y[:-1, -1], held), self.lo, self.hi), held)
@@ -67,6 +69,11 @@ class Smooth(Row):
             if arrives:
                 return self._arrive(t, u, held)
         return None
+
+    def _along_solution(self, t: float, end: float, solution: Callable[[float], Array]) -> Array:
+        """The point at a time t, of a solution by the time s, which knows t as well and ends at s = ``end``."""
+        s = first(0.0, end, lambda s: solution(s)[-1] >= t)
+        return np.asarray(np.clip(solution(s)[:-1], self.lo, self.hi))
 
     def _arrive(self, t: float, u: Array, held: _Held) -> None:
         """Rest from now on: known to be the only way where the energy is strictly convex there."""
@@ -163,15 +170,3 @@ class _Held(NamedTuple):
 
     faces: Array
     sphere: bool
-
-
-class _Arc(Piece):
-    """A dense solution, of the point and t by the time s, from t0 on until s = ``end``."""
-
-    def __init__(self, row: Smooth, t0: float, end: float, solution: Callable[[float], Array]) -> None:
-        self.row, self.t0, self.end, self.solution = row, t0, end, solution
-
-    def at(self, t: float) -> Array:
-        """The time s of t by bisection, then its point."""
-        s = first(0.0, self.end, lambda s: self.solution(s)[-1] >= t)
-        return np.asarray(np.clip(self.solution(s)[:-1], self.row.lo, self.row.hi))

@@ -87,13 +87,13 @@ class Single(Turning):
         self.slack = SLACK * self.tolerance
         return _Share(self, 0.0, self.x, self._sharing(self.x))
 
-    def turn(self, piece: _Share, t: float, x: Array, which: Array) -> _Share:
+    def turn(self, part: _Share, t: float, x: Array, which: Array) -> _Share:
         """See :class:`Turning`; a gradient that jumps ends the curve: the energy has a kink there."""
         g = np.abs(self.gradient(x)) / self.scale
         shared, others = g[which], np.delete(g, which)
         if others.max(initial=0.0) - shared.max() > JUMP or np.ptp(shared) > max(JUMP, self.slack):
             self.lose(t, x, Status.UNSOLVED)
-            return piece
+            return part
         return _Share(self, t, x, self._sharing(x))
 
     def _sharing(self, x: Array) -> Array:
