@@ -13,10 +13,7 @@ Rows = Tensor  # int64, which of the points stand in a call, place by place
 
 
 def culprit(model: Any, ask: Callable[[Rows], Any], standard: Rows, other: Rows) -> str:
-    """Return the name of the innermost module that sees equal rows and returns different ones; '' where none is found.
-
-    ``ask`` calls the model with the rows ``standard``, and with those at the places ``other`` of them.
-    """
+    """The innermost module, or '', that returns other rows when asked for the places ``other`` of ``standard``."""
     try:
         then, now = (_trace(model, ask, call) for call in (standard, standard[other]))
     except Exception:  # compiled and scripted modules may take no hooks

@@ -79,10 +79,7 @@ class Row(ABC):
         """Go on until the last instant of the grid, which is increasing from 0, noting ``here`` on the way."""
 
     def follow(self, grid: Array) -> Array:
-        """Return the points at the instants of the grid; a curve that cannot go on rests where it was last known.
-
-        A curve may be followed again, as from the start.
-        """
+        """Return the points at the instants of the grid; a curve that cannot go on rests where it was last known."""
         self.pieces, self.events, self.status, self.here = [], [], Status.FINISHED, (0.0, self.x)
         try:
             self.run(grid)
@@ -106,22 +103,14 @@ class Row(ABC):
         self.status, self.here = status, (t, x)
 
     def begin(self) -> None:
-        """Find the scale that gradients are measured by: their largest component at the start, or 1 where all are 0.
-
-        Raises:
-            NotFiniteError: if the start is not finite.
-        """
+        """Find the scale that gradients are measured by: their largest component at the start, or 1 where all are 0."""
         if not np.isfinite(self.x).all():
             raise NotFiniteError
         self.scale = float(np.abs(self.gradient(self.x)).max()) or 1.0
         self.bound = SINGULAR * self.scale
 
     def gradient(self, x: Array) -> Array:
-        """DE at x, ``[d]``.
-
-        Raises:
-            NotFiniteError: if it is not finite, or so large that the energy must be singular.
-        """
+        """DE at x, ``[d]``; a :class:`NotFiniteError` where it is so large that the energy must be singular."""
         self.spent += 1
         e = self.energy.evaluate(torch.from_numpy(x).reshape(self.like.shape))
         g = flat(e.gradient)[0].numpy()

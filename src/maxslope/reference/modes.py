@@ -40,9 +40,8 @@ def choose_mode(
 
         w_i = 0 if l_i < v_i < u_i,   w_i >= 0 if v_i = l_i,   w_i <= 0 if v_i = u_i :
 
-    a gradient component that leaves zero does so on the side that keeps the coordinate moving as it does. These are the
-    first-order conditions of min <v, H v> / 2 + <c, v> over a box: one solution if H_ZZ is positive definite, and
-    possibly several otherwise. Of several the one of least size is taken: v = 0 where it is admissible.
+    the first-order conditions of min <v, H v> / 2 + <c, v> over a box: one solution if H_ZZ is positive definite. Of
+    several the one of least size is taken: v = 0 where it is admissible.
 
     ``zero`` marks Z, ``hessian`` is H_ZZ, and ``drift`` is c, the rows Z of H v for the velocities of :func:`descent`.
     Curvatures up to ``floor`` count as none: then the energy is flat, and the way on not the only one.

@@ -56,11 +56,7 @@ class Rated(Row):
     def _run_through(
         self, t: float, s: float, until: float, stop: float, small: float, length: float
     ) -> tuple[float, float, bool]:
-        """Go on until the time ``until``, the length ``stop`` or a small slope, and say whether it was that.
-
-        Raises:
-            TooLongError: if the integrator fails.
-        """
+        """Go on until the time ``until``, the length ``stop`` or a small slope, and say whether it was that."""
         with optional("Reference curves of finite rate need scipy", "[flows]"):
             from scipy.integrate import solve_ivp
 

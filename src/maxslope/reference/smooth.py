@@ -61,7 +61,7 @@ class Smooth(Row):
                 return self.lose(t, u, Status.UNSOLVED)
             way = partial(self._along_solution, end=float(answer.t[-1]), solution=answer.sol)
             self.pieces.append(Piece(t, way))
-            ended, arrives = len(answer.t_events[0]) > 0, len(answer.t_events[1]) > 0
+            ended, arrives = (len(times) > 0 for times in answer.t_events[:2])
             t = until if ended else float(answer.y[-1, -1])
             u = self._snap(np.clip(self._onto(answer.y[:-1, -1], held), self.lo, self.hi), held)
             self.here = (t, u)

@@ -55,10 +55,7 @@ class _Share(Part):
         return v
 
     def margins(self, t: float) -> tuple[Array, Array]:
-        """(3, d) numbers that are not negative while the piece holds, and the point.
-
-        What others lack to the largest |xi|, the shares of the moving ones, and the largest |xi| itself.
-        """
+        """What others lack to the largest |xi|, the shares of the moving ones, and that |xi|, ``[3, d]``; the point."""
         x, A = self.at(t), self.A
         g = self.row.gradient(x) / self.row.scale
         m = float((self.s * g[A]).mean()) if len(A) else 0.0
