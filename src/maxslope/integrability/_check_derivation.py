@@ -62,8 +62,9 @@ def check_derivation(data: Mapping[str, Any], eq: Given) -> str:
     demand(not (r - stated), "the network, on this curve, leads to another r")
     samples = ", ".join(f"({x}, {y})" for x, y in data["data"])
     kind = data["activation"] if isinstance(data["activation"], str) else f"activation by rule {data['activation']}"
-    pairs = zip(_parameters(setting), data["curve"], strict=True)
-    curve = ", ".join(f"{k} = {_curve_entry(v, data['origin'])}" for k, v in pairs)
+    integral = f"the integral from {data['origin']} of "
+    entries = [integral + v["slope"] if isinstance(v, Mapping) else str(v) for v in data["curve"]]
+    curve = ", ".join(f"{k} = {v}" for k, v in zip(_parameters(setting), entries, strict=True))
     roots = "".join(f", {k}^2 = {v}" for k, v in data["roots"].items())
     if eq.modulus is not None:
         roots += f", alpha any root of the polynomial with the coefficients {', '.join(str(c) for c in eq.modulus)}"
@@ -71,10 +72,6 @@ def check_derivation(data: Mapping[str, Any], eq: Given) -> str:
         f"the network of {setting.neurons} neuron(s) {kind}, {'with' if setting.bias else 'without'} biases, "
         f"on the data {samples}, along the curve {curve} in {data['variable']}{roots}"
     )
-
-
-def _curve_entry(entry: Any, origin: Any) -> str:
-    return f"the integral from {origin} of {entry['slope']}" if isinstance(entry, Mapping) else str(entry)
 
 
 def _parameters(setting: _Setting) -> list[str]:

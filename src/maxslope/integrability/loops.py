@@ -68,10 +68,6 @@ def _trace(m: Any) -> Any:
     return m[0, 0] + m[1, 1]
 
 
-def _inverse(m: Any) -> Any:
-    return mpmath.matrix([[m[1, 1], -m[0, 1]], [-m[1, 0], m[0, 0]]])
-
-
 def _words(matrices: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
     for i, m in enumerate(matrices):
         yield f"M{i + 1}", m
@@ -84,7 +80,7 @@ def _judge(words: tuple[str, str], a: Any, b: Any) -> Witness:
     """How far the group is from a common eigenvector, from an imprimitive and from a finite one."""
     ab = a * b
     traces = (_trace(a), _trace(b), _trace(ab))
-    commutator = _trace(ab * _inverse(a) * _inverse(b))
+    commutator = _trace(ab * mpmath.inverse(b * a))
     irreducible = abs(commutator - 2)
     primitive = sorted(abs(t) for t in traces)[1]
     phi = (1 + mpmath.sqrt(5)) / 2

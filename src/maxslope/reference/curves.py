@@ -121,7 +121,7 @@ def reference(
 def _row(energy: Energy, domain: Set, x: Tensor, tolerance: float, space: Lp, rate: float) -> Row:
     """One curve, by the solver that knows the motion in the domain."""
     plain = isinstance(domain, Everything) or (isinstance(domain, Box) and space.p > 1)
-    in_ball = isinstance(domain, BallBox) and space == domain.norm == Lp(2) and _unbounded(domain.box)
+    in_ball = isinstance(domain, BallBox) and space == domain.norm == Lp(2) and _endless(domain.box)
     if not plain and not in_ball:
         raise ValueError(
             "Reference curves are known in boxes and without constraint (l_1: without; l_2: also in its balls without "
@@ -135,7 +135,7 @@ def _row(energy: Energy, domain: Set, x: Tensor, tolerance: float, space: Lp, ra
     return row if math.isinf(rate) else Rated(row, space, rate)
 
 
-def _unbounded(box: Box) -> bool:
+def _endless(box: Box) -> bool:
     return bool(box.lo.isneginf().all() & box.hi.isposinf().all())
 
 
