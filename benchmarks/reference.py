@@ -41,25 +41,23 @@ def network(act: Callable[[Tensor], Tensor]) -> Energy:
 
 
 def curves() -> Iterator[Reference]:
-    inside = points(2, 2, 3).clamp(-0.9, 0.9)
+    start, zero = points(2, 2, 3).clamp(-0.9, 0.9), torch.zeros(1, 3)
     box = Box(-torch.ones(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64))
-    ball = L2(0.5, box=None).around(inside)
     flat = Function(lambda x: (x.abs() - 0.3).clamp_min(0).pow(3).sum(1))
     pole = Function(lambda x: x.abs().log().sum(1))
-    quartic, one = Function(lambda x: x.pow(4).sum(1)), torch.tensor([[0.5, 0.2]], dtype=torch.float64)
-    for p in (math.inf, 1.0, 2.0):
-        space = Lp(p)
-        for energy in (network(gelu), network(torch.relu), network(torch.tanh), flat, pole, quartic):
-            yield reference(energy, inside if energy not in (flat, quartic) else one, 1.0, space=space, instants=20)
-        for d in (3, 8) if math.isinf(p) else (3,):
-            for less in (0.0, 1.5):
-                yield reference(definite(d, 5, less), points(1, d, 4), 1.0, space=space, instants=20)
-        yield reference(definite(3, 5, 1.5), torch.zeros(1, 3), 1.0, space=space, instants=20)
-    yield reference(network(torch.tanh).within(box), inside, 2.0, instants=30)
-    yield reference(network(torch.tanh).within(box), inside, 2.0, space=Lp(3), instants=20)
-    yield reference(network(torch.tanh).within(ball), inside, 2.0, space=Lp(2), instants=20)
-    for rate in (2.0, 3.0):
-        yield reference(definite(3, 5), points(2, 3, 4), 1.5, rate=rate, instants=20)
+    quartic = Function(lambda x: x.pow(4).sum(1))
+    for space in (Lp(math.inf), Lp(1)):
+        for energy in (network(gelu), network(torch.relu), flat, pole, quartic):
+            yield reference(energy, start, 1.0, space=space, instants=20)
+        for d in (3, 8):
+            yield reference(definite(d, 5), points(1, d, 4), 1.0, space=space, instants=20)
+        yield reference(definite(3, 5, 1.5), zero, 1.0, space=space, instants=20)
+    yield reference(network(gelu), start, 1.0, space=Lp(2), instants=10)
+    yield reference(pole, start, 1.0, space=Lp(2), instants=10)
+    yield reference(network(torch.tanh).within(box), start, 2.0, instants=20)
+    yield reference(network(torch.tanh).within(box), start[:1], 2.0, space=Lp(3), instants=10)
+    yield reference(network(torch.tanh).within(L2(0.5, box=None).around(start)), start, 2.0, space=Lp(2), instants=10)
+    yield reference(definite(3, 5), points(1, 3, 4), 1.5, rate=2.0, instants=10)
 
 
 def facts(found: list[Reference]) -> list[tuple[Tensor, list, float]]:

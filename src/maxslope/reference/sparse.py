@@ -12,6 +12,7 @@ from maxslope.reference.base import FAILED, JUMP, ROUNDING, SAME, SLACK, TIED, A
 
 _SOUGHT = 8  # coordinates among which sharing sets are sought by going through all
 _STEPS = 40  # of Newton's method; ten are enough for the curves of benchmarks/reference.py
+_LENGTH = 1e-14  # of the time: how exactly shares sum to it; a hundredth of it costs six times as many gradients
 _ARRIVED = 10  # slacks: so small a gradient is that of a minimizer
 _ALIKE = 1e-6  # relative: sets down whose curvatures, which are differences, gradients fall alike are one way
 
@@ -38,7 +39,7 @@ class _Share(Part):
             xi = s * self.row.gradient(x)[A]
             rest = np.r_[xi[1:] - xi[0], s @ (self.x0[A] - x[A]) - (t - self.t0)]
             alike = np.abs(rest[:-1]).max() <= self.row.tolerance * self.row.scale
-            if alike and abs(rest[-1]) <= ROUNDING * max(1.0, t):
+            if alike and abs(rest[-1]) <= _LENGTH * max(1.0, t):
                 self.known[t] = x[A].copy()
                 return x
             H = s[:, None] * self.row.block(x, A)
@@ -81,7 +82,7 @@ class Single(Turning):
 
     def start(self) -> _Share:
         self.begin()
-        self.slack = SLACK * self.tolerance
+        self.slack = 2 * SLACK * self.tolerance  # margins are differences of two gradients
         return _Share(self, 0.0, self.x, self._sharing(self.x))
 
     def turn(self, part: _Share, t: float, x: Array, which: Array) -> _Share:
