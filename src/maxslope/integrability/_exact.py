@@ -287,8 +287,10 @@ def is_prime(n: int) -> bool:
     twos = ((n - 1) & (1 - n)).bit_length() - 1
 
     def passes(base: int) -> bool:
-        squares = [pow(base, (n - 1) >> k, n) for k in range(1, twos + 1)]
-        return squares[-1] == 1 or n - 1 in squares
+        squares = [pow(base, (n - 1) >> twos, n)]
+        for _ in range(twos - 1):
+            squares.append(squares[-1] ** 2 % n)
+        return squares[0] == 1 or n - 1 in squares
 
     return all(map(passes, bases))
 

@@ -120,10 +120,12 @@ def root_series(series: Sequence[Any]) -> list[Any]:
     return sigma
 
 
-def local_at(factor: sp.Poly | None, order: int | None, one: Any, series: Callable[[int], list[Any]]) -> Local:
+def local_at(
+    factor: sp.Poly | None, order: int | None, series: Callable[[int], list[Any]], one: Callable[[], Any]
+) -> Local:
     """Local data at a pole of that order, or at infinity, where exponents are growth rates, by leading coefficients."""
     if order is None or (order > 2 if factor is None else order == 1):
-        return Local(factor, order, 1, one)
+        return Local(factor, order, 1, one())
     if order == 2:
         return Local(factor, 2, 1, series(1)[0] * 4 + 1)
     if order % 2:
@@ -138,8 +140,11 @@ def local_at(factor: sp.Poly | None, order: int | None, one: Any, series: Callab
 
 def local_data(eq: Equation) -> tuple[Local, ...]:
     """Local data at all poles (one entry per factor), then at infinity."""
-    places = [*eq.factors, (None, eq.order_at_infinity)]
-    return tuple(local_at(f, e, _field(eq, f).one, partial(laurent, eq, f)) for f, e in places)
+
+    def at(factor: sp.Poly | None, order: int | None) -> Local:
+        return local_at(factor, order, partial(laurent, eq, factor), lambda: _field(eq, factor).one)
+
+    return (*(at(f, order) for f, order in eq.factors), at(None, eq.order_at_infinity))
 
 
 def log_obstruction(r: Any, x: sp.Symbol, point: Any) -> sp.Expr:

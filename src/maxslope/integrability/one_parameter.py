@@ -193,7 +193,9 @@ def _points(expr: sp.Expr, x: sp.Symbol) -> Iterator[_Point]:
 
 def _point(place: sp.Expr, factor: sp.Poly | None, order: int, moved: sp.Expr, t: sp.Symbol) -> _Point:
     """The local data of r = moved t^-order in t = x - place, or of t^order at infinity in t = 1/x."""
-    return _Point(place, local_at(factor, order, sp.Integer(1), partial(taylor_coefficients, sp.cancel(moved), t)))
+    return _Point(
+        place, local_at(factor, order, partial(taylor_coefficients, sp.cancel(moved), t), lambda: sp.Integer(1))
+    )
 
 
 def _root(square: sp.Expr) -> sp.Expr:
