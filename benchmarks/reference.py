@@ -77,19 +77,26 @@ def main() -> None:
     names = sorted({n for m in MODULES for n in vars(m) if re.fullmatch("_?[A-Z]{2,}", n)} - {"ABC", "EPS"})
     table = Table("constant", "value", "times", "points move by", "other facts", "gradients")
     for name in (n for n in names if re.search(only, n)):
-        homes = [m for m in MODULES if name in vars(m)]
-        value = vars(homes[0])[name]
+        values = [(m, vars(m)[name]) for m in MODULES if name in vars(m)]
+        value = values[0][1]
         for factor in (0.25, 4) if type(value) is int else (0.01, 100):
-            for home in homes:
-                setattr(home, name, type(value)(value * factor))
+            for home, own in values:
+                setattr(home, name, type(own)(own * factor))
             after = facts(list(curves()))
-            for home in homes:
-                setattr(home, name, value)
+            for home, own in values:
+                setattr(home, name, own)
             pairs = list(zip(before, after, strict=True))
             moved = max(float((a[0] - b[0]).abs().max()) for a, b in pairs)
             cost = sum(b[2] for _, b in pairs) / sum(a[2] for a, _ in pairs)
             changed = sum(a[1] != b[1] for a, b in pairs)
-            table.add_row(name, f"{value:g}", f"{factor:g}", f"{moved:.0e}", f"{changed}", f"{cost:.2f}")
+            table.add_row(
+                name,
+                ", ".join(f"{v:g}" for v in sorted({v for _, v in values})),
+                f"{factor:g}",
+                f"{moved:.0e}",
+                f"{changed}",
+                f"{cost:.2f}",
+            )
     Console(width=100).print(f"{len(before)} sets of curves", table)
 
 

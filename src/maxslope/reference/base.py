@@ -17,8 +17,8 @@ from maxslope.energies import Energy
 from maxslope.sets import BallBox, Box, Set
 
 Array = np.ndarray
-# Tolerances of the solvers. Where nothing else is said, a hundredth and a hundred times as much change none of the
-# curves of benchmarks/reference.py by more than 1e-9, and neither their status nor their events.
+# Tolerances of the solvers, with their reasons; what a hundredth and a hundred times of each change is measured by
+# benchmarks/reference.py.
 EPS = float(np.finfo(float).eps)
 ROUNDING = 1e-12  # of coordinates, times and velocities, relative to their sizes: that of thousands of operations
 SAME = 1e-9  # relative: what is nearer to each other is the same, with a Hessian that differences know to nine digits

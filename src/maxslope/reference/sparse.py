@@ -13,7 +13,7 @@ from maxslope.reference.base import FAILED, JUMP, ROUNDING, SAME, SLACK, TIED, A
 _SOUGHT = 8  # coordinates among which sharing sets are sought by going through all
 _STEPS = 40  # of Newton's method; ten are enough for the curves of benchmarks/reference.py
 _LENGTH = 1e-14  # of the time: how exactly shares sum to it; a hundredth of it costs six times as many gradients
-_ARRIVED = 10  # slacks: so small a gradient is that of a minimizer
+_STILL = 10  # slacks: so small a gradient is that of a minimizer
 _ALIKE = 1e-6  # relative: sets down whose curvatures, which are differences, gradients fall alike are one way
 
 
@@ -102,7 +102,7 @@ class Single(Turning):
         """
         g = self.gradient(x)
         m = float(np.abs(g).max())
-        if m <= _ARRIVED * self.slack * self.scale:
+        if m <= _STILL * self.slack * self.scale:
             self.unique &= self.definite(x, np.arange(len(x)))
             return np.zeros(0, dtype=int)
         tied = np.flatnonzero(np.abs(g) >= m - TIED * self.slack * self.scale)
