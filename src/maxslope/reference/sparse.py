@@ -11,8 +11,10 @@ from maxslope._status import Status
 from maxslope.reference.base import FAILED, JUMP, ROUNDING, SAME, SLACK, TIED, Array, Part, Turning, first
 
 _SOUGHT = 8  # coordinates among which sharing sets are sought by going through all
-_STEPS = 40  # of Newton's method; ten are enough for the curves of benchmarks/reference.py
-_LENGTH = 1e-14  # of the time: how exactly shares sum to it; a hundredth of it costs six times as many gradients
+_STEPS = 40  # of Newton's method; ten are enough for smooth energies
+_LENGTH = (
+    1e-14  # of the time: how exactly shares sum to it, dozens of roundings; less takes up to six times the gradients
+)
 _STILL = 10  # slacks: so small a gradient is that of a minimizer
 _ALIKE = 1e-6  # relative: sets down whose curvatures, which are differences, gradients fall alike are one way
 
