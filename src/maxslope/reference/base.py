@@ -118,6 +118,12 @@ class Row(ABC):
             raise NotFiniteError
         return g
 
+    def snap(self, x: Array, free: Array | bool = True) -> Array:
+        """Put the coordinates, of those that are free, that met a face exactly onto it."""
+        x = np.where(free & (np.abs(x - self.lo) <= ROUNDING), self.lo, x)
+        x = np.where(free & (np.abs(x - self.hi) <= ROUNDING), self.hi, x)
+        return np.asarray(np.clip(x, self.lo, self.hi))
+
     def along(self, x: Array, v: Array) -> Array:
         """H v by a central difference."""
         size = float(np.abs(v).max())

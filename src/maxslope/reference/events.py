@@ -116,13 +116,13 @@ class _Piece(Part):
         if (after < -slack).any():
             when = self._first(t, stop, slack)
             m, x = self.margins(when)
-            return when, self._snap(x), (np.minimum(*m) <= slack * TIED)
+            return when, self.row.snap(x), (np.minimum(*m) <= slack * TIED)
         if self._flat(after, _FAINT).any() and self._flat(self.margins((t + stop) / 2)[0], _FAINT).any():
             self.row.unique = False  # all along the way
         if self._flat(after).any():
             when = first(t, stop, lambda s: bool(self._flat(self.margins(s)[0]).any()))
             m, x = self.margins(when)
-            return when, self._snap(x), self._flat(m)
+            return when, self.row.snap(x), self._flat(m)
         if face <= end:
             arrived = self.arrival <= face * (1 + ROUNDING)  # at one time, that is
             onto = np.where(self.mode.fixed < 0, self.row.lo, self.row.hi)
@@ -147,9 +147,3 @@ class _Piece(Part):
             f = float(self.margins(t)[0].min()) + slack / 2
             a, b, fa, fb = (a, t, fa, f) if f < 0 else (t, b, f, fb)
         return b
-
-    def _snap(self, x: Array) -> Array:
-        """Put coordinates that reached a face exactly onto it."""
-        lo, hi = self.row.lo, self.row.hi
-        near = np.where(np.abs(x - lo) <= ROUNDING, lo, np.where(np.abs(x - hi) <= ROUNDING, hi, x))
-        return np.asarray(np.clip(near, lo, hi))

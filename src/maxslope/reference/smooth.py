@@ -63,7 +63,7 @@ class Smooth(Row):
             self.pieces.append(Piece(t, way))
             ended, arrives = (len(times) > 0 for times in answer.t_events[:2])
             t = until if ended else float(answer.y[-1, -1])
-            u = self._snap(np.clip(self._onto(answer.y[:-1, -1], held), self.lo, self.hi), held)
+            u = self.snap(self._onto(answer.y[:-1, -1], held), ~held.faces)
             self.here = (t, u)
             self.events += [] if ended else [t]
             if arrives:
@@ -111,11 +111,6 @@ class Smooth(Row):
     def _onto(self, u: Array, held: _Held) -> Array:
         way = u - self.center
         return np.asarray(self.center + way * (self.radius / np.linalg.norm(way)) if held.sphere else u)
-
-    def _snap(self, u: Array, held: _Held) -> Array:
-        """Put coordinates that met a face exactly onto it."""
-        u = np.where(~held.faces & (np.abs(u - self.lo) <= 10 * ROUNDING), self.lo, u)
-        return np.asarray(np.where(~held.faces & (np.abs(u - self.hi) <= 10 * ROUNDING), self.hi, u))
 
     def _field(self, held: _Held) -> Callable[[float, Array], Array]:
         def field(_: float, state: Array) -> Array:
