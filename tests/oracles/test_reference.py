@@ -218,6 +218,36 @@ def test_references_meet_closed_forms_in_other_norms_and_rates(closed, space: Lp
     assert found.curve.rate == rate
 
 
+def test_a_finite_rate_where_the_slope_grows_after_an_event() -> None:
+    """E = (x^2 - 3 y^2) / 2, rate 2: s' = 3.3 + 2 s until x = 0.3 is gone at s = 0.3, then y' = 3 y from 1.3 on."""
+    energy = Quadratic(torch.diag(torch.tensor([1.0, -3.0], dtype=torch.float64)))
+    found = reference(energy, torch.tensor([[0.3, 1.0]], dtype=torch.float64), 1.5, rate=2.0, instants=15)
+    gone = math.log(3.9 / 3.3) / 2
+    end = torch.tensor([[0.0, 1.3 * math.exp(3 * (1.5 - gone))]], dtype=torch.float64)
+    torch.testing.assert_close(found.curve.end, end, rtol=1e-8, atol=1e-8)
+    assert found.events == [[pytest.approx(gone, abs=1e-8)]]
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
+@pytest.mark.parametrize("rate", [math.inf, 2.0])
+def test_a_critical_point_rests(p: float, rate: float) -> None:
+    """From the minimizer, and from a saddle, where another way would be down the negative curvature."""
+    for curvature, unique in ((1e-3, True), (-1.0, False)):
+        energy = Quadratic(torch.diag(torch.tensor([1.0, curvature], dtype=torch.float64)))
+        found = reference(energy, torch.zeros(1, 2), 1.0, space=Lp(p), rate=rate, instants=4)
+        assert not found.curve.points.any()
+        assert (found.curve.status.item(), found.unique.item()) == (Status.FINISHED, unique)
+
+
+@pytest.mark.parametrize("flat", [1, 8])
+def test_a_flat_energy_in_many_coordinates_moves_nothing(flat: int) -> None:
+    """Eight coordinates have no gradient: more than those for which every face is tried."""
+    energy = Quadratic(torch.diag(torch.tensor([1.0] * (8 - flat) + [0.0] * flat, dtype=torch.float64)))
+    found = reference(energy, torch.zeros(1, 8), 1.0, instants=4)
+    assert not found.curve.points.any()
+    assert (found.curve.status.item(), found.unique.item()) == (Status.FINISHED, False)
+
+
 @pytest.mark.parametrize("p", [1.5, 3.0, 6.0])
 @pytest.mark.parametrize("rate", [math.inf, 2.0])
 def test_references_in_l_p_meet_the_flow_of_half_the_squared_norm(p: float, rate: float) -> None:

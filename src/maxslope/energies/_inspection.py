@@ -6,14 +6,14 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from maxslope import _checks
 from maxslope._escape import first_line
-from maxslope.energies._culprit import Rows, culprit, finite
+from maxslope.energies._culprit import Rows, culprit
 
 _ROUNDING = 1e-3  # a change of outputs, relative to their size, that may be rounding
 _LOW = 0.05  # likewise where half precision is seen
@@ -35,33 +35,15 @@ _SAME_NUMBERS = {
 Context = tuple[Tensor, ...]
 
 
-class Guarded(Protocol):
-    """What is asked of a :class:`maxslope.energies.Network`."""
-
-    @property
-    def model(self) -> Callable[..., Any]:
-        """The model."""
-
-    @property
-    def tile(self) -> int | None:
-        """Rows per call."""
-
-    @property
-    def notes(self) -> list[str]:
-        """What was found."""
-
-    def raw(self, x: Tensor, context: Context = ()) -> Tensor:
-        """One call."""
-
-    def outputs(self, x: Tensor, context: Context = ()) -> Tensor:
-        """One call, in the dtype of the search."""
-
-
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """Some rows of the points, to be shown to the model in this and that company."""
+class Shown:
+    """A model, by what a :class:`maxslope.energies.Network` does with it, and points shown to it in this company."""
 
-    network: Guarded
+    model: Any
+    tile: int | None
+    notes: list[str]
+    raw: Callable[[Tensor, Context], Tensor]
+    outputs: Callable[[Tensor, Context], Tensor]
     x: Tensor
     context: Context
 
@@ -71,7 +53,12 @@ class _Rows:
 
     def ask(self, rows: Rows) -> Tensor:
         """The outputs ``[places, numbers]`` of a call with the given rows, in float64."""
-        return _numbers(self.network.outputs(*self.at(rows)))
+        return _numbers(self.outputs(*self.at(rows)))
+
+    def note(self, sentence: str) -> None:
+        """Keep a finding, and say it."""
+        self.notes.append(sentence)
+        _checks.warn(sentence)
 
 
 def _numbers(out: Tensor) -> Tensor:
@@ -104,17 +91,17 @@ def known_failure(error: RuntimeError, x: Tensor) -> None:
         ) from error
 
 
-def inspect(network: Guarded, x: Tensor, context: Context, *, logits: bool) -> tuple[Tensor, Rows]:
+def inspect(rows: Shown, *, logits: bool) -> tuple[Tensor, Rows]:
     """See :meth:`maxslope.energies.Network.inspect`."""
-    size = network.tile or x.shape[0]
-    shown = min(size, x.shape[0])
-    chosen = torch.arange(shown, device=x.device) * x.shape[0] // shown  # from all over a sorted data set
-    rows = _Rows(network, x, context)
-    standard = chosen[torch.arange(size, device=x.device).clamp_max(shown - 1)]
+    count, device = rows.x.shape[0], rows.x.device
+    size = rows.tile or count
+    shown = min(size, count)
+    chosen = torch.arange(shown, device=device) * count // shown  # from all over a sorted data set
+    standard = chosen[torch.arange(size, device=device).clamp_max(shown - 1)]
     try:
-        out = network.outputs(*rows.at(standard))
+        out = rows.outputs(*rows.at(standard))
     except Exception as error:
-        _works_on_all(network, x, context, size, error)
+        _works_on_all(rows, size, error)
         error.add_note(f"This was the first call of the model, of {size} rows; tensors with rows go along as context.")
         raise
     first = _numbers(out)
@@ -124,13 +111,13 @@ def inspect(network: Guarded, x: Tensor, context: Context, *, logits: bool) -> t
     return out[:shown], chosen
 
 
-def _works_on_all(network: Guarded, x: Tensor, context: Context, size: int, error: Exception) -> None:
+def _works_on_all(rows: Shown, size: int, error: Exception) -> None:
     """Raise if the failure of a call of ``size`` rows is one of its number of rows."""
-    count = x.shape[0]
+    count = rows.x.shape[0]
     if count == size or count > _AT_ONCE:
         return
     try:
-        network.raw(x, context)
+        rows.raw(rows.x, rows.context)
     except Exception:
         return
     said = error.__cause__ or error  # in the model's own words
@@ -145,7 +132,7 @@ def _works_on_all(network: Guarded, x: Tensor, context: Context, size: int, erro
 # --- company and chance -----------------------------------------------------------------------------------------------
 
 
-def _company(rows: _Rows, standard: Rows, shown: int, first: Tensor) -> None:
+def _company(rows: Shown, standard: Rows, shown: int, first: Tensor) -> None:
     """Compare the rows of a first call with the same rows in other places and company."""
     size, places = standard.shape[0], torch.arange(standard.shape[0], device=standard.device)
     scale, other = _Scale.of(first), places
@@ -169,8 +156,7 @@ def _company(rows: _Rows, standard: Rows, shown: int, first: Tensor) -> None:
     if worst.untrue(_LOW if low else _HIDDEN):
         raise ValueError(_dependent(rows, standard, other, worst))
     if not low:
-        _note(
-            rows.network,
+        rows.note(
             f"A row's outputs change {worst} with the rows beside it: low precision inside the model, or rows that "
             "depend on each other a little; verdicts near the boundary may depend on the call.",
         )
@@ -180,12 +166,12 @@ def _halves(out: Tensor) -> tuple[Rows, ...]:
     """The rows with small and those with large outputs: what is common to a call (a mean, a maximum) differs most."""
     if out.shape[0] == 1:
         return ()
-    known = finite(out)
+    known = out.nan_to_num(0, 0, 0)
     order = known[:, (known.amax(0) - known.amin(0)).argmax()].argsort()
     return order.tensor_split(2)
 
 
-def _without_padding(rows: _Rows, chosen: Rows, scale: _Scale, first: Tensor) -> _Apart:
+def _without_padding(rows: Shown, chosen: Rows, scale: _Scale, first: Tensor) -> _Apart:
     """How far outputs are from those of a call with no padding, as the caller would make it; 0 where that fails."""
     try:
         return scale.apart(rows.ask(chosen), first)
@@ -225,7 +211,7 @@ class _Scale:
     @classmethod
     def of(cls, out: Tensor) -> _Scale:
         """The scale of outputs; of a single row, or of equal ones, nothing but the size is known."""
-        known = finite(out)
+        known = out.nan_to_num(0, 0, 0)
         size, spread = _usual(known.abs().amax(0)), _usual(known.amax(0) - known.amin(0))
         return cls(size, torch.where(spread > 1e-4 * size, spread, size))
 
@@ -240,29 +226,28 @@ def _usual(of_columns: Tensor) -> Tensor:
     return of_columns.maximum(of_columns.median()).clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def _low(rows: _Rows, standard: Rows) -> bool:
+def _low(rows: Shown, standard: Rows) -> bool:
     """Whether points or outputs are in a precision in which rounding alone may be seen."""
-    answers = rows.network.raw(*rows.at(standard))
+    answers = rows.raw(*rows.at(standard))
     return min(torch.finfo(t.dtype).bits for t in (rows.x, answers)) < 32
 
 
-def _random(rows: _Rows, apart: _Apart) -> None:
+def _random(rows: Shown, apart: _Apart) -> None:
     """Note a model that answers the same call in two ways."""
-    model = rows.network.model
+    model = rows.model
     if isinstance(model, nn.Module) and any(m.training for m in model.modules()):
         raise ValueError(
             f"The model is in training mode, and the outputs of two identical calls differ {apart}; call model.eval() "
             "first."
         )
-    _note(
-        rows.network,
+    rows.note(
         f"The model is random, or changes its own state: the outputs of two identical calls differ {apart}. A verdict "
         "on it is one draw; ms.Randomized(model, draws=8, votes=64) averages gradients over draws and takes votes.",
     )
 
 
-def _dependent(rows: _Rows, standard: Rows, other: Rows, worst: _Apart) -> str:
-    found = culprit(rows.network.model, rows.ask, standard, other)
+def _dependent(rows: Shown, standard: Rows, other: Rows, worst: _Apart) -> str:
+    found = culprit(rows.model, rows.ask, standard, other)
     where = f", first in {found}" if found else ""
     return (
         f"A row's output depends on the rows beside it, or on its place among them{where}: the outputs of the same "
@@ -273,21 +258,16 @@ def _dependent(rows: _Rows, standard: Rows, other: Rows, worst: _Apart) -> str:
     )
 
 
-def _note(network: Guarded, sentence: str) -> None:
-    network.notes.append(sentence)
-    _checks.warn(sentence)
-
-
 # --- probabilities ----------------------------------------------------------------------------------------------------
 
 
-def _probabilities(rows: _Rows, standard: Rows, out: Tensor) -> None:
+def _probabilities(rows: Shown, standard: Rows, out: Tensor) -> None:
     """Refuse a probability in one column, note those in many."""
     if not bool(out.isfinite().all()) or not bool(((out >= 0) & (out <= 1)).all()):
         return
     if out.shape[1] > 1:
         if out.shape[0] > 1 and bool(((out.sum(1) - 1).abs() < 1e-3).all()):
-            _note(rows.network, _checks.PROBABILITIES)
+            rows.note(_checks.PROBABILITIES)
         return
     if _ends_in_a_probability(rows, standard):
         raise ValueError(
@@ -297,20 +277,19 @@ def _probabilities(rows: _Rows, standard: Rows, out: Tensor) -> None:
             "all the same: lambda x: 1 * model(x)."
         )
     if out.shape[0] > 3 and bool((out != out[0]).any()):
-        _note(
-            rows.network,
+        rows.note(
             "The model's only output lies in [0, 1] for all samples seen, as a probability does, but is taken for a "
             "logit: class 1 where it is positive. If it is a probability, wrap the model as lambda x: "
             "torch.logit(model(x), eps=1e-6).",
         )
 
 
-def _ends_in_a_probability(rows: _Rows, standard: Rows) -> bool:
+def _ends_in_a_probability(rows: Shown, standard: Rows) -> bool:
     """Whether autograd says that the outputs come from a sigmoid or a softmax, and nothing has changed them since."""
     try:
         with torch.enable_grad():
             part, context = rows.at(standard)
-            node = rows.network.raw(part.detach().requires_grad_(), context).grad_fn
+            node = rows.raw(part.detach().requires_grad_(), context).grad_fn
     except Exception:  # a model that takes no gradients
         return False
     while node is not None:

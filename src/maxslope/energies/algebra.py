@@ -168,7 +168,6 @@ class Blind(Energy):
     key: Tensor | None = None
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`; ``passes`` forward passes, none backward."""
         return self.look(x)
 
     def look(self, x: Tensor) -> Evaluation:

@@ -94,11 +94,9 @@ class Constrained(Energy):
             )
 
     def evaluate(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`; infinite outside the set."""
         return self._outside(x, self.smooth.evaluate(x))
 
     def look(self, x: Tensor) -> Evaluation:
-        """See :class:`Energy`; infinite outside the set."""
         return self._outside(x, self.smooth.look(x))
 
     def take(self, index: Tensor) -> Constrained:

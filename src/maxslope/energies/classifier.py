@@ -85,10 +85,7 @@ class OfOutputs(Energy):
         return Evaluation(value.detach().to(kind), xi.to(kind), margin.to(kind), reached)
 
     def _mean(self, outputs: Tensor, rows: slice, answers: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What outputs ``[k * answers, ...]`` are worth: mean value, median margin, and whether most reach the goal.
-
-        Half of an even number of answers are not most.
-        """
+        """Of outputs ``[k * answers, ...]`` mean value, median margin, and whether more than half reach the goal."""
         if answers == 1:
             return self.from_outputs(outputs, rows)
         parts = [self.from_outputs(one, rows) for one in outputs.reshape(-1, answers, *outputs.shape[1:]).unbind(1)]

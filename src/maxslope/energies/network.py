@@ -185,7 +185,8 @@ class Network:
             first = tuple(t[:1] for t in context)
             return self.all_outputs(x[:1], first)[:1], torch.zeros(1, dtype=torch.int64, device=x.device)
         with torch.no_grad():
-            return _inspection.inspect(self, x, context, logits=logits)
+            shown = _inspection.Shown(self.model, self.tile, self.notes, self.raw, self.outputs, x, context)
+            return _inspection.inspect(shown, logits=logits)
 
 
 def _as_called(modes: ExitStack, x: Tensor) -> None:

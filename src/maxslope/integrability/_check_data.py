@@ -159,10 +159,10 @@ def _place(eq: Given, f: list[Any] | None, order: int) -> Place:
     num, den = ([ex.Number(tuple(ex.strip([c])), field) for c in p] for p in (eq.num, eq.den))
     pole = ex.Number(tuple(ex.divmod_poly([Fraction(0), Fraction(1)], around)[1]), field) if finite else None
     k = 0 if order == 2 else order // 2 - 1 if finite else 1 - order // 2
-    series = ex.laurent(num, den, pole, order, k + 1, lambda lead: 1 / lead)
+    series = ex.laurent(num, den, pole, order, k + 1, ex.EXACT)
     if order == 2:
         return Place(f, 2, 1, list((4 * series[0] + 1).rep))
-    sigma = ex.root_series(series, 1 / series[0], Fraction(1, 2))[k]
+    sigma = ex.root_series(series, ex.EXACT)[k]
     return Place(f, order, order // 2, list((4 * sigma * sigma * series[0]).rep))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -62,8 +62,9 @@ def check_derivation(data: Mapping[str, Any], eq: Given) -> str:
     demand(not (r - stated), "the network, on this curve, leads to another r")
     samples = ", ".join(f"({x}, {y})" for x, y in data["data"])
     kind = data["activation"] if isinstance(data["activation"], str) else f"activation by rule {data['activation']}"
-    pairs = zip(_parameters(setting), data["curve"], strict=True)
-    curve = ", ".join(f"{k} = {_curve_entry(v, data['origin'])}" for k, v in pairs)
+    integral = f"the integral from {data['origin']} of "
+    entries = [integral + v["slope"] if isinstance(v, Mapping) else str(v) for v in data["curve"]]
+    curve = ", ".join(f"{k} = {v}" for k, v in zip(_parameters(setting), entries, strict=True))
     roots = "".join(f", {k}^2 = {v}" for k, v in data["roots"].items())
     if eq.modulus is not None:
         roots += f", alpha any root of the polynomial with the coefficients {', '.join(str(c) for c in eq.modulus)}"
@@ -71,10 +72,6 @@ def check_derivation(data: Mapping[str, Any], eq: Given) -> str:
         f"the network of {setting.neurons} neuron(s) {kind}, {'with' if setting.bias else 'without'} biases, "
         f"on the data {samples}, along the curve {curve} in {data['variable']}{roots}"
     )
-
-
-def _curve_entry(entry: Any, origin: Any) -> str:
-    return f"the integral from {origin} of {entry['slope']}" if isinstance(entry, Mapping) else str(entry)
 
 
 def _parameters(setting: _Setting) -> list[str]:
@@ -113,7 +110,7 @@ def _setting(data: Mapping[str, Any], eq: Given) -> _Setting:
             element = bare.read(entry, "an entry of the curve")
             theta.append(element)
             slopes.append(element.slope())
-    return _Setting(squares, names, bare.rule, neurons, data["bias"], samples, origin, theta, slopes)
+    return replace(bare, data=samples, theta=theta, slopes=slopes)
 
 
 def _tower(data: Mapping[str, Any], eq: Given) -> tuple[dict[str, Any], tuple[Ratio, ...]]:
@@ -184,29 +181,23 @@ def _jets(s: _Setting, given: Any) -> list[list[Jet]]:
 
 def _jet(s: _Setting, z: Element | None, slope: Element, rest: Sequence[Element], entry: Mapping[str, Any]) -> Jet:
     """The jet of the activation at z; z is None where it is an integral of `slope` from the origin."""
-    rule = s.rule
     values = {key: s.read(value, "a state") for key, value in entry.items()}
     known: dict[str, Any] = {"alpha": s.names["alpha"]} if "alpha" in s.names else {}
-    first = {key: Jet(v, s.element(0), s.element(0)) for key, v in values.items()}
     if z is not None:
         known["z"] = Jet(z, s.element(1), s.element(0))
-    rates: dict[str, Element] = {}
-    for key, state in rule["states"].items():
-        rates[key] = s.element(Jet.of(expression(state["rate"], known | first, "a rate")).a)
+    states = {key: Jet.of(v) for key, v in values.items()}
+    for _ in range(2):  # u' = rate gives the second coefficient from the first, then the third from both
+        rates = {k: Jet.of(expression(s.rule["states"][k]["rate"], known | states, "a rate")) for k in values}
+        states = {k: Jet(v, s.element(rates[k].a), s.element(rates[k].b) * Fraction(1, 2)) for k, v in values.items()}
     if values:
         demand(s.origin is not None, "states need an origin")
         v0 = s.origin or Fraction(0)
         demand(all(part.vanishes_at(v0) for part in rest), "at the origin, what enters the activation must vanish")
         for key, value in values.items():
-            start = fraction(rule["states"][key]["start"], "the start of a state")
+            start = fraction(s.rule["states"][key]["start"], "the start of a state")
             demand((value - start).vanishes_at(v0), "a state has another value at the origin")
-            demand(not (value.slope() - rates[key] * slope), "a state does not satisfy its equation along the curve")
-    second = {key: Jet(v, rates[key], s.element(0)) for key, v in values.items()}
-    full = {}
-    for key, state in rule["states"].items():
-        bend = Jet.of(expression(state["rate"], known | second, "a rate")).b
-        full[key] = Jet(values[key], rates[key], s.element(bend) * Fraction(1, 2))
-    jet = Jet.of(expression(rule["value"], known | full, "the value of an activation"))
+            demand(not (value.slope() - states[key].b * slope), "a state does not satisfy its equation along the curve")
+    jet = Jet.of(expression(s.rule["value"], known | states, "the value of an activation"))
     return Jet(s.element(jet.a), s.element(jet.b), s.element(jet.c))
 
 

@@ -7,13 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from maxslope.integrability import _exact as ex
 from maxslope.integrability._check_data import LIMIT, Case, Place, demand, fields, integer, listing
 
-# One sign at one point: label, alpha modulo p, polar part as {power of 1/(x-c) or x: value}.
-Choice = tuple[str, int, dict[int, int]]
+
+class Choice(NamedTuple):
+    """One sign at one point: alpha modulo p, and the polar part as {power of 1/(x-c) or x: value}."""
+
+    sign: str
+    alpha: int
+    powers: dict[int, int]
 
 
 def check_families(case: Case, part: Mapping[str, Any]) -> None:
@@ -30,9 +35,10 @@ def check_families(case: Case, part: Mapping[str, Any]) -> None:
     found = []
     for picks, degree in _admissible(tables, bound, case.p):
         demand(degree <= 2 * LIMIT, "a family has a degree that this checker does not take on")
-        polar = [{1: alpha, **powers} for _, alpha, powers in picks[:-1]]
-        rank = ex.mod_rank(_columns(case, 1, polar, picks[-1][2], degree), case.p)
-        signs = "".join(q[0] for q in picks[:-1]) + "|" + picks[-1][0]
+        *poles, last = picks
+        polar = [{1: q.alpha, **q.powers} for q in poles]
+        rank = ex.mod_rank(_columns(case, 1, polar, last.powers, degree), case.p)
+        signs = "".join(q.sign for q in poles) + "|" + last.sign
         found.append({"signs": signs, "degree": degree, "columns": degree + 1, "rank": rank})
     listed = [_family(f) for f in listing(stated["admissible"], "the list of families", 10000)]
     by_signs = itemgetter("signs")
@@ -56,11 +62,11 @@ def _admissible(tables: list[list[Choice]], bound: int, p: int) -> Iterator[tupl
     sizes = [prod(len(table) for table in half) for half in (tables[:cut], tables[cut:])]
     demand(max(sizes) <= 1 << 18, "there are more families than this checker takes on")
     tails = list(product(*poles[cut:], tables[-1]))
-    right = sorted(((q[-1][1] - sum(c[1] for c in q[:-1])) % p, i) for i, q in enumerate(tails))
+    right = sorted(((q[-1].alpha - sum(c.alpha for c in q[:-1])) % p, i) for i, q in enumerate(tails))
     keys = [value for value, _ in right]
     met = 0
     for head in product(*poles[:cut]):
-        left = sum(c[1] for c in head) % p
+        left = sum(c.alpha for c in head) % p
         for low, high in ((left, left + bound), (left - p, left + bound - p)):
             for value, i in right[bisect_left(keys, low) : bisect_right(keys, high)]:
                 met += 1
@@ -82,35 +88,25 @@ def _choices(case: Case, place: Place, c: int | None, s: int) -> list[Choice]:
         simple = c is not None and place.order == 1
         demand(not simple or s == 1, "the square root at a simple pole must be 1")
         signs = [("+", 1)] if simple or s == 0 else [("+", 1), ("-", -1)]
-        return [(label, (place.half + sign * s) * half % p, {}) for label, sign in signs]
+        return [Choice(label, (place.half + sign * s) * half % p, {}) for label, sign in signs]
     nu = place.order // 2 if c is not None else -place.order // 2
     top = nu - 1 if c is not None else nu + 1
-    lead, sigma = _sqrt_series(case, place, c, top)
-    demand(s * s % p == lead, "an amplitude modulo p is wrong")
+    series = ex.laurent(case.num, case.den, c, place.order, top + 1, ex.modulo(p))
+    sigma = ex.root_series(series, ex.modulo(p))
+    demand(s * s % p == series[0], "an amplitude modulo p is wrong")
     out = []
     for label, sign in (("+", 1), ("-", -1)):
         alpha = (place.half * half + sign * s * sigma[top]) % p
         powers = {nu - k: sign * s * sigma[k] % p for k in range(top)}
-        out.append((label, alpha, powers))
+        out.append(Choice(label, alpha, powers))
     return out
 
 
-def _sqrt_series(case: Case, place: Place, c: int | None, top: int) -> tuple[int, list[int]]:
-    """Leading Laurent coefficient of r at a point and sqrt(r/leading) to order `top`."""
-    p = case.p
-
-    def settle(value: int) -> int:
-        return value % p
-
-    series = ex.laurent(case.num, case.den, c, place.order, top + 1, lambda lead: pow(lead, -1, p), settle)
-    return series[0], ex.root_series(series, pow(series[0], -1, p), pow(2, -1, p), settle)
-
-
-def _power(c: int, exponent: int, p: int) -> list[int]:
+def _power(c: int, exponent: int, by: ex.Arithmetic) -> list[int]:
     """(x - c)**exponent."""
     out = [1]
     for _ in range(exponent):
-        out = ex.modulo(ex.times(out, [-c, 1]), p)
+        out = by.poly(ex.times(out, [-c, 1]))
     return out
 
 
@@ -154,23 +150,19 @@ def _columns(
 
     phi'/phi has polar parts {k: value of 1/(x-c)**k} and an entire one; m = 1 is P'' + 2 theta P' + ... of case 1.
     """
-    p = case.p
-
-    def settle(poly: list[int]) -> list[int]:
-        return ex.modulo(poly, p)
-
+    by = ex.modulo(case.p)
     finite = [(c, (q.order + 1) // 2) for q, c in case.points if c is not None]
     s = [1]
     for c, nu in finite:
-        s = settle(ex.times(s, _power(c, nu, p)))
+        s = by.poly(ex.times(s, _power(c, nu, by)))
     a: list[int] = []
     for k, value in entire.items():
         a = ex.plus(a, [0] * k + s, value)
     for (c, _), part in zip(finite, polar, strict=True):
         for k, value in part.items():
-            rest = ex.mod_quotient(s, _power(c, k, p), p)
-            demand(rest is not None, "internal: polar part too large")
-            a = ex.plus(a, rest or [], value)
-    r = ex.mod_quotient(settle(ex.times(ex.times(s, s), case.num)), case.den, p)
-    demand(r is not None, "internal: a pole of r is missing")
-    return [ex.chain(m, s, settle(a), r or [], [0] * j + [1], settle)[-1] for j in range(degree + 1)]
+            quotient, rest = ex.divmod_poly(s, _power(c, k, by), by)
+            demand(not rest, "internal: polar part too large")
+            a = ex.plus(a, quotient, value)
+    r, rest = ex.divmod_poly(by.poly(ex.times(ex.times(s, s), case.num)), case.den, by)
+    demand(not rest, "internal: a pole of r is missing")
+    return [ex.chain(m, s, by.poly(a), r, [0] * j + [1], by)[-1] for j in range(degree + 1)]

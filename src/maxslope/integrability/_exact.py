@@ -18,7 +18,6 @@ from time import monotonic
 from typing import Any
 
 Poly = list[Any]
-ModPoly = list[int]
 _END: ContextVar[float] = ContextVar("end", default=inf)
 
 
@@ -102,6 +101,26 @@ class Number(Operators):
         return self._new(times(self._other(other), inverse_mod(self.rep, self.modulus)))
 
 
+@dataclass(frozen=True)
+class Arithmetic:
+    """Of the coefficients of polynomials: their inverses, and how what was computed is brought to its normal form."""
+
+    inverse: Callable[[Any], Any]
+    settle: Callable[[Any], Any]
+
+    def poly(self, p: Sequence[Any]) -> Poly:
+        """The polynomial with settled coefficients."""
+        return strip([self.settle(c) for c in p])
+
+
+EXACT = Arithmetic(lambda c: Fraction(1) / c, lambda c: c)
+
+
+def modulo(p: int) -> Arithmetic:
+    """That of integers modulo a prime."""
+    return Arithmetic(lambda c: pow(c, -1, p), lambda c: c % p)
+
+
 def bits(value: int | Fraction) -> int:
     """Of numerator or denominator, whichever is longer."""
     return max(value.numerator.bit_length(), value.denominator.bit_length())
@@ -154,68 +173,65 @@ def diff(p: Sequence[Any]) -> Poly:
     return [k * c for k, c in enumerate(p)][1:]
 
 
-def chain(m: int, w: Poly, a: Poly, r: Poly, start: Poly, settle: Callable[[Poly], Poly] = strip) -> list[Poly]:
-    """n_0 = start, ..., n_{m+1} of n_{i+1} = w n_i' + (a - i w') n_i - i(m-i+1) r n_{i-1}; `settle` reduces each."""
+def chain(m: int, w: Poly, a: Poly, r: Poly, start: Poly, by: Arithmetic = EXACT) -> list[Poly]:
+    """n_0 = start, ..., n_{m+1} of n_{i+1} = w n_i' + (a - i w') n_i - i(m-i+1) r n_{i-1}."""
     members: list[Poly] = [[], start]
     for i in range(m + 1):
         before, current = members[-2:]
         new = plus(times(w, diff(current)), times(plus(a, diff(w), -i), current))
-        members.append(settle(plus(new, times(r, before), -i * (m - i + 1))))
+        members.append(by.poly(plus(new, times(r, before), -i * (m - i + 1))))
     return members[1:]
 
 
-def divmod_poly(p: Sequence[Any], q: Sequence[Any]) -> tuple[Poly, Poly]:
-    """Quotient and remainder."""
-    rest, out = list(p), [Fraction(0)] * max(len(p) - len(q) + 1, 0)
+def divmod_poly(p: Sequence[Any], q: Sequence[Any], by: Arithmetic = EXACT) -> tuple[Poly, Poly]:
+    """Quotient and remainder; the leading coefficient of q does not vanish."""
+    rest, lead = list(p), by.inverse(q[-1])
+    out: Poly = [Fraction(0)] * max(len(p) - len(q) + 1, 0)
     for shift in range(len(out) - 1, -1, -1):
         tick()
-        out[shift] = rest[shift + len(q) - 1] / q[-1]
-        for k, c in enumerate(q):
-            rest[shift + k] -= out[shift] * c
-    return strip(out), strip(rest[: len(q) - 1] if len(rest) >= len(q) else rest)
+        out[shift] = by.settle(rest.pop() * lead)
+        for k in range(len(q) - 1):
+            rest[shift + k] = by.settle(rest[shift + k] - out[shift] * q[k])
+    return strip(out), strip(rest)
 
 
-def shift(p: Sequence[Any], c: Any, settle: Callable[[Any], Any]) -> Poly:
-    """Coefficients of p(c + t); `settle` reduces every one."""
+def shift(p: Sequence[Any], c: Any, by: Arithmetic) -> Poly:
+    """Coefficients of p(c + t)."""
     out: Poly = []
     for value in reversed(p):
         moved = [c * v for v in out] + [0]
-        out = [settle(a + b) for a, b in zip(moved, [value, *out], strict=True)]
+        out = [by.settle(a + b) for a, b in zip(moved, [value, *out], strict=True)]
     return out
 
 
-def series(num: Sequence[Any], den: Sequence[Any], inverse: Any, count: int, settle: Callable[[Any], Any]) -> Poly:
-    """Coefficients of the power series num/den; `inverse` is 1/den[0]."""
+def series(num: Sequence[Any], den: Sequence[Any], count: int, by: Arithmetic) -> Poly:
+    """Coefficients of the power series num/den."""
+    inverse = by.inverse(den[0])
     out: Poly = []
     for k in range(count):
         value = num[k] if k < len(num) else 0
         for j in range(1, min(k, len(den) - 1) + 1):
             value = value - den[j] * out[k - j]
-        out.append(settle(value * inverse))
+        out.append(by.settle(value * inverse))
     return out
 
 
-def laurent(
-    num: Poly, den: Poly, c: Any, order: int, count: int, inverse: Callable[[Any], Any],
-    settle: Callable[[Any], Any] = lambda value: value,
-) -> Poly:  # fmt: skip
+def laurent(num: Poly, den: Poly, c: Any, order: int, count: int, by: Arithmetic) -> Poly:
     """Leading coefficients of num/den at its pole c of that order, or at infinity (None)."""
     if c is None:
-        return series(num[::-1], den[::-1], inverse(den[-1]), count, settle)
-    u, v = shift(num, c, settle), shift(den, c, settle)[order:]
-    return series(u, v, inverse(v[0]), count, settle)
+        return series(num[::-1], den[::-1], count, by)
+    return series(shift(num, c, by), shift(den, c, by)[order:], count, by)
 
 
-def root_series(
-    series: Sequence[Any], inverse: Any, half: Any, settle: Callable[[Any], Any] = lambda value: value
-) -> Poly:
-    """Coefficients of sqrt(series/series[0]); `inverse` is 1/series[0], `half` is 1/2."""
+def root_series(series: Sequence[Any], by: Arithmetic) -> Poly:
+    """Coefficients of sqrt(series/series[0])."""
+    inverse, half = by.inverse(series[0]), by.inverse(2)
     sigma: Poly = [1]
     for k in range(1, len(series)):
         value = series[k] * inverse
         for j in range(1, k):
             value = value - sigma[j] * sigma[k - j]
-        sigma.append(settle(value * half))
+        sigma.append(by.settle(value * half))
     return sigma
 
 
@@ -234,13 +250,16 @@ def inverse_mod(p: Sequence[Any], f: Sequence[Any]) -> Poly:
 
 
 def gcd_poly(p: Sequence[Any], q: Sequence[Any]) -> Poly:
-    """The monic greatest common divisor over a field."""
-    if _coprime(p, q):
-        return [Fraction(1)]
+    """The monic greatest common divisor."""
+    return [Fraction(1)] if _coprime(p, q) else _euclid(p, q, EXACT)
+
+
+def _euclid(p: Sequence[Any], q: Sequence[Any], by: Arithmetic) -> Poly:
     r0, r1 = list(p), list(q)
     while r1:
-        r1 = [c / r1[-1] for c in r1]
-        r0, r1 = r1, divmod_poly(r0, r1)[1]
+        lead = by.inverse(r1[-1])
+        r1 = [by.settle(c * lead) for c in r1]
+        r0, r1 = r1, divmod_poly(r0, r1, by)[1]
     return r0
 
 
@@ -248,12 +267,8 @@ def _coprime(p: Sequence[Any], q: Sequence[Any], prime: int = 2**61 - 1) -> bool
     """True only when a reduction modulo a prime, which kills no leading coefficient, shows it; a quick first look."""
     if not all(not isinstance(c, Number) and c.denominator % prime for c in (*p, *q)) or not p or not q:
         return False
-    r0, r1 = [reduce(c, prime) for c in p], [reduce(c, prime) for c in q]
-    if not r0[-1] or not r1[-1]:
-        return False
-    while r1:
-        r0, r1 = r1, mod_divmod(r0, r1, prime)[1]
-    return len(r0) == 1
+    r0, r1 = ([reduce(c, prime) for c in side] for side in (p, q))
+    return bool(r0[-1] and r1[-1]) and len(_euclid(r0, r1, modulo(prime))) == 1
 
 
 def fraction_sqrt(value: Fraction) -> Fraction | None:
@@ -269,20 +284,15 @@ def is_prime(n: int) -> bool:
     bases = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
     if n < 43 or n % 2 == 0 or n >= 3 * 10**24:
         return n in bases
-    odd, twos = n - 1, 0
-    while odd % 2 == 0:
-        odd, twos = odd // 2, twos + 1
-    for base in bases:
-        x = pow(base, odd, n)
-        if x in (1, n - 1):
-            continue
+    twos = ((n - 1) & (1 - n)).bit_length() - 1
+
+    def passes(base: int) -> bool:
+        squares = [pow(base, (n - 1) >> twos, n)]
         for _ in range(twos - 1):
-            x = x * x % n
-            if x == n - 1:
-                break
-        else:
-            return False
-    return True
+            squares.append(squares[-1] ** 2 % n)
+        return squares[0] == 1 or n - 1 in squares
+
+    return all(map(passes, bases))
 
 
 def reduce(value: Any, p: int, generator: int = 0) -> int:
@@ -298,28 +308,6 @@ def evaluate(poly: Sequence[int], x: int, p: int) -> int:
     for c in reversed(poly):
         out = (out * x + c) % p
     return out
-
-
-def modulo(poly: Sequence[int], p: int) -> ModPoly:
-    """The polynomial modulo p."""
-    return strip([c % p for c in poly])
-
-
-def mod_divmod(a: Sequence[int], b: Sequence[int], p: int) -> tuple[ModPoly, ModPoly]:
-    """Quotient and remainder modulo p; the leading coefficient of b does not vanish."""
-    rest, out = list(a), [0] * max(len(a) - len(b) + 1, 0)
-    lead = pow(b[-1], -1, p)
-    for shift in range(len(out) - 1, -1, -1):
-        out[shift] = rest.pop() * lead % p
-        for k in range(len(b) - 1):
-            rest[shift + k] = (rest[shift + k] - out[shift] * b[k]) % p
-    return out, strip(rest)
-
-
-def mod_quotient(a: Sequence[int], b: Sequence[int], p: int) -> ModPoly | None:
-    """Exact quotient modulo p, or None when b does not divide a."""
-    quotient, rest = mod_divmod(a, b, p)
-    return None if rest else quotient
 
 
 def mod_rank(columns: Sequence[Sequence[int]], p: int) -> int:

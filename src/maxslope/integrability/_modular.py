@@ -49,11 +49,9 @@ def embedding(field: Any) -> tuple[int, int]:
 
 def primes(start: int) -> Iterator[int]:
     """Primes going down from `start`."""
-    n = start
-    while n > 2**32:
-        if sp.isprime(n):
-            yield n
-        n -= 2
+    n = start + 1
+    while (n := sp.prevprime(n)) > 2**32:
+        yield n
 
 
 def roots_mod(f: list[int], p: int) -> list[int] | None:

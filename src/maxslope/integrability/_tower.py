@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import add, mul, sub, truediv
 from typing import Any
 
 from maxslope.integrability import _exact as ex
@@ -16,7 +17,7 @@ from maxslope.integrability._check_data import LIMIT, demand, text
 
 _BITS = 50_000
 _TOKEN = re.compile(r"\s*(?:([0-9]{1,300})|([A-Za-z][A-Za-z0-9_]{0,19})|(.))", re.ASCII | re.DOTALL)
-_DEPTH = 40
+_DEPTH = 39  # of brackets
 _POWER = 60
 
 
@@ -208,14 +209,8 @@ class Jet(ex.Operators):
         o = Jet.of(other)
         return Jet(self.a * o.a, self.a * o.b + self.b * o.a, self.a * o.c + self.b * o.b + self.c * o.a)
 
-    def __truediv__(self, other: Any) -> Jet:
-        o = Jet.of(other)
-        a = self.a / o.a
-        b = (self.b - a * o.b) / o.a
-        return Jet(a, b, (self.c - a * o.c - b * o.b) / o.a)
-
-    def __rtruediv__(self, other: Any) -> Jet:
-        return Jet.of(other) / self
+    def __truediv__(self, number: Fraction) -> Jet:
+        return self * (1 / number)
 
 
 def name(value: Any, what: str) -> str:
@@ -223,6 +218,9 @@ def name(value: Any, what: str) -> str:
     found = _TOKEN.fullmatch(text(value, what))
     demand(found is not None and found.group(2) == value, f"{what} must be a name of at most 20 letters and digits")
     return str(value)
+
+
+_INFIX = {"+": (0, add), "-": (0, sub), "*": (1, mul), "/": (1, truediv)}  # how tightly they bind, what they do
 
 
 @dataclass
@@ -233,32 +231,19 @@ class _Reader:
     names: Mapping[str, Any]
     depth: int = 0
 
-    def sum(self) -> Any:
-        self.depth += 1
-        demand(self.depth <= _DEPTH, "an expression is nested too deeply")
-        value = self.product()
-        while self.tokens[-1] in ("+", "-"):
-            sign = self.tokens.pop()
-            other = self.product()
-            value = value + other if sign == "+" else value - other
-        self.depth -= 1
-        return value
-
-    def product(self) -> Any:
+    def infix(self, level: int = 0) -> Any:
+        """What stands between brackets, or between signs that bind less than `level`."""
         value = self.signed()
-        while self.tokens[-1] in ("*", "/"):
-            sign = self.tokens.pop()
-            other = self.signed()
-            value = value * other if sign == "*" else value / other
+        while self.tokens[-1] in _INFIX and _INFIX[self.tokens[-1]][0] >= level:
+            binds, combined = _INFIX[self.tokens.pop()]
+            value = combined(value, self.infix(binds + 1))
         return value
 
     def signed(self) -> Any:
-        negative = False
-        while self.tokens[-1] == "-":
-            self.tokens.pop()
-            negative = not negative
-        value = self.power()
-        return -value if negative else value
+        if self.tokens[-1] != "-":
+            return self.power()
+        self.tokens.pop()
+        return -self.signed()
 
     def power(self) -> Any:
         value = self.atom()
@@ -270,16 +255,18 @@ class _Reader:
         out: Any = Fraction(1)
         for _ in range(int(digits)):
             out = out * value
-            demand(
-                not isinstance(out, Fraction) or ex.bits(out) <= _BITS, "a number of an expression has too many digits"
-            )
+            bits = ex.bits(out) if isinstance(out, Fraction) else 0
+            demand(bits <= _BITS, "a number of an expression has too many digits")
         return out
 
     def atom(self) -> Any:
         token = self.tokens.pop()
         if token == "(":
-            value = self.sum()
+            self.depth += 1
+            demand(self.depth <= _DEPTH, "an expression is nested too deeply")
+            value = self.infix()
             demand(self.tokens.pop() == ")", "a bracket is not closed")
+            self.depth -= 1
             return value
         if token.isdigit():
             return Fraction(int(token))
@@ -296,6 +283,6 @@ def expression(value: Any, names: Mapping[str, Any], what: str) -> Any:
     parts = [m.group(1) or m.group(2) or m.group(3) for m in _TOKEN.finditer(text(value, what).strip())]
     demand(len(parts) <= 4000, f"{what} is too long")
     reader = _Reader(["", *reversed(parts)], names)
-    out = reader.sum()
+    out = reader.infix()
     demand(reader.tokens == [""], f"{what} goes on after its end")
     return out

@@ -132,22 +132,21 @@ def _check_part(case: cd.Case, part: Mapping[str, Any]) -> None:
 
 def _check_witness(eq: cd.Given, witness: Mapping[str, Any]) -> None:
     cd.fields(witness, {"kind", "m", "numerator", "denominator"}, "the witness")
-    f = tuple(cd.polynomial(witness[key], eq.modulus, f"the witness's {key}") for key in ("numerator", "denominator"))
-    demand(bool(f[1]), "a denominator vanishes")
-    demand(eq.modulus is None or f[1][-1] == 1, "the witness's denominator must be monic")
+    u, v = (cd.polynomial(witness[key], eq.modulus, f"the witness's {key}") for key in ("numerator", "denominator"))
+    demand(bool(v), "a denominator vanishes")
+    demand(eq.modulus is None or v[-1] == 1, "the witness's denominator must be monic")
     m, kind = cd.integer(witness["m"], "the degree of the witness"), witness["kind"]
     demand(1 <= m <= 12, "a witness must have a degree from 1 to 12")
     if kind == "riccati":
         demand(m == 1, "a Riccati witness has degree 1")
         # w = u/v: (u' v - u v' + u^2) den = num v^2
-        u, v = f
         top = ex.plus(ex.plus(ex.times(ex.diff(u), v), ex.times(u, ex.diff(v)), -1), ex.times(u, u))
         left, right = ex.times(top, eq.den), ex.times(eq.num, ex.times(v, v))
         demand(left == right, "w' + w^2 = r does not hold")
         return
-    demand(kind == "invariant" and bool(f[0]), "unknown or zero witness")
-    demand(eq.modulus is None or f[0][-1] == 1, "the witness's numerator must be monic")
-    chain = power_chain((f[0], f[1]), (eq.num, eq.den), m)
+    demand(kind == "invariant" and bool(u), "unknown or zero witness")
+    demand(eq.modulus is None or u[-1] == 1, "the witness's numerator must be monic")
+    chain = power_chain((u, v), (eq.num, eq.den), m)
     demand(not chain.members[-1], "the invariant does not solve its symmetric power")
 
 

@@ -53,7 +53,7 @@ def second_opinion(eq: Equation) -> ClassicOpinion:
     if splits is None:
         raise ValueError(f"no splitting prime for r = {eq.r}; use `liouvillian` alone.")
     split = splits[0]
-    found = families(eq, split)[1]
+    found = families(eq, split).admissible
     if not all(f.excluded for f in found):
         return ClassicOpinion(1, 1, None, len(found))
     tried = len(found)
@@ -108,7 +108,7 @@ def _lift(eq: Equation, n: int, exponents: list[list[int]], degree: int) -> sp.E
         return None
     weights = [sp.Rational(place[0] * n, _WEIGHTS[n]) for place in exponents]
     rec = product_recursion(eq, n, weights)
-    for p in kernel(rec.matrix(degree + 1), degree + 1, eq):
+    for p in kernel(eq, rec, degree + 1):
         minimal = omega_polynomial(eq, rec, p, W).as_expr()
         if verify_algebraic(eq, minimal):
             return minimal

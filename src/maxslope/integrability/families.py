@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import sympy as sp
-from sympy.polys.galoistools import gf_add, gf_mul, gf_trunc
+from sympy.polys.galoistools import gf_add, gf_mul, gf_mul_ground, gf_pow, gf_quo
 
 from maxslope.integrability._modular import (
     PRIME,
@@ -130,8 +130,15 @@ def _choices(point: Point, p: int, generator: int) -> list[_Choice]:
     return out
 
 
-def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
-    """The number of families, and those with d in N with their ranks: Kovacic (1986), section 3.1, modulo a prime."""
+class Families(NamedTuple):
+    """The number of families, and those with d in N."""
+
+    total: int
+    admissible: list[Family]
+
+
+def families(eq: Equation, split: Splitting) -> Families:
+    """The families, with the ranks of their systems modulo a prime: Kovacic (1986), section 3.1."""
     tables = [_choices(q, split.prime, split.generator) for q in split.points]
     found = []
     signed = [[-c.alpha for c in table] for table in tables[:-1]] + [[c.alpha for c in tables[-1]]]
@@ -141,7 +148,7 @@ def families(eq: Equation, split: Splitting) -> tuple[int, list[Family]]:
         polar = [{1: c.alpha, **c.powers} for c in picks[:-1]]
         system = modular_recursion(eq, split, 1, polar, picks[-1].powers)
         found.append(Family(signs, degree, system.rank(degree + 1, split.prime)))
-    return prod(len(table) for table in tables), found
+    return Families(prod(len(table) for table in tables), found)
 
 
 def modular_recursion(
@@ -149,20 +156,10 @@ def modular_recursion(
 ) -> Recursion:
     """The recursion modulo p for phi with phi'/phi the sum of c/(x - pole)**k, {k: c} by pole, and of c x**k."""
     p = split.prime
-    places = [(c, order) for (_, order), cs in zip(eq.factors, split.roots, strict=True) for c in cs]
-    nus = [(order + 1) // 2 for _, order in places]
-
-    def times(start: list[int], exponents: Iterable[int]) -> list[int]:
-        for (c, _), n in zip(places, exponents, strict=True):
-            for _ in range(n):
-                start = gf_mul(start, [1, -c], p, sp.ZZ)
-        return start
-
-    w = times([1], nus)
+    w, r = ([image_mod(c, p, split.generator) for c in q.rep.to_list()] for q in (eq.cleared.w, eq.cleared.r))
     a = gf_mul([entire.get(k, 0) for k in range(max(entire, default=-1), -1, -1)], w, p, sp.ZZ)
-    for i, part in enumerate(polar):
+    for c, part in zip((c for cs in split.roots for c in cs), polar, strict=True):
         for k, value in part.items():
-            a = gf_add(a, times([value], (nu - k * (i == j) for j, nu in enumerate(nus))), p, sp.ZZ)
-    num = [image_mod(c, p, split.generator) for c in eq.num.rep.to_list()]
-    r = times(num, (2 * nu - order for nu, (_, order) in zip(nus, places, strict=True)))
-    return Recursion(m, w, a, gf_trunc(r, p), sp.ZZ)
+            rest = gf_quo(w, gf_pow([1, -c % p], k, p, sp.ZZ), p, sp.ZZ)
+            a = gf_add(a, gf_mul_ground(rest, value, p, sp.ZZ), p, sp.ZZ)
+    return Recursion(m, w, a, r, sp.ZZ)

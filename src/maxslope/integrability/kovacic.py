@@ -13,7 +13,7 @@ from maxslope.integrability.exact import is_zero
 from maxslope.integrability.local import Local, local_data
 from maxslope.integrability.ode import Equation, equation, fraction_of
 from maxslope.integrability.riccati import RiccatiSolution, rational_riccati
-from maxslope.integrability.solutions import imprimitive, pullback, torus, triangular
+from maxslope.integrability.solutions import algebraic, imprimitive, pullback, torus, triangular
 from maxslope.integrability.symmetric import Invariant, invariants, omega_polynomial
 
 W = sp.Symbol("w")
@@ -65,10 +65,11 @@ class Liouvillian:
             return imprimitive(eq, self.square)
         if self.case in (2, 4) or self.invariant is None:
             return None
+        m, f = self.invariant
         if self.case == 1:
-            return torus(eq, self.invariant[1])
-        klein = pullback(eq, *self.invariant)
-        return None if klein is None else klein.solutions()
+            return torus(eq, f)
+        image = pullback(eq, m, f)
+        return None if image is None else algebraic(eq, m, image)
 
     def latex(self) -> str:
         """The equation, its group and its solutions as LaTeX."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from math import isqrt
 from typing import Any
 
@@ -78,9 +79,14 @@ class Local:
         return None if self.leading is None else square_root(self.leading)
 
 
+def _field(eq: Equation, factor: sp.Poly | None) -> Any:
+    """k[t]/(f), or k at infinity."""
+    return FiniteExtension(sp.Poly(eq.x, eq.x, domain=eq.field) if factor is None else factor)
+
+
 def laurent(eq: Equation, factor: sp.Poly | None, count: int) -> list[Residue]:
     """Leading `count` Laurent coefficients of r at the roots of a factor (None: infinity)."""
-    field = FiniteExtension(sp.Poly(eq.x, eq.x, domain=eq.field) if factor is None else factor)
+    field = _field(eq, factor)
     # highest first: lowest at infinity
     u, v = ([field.convert(c, field.domain) for c in p.rep.to_list()] for p in (eq.num, eq.den))
     if factor is not None:
@@ -103,36 +109,42 @@ def quotient_series(
     return out
 
 
-def root_series(series: Sequence[Any], settle: Callable[[Any], Any] = lambda value: value) -> list[Any]:
+def root_series(series: Sequence[Any]) -> list[Any]:
     """Coefficients sigma of sqrt(series/series[0])."""
     inverse, sigma = 1 / series[0], [series[0] ** 0]
     for k in range(1, len(series)):
         value = series[k] * inverse
         for j in range(1, k):
             value = value - sigma[j] * sigma[k - j]
-        sigma.append(settle(value / 2))
+        sigma.append(value / 2)
     return sigma
 
 
-def _local(eq: Equation, factor: sp.Poly | None, order: int | None) -> Local:
-    """Local data at the roots of a factor of multiplicity `order`, or at infinity, where exponents are growth rates."""
+def local_at(
+    factor: sp.Poly | None, order: int | None, series: Callable[[int], list[Any]], one: Callable[[], Any]
+) -> Local:
+    """Local data at a pole of that order, or at infinity, where exponents are growth rates, by leading coefficients."""
     if order is None or (order > 2 if factor is None else order == 1):
-        return Local(factor, order, 1, FiniteExtension(factor or sp.Poly(eq.x, eq.x, domain=eq.field)).one)
+        return Local(factor, order, 1, one())
     if order == 2:
-        return Local(factor, 2, 1, laurent(eq, factor, 1)[0] * 4 + 1)
+        return Local(factor, 2, 1, series(1)[0] * 4 + 1)
     if order % 2:
         return Local(factor, order, 0, None)
     half = order // 2
     top = 1 - half if factor is None else half - 1
-    series = laurent(eq, factor, top + 1)
-    sigma = root_series(series)
-    square = series[0] * sigma[top] * sigma[top] * 4
-    return Local(factor, order, half, square, series[0], tuple(sigma[:top]), sigma[top])
+    leading = series(top + 1)
+    sigma = root_series(leading)
+    square = leading[0] * sigma[top] * sigma[top] * 4
+    return Local(factor, order, half, square, leading[0], tuple(sigma[:top]), sigma[top])
 
 
 def local_data(eq: Equation) -> tuple[Local, ...]:
     """Local data at all poles (one entry per factor), then at infinity."""
-    return (*(_local(eq, f, e) for f, e in eq.factors), _local(eq, None, eq.order_at_infinity))
+
+    def at(factor: sp.Poly | None, order: int | None) -> Local:
+        return local_at(factor, order, partial(laurent, eq, factor), lambda: _field(eq, factor).one)
+
+    return (*(at(f, order) for f, order in eq.factors), at(None, eq.order_at_infinity))
 
 
 def log_obstruction(r: Any, x: sp.Symbol, point: Any) -> sp.Expr:

@@ -68,10 +68,6 @@ def _trace(m: Any) -> Any:
     return m[0, 0] + m[1, 1]
 
 
-def _inverse(m: Any) -> Any:
-    return mpmath.matrix([[m[1, 1], -m[0, 1]], [-m[1, 0], m[0, 0]]])
-
-
 def _words(matrices: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
     for i, m in enumerate(matrices):
         yield f"M{i + 1}", m
@@ -84,7 +80,7 @@ def _judge(words: tuple[str, str], a: Any, b: Any) -> Witness:
     """How far the group is from a common eigenvector, from an imprimitive and from a finite one."""
     ab = a * b
     traces = (_trace(a), _trace(b), _trace(ab))
-    commutator = _trace(ab * _inverse(a) * _inverse(b))
+    commutator = _trace(ab * mpmath.inverse(b * a))
     irreducible = abs(commutator - 2)
     primitive = sorted(abs(t) for t in traces)[1]
     phi = (1 + mpmath.sqrt(5)) / 2
@@ -132,30 +128,27 @@ class _Transport:
     terms: int
     flint: Any | None
 
-    def along(self, points: list[Any]) -> Any:
-        """The fundamental matrix carried along a polygon, as a matrix of backend numbers."""
+    def along(self, points: list[Any]) -> list[Any]:
+        """The columns (y, y') of the fundamental matrix carried along a polygon, as backend numbers."""
         one, zero = make_complex(1, self.flint), make_complex(0, self.flint)
-        state = [[one, zero], [zero, one]]
+        columns = [(one, zero), (zero, one)]
         for start, end in pairwise(points):
             here = start
             while here != end:
                 reach = STEP * min(abs(here - c) for c in self.poles) if self.poles else 1
                 gap = end - here
                 step = gap if abs(gap) <= reach else gap * (reach / abs(gap))
-                m = self._step(here, step)
-                state = [
-                    [sharpen(m[i][0] * state[0][j] + m[i][1] * state[1][j], self.flint) for j in (0, 1)] for i in (0, 1)
-                ]
+                columns = self._step(columns, here, step)
                 here = end if step is gap else here + step
-        return state
+        return columns
 
-    def _step(self, here: Any, step: Any) -> list[list[Any]]:
+    def _step(self, columns: list[Any], here: Any, step: Any) -> list[Any]:
         z, h = make_complex(here, self.flint), make_complex(step, self.flint)
         num, den = (dup_shift(p[::-1], z, None)[::-1] for p in (self.num, self.den))
         lead = 1 / den[0]
-        columns = []
-        for start in ((1, 0), (0, 1)):
-            c = [z * 0 + start[0], z * 0 + start[1]]
+        out = []
+        for column in columns:
+            c = [*column]
             for k in range(self.terms):
                 value = z * 0
                 for j in range(min(k, len(num) - 1) + 1):
@@ -167,8 +160,8 @@ class _Transport:
             for k in range(len(c) - 1, -1, -1):
                 y = y * h + c[k]
                 dy = dy * h + c[k] * k if k else dy
-            columns.append((sharpen(y, self.flint), sharpen(dy, self.flint)))
-        return [[columns[0][0], columns[1][0]], [columns[0][1], columns[1][1]]]
+            out.append((sharpen(y, self.flint), sharpen(dy, self.flint)))
+        return out
 
 
 def _loop(base: Any, pole: Any, poles: list[Any]) -> list[Any]:
@@ -228,7 +221,7 @@ def monodromy(r: Any, x: sp.Symbol | None = None, digits: int = 40, base: Any = 
         transport = _Transport(num, den, poles, int((digits + 10) / 0.39) + 10, flint)
         loops = tuple(tuple(_loop(base, c, poles)) for c in poles)
         raw = [transport.along(list(loop)) for loop in loops]
-        matrices = tuple(mpmath.matrix([[mpmath.mpc(e) for e in row] for row in m]) for m in raw)
+        matrices = tuple(mpmath.matrix([[mpmath.mpc(e) for e in column] for column in m]).T for m in raw)
         whole = reduce(lambda product, m: m * product, matrices, mpmath.eye(2))
         with mpmath.workdps(2 * digits + 20):  # the difference from 1 cancels
             errors = [abs(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0] - 1) for m in matrices]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import product
 from typing import Any
 
@@ -11,42 +12,40 @@ import sympy as sp
 
 from maxslope.integrability.exact import exact, number
 from maxslope.integrability.kovacic import Liouvillian, liouvillian
-from maxslope.integrability.local import root_series, taylor_coefficients
+from maxslope.integrability.local import Local, local_at, taylor_coefficients
 
 _MOST = 7  # points with two signs
 
 
 @dataclass(frozen=True)
 class _Point:
-    """A pole (or infinity): order, exponents (half +- gap)/2, and None for the gap at an odd irregular point."""
+    """A pole (or infinity) with its local data, whose exponents are (half +- gap)/2."""
 
     place: sp.Expr
-    order: int
-    half: int
-    gap: sp.Expr | None
+    local: Local
 
-    @property
-    def infinite(self) -> bool:
-        return bool(self.place == sp.oo)
-
-    @property
-    def regular(self) -> bool:
-        return self.order >= 2 if self.infinite else self.order <= 2
+    @cached_property
+    def gap(self) -> sp.Expr | None:
+        """The difference of the exponents; None at an irregular point of odd order."""
+        p = self.local
+        if p.discriminant is None:
+            return None
+        return 2 * _root(p.leading) * sp.cancel(p.linear) if p.irregular else _root(p.discriminant)
 
     def exponents(self) -> list[tuple[str, sp.Expr]]:
         if self.gap is None:
             return []
-        if self.order == 1 and not self.infinite:
+        if self.local.order == 1 and self.local.factor is not None:
             return [("+", sp.Integer(1))]
-        return [("+", (self.half + self.gap) / 2), ("-", (self.half - self.gap) / 2)]
+        return [("+", (self.local.half + self.gap) / 2), ("-", (self.local.half - self.gap) / 2)]
 
     def doubles(self) -> list[sp.Expr]:
         """Kovacic's set E of case 2."""
-        if not self.regular:
-            return [sp.Integer(self.order)]
-        if self.order == 2 and self.gap is not None:
+        if not self.local.regular:
+            return [sp.Integer(self.local.order)]
+        if self.local.order == 2 and self.gap is not None:
             return [sp.Integer(2), 2 + 2 * self.gap, 2 - 2 * self.gap]
-        return [sp.Integer(e) for e in ((0, 2, 4) if self.infinite else (4,))]
+        return [sp.Integer(e) for e in ((0, 2, 4) if self.local.factor is None else (4,))]
 
 
 def _allowed(row: list[sp.Expr]) -> bool:
@@ -158,8 +157,8 @@ def parametric(r: Any, parameter: sp.Symbol, x: sp.Symbol, samples: Iterable[Any
     if sum(len(p.exponents()) == 2 for p in points) > _MOST:
         raise ValueError(f"r must have at most {_MOST} poles of order 2 or more; got {len(points) - 1} poles.")
     degrees, doubles = dict(_degrees(points)), tuple(product(*(p.doubles() for p in points)))
-    halves = tuple(p.gap for p in points if p.gap is not None and p.order == 2)
-    odd = any(p.order % 2 and not p.regular for p in points)
+    halves = tuple(p.gap for p in points if p.gap is not None and p.local.order == 2)
+    odd = any(p.local.discriminant is None for p in points)
     special = _special(expr, points, parameter, x)
     values = [v for d in dict.fromkeys(degrees.values()) for n in range(largest + 1) for v in _solve(d - n, parameter)]
     values += [v for h in dict.fromkeys(halves) for n in (1, 3) for v in _solve(2 * h - n, parameter)]
@@ -169,7 +168,7 @@ def parametric(r: Any, parameter: sp.Symbol, x: sp.Symbol, samples: Iterable[Any
         {v: liouvillian(expr.subs(parameter, v), x) for v in chosen}
         for chosen in (sorted(candidates, key=sp.default_sort_key), [number(v, "a sample") for v in samples])
     )
-    irregular = any(not p.regular for p in points)
+    irregular = any(not p.local.regular for p in points)
     return Parametric(expr, parameter, degrees, halves, doubles, odd, irregular, special, decided, sampled)
 
 
@@ -187,25 +186,16 @@ def _points(expr: sp.Expr, x: sp.Symbol) -> Iterator[_Point]:
         if f.degree() > 2:
             raise ValueError(f"a pole must have degree at most 2 over the field of the parameter; got {f.as_expr()}.")
         for place in sp.roots(f.as_expr(), x, multiple=True):
-            moved = sp.cancel(sp.simplify(expr.subs(x, place + t) * t**order))
-            yield _local(place, int(order), moved, t)
+            yield _point(place, sp.Poly(x - place, x), int(order), sp.simplify(expr.subs(x, place + t) * t**order), t)
     order = int(den.degree() - num.degree())
-    moved = sp.cancel(expr.subs(x, 1 / t) * t**-order)
-    yield _local(sp.oo, order, moved, t)
+    yield _point(sp.oo, None, order, expr.subs(x, 1 / t) * t**-order, t)
 
 
-def _local(place: sp.Expr, order: int, moved: sp.Expr, t: sp.Symbol) -> _Point:
-    infinite = place == sp.oo
-    if (order == 1 and not infinite) or (order > 2 and infinite):
-        return _Point(place, order, 1, sp.Integer(1))
-    if order == 2:
-        return _Point(place, 2, 1, _root(1 + 4 * taylor_coefficients(moved, t, 1)[0]))
-    if order % 2:
-        return _Point(place, order, 0, None)
-    top = 1 - order // 2 if infinite else order // 2 - 1
-    series = taylor_coefficients(moved, t, top + 1)
-    sigma = root_series(series, sp.cancel)
-    return _Point(place, order, order // 2, 2 * _root(series[0]) * sigma[top])
+def _point(place: sp.Expr, factor: sp.Poly | None, order: int, moved: sp.Expr, t: sp.Symbol) -> _Point:
+    """The local data of r = moved t^-order in t = x - place, or of t^order at infinity in t = 1/x."""
+    return _Point(
+        place, local_at(factor, order, partial(taylor_coefficients, sp.cancel(moved), t), lambda: sp.Integer(1))
+    )
 
 
 def _root(square: sp.Expr) -> sp.Expr:
@@ -228,7 +218,7 @@ def _degrees(points: list[_Point]) -> Iterator[tuple[str, sp.Expr]]:
 def _special(expr: sp.Expr, points: list[_Point], parameter: sp.Symbol, x: sp.Symbol) -> tuple[sp.Expr, ...]:
     """Values where poles meet, numerator and denominator share a root, or a leading coefficient vanishes."""
     num, den = (sp.Poly(e, x) for e in sp.fraction(sp.together(expr)))
-    places = [p.place for p in points if not p.infinite]
+    places = [p.place for p in points if p.local.factor is not None]
     conditions = [a - b for i, a in enumerate(places) for b in places[:i]]
     conditions += [num.eval(c) for c in places] + [num.LC(), den.LC()]
     found = {v for e in conditions for v in _solve(sp.simplify(e), parameter)}

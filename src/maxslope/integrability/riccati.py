@@ -79,10 +79,9 @@ def _admissible(eq: Equation, locals_: tuple[Local, ...]) -> Iterator[tuple[list
 
 
 def rational_riccati(eq: Equation, locals_: tuple[Local, ...]) -> RiccatiSolution | None:
-    """A solution w of w' + w^2 = r, rational over k or over one square root of k, or None.
+    """A solution w of w' + w^2 = r, rational over k or over one square root of k, or None: Kovacic (1986), section 3.1.
 
     A unique w has conjugate signs at conjugate poles; otherwise the product of two solutions is rational.
-    Source: Kovacic, J. Symbolic Computation 2 (1986), section 3.1; Ulmer and Weil (1996).
     """
     if any(p.discriminant is None for p in locals_):
         return None

@@ -166,32 +166,23 @@ def _logarithms(part: sp.Poly, f: sp.Poly, x: sp.Symbol) -> tuple[list[tuple[sp.
 
 
 # exponent differences at 0, 1 and infinity of the standard equation, by the degree of the rational invariant
-_STANDARD = {m: (sp.Rational(1, 3), sp.Rational(1, 2), sp.Rational(1, k)) for m, k in ((6, 4), (8, 4), (12, 5))}
+STANDARD = {m: (sp.Rational(1, 3), sp.Rational(1, 2), sp.Rational(1, k)) for m, k in ((6, 4), (8, 4), (12, 5))}
 
 
-@dataclass(frozen=True)
-class Pullback:
-    """y = Y(s)/sqrt(s'), s = image(x), with Y of the hypergeometric equation with differences (l, m, n)."""
+def algebraic(eq: Equation, m: int, s: sp.Expr) -> Pair:
+    """y = Y(s)/sqrt(s') with Y = 2F1 of the standard equation near s = 0; both are algebraic functions of x."""
+    first, second, third = STANDARD[m]
 
-    variable: sp.Symbol
-    image: sp.Expr
-    differences: tuple[sp.Expr, sp.Expr, sp.Expr]
-
-    def solutions(self) -> tuple[sp.Expr, sp.Expr]:
-        """Two solutions by 2F1(a, b; c; s), with s near 0; both are algebraic functions of x."""
-        return self._solution(1), self._solution(-1)
-
-    def _solution(self, sign: int) -> sp.Expr:
-        ell, m, n = self.differences
-        ell = sign * ell
-        s = self.image
-        a, b = (1 - ell - m - n) / 2, (1 - ell - m + n) / 2
-        front = s ** ((1 - ell) / 2) * (1 - s) ** ((1 - m) / 2) / sp.sqrt(sp.factor(sp.diff(s, self.variable)))
+    def one(ell: sp.Expr) -> sp.Expr:
+        a, b = ((1 - ell - second + sign * third) / 2 for sign in (-1, 1))
+        front = s ** ((1 - ell) / 2) * (1 - s) ** ((1 - second) / 2) / sp.sqrt(sp.factor(sp.diff(s, eq.x)))
         return front * sp.hyper((a, b), (1 - ell,), s)
 
+    return one(first), one(-first)
 
-def pullback(eq: Equation, m: int, invariant: sp.Expr) -> Pullback | None:
-    """Klein's c H^3/F^4 (m = 6), c F^3/H^2 (8) or c H^3/F^5 (12) with F the invariant of degree m, H its Hessian.
+
+def pullback(eq: Equation, m: int, invariant: sp.Expr) -> sp.Expr | None:
+    """s = c H^3/F^4 (m = 6), c F^3/H^2 (8) or c H^3/F^5 (12) with F the invariant of degree m, H its Hessian: Klein.
 
     Source: Klein, Vorlesungen ueber das Ikosaeder (1884), I.2; van Hoeij and Weil, Solving second order
     linear differential equations with Klein's theorem (2005).
@@ -201,12 +192,10 @@ def pullback(eq: Equation, m: int, invariant: sp.Expr) -> Pullback | None:
     hessian = m * f * sp.diff(first, x) - m**2 * eq.r * f**2 - (m - 1) * first**2
     by_hessian, by_invariant = {6: (3, -4), 8: (-2, 3), 12: (3, -5)}[m]
     top, bottom = fraction_of(sp.together(hessian) ** by_hessian * f**by_invariant, x, eq.field)
-    scale = _scale(eq, top, bottom, _STANDARD[m])
-    if scale is None:
+    scale = _scale(eq, top, bottom, STANDARD[m])
+    if scale is None or not _verified(eq, top.mul_ground(eq.field.convert(scale)), bottom, STANDARD[m]):
         return None
-    image = sp.factor(scale * top.as_expr() / bottom.as_expr())
-    found = Pullback(x, image, _STANDARD[m])
-    return found if _verified(eq, top.mul_ground(eq.field.convert(scale)), bottom, _STANDARD[m]) else None
+    return sp.factor(scale * top.as_expr() / bottom.as_expr())
 
 
 def _parts(top: sp.Poly, bottom: sp.Poly) -> tuple[sp.Poly, sp.Poly, sp.Poly]:

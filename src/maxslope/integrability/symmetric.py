@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, reduce
@@ -42,8 +42,8 @@ class SymmetricPower:
         return product_recursion(eq, self.m, self.exponents)
 
 
-def _integer_bound(local: Local, m: int, largest: bool) -> int | None:
-    """Extreme integer among i*alpha1 + (m-i)*alpha2, or o*m/4 at irregular points."""
+def _extreme(local: Local, m: int, of: Callable[[list[int]], int]) -> int | None:
+    """The least or greatest integer among i*alpha1 + (m-i)*alpha2, or o*m/4 at irregular points."""
     if local.order is not None and not local.regular:
         value = Fraction(local.order * m, 4)
         return int(value) if value.denominator == 1 else None
@@ -51,13 +51,13 @@ def _integer_bound(local: Local, m: int, largest: bool) -> int | None:
     steps = range(-m, m + 1, 2) if gap is not None else [0] if m % 2 == 0 else []
     values = [Fraction(local.half * m, 2) + i * (gap or Fraction(0)) / 2 for i in steps]
     integers = [int(v) for v in values if v.denominator == 1]
-    return (max if largest else min)(integers) if integers else None
+    return of(integers) if integers else None
 
 
 def symmetric_power(locals_: tuple[Local, ...], m: int) -> SymmetricPower:
     """Exponents and degree bound of rational solutions: Ulmer and Weil (1996), sections 3 and 4."""
-    exponents = [_integer_bound(p, m, False) for p in locals_[:-1]]
-    top = _integer_bound(locals_[-1], m, True)
+    exponents = [_extreme(p, m, min) for p in locals_[:-1]]
+    top = _extreme(locals_[-1], m, max)
     known = [e for e in exponents if e is not None]
     if top is None or len(known) < len(exponents):
         return SymmetricPower(m, (), None)
@@ -126,9 +126,9 @@ def product_recursion(eq: Equation, m: int, exponents: Iterable[Any]) -> Recursi
 
 
 def polynomials(eq: Equation, rec: Recursion, columns: int) -> Iterator[sp.Poly]:
-    """A basis of the P of degree below `columns` with N_{m+1} = 0: none, where a prime already shows it."""
+    """The kernel; none, where a prime already shows it."""
     if rec.rank(columns, *embedding(eq.field)) < columns:
-        yield from kernel(rec.matrix(columns), columns, eq)
+        yield from kernel(eq, rec, columns)
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,9 @@ def invariants(eq: Equation, locals_: tuple[Local, ...], m: int) -> list[Invaria
     return [Invariant(power, p) for p in polynomials(eq, power.recursion(eq), power.columns)]
 
 
-def kernel(system: list[list[Any]], columns: int, eq: Equation) -> Iterator[sp.Poly]:
-    """Polynomials whose coefficients (lowest first) span the kernel of a matrix over k."""
-    rows = [[eq.field.convert(c) for c in row] for row in system]
-    if not rows:
-        rows = [[eq.field.zero] * columns]
+def kernel(eq: Equation, rec: Recursion, columns: int) -> Iterator[sp.Poly]:
+    """A basis of the P of degree below `columns` with N_{m+1} = 0."""
+    rows = [[eq.field.convert(c) for c in row] for row in rec.matrix(columns)]
     matrix = DomainMatrix(rows, (len(rows), columns), eq.field)
     for row in matrix.nullspace().to_field().to_list():
         yield sp.Poly.from_list(list(reversed(row)), eq.x, domain=eq.field).monic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from operator import add, mul
+from operator import mul
 from typing import Any
 
 import mpmath
@@ -88,11 +88,14 @@ def _number(value: Any) -> Any:
 def _taylor(
     network: NarrowNetwork, field: list[Any], begin: list[Any], time: Any, digits: int, flint: Any
 ) -> tuple[list[Any], int]:
-    program = sp.cse(field)
+    functions = _functions(flint, field)
+    power = sp.Function("power")  # of integers: flint's own is NaN for constants that may be 0
+    field = [e.replace(lambda p: p.is_Pow and p.exp.is_Integer, lambda p: power(p.base, p.exp)) for e in field]
+    right = sp.lambdify(network.parameters, field, [functions, "mpmath"], cse=True)
     state = [flint.arb(v) for v in begin]
     left, steps = mpmath.mpf(time), 0
     while left > 0:
-        rows = _coefficients(network.parameters, program, state, flint)
+        rows = _coefficients(right, state, flint)
         step = min(left, _step_size(rows, digits))
         h = flint.arb(step)
         state = [reduce(lambda total, value: total * h + value, row[::-1]).mid() for row in rows]
@@ -100,17 +103,14 @@ def _taylor(
     return [mpmath.mpf(v) for v in state], steps
 
 
-def _coefficients(parameters: tuple[sp.Symbol, ...], program: Any, state: list[Any], flint: Any) -> list[list[Any]]:
+def _coefficients(right: Callable[..., Any], state: list[Any], flint: Any) -> list[list[Any]]:
     """Taylor coefficients of the solution: y_{k+1} = [t^k] f(y) / (k+1)."""
     rows = [[value] for value in state]
     for k in range(ORDER):
         flint.ctx.cap = k + 1
-        known = {name: flint.arb_series(row) for name, row in zip(parameters, rows, strict=False)}
-        for symbol, expr in program[0]:  # common parts first
-            known[symbol] = _value(expr, known, flint)
-        values = [_value(e, known, flint) for e in program[1]]
+        values = right(*(flint.arb_series(row) for row in rows[:-1]))
         for row, value in zip(rows, values, strict=True):
-            row.append((value[k] / (k + 1)).mid())
+            row.append((flint.arb_series(value)[k] / (k + 1)).mid())
     return rows
 
 
@@ -122,45 +122,31 @@ def _step_size(rows: list[list[Any]], digits: int) -> Any:
     return min(steps, default=mpmath.inf)
 
 
-def _value(expr: sp.Expr, known: dict[sp.Expr, Any], flint: Any) -> Any:
-    """An expression as a power series; what was computed before is in `known`."""
-    if expr not in known:
-        if not expr.free_symbols:
-            known[expr] = flint.arb_series([flint.arb(str(sp.N(expr, mpmath.mp.dps + 5)))])
-        elif expr.is_Add or expr.is_Mul:
-            known[expr] = reduce(add if expr.is_Add else mul, (_value(e, known, flint) for e in expr.args))
-        elif expr.is_Pow:
-            known[expr] = _power(_value(expr.base, known, flint), expr.exp, flint)
-        else:
-            known[expr] = _function(expr.func, _value(expr.args[0], known, flint))
-    return known[expr]
-
-
-def _power(base: Any, exponent: sp.Expr, flint: Any) -> Any:
-    if (2 * exponent).is_Integer and not exponent.is_Integer:
-        base, exponent = base.sqrt(), 2 * exponent
-    if not exponent.is_Integer:
-        return (base.log() * _value(exponent, {}, flint)).exp()
-    out = reduce(mul, [base] * abs(int(exponent)), flint.arb_series([1]))
-    return 1 / out if exponent < 0 else out
-
-
-def _function(func: Any, z: Any) -> Any:
-    """An elementary function of a power series."""
-    table: dict[Any, Callable[[Any], Any]] = {
-        sp.exp: lambda s: s.exp(),
-        sp.log: lambda s: s.log(),
-        sp.sin: lambda s: s.sin(),
-        sp.cos: lambda s: s.cos(),
-        sp.tan: lambda s: s.sin() / s.cos(),
-        sp.atan: lambda s: s.atan(),
-        sp.sinh: lambda s: (s.exp() - (-s).exp()) / 2,
-        sp.cosh: lambda s: (s.exp() + (-s).exp()) / 2,
-        sp.tanh: lambda s: 1 - 2 / ((2 * s).exp() + 1),
-        sp.erf: lambda s: s.erf(),
+def _functions(flint: Any, field: list[sp.Expr]) -> dict[str, Any]:
+    """The numbers and elementary functions that lambdify writes, as power series."""
+    known: dict[str, Callable[[Any], Any]] = {
+        "exp": lambda s: s.exp(),
+        "log": lambda s: s.log(),
+        "sin": lambda s: s.sin(),
+        "cos": lambda s: s.cos(),
+        "tan": lambda s: s.sin() / s.cos(),
+        "atan": lambda s: s.atan(),
+        "sinh": lambda s: (s.exp() - (-s).exp()) / 2,
+        "cosh": lambda s: (s.exp() + (-s).exp()) / 2,
+        "tanh": lambda s: 1 - 2 / ((2 * s).exp() + 1),
+        "erf": lambda s: s.erf(),
     }
-    if func not in table:
-        raise ValueError(
-            f"the series evaluator does not know {func}; use one of {sorted(str(f) for f in table)} or flint=False."
-        )
-    return table[func](z)
+    unknown = sorted({str(f.func) for expr in field for f in expr.atoms(sp.Function)} - set(known))
+    if unknown:
+        raise ValueError(f"the series evaluator does not know {unknown[0]}; use one of {sorted(known)} or flint=False.")
+
+    def of_series(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda s: function(flint.arb_series(s))
+
+    def power(base: Any, exponent: int) -> Any:
+        out = reduce(mul, [base] * abs(exponent), flint.arb_series([1]))
+        return 1 / out if exponent < 0 else out
+
+    functions = {name: of_series(function) for name, function in known.items()}
+    constants = {name: flint.arb(mpmath.mpf(getattr(mpmath, name))) for name in ("pi", "e", "phi", "euler", "catalan")}
+    return functions | constants | {"mpf": flint.arb, "sqrt": of_series(lambda s: s.sqrt()), "power": power}

@@ -157,7 +157,7 @@ class Verdict:
     def _decision(self, result: Liouvillian) -> list[str]:
         if result.case == 4:
             split = splitting(result.equation.field, self.local)
-            found = [] if split is None else families(result.equation, split[0])[1]
+            found = [] if split is None else families(result.equation, split[0]).admissible
             text = ", ".join(f"{f.signs} (d = {f.degree})" for f in found) or "none"
             return [
                 f"Case 1: families with d in N: {text}; all linear systems inconsistent.",

@@ -13,6 +13,9 @@ from maxslope._rows import column, flat
 from maxslope.sets import Box
 from maxslope.spaces import Lp, Space
 
+_ZERO = 1e-13  # of |A| |x|: what may be left of (A x)_i = 0, after thousands of roundings
+_ROUNDING = 1e-12  # likewise of velocities, which are at most 1
+
 
 def linear(c: Tensor, x: Tensor, t: float, space: Space, box: Box | None = None) -> Tensor:
     """E = <c, x>: u(t) = x + t v(c); in a box with the l_inf norm each coordinate stops at its face.
@@ -134,9 +137,9 @@ def _follow(A: np.ndarray, x: np.ndarray, left: float) -> np.ndarray:
     scale = np.abs(A).sum() * max(np.abs(x).max(), 1e-300)
     for _ in range(1000):
         g = A @ x
-        v = _velocity(A, g, np.abs(g) <= 1e-13 * scale)
+        v = _velocity(A, g, np.abs(g) <= _ZERO * scale)
         rate = A @ v
-        closing = (np.abs(g) > 1e-13 * scale) & (g * rate < 0)
+        closing = (np.abs(g) > _ZERO * scale) & (g * rate < 0)
         times = np.where(closing, -g / np.where(rate == 0, 1, rate), np.inf)
         step = min(left, times.min())
         x += step * v
@@ -157,6 +160,6 @@ def _velocity(A: np.ndarray, g: np.ndarray, zero: np.ndarray) -> np.ndarray:
             v[S] = 0.0
             v[S] = np.linalg.solve(A[np.ix_(S, S)], -(A @ v)[S])
         turned = (A @ v)[Z]
-        if np.abs(v).max(initial=0.0) <= 1 + 1e-12 and bool((held * turned <= 1e-12).all()):
+        if np.abs(v).max(initial=0.0) <= 1 + _ROUNDING and bool((held * turned <= _ROUNDING).all()):
             return v
     raise ValueError("piecewise_linear needs a positive definite matrix; this one admits no velocity at some point.")

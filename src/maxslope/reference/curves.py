@@ -104,12 +104,11 @@ def reference(
     check_rate(rate)
     if not until > 0 or instants < 1:
         raise ValueError(f"A reference curve needs until > 0 and instants >= 1, got {until!r} and {instants!r}.")
-    kind = _kind(domain, space)
     x = domain.project(x.detach().double())
     grid = np.linspace(0.0, until, instants + 1)
     rows = []
     for k in torch.arange(len(x))[:, None]:
-        rows.append(_row(kind, smooth.take(k), domain.take(k), x[k], tolerance, space, rate))
+        rows.append(_row(smooth.take(k), domain.take(k), x[k], tolerance, space, rate))
     points = torch.stack([torch.from_numpy(row.follow(grid)) for row in rows], 1).reshape(instants + 1, *x.shape)
     return Reference(
         _record(smooth, domain, points, grid, rows, space, rate),
@@ -119,28 +118,24 @@ def reference(
     )
 
 
-def _row(kind: type[Row], energy: Energy, domain: Set, x: Tensor, tolerance: float, space: Lp, rate: float) -> Row:
-    if issubclass(kind, Smooth):
+def _row(energy: Energy, domain: Set, x: Tensor, tolerance: float, space: Lp, rate: float) -> Row:
+    """One curve, by the solver that knows the motion in the domain."""
+    plain = isinstance(domain, Everything) or (isinstance(domain, Box) and space.p > 1)
+    in_ball = isinstance(domain, BallBox) and space == domain.norm == Lp(2) and _endless(domain.box)
+    if not plain and not in_ball:
+        raise ValueError(
+            "Reference curves are known in boxes and without constraint (l_1: without; l_2: also in its balls without "
+            f"a box), got {type(domain).__name__} for a motion in {space!r}; compare with a scheme of tiny steps "
+            "instead."
+        )
+    if in_ball or 1 < space.p < math.inf:
         return Smooth(energy, domain, x, tolerance, space, rate)
+    kind = Straight if math.isinf(space.p) else Single
     row = kind(energy, domain, x, tolerance)
     return row if math.isinf(rate) else Rated(row, space, rate)
 
 
-def _kind(domain: Set, space: Lp) -> type[Row]:
-    """Which solver knows the motion in ``domain``."""
-    if isinstance(domain, Box | Everything) and space.p > 1:
-        return Straight if math.isinf(space.p) else Smooth
-    if isinstance(domain, Everything):
-        return Single
-    if isinstance(domain, BallBox) and space == domain.norm == Lp(2) and _unbounded(domain.box):
-        return Smooth
-    raise ValueError(
-        f"Reference curves are known in boxes and without constraint (l_1: without; l_2: also in its balls without a "
-        f"box), got {type(domain).__name__} for a motion in {space!r}; compare with a scheme of tiny steps instead."
-    )
-
-
-def _unbounded(box: Box) -> bool:
+def _endless(box: Box) -> bool:
     return bool(box.lo.isneginf().all() & box.hi.isposinf().all())
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
 from maxslope._optional import optional
-from maxslope.reference.base import Array, NotFiniteError, Piece, Row, TooLongError
+from maxslope.reference.base import LEAST, ROUNDING, SAME, Array, NotFiniteError, Piece, Row, TooLongError
 from maxslope.spaces import Lp
+
+_FURTHER = 1.5  # times the length of a curve whose slope does not grow: so far is the unit curve followed at first
+_RESTS = 1e-13  # of the slope at the start: from there on the curve rests
 
 
 class Rated(Row):
@@ -24,7 +26,6 @@ class Rated(Row):
     def __init__(self, unit: Row, space: Lp, rate: float) -> None:
         Row.__init__(self, unit.energy, unit.domain, unit.like, unit.tolerance)
         self.unit, self.space, self.power = unit, space, 1 / (rate - 1)
-        self.pieces: list[_Stretch] = []
 
     def slope(self, s: float) -> float:
         """|dE|(U(s))."""
@@ -37,29 +38,25 @@ class Rated(Row):
         start = self.slope(0.0)
         if not math.isfinite(start):
             raise NotFiniteError
-        length, small = 1.5 * until * start**self.power, 1e-13 * start
+        length, small = _FURTHER * until * start**self.power, _RESTS * start
         while t < until:
             self.unit.follow(np.linspace(0.0, length or 1.0, len(grid)))
-            for stop in [*(e for e in self.unit.events if e > s * (1 + 1e-12)), length]:
-                t, s, still = self._run_through(t, s, until, max(stop * (1 - 1e-13), s), small, length)
+            for stop in [*(e for e in self.unit.events if e > s * (1 + ROUNDING)), length]:
+                t, s, still = self._run_through(t, s, until, max(stop * (1 - LEAST), s), small, length)
                 if still:  # it rests
                     t = until
                 if t >= until:
                     break
-                self.events.append(t)
+                self.events += [t] if stop < length else []
             length *= 2
         self.unique, self.spent = self.unit.unique, self.spent + self.unit.spent
-        if self.unit.ended() and s >= self.unit.here[0] * (1 - 1e-9):
+        if self.unit.ended() and s >= self.unit.here[0] * (1 - SAME):
             self.status = self.unit.status
 
     def _run_through(
         self, t: float, s: float, until: float, stop: float, small: float, length: float
     ) -> tuple[float, float, bool]:
-        """Go on until the time ``until``, the length ``stop`` or a small slope, and say whether it was that.
-
-        Raises:
-            TooLongError: if the integrator fails.
-        """
+        """Go on until the time ``until``, the length ``stop`` or a small slope, and say whether it was that."""
         with optional("Reference curves of finite rate need scipy", "[flows]"):
             from scipy.integrate import solve_ivp
 
@@ -78,21 +75,11 @@ class Rated(Row):
         self.here = (t, self.unit.at(s))
         if self.slope(stop) <= small and self.slope(s) <= small:
             return t, s, True
-        tolerances = {"rtol": max(self.tolerance, 1e-12), "atol": 1e-12 * max(1e-3, length)}
+        tolerances = {"rtol": max(self.tolerance, LEAST), "atol": ROUNDING * max(1e-3, length)}
         answer = solve_ivp(speed, (t, until), [s], "DOP853", dense_output=True, events=stopping, **tolerances)
-        self.pieces.append(_Stretch(t, self.unit, lambda t: answer.sol(t)[0]))
+        self.pieces.append(Piece(t, lambda t: self.unit.at(float(answer.sol(t)[0]))))
         t, s = until if answer.status == 0 else float(answer.t[-1]), float(answer.y[0, -1])
         self.here = (t, self.unit.at(s))
         if answer.status < 0:
             raise TooLongError
         return t, s, len(answer.t_events[1]) > 0
-
-
-class _Stretch(Piece):
-    """The unit curve, run through as far as ``way`` says for each time."""
-
-    def __init__(self, t0: float, unit: Row, way: Callable[[float], float]) -> None:
-        self.t0, self.unit, self.way = t0, unit, way
-
-    def at(self, t: float) -> Array:
-        return self.unit.at(float(self.way(t)))

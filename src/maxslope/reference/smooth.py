@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from maxslope._optional import optional
 from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.energies import Energy
-from maxslope.reference.base import Array, Piece, Row, TooLongError
+from maxslope.reference.base import LEAST, ROUNDING, Array, Piece, Row, TooLongError, first
 from maxslope.sets import BallBox, Set
 from maxslope.spaces import Lp
 
@@ -35,13 +36,13 @@ class Smooth(Row):
         self.center, self.radius = np.zeros_like(self.x), math.inf
         if isinstance(self.domain, BallBox):
             self.center, self.radius = flat(self.domain.center)[0].double().numpy(), float(self.domain.radius)
-        self.pieces: list[_Arc] = []
 
     def run(self, grid: Array) -> None:
         with optional("Reference curves in l_p need scipy", "[flows]"):
             from scipy.integrate import solve_ivp
         until, t, u = float(grid[-1]), 0.0, self.x
-        arrived = _ARRIVED * self.begin()
+        self.begin()
+        arrived = _ARRIVED * self.scale
         while t < until:
             held = self._held(u, self.gradient(u))
             if self._size(u, held) <= arrived:
@@ -53,20 +54,26 @@ class Smooth(Row):
                 "DOP853",
                 dense_output=True,
                 events=self._events(held, until, arrived),
-                rtol=max(self.tolerance, 1e-13),
+                rtol=max(self.tolerance, LEAST),
                 atol=0.1 * self.tolerance * max(1e-3, float(np.abs(u).max())),
             )
             if answer.status != 1:
                 return self.lose(t, u, Status.UNSOLVED)
-            self.pieces.append(_Arc(self, t, float(answer.t[-1]), answer.sol))
-            ended, arrives = len(answer.t_events[0]) > 0, len(answer.t_events[1]) > 0
+            way = partial(self._along_solution, end=float(answer.t[-1]), solution=answer.sol)
+            self.pieces.append(Piece(t, way))
+            ended, arrives = (len(times) > 0 for times in answer.t_events[:2])
             t = until if ended else float(answer.y[-1, -1])
-            u = self._snap(np.clip(self._onto(answer.y[:-1, -1], held), self.lo, self.hi), held)
+            u = self.snap(self._onto(answer.y[:-1, -1], held), ~held.faces)
             self.here = (t, u)
             self.events += [] if ended else [t]
             if arrives:
                 return self._arrive(t, u, held)
         return None
+
+    def _along_solution(self, t: float, end: float, solution: Callable[[float], Array]) -> Array:
+        """The point at a time t, of a solution by the time s, which knows t as well and ends at s = ``end``."""
+        s = first(0.0, end, lambda s: solution(s)[-1] >= t)
+        return np.asarray(np.clip(solution(s)[:-1], self.lo, self.hi))
 
     def _arrive(self, t: float, u: Array, held: _Held) -> None:
         """Rest from now on: known to be the only way where the energy is strictly convex there."""
@@ -87,7 +94,7 @@ class Smooth(Row):
     def _held(self, u: Array, g: Array) -> _Held:
         held = ((u <= self.lo) & (g >= 0)) | ((u >= self.hi) & (g <= 0))
         way = u - self.center
-        outside = float(np.linalg.norm(way)) >= self.radius * (1 - 1e-12)
+        outside = float(np.linalg.norm(way)) >= self.radius * (1 - ROUNDING)
         return _Held(held, bool(outside and g @ way < 0))
 
     def _along(self, u: Array, held: _Held) -> Array:
@@ -104,11 +111,6 @@ class Smooth(Row):
     def _onto(self, u: Array, held: _Held) -> Array:
         way = u - self.center
         return np.asarray(self.center + way * (self.radius / np.linalg.norm(way)) if held.sphere else u)
-
-    def _snap(self, u: Array, held: _Held) -> Array:
-        """Put coordinates that met a face exactly onto it."""
-        u = np.where(~held.faces & (np.abs(u - self.lo) <= 1e-11), self.lo, u)
-        return np.asarray(np.where(~held.faces & (np.abs(u - self.hi) <= 1e-11), self.hi, u))
 
     def _field(self, held: _Held) -> Callable[[float, Array], Array]:
         def field(_: float, state: Array) -> Array:
@@ -134,14 +136,14 @@ class Smooth(Row):
 
         def faces(_: float, state: Array) -> float:
             room = np.minimum(state[:-1] - self.lo, self.hi - state[:-1])
-            return float(np.where(held.faces | (leaves & (room <= 1e-12)), np.inf, room).min())
+            return float(np.where(held.faces | (leaves & (room <= ROUNDING)), np.inf, room).min())
 
         def release(_: float, state: Array) -> float:
             u = self._onto(state[:-1], held)
             g = self.gradient(u)
             push = np.where(u <= self.lo, g, -g)
             inward = -float(g @ (u - self.center)) if held.sphere else np.inf
-            return float(min(np.where(held.faces, push, np.inf).min(), inward)) + 1e-12
+            return float(min(np.where(held.faces, push, np.inf).min(), inward)) + ROUNDING
 
         def sphere(_: float, state: Array) -> float:
             return self.radius - float(np.linalg.norm(state[:-1] - self.center))
@@ -163,22 +165,3 @@ class _Held(NamedTuple):
 
     faces: Array
     sphere: bool
-
-
-class _Arc(Piece):
-    """A dense solution, of the point and t by the time s, from t0 on until s = ``end``."""
-
-    def __init__(self, row: Smooth, t0: float, end: float, solution: Callable[[float], Array]) -> None:
-        self.row, self.t0, self.end, self.solution = row, t0, end, solution
-
-    def at(self, t: float) -> Array:
-        """The time s of t by bisection, then its point."""
-        low, high = 0.0, self.end
-        if t <= self.t0:
-            return np.asarray(self.solution(0.0)[:-1])
-        for _ in range(100):
-            middle = (low + high) / 2
-            if high - low <= 2e-16 * high:
-                break
-            low, high = (middle, high) if self.solution(middle)[-1] < t else (low, middle)
-        return np.asarray(np.clip(self.solution(high)[:-1], self.row.lo, self.row.hi))

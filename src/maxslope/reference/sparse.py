@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
-from functools import partial
 
 import numpy as np
 
 from maxslope._status import Status
-from maxslope.reference.base import JUMP, Array, Piece, Row, first
+from maxslope.reference.base import FAILED, JUMP, ROUNDING, SAME, SLACK, TIED, Array, Part, Turning, first
 
-_TIED = 8  # coordinates among which sharing sets are sought by going through all
+_SOUGHT = 8  # coordinates among which sharing sets are sought by going through all
+_STEPS = 40  # of Newton's method; ten are enough for smooth energies
+_LENGTH = (
+    1e-14  # of the time: how exactly shares sum to it, dozens of roundings; less takes up to six times the gradients
+)
+_STILL = 10  # slacks: so small a gradient is that of a minimizer
+_ALIKE = 1e-6  # relative: sets down whose curvatures, which are differences, gradients fall alike are one way
 
 
-class _Share(Piece):
+class _Share(Part):
     """A piece of the curve: the coordinates A move, with |xi_i| equal on A and sum of |u_i - u_i(t_0)| = t - t_0."""
 
     def __init__(self, row: Single, t0: float, x0: Array, A: Array) -> None:
@@ -32,16 +37,17 @@ class _Share(Piece):
             return x
         near = min(self.known, key=lambda k: abs(k - t))
         x[A] = self.known[near] + (t - near) * self.velocity(x)[A] if near == self.t0 else self.known[near]
-        for _ in range(40):
+        for _ in range(_STEPS):
             xi = s * self.row.gradient(x)[A]
             rest = np.r_[xi[1:] - xi[0], s @ (self.x0[A] - x[A]) - (t - self.t0)]
-            if np.abs(rest[:-1]).max() <= self.row.tolerance * self.row.scale and abs(rest[-1]) <= 1e-14 * max(1.0, t):
+            alike = np.abs(rest[:-1]).max() <= self.row.tolerance * self.row.scale
+            if alike and abs(rest[-1]) <= _LENGTH * max(1.0, t):
                 self.known[t] = x[A].copy()
                 return x
             H = s[:, None] * self.row.block(x, A)
             step = np.linalg.lstsq(np.vstack([H[1:] - H[0], -s]), -rest, rcond=None)[0]
             x[A] += step
-        if np.abs(rest).max() > 1e-7 * max(1.0, self.row.scale):
+        if np.abs(rest).max() > FAILED * max(1.0, self.row.scale):
             self.row.lose(self.t0, self.x0, Status.UNSOLVED)
         return x
 
@@ -52,10 +58,7 @@ class _Share(Piece):
         return v
 
     def margins(self, t: float) -> tuple[Array, Array]:
-        """(3, d) numbers that are not negative while the piece holds, and the point.
-
-        What others lack to the largest |xi|, the shares of the moving ones, and the largest |xi| itself.
-        """
+        """What others lack to the largest |xi|, the shares of the moving ones, and that |xi|, ``[3, d]``; the point."""
         x, A = self.at(t), self.A
         g = self.row.gradient(x) / self.row.scale
         m = float((self.s * g[A]).mean()) if len(A) else 0.0
@@ -68,46 +71,32 @@ class _Share(Piece):
         left[A] = m if m > 0 else -1.0  # none left: a minimizer, or a flat part
         return np.stack([lack, kept, left]), x
 
-    def broken(self, t: float, slack: float) -> bool:
-        """Whether the piece does not hold any more."""
-        return bool((self.margins(t)[0] < -slack).any())
+    def advance(self, t: float, end: float) -> tuple[float, Array, Array | None]:
+        margins, x = self.margins(end) if len(self.A) else (np.zeros(0), self.x0)
+        if not (margins < -self.row.slack).any():
+            return end, x, None
+        when = first(t, end, lambda s: bool((self.margins(s)[0] < -self.row.slack / 2).any()))
+        return when, self.margins(when)[1], self.A
 
 
-class Single(Row):
+class Single(Turning):
     """One curve in l_1 without constraint."""
 
-    def run(self, grid: Array) -> None:
-        self.scale = self.begin() or 1.0  # an energy flat at the start is measured as it is
-        self.pieces: list[_Share] = []
-        t, k, x = 0.0, 1, self.x
-        slack = 40 * self.tolerance
-        while k < len(grid):
-            piece = _Share(self, t, x, self._sharing(x, slack))
-            self.pieces.append(piece)
-            while k < len(grid):
-                if not len(piece.A):
-                    return
-                margins, x = piece.margins(grid[k])
-                if self.ended():
-                    return
-                if (margins < -slack).any():
-                    t = first(t, grid[k], partial(piece.broken, slack=slack / 2))
-                    x = piece.margins(t)[1]
-                    self.events.append(t)
-                    self.here = (t, x)
-                    if self._jumps(piece, x, slack):
-                        return self.lose(t, x, Status.UNSOLVED)
-                    break
-                t, k = grid[k], k + 1
-                self.here = (t, x)
+    def start(self) -> _Share:
+        self.begin()
+        self.slack = 2 * SLACK * self.tolerance  # margins are differences of two gradients
+        return _Share(self, 0.0, self.x, self._sharing(self.x))
 
-    def _jumps(self, piece: _Share, x: Array, slack: float) -> bool:
-        """Whether the event is a gradient that jumps: the energy has a kink there."""
+    def turn(self, part: _Share, t: float, x: Array, which: Array) -> _Share:
+        """See :class:`Turning`; a gradient that jumps ends the curve: the energy has a kink there."""
         g = np.abs(self.gradient(x)) / self.scale
-        shared, others = g[piece.A], np.delete(g, piece.A)
-        return bool(others.max(initial=0.0) - shared.max() > JUMP or np.ptp(shared) > max(JUMP, slack))
+        shared, others = g[which], np.delete(g, which)
+        if others.max(initial=0.0) - shared.max() > JUMP or np.ptp(shared) > max(JUMP, self.slack):
+            self.lose(t, x, Status.UNSOLVED)
+            return part
+        return _Share(self, t, x, self._sharing(x))
 
-    def _sharing(self, x: Array, slack: float) -> Array:
+    def _sharing(self, x: Array) -> Array:
         """The coordinates that move on from x: of those tied for the largest |xi|, a set that keeps its tie.
 
         For A with v_A from :func:`share` they are right if no share is negative and no |xi_j| left behind overtakes.
@@ -115,29 +104,29 @@ class Single(Row):
         """
         g = self.gradient(x)
         m = float(np.abs(g).max())
-        if m <= 10 * slack * self.scale:
+        if m <= _STILL * self.slack * self.scale:
             self.unique &= self.definite(x, np.arange(len(x)))
             return np.zeros(0, dtype=int)
-        tied = np.flatnonzero(np.abs(g) >= m - 4 * slack * self.scale)
+        tied = np.flatnonzero(np.abs(g) >= m - TIED * self.slack * self.scale)
         if len(tied) == 1:
             return tied
         s, H = np.sign(g[tied]), self.block(x, tied)
         self.unique &= bool(np.linalg.eigvalsh(H)[0] > self.floor(x))
         found: list[tuple[float, Array]] = []
-        for size in range(1, min(len(tied), _TIED) + 1):
+        for size in range(1, min(len(tied), _SOUGHT) + 1):
             for subset in itertools.combinations(range(len(tied)), size):
                 A = np.array(subset)
                 v = np.zeros(len(tied))
                 v[A] = share(H[np.ix_(A, A)], s[A]) if size > 1 else -s[A]
                 change = s * (H @ v)  # of the |xi_i|
-                eps = 1e-9 * (1e-300 + float(np.abs(H).max()))
-                if (-s[A] * v[A] >= -1e-12).all() and (change <= change[A].max() + eps).all():
+                eps = SAME * float(np.abs(H).max())
+                if (-s[A] * v[A] >= -ROUNDING).all() and (change <= change[A].max() + eps).all():
                     found.append((float(change[A].max()), tied[A]))
         if not found:
             self.lose(self.here[0], x, Status.UNSOLVED)
             return np.zeros(0, dtype=int)
         self.unique &= len(found) == 1 or all(
-            math.isclose(found[0][0], c, rel_tol=1e-6, abs_tol=1e-12) for c, _ in found
+            math.isclose(found[0][0], c, rel_tol=_ALIKE, abs_tol=ROUNDING) for c, _ in found
         )
         return max(found, key=lambda one: len(one[1]))[1]
 
@@ -148,6 +137,6 @@ def share(H: Array, s: Array) -> Array:
     >>> share(np.eye(2), np.array([1.0, -1.0]))
     array([-0.5,  0.5])
     """
-    v = -np.linalg.lstsq(H, s, rcond=1e-12)[0]
+    v = -np.linalg.lstsq(H, s, rcond=ROUNDING)[0]
     size = float(np.abs(v).sum())
     return v / size if size > 0 else -s / len(s)

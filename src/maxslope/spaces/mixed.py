@@ -55,9 +55,8 @@ class Mixed(Space):
 
     def steepest(self, xi: Tensor) -> Tensor:
         grouped, back = self._split(xi)
-        rows, groups, size = grouped.shape
-        cells = grouped.reshape(rows * groups, size)
-        share = -self.outer.steepest(self.inner.dual_norm(cells).reshape(rows, groups))
+        cells = grouped.flatten(0, 1)
+        share = -self.outer.steepest(self.inner.dual_norm(cells).reshape(grouped.shape[:2]))
         return back(share[:, :, None] * self.inner.steepest(cells).reshape(grouped.shape))
 
     def sample(self, key: Tensor, like: Tensor) -> Tensor:
@@ -65,12 +64,12 @@ class Mixed(Space):
         grouped, back = self._split(like)
         rows, groups, size = grouped.shape
         cell_keys = _random.keys(1, key.repeat_interleave(groups), torch.arange(groups, device=key.device).repeat(rows))
-        inside = self.inner.sample(cell_keys, grouped.reshape(rows * groups, size).double()).reshape(grouped.shape)
+        inside = self.inner.sample(cell_keys, grouped.flatten(0, 1).double())
         if math.isinf(self.outer.p):
             return back(inside.to(like.dtype))
-        radius = norm_in_order(inside.reshape(rows * groups, size), self.inner.p).reshape(rows, groups, 1)
+        radius = norm_in_order(inside, self.inner.p).reshape(rows, groups, 1)
         wanted = radii(_random.keys(2, key), key.new_full((groups,), size), self.outer.p)
-        return back((inside / radius * wanted[:, :, None]).to(like.dtype))
+        return back((inside.reshape(grouped.shape) / radius * wanted[:, :, None]).to(like.dtype))
 
     def parts(self, space: Space, ndim: int) -> tuple[Lp, Lp] | None:
         """Return the norms across and within the groups of this one, of which ``space`` is made; l_p is l_p of l_p.
@@ -104,8 +103,7 @@ class Mixed(Space):
 
     def _by_group(self, v: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
         grouped, _ = self._split(v)
-        rows, groups, size = grouped.shape
-        return norm(grouped.reshape(rows * groups, size)).reshape(rows, groups)
+        return norm(grouped.flatten(0, 1)).reshape(grouped.shape[:2])
 
 
 def cloud_space(n: int, ndim: int, r: float, norm: Lp) -> Space:

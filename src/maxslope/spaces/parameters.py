@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -100,13 +101,13 @@ class Layered(Space):
             raise ValueError(f"Layered needs groups of at least one entry, got sizes={self.sizes!r}.")
 
     def norm(self, v: Tensor) -> Tensor:
-        return self.outer.norm(torch.stack([self.inner.norm(part) for part in self._split(v)], 1))
+        return self.outer.norm(self._by_group(v, self.inner.norm))
 
     def dual_norm(self, xi: Tensor) -> Tensor:
-        return self.outer.dual_norm(self._duals(xi))
+        return self.outer.dual_norm(self._by_group(xi, self.inner.dual_norm))
 
     def steepest(self, xi: Tensor) -> Tensor:
-        share = -self.outer.steepest(self._duals(xi))
+        share = -self.outer.steepest(self._by_group(xi, self.inner.dual_norm))
         parts = [share[:, g, None] * self.inner.steepest(part) for g, part in enumerate(self._split(xi))]
         return torch.cat(parts, 1).reshape(xi.shape)
 
@@ -124,8 +125,8 @@ class Layered(Space):
         parts = [part * (wanted[:, g] / norm_in_order(part, self.inner.p))[:, None] for g, part in enumerate(groups)]
         return torch.cat(parts, 1).reshape(like.shape).to(like.dtype)
 
-    def _duals(self, xi: Tensor) -> Tensor:
-        return torch.stack([self.inner.dual_norm(part) for part in self._split(xi)], 1)
+    def _by_group(self, v: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.stack([norm(part) for part in self._split(v)], 1)
 
     def _split(self, v: Tensor) -> tuple[Tensor, ...]:
         rows = flat(v)
