@@ -315,7 +315,7 @@ CASES: list[tuple[list[str], str]] = [
     (["integrability", "--digits", "1"], "--digits"),
     (["integrability", "--activation", "relu", "--data", "1:0"], "relu"),
     (["integrability", "--data", "1:0"], "needs --activation and --data"),
-    (["integrability", "tanh", "--certificate", "c.json"], "has no option --certificate"),
+    (["integrability", "tanh", "--certificate", "c.json"], "has no option --certificate any more; --out FOLDER"),
     (["integrability", "--out", "notes.txt"], "notes.txt is a file, where a folder is wanted"),
     (["integrability", "--activation", "tanh", "--data", "1:0", "--neurons", "0"], "neurons"),
     (["flow", "moon"], "No such command 'moon'"),

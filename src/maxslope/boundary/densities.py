@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,7 +12,15 @@ from maxslope.boundary._optional import load
 from maxslope.boundary.grid import Grid, shares
 
 
-class Densities:
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What :class:`Densities` hold, in the form in which it is used."""
+
+    rho0: Tensor
+    rho1: Tensor
+
+
+class Densities(_Given):
     """Densities of the classes 0 and 1, with their priors.
 
     Args:
@@ -31,7 +40,7 @@ class Densities:
             raise ValueError(
                 f"The two densities share one grid, got shapes {tuple(rho0.shape)} and {tuple(rho1.shape)}."
             )
-        self.rho0, self.rho1 = rho0.detach().double(), rho1.detach().double()
+        _Given.__init__(self, rho0.detach().double(), rho1.detach().double())
         for name, value in (("rho0", self.rho0), ("rho1", self.rho1)):
             if not bool((value.isfinite() & (value >= 0)).all()):
                 raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,7 +14,16 @@ from maxslope.boundary._optional import load
 Number = float | int
 
 
-class Grid:
+@dataclass(frozen=True)
+class _Sides:
+    """What a :class:`Grid` holds, in the form in which it is used."""
+
+    shape: tuple[int, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+class Grid(_Sides):
     """A box of square (2D) or cubic (3D) cells; functions on it are float64 tensors ``[*shape]``, values at centers.
 
     Axis k of a tensor is coordinate k; the center of cell i is low + (i + 1/2) h.
@@ -45,16 +55,7 @@ class Grid:
                 f"The cells of a grid have equal, positive sides, got {sides} from shape {sizes}, low {corner} and "
                 f"high {other}; choose shape proportional to high - low."
             )
-        self.shape, self.low, self.high = sizes, corner, other
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Grid) and (self.shape, self.low, self.high) == (other.shape, other.low, other.high)
-
-    def __hash__(self) -> int:
-        return hash((self.shape, self.low, self.high))
-
-    def __repr__(self) -> str:
-        return f"Grid(shape={self.shape}, low={self.low}, high={self.high})"
+        _Sides.__init__(self, sizes, corner, other)
 
     @property
     def dim(self) -> int:

@@ -97,6 +97,11 @@ def _fail(error: Exception, text: str, code: int) -> NoReturn:
     raise SystemExit(code) from error
 
 
+_GONE = {  # options of 0.2, and what to do now
+    ("integrability", name): "--out FOLDER names the folder of all files" for name in ("--certificate", "--picture")
+}
+
+
 def _misuse(error: Any, root: Any, words: list[str]) -> str:
     """What is wrong with the words typed after the name of the ``root`` command: rule, value, the nearest option."""
     command, path = root, ["maxslope"]
@@ -108,6 +113,8 @@ def _misuse(error: Any, root: Any, words: list[str]) -> str:
     name = " ".join(path)
     way = f"{name} --help lists what there is."
     if {"option_name", "possibilities"} <= vars(error).keys():
+        if now := _GONE.get((command.name, error.option_name)):
+            return f"{name} has no option {error.option_name} any more; {now}. {way}"
         known = [option for one in command.params for option in (*one.opts, *one.secondary_opts)]
         alike = difflib.get_close_matches(error.option_name, [word for word in [*known, "--help"] if "--" in word], 1)
         found = f"did you mean {alike[0]}? " if alike else ""

@@ -56,9 +56,15 @@ def _at_home(module: str) -> bool:
 def _code(value: Any) -> str:
     """A few digits that change with the code of a function, for comparison alone."""
     code = getattr(value, "__code__", None)
-    cells = [repr(cell.cell_contents) for cell in getattr(value, "__closure__", None) or ()]
-    text = repr(value) if code is None else f"{code.co_code!r} {code.co_names} {code.co_consts} {cells}"
+    cells = [_shown(cell.cell_contents) for cell in getattr(value, "__closure__", None) or ()]
+    text = _shown(value) if code is None else f"{code.co_code!r} {code.co_names} {code.co_consts} {cells}"
     return hashlib.blake2b(re.sub(r"0x[0-9a-f]+", "", text).encode(), digest_size=8).hexdigest()
+
+
+def _shown(value: Any) -> str:
+    """What an object shows of itself; where that is its address, its attributes, too."""
+    text, own = repr(value), getattr(value, "__dict__", None)
+    return f"{text} {sorted(own.items())}" if " at 0x" in text and own else text
 
 
 def decode(data: Any) -> Any:

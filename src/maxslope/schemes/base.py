@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -63,12 +64,21 @@ class Scheme(ABC):
         """Return the next points, in the domain, and what is carried on."""
 
 
-class Memoryless(Scheme):
+@dataclass(frozen=True, eq=False)
+class _Settled(Scheme):
+    """What a :class:`Memoryless` holds, in the form in which it is used."""
+
+    tau: StepSize
+    space: Space
+    rate: float
+
+
+class Memoryless(_Settled):
     """A scheme of a step size, a norm and a rate that carries nothing."""
 
     def __init__(self, tau: float | Tensor | StepSize, space: Space | None = None, rate: float = math.inf) -> None:
         check_rate(rate)
-        self.tau, self.space, self.rate = step_size(tau), Lp(math.inf) if space is None else space, rate
+        _Settled.__init__(self, step_size(tau), Lp(math.inf) if space is None else space, rate)
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; nothing is carried."""

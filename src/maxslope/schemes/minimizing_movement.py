@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +47,18 @@ class _Slopes(NamedTuple):
     backward: Tensor
 
 
-class MinimizingMovement(Accounting):
+@dataclass(frozen=True, eq=False)
+class _Settled(Accounting):
+    """What a :class:`MinimizingMovement` holds, in the form in which it is used."""
+
+    tau: StepSize
+    space: Space
+    rate: float
+    inner: InnerSolver
+    nodes: int
+
+
+class MinimizingMovement(_Settled):
     """x+ in argmin { E(z) : z in K, |z - x| <= tau }  (rate inf),
     x+ in argmin { E(z) + |z - x|^p / (p tau^(p-1)) : z in K }  (rate p < inf).
 
@@ -98,9 +110,8 @@ class MinimizingMovement(Accounting):
         check_rate(rate)
         if nodes < 0:
             raise ValueError(f"The number of nodes of Gauss's rule must not be negative, got nodes={nodes!r}.")
-        self.tau, self.space, self.rate = step_size(tau), Lp(math.inf) if space is None else space, rate
-        self.inner: InnerSolver = Descent() if inner is None else inner
-        self.nodes = nodes
+        motion, solver = Lp(math.inf) if space is None else space, Descent() if inner is None else inner
+        _Settled.__init__(self, step_size(tau), motion, rate, solver, nodes)
 
     def start(self, x: Tensor) -> Memory:
         """See :class:`Scheme`; passes forward and backward, failures, the last excess, and the last step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,7 +15,15 @@ from maxslope.sets.base import Set
 from maxslope.spaces import Lp, Mixed, Space, Weighted
 
 
-class Box(Set):
+@dataclass(frozen=True, eq=False)
+class _Bounds(Set):
+    """What a :class:`Box` holds, unchecked."""
+
+    lo: Tensor
+    hi: Tensor
+
+
+class Box(_Bounds):
     """The set { lo <= z <= hi }, with its own bounds in every row.
 
     Args:
@@ -32,13 +41,13 @@ class Box(Set):
         if bool((lo.isnan() | hi.isnan()).any()):
             raise ValueError("A box needs lo <= hi everywhere, got NaN among its bounds; -inf and inf are no bounds.")
         _reject_empty(lo, hi)
-        self.lo, self.hi = lo, hi
+        _Bounds.__init__(self, lo, hi)
 
     @classmethod
     def known(cls, lo: Tensor, hi: Tensor) -> Box:
         """Return a box that is known not to be empty, made without asking the device."""
         box = object.__new__(cls)
-        box.lo, box.hi = lo, hi
+        _Bounds.__init__(box, lo, hi)
         return box
 
     def project(self, x: Tensor) -> Tensor:
