@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from maxslope.report.moons_figures import draw_differences, draw_trajectories
+from maxslope.figures.moons import draw_differences, draw_trajectories
 from maxslope.studies.moons import differences, steps, train
 
 

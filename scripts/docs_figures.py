@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 import maxslope as ms
 from maxslope.cli.main import app
 from maxslope.data import default_data, default_network
+from maxslope.figures.evaluation import picture_of
 from maxslope.report.drawn import whole
-from maxslope.report.picture import picture_of
 
 OUT = Path(__file__).parents[1] / "docs" / "figures"
 DARK = {  # the README's second file

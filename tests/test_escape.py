@@ -16,8 +16,8 @@ from maxslope.attacks import Effort, recipes
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.cli.evaluate import _say
 from maxslope.cli.settings import How
+from maxslope.facts.export import write_csv
 from maxslope.report import compare, page
-from maxslope.report.canvas import write_csv
 
 EVIL = [
     "<img src=x onerror=alert(1)>",

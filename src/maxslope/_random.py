@@ -18,10 +18,14 @@ from maxslope._rows import entrywise
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
-# What keeps the draws of one use apart from those of another; the numbers of spaces and of samples stand beside theirs.
+# What keeps the draws of one use apart from those of another.
+GAMMA, REST, BALL_SIGNS, BOOST = 0, 1, 2, 3  # of a point of a ball, made of its key
+CELLS, CELL_NORMS, BLOCKS, BLOCK_NORMS = 1, 2, 5, 6  # of groups of its coordinates
 PROPOSAL, SIGNS, HEIGHTS, SIZE = 0, 1, 3, 4  # of a random search, made of the key of a row
 MIXTURE = 7  # of two starts, made of the key of a run
 PROBES, PROBE_SEARCH, PROBE_ORDER = 0x1D1CA, 0x1D1CB, 0x1D1CC  # beside the numbers of runs
+ORDER, TRANSFORM, ADVERSARY, MODEL = 101, 7, 11, 13  # of a training: its batches, what is made of them, its models
+SAMPLES, GROUPS = 0xD4A3, 0xD4A4  # of samples drawn from all, or from groups
 RESTARTS, PATTERNS = 2_000_003, 1_000_003  # between the seeds of new searches
 
 

@@ -28,8 +28,8 @@ from maxslope.cli import points as cli
 from maxslope.cli.main import app
 from maxslope.cli.points import read_table
 from maxslope.evaluation.models import call
+from maxslope.figures.neural import follow
 from maxslope.loop import Record
-from maxslope.report.boundary_neural import follow
 from maxslope.studies import boundary as ready
 from maxslope.studies import problems
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 import maxslope as ms
 from browser._browser import browser
 from browser.test_pages import Seen
+from maxslope.figures.canvas import COLORS, blank
 from maxslope.report import page
-from maxslope.report.canvas import COLORS, blank
 from maxslope.report.drawn import panels
 from maxslope.report.sheets import Part, Sheet, table
 from report._runs import FAST

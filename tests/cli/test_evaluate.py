@@ -24,7 +24,7 @@ from maxslope.cli.main import app
 from maxslope.data import default_data, default_network
 from maxslope.evaluation import Report, evaluate, wilson
 from maxslope.evaluation.draw import drawn
-from maxslope.report.picture import draw
+from maxslope.figures.evaluation import draw
 from nets import answers, conv, images
 
 RUN = CliRunner()

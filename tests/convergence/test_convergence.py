@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from maxslope.energies import Linear, Quadratic
+from maxslope.figures.moons import draw_convergence
 from maxslope.loop import flow
 from maxslope.reference import Convergence, convergence, euclidean_bowl, piecewise_linear, reference, water_filling
-from maxslope.report.moons_figures import draw_convergence
 from maxslope.schemes import Explicit, MinimizingMovement, Newton, SemiImplicit
 from maxslope.sets import Linf
 from maxslope.spaces import Lp

@@ -10,10 +10,10 @@ from torch import nn
 from typer.testing import CliRunner
 
 from maxslope.cli.flow import app
+from maxslope.figures.moons import animate, draw_differences, draw_trajectories, film
 from maxslope.loop import flow
 from maxslope.report.drawn import panels
 from maxslope.report.experiment import clouds_of_moons
-from maxslope.report.moons_figures import animate, draw_differences, draw_trajectories, film
 from maxslope.schemes import Best, Consensus, MinimizingMovement, Newton
 from maxslope.sets import Linf
 from maxslope.studies.moons import data, differences, geometries, particles, problem, train

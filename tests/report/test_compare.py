@@ -20,9 +20,9 @@ from maxslope.attacks import Effort, recipes
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import Report
 from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
+from maxslope.facts.evaluation import Named
 from maxslope.report import compare
 from maxslope.report.comparison import Comparison
-from maxslope.report.html_facts import Named
 from maxslope.report.html_figures import security_figure
 from report._runs import BUDGET, picture_run, tabular_run
 

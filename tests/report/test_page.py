@@ -22,14 +22,14 @@ from maxslope.attacks import recipes
 from maxslope.attacks.findings import Finding, Kind
 from maxslope.data import default_data, default_network
 from maxslope.evaluation import Report, wilson
+from maxslope.facts.evaluation import Named, facts
+from maxslope.facts.export import plain
+from maxslope.facts.numbers import Share, percent
 from maxslope.report import page
 from maxslope.report.html import render
-from maxslope.report.html_export import plain
-from maxslope.report.html_facts import Named, facts
 from maxslope.report.html_figures import cost_figure, security_figure
 from maxslope.report.html_samples import change, chosen, data_uri, picture
 from maxslope.report.html_svg import Axis, Chart
-from maxslope.report.numbers import Share, percent
 from report._runs import BUDGET, EPS, FAST, picture_run, tabular_run
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import maxslope as ms
-from maxslope.report.boundary_neural import fresh
+from maxslope.figures.neural import fresh
 from maxslope.report.merging import affordable, representative
 from maxslope.studies import moons
 
@@ -55,9 +55,9 @@ def test_the_experiment_hands_the_seed_to_all_that_is_random(monkeypatch: pytest
 
     for name in ("train", "differences", "orders", "geometries", "clouds_of_moons", "particles"):
         answer: Any = [] if name in ("geometries", "clouds_of_moons") else Nothing()
-        place = experiment if name == "clouds_of_moons" else experiment.moons
+        place = experiment if name == "clouds_of_moons" else experiment.moons_figures
         monkeypatch.setattr(place, name, recorded(name, answer))
-    monkeypatch.setattr(experiment.moons, "constraints", dict)
+    monkeypatch.setattr(experiment.moons_figures, "constraints", dict)
     monkeypatch.setattr(experiment, "write_csv", lambda *words: None)
     figures = experiment.moons_figures
     for name in ("draw_trajectories", "draw_differences", "draw_convergence"):
@@ -103,7 +103,7 @@ def test_the_command_hands_its_seed_to_data_factory_and_network(
 
     from maxslope.cli.main import app
     from maxslope.cli.points import opened
-    from maxslope.report import boundary_neural
+    from maxslope.figures import neural
     from maxslope.studies.problems import moons as problem
 
     made, _ = opened("moons", None, 24, None, 5)
@@ -129,9 +129,9 @@ def test_the_command_hands_its_seed_to_data_factory_and_network(
         raise KeyboardInterrupt
 
     for name in ("draw", "fresh"):
-        monkeypatch.setattr(boundary_neural, name, recorded(name, getattr(boundary_neural, name)))
-    monkeypatch.setattr(boundary_neural, "neural_flow", flow)
-    monkeypatch.setattr(boundary_neural.Training, "first", 1)
+        monkeypatch.setattr(neural, name, recorded(name, getattr(neural, name)))
+    monkeypatch.setattr(neural, "neural_flow", flow)
+    monkeypatch.setattr(neural.Training, "first", 1)
     words = ["boundary", "disk", "--cells", "24", "--until", "0.01", "--neural", "1", "--no-animation", "--seed", "6"]
     assert CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out"), "-q"]).exit_code == 130
     assert asked == {"draw": 6, "fresh": 6, "batches": 6}

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from maxslope.cli.ending import typed
-from maxslope.report.canvas import COLORS, INK, blank, passing
+from maxslope.figures.canvas import COLORS, INK, blank, passing
 from maxslope.report.drawn import panels
 from maxslope.report.sheets import Part, Rows, Sheet, table
 

@@ -15,9 +15,9 @@ from maxslope.attacks.findings import Finding, Kind
 from maxslope.evaluation import wilson
 from maxslope.evaluation.about import About
 from maxslope.evaluation.statistics import stratified
+from maxslope.facts.evaluation import Named, facts
 from maxslope.report import compare, page
 from maxslope.report.comparison import Comparison
-from maxslope.report.html_facts import Named, facts
 from maxslope.report.html_figures import security_figure
 from maxslope.report.html_samples import again, chosen
 from maxslope.report.merging import representative

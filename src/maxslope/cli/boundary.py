@@ -113,7 +113,7 @@ def boundary(
 
 def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bool) -> dict[str, Any]:
     """Follow the boundaries of two classes or several, draw and write what was found; tell how far it is."""
-    from maxslope.report.boundary_figures import film
+    from maxslope.figures.boundary import film
     from maxslope.report.boundary_sheet import sheet
     from maxslope.report.sheets import Again
     from maxslope.studies import boundary, partition
@@ -135,7 +135,7 @@ def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bo
         drawings, written = _draw(found, how.out, moving)
         network: dict[str, Any] = {}
         if how.neural:
-            from maxslope.report.boundary_neural import follow
+            from maxslope.figures.neural import follow
 
             update(next(count), "the neural flow and its control")
             place = how.out / "network"
@@ -152,8 +152,8 @@ def _followed(problem: Problem | Classes, model: Any, how: _Asked, *, silent: bo
 
 def _draw(found: Any, out: Path, moving: bool) -> tuple[dict[str, Any], list[Path]]:
     """Figures by name, and the files that were written."""
-    from maxslope.report.boundary_figures import animate, draw_flow, draw_numbers, write_boundaries
-    from maxslope.report.canvas import write_csv
+    from maxslope.facts.export import write_csv
+    from maxslope.figures.boundary import animate, draw_flow, draw_numbers, write_boundaries
 
     drawings = {"boundary": draw_flow(found, out / "boundary"), "numbers": draw_numbers(found, out / "numbers")}
     write_csv(found.records(), out / "numbers.csv")

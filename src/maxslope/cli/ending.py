@@ -24,7 +24,7 @@ def say(facts: Mapping[str, Any]) -> None:
     """Print facts as one JSON document, and nothing else; numbers that JSON does not know are null."""
     import json
 
-    from maxslope.report.html_export import plain
+    from maxslope.facts.export import plain
 
     typer.echo(json.dumps(plain(dict(facts)), allow_nan=False, default=str))
 

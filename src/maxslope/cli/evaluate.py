@@ -219,7 +219,7 @@ def _inputs(data: Any, how: How, picture: Path) -> Any:
     """The clean inputs that a picture shows beside the points; what cannot be drawn is refused before the run."""
     from maxslope.evaluation import Folder
     from maxslope.evaluation.data import Stored, by_number
-    from maxslope.report.picture import drawable
+    from maxslope.figures.evaluation import drawable
 
     if how.resume is not None and not Folder(how.resume).header["keep_points"]:
         raise ValueError("A picture needs the points of the run, which were not kept (--points).")
@@ -233,7 +233,7 @@ def _inputs(data: Any, how: How, picture: Path) -> Any:
 
 def _draw(report: Report, model: Any, x: Any, picture: Path, silent: bool) -> None:
     from maxslope.evaluation.hardware import moved
-    from maxslope.report.picture import draw
+    from maxslope.figures.evaluation import draw
 
     draw(report, model, moved(x, model), picture)
     if not silent:

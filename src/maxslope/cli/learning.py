@@ -223,7 +223,7 @@ def written(
     import numpy as np
     from safetensors.torch import save
 
-    from maxslope.report.canvas import write_csv
+    from maxslope.facts.export import write_csv
     from maxslope.report.sheets import Again
     from maxslope.report.training import draw_history, sheet
 

@@ -159,7 +159,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
 
 def _write(columns: dict[str, Any], out: Path) -> None:
     if out.suffix == ".csv":
-        from maxslope.report.html_export import columns_csv
+        from maxslope.facts.export import columns_csv
 
         out.write_text(columns_csv(columns), encoding="utf-8")
         return

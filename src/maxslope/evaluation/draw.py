@@ -18,8 +18,6 @@ from maxslope._pairs import whole_sampler
 from maxslope.evaluation.data import EMPTY, Batch, Stored, by_number, fingerprint
 from maxslope.evaluation.images import ImageFolder
 
-_STREAM = 0xD4A3  # keeps these draws apart from those of attacks
-
 
 def order(count: int, seed: int, labels: Tensor | None = None) -> Tensor:
     """Return an order of samples, ``[count]``, each beginning of which is a seeded draw, stratified by label.
@@ -31,14 +29,14 @@ def order(count: int, seed: int, labels: Tensor | None = None) -> Tensor:
     >>> labels[order(100, 0, labels)[:10]].bincount().tolist()
     [5, 5]
     """
-    keys = _random.keys(seed, torch.arange(count), _STREAM)
+    keys = _random.keys(seed, torch.arange(count), _random.SAMPLES)
     shuffled = keys.argsort(stable=True)
     if labels is None:
         return shuffled
     grouped = shuffled[labels[shuffled].argsort(stable=True)]
     sizes = torch.unique(labels, return_counts=True)[1]
     within = torch.cat([torch.arange(int(size)) for size in sizes]).double()
-    u = _random.keys(seed, grouped, _STREAM + 1).double() / 2.0**64 + 0.5
+    u = _random.keys(seed, grouped, _random.GROUPS).double() / 2.0**64 + 0.5
     return grouped[((within + u) / sizes.double().repeat_interleave(sizes)).argsort(stable=True)]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from maxslope.facts.numbers import number
 from maxslope.report.drawn import panels
-from maxslope.report.numbers import number
 from maxslope.report.sheets import Again, Drawings, Film, Part, Sheet, moving, plain_table, table
 from maxslope.studies.partition import PartitionStudy
 

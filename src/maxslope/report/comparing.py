@@ -13,12 +13,13 @@ from maxslope.attacks import MinimalResult
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import ROBUST
 from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
+from maxslope.facts.answers import answers_of
+from maxslope.facts.evaluation import Facts, facts
+from maxslope.facts.numbers import counted, percent
 from maxslope.report.comparison import Comparison, Counts, Difference, Pair
 from maxslope.report.html import bounds_of, norm_and_eps, with_names
-from maxslope.report.html_facts import Facts, facts
-from maxslope.report.html_samples import AtHand, Example, answers_of, examples, with_points
+from maxslope.report.html_samples import AtHand, Example, examples, with_points
 from maxslope.report.merging import SEARCH, Candidates, affordable, merged, nearest, representative
-from maxslope.report.numbers import counted, percent
 from maxslope.sets import Budget
 
 _SHOWN = 4

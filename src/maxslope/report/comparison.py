@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maxslope._escape import markdown, visible
 from maxslope.attacks.findings import Finding
+from maxslope.facts.evaluation import Facts, Named
+from maxslope.facts.export import latex_comments, latex_table, markdown_table, to_csv, to_json
+from maxslope.facts.numbers import counted, percent
+from maxslope.figures.evaluation import plotted
 from maxslope.report.html import Written, render
-from maxslope.report.html_export import latex_comments, latex_table, markdown_table, to_csv, to_json
-from maxslope.report.html_facts import Facts, Named
 from maxslope.report.html_figures import Figure, cost_figure, security_figure
 from maxslope.report.html_samples import Example
-from maxslope.report.numbers import counted, percent
-from maxslope.report.picture import plotted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from maxslope.report.canvas import AMBER, COLORS, INK, passing
+from maxslope.figures.canvas import AMBER, COLORS, INK, passing
 from maxslope.report.html_figures import Figure
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from maxslope.data import default_data, default_network
 from maxslope.energies import Energy, Loss, Margin
+from maxslope.facts.export import write_csv
+from maxslope.facts.numbers import number
+from maxslope.figures import moons as moons_figures
 from maxslope.loop import Steps, flow
-from maxslope.report import moons_figures
-from maxslope.report.canvas import write_csv
 from maxslope.report.drawn import panels, whole
-from maxslope.report.numbers import number
 from maxslope.report.sheets import Again, Drawings, Film, Part, Sheet, moving, table
 from maxslope.schemes import Descent, Explicit, MinimizingMovement
 from maxslope.sets import Linf

@@ -21,13 +21,13 @@ from torch import Tensor
 from maxslope._optional import optional
 from maxslope.attacks import MinimalResult
 from maxslope.evaluation import Report
-from maxslope.report import html_export
-from maxslope.report.html_facts import Facts, Named, facts
+from maxslope.facts import export
+from maxslope.facts.evaluation import Facts, Named, facts
+from maxslope.facts.numbers import number, percent, signed
+from maxslope.figures.evaluation import plotted
 from maxslope.report.html_figures import Figure, cost_figure, security_figure, track_figures
 from maxslope.report.html_samples import AtHand, Group, again, groups, with_points
 from maxslope.report.merging import SEARCH, Candidates, Track, affordable, merged, nearest, representative, tracks
-from maxslope.report.numbers import number, percent, signed
-from maxslope.report.picture import plotted
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
 
@@ -88,7 +88,7 @@ class Page(Written):
     @property
     def python(self) -> str:
         """Lines of Python that do the evaluation again."""
-        return html_export.to_python(self.report, self.budget)
+        return export.to_python(self.report, self.budget)
 
     @property
     def left_out(self) -> int:
@@ -115,19 +115,19 @@ class Page(Written):
     def json(self) -> str:
         """Return all numbers as JSON; NaN and infinity are null."""
         about, table = self.report.about, self.report.table
-        return html_export.to_json({"about": about, "facts": self.facts, "tracks": self.tracks, "table": table})
+        return export.to_json({"about": about, "facts": self.facts, "tracks": self.tracks, "table": table})
 
     def csv(self) -> str:
         """Return the table of all samples as comma-separated values."""
-        return html_export.table_csv(self.report)
+        return export.table_csv(self.report)
 
     def markdown(self) -> str:
         """Return a summary for a pull request or a model card."""
-        return html_export.to_markdown(self.facts, self.command)
+        return export.to_markdown(self.facts, self.command)
 
     def latex(self) -> str:
         """Return the table of classes for a paper; it needs the package booktabs."""
-        return html_export.to_latex(self.facts)
+        return export.to_latex(self.facts)
 
     def plot(self) -> MatplotlibFigure:
         """Return security curve, margins and cost as a figure of matplotlib: ``.savefig("figure.pdf")``, or ``.svg``.

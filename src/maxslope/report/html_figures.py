@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from maxslope.report.html_facts import Facts, Named, looked_at
+from maxslope.facts.evaluation import Facts, Named, looked_at
+from maxslope.facts.numbers import counted, percent
 from maxslope.report.html_svg import Axis, Chart
 from maxslope.report.merging import Track
-from maxslope.report.numbers import counted, percent
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from torch import Tensor
 from maxslope._optional import optional
 from maxslope.attacks import attack
 from maxslope.attacks.findings import Kind
-from maxslope.energies import Network
 from maxslope.evaluation import Report
 from maxslope.evaluation.report import BROKEN, ROBUST
-from maxslope.goals.classes import as_logits
+from maxslope.facts.answers import answers_of
 from maxslope.report.html_svg import series
 from maxslope.sets import Budget
 
@@ -217,13 +216,6 @@ def examples(report: Report, rows: Sequence[int], hand: AtHand) -> dict[int, Exa
         before, after = (_answers(report, answers_of(hand.model, p)) for p in (clean, points.to(hand.x)))
     pairs = zip(rows, clean.cpu(), points.cpu(), before, after, strict=True)
     return {row: _example(report, row, (a, b), said, hand) for row, a, b, *said in pairs}
-
-
-def answers_of(model: Any, points: Tensor) -> Tensor:
-    """Return the logits of a model at points, ``[rows, classes]``; of a random one means over its draws."""
-    network = Network(model)
-    out = network.all_outputs(points)
-    return as_logits(out if network.answers == 1 else out.reshape(-1, network.answers, *out.shape[1:]).mean(1))
 
 
 def _answers(report: Report, logits: Tensor) -> list[Answer]:

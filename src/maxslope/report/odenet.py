@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from maxslope._status import Status
+from maxslope.facts.export import write_csv
+from maxslope.facts.numbers import number, percent
+from maxslope.figures.canvas import COLORS, INK, blank, dress, raster, shade
+from maxslope.figures.canvas import save as write
 from maxslope.odenet import DescentResult, Squared, save
-from maxslope.report.canvas import COLORS, INK, blank, dress, raster, shade, write_csv
-from maxslope.report.canvas import save as write
 from maxslope.report.drawn import panels
-from maxslope.report.numbers import number, percent
 from maxslope.report.sheets import Again, Part, Sheet, plain_table
 from maxslope.studies.networks import Data, Settings, Study, numbers, study
 from maxslope.studies.tables import records

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maxslope.facts.numbers import number, thinned
 from maxslope.report.drawn import panels
 from maxslope.report.html import Written, render
 from maxslope.report.html_figures import Figure
-from maxslope.report.numbers import number, thinned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure

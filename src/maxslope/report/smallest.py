@@ -11,14 +11,14 @@ from torch import Tensor
 from maxslope._escape import markdown
 from maxslope.evaluation import Smallest
 from maxslope.evaluation.smallest import quantile
+from maxslope.facts import export
+from maxslope.facts.numbers import Share, number, percent
+from maxslope.figures.canvas import COLORS, INK, blank, dress
+from maxslope.figures.evaluation import band, strips
 from maxslope.goals import Misclassified
-from maxslope.report import html_export
-from maxslope.report.canvas import COLORS, INK, blank, dress
 from maxslope.report.drawn import panels, whole
 from maxslope.report.html import Written
 from maxslope.report.html_samples import is_image
-from maxslope.report.numbers import Share, number, percent
-from maxslope.report.picture import band, strips
 from maxslope.report.sheets import Part, Rows, Sheet
 
 if TYPE_CHECKING:
@@ -90,26 +90,24 @@ class SmallestPage(Written):
     def json(self) -> str:
         """Return all numbers as JSON; NaN and infinity are null."""
         facts = {"norm": self.norm, **self.found.facts(), "warnings": list(self.found.warnings)}
-        return html_export.to_json({"about": self.found.about, "facts": facts, "table": self.found.table})
+        return export.to_json({"about": self.found.about, "facts": facts, "table": self.found.table})
 
     def csv(self) -> str:
         """Return the table of all samples as comma-separated values."""
-        return html_export.table_csv(self.found)
+        return export.table_csv(self.found)
 
     def markdown(self) -> str:
         """Return a summary for a pull request or a model card."""
         parts = [f"## {markdown(self.heading)}\n\n{markdown(self.answer)}\n\n"]
-        parts += html_export.markdown_doubts(self.found.warnings)
+        parts += export.markdown_doubts(self.found.warnings)
         tables = [rows for rows in (self._quantiles(), self._classes()) if rows is not None]
-        parts += [f"{html_export.markdown_table(rows.header, rows.cells)}\n" for rows in tables]
-        return "".join(parts) + (html_export.markdown_command(self.command) if self.command else "")
+        parts += [f"{export.markdown_table(rows.header, rows.cells)}\n" for rows in tables]
+        return "".join(parts) + (export.markdown_command(self.command) if self.command else "")
 
     def latex(self) -> str:
         """Return the quantiles as a table for a paper (booktabs)."""
         rows = self._quantiles()
-        return html_export.latex_comments(map(str, self.found.warnings)) + html_export.latex_table(
-            rows.header, rows.cells
-        )
+        return export.latex_comments(map(str, self.found.warnings)) + export.latex_table(rows.header, rows.cells)
 
     def _curve(self) -> tuple[list[float], list[Share]]:
         """Radii from 0 to beyond the largest norm that is known, and what stands there."""

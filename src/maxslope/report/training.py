@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maxslope.report.canvas import COLORS, INK, blank, dress, save
+from maxslope.facts.numbers import Share, percent
+from maxslope.figures.canvas import COLORS, INK, blank, dress, save
 from maxslope.report.drawn import panels
-from maxslope.report.numbers import Share, percent
 from maxslope.report.sheets import Again, Part, Sheet, table
 
 if TYPE_CHECKING:

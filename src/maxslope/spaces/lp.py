@@ -82,7 +82,7 @@ class Lp(Space):
             return (2 * _random.uniform(key, shape) - 1).to(like.dtype)
         if n == 0:
             return torch.zeros_like(like)
-        signs = _random.sign(_random.keys(0, key, 2), (n,))
+        signs = _random.sign(_random.keys(0, key, _random.BALL_SIGNS), (n,))
         return (signs * radii(key, key.new_ones(n), self.p)).reshape(-1, *shape).to(like.dtype)
 
     def response(self, xi: Tensor, weight: Tensor) -> Tensor:
@@ -171,9 +171,9 @@ def radii(key: Tensor, sizes: Tensor, p: float) -> Tensor:
     Gamma(c) = Gamma(c + 1) U^(1/c) in law.
     """
     share = sizes.double() / p
-    boost = _random.uniform(_random.keys(0, key, 3), sizes.shape).log() / share
-    log_power = _random.gamma(_random.keys(0, key, 0), 1 + share, sizes.shape).log() + boost
-    extra = (-_random.uniform(_random.keys(0, key, 1), (1,)).log()).log()
+    boost = _random.uniform(_random.keys(0, key, _random.BOOST), sizes.shape).log() / share
+    log_power = _random.gamma(_random.keys(0, key, _random.GAMMA), 1 + share, sizes.shape).log() + boost
+    extra = (-_random.uniform(_random.keys(0, key, _random.REST), (1,)).log()).log()
     # Summed in order: a library's sum may round by how many rows there are, and draws are keyed to the bit.
     return ((log_power - torch.cat([log_power, extra], 1).logcumsumexp(1)[:, -1:]) / p).exp()
 

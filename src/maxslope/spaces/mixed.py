@@ -63,12 +63,14 @@ class Mixed(Space):
         """See :class:`Space`. Group norms by Gamma variables, directions by the cone measure of the inner ball."""
         grouped, back = self._split(like)
         rows, groups, size = grouped.shape
-        cell_keys = _random.keys(1, key.repeat_interleave(groups), torch.arange(groups, device=key.device).repeat(rows))
+        cell_keys = _random.keys(
+            _random.CELLS, key.repeat_interleave(groups), torch.arange(groups, device=key.device).repeat(rows)
+        )
         inside = self.inner.sample(cell_keys, grouped.flatten(0, 1).double())
         if math.isinf(self.outer.p):
             return back(inside.to(like.dtype))
         radius = norm_in_order(inside, self.inner.p).reshape(rows, groups, 1)
-        wanted = radii(_random.keys(2, key), key.new_full((groups,), size), self.outer.p)
+        wanted = radii(_random.keys(_random.CELL_NORMS, key), key.new_full((groups,), size), self.outer.p)
         return back((inside.reshape(grouped.shape) / radius * wanted[:, :, None]).to(like.dtype))
 
     def parts(self, space: Space, ndim: int) -> tuple[Lp, Lp] | None:

@@ -118,10 +118,13 @@ class Layered(Space):
         groups have density proportional to prod r_g^(n_g - 1) on its unit ball, see ``maxslope.spaces.lp.radii``.
         """
         key = key.expand(like.shape[0])
-        groups = [self.inner.sample(_random.keys(5, key, g), part.double()) for g, part in enumerate(self._split(like))]
+        groups = [
+            self.inner.sample(_random.keys(_random.BLOCKS, key, g), part.double())
+            for g, part in enumerate(self._split(like))
+        ]
         if self.outer.p == torch.inf:
             return torch.cat(groups, 1).reshape(like.shape).to(like.dtype)
-        wanted = radii(_random.keys(6, key), key.new_tensor(self.sizes), self.outer.p)
+        wanted = radii(_random.keys(_random.BLOCK_NORMS, key), key.new_tensor(self.sizes), self.outer.p)
         parts = [part * (wanted[:, g] / norm_in_order(part, self.inner.p))[:, None] for g, part in enumerate(groups)]
         return torch.cat(parts, 1).reshape(like.shape).to(like.dtype)
 

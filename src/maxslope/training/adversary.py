@@ -22,7 +22,6 @@ from maxslope.schemes import SemiImplicit
 from maxslope.sets import Budget
 from maxslope.training.inner import Ascent, Inner
 from maxslope.training.memory import Memory
-from maxslope.training.source import ADVERSARY
 
 
 class Problem(NamedTuple):
@@ -277,7 +276,7 @@ class Drawn(_Several):
     def perturb(self, problem: Problem) -> Perturbed:
         shares = torch.tensor(self.shares or [1.0] * len(self.adversaries), dtype=torch.float64)
         edges = (shares.cumsum(0) / shares.sum()).to(problem.x.device)
-        lot = _random.uniform(_random.keys(ADVERSARY, problem.key), (1,))[:, 0]
+        lot = _random.uniform(_random.keys(_random.ADVERSARY, problem.key), (1,))[:, 0]
         choice = torch.searchsorted(edges, lot).clamp_max(len(edges) - 1)
         points, forward, backward = problem.x.clone(), 0, 0
         for k in range(len(edges)):

@@ -27,7 +27,7 @@ from maxslope.training.distributed import summed, world
 from maxslope.training.identity import data_words, described, optimizer_words, schedule_words
 from maxslope.training.objective import Objective
 from maxslope.training.plan import Callback, Check, Moment, Plan, Trace
-from maxslope.training.source import MODEL, TRANSFORM, Batch, Source, Transform
+from maxslope.training.source import Batch, Source, Transform
 from maxslope.training.stepping import Stepping
 from maxslope.training.weights import WeightRisk
 
@@ -100,13 +100,13 @@ class Run:
         x, y, ids = x.to(self.device), y.to(self.device), ids.to(self.device)
         if self.beside.transform is not None:
             epoch = self.step // self.source.batches
-            x = self.beside.transform(x, _random.keys(self.seed, TRANSFORM, ids, epoch))
+            x = self.beside.transform(x, _random.keys(self.seed, _random.TRANSFORM, ids, epoch))
         self.optimizer.zero_grad(set_to_none=True)
         precision = self.plan.precision
         half = torch.autocast(self.device.type, precision) if precision is not None else nullcontext()
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), half:
-            _reseed(int(_random.keys(self.seed, MODEL, self.step, world().rank)), self.device)
+            _reseed(int(_random.keys(self.seed, _random.MODEL, self.step, world().rank)), self.device)
             loss = self.objective(self.wrapped, x, y, ids)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)

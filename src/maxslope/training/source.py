@@ -18,13 +18,11 @@ from maxslope._pairs import alike, pair_of, whole_sampler, yielded
 Transform = Callable[[Tensor, Tensor], Tensor]
 Batch = tuple[Tensor, Tensor, Tensor]
 _BATCH = 100  # samples, where neither a plan nor a loader says how many
-# streams of the random generator in this room, by what is drawn
-ORDER, TRANSFORM, ADVERSARY, MODEL = 101, 7, 11, 13
 
 
 def order(seed: int, epoch: int, samples: int) -> Tensor:
     """Return the order of the samples in an epoch, keyed by (seed, epoch)."""
-    return _random.bits(_random.keys(seed, ORDER, epoch), (samples,))[0].argsort()
+    return _random.bits(_random.keys(seed, _random.ORDER, epoch), (samples,))[0].argsort()
 
 
 class Source:

@@ -14,10 +14,10 @@ import numpy as np
 from torch import Tensor
 
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, ROBUST, Report
-from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress
-from maxslope.report.html_facts import Named, looked_at
-from maxslope.report.html_samples import answers_of
-from maxslope.report.numbers import Share, percent, signed
+from maxslope.facts.answers import answers_of
+from maxslope.facts.evaluation import Named, looked_at
+from maxslope.facts.numbers import Share, percent, signed
+from maxslope.figures.canvas import COLORS, GRAY, INK, blank, dress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

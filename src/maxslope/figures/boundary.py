@@ -13,8 +13,8 @@ from torch import Tensor
 
 from maxslope.boundary import Grid, contour, surface
 from maxslope.curve import Curve
-from maxslope.report import canvas
-from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress, instants, legend, passing, plane, rgb, save, shade
+from maxslope.figures import canvas
+from maxslope.figures.canvas import COLORS, GRAY, INK, blank, dress, instants, legend, passing, plane, rgb, save, shade
 from maxslope.studies.boundary import Study
 from maxslope.studies.partition import PartitionStudy
 from maxslope.studies.problems import Classes, Problem

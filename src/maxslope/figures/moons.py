@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from maxslope.report import canvas
-from maxslope.report.canvas import COLORS, GRAY, INK, blank, dress, plane, raster, save, shade
+from maxslope.figures import canvas
+from maxslope.figures.canvas import COLORS, GRAY, INK, blank, dress, plane, raster, save, shade
 from maxslope.studies.moons import Differences, trajectories
 
 if TYPE_CHECKING:

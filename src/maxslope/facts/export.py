@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +19,8 @@ from maxslope.attacks import Effort
 from maxslope.attacks.findings import Finding
 from maxslope.evaluation import Report, Smallest
 from maxslope.evaluation.remains import Remains
-from maxslope.report.html_facts import Facts
-from maxslope.report.numbers import Share, percent
+from maxslope.facts.evaluation import Facts
+from maxslope.facts.numbers import Share, percent
 from maxslope.sets import Budget
 from maxslope.spaces import Lp
 
@@ -72,6 +73,13 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     writer.writerow([cell(name) for name in header])
     writer.writerows([cell(value) for value in row] for row in rows)
     return text.getvalue()
+
+
+def write_csv(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write records of equal keys as a table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = list(records[0])
+    path.write_text(to_csv(names, ([record[name] for name in names] for record in records)), encoding="utf-8")
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

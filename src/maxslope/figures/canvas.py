@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from maxslope._optional import optional
-from maxslope.report.html_export import to_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,10 +132,3 @@ def save(figure: Figure, path: Path, title: str = "", size: float = 12) -> Figur
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Software": None})
     return figure
-
-
-def write_csv(records: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write records of equal keys as a table."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = list(records[0])
-    path.write_text(to_csv(names, ([record[name] for name in names] for record in records)), encoding="utf-8")

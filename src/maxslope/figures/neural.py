@@ -14,7 +14,7 @@ from maxslope.boundary import Grid, signed_distance
 from maxslope.boundary.limit import LimitLaw, limit_flow
 from maxslope.boundary.neural import Regression, on_grid
 from maxslope.boundary.neural_flow import NeuralFlow, Samples, Training, draw, minimize, neural_flow
-from maxslope.report.boundary_figures import draw_network
+from maxslope.figures.boundary import draw_network
 from maxslope.studies.boundary import Study, apart
 from maxslope.studies.problems import longer
 

@@ -17,7 +17,7 @@ from maxslope.evaluation.about import About
 from maxslope.evaluation.remains import Remains
 from maxslope.evaluation.report import BROKEN, MISCLASSIFIED, NON_FINITE, ROBUST
 from maxslope.evaluation.statistics import stratified
-from maxslope.report.numbers import Share, counted, thinned
+from maxslope.facts.numbers import Share, counted, thinned
 
 _RADII = 32
 _SLACK = 1 + 1e-6  # distances are recomputed in the dtype of the samples
