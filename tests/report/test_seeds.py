@@ -55,9 +55,9 @@ def test_the_experiment_hands_the_seed_to_all_that_is_random(monkeypatch: pytest
 
     for name in ("train", "differences", "orders", "geometries", "clouds_of_moons", "particles"):
         answer: Any = [] if name in ("geometries", "clouds_of_moons") else Nothing()
-        place = experiment if name == "clouds_of_moons" else experiment.moons_figures
+        place = experiment if name == "clouds_of_moons" else experiment.moons
         monkeypatch.setattr(place, name, recorded(name, answer))
-    monkeypatch.setattr(experiment.moons_figures, "constraints", dict)
+    monkeypatch.setattr(experiment.moons, "constraints", dict)
     monkeypatch.setattr(experiment, "write_csv", lambda *words: None)
     figures = experiment.moons_figures
     for name in ("draw_trajectories", "draw_differences", "draw_convergence"):

@@ -1,5 +1,6 @@
 """A training that torchrun starts in two processes: python _two.py OUT; and what an adversary finds."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,3 +72,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # threads of gloo outlive their group, and now and then abort an interpreter that ends
