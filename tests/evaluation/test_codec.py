@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -21,6 +22,9 @@ class Lines:
 
     def __init__(self, most: float) -> None:
         self.most = most
+
+    def read(self, z: Tensor) -> Tensor:
+        return z.clamp(max=self.most)
 
 
 def holding(thing: object) -> Callable[[Tensor], Tensor]:
@@ -48,6 +52,22 @@ def test_functions_are_known_by_the_settings_of_what_they_hold(make: Callable[[]
     assert "foreign" in written
     assert encode(holding(make())) == written
     assert encode(holding(other)) != written
+
+
+def by_default(most: float) -> Callable[[Tensor], Tensor]:
+    """A function with its setting as a default."""
+    return lambda z, most=most, *, least=-most: z.clamp(least, most)
+
+
+def test_functions_are_known_by_what_they_are_bound_to() -> None:
+    """A method knows its object, a partial function its arguments, a function its defaults."""
+    small, large = (Box(torch.zeros(1, 2), torch.full((1, 2), most)) for most in (0.5, 1.0))
+    again = Box(torch.zeros(1, 2), torch.full((1, 2), 0.5))
+    assert encode(small.project) == encode(again.project) != encode(large.project)
+    assert encode(Lines(1.0).read) == encode(Lines(1.0).read) != encode(Lines(2.0).read)
+    assert encode(by_default(1.0)) == encode(by_default(1.0)) != encode(by_default(2.0))
+    assert encode(partial(torch.clamp, max=1.0)) == encode(partial(torch.clamp, max=1.0))
+    assert encode(partial(torch.clamp, max=1.0)) != encode(partial(torch.clamp, max=2.0))
 
 
 @pytest.mark.parametrize(

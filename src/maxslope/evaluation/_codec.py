@@ -57,7 +57,10 @@ def _code(value: Any) -> str:
     """A few digits that change with the code of a function, for comparison alone."""
     code = getattr(value, "__code__", None)
     cells = [_shown(cell.cell_contents) for cell in getattr(value, "__closure__", None) or ()]
+    own, beside = getattr(value, "__self__", None), getattr(value, "__kwdefaults__", None) or {}
+    bound = [*(() if own is None else (own,)), *(getattr(value, "__defaults__", None) or ()), *beside.values()]
     text = _shown(value) if code is None else f"{code.co_code!r} {code.co_names} {code.co_consts} {cells}"
+    text += "".join(f" {_shown(thing)}" for thing in bound)
     return hashlib.blake2b(re.sub(r"0x[0-9a-f]+", "", text).encode(), digest_size=8).hexdigest()
 
 
