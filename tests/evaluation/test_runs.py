@@ -26,8 +26,9 @@ import maxslope as ms
 from maxslope import _digest
 from maxslope.attacks import Effort, Recipe, recipes
 from maxslope.attacks.effort import staged
+from maxslope.attacks.rule import Rule
 from maxslope.attacks.stages import RandomSearch
-from maxslope.attacks.starts import Best
+from maxslope.attacks.starts import Best, Mixed, Uniform
 from maxslope.data import default_data, default_network
 from maxslope.evaluation import Folder, Report, evaluate, kept, load, resume, store
 from maxslope.evaluation._codec import decode, encode
@@ -202,6 +203,28 @@ def test_an_early_rescue_is_decided_once_for_all(hops: int, tmp_path: Path) -> N
     without(tmp_path / "a", 1)
     same(resume(tmp_path / "a", net, (x[:40], y[:40])), whole)
     same(evaluate(net, (x[:40], y[:40]), ms.L2(2.0), **options), whole)
+
+
+def test_a_heavier_rule_is_decided_once_for_all(tmp_path: Path) -> None:
+    """The first part sees that runs scatter; later parts follow its rule, also after an interruption."""
+    waves = 15 * torch.randn(8, 24, generator=torch.Generator().manual_seed(0))
+
+    class Rough(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            margin = 1.2 + 2 * torch.sin(x @ waves).mean(1)
+            return torch.stack([margin, torch.zeros_like(margin)], 1)
+
+    starts = (*(Uniform(),) * 4, *(Mixed(Best(), Uniform(), 0.3),) * 12)
+    recipe = Recipe("run", 4, 0.6, 0.0, scheme=SemiImplicit)
+    effort = Effort(staged(tuple(replace(recipe, start=s) for s in starts), 10, 20, weight=5.0), rule=Rule(3e-3))
+    x = 0.4 + 0.2 * torch.rand(36, 8, generator=torch.Generator().manual_seed(1))
+    net, data, options = Rough().eval(), (x, torch.zeros(36, dtype=torch.long)), dict[str, Any](effort=effort, part=18)
+    whole = evaluate(net, data, ms.Linf(0.2), out=tmp_path / "a", **options)
+    assert whole.effort.rule == Rule(3e-3, weight=50.0)
+    without(tmp_path / "a", 1)
+    same(resume(tmp_path / "a", net, data), whole)
+    assert ms.load(tmp_path / "a").effort == whole.effort
+    same(evaluate(net, data, ms.Linf(0.2), **options), whole)
 
 
 class Pairs(Dataset[Any]):

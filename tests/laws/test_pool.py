@@ -319,7 +319,15 @@ def test_runs_that_agree_lower_the_chance_and_runs_that_scatter_raise_it():
     law = 0.04 / 25**1.5
     every = torch.ones(4, dtype=torch.bool)
     chance = Rule(0.1).chance(clean, history, made, gradients, every)
-    torch.testing.assert_close(chance, law * torch.tensor([0.05, 4.0, 0.05], dtype=torch.float64), rtol=1e-6, atol=0)
+    torch.testing.assert_close(chance, law * torch.tensor([0.05, 6.0, 0.05], dtype=torch.float64), rtol=1e-6, atol=0)
+    heavy = Rule(0.1, weight=50.0).chance(
+        clean, torch.cat([history, history[:, :1] + 5], 1)[:, [0, 1, 4]], made, gradients, every[:3]
+    )
+    torch.testing.assert_close(heavy[:2], law * torch.tensor([0.2, 30.0], dtype=torch.float64), rtol=1e-6, atol=0)
+    far = Rule(0.1).chance(clean[:1], torch.tensor([[5.0, 9.5, 9.6]]), made[:1], gradients[:1], every[:3])
+    assert float(far) == pytest.approx(8.0 * law)  # beyond 0.8 a spread says no more
+    with pytest.raises(ValueError, match=r"weight=0\.0"):
+        Rule(0.1, weight=0.0)
     # a run that starts where another ended agrees with it and says nothing: two independent ones are too few
     hop = torch.tensor([True, False, False, True])
     torch.testing.assert_close(Rule(0.1).chance(clean, history, made, gradients, hop)[2].item(), 4 * law)
@@ -344,10 +352,16 @@ def test_a_run_is_given_up_where_the_rest_of_it_cannot_lead_to_an_error():
     clean = torch.full((6,), 10.0)
     least = torch.tensor([0.5, 0.7, 0.7, 1.7, 10.0, 9.0])
     shown = torch.tensor([0.0, 0.0, 0.2, 0.2, 0.0, torch.nan])  # 0.06 or 0.18 of 9.3 may still be gained
-    up = rule.hopeless(clock, steps, clean, least, shown)
+    began = torch.full((6,), torch.nan)
+    up = rule.hopeless(clock, steps, clean, least, shown, began)
     assert up.tolist() == [False, True, False, True, False, False]
-    assert not bool(rule.hopeless(torch.tensor(3), steps, clean, least, shown).any())  # too early
-    assert not bool(Rule(0.1).hopeless(clock, steps, clean, least, shown).any())
+    assert not bool(rule.hopeless(torch.tensor(3), steps, clean, least, shown, began).any())  # too early
+    assert not bool(Rule(0.1).hopeless(clock, steps, clean, least, shown, began).any())
+    # a jump that began near a margin of 0.1 may be 0.4 0.3^2 9.9 = 0.36 behind
+    near, late = torch.tensor([0.45, 0.47]), torch.full((2,), torch.inf)
+    back = (clock, steps, clean[:2], near, late, torch.full((2,), 0.1))
+    assert rule.hopeless(*back).tolist() == [False, True]
+    assert not bool(Rule(0.1).hopeless(*back).any())
     early = torch.tensor([6.0, 10.0, torch.nan])
     fell = rule.shown(torch.full((3,), 10.0), early, torch.tensor([3.6, 3.6, 3.6]))
     torch.testing.assert_close(fell[:1], torch.tensor([2.4 / (0.6 * 4.0)], dtype=torch.float64))
@@ -367,10 +381,10 @@ def test_runs_given_up_are_counted_by_what_they_cost_and_weighed_by_what_they_ar
     made = 10 + 9 + 7 + 5  # a run that ends at the look after t steps was evaluated t + 1 times
     assert known.backward.tolist() == [made] * 5
     assert known.forward.tolist() == [made + 4] * 5
-    assert known.prospect.planned.tolist() == [55] * 5
+    assert known.prospect.planned.tolist() == [[10, 20, 15, 10]] * 5
     assert known.status.tolist() == [int(ms.Status.STOPPED)] * 5
     whole = pool(2, 4, model, x, y, ms.Linf(0.1), runs).go()
-    assert whole.backward.tolist() == whole.prospect.planned.tolist() == [55] * 5
+    assert whole.backward.tolist() == whole.prospect.planned.sum(1).tolist() == [55] * 5
     assert torch.equal(known.prospect.chance, whole.prospect.chance)
     assert torch.equal(known.points, whole.points)
 
@@ -494,7 +508,7 @@ def test_where_a_run_ended_is_kept_beside_its_best_point():
     known.settle(torch.tensor([1]), [outcome])
     assert torch.equal(known.points[1], x[1] + 0.1)
     assert torch.equal(known.last[1], x[1] + 0.2)
-    counted = (known.forward, known.backward, known.runs, known.unconfirmed, known.prospect.planned)
+    counted = (known.forward, known.backward, known.runs, known.unconfirmed, known.prospect.planned.sum(1))
     assert [t.tolist() for t in counted] == [[0, n, 0] for n in (4, 3, 1, 1, 7)]
     assert torch.equal(known.points[[0, 2]], x[[0, 2]])
 

@@ -8,8 +8,9 @@ import maxslope as ms
 from maxslope.attacks._plan import next_length, way_of
 from maxslope.attacks._probe import PROBES
 from maxslope.attacks.effort import staged
+from maxslope.attacks.rule import Rule
 from maxslope.attacks.stages import OutsideProbe, Pursuit, RandomSearch, Rescue, Runs
-from maxslope.attacks.starts import Best, Uniform
+from maxslope.attacks.starts import Best, Mixed, Uniform
 from maxslope.data import default_data, default_network
 from maxslope.schemes import SemiImplicit
 from nets import mlp
@@ -58,6 +59,54 @@ def test_an_early_rescue_wastes_no_runs_and_replays():
     sound = ms.attack(model, x, y, ms.Linf(0.3), effort=effort, probe=True, certify=False)
     assert sound.effort == effort
     assert int(sound.runs.max()) == 8
+
+
+WAVES = 15 * torch.randn(8, 24, generator=torch.Generator().manual_seed(0))
+
+
+class Rough(nn.Module):
+    """A margin of many local minima, all of them positive."""
+
+    def forward(self, x):
+        margin = 1.2 + 2 * torch.sin(x @ WAVES).mean(1)
+        return torch.stack([margin, torch.zeros_like(margin)], 1)
+
+
+def _searching(weight: float = 1.0) -> ms.Effort:
+    starts = (*(Uniform(),) * 4, *(Mixed(Best(), Uniform(), 0.3),) * 12)
+    runs = tuple(ms.Recipe("run", 4, 0.6, 0.0, start, scheme=SemiImplicit) for start in starts)
+    return ms.Effort(staged(runs, 10, 20, weight=weight), rule=Rule(3e-3))
+
+
+def test_where_runs_scatter_all_samples_go_on_by_a_heavier_rule_and_replay():
+    """Samples that the former rule had given up by then go on, as if the heavier one had been theirs from the start."""
+    model = Rough().eval()
+    x, y = 0.4 + 0.2 * torch.rand(24, 8, generator=torch.Generator().manual_seed(1)), torch.zeros(24, dtype=torch.long)
+    options = dict(certify=False)
+    plain = ms.attack(model, x, y, ms.Linf(0.2), effort=_searching(), probe=True, **options)
+    found = ms.attack(model, x, y, ms.Linf(0.2), effort=_searching(5.0), probe=True, **options)
+    assert plain.effort == _searching()
+    assert found.effort.rule == Rule(3e-3, weight=50.0)
+    assert found.effort.name.endswith("runs scatter")
+    assert not any(isinstance(stage, OutsideProbe) for stage in found.effort.stages)
+    more = found.counts.runs - plain.counts.runs
+    assert bool((more >= 0).all())
+    assert bool((more[plain.counts.runs == 3] > 0).any())  # the probe comes after four runs
+    again = ms.attack(model, x, y, ms.Linf(0.2), effort=found.effort, **options)
+    for name in ("points", "broken", "forward", "backward", "runs", "chance", "foreseen"):
+        assert torch.equal(getattr(found, name), getattr(again, name)), name
+    few = ms.attack(model, x[:7], y[:7], ms.Linf(0.2), effort=_searching(5.0), probe=True, **options)
+    assert few.effort == _searching(5.0)  # seven samples do not tell
+
+
+def test_where_runs_agree_the_rule_stays():
+    """An affine margin: runs from everywhere end at one point."""
+    model = nn.Linear(8, 2).eval().requires_grad_(False)
+    with torch.no_grad():
+        model.bias.copy_(torch.tensor([9.0, 0.0]))
+    x, y = torch.full((16, 8), 0.5), torch.zeros(16, dtype=torch.long)
+    found = ms.attack(model, x, y, ms.Linf(0.2), effort=_searching(5.0), probe=True)
+    assert found.effort == _searching(5.0)
 
 
 def test_pursuit_breaks_what_lies_within_the_budget_and_is_verified():

@@ -27,7 +27,8 @@ from maxslope.energies import Criterion, CrossEntropy, Margin, ProbabilityMargin
 from maxslope.schemes import SemiImplicit
 
 _DESCENT = 0.2  # later runs that broke a sample of seven networks with sound gradients needed 0.11 of it at most
-_STANDARD, _PURSUED = Rule(5e-4, _DESCENT), 2.5e-4  # runs; the risk of pursuits
+_STANDARD, _PURSUED = Rule(1e-3, _DESCENT), 2.5e-4  # runs; the risk of pursuits
+_WEIGHT = 5.0  # of scattering runs, where most scatter: benchmarks/RESULTS.md, "What each rule gave"
 _CE, _M, _PM = CrossEntropy(), Margin(), ProbabilityMargin()
 
 
@@ -126,8 +127,8 @@ class Effort(_Settled):
 
     @classmethod
     def quick(cls) -> Effort:
-        """Return a first answer: about 10 to 40 gradients a sample, 680 where it nearly falls."""
-        return cls(staged(portfolio(more=0), 33, 200, 40), "quick", Rule(3e-3, _DESCENT), passes=33)
+        """Return a first answer: about 10 to 40 gradients a sample, 1,500 where it nearly falls."""
+        return cls(staged(portfolio(more=4), 33, 200, 40), "quick", Rule(3e-3, _DESCENT), passes=33)
 
     @classmethod
     def standard(cls) -> Effort:
@@ -165,6 +166,19 @@ class Effort(_Settled):
         one = replace(self, stages=(*kept, *probe.then))
         fewer = [f"{len(one.runs)} runs"] if isinstance(probe, OutsideProbe) else []
         return replace(one, name=", ".join([self.name, *fewer, *map(str, probe.then)]))
+
+    def weighted(self, probe: OutsideProbe) -> Effort:
+        """Return this effort as it goes on after runs were seen to scatter: all of it follows the heavier rule.
+
+        Args:
+            probe: one of ``stages``; it is left out.
+        """
+        return replace(
+            self,
+            stages=grouped([stage for stage in self.stages if stage != probe]),
+            rule=replace(self.rule, weight=self.rule.weight * probe.weight),
+            name=f"{self.name}, runs scatter",
+        )
 
     def rescued(self) -> Effort:
         """Return this effort as the indicators, saying that gradients are not to be trusted, would have it.
@@ -231,24 +245,26 @@ def grouped(stages: Sequence[Stage | Recipe]) -> tuple[Stage, ...]:
 
 
 def staged(
-    runs: tuple[Recipe, ...], passes: int, queries: int, bundle: int = 0, *, outside: int = 4, risk: float = 0.0
-) -> tuple[Stage, ...]:
+    runs: tuple[Recipe, ...], passes: int, queries: int, bundle: int = 0, *, outside: int = 4, risk: float = 0.0,
+    weight: float = 1.0,
+) -> tuple[Stage, ...]:  # fmt: skip
     """Return runs with a probe after the first of them and one after all; ``passes`` are those of ``minimal``.
 
     After all runs, and before the last probe, comes a :class:`Bundle` of so many passes, if it is given any. The first
     runs are those before the first that starts from what earlier ones found. After a look from outside a pursuit has
-    ``outside`` times the passes, and gives samples up at a ``risk``; a rescue gives none up.
+    ``outside`` times the passes, and gives samples up at a ``risk``; a rescue gives none up. The ``weight`` is that of
+    the :class:`OutsideProbe`.
     """
     first = next((k for k, run in enumerate(runs) if run.start.looks_back), len(runs))
     rescue = Rescue((Pursuit(2 * passes), RandomSearch(queries)))
     rest = (Runs(runs[first:]),) if first < len(runs) else ()
     last = (Bundle(bundle),) if bundle else ()
-    return (Runs(runs[:first]), OutsideProbe((Pursuit(outside * passes, risk),)), *rest, *last, rescue)
+    return (Runs(runs[:first]), OutsideProbe((Pursuit(outside * passes, risk),), weight), *rest, *last, rescue)
 
 
 def _standard() -> tuple[Stage, ...]:
     """The stages of :meth:`Effort.standard`."""
-    return staged(portfolio(), 100, 1000, 40, outside=6, risk=_PURSUED)
+    return staged(portfolio(), 100, 1000, 40, outside=6, risk=_PURSUED, weight=_WEIGHT)
 
 
 def portfolio(more: int = 40, jump: Callable[[int, int], Recipe] | None = None) -> tuple[Recipe, ...]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 _SCALE = 0.04  # fitted on recorded runs of eight networks and budgets, see benchmarks/RESULTS.md
-_LEAST, _MOST = 0.05, 4.0  # how far the spread of the runs may change the chance
+_LEAST, _EARLY = 0.05, 4.0  # what the spread of the runs counts for at least, and before three are known
+_SPREAD = 0.8  # beyond which a spread says no more
+_SCATTERS = 1 / 16  # of the way made: networks where half of the samples scatter by more have late finds
+_FEWEST = 8  # samples that tell it
 _FAR = 1.75  # ways made, beyond which the way that is left says no more
 _SURE, _TIMES = 0.4, 3.0  # the part of a run made before it may be given up; how far runs may differ from the first
+_JUMP = 0.4  # the way a jump may be behind where it began; those that broke a sample were 0.36 at most
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,14 @@ class Rule:
     the way that is left in units of the way made is r = m / (m_0 - m), 1.75 at most. The chance that one more run
     succeeds is taken to be
 
-        P = min( 1 / (k + 1), 0.04 f / (r g)^(3/2) ),   f = 10 z between 0.05 and 4,
+        P = min( 1 / (k + 1), 0.04 f / (r g)^(3/2) ),   f = w min(z, 0.8), at least 0.05,
 
     Laplace's rule of succession where the margins say nothing (no run gained anything, or r is tiny), and a power law
     in r g: the nearer a sample is to an error, the later it may still fall, in proportion. The sum over all later runs
     is of order g^(-1/2). z is the spread of the better half of the independent runs, (median - least) / m: runs from
     different starts that end at one margin have most likely found the least one, runs that scatter have not. Before
     three of them are made nothing is known of it, and f = 4. It uses this sample's numbers alone, never its rank among
-    others.
+    others. The weight w is 10; on networks where runs scatter, :func:`scattered`, an effort may take more.
 
     A run itself, other than the first, is given up where what is left of it cannot lead to an error: after t of T
     steps, 0.4 T at least, with least margin m so far, when
@@ -40,16 +44,18 @@ class Rule:
         m > max(descent, 3 d) (1 - t / T) (m_0 - m),   d = (m_1 - m_2) / (0.6 (m_0 - m_1)),
 
     m_1 and m_2 the least margins of the sample's first run after 0.4 of its steps and at its end: where gradients
-    mislead, margins fall late, and the first run shows it. The law counts such a run with all T steps, so that a sample
-    goes through the same runs as without, at fewer passes.
+    mislead, margins fall late, and the first run shows it. A jump, which starts near a point of least margin b, is
+    given up as well when m - b > 0.4 (1 - t / T)^2 (m_0 - b). The law counts such a run with all T steps, so that a
+    sample goes through the same runs as without, at fewer passes.
 
     Args:
         risk: in [0, 1]; 0 never gives up.
         descent: what the rest of a run is taken to lower the margin by at least, in units of the way made and of the
             part of the steps left; inf gives no run up.
+        weight: of the spread of runs, w.
 
     Raises:
-        ValueError: if the risk is not in [0, 1], or the descent is negative.
+        ValueError: if the risk is not in [0, 1], the descent is negative, or the weight is not positive and finite.
 
     >>> clean, history = torch.tensor([10.0]), torch.tensor([[8.0, 5.0]])
     >>> Rule(0.001).chance(clean, history, torch.tensor([2]), torch.tensor([25]), torch.ones(2, dtype=torch.bool))
@@ -58,12 +64,15 @@ class Rule:
 
     risk: float
     descent: float = math.inf
+    weight: float = field(default=10.0, metadata={"added": "0.4"})
 
     def __post_init__(self) -> None:
         if not self.descent >= 0:
             raise ValueError(f"A descent is at least 0, or inf to give no run up, got descent={self.descent!r}.")
         if not 0 <= self.risk <= 1:
             raise ValueError(f"A risk is in [0, 1], got risk={self.risk!r}.")
+        if not 0 < self.weight < math.inf:
+            raise ValueError(f"The weight of a spread is positive and finite, got weight={self.weight!r}.")
 
     def goes_on(self, chance: Tensor) -> Tensor:
         """Return who gets another run, ``[rows]``: everyone where the risk is 0."""
@@ -87,14 +96,20 @@ class Rule:
         """Return which runs have just made 0.4 of their steps, ``[rows]`` bool."""
         return clock == (_SURE * steps).ceil()
 
-    def hopeless(self, clock: Tensor, steps: Tensor, clean: Tensor, least: Tensor, shown: Tensor) -> Tensor:
+    def hopeless(
+        self, clock: Tensor, steps: Tensor, clean: Tensor, least: Tensor, shown: Tensor, began: Tensor
+    ) -> Tensor:
         """Return which runs are given up after ``clock`` of their steps, ``[rows]`` bool, by :meth:`shown`.
 
-        One that has gained nothing goes on.
+        ``began`` is the margin of the point that a jump started near, NaN for other runs. A run that has gained nothing
+        goes on.
         """
-        clean, least = clean.double(), least.double()
-        way, more = clean - least, (_TIMES * shown).clamp_min(self.descent)
-        return (clock >= _SURE * steps) & (least > more * (1 - clock / steps) * way) & (way > 0)
+        if not self.selective:
+            return torch.zeros_like(clean, dtype=torch.bool)
+        clean, least, began = clean.double(), least.double(), began.double()
+        way, more, left = clean - least, (_TIMES * shown).clamp_min(self.descent), 1 - clock / steps
+        behind = least - began > _JUMP * left * left * (clean - began)
+        return (clock >= _SURE * steps) & ((least > more * left * way) | behind) & (way > 0)
 
     def chance(self, clean: Tensor, history: Tensor, runs: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
         """Return the estimated chance that another run succeeds, ``[rows]`` float64.
@@ -106,7 +121,7 @@ class Rule:
             gradients: backward passes of the runs made, those included that were not made of runs given up, ``[rows]``.
             independent: which runs do not start from what earlier ones found, ``[runs]`` bool.
         """
-        law, none = _law(clean, history, gradients, independent), 1 / (runs + 1.0)
+        law, none = self._law(clean, history, gradients, independent), 1 / (runs + 1.0)
         return torch.where(law.isnan(), none.double(), torch.minimum(law, none))
 
     def pursues(self, nearest: Tensor, gradients: Tensor) -> Tensor:
@@ -132,26 +147,43 @@ class Rule:
         The power law falls to the risk at g (P / risk)^(2/3) gradients; inf where the margins say nothing. What is
         given is that of :meth:`chance`.
         """
-        law = _law(clean, history, gradients, independent)
+        law = self._law(clean, history, gradients, independent)
         return (gradients * ((law / self.risk) ** (2 / 3) - 1)).clamp_min(0).nan_to_num(torch.inf, torch.inf)
 
+    def _law(self, clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
+        """The power law; NaN where nothing was gained, or the clean margin is unknown."""
+        clean, best = clean.double(), history.double().amin(1)
+        left = (best.clamp_min(0) / (clean - best)).clamp_max(_FAR)
+        made = left * gradients.clamp_min(1).double()
+        spread, known = _spread(history[:, independent].double())
+        z = (spread / best.clamp_min(torch.finfo(best.dtype).tiny)).clamp_max(_SPREAD)
+        factor = torch.where(known, (self.weight * z).clamp_min(_LEAST), _EARLY)
+        # Square roots are rounded correctly; a vectorized power may round by how many rows stand beside a row.
+        return torch.where(best < clean, _SCALE * factor / (made * made.sqrt()), torch.nan)
 
-def _law(clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
-    """The power law of :class:`Rule`; NaN where nothing was gained, or the clean margin is unknown."""
-    clean, best = clean.double(), history.double().amin(1)
-    left = (best.clamp_min(0) / (clean - best)).clamp_max(_FAR)
-    made = left * gradients.clamp_min(1).double()
-    # Square roots are rounded correctly; a vectorized power may round by how many rows stand beside a row.
-    law = _SCALE * _scatter(history[:, independent].double(), best) / (made * made.sqrt())
-    return torch.where(best < clean, law, torch.nan)
+
+def scattered(clean: Tensor, history: Tensor, independent: Tensor) -> bool:
+    """Whether the runs of half of the samples scatter: eight samples at least, with three independent runs or more.
+
+    By more than 1/16 of the way made: (median - least) / (m_0 - m) of the better half of the runs. Where they scatter
+    so, samples fall late. The arguments are those of :meth:`Rule.chance`, of samples that stand.
+
+    >>> clean, ends = torch.full((8,), 5.0), torch.tensor([1.0, 1.5, 3.0]).repeat(8, 1)
+    >>> both = torch.ones(3, dtype=torch.bool)
+    >>> scattered(clean, ends, both), scattered(clean, ends.clamp_max(1.1), both)
+    (True, False)
+    """
+    spread, known = _spread(history[:, independent].double())
+    way = clean.double() - history.double().amin(1)
+    share = (spread / way)[known & (way > 0)]
+    return share.numel() >= _FEWEST and bool(share.median() > _SCATTERS)
 
 
-def _scatter(history: Tensor, best: Tensor) -> Tensor:
-    """The factor f of :class:`Rule`, ``[rows]``."""
+def _spread(history: Tensor) -> tuple[Tensor, Tensor]:
+    """Median less least margin of the better half of runs, ``[rows]``, and whether three were made."""
     ordered, made = history.sort(1).values, history.isfinite().sum(1)
     if not ordered.shape[1]:
-        return torch.full_like(best, _MOST)
+        return torch.zeros_like(made, dtype=history.dtype), made > 0
     middle = ((made + 1) // 2).clamp_min(2) - 1
     middle = ordered.gather(1, middle.clamp_max(ordered.shape[1] - 1)[:, None]).squeeze(1)
-    spread = (middle - ordered[:, 0]) / best.clamp_min(torch.finfo(best.dtype).tiny)
-    return torch.where(made < 3, _MOST, (10 * spread).clamp(_LEAST, _MOST))
+    return middle - ordered[:, 0], made >= 3

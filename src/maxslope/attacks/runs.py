@@ -16,7 +16,7 @@ from maxslope._status import Status
 from maxslope.attacks._targets import Targets
 from maxslope.attacks.question import Question, calls_for
 from maxslope.attacks.recipes import Recipe
-from maxslope.attacks.rule import Rule
+from maxslope.attacks.rule import Rule, scattered
 from maxslope.attacks.scheduler import Scheduler, Turn
 from maxslope.attacks.slots import Slots, Watch
 from maxslope.attacks.starts import Origin
@@ -87,6 +87,7 @@ class Runner(Driver):
         self.room = (calls or calls_for(question)) * tile
         self.known = State(question, len(recipes))
         self.anchor = question.x.clone()  # the best point that runs which look back may see
+        self.level = torch.full_like(self.known.best, torch.nan)  # the margin there, NaN before a run has counted
         self.selective = rule.selective and not self.table.gradient_free
         self.scheduler = Scheduler(question.rows, recipes, tile, int(self.selective))
         self.slots = Slots(3 * self.room, self.known.best)
@@ -106,9 +107,8 @@ class Runner(Driver):
             What is known of each sample.
         """
         known, recipes = self.known, self.table.recipes
-        before, most = self.scheduler.most, len(recipes) if runs is None else min(runs, len(recipes))
-        more = (known.runs == before) & (known.runs < most)
-        on = more & ~known.broken & ((known.runs == 0) | self.rule.goes_on(known.prospect.chance))
+        most = len(recipes) if runs is None else min(runs, len(recipes))
+        on = (known.runs < most) & ~known.broken & ((known.runs == 0) | self.rule.goes_on(known.prospect.chance))
         self.scheduler.begin(on.nonzero().squeeze(1).tolist(), most)
         maker, space = recipes[0].scheme, recipes[0].moves(self.question.budget)
         scheme = maker(self.watch, space)
@@ -120,6 +120,17 @@ class Runner(Driver):
             )
         march(self, scheme, stop=Stop(reached=True, stationary=True), room=self.room)
         return known
+
+    def scattered(self) -> bool:
+        """Whether the runs of the samples that stand scatter, so that later runs may still break them."""
+        known = self.known
+        on = ~known.broken & known.best.isfinite()
+        return scattered(known.clean[on], known.prospect.history[on], self.table.independent)
+
+    def go_by(self, rule: Rule) -> None:
+        """Follow another rule: the samples that it would not have given up go on when the runs do."""
+        self.rule = rule
+        self.known.prospect.reconsider(rule, self.known.clean, self.known.runs, self.table.independent)
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         tile = self.scheduler.tile
@@ -180,8 +191,9 @@ class Runner(Driver):
         slot, slots, watch, known = rows.job, self.slots, self.watch, self.known
         slots.early[slot] = torch.where(self.rule.early(rows.clock, watch.steps), watch.margin, slots.early[slot])
         sample = slots.sample[slot]
+        began = torch.where(self.table.independent[slots.run[slot]], torch.nan, self.level[sample])
         up = self.rule.hopeless(
-            rows.clock, watch.steps, known.clean[sample], watch.margin, known.prospect.shown[sample]
+            rows.clock, watch.steps, known.clean[sample], watch.margin, known.prospect.shown[sample], began
         )
         up &= watch.final == 0
         if watch.asks and not bool(up.any()):
@@ -262,8 +274,9 @@ class Runner(Driver):
             known.settle(index, due.outcomes)
             alone = index[independent[known.runs[index] - 1]]
             self.anchor.index_copy_(0, alone, select(known.points, alone))
+            self.level[alone] = known.best[alone]
             prospect, clean = known.prospect, known.clean[index]
-            history, gradients = prospect.history[index], prospect.planned[index]
+            history, gradients = prospect.history[index], prospect.planned[index].sum(1)
             prospect.chance[index] = self.rule.chance(clean, history, known.runs[index], gradients, independent)
             more = known.runs[index] < self.scheduler.most
             on = (~known.broken[index] & more & self.rule.goes_on(prospect.chance[index])).tolist()

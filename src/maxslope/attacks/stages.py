@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from maxslope.attacks._plan import LEAST
 from maxslope.attacks.recipes import Recipe
@@ -159,13 +159,22 @@ class OutsideProbe:
     """A look from outside the budget at a few samples that stand, made where an attack is asked to probe.
 
     Where errors are seen, more runs inside the budget are wasted, and so is a search by values: ``then`` is made
-    instead of what follows in the effort. Otherwise the effort goes on.
+    instead of what follows in the effort. Otherwise the effort goes on; where the runs of most samples scatter (see
+    :func:`maxslope.attacks.rule.scattered`), with ``weight`` times the weight of that in its rule, for all samples.
 
     Args:
         then: the stages of every sample that stands, where errors are seen.
+        weight: positive; 1 leaves the rule as it is.
+
+    Raises:
+        ValueError: if the weight is not positive and finite.
     """
 
     then: tuple[Pursuit | RandomSearch, ...]
+    weight: float = field(default=1.0, metadata={"added": "0.4"})
+
+    def __post_init__(self) -> None:
+        Rule(0.0, weight=self.weight)
 
 
 @dataclass(frozen=True)

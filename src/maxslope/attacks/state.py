@@ -11,6 +11,7 @@ from torch import Tensor
 from maxslope._rows import select
 from maxslope._status import Status
 from maxslope.attacks.question import Question
+from maxslope.attacks.rule import Rule
 from maxslope.attacks.verify import Verdicts
 from maxslope.energies.network import Passes
 
@@ -52,8 +53,8 @@ class Prospect:
     def __init__(self, like: Tensor, runs: int) -> None:
         # the least margin of each run, [n, runs], inf where it was not made
         self.history = like.new_full((len(like), runs), torch.inf)
-        # backward passes of the runs, with those that runs given up on the way did not make
-        self.planned = torch.zeros_like(like, dtype=torch.int64)
+        # backward passes of each run, [n, runs], with those that runs given up on the way did not make
+        self.planned = torch.zeros_like(self.history, dtype=torch.int32)
         self.chance = torch.ones_like(like, dtype=torch.float64)  # what the rule last thought of another run
         self.foreseen = torch.zeros_like(self.chance)  # the sum of its chances before the runs after the first EARLY
         # how far the first run fell late, as the rule measures it, NaN before it has ended
@@ -61,9 +62,18 @@ class Prospect:
 
     def settle(self, samples: Tensor, run: Tensor, margin: Tensor, planned: Tensor) -> None:
         """Take over the next runs of different samples: their numbers, least margins and passes."""
-        self.planned[samples] += planned
+        self.planned[samples, run] = planned.int()
         self.history[samples, run] = margin
         self.foreseen[samples] += torch.where(run < EARLY, 0.0, self.chance[samples])
+
+    def reconsider(self, rule: Rule, clean: Tensor, runs: Tensor, independent: Tensor) -> None:
+        """Think what another rule would have thought from the first run on."""
+        self.foreseen.zero_()
+        for made in range(1, int(runs.max()) + 1):
+            on = runs >= made
+            history, gradients = self.history[on, :made], self.planned[on, :made].sum(1)
+            self.chance[on] = rule.chance(clean[on], history, runs[on].clamp_max(made), gradients, independent[:made])
+            self.foreseen += torch.where((runs > made) & (made >= EARLY), self.chance, 0.0)
 
     def absorb(self, samples: Tensor, other: Prospect) -> None:
         """Take over what the rule thought of a new search for the samples."""

@@ -37,10 +37,16 @@ def encode(value: Any) -> Any:
         if "<" not in value.__qualname__:
             return {"name": f"{value.__module__}:{value.__qualname__}"}
     elif dataclasses.is_dataclass(value) and _at_home(type(value).__module__):
-        names = [field.name for field in dataclasses.fields(value) if not field.name.startswith("_")]
+        names = [field.name for field in dataclasses.fields(value) if _told(field, value)]
         fields = {name: encode(getattr(value, name)) for name in names}
         return {"record": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
     return {"foreign": f"{type(value).__module__}:{type(value).__qualname__}", "code": _code(value)}
+
+
+def _told(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Whether a field is written: one that later versions ``added`` only where it says something new."""
+    new = "added" in field.metadata and getattr(value, field.name) == field.default
+    return not new and not field.name.startswith("_")
 
 
 def _at_home(module: str) -> bool:

@@ -213,7 +213,8 @@ def changed(effort: Effort | None, header: dict[str, Any]) -> dict[str, Any] | N
     if effort is None or encode(effort) == header["effort"]:
         return None
     then = tuple(stage for stage in effort.stages if not isinstance(stage, Runs))
-    return {"runs": len(effort.runs), "then": encode(then), "name": effort.name, "reserve": effort.reserve}
+    told = {"runs": len(effort.runs), "then": encode(then), "name": effort.name, "reserve": effort.reserve}
+    return {**told, "rule": encode(effort.rule)}
 
 
 def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
@@ -221,7 +222,8 @@ def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
     if (said := decision.get("effort")) is None:
         return effort
     stages = (*effort.runs[: said["runs"]], *decode(said["then"]))
-    return replace(effort, stages=stages, name=said["name"], reserve=said["reserve"])
+    rule = decode(said["rule"]) if "rule" in said else effort.rule  # no decision changed it up to 0.3
+    return replace(effort, stages=stages, name=said["name"], reserve=said["reserve"], rule=rule)
 
 
 def damaged(path: Path, why: Exception | str) -> ValueError:
