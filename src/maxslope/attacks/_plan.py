@@ -44,8 +44,17 @@ def lengths_after(passes: int, spent: int) -> list[int]:
     rest = left - first
     if rest < max(4, base // 2):
         return [left] if left else []
-    parts = max(1, round(rest / base))
-    return [first, *(rest // parts + (k < rest % parts) for k in range(parts))]
+    return [first, *shared(passes, rest)]
+
+
+def shared(passes: int, left: int) -> list[int]:
+    """Return the lengths of as many runs as share what is ``left`` of the passes of a sample."""
+    return even(left, max(1, round(left / _base(passes))))
+
+
+def even(left: int, runs: int) -> list[int]:
+    """Return the lengths of runs that share ``left`` passes evenly."""
+    return [left // runs + (k < left % runs) for k in range(runs)]
 
 
 @dataclass(frozen=True)
