@@ -13,9 +13,9 @@ from maxslope import _random
 from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.attacks._balls import Closing, exponent
-from maxslope.attacks._plan import Way, even, lengths_after, next_length, outward, shared, way_of
+from maxslope.attacks._plan import EXPLORE, OUTWARD, Way, even, lengths_after, next_length, outward, shared, way_of
 from maxslope.attacks.question import Question, calls_for
-from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
+from maxslope.attacks.starts import Clean, Origin
 from maxslope.energies import Energy, Evaluation, Margin
 from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.schemes import Momentum, SemiImplicit, StepSize
@@ -38,16 +38,6 @@ _BEYOND = 1e-4  # of the way to the boundary: how far on its wrong side the line
 _INSIDE = 0.9999  # of the budget: the least radius on a way, so that rounding does not decide
 _AFAR = 3.0  # budgets, how far away a start is where there is no box
 _LOOK, _BEHIND = 4, 0.15  # steps after which an exploration has to have led near, and how near, of the least norm
-_EXPLORE: tuple[tuple[Start, int], ...] = (  # starts, and the rank of the class to raise (0: the strongest anywhere)
-    (Middle(), 2),
-    (Middle(), 0),
-    (Clean(), 3),
-    (Opposite(), 0),
-    (Clean(), 4),
-    (Clean(), 2),
-    (Uniform(), 0),
-)
-_OUTWARD = (5, 3, 6)  # of these, the starts of the way out
 
 
 class Room:
@@ -126,7 +116,7 @@ class Course:
     def exploration(self, job: Tensor) -> Tensor:
         """Which exploration the run of each sample is, -1 where it is none, ``[rows]``."""
         run = self.run[job]
-        return torch.where((run > 1) & (run < self.parts[job]), (run - 2).clamp_max(len(_EXPLORE) - 1), -1)
+        return torch.where((run > 1) & (run < self.parts[job]), (run - 2).clamp_max(len(EXPLORE) - 1), -1)
 
     def last(self, job: Tensor) -> Tensor:
         """Whether the run of a sample is one of the last of several, which start at its best point."""
@@ -173,10 +163,10 @@ class Pursuit(Driver, StepSize):
         self.cut = torch.full_like(self.radius, _FIRST_CUT)
         self.goal = torch.zeros_like(self.radius) if way is None else question.eps.clone()
         self.ready: deque[int] = deque(active.nonzero().squeeze(1).tolist())
-        legs = _EXPLORE if way is None else (*_EXPLORE, (way.start, way.rank))
+        legs = EXPLORE if way is None else (*EXPLORE, (way.start, way.rank))
         self.starts = [start for start, _ in legs]
         self.ranks = torch.tensor([rank for _, rank in legs] + [0] * (way is None), device=question.x.device)
-        outward = _OUTWARD if way is None else (len(_EXPLORE),)
+        outward = OUTWARD if way is None else (len(EXPLORE),)
         self.outward = torch.tensor(outward, device=question.x.device)  # which starts, by the number of tries
 
     def go(self) -> None:
@@ -319,7 +309,7 @@ class Pursuit(Driver, StepSize):
         """
         kind = self.course.exploration(job)
         lacking = (kind >= 0) & (self.ranks[kind] > 0) & (self._rank(job) == 0)
-        kind = torch.where(lacking, len(_EXPLORE) - 1, kind)
+        kind = torch.where(lacking, len(EXPLORE) - 1, kind)
         outward = self.outward[self.course.tries[job].clamp_max(len(self.outward) - 1)]
         kind = torch.where(self.course.run[job] == 0, outward, kind)
         out = self.nearest.points[job].clone()
