@@ -13,10 +13,11 @@ from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 
 from maxslope.attacks._plan import Way, shared, way_of
-from maxslope.attacks._pursuit import Course, Nearest
+from maxslope.attacks._pursuit import Course, Nearest, Pursuit
 from maxslope.attacks.attack import attack
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.minimal import MinimalResult, _halve, minimal
+from maxslope.attacks.outside import input_box
 from maxslope.attacks.question import ask
 from maxslope.data import default_data, default_network
 from maxslope.goals import Targeted
@@ -456,6 +457,21 @@ def test_an_exploration_that_is_far_from_its_boundary_is_given_up(p: float, monk
         assert result.backward.tolist() == [33, 33]
         assert len(given_up) == rows
         assert all(left >= 13 for left in given_up)  # 9 were planned
+
+
+@pytest.mark.parametrize(("p", "shares"), [(2, [0.1, 0.4]), (math.inf, [0.4, 0.4]), (1, [0.4, 0.4])])
+def test_last_runs_of_settled_samples_begin_with_smaller_steps_in_l_2(p: float, shares: list[float]) -> None:
+    """Settled: brought nearer by less than a tenth since the middle of closing in."""
+    x, y = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, dtype=torch.long)
+    question = ask(Apart(2.0).eval(), x, y, Budget(Lp(p), 0.0, (-2.0, 2.0)))
+    box, rivals = input_box(question, None), torch.tensor([[1, 2], [1, 2]])
+    pursuit = Pursuit(question, box, rivals, y == 0, torch.tensor([33, 33]))
+    pursuit.radius[:], pursuit.nearest.size[:], pursuit.course.half[:] = 1.0, 1.0, torch.tensor([1.05, 1.15])
+    pursuit.course.parts[:], clock, rows = 3, torch.zeros(2, dtype=torch.long), torch.arange(2)
+    pursuit.course.run[:] = 2
+    whole = pursuit.at(clock, rows)
+    pursuit.course.run[:] = 3
+    torch.testing.assert_close(pursuit.at(clock, rows) / whole, torch.tensor(shares, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("beyond", [0.002, 0.05])
