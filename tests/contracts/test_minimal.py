@@ -12,11 +12,13 @@ import torch
 from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 
-from maxslope.attacks._plan import Way, way_of
-from maxslope.attacks._pursuit import Course
+from maxslope.attacks._plan import Way, shared, way_of
+from maxslope.attacks._pursuit import Course, Nearest, Pursuit
 from maxslope.attacks.attack import attack
 from maxslope.attacks.effort import Effort
-from maxslope.attacks.minimal import MinimalResult, minimal
+from maxslope.attacks.minimal import MinimalResult, _halve, minimal
+from maxslope.attacks.outside import input_box
+from maxslope.attacks.question import ask
 from maxslope.data import default_data, default_network
 from maxslope.goals import Targeted
 from maxslope.sets import Budget
@@ -399,13 +401,19 @@ def test_samples_that_closing_in_still_brings_nearer_go_on_from_their_best_point
     course.run[:], course.parts[:], course.most[:] = 1, 3, 10
     course.lengths = {k: [9, 9] for k in range(3)}
     course.pass_half(torch.tensor([5, 5, 4]), job, torch.tensor([2.0, 1.3, 9.0]))
-    falls = course.falls(torch.tensor([1.0, 1.2, 1.0]))
+    falls = course.falls(torch.tensor([1.0, 1.2, 1.0]), 0.25)
     assert falls.tolist() == [True, False, False]
-    course.go_on(0)
+    course.go_on(0, 1)
     course.run[:] = 2
     assert course.lengths == {0: [18], 1: [9, 9], 2: [9, 9]}
     assert course.last(job).tolist() == [True, False, False]
     assert course.exploration(job).tolist() == [-1, 0, 0]
+    course.go_on(1, 2)
+    for run in (2, 3):
+        course.run[:] = run
+        assert course.lengths[1] == [9, 9]
+        assert bool(course.last(job)[1])
+        assert int(course.exploration(job)[1]) == -1
 
 
 @pytest.mark.parametrize("still", [-1.0, math.inf])
@@ -417,6 +425,66 @@ def test_whoever_goes_on_spends_the_same_passes(still: float, monkeypatch: pytes
     wrong = model(x).argmax(1) != y
     assert result.backward.tolist() == [0 if w else 33 for w in wrong]
     check(model, x[~wrong], y[~wrong], 1, _of(result, ~wrong), 0.0, 1.0)
+
+
+class Apart(nn.Module):
+    """Margins 1 - z_0 to class 1 and ``far`` - z_0 to class 2."""
+
+    def __init__(self, far: float) -> None:
+        super().__init__()
+        self.far = far
+
+    def forward(self, z: Tensor) -> Tensor:
+        first = z[:, 0]
+        return torch.stack([torch.zeros_like(first), first - 1, first - self.far], 1)
+
+
+@pytest.mark.parametrize("p", [1, 2, math.inf])
+def test_an_exploration_that_is_far_from_its_boundary_is_given_up(p: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After five gradients, the others of its ten go to the last run; a class as near is explored to the end."""
+    given_up: list[int] = []
+
+    def watched(passes: int, left: int) -> list[int]:
+        given_up.append(left)
+        return shared(passes, left)
+
+    monkeypatch.setattr("maxslope.attacks._pursuit.shared", watched)
+    x, y = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, dtype=torch.long)
+    for far, rows in ((1.05, 0), (1.5, 2)):
+        given_up.clear()
+        result = minimal(Apart(far).eval(), x, y, Lp(p), box=(-2.0, 2.0), effort=Effort(passes=33))
+        torch.testing.assert_close(result.norms, torch.ones(2, dtype=torch.float64), rtol=2e-3, atol=0)
+        assert result.backward.tolist() == [33, 33]
+        assert len(given_up) == rows
+        assert all(left >= 13 for left in given_up)  # 9 were planned
+
+
+@pytest.mark.parametrize(("p", "shares"), [(2, [0.1, 0.4]), (math.inf, [0.4, 0.4]), (1, [0.4, 0.4])])
+def test_last_runs_of_settled_samples_begin_with_smaller_steps_in_l_2(p: float, shares: list[float]) -> None:
+    """Settled: brought nearer by less than a tenth since the middle of closing in."""
+    x, y = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, dtype=torch.long)
+    question = ask(Apart(2.0).eval(), x, y, Budget(Lp(p), 0.0, (-2.0, 2.0)))
+    box, rivals = input_box(question, None), torch.tensor([[1, 2], [1, 2]])
+    pursuit = Pursuit(question, box, rivals, y == 0, torch.tensor([33, 33]))
+    pursuit.radius[:], pursuit.nearest.size[:], pursuit.course.half[:] = 1.0, 1.0, torch.tensor([1.05, 1.15])
+    pursuit.course.parts[:], clock, rows = 3, torch.zeros(2, dtype=torch.long), torch.arange(2)
+    pursuit.course.run[:] = 2
+    whole = pursuit.at(clock, rows)
+    pursuit.course.run[:] = 3
+    torch.testing.assert_close(pursuit.at(clock, rows) / whole, torch.tensor(shares, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("beyond", [0.002, 0.05])
+def test_the_segment_that_is_halved_is_as_long_as_what_the_margin_says_lies_beyond(beyond: float) -> None:
+    """Three times that, so four halvings leave less than a fifth of it."""
+    x, y = torch.zeros(1, 3, dtype=torch.float64), torch.zeros(1, dtype=torch.long)
+    question = ask(Apart(2.0).eval(), x, y, Budget(Lp(2), 0.0, (-2.0, 2.0)))
+    nearest = Nearest(question)
+    point = torch.tensor([[1 + beyond, 0.0, 0.0]], dtype=torch.float64)
+    size = point.norm(dim=1)
+    nearest.keep(torch.tensor([0]), point, size, size > 0, size - 1)
+    points = _halve(question, nearest, torch.tensor([True]), torch.zeros(1, dtype=torch.long))
+    assert 1 < float(points.norm()) <= 1 + beyond / 5
 
 
 def _of(result: MinimalResult, rows: Tensor) -> MinimalResult:

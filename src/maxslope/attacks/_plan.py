@@ -8,7 +8,19 @@ from maxslope.attacks.starts import Clean, Gray, Middle, Mixed, Opposite, Start,
 
 LEAST = 4  # gradients below which nothing can be pursued
 _WAY, SHORTEST = 20, 8  # gradients of a way, and of the last one
-# Starts, and the rank of the class to raise; each breaks samples that those before it leave.
+# Starts of the explorations of a pursuit, and the rank of the class to raise, by the logits at the clean point (0: the
+# strongest anywhere); of them, the starts of its way out.
+EXPLORE: tuple[tuple[Start, int], ...] = (
+    (Middle(), 2),
+    (Middle(), 0),
+    (Clean(), 3),
+    (Opposite(), 0),
+    (Clean(), 4),
+    (Clean(), 2),
+    (Uniform(), 0),
+)
+OUTWARD = (5, 3, 6)
+# The same of ways; each breaks samples that those before it leave.
 _WAYS: tuple[tuple[Start, int], ...] = (
     (Middle(), 1),
     (Uniform(), 0),
@@ -40,12 +52,21 @@ def lengths_after(passes: int, spent: int) -> list[int]:
     justifies; further ones explore other starts and rivals; the last starts at the best point.
     """
     base, left = _base(passes), passes - spent
-    first = min(left, max(base, 5 * (spent - 2)))
+    first = min(left, max(base, 4 * (spent - 2)))
     rest = left - first
     if rest < max(4, base // 2):
         return [left] if left else []
-    parts = max(1, round(rest / base))
-    return [first, *(rest // parts + (k < rest % parts) for k in range(parts))]
+    return [first, *shared(passes, rest)]
+
+
+def shared(passes: int, left: int) -> list[int]:
+    """Return the lengths of as many runs as share what is ``left`` of the passes of a sample."""
+    return even(left, max(1, round(left / _base(passes))))
+
+
+def even(left: int, runs: int) -> list[int]:
+    """Return the lengths of runs that share ``left`` passes evenly."""
+    return [left // runs + (k < left % runs) for k in range(runs)]
 
 
 @dataclass(frozen=True)

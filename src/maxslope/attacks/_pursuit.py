@@ -13,9 +13,9 @@ from maxslope import _random
 from maxslope._rows import flat
 from maxslope._status import Status
 from maxslope.attacks._balls import Closing, exponent
-from maxslope.attacks._plan import Way, lengths_after, next_length, outward, way_of
+from maxslope.attacks._plan import EXPLORE, OUTWARD, Way, even, lengths_after, next_length, outward, shared, way_of
 from maxslope.attacks.question import Question, calls_for
-from maxslope.attacks.starts import Clean, Middle, Opposite, Origin, Start, Uniform
+from maxslope.attacks.starts import Clean, Origin
 from maxslope.energies import Energy, Evaluation, Margin
 from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.schemes import Momentum, SemiImplicit, StepSize
@@ -28,6 +28,8 @@ _FIRST_CUT = 0.1  # the share of the radius that a run first tries to save
 _PUSH = 1.6  # how fast the radius grows while nothing is found
 _DECAY = 0.3  # of the momentum
 _FIRST_STEP = {2.0: 0.5, math.inf: 1.0}  # the norms that are moved in as well, and their first step in radii
+_LAST_STEP, _NEAR_STEP = 0.4, 0.1  # of the first step, in last runs, and in those of l_2 of samples that have settled
+_SETTLED = 0.1  # of the norm: what the second half of closing in brings them at most
 _OTHER_STEP = 0.35  # for other norms steps are in l_inf: those of l_1 reach few coordinates, and are blind to the rest
 _WHOLE = 4  # steps of the way out that are as long as the radius has them
 _STILL = 0.25  # of the norm: samples that closing in brought nearer by more in its second half go on from there
@@ -35,15 +37,7 @@ _MISLED = 0.3  # of the first estimate: where the boundary is nearer, gradients 
 _BEYOND = 1e-4  # of the way to the boundary: how far on its wrong side the linear model aims
 _INSIDE = 0.9999  # of the budget: the least radius on a way, so that rounding does not decide
 _AFAR = 3.0  # budgets, how far away a start is where there is no box
-_EXPLORE: tuple[tuple[Start, int], ...] = (  # starts, and the rank of the class to raise (0: the strongest anywhere)
-    (Clean(), 2),
-    (Middle(), 0),
-    (Clean(), 3),
-    (Opposite(), 0),
-    (Clean(), 4),
-    (Uniform(), 0),
-)
-_OUTWARD = (0, 3, 5)  # of these, the starts of the way out
+_LOOK, _BEHIND = 4, 0.15  # steps after which an exploration has to have led near, and how near, of the least norm
 
 
 class Room:
@@ -67,19 +61,21 @@ class Nearest:
     def __init__(self, question: Question) -> None:
         self.points = question.x.clone()
         self.size = torch.full_like(question.eps, torch.inf)  # the norm of the smallest perturbation, inf for none
+        self.beyond = torch.zeros_like(self.size)  # how far beyond the boundary it ends, by the linear model
         self.promise = torch.full_like(self.size, torch.nan)  # where the first gradient says that the boundary is
         self.spent = torch.zeros_like(question.ids)  # gradients
         self.non_finite = torch.zeros_like(self.spent, dtype=torch.bool)  # whether an answer on the way was not
 
-    def keep(self, job: Tensor, x: Tensor, size: Tensor, error: Tensor) -> None:
+    def keep(self, job: Tensor, x: Tensor, size: Tensor, error: Tensor, gap: Tensor) -> None:
         """Keep the errors that are nearer than those before them."""
         nearer = error & (size < self.size[job])
         index = job[nearer]
         self.size[index], self.points[index] = size[nearer], x[nearer]
+        self.beyond[index] = gap[nearer].to(self.beyond)
 
     def absorb(self, rows: Tensor, other: Nearest) -> None:
         """Take over what a further pursuit of some of the samples has found."""
-        self.keep(rows, other.points, other.size, other.size.isfinite())
+        self.keep(rows, other.points, other.size, other.size.isfinite(), other.beyond)
         self.spent[rows] += other.spent
         self.non_finite[rows] |= other.non_finite
 
@@ -104,23 +100,27 @@ class Course:
         now = job[(self.run[job] == 1) & (clock == self.most[job] // 2)]
         self.half[now] = size[now].to(self.half)
 
-    def falls(self, size: Tensor) -> Tensor:
-        """Whether the second half of that run brought each sample much nearer still, ``[n]`` bool."""
-        return self.half > (1 + _STILL) * size
+    def falls(self, size: Tensor, share: float) -> Tensor:
+        """Whether each sample was brought nearer by more than a share since the middle of that run, ``[n]`` bool."""
+        return self.half > (1 + share) * size
 
-    def go_on(self, sample: int) -> None:
-        """Let the rest of the passes go into one last run: other starts would be left as far from their ends."""
+    def plan(self, sample: int, run: int, lengths: list[int]) -> None:
+        """Set the lengths of the runs from the next one, number ``run``, on."""
+        self.lengths[sample], self.parts[sample] = lengths, max(run, 1) - 1 + len(lengths)
+
+    def go_on(self, sample: int, runs: int) -> None:
+        """Let the rest of the passes go into last runs: other starts would be left as far from their ends."""
         if rest := sum(self.lengths[sample]):
-            self.lengths[sample], self.parts[sample] = [rest], 2
+            self.lengths[sample], self.parts[sample] = even(rest, runs), 2
 
     def exploration(self, job: Tensor) -> Tensor:
         """Which exploration the run of each sample is, -1 where it is none, ``[rows]``."""
         run = self.run[job]
-        return torch.where((run > 1) & (run < self.parts[job]), (run - 2).clamp_max(len(_EXPLORE) - 1), -1)
+        return torch.where((run > 1) & (run < self.parts[job]), (run - 2).clamp_max(len(EXPLORE) - 1), -1)
 
     def last(self, job: Tensor) -> Tensor:
-        """Whether the run of a sample is its last of several, the one that starts at its best point."""
-        return (self.parts[job] > 1) & (self.run[job] == self.parts[job])
+        """Whether the run of a sample is one of the last of several, which start at its best point."""
+        return (self.parts[job] > 1) & (self.run[job] >= self.parts[job])
 
     def left(self, clock: Tensor, job: Tensor) -> Tensor:
         """Half a cosine wave, from 1 at the beginning of a run to 0 at its end."""
@@ -163,10 +163,10 @@ class Pursuit(Driver, StepSize):
         self.cut = torch.full_like(self.radius, _FIRST_CUT)
         self.goal = torch.zeros_like(self.radius) if way is None else question.eps.clone()
         self.ready: deque[int] = deque(active.nonzero().squeeze(1).tolist())
-        legs = _EXPLORE if way is None else (*_EXPLORE, (way.start, way.rank))
+        legs = EXPLORE if way is None else (*EXPLORE, (way.start, way.rank))
         self.starts = [start for start, _ in legs]
         self.ranks = torch.tensor([rank for _, rank in legs] + [0] * (way is None), device=question.x.device)
-        outward = _OUTWARD if way is None else (len(_EXPLORE),)
+        outward = OUTWARD if way is None else (len(EXPLORE),)
         self.outward = torch.tensor(outward, device=question.x.device)  # which starts, by the number of tries
 
     def go(self) -> None:
@@ -197,7 +197,7 @@ class Pursuit(Driver, StepSize):
         return self.course.most[job], torch.full(job.shape, torch.inf, dtype=torch.float64, device=job.device)
 
     def at(self, clock: Tensor, row: Tensor) -> Tensor:
-        """See :class:`StepSize`: half a cosine wave once something is found; the last run begins with 0.4 of a step.
+        """See :class:`StepSize`: half a cosine wave once something is found; the last run begins with part of a step.
 
         The way out starts with whole steps, and goes on with ever shorter ones: where the gradient at the clean point
         says that the boundary is far, steps of that length lead from one end of the box to the other, and nowhere.
@@ -205,7 +205,9 @@ class Pursuit(Driver, StepSize):
         outward = _WHOLE / clock.double().clamp_min(_WHOLE)
         wave = torch.where(self.course.run[row] == 0, outward, self.course.left(clock, row))
         scale = self.radius[row] if self.room.own else torch.minimum(self.radius[row], self.room.width[row])
-        return self.room.first * torch.where(self.course.last(row), 0.4, 1.0) * (0.01 + 0.99 * wave) * scale.double()
+        near = self.room.euclidean & ~self.course.falls(self.nearest.size, _SETTLED)[row]
+        share = torch.where(self.course.last(row), torch.where(near, _NEAR_STEP, _LAST_STEP), 1.0)
+        return self.room.first * share * (0.01 + 0.99 * wave) * scale.double()
 
     def observe(self, rows: Rows, evaluation: Evaluation, domain: Set) -> Tensor | None:
         """See :class:`Driver`: keeps what is nearer, sets the next radius, and ends the way out once it succeeds."""
@@ -213,10 +215,10 @@ class Pursuit(Driver, StepSize):
         x = self.question.x[job]
         size = self.room.norm.distance(x, self.question.realized(rows.x, x, self.room.box.take(job)))
         self.nearest.spent[job] += 1
-        self.nearest.keep(job, rows.x, size, error)
-        self.course.pass_half(rows.clock, job, self.nearest.size)
         slope = self.room.norm.dual_norm(self.room.box.take(job).movable(evaluation.gradient, rows.x))
         gap = evaluation.value.abs() / slope.clamp_min(torch.finfo(size.dtype).tiny)
+        self.nearest.keep(job, rows.x, size, error, gap)
+        self.course.pass_half(rows.clock, job, self.nearest.size)
         # On the boundary itself nobody wins.
         gap = gap * torch.where(error, 1 - _BEYOND, 1 + _BEYOND).to(gap)
         unknown = self.nearest.promise[job].isnan()
@@ -225,8 +227,10 @@ class Pursuit(Driver, StepSize):
         self.cut[job] = torch.where(error, torch.minimum(1.5 * self.cut[job], cap), 0.5 * self.cut[job]).clamp_min(1e-3)
         radius = self._next(job, rows.clock == 0, size, gap, error)
         self.radius[job] = torch.where(radius.isfinite(), radius, self.radius[job])
-        over = self.nearest.size[job] <= self.goal[job]
-        return over | ((error | (slope == 0)) & (self.course.run[job] == 0))
+        best = self.nearest.size[job]
+        behind = ~error & (size + gap > (1 + _BEHIND) * best) & (rows.clock >= _LOOK)
+        given_up = behind & (self.course.exploration(job) >= 0)
+        return (best <= self.goal[job]) | given_up | ((error | (slope == 0)) & (self.course.run[job] == 0))
 
     def report(self, ended: Rows, status: Tensor) -> None:
         """See :class:`Driver`: the next run of each sample that has passes left."""
@@ -236,16 +240,17 @@ class Pursuit(Driver, StepSize):
         self.course.run[job] += found.long()
         self.course.tries[job] += (~found).long()
         course = self.course
-        shown = (course.run, self.nearest.spent, course.passes, self.misled(), course.falls(self.nearest.size))
+        shown = (course.run, self.nearest.spent, course.passes, self.misled(), course.falls(self.nearest.size, _STILL))
         columns = (t[job].tolist() for t in shown)
         for sample, run, spent, passes, misled, falls in zip(job.tolist(), *columns, strict=True):
             if run <= 1:
-                course.lengths[sample] = self._lengths(passes, run, spent)
-                course.parts[sample] = len(course.lengths[sample])
+                course.plan(sample, run, self._lengths(passes, run, spent))
+            elif passes - spent > sum(course.lengths[sample]) and self.way is None:  # the run was given up
+                course.plan(sample, run, shared(passes, passes - spent))
             if run == 2 and misled and self.way is None:
                 continue
             if run == 2 and falls:
-                course.go_on(sample)
+                course.go_on(sample, 2 if self.room.euclidean else 1)
             coming = course.lengths[sample]
             if coming and coming[0] > 0:
                 course.most[sample] = coming.pop(0)
@@ -304,7 +309,7 @@ class Pursuit(Driver, StepSize):
         """
         kind = self.course.exploration(job)
         lacking = (kind >= 0) & (self.ranks[kind] > 0) & (self._rank(job) == 0)
-        kind = torch.where(lacking, len(_EXPLORE) - 1, kind)
+        kind = torch.where(lacking, len(EXPLORE) - 1, kind)
         outward = self.outward[self.course.tries[job].clamp_max(len(self.outward) - 1)]
         kind = torch.where(self.course.run[job] == 0, outward, kind)
         out = self.nearest.points[job].clone()

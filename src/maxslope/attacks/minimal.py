@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maxslope._rows import choose, column
 from maxslope.attacks._plan import LEAST, SHORTEST
-from maxslope.attacks._pursuit import Pursuit, follow_ways
+from maxslope.attacks._pursuit import Nearest, Pursuit, follow_ways
 from maxslope.attacks.effort import Effort
 from maxslope.attacks.outside import input_box, rivals_of
 from maxslope.attacks.question import Question, ask
@@ -25,7 +25,8 @@ from maxslope.sets.budget import Bounds
 from maxslope.spaces import Space
 
 _HALVINGS = 4
-_SEGMENT = 0.03  # the last part of the segment to the clean point, searched by halving
+_SEGMENT = 3.0  # the part of the segment to the clean point that is searched by halving, in what the margin says of it
+_LEAST, _MOST = 1e-4, 0.25  # of the segment
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +197,7 @@ def approach(question: Question, mask: Tensor | None, effort: Effort | None) -> 
     backward = question.draws * nearest.spent
     forward = backward + question.votes
     found = nearest.size.isfinite()
-    points = _halve(question, nearest.points, found, forward)
+    points = _halve(question, nearest, found, forward)
     margin, size = cleans.margin.clone(), torch.full_like(cleans.margin, torch.inf)
     index = found.nonzero().squeeze(1)
     if index.numel():
@@ -219,13 +220,17 @@ def approach(question: Question, mask: Tensor | None, effort: Effort | None) -> 
     )
 
 
-def _halve(question: Question, points: Tensor, found: Tensor, forward: Tensor) -> Tensor:
-    """Bring the errors found nearer along the segments to the clean points, by halving the last part of each."""
+def _halve(question: Question, nearest: Nearest, found: Tensor, forward: Tensor) -> Tensor:
+    """Bring the errors found nearer along the segments to the clean points, by halving the last part of each.
+
+    That part is three times what lies beyond the boundary by the linear model at the point.
+    """
     index = found.nonzero().squeeze(1)
     if not index.numel():
-        return points
-    x, far, out = question.x[index], points[index], points.clone()
-    low, high = torch.full_like(far.flatten(1)[:, 0], 1 - _SEGMENT), torch.ones_like(far.flatten(1)[:, 0])
+        return nearest.points
+    x, far, out = question.x[index], nearest.points[index], nearest.points.clone()
+    part = _SEGMENT * nearest.beyond[index] / nearest.size[index]
+    low, high = 1 - part.clamp(_LEAST, _MOST).to(x.dtype), torch.ones_like(part, dtype=x.dtype)
     energy = question.energy(index, Margin())
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
