@@ -9,7 +9,7 @@ from maxslope.attacks._plan import next_length, way_of
 from maxslope.attacks._probe import PROBES
 from maxslope.attacks.effort import staged
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.stages import OutsideProbe, Pursuit, RandomSearch, Rescue, Runs
+from maxslope.attacks.stages import OutsideProbe, Pursuit, RandomSearch, Rescue, Restarts, Runs
 from maxslope.attacks.starts import Best, Mixed, Uniform
 from maxslope.data import default_data, default_network
 from maxslope.schemes import SemiImplicit
@@ -97,6 +97,20 @@ def test_where_runs_scatter_all_samples_go_on_by_a_heavier_rule_and_replay():
         assert torch.equal(getattr(found, name), getattr(again, name)), name
     few = ms.attack(model, x[:7], y[:7], ms.Linf(0.2), effort=_searching(5.0), probe=True, **options)
     assert few.effort == _searching(5.0)  # seven samples do not tell
+
+
+@pytest.mark.parametrize("between", [Pursuit(8), RandomSearch(5), Restarts((ms.Recipe("again", 2, 0.6, 0.0),), 1)])
+def test_runs_go_on_as_they_would_have_after_another_stage(between):
+    """What other stages make of a sample are no runs of the effort: none of its own is left out, or counted as one."""
+    model, run = Rough().eval(), ms.Recipe("run", 4, 0.1, 0.0, Uniform())
+    x, y = 0.4 + 0.2 * torch.rand(12, 8, generator=torch.Generator().manual_seed(1)), torch.zeros(12, dtype=torch.long)
+    effort = ms.Effort((run, between, run, run, run), rule=Rule(1e-9))
+    found = ms.attack(model, x, y, ms.Linf(0.05), effort=effort, certify=False)
+    plain = ms.attack(model, x, y, ms.Linf(0.05), effort=ms.Effort((run,) * 4, rule=Rule(1e-9)), certify=False)
+    stand = ~found.broken & ~plain.broken
+    assert int(stand.sum()) >= 8
+    assert set((found.runs - plain.runs)[stand].tolist()) <= {1, 2}  # a long search by values follows a short one
+    assert torch.equal(found.chance[stand], plain.chance[stand])
 
 
 def test_where_runs_agree_the_rule_stays():

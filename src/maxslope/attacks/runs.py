@@ -106,9 +106,9 @@ class Runner(Driver):
         Returns:
             What is known of each sample.
         """
-        known, recipes = self.known, self.table.recipes
+        known, recipes, made = self.known, self.table.recipes, self.known.prospect.runs
         most = len(recipes) if runs is None else min(runs, len(recipes))
-        on = (known.runs < most) & ~known.broken & ((known.runs == 0) | self.rule.goes_on(known.prospect.chance))
+        on = (made < most) & ~known.broken & ((made == 0) | self.rule.goes_on(known.prospect.chance))
         self.scheduler.begin(on.nonzero().squeeze(1).tolist(), most)
         maker, space = recipes[0].scheme, recipes[0].moves(self.question.budget)
         scheme = maker(self.watch, space)
@@ -130,7 +130,7 @@ class Runner(Driver):
     def go_by(self, rule: Rule) -> None:
         """Follow another rule: the samples that it would not have given up go on when the runs do."""
         self.rule = rule
-        self.known.prospect.reconsider(rule, self.known.clean, self.known.runs, self.table.independent)
+        self.known.prospect.reconsider(rule, self.known.clean, self.table.independent)
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         tile = self.scheduler.tile
@@ -272,13 +272,14 @@ class Runner(Driver):
             self.slots.free.extend(due.slots)
             index = torch.tensor(due.samples, device=known.best.device)
             known.settle(index, due.outcomes)
-            alone = index[independent[known.runs[index] - 1]]
+            prospect, clean = known.prospect, known.clean[index]
+            runs = prospect.runs[index]
+            alone = index[independent[runs - 1]]
             self.anchor.index_copy_(0, alone, select(known.points, alone))
             self.level[alone] = known.best[alone]
-            prospect, clean = known.prospect, known.clean[index]
             history, gradients = prospect.history[index], prospect.planned[index].sum(1)
-            prospect.chance[index] = self.rule.chance(clean, history, known.runs[index], gradients, independent)
-            more = known.runs[index] < self.scheduler.most
+            prospect.chance[index] = self.rule.chance(clean, history, runs, gradients, independent)
+            more = runs < self.scheduler.most
             on = (~known.broken[index] & more & self.rule.goes_on(prospect.chance[index])).tolist()
             reach = self.rule.reach(clean, history, gradients, independent)
             for sample, goes_on, far in zip(due.samples, on, reach.tolist(), strict=True):

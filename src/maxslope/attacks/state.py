@@ -51,6 +51,7 @@ class Prospect:
     """What the stopping rule goes by, and what it thinks; every tensor is ``[n]``, and ``like`` one of margins."""
 
     def __init__(self, like: Tensor, runs: int) -> None:
+        self.runs = torch.zeros_like(like, dtype=torch.int64)  # made of an effort's; other stages make others
         # the least margin of each run, [n, runs], inf where it was not made
         self.history = like.new_full((len(like), runs), torch.inf)
         # backward passes of each run, [n, runs], with those that runs given up on the way did not make
@@ -60,14 +61,17 @@ class Prospect:
         # how far the first run fell late, as the rule measures it, NaN before it has ended
         self.shown = torch.full_like(self.chance, torch.nan)
 
-    def settle(self, samples: Tensor, run: Tensor, margin: Tensor, planned: Tensor) -> None:
-        """Take over the next runs of different samples: their numbers, least margins and passes."""
+    def settle(self, samples: Tensor, margin: Tensor, planned: Tensor) -> None:
+        """Take over the next runs of different samples: their least margins and passes."""
+        run = self.runs[samples]
         self.planned[samples, run] = planned.int()
         self.history[samples, run] = margin
         self.foreseen[samples] += torch.where(run < EARLY, 0.0, self.chance[samples])
+        self.runs[samples] += 1
 
-    def reconsider(self, rule: Rule, clean: Tensor, runs: Tensor, independent: Tensor) -> None:
+    def reconsider(self, rule: Rule, clean: Tensor, independent: Tensor) -> None:
         """Think what another rule would have thought from the first run on."""
+        runs = self.runs
         self.foreseen.zero_()
         for made in range(1, int(runs.max()) + 1):
             on = runs >= made
@@ -106,7 +110,7 @@ class State:
         run = Outcome(*(torch.stack(column) for column in zip(*outcomes, strict=True)))
         self.forward[samples] += run.forward
         self.backward[samples] += run.backward
-        self.prospect.settle(samples, self.runs[samples], run.margin, run.planned)
+        self.prospect.settle(samples, run.margin, run.planned)
         self.runs[samples] += 1
         self.last.index_copy_(0, samples, run.end)  # copies rows whole, as an assignment by index does not
         self.status[samples] = run.status
