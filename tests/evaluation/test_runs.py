@@ -27,7 +27,7 @@ from maxslope import _digest
 from maxslope.attacks import Effort, Recipe, recipes
 from maxslope.attacks.effort import staged
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.stages import RandomSearch
+from maxslope.attacks.stages import Bundle, RandomSearch
 from maxslope.attacks.starts import Best, Mixed, Uniform
 from maxslope.data import default_data, default_network
 from maxslope.evaluation import Folder, Report, evaluate, kept, load, resume, store
@@ -178,7 +178,7 @@ def test_the_rescue_is_decided_once_for_all(tmp_path: Path) -> None:
     whole = run(tmp_path / "a", model=net, effort=effort, part=24)
     assert whole.effort == effort.rescued()
     assert RandomSearch(20) in whole.effort.stages
-    assert len(json.loads((tmp_path / "a" / "decision.json").read_text())["effort"]["then"]) == 2
+    assert json.loads((tmp_path / "a" / "decision.json").read_text())["effort"]["stages"][:-2] == [1]
     without(tmp_path / "a", 1)
     same(resume(tmp_path / "a", net, (X, Y)), whole)
     same(run(None, model=net, effort=effort, part=24), whole)
@@ -199,14 +199,20 @@ def test_an_early_rescue_is_decided_once_for_all(hops: int, tmp_path: Path) -> N
     assert whole.effort == effort.pursued()
     assert max(whole.table["runs"]) <= 2  # one descent, one pursuit
     decision = json.loads((tmp_path / "a" / "decision.json").read_text())
-    assert decision["effort"]["runs"] == 1
+    assert decision["effort"]["stages"][:-1] == [1]
+    before = {"runs": 1, "then": decision["effort"]["stages"][1:], "name": whole.effort.name, "reserve": 0}
+    assert kept.decided(effort, {"effort": before}) == whole.effort  # as 0.3 wrote it
     without(tmp_path / "a", 1)
     same(resume(tmp_path / "a", net, (x[:40], y[:40])), whole)
     same(evaluate(net, (x[:40], y[:40]), ms.L2(2.0), **options), whole)
 
 
-def test_a_heavier_rule_is_decided_once_for_all(tmp_path: Path) -> None:
-    """The first part sees that runs scatter; later parts follow its rule, also after an interruption."""
+@pytest.mark.parametrize("between", [None, Bundle(10)])
+def test_a_heavier_rule_is_decided_once_for_all(between: Bundle | None, tmp_path: Path) -> None:
+    """The first part sees that runs scatter; later parts follow its rule, also after an interruption.
+
+    Stages keep their places: a bundle between runs comes before the later ones in every part.
+    """
     waves = 15 * torch.randn(8, 24, generator=torch.Generator().manual_seed(0))
 
     class Rough(nn.Module):
@@ -217,6 +223,8 @@ def test_a_heavier_rule_is_decided_once_for_all(tmp_path: Path) -> None:
     starts = (*(Uniform(),) * 4, *(Mixed(Best(), Uniform(), 0.3),) * 12)
     recipe = Recipe("run", 4, 0.6, 0.0, scheme=SemiImplicit)
     effort = Effort(staged(tuple(replace(recipe, start=s) for s in starts), 10, 20, weight=5.0), rule=Rule(3e-3))
+    if between:
+        effort = Effort((*effort.stages[:2], between, *effort.stages[2:]), rule=effort.rule)
     x = 0.4 + 0.2 * torch.rand(36, 8, generator=torch.Generator().manual_seed(1))
     net, data, options = Rough().eval(), (x, torch.zeros(36, dtype=torch.long)), dict[str, Any](effort=effort, part=18)
     whole = evaluate(net, data, ms.Linf(0.2), out=tmp_path / "a", **options)

@@ -9,7 +9,7 @@ from maxslope.attacks._plan import next_length, way_of
 from maxslope.attacks._probe import PROBES
 from maxslope.attacks.effort import staged
 from maxslope.attacks.rule import Rule
-from maxslope.attacks.stages import OutsideProbe, Pursuit, RandomSearch, Rescue, Restarts, Runs
+from maxslope.attacks.stages import Bundle, OutsideProbe, Pursuit, RandomSearch, Rescue, Restarts, Runs
 from maxslope.attacks.starts import Best, Mixed, Uniform
 from maxslope.data import default_data, default_network
 from maxslope.schemes import SemiImplicit
@@ -244,6 +244,19 @@ def test_a_limit_holds_for_all_stages_together(passes, batch_size):
             assert torch.equal(getattr(again, name), getattr(found, name)), name
         assert torch.equal(again.gap.isnan(), found.gap.isnan())
     assert bool((~found.broken).any())
+
+
+def test_what_the_probes_take_is_left_to_them_by_a_bundle():
+    """It comes before the indicators; replayed, it has as many passes as it had."""
+    x, y = 0.4 + 0.2 * torch.rand(12, 8, generator=torch.Generator().manual_seed(47)), torch.zeros(12, dtype=torch.long)
+    run = ms.Recipe("run", 5, 0.6, 0.0, Uniform(), scheme=SemiImplicit)
+    effort = ms.Effort((*(run,) * 4, Bundle(60), Rescue(())), rule=Rule(5e-4)).limited(102)
+    found = ms.attack(Rough().eval(), x, y, ms.L2(0.2), effort=effort, probe=True)
+    again = ms.attack(Rough().eval(), x, y, ms.L2(0.2), effort=found.effort)
+    assert found.effort.reserve > 102 - 20 - 60  # a bundle before would have had more
+    assert any(isinstance(stage, Bundle) for stage in found.stages)
+    for name in ("points", "broken", "margin", "backward", "forward"):
+        assert torch.equal(getattr(found, name), getattr(again, name)), name
 
 
 def test_a_spent_limit_leaves_gap_and_slope_unknown():

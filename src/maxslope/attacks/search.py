@@ -143,6 +143,8 @@ class Search:
         if question.realize is not None or question.draws > 1 or self.effort.gradient_free:
             return False
         near = self._near(known.local.isnan())  # NaN: not asked at this point
+        if self.limit is not None and near.numel():
+            self._ask()  # what probes take is left to them
         passes = (self._left(near) - 1).clamp_max(stage.passes)
         near, passes = near[passes > 0], passes[passes > 0]
         if near.numel():

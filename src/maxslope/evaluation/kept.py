@@ -8,6 +8,7 @@ import math
 import os
 import re
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -209,21 +210,22 @@ def effort_of(header: dict[str, Any]) -> Effort:
 
 
 def changed(effort: Effort | None, header: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what an effort is beside that of a run: how many of its runs, and what follows; None for the same."""
+    """Return what an effort is beside that of a run: its stages, of runs how many come next; None for the same."""
     if effort is None or encode(effort) == header["effort"]:
         return None
-    then = tuple(stage for stage in effort.stages if not isinstance(stage, Runs))
-    told = {"runs": len(effort.runs), "then": encode(then), "name": effort.name, "reserve": effort.reserve}
-    return {**told, "rule": encode(effort.rule)}
+    stages = [len(stage.recipes) if isinstance(stage, Runs) else encode(stage) for stage in effort.stages]
+    return {"stages": stages, "name": effort.name, "reserve": effort.reserve, "rule": encode(effort.rule)}
 
 
 def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
     """Return the effort of every sample after what the first part said."""
     if (said := decision.get("effort")) is None:
         return effort
-    stages = (*effort.runs[: said["runs"]], *decode(said["then"]))
+    runs, stages = iter(effort.runs), []
+    for stored in said["stages"] if "stages" in said else [said["runs"], *said["then"]]:  # the latter up to 0.3
+        stages += islice(runs, stored) if isinstance(stored, int) else [decode(stored)]
     rule = decode(said["rule"]) if "rule" in said else effort.rule  # no decision changed it up to 0.3
-    return replace(effort, stages=stages, name=said["name"], reserve=said["reserve"], rule=rule)
+    return replace(effort, stages=tuple(stages), name=said["name"], reserve=said["reserve"], rule=rule)
 
 
 def damaged(path: Path, why: Exception | str) -> ValueError:

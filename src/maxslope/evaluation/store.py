@@ -3,8 +3,8 @@
 Its files and the columns of its rows are listed in ``docs/scale.md``. ``run.json`` says what the run is, with
 ``format`` 2 for an evaluation, 3 for a search for smallest perturbations (1: an evaluation of an earlier version,
 without checksums, read with a warning). ``decision.json`` says what the first part decided for all: effort (null, or
-how many runs of it are made and what follows), said (findings; earlier versions wrote sentences), probes, and head
-(logits of the first samples, by which the model is known again).
+its stages, where a number stands for so many of its runs, rule, name and reserve), said (findings; earlier versions
+wrote sentences), probes, and head (logits of the first samples, by which the model is known again).
 
 The metadata of a part's schema hold, under ``maxslope``, a JSON object: number, start, rows, drawn (whether indices are
 in the order of a draw), executed (passes, padding included), seconds, digest and first (fingerprints of the part's
