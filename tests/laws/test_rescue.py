@@ -123,6 +123,24 @@ def test_where_runs_agree_the_rule_stays():
     assert found.effort == _searching(5.0)
 
 
+def test_a_probe_that_changes_the_rule_comes_once_and_after_runs_alone():
+    run, probe = ms.Recipe("run", 4, 0.6, 0.0), OutsideProbe((Pursuit(8),), 5.0)
+    for weight in (0.5, 0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"at least 1 and finite, got weight="):
+            OutsideProbe((), weight)
+    for other in (Pursuit(8), RandomSearch(5), Bundle(5), Restarts((run,), 1)):
+        with pytest.raises(ValueError, match=rf"comes after runs alone.*{type(other).__name__}"):
+            ms.Effort((run, other, probe, run))
+        assert ms.Effort((run, other, OutsideProbe(probe.then), run)).pursued().stages == (
+            Runs((run,)),
+            other,
+            Pursuit(8),
+        )
+        assert ms.Effort((run, Rescue(()), probe, run, other)).weighted(probe).rule == Rule(0.0, weight=50.0)
+    with pytest.raises(ValueError, match="looks from outside once, got 2"):
+        ms.Effort((run, probe, run, probe))
+
+
 def test_pursuit_breaks_what_lies_within_the_budget_and_is_verified():
     model = nn.Linear(4, 2).eval()
     with torch.no_grad():

@@ -62,7 +62,8 @@ class Effort(_Settled):
 
     Raises:
         TypeError: if a stage is none.
-        ValueError: if there are no runs, or their schemes or norms of motion differ; if passes are fewer than 4.
+        ValueError: if there are no runs, or their schemes or norms of motion differ; if passes are fewer than 4; if
+            there are two stages ``OutsideProbe``, or one with a weight after other stages than runs.
 
     >>> Effort.quick().name, Effort(passes=60).passes
     ('quick', 60)
@@ -120,9 +121,23 @@ class Effort(_Settled):
             raise ValueError(
                 "All runs of an effort share one scheme and one norm of motion; use several attacks instead."
             )
+        self._check_looks()
         if self.passes != int(self.passes) or self.passes < LEAST:
             raise ValueError(
                 f"A smallest perturbation needs an integer of at least {LEAST} passes, got {self.passes!r}."
+            )
+
+    def _check_looks(self) -> None:
+        looks = [stage for stage in self.stages if isinstance(stage, OutsideProbe)]
+        if len(looks) > 1:
+            raise ValueError(f"An effort looks from outside once, got {len(looks)} stages OutsideProbe; leave one.")
+        if not looks or looks[0].weight == 1:
+            return
+        before = self.stages[: self.stages.index(looks[0])]
+        if others := [stage for stage in before if not isinstance(stage, Runs | Probing)]:
+            raise ValueError(
+                "An OutsideProbe with a weight comes after runs alone: it changes the rule from the first run on, and "
+                f"{others[0]!r} went by the former one. Put that stage after the probe, or leave the weight out."
             )
 
     @classmethod
@@ -175,7 +190,7 @@ class Effort(_Settled):
         """
         return replace(
             self,
-            stages=grouped([stage for stage in self.stages if stage != probe]),
+            stages=tuple(stage for stage in self.stages if stage != probe),
             rule=replace(self.rule, weight=self.rule.weight * probe.weight),
             name=f"{self.name}, runs scatter",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from maxslope.attacks._plan import LEAST
@@ -160,21 +161,23 @@ class OutsideProbe:
 
     Where errors are seen, more runs inside the budget are wasted, and so is a search by values: ``then`` is made
     instead of what follows in the effort. Otherwise the effort goes on; where the runs of most samples scatter (see
-    :func:`maxslope.attacks.rule.scattered`), with ``weight`` times the weight of that in its rule, for all samples.
+    :func:`maxslope.attacks.rule.scattered`), all samples follow a rule that gives the spread of runs ``weight`` times
+    the weight, as if it had been theirs from the first run on: then only runs may come before.
 
     Args:
         then: the stages of every sample that stands, where errors are seen.
-        weight: positive; 1 leaves the rule as it is.
+        weight: at least 1, which leaves the rule as it is.
 
     Raises:
-        ValueError: if the weight is not positive and finite.
+        ValueError: if the weight is below 1 or not finite.
     """
 
     then: tuple[Pursuit | RandomSearch, ...]
     weight: float = field(default=1.0, metadata={"added": "0.4"})
 
     def __post_init__(self) -> None:
-        Rule(0.0, weight=self.weight)
+        if not 1 <= self.weight < math.inf:  # a lighter rule would have given up runs that are made by then
+            raise ValueError(f"The weight of an OutsideProbe is at least 1 and finite, got weight={self.weight!r}.")
 
 
 @dataclass(frozen=True)
