@@ -87,7 +87,6 @@ class Runner(Driver):
         self.room = (calls or calls_for(question)) * tile
         self.known = State(question, len(recipes))
         self.anchor = question.x.clone()  # the best point that runs which look back may see
-        self.level = torch.full_like(self.known.best, torch.nan)  # the margin there, NaN before a run has counted
         self.selective = rule.selective and not self.table.gradient_free
         self.scheduler = Scheduler(question.rows, recipes, tile, int(self.selective))
         self.slots = Slots(3 * self.room, self.known.best)
@@ -191,7 +190,7 @@ class Runner(Driver):
         slot, slots, watch, known = rows.job, self.slots, self.watch, self.known
         slots.early[slot] = torch.where(self.rule.early(rows.clock, watch.steps), watch.margin, slots.early[slot])
         sample = slots.sample[slot]
-        began = torch.where(self.table.independent[slots.run[slot]], torch.nan, self.level[sample])
+        began = torch.where(self.table.independent[slots.run[slot]], torch.nan, known.prospect.level[sample])
         up = self.rule.hopeless(
             rows.clock, watch.steps, known.clean[sample], watch.margin, known.prospect.shown[sample], began
         )
@@ -276,7 +275,7 @@ class Runner(Driver):
             runs = prospect.runs[index]
             alone = index[independent[runs - 1]]
             self.anchor.index_copy_(0, alone, select(known.points, alone))
-            self.level[alone] = known.best[alone]
+            prospect.level[alone] = known.best[alone]
             history, gradients = prospect.history[index], prospect.planned[index].sum(1)
             prospect.chance[index] = self.rule.chance(clean, history, runs, gradients, independent)
             more = runs < self.scheduler.most

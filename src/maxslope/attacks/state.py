@@ -58,6 +58,7 @@ class Prospect:
         self.planned = torch.zeros_like(self.history, dtype=torch.int32)
         self.chance = torch.ones_like(like, dtype=torch.float64)  # what the rule last thought of another run
         self.foreseen = torch.zeros_like(self.chance)  # the sum of its chances before the runs after the first EARLY
+        self.level = torch.full_like(like, torch.nan)  # the margin that jumps start near, NaN before a run has ended
         # how far the first run fell late, as the rule measures it, NaN before it has ended
         self.shown = torch.full_like(self.chance, torch.nan)
 

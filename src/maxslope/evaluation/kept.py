@@ -221,7 +221,8 @@ def decided(effort: Effort, decision: dict[str, Any]) -> Effort:
     """Return the effort of every sample after what the first part said."""
     if (said := decision.get("effort")) is None:
         return effort
-    runs, stages = iter(effort.runs), []
+    runs = iter(effort.runs)
+    stages: list[Any] = []
     for stored in said["stages"] if "stages" in said else [said["runs"], *said["then"]]:  # the latter up to 0.3
         stages += islice(runs, stored) if isinstance(stored, int) else [decode(stored)]
     rule = decode(said["rule"]) if "rule" in said else effort.rule  # no decision changed it up to 0.3

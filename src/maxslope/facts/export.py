@@ -155,8 +155,7 @@ def to_python(report: Report, budget: Budget | None) -> str:
     """
     said = _budget_words(report, budget)
     levels = {e.name: e for e in (Effort.quick(), Effort.standard(), Effort.exhaustive())}
-    known = levels.get(report.effort.name)
-    own = known is not None and known.runs == report.effort.runs
+    own = levels.get(report.effort.name) == report.effort  # not that of an earlier version
     effort = f"ms.Effort.{report.effort.name}()" if own else "report.effort  # of the report of this run"
     lines = [
         "import maxslope as ms",
