@@ -12,6 +12,7 @@ from rich.console import Console
 
 import maxslope as ms
 from maxslope.attacks.findings import Finding, Kind
+from maxslope.attacks.rule import Rule
 from maxslope.evaluation import wilson
 from maxslope.evaluation.about import About
 from maxslope.evaluation.statistics import stratified
@@ -232,6 +233,8 @@ def test_an_effort_of_ones_own_is_taken_from_the_report() -> None:
     said: dict[str, Any] = {"model": model, "x": x, "y": y, "report": report}
     exec(code, said)
     assert said["again"].table["verdict"] == report.table["verdict"]
+    former = replace(report, effort=ms.Effort(ms.Effort.standard().stages, "standard", Rule(5e-4)))
+    assert "effort = report.effort" in page(former, budget=BUDGET).python  # that of an earlier version
     unknown = page(report).python
     assert "# budget: l_inf 0.12" in unknown
 

@@ -163,7 +163,7 @@ class Rule:
 
 
 def scattered(clean: Tensor, history: Tensor, independent: Tensor) -> bool:
-    """Whether the runs of half of the samples scatter: eight samples at least, with three independent runs or more.
+    """Whether the runs of most samples scatter: of eight samples at least, with three independent runs or more.
 
     By more than 1/16 of the way made: (median - least) / (m_0 - m) of the better half of the runs. Where they scatter
     so, samples fall late. The arguments are those of :meth:`Rule.chance`, of samples that stand.
