@@ -87,7 +87,6 @@ class Runner(Driver):
         self.room = (calls or calls_for(question)) * tile
         self.known = State(question, len(recipes))
         self.anchor = question.x.clone()  # the best point that runs which look back may see
-        self.selective = rule.selective and not self.table.gradient_free
         self.scheduler = Scheduler(question.rows, recipes, tile, int(self.selective))
         self.slots = Slots(3 * self.room, self.known.best)
         self.targets = Targets(question, candidates)
@@ -98,6 +97,11 @@ class Runner(Driver):
         self.waiting: list[Ended] = []
         self.idle = 0  # passes that rows which wait for their verification could have made
         self.changed = False  # whether other rows are under way than at the step before
+
+    @property
+    def selective(self) -> bool:
+        """Whether runs may be given up on the way."""
+        return self.rule.selective and not self.table.gradient_free
 
     def go(self, runs: int | None = None) -> State:
         """Run everything, or the first ``runs`` of each sample at most; called again, it goes on from there.
