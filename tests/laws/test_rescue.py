@@ -277,6 +277,17 @@ def test_what_the_probes_take_is_left_to_them_by_a_bundle():
         assert torch.equal(getattr(found, name), getattr(again, name)), name
 
 
+@pytest.mark.parametrize(("between", "limit"), [(Bundle(40), 70), (Pursuit(40), 70), (Rescue(()), 100)])
+def test_a_limit_leaves_to_later_runs_what_they_take(between, limit):
+    x, y = 0.4 + 0.2 * torch.rand(12, 8, generator=torch.Generator().manual_seed(47)), torch.zeros(12, dtype=torch.long)
+    run = ms.Recipe("run", 5, 0.6, 0.0, Uniform(), scheme=SemiImplicit)
+    effort = ms.Effort((*(run,) * 4, between, *(run,) * 8), rule=Rule(5e-4)).limited(limit)
+    found = ms.attack(Rough().eval(), x, y, ms.L2(0.2), effort=effort, probe=True)
+    probes = 0 if found.findings is None else found.findings.backward
+    assert int((found.backward + probes).max()) <= effort.limit
+    assert int(found.runs.max()) >= 12
+
+
 def test_a_spent_limit_leaves_gap_and_slope_unknown():
     model = nn.Linear(4, 2).eval().requires_grad_(False)
     with torch.no_grad():

@@ -98,7 +98,9 @@ class Search:
         """Ask the indicators, once."""
         if not self.probe or self.findings is not None:
             return
-        among = None if self.limit is None else self.known.backward + self.question.draws * PROBES <= self.limit
+        among = None
+        if self.limit is not None:
+            among = self.known.backward + self.question.draws * PROBES <= self.limit - self._later()
         ask = indicators_of_values if self.effort.gradient_free else indicators
         self.findings = ask(self.question, self.known, beyond=self.beyond, among=among)
         self._charge(self.findings.backward)
@@ -109,9 +111,16 @@ class Search:
             self.effort = replace(self.effort, reserve=int(probes.max()))
 
     def _left(self, rows: Tensor) -> Tensor:
-        """Backward passes that the limit leaves some samples."""
-        most = _ENDLESS if self.limit is None else self.limit - self.effort.reserve
+        """Backward passes that the limit leaves some samples, beside those of runs to come."""
+        most = _ENDLESS if self.limit is None else self.limit - self.effort.reserve - self._later()
         return most - self.known.backward[rows]
+
+    def _later(self) -> int:
+        """Backward passes that the runs to come take of a sample, at most."""
+        before, runs = self.effort.runs[: self.begun], self.effort.runs[self.begun :]
+        ranking = any(run.rival for run in runs) and not any(run.rival for run in before)
+        steps = sum(run.steps for run in runs if not run.blind)
+        return self.question.draws * (steps + self.effort.candidates * ranking)
 
     def _near(self, among: Tensor | bool = True) -> Tensor:
         """The samples that nearly fell."""
