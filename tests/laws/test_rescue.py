@@ -277,6 +277,20 @@ def test_what_the_probes_take_is_left_to_them_by_a_bundle():
         assert torch.equal(getattr(found, name), getattr(again, name)), name
 
 
+def test_a_limited_effort_that_became_heavier_replays_with_probes_too():
+    """The look from outside is not taken again, and what it took stays set aside."""
+    x, y = 0.4 + 0.2 * torch.rand(16, 8, generator=torch.Generator().manual_seed(1)), torch.zeros(16, dtype=torch.long)
+    stages = _searching(5.0).stages
+    effort = ms.Effort((*stages[:-1], Bundle(90), stages[-1]), rule=Rule(1e-6)).limited(130)
+    found = ms.attack(Rough().eval(), x, y, ms.Linf(0.2), effort=effort, probe=True)
+    assert "runs scatter" in found.effort.name
+    for probe in (False, True):
+        again = ms.attack(Rough().eval(), x, y, ms.Linf(0.2), effort=found.effort, probe=probe)
+        assert again.effort == found.effort
+        for name in ("points", "broken", "backward", "forward", "chance", "foreseen"):
+            assert torch.equal(getattr(found, name), getattr(again, name)), name
+
+
 @pytest.mark.parametrize(("between", "limit"), [(Bundle(40), 70), (Pursuit(40), 70), (Rescue(()), 100)])
 def test_a_limit_leaves_to_later_runs_what_they_take(between, limit):
     x, y = 0.4 + 0.2 * torch.rand(12, 8, generator=torch.Generator().manual_seed(47)), torch.zeros(12, dtype=torch.long)

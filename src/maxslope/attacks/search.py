@@ -106,9 +106,12 @@ class Search:
         self._charge(self.findings.backward)
 
     def _charge(self, probes: Tensor) -> None:
-        """Take what probes cost so far, ``[n]``, off the limit of every sample: all are treated alike."""
+        """Take what probes cost so far, ``[n]``, off the limit of every sample: all are treated alike.
+
+        An effort that replays another keeps what that one's probes took.
+        """
         if self.limit is not None:
-            self.effort = replace(self.effort, reserve=int(probes.max()))
+            self.effort = replace(self.effort, reserve=max(self.effort.reserve, int(probes.max())))
 
     def _left(self, rows: Tensor) -> Tensor:
         """Backward passes that the limit leaves some samples, beside those of runs to come."""
