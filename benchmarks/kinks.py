@@ -4,8 +4,8 @@
 
 ``budgets``: an effort without and with its stages ``Bundle`` (and ``Patterns``) on the first samples, in three norms:
 how many fall, backward passes a sample, how many of those that nearly fell are known to be local minima. ``hard``:
-efforts as they are on the 20 samples of ``mnist_small_adv_hard.json`` that have an error which gradients hardly find.
-DIR holds mnist_test.npz, mnist_small_adv.safetensors and mnist_small_adv_hard.json.
+efforts as they are, with probes, on the 20 samples of ``mnist_small_adv_hard.json`` that have an error which gradients
+hardly find. DIR holds mnist_test.npz, mnist_small_adv.safetensors and mnist_small_adv_hard.json.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ def main() -> None:
     asked = ask.parse_args()
     net, x, y = small(asked.data)
     hard = torch.tensor(json.loads((asked.data / "mnist_small_adv_hard.json").read_text())["unsafe"])
-    cases = [(b, torch.arange(asked.samples)) for b in BUDGETS] if "budgets" in asked.part else []
-    cases += [(BUDGETS[0], hard)] if "hard" in asked.part else []
+    cases = [(b, torch.arange(asked.samples), False) for b in BUDGETS] if "budgets" in asked.part else []
+    cases += [(BUDGETS[0], hard, True)] if "hard" in asked.part else []
     for name in asked.efforts:
         effort = getattr(ms.Effort, name)()
-        for budget, at in cases:
+        for budget, at, probe in cases:
             for how, own in (("without", without(effort)), ("with", effort)):
                 began, cpu = time.perf_counter(), time.process_time()
-                found = ms.attack(net, x[at], y[at], budget, effort=own, ids=at)
+                found = ms.attack(net, x[at], y[at], budget, effort=own, ids=at, probe=probe)
                 known = found.local_gap.isfinite() & ~found.broken
                 minima = f"{int(found.local_minimum[known].sum())} of {int(known.sum())}"
                 print(
