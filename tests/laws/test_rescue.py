@@ -113,6 +113,24 @@ def test_runs_go_on_as_they_would_have_after_another_stage(between):
     assert torch.equal(found.chance[stand], plain.chance[stand])
 
 
+def rougher(x):
+    """The same among four classes."""
+    more = torch.sin(x @ WAVES[:, 1:3]) * 0.2 - torch.tensor([0.3, 0.6])
+    return torch.cat([Rough()(x), more], 1)
+
+
+def test_what_probes_say_does_not_hang_on_the_order_of_the_samples():
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(3))
+    x, y = 0.4 + 0.2 * torch.rand(40, 8, generator=torch.Generator().manual_seed(5)), torch.zeros(40, dtype=torch.long)
+    first, other = (
+        ms.attack(rougher, x[at], y[at], ms.Linf(0.2), effort=_searching(), probe=True, batch_size=8, ids=at)
+        for at in (torch.arange(40), order)
+    )
+    assert first.effort == other.effort
+    assert torch.equal(first.findings.forward[order], other.findings.forward)
+    assert [f.kind for f in first.findings.indicators] == [f.kind for f in other.findings.indicators]
+
+
 def test_where_runs_agree_the_rule_stays():
     """An affine margin: runs from everywhere end at one point."""
     model = nn.Linear(8, 2).eval().requires_grad_(False)

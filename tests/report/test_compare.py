@@ -18,6 +18,7 @@ from scipy.stats import binomtest
 import maxslope as ms
 from maxslope.attacks import Effort, recipes
 from maxslope.attacks.findings import Finding, Kind
+from maxslope.attacks.rule import Rule
 from maxslope.evaluation import Report
 from maxslope.evaluation.statistics import holm, mcnemar, paired_interval
 from maxslope.facts.evaluation import Named
@@ -101,7 +102,10 @@ def test_notes_name_what_makes_runs_differ(two) -> None:
     doubt = Finding(Kind.OPEN_GAP, "Seen on 3 of 8 samples.")
     first = replace(first, warnings=())
     other = compare(first, replace(first, effort=replace(first.effort, name="other"), warnings=(doubt,)))
-    assert any("efforts differ" in note for note in other.notes)
+    assert any("efforts differ: " in note for note in other.notes)
+    assert not any("efforts differ" in note for note in found.notes)
+    earlier = replace(first, effort=replace(first.effort, rule=Rule(0.123)))
+    assert any("efforts differ, though all are named" in note for note in compare(first, earlier).notes)
     assert other.warnings == (("B", doubt),)
     assert other.doubtful == ("B",)
     assert other.sentence.startswith("Not to be trusted (B: see the warnings). A and B agree")

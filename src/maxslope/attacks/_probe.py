@@ -222,7 +222,8 @@ class Probe:
         known, question = self.known, self.question
         domain, margin = self.spot.domain.take(at), self.spot.margin.take(at)
         donors = _part(question, known.broken, 6)
-        donors = torch.cat([donors, self.rows[: 6 - donors.numel()]])
+        rest = self.rows[_order(question, self.rows)[: 6 - donors.numel()]]
+        donors = torch.cat([donors, rest])
         candidates = [domain.project(self.spot.x[at] + known.points[d] - question.x[d]) for d in donors]
         candidates.append(self._smoothed(at))
         hit = broken = torch.zeros_like(self.spot.long[at])

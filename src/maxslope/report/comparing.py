@@ -248,4 +248,9 @@ def _notes(reports: Sequence[Report]) -> tuple[str, ...]:
             f"The efforts differ: {' and '.join(efforts)}. A stronger attack finds more on the same model, so part of "
             "the difference may be the attack's."
         )
+    elif len({repr(replace(r.effort, reserve=0)) for r in reports}) > 1:
+        notes.append(
+            f"The efforts differ, though all are named {reports[0].effort.name}: in their runs or their stopping rule, "
+            "as between versions. Part of the difference may be the attack's."
+        )
     return tuple(notes)
