@@ -280,12 +280,12 @@ def test_rule_is_the_documented_formula_and_gives_up_by_it():
     clean, history = torch.tensor([10.0, 10.0, 10.0]), torch.tensor([[8.0, 5.0], [9.0, 0.01], [10.0, 11.0]])
     BOTH = torch.ones(2, dtype=torch.bool)
     chance = Rule(0.1).chance(clean, history, torch.tensor([2, 2, 2]), torch.tensor([25, 25, 25]), BOTH)
-    assert chance[0] == pytest.approx(4 * 0.04 / (1.0 * 25) ** 1.5)
+    assert chance[0] == pytest.approx(8 * 0.04 / (1.0 * 25) ** 1.5)
     assert chance[1] == pytest.approx(1 / 3)  # as good as broken: Laplace's rule of succession
     assert chance[2] == pytest.approx(1 / 3)  # nothing was gained: the margins say nothing
     little = torch.tensor([[9.0, 9.5], [9.99, 10.0], [10.0, 9.0]])  # beyond 1.75 ways made, less says no more
     far = Rule(0.1).chance(clean, little, torch.tensor([2, 2, 2]), torch.tensor([25, 25, 25]), BOTH)
-    assert far.tolist() == pytest.approx([4 * 0.04 / (1.75 * 25) ** 1.5] * 3)
+    assert far.tolist() == pytest.approx([8 * 0.04 / (1.75 * 25) ** 1.5] * 3)
     with pytest.raises(ValueError, match=r"risk=1\.5"):
         Rule(1.5)
 
@@ -330,7 +330,7 @@ def test_runs_that_agree_lower_the_chance_and_runs_that_scatter_raise_it():
         Rule(0.1, weight=0.0)
     # a run that starts where another ended agrees with it and says nothing: two independent ones are too few
     hop = torch.tensor([True, False, False, True])
-    torch.testing.assert_close(Rule(0.1).chance(clean, history, made, gradients, hop)[2].item(), 4 * law)
+    torch.testing.assert_close(Rule(0.1).chance(clean, history, made, gradients, hop)[2].item(), 8 * law)
 
 
 def test_reach_is_where_the_chance_falls_to_the_risk():

@@ -28,7 +28,8 @@ from maxslope.schemes import SemiImplicit
 
 _DESCENT = 0.2  # later runs that broke a sample of seven networks with sound gradients needed 0.11 of it at most
 _STANDARD, _PURSUED = Rule(1e-3, _DESCENT), 2.5e-4  # runs; the risk of pursuits
-_WEIGHT = 5.0  # of scattering runs, where most scatter: benchmarks/RESULTS.md, "What each rule gave"
+_QUICK = Rule(3e-3, _DESCENT, unknown=4.0)
+_WEIGHT = 3.0  # of scattering runs, where most scatter: benchmarks/RESULTS.md, "What each rule gave"
 _CE, _M, _PM = CrossEntropy(), Margin(), ProbabilityMargin()
 
 
@@ -143,7 +144,7 @@ class Effort(_Settled):
     @classmethod
     def quick(cls) -> Effort:
         """Return a first answer: about 10 to 40 gradients a sample, 1,500 where it nearly falls."""
-        return cls(staged(portfolio(more=4), 33, 200, 40), "quick", Rule(3e-3, _DESCENT), passes=33)
+        return cls(staged(portfolio(more=4), 33, 200, 40), "quick", _QUICK, passes=33)
 
     @classmethod
     def standard(cls) -> Effort:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 _SCALE = 0.04  # fitted on recorded runs of eight networks and budgets, see benchmarks/RESULTS.md
-_LEAST, _EARLY = 0.05, 4.0  # what the spread of the runs counts for at least, and before three are known
+_LEAST = 0.05  # what the spread of the runs counts for at least
 _SPREAD = 0.8  # beyond which a spread says no more
 _SCATTERS = 1 / 16  # of the way made: networks where half of the samples scatter by more have late finds
 _FEWEST = 8  # samples that tell it
@@ -35,8 +35,8 @@ class Rule:
     in r g: the nearer a sample is to an error, the later it may still fall, in proportion. The sum over all later runs
     is of order g^(-1/2). z is the spread of the better half of the independent runs, (median - least) / m: runs from
     different starts that end at one margin have most likely found the least one, runs that scatter have not. Before
-    three of them are made nothing is known of it, and f = 4. It uses this sample's numbers alone, never its rank among
-    others. The weight w is 10; on networks where runs scatter, :func:`scattered`, an effort may take more.
+    three of them are made nothing is known of it, and f is ``unknown``. It uses this sample's numbers alone, never its
+    rank among others. The weight w is 10; on networks where runs scatter, :func:`scattered`, an effort may take more.
 
     A run itself, other than the first, is given up where what is left of it cannot lead to an error: after t of T
     steps, 0.4 T at least, with least margin m so far, when
@@ -53,26 +53,32 @@ class Rule:
         descent: what the rest of a run is taken to lower the margin by at least, in units of the way made and of the
             part of the steps left; inf gives no run up.
         weight: of the spread of runs, w.
+        unknown: f before three independent runs.
 
     Raises:
-        ValueError: if the risk is not in [0, 1], the descent is negative, or the weight is not positive and finite.
+        ValueError: if the risk is not in [0, 1], the descent is negative, or the weight or f is not positive and
+            finite.
 
     >>> clean, history = torch.tensor([10.0]), torch.tensor([[8.0, 5.0]])
     >>> Rule(0.001).chance(clean, history, torch.tensor([2]), torch.tensor([25]), torch.ones(2, dtype=torch.bool))
-    tensor([0.0013], dtype=torch.float64)
+    tensor([0.0026], dtype=torch.float64)
     """
 
     risk: float
     descent: float = math.inf
     weight: float = field(default=10.0, metadata={"added": "0.4"})
+    unknown: float = field(default=8.0, metadata={"added": "0.4"})
 
     def __post_init__(self) -> None:
         if not self.descent >= 0:
             raise ValueError(f"A descent is at least 0, or inf to give no run up, got descent={self.descent!r}.")
         if not 0 <= self.risk <= 1:
             raise ValueError(f"A risk is in [0, 1], got risk={self.risk!r}.")
-        if not 0 < self.weight < math.inf:
-            raise ValueError(f"The weight of a spread is positive and finite, got weight={self.weight!r}.")
+        if not (0 < self.weight < math.inf and 0 < self.unknown < math.inf):
+            raise ValueError(
+                "The weight of a spread, and what an unknown one counts for, are positive and finite, got "
+                f"weight={self.weight!r}, unknown={self.unknown!r}."
+            )
 
     def goes_on(self, chance: Tensor) -> Tensor:
         """Return who gets another run, ``[rows]``: everyone where the risk is 0."""
@@ -157,7 +163,7 @@ class Rule:
         made = left * gradients.clamp_min(1).double()
         spread, known = _spread(history[:, independent].double())
         z = (spread / best.clamp_min(torch.finfo(best.dtype).tiny)).clamp_max(_SPREAD)
-        factor = torch.where(known, (self.weight * z).clamp_min(_LEAST), _EARLY)
+        factor = torch.where(known, (self.weight * z).clamp_min(_LEAST), self.unknown)
         # Square roots are rounded correctly; a vectorized power may round by how many rows stand beside a row.
         return torch.where(best < clean, _SCALE * factor / (made * made.sqrt()), torch.nan)
 
