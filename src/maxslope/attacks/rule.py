@@ -11,7 +11,7 @@ from torch import Tensor
 _SCALE = 0.04  # fitted on recorded runs of eight networks and budgets, see benchmarks/RESULTS.md
 _LEAST = 0.05  # what the spread of the runs counts for at least
 _SPREAD = 0.8  # beyond which a spread says no more
-_SCATTERS = 1 / 16  # of the way made: networks where half of the samples scatter by more have late finds
+_SCATTERS = 1 / 16  # of the way made: networks where the runs of most samples scatter by more have late finds
 _FEWEST = 8  # samples that tell it
 _FAR = 1.75  # ways made, beyond which the way that is left says no more
 _SURE, _TIMES = 0.4, 3.0  # the part of a run made before it may be given up; how far runs may differ from the first
@@ -169,19 +169,20 @@ class Rule:
 
 
 def scattered(clean: Tensor, history: Tensor, independent: Tensor) -> bool:
-    """Whether the runs of most samples scatter: of eight samples at least, with three independent runs or more.
+    """Whether the runs of most samples scatter whose margins fell by half, by more than 1/16 of the way made.
 
-    By more than 1/16 of the way made: (median - least) / (m_0 - m) of the better half of the runs. Where they scatter
-    so, samples fall late. The arguments are those of :meth:`Rule.chance`, of samples that stand.
+    That is (median - least) / (m_0 - m) of the better half of the runs; where they scatter so, samples fall late. Eight
+    samples at least tell it, with three independent runs or more. The arguments are those of :meth:`Rule.chance`, of
+    samples that stand.
 
     >>> clean, ends = torch.full((8,), 5.0), torch.tensor([1.0, 1.5, 3.0]).repeat(8, 1)
     >>> both = torch.ones(3, dtype=torch.bool)
     >>> scattered(clean, ends, both), scattered(clean, ends.clamp_max(1.1), both)
     (True, False)
     """
+    clean, best = clean.double(), history.double().amin(1)
     spread, known = _spread(history[:, independent].double())
-    way = clean.double() - history.double().amin(1)
-    share = (spread / way)[known & (way > 0)]
+    share = (spread / (clean - best))[known & (2 * best <= clean)]
     return share.numel() >= _FEWEST and bool(share.median() > _SCATTERS)
 
 
