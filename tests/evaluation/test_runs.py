@@ -225,8 +225,8 @@ def test_a_heavier_rule_is_decided_once_for_all(between: Bundle | None, tmp_path
     effort = Effort(staged(tuple(replace(recipe, start=s) for s in starts), 10, 20, weight=5.0), rule=Rule(3e-3))
     if between:
         effort = Effort((*effort.stages[:2], between, *effort.stages[2:]), rule=effort.rule)
-    x = 0.4 + 0.2 * torch.rand(36, 8, generator=torch.Generator().manual_seed(1))
-    net, data, options = Rough().eval(), (x, torch.zeros(36, dtype=torch.long)), dict[str, Any](effort=effort, part=18)
+    x = 0.4 + 0.2 * torch.rand(48, 8, generator=torch.Generator().manual_seed(1))
+    net, data, options = Rough().eval(), (x, torch.zeros(48, dtype=torch.long)), dict[str, Any](effort=effort, part=24)
     whole = evaluate(net, data, ms.Linf(0.2), out=tmp_path / "a", **options)
     assert whole.effort.rule == Rule(3e-3, weight=50.0)
     without(tmp_path / "a", 1)

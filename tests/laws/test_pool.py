@@ -15,7 +15,7 @@ from maxslope._status import Status
 from maxslope.attacks.pilot import pilot
 from maxslope.attacks.question import ask
 from maxslope.attacks.recipes import Recipe
-from maxslope.attacks.rule import Rule
+from maxslope.attacks.rule import Rule, scattered
 from maxslope.attacks.runs import Runner
 from maxslope.attacks.scheduler import settled_before
 from maxslope.attacks.starts import Best, Clean, Corner, Gray, Last, Middle, Mixed, Opposite, Origin, Towards, Uniform
@@ -331,6 +331,21 @@ def test_runs_that_agree_lower_the_chance_and_runs_that_scatter_raise_it():
     # a run that starts where another ended agrees with it and says nothing: two independent ones are too few
     hop = torch.tensor([True, False, False, True])
     torch.testing.assert_close(Rule(0.1).chance(clean, history, made, gradients, hop)[2].item(), 8 * law)
+
+
+def test_scatter_is_seen_on_most_of_eight_samples_whose_margins_fell_by_half():
+    clean, every = torch.full((9,), 8.0), torch.ones(4, dtype=torch.bool)
+    ends = torch.tensor([[1.0, 2.0, 3.0, torch.inf]]).repeat(9, 1)  # 1 of 7 ways made between the better half
+    assert scattered(clean, ends, every)
+    assert scattered(clean[:8], ends[:8], every)
+    assert not scattered(clean[:7], ends[:7], every)
+    assert not scattered(clean, ends + 3.5, every)  # 4.5 of 8 are left
+    assert not scattered(clean, torch.tensor([[1.0, 1.4, 3.0, torch.inf]]).repeat(9, 1), every)  # 0.4 of 7
+    assert not scattered(clean, ends[:, [0, 1, 3, 3]], every)  # of two runs
+    few = torch.tensor([True, True, False, True])
+    assert not scattered(clean, ends, few)
+    ends[:5, 1] = 1.0
+    assert not scattered(clean, ends, every)  # of four of nine
 
 
 def test_reach_is_where_the_chance_falls_to_the_risk():
