@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -276,6 +276,9 @@ class Realized(Energy):
 
     def look(self, x: Tensor) -> Evaluation:
         return self._allowed(x, self.base.look)
+
+    def smoothed(self, widths: Tensor) -> Realized:
+        return replace(self, base=self.base.smoothed(widths))
 
     def take(self, index: Tensor) -> Realized:
         return Realized(self.base.take(index), self.realize, self.domain.take(index), self.center[index])

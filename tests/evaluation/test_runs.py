@@ -209,7 +209,7 @@ def test_an_early_rescue_is_decided_once_for_all(hops: int, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("between", [None, Bundle(10)])
 def test_a_heavier_rule_is_decided_once_for_all(between: Bundle | None, tmp_path: Path) -> None:
-    """The first part sees that runs scatter; later parts follow its rule, also after an interruption.
+    """The first part sees that smoothed runs end lower; later parts follow its rule, also after an interruption.
 
     Stages keep their places: a bundle between runs comes before the later ones in every part.
     """
@@ -218,11 +218,12 @@ def test_a_heavier_rule_is_decided_once_for_all(between: Bundle | None, tmp_path
     class Rough(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             margin = 1.2 + 2 * torch.sin(x @ waves).mean(1)
-            return torch.stack([margin, torch.zeros_like(margin)], 1)
+            return torch.relu(torch.stack([margin, torch.zeros_like(margin)], 1))  # a kink, at 0
 
-    starts = (*(Uniform(),) * 4, *(Mixed(Best(), Uniform(), 0.3),) * 12)
-    recipe = Recipe("run", 4, 0.6, 0.0, scheme=SemiImplicit)
-    effort = Effort(staged(tuple(replace(recipe, start=s) for s in starts), 10, 20, weight=5.0), rule=Rule(3e-3))
+    long = Recipe("long", 4, 2.0, 0.0, Uniform(), scheme=SemiImplicit)
+    short = replace(long, name="short", first=0.6, smoothing=1.0)  # it ends lower, by its steps
+    jumps = (replace(short, start=Mixed(Best(), Uniform(), 0.3), smoothing=0.0),) * 12
+    effort = Effort(staged((long, short, long, short, *jumps), 10, 20, weight=5.0), rule=Rule(3e-3))
     if between:
         effort = Effort((*effort.stages[:2], between, *effort.stages[2:]), rule=effort.rule)
     x = 0.4 + 0.2 * torch.rand(48, 8, generator=torch.Generator().manual_seed(1))

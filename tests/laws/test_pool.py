@@ -15,7 +15,7 @@ from maxslope._status import Status
 from maxslope.attacks.pilot import pilot
 from maxslope.attacks.question import ask
 from maxslope.attacks.recipes import Recipe
-from maxslope.attacks.rule import Rule, scattered
+from maxslope.attacks.rule import Rule, misled
 from maxslope.attacks.runs import Runner
 from maxslope.attacks.scheduler import settled_before
 from maxslope.attacks.starts import Best, Clean, Corner, Gray, Last, Middle, Mixed, Opposite, Origin, Towards, Uniform
@@ -278,7 +278,7 @@ def test_what_breaks_first_in_order_is_what_counts():
 
 def test_rule_is_the_documented_formula_and_gives_up_by_it():
     clean, history = torch.tensor([10.0, 10.0, 10.0]), torch.tensor([[8.0, 5.0], [9.0, 0.01], [10.0, 11.0]])
-    BOTH = torch.ones(2, dtype=torch.bool)
+    BOTH = torch.zeros(2, dtype=torch.int64)
     chance = Rule(0.1).chance(clean, history, torch.tensor([2, 2, 2]), torch.tensor([25, 25, 25]), BOTH)
     assert chance[0] == pytest.approx(8 * 0.04 / (1.0 * 25) ** 1.5)
     assert chance[1] == pytest.approx(1 / 3)  # as good as broken: Laplace's rule of succession
@@ -317,7 +317,7 @@ def test_runs_that_agree_lower_the_chance_and_runs_that_scatter_raise_it():
     clean, made, gradients = torch.full((3,), 10.0), torch.full((3,), 4), torch.full((3,), 25)
     history = torch.tensor([[5.0, 5.02, 7.0, 9.0], [5.0, 8.0, 9.0, 9.0], [5.0, 5.0, 5.0, 9.0]])
     law = 0.04 / 25**1.5
-    every = torch.ones(4, dtype=torch.bool)
+    every = torch.zeros(4, dtype=torch.int64)
     chance = Rule(0.1).chance(clean, history, made, gradients, every)
     torch.testing.assert_close(chance, law * torch.tensor([0.05, 6.0, 0.05], dtype=torch.float64), rtol=1e-6, atol=0)
     heavy = Rule(0.1, weight=50.0).chance(
@@ -329,29 +329,44 @@ def test_runs_that_agree_lower_the_chance_and_runs_that_scatter_raise_it():
     with pytest.raises(ValueError, match=r"weight=0\.0"):
         Rule(0.1, weight=0.0)
     # a run that starts where another ended agrees with it and says nothing: two independent ones are too few
-    hop = torch.tensor([True, False, False, True])
+    hop = torch.tensor([0, -1, -1, 0])
     torch.testing.assert_close(Rule(0.1).chance(clean, history, made, gradients, hop)[2].item(), 8 * law)
 
 
-def test_scatter_is_seen_on_most_of_eight_samples_whose_margins_fell_by_half():
-    clean, every = torch.full((9,), 8.0), torch.ones(4, dtype=torch.bool)
-    ends = torch.tensor([[1.0, 2.0, 3.0, torch.inf]]).repeat(9, 1)  # 1 of 7 ways made between the better half
-    assert scattered(clean, ends, every)
-    assert scattered(clean[:8], ends[:8], every)
-    assert not scattered(clean[:7], ends[:7], every)
-    assert not scattered(clean, ends + 3.5, every)  # 4.5 of 8 are left
-    assert not scattered(clean, torch.tensor([[1.0, 1.4, 3.0, torch.inf]]).repeat(9, 1), every)  # 0.4 of 7
-    assert not scattered(clean, ends[:, [0, 1, 3, 3]], every)  # of two runs
-    few = torch.tensor([True, True, False, True])
-    assert not scattered(clean, ends, few)
-    ends[:5, 1] = 1.0
-    assert not scattered(clean, ends, every)  # of four of nine
+def test_plain_and_smoothed_runs_are_not_compared_with_each_other():
+    """The spread is that of the kind which has the least margin; two of its runs, of three, tell it."""
+    clean, made, gradients = torch.full((3,), 10.0), torch.full((3,), 4), torch.full((3,), 25)
+    history = torch.tensor([[5.0, 9.0, 5.5, 9.1], [9.0, 5.0, 9.5, 5.5], [5.0, 9.0, 9.0, 9.0]])
+    kinds, law = torch.tensor([0, 1, 0, 1]), 0.04 / 25**1.5
+    chance = Rule(0.1).chance(clean, history, made, gradients, kinds)
+    torch.testing.assert_close(chance, law * torch.tensor([1.0, 1.0, 8.0], dtype=torch.float64), rtol=1e-6, atol=0)
+    alone = Rule(0.1).chance(clean, history, made, gradients, torch.tensor([0, 1, 1, 1]))
+    assert float(alone[0]) == pytest.approx(8 * law)  # one plain run has the least margin, and no company
+    first = Rule(0.1).chance(clean[:2], history[:2, :3], made[:2], gradients[:2], kinds[:3])
+    torch.testing.assert_close(first, law * torch.tensor([1.0, 8.0], dtype=torch.float64), rtol=1e-6, atol=0)
+
+
+def test_kinks_mislead_where_smoothed_runs_end_lower_on_most_of_eight_samples_whose_margins_fell_by_half():
+    clean, kinds = torch.full((9,), 8.0), torch.tensor([0, 1, 0, -1])
+    ends = torch.tensor([[2.0, 1.0, 3.0, torch.inf]]).repeat(9, 1)  # 1 of 7 ways made between the kinds
+    assert misled(clean, ends, kinds)
+    assert misled(clean[:8], ends[:8], kinds)
+    assert not misled(clean[:7], ends[:7], kinds)
+    assert not misled(clean, ends, torch.tensor([1, 0, 1, -1]))  # plain runs are the lower ones
+    assert not misled(clean, ends, torch.tensor([0, 0, 0, -1]))
+    assert not misled(clean, ends + 3.5, kinds)  # 4.5 of 8 are left
+    assert not misled(clean, torch.tensor([[1.5, 1.0, 3.0, torch.inf]]).repeat(9, 1), kinds)  # 0.5 of 7
+    assert not misled(clean, ends[:, [0, 1, 3, 3]], kinds)  # two runs
+    jump = torch.tensor([[2.0, torch.inf, 3.0, 1.0]]).repeat(9, 1)
+    assert not misled(clean, jump, kinds)  # a jump is of neither kind
+    ends[:5, 0] = 1.0
+    assert not misled(clean, ends, kinds)  # on four of nine
 
 
 def test_reach_is_where_the_chance_falls_to_the_risk():
     """With the margins of now, a row goes on for exactly so many gradients."""
     clean, history, gradients = torch.tensor([10.0]), torch.tensor([[8.0, 5.0, 8.0]]), torch.tensor([50])
-    every, made, rule = torch.ones(3, dtype=torch.bool), torch.tensor([3]), Rule(2e-5)
+    every, made, rule = torch.zeros(3, dtype=torch.int64), torch.tensor([3]), Rule(2e-5)
     reach = rule.reach(clean, history, gradients, every)
     later = (gradients + reach).double()
     assert float(rule.chance(clean, history, made, later, every)) == pytest.approx(2e-5, rel=1e-4)

@@ -1,5 +1,7 @@
 """Where gradients are not to be trusted the effort is widened, said so, and can be replayed."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -69,25 +71,28 @@ class Rough(nn.Module):
 
     def forward(self, x):
         margin = 1.2 + 2 * torch.sin(x @ WAVES).mean(1)
-        return torch.stack([margin, torch.zeros_like(margin)], 1)
+        return torch.relu(torch.stack([margin, torch.zeros_like(margin)], 1))  # a kink, at 0
 
 
 def _searching(weight: float = 1.0) -> ms.Effort:
-    starts = (*(Uniform(),) * 4, *(Mixed(Best(), Uniform(), 0.3),) * 12)
-    runs = tuple(ms.Recipe("run", 4, 0.6, 0.0, start, scheme=SemiImplicit) for start in starts)
-    return ms.Effort(staged(runs, 10, 20, weight=weight), rule=Rule(3e-3))
+    """Plain runs of long steps end higher on the rough margin, which has no kinks, than those of short steps."""
+    long = ms.Recipe("long", 4, 2.0, 0.0, Uniform(), scheme=SemiImplicit)
+    short = replace(long, name="short", first=0.6, smoothing=1.0)
+    jumps = (replace(short, start=Mixed(Best(), Uniform(), 0.3), smoothing=0.0),) * 12
+    return ms.Effort(staged((long, short, long, short, *jumps), 10, 20, weight=weight), rule=Rule(3e-3))
 
 
-def test_where_runs_scatter_all_samples_go_on_by_a_heavier_rule_and_replay():
+def test_where_kinks_mislead_all_samples_go_on_by_a_heavier_rule_and_replay():
     """Samples that the former rule had given up by then go on, as if the heavier one had been theirs from the start."""
     model = Rough().eval()
     x, y = 0.4 + 0.2 * torch.rand(24, 8, generator=torch.Generator().manual_seed(1)), torch.zeros(24, dtype=torch.long)
     options = dict(certify=False)
-    plain = ms.attack(model, x, y, ms.Linf(0.2), effort=_searching(), probe=True, **options)
-    found = ms.attack(model, x, y, ms.Linf(0.2), effort=_searching(5.0), probe=True, **options)
-    assert plain.effort == _searching()
+    lasting, heavy = (ms.Effort(_searching(w).stages[:-1], rule=Rule(3e-3)) for w in (1.0, 5.0))
+    plain = ms.attack(model, x, y, ms.Linf(0.2), effort=lasting, probe=True, **options)
+    found = ms.attack(model, x, y, ms.Linf(0.2), effort=heavy, probe=True, **options)
+    assert plain.effort == lasting
     assert found.effort.rule == Rule(3e-3, weight=50.0)
-    assert found.effort.name.endswith("runs scatter")
+    assert found.effort.name.endswith("kinks mislead")
     assert not any(isinstance(stage, OutsideProbe) for stage in found.effort.stages)
     more = found.counts.runs - plain.counts.runs
     assert bool((more >= 0).all())
@@ -95,8 +100,8 @@ def test_where_runs_scatter_all_samples_go_on_by_a_heavier_rule_and_replay():
     again = ms.attack(model, x, y, ms.Linf(0.2), effort=found.effort, **options)
     for name in ("points", "broken", "forward", "backward", "runs", "chance", "foreseen"):
         assert torch.equal(getattr(found, name), getattr(again, name)), name
-    few = ms.attack(model, x[:7], y[:7], ms.Linf(0.2), effort=_searching(5.0), probe=True, **options)
-    assert few.effort == _searching(5.0)  # seven samples do not tell
+    few = ms.attack(model, x[:7], y[:7], ms.Linf(0.2), effort=heavy, probe=True, **options)
+    assert few.effort == heavy  # seven samples do not tell
 
 
 @pytest.mark.parametrize("between", [Pursuit(8), RandomSearch(5), Restarts((ms.Recipe("again", 2, 0.6, 0.0),), 1)])
@@ -301,7 +306,7 @@ def test_a_limited_effort_that_became_heavier_replays_with_probes_too():
     stages = _searching(5.0).stages
     effort = ms.Effort((*stages[:-1], Bundle(90), stages[-1]), rule=Rule(1e-6)).limited(130)
     found = ms.attack(Rough().eval(), x, y, ms.Linf(0.2), effort=effort, probe=True)
-    assert "runs scatter" in found.effort.name
+    assert "kinks mislead" in found.effort.name
     for probe in (False, True):
         again = ms.attack(Rough().eval(), x, y, ms.Linf(0.2), effort=found.effort, probe=probe)
         assert again.effort == found.effort

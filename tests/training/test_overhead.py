@@ -78,7 +78,8 @@ def test_the_inner_loss_is_the_loss_without_a_goal(criterion: Any) -> None:
     assert torch.equal(mine.margin, mine.value)
     assert not mine.reached.any()
     part = torch.tensor([3, 1])
-    assert torch.equal(InnerLoss(model, Y, criterion).take(part).look(X[part]).value, whole.value[part])
+    few = InnerLoss(model, Y, criterion).take(part).look(X[part]).value  # a call of another size: other kernels
+    torch.testing.assert_close(few, whole.value[part])
 
 
 def test_probabilities_are_warned_of_once_an_objective() -> None:

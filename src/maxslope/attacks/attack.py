@@ -179,9 +179,9 @@ def attack(
         certify: spend one more forward and backward pass on each sample that is not broken, for gap and slope.
         probe: ask the indicators whether these verdicts deserve trust, on a small part of the samples (their passes are
             in ``findings``), and let pursuit from outside and random search follow, as the effort's stages say, where
-            they do not: after the first runs where a look from outside says so, otherwise after all. Where runs
-            scatter, an ``OutsideProbe`` with a weight lets all samples follow a heavier rule. A sample that has
-            not enough passes left under a limit is not probed.
+            they do not: after the first runs where a look from outside says so, otherwise after all. Where kinks
+            mislead plain runs, an ``OutsideProbe`` with a weight lets all samples follow a heavier rule. A sample that
+            has not enough passes left under a limit is not probed.
 
     Returns:
         An :class:`AttackResult`. A run of n steps costs n backward and n + 1 forward passes, its verification included.

@@ -5,6 +5,7 @@ attack(model, x, y, Linf(8 / 255), recipe=pgd(steps=40))
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -32,9 +33,11 @@ class Recipe:
         space: the norm of the motion; None for the norm of the budget, or of its exact steps.
         rival: 0 raises the strongest wrong class at each point; k >= 1 fixes the k-th strongest at the clean point.
         blind: whether only values are looked at; no backward pass is made.
+        smoothing: how far the kinks of the model (ReLUs) are smoothed at first in the gradients that the run follows,
+            in units of the root mean square of what enters a layer; see ``energies.smoothing.Graduated``.
 
     Raises:
-        ValueError: if ``steps``, ``first``, ``last`` or ``rival`` is negative.
+        ValueError: if ``steps``, ``first``, ``last``, ``rival`` or ``smoothing`` is negative, or the latter not finite.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Recipe:
     space: Space | None = None
     rival: int = 0
     blind: bool = False
+    smoothing: float = field(default=0.0, metadata={"added": "0.4"})
 
     def moves(self, budget: Budget) -> Space:
         """Return the norm of the motion in a budget; exact steps where its groups share a radius are made in l_inf."""
@@ -58,6 +62,8 @@ class Recipe:
                 f"A recipe needs steps, first, last and rival >= 0, got steps={self.steps}, first={self.first}, "
                 f"last={self.last}, rival={self.rival}."
             )
+        if not 0 <= self.smoothing < math.inf:
+            raise ValueError(f"Kinks are smoothed by a finite width of at least 0, got smoothing={self.smoothing!r}.")
 
 
 def fgsm() -> Recipe:

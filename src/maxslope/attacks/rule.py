@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 _SCALE = 0.04  # fitted on recorded runs of eight networks and budgets, see benchmarks/RESULTS.md
 _LEAST = 0.05  # what the spread of the runs counts for at least
 _SPREAD = 0.8  # beyond which a spread says no more
-_SCATTERS = 1 / 16  # of the way made: networks where the runs of most samples scatter by more have late finds
+_MISLED = 1 / 12  # of the way made: networks where smoothed runs end lower by more have late finds
 _FEWEST = 8  # samples that tell it
 _FAR = 1.75  # ways made, beyond which the way that is left says no more
 _SURE, _TIMES = 0.4, 3.0  # the part of a run made before it may be given up; how far runs may differ from the first
@@ -34,9 +35,11 @@ class Rule:
     Laplace's rule of succession where the margins say nothing (no run gained anything, or r is tiny), and a power law
     in r g: the nearer a sample is to an error, the later it may still fall, in proportion. The sum over all later runs
     is of order g^(-1/2). z is the spread of the better half of the independent runs, (median - least) / m: runs from
-    different starts that end at one margin have most likely found the least one, runs that scatter have not. Before
-    three of them are made nothing is known of it, and f is ``unknown``. It uses this sample's numbers alone, never its
-    rank among others. The weight w is 10; on networks where runs scatter, :func:`scattered`, an effort may take more.
+    different starts that end at one margin have most likely found the least one, runs that scatter have not. Plain runs
+    and those along smoothed gradients are not mixed: those count which have the least margin. Before three runs are
+    made, two of them of that kind, nothing is known of it, and f is ``unknown``. It uses this sample's numbers alone,
+    never its rank among others. The weight w is 10; on networks where kinks mislead, :func:`misled`, an effort may
+    take more.
 
     A run itself, other than the first, is given up where what is left of it cannot lead to an error: after t of T
     steps, 0.4 T at least, with least margin m so far, when
@@ -53,14 +56,14 @@ class Rule:
         descent: what the rest of a run is taken to lower the margin by at least, in units of the way made and of the
             part of the steps left; inf gives no run up.
         weight: of the spread of runs, w.
-        unknown: f before three independent runs.
+        unknown: f before three independent runs, or two of the kind that has the least margin.
 
     Raises:
         ValueError: if the risk is not in [0, 1], the descent is negative, or the weight or f is not positive and
             finite.
 
     >>> clean, history = torch.tensor([10.0]), torch.tensor([[8.0, 5.0]])
-    >>> Rule(0.001).chance(clean, history, torch.tensor([2]), torch.tensor([25]), torch.ones(2, dtype=torch.bool))
+    >>> Rule(0.001).chance(clean, history, torch.tensor([2]), torch.tensor([25]), torch.zeros(2, dtype=torch.int64))
     tensor([0.0026], dtype=torch.float64)
     """
 
@@ -117,7 +120,7 @@ class Rule:
         behind = least - began > _JUMP * left * left * (clean - began)
         return (clock >= _SURE * steps) & ((least > more * left * way) | behind) & (way > 0)
 
-    def chance(self, clean: Tensor, history: Tensor, runs: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
+    def chance(self, clean: Tensor, history: Tensor, runs: Tensor, gradients: Tensor, kinds: Tensor) -> Tensor:
         """Return the estimated chance that another run succeeds, ``[rows]`` float64.
 
         Args:
@@ -125,9 +128,10 @@ class Rule:
             history: least margin of each run, ``[rows, runs]``, inf where not made.
             runs: runs made, ``[rows]``.
             gradients: backward passes of the runs made, those included that were not made of runs given up, ``[rows]``.
-            independent: which runs do not start from what earlier ones found, ``[runs]`` bool.
+            kinds: ``[runs]`` int64, what runs are compared with each other: 0 for plain ones, 1 for those along
+                smoothed gradients, -1 for those that start from what earlier ones found.
         """
-        law, none = self._law(clean, history, gradients, independent), 1 / (runs + 1.0)
+        law, none = self._law(clean, history, gradients, kinds), 1 / (runs + 1.0)
         return torch.where(law.isnan(), none.double(), torch.minimum(law, none))
 
     def pursues(self, nearest: Tensor, gradients: Tensor) -> Tensor:
@@ -147,50 +151,75 @@ class Rule:
         law = _SCALE / (made * made.sqrt())
         return self.goes_on(torch.where(nearest.isfinite(), law, 1.0))
 
-    def reach(self, clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
+    def reach(self, clean: Tensor, history: Tensor, gradients: Tensor, kinds: Tensor) -> Tensor:
         """Return how many more gradients a row gets if its margins stay as they are, ``[rows]`` float64.
 
         The power law falls to the risk at g (P / risk)^(2/3) gradients; inf where the margins say nothing. What is
         given is that of :meth:`chance`.
         """
-        law = self._law(clean, history, gradients, independent)
+        law = self._law(clean, history, gradients, kinds)
         return (gradients * ((law / self.risk) ** (2 / 3) - 1)).clamp_min(0).nan_to_num(torch.inf, torch.inf)
 
-    def _law(self, clean: Tensor, history: Tensor, gradients: Tensor, independent: Tensor) -> Tensor:
+    def _law(self, clean: Tensor, history: Tensor, gradients: Tensor, kinds: Tensor) -> Tensor:
         """The power law; NaN where nothing was gained, or the clean margin is unknown."""
         clean, best = clean.double(), history.double().amin(1)
         left = (best.clamp_min(0) / (clean - best)).clamp_max(_FAR)
         made = left * gradients.clamp_min(1).double()
-        spread, known = _spread(history[:, independent].double())
+        spread, known = _spread(history.double(), kinds)
         z = (spread / best.clamp_min(torch.finfo(best.dtype).tiny)).clamp_max(_SPREAD)
         factor = torch.where(known, (self.weight * z).clamp_min(_LEAST), self.unknown)
         # Square roots are rounded correctly; a vectorized power may round by how many rows stand beside a row.
         return torch.where(best < clean, _SCALE * factor / (made * made.sqrt()), torch.nan)
 
 
-def scattered(clean: Tensor, history: Tensor, independent: Tensor) -> bool:
-    """Whether the runs of most samples scatter whose margins fell by half, by more than 1/16 of the way made.
+def misled(clean: Tensor, history: Tensor, kinds: Tensor) -> bool:
+    """Whether kinks mislead plain runs: those along smoothed gradients end lower by more than 1/12 of the way made.
 
-    That is (median - least) / (m_0 - m) of the better half of the runs; where they scatter so, samples fall late. Eight
-    samples at least tell it, with three independent runs or more. The arguments are those of :meth:`Rule.chance`, of
-    samples that stand.
+    That is the median of (least plain - least smoothed) / (m_0 - m) over the samples whose margins fell by half, eight
+    at least, with three independent runs or more, both kinds among them. Where it is so, samples fall late. The
+    arguments are those of :meth:`Rule.chance`, of samples that stand.
 
-    >>> clean, ends = torch.full((8,), 5.0), torch.tensor([1.0, 1.5, 3.0]).repeat(8, 1)
-    >>> both = torch.ones(3, dtype=torch.bool)
-    >>> scattered(clean, ends, both), scattered(clean, ends.clamp_max(1.1), both)
+    >>> clean, ends = torch.full((8,), 5.0), torch.tensor([2.0, 1.5, 3.0]).repeat(8, 1)
+    >>> misled(clean, ends, torch.tensor([0, 1, 0])), misled(clean, ends, torch.tensor([1, 0, 0]))
     (True, False)
     """
-    clean, best = clean.double(), history.double().amin(1)
-    spread, known = _spread(history[:, independent].double())
-    share = (spread / (clean - best))[known & (2 * best <= clean)]
-    return share.numel() >= _FEWEST and bool(share.median() > _SCATTERS)
+    clean, history = clean.double(), history.double()
+    best = history.amin(1)
+    plain, smoothed = _of_each_kind(history, kinds)
+    told = (2 * best <= clean) & (plain.made + smoothed.made >= 3) & (plain.made >= 1) & (smoothed.made >= 1)
+    share = ((plain.least - smoothed.least) / (clean - best))[told]
+    return share.numel() >= _FEWEST and bool(share.median() > _MISLED)
 
 
-def _spread(history: Tensor) -> tuple[Tensor, Tensor]:
-    """Median less least margin of the better half of runs, ``[rows]``, and whether three were made."""
+class _Ends(NamedTuple):
+    """Of the runs of one kind, ``[rows]``: the spread of the better half, the least margin, and how many they are."""
+
+    spread: Tensor
+    least: Tensor
+    made: Tensor
+
+
+def _spread(history: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
+    """Median less least margin of the better half of the runs of one kind, ``[rows]``, and whether it is known.
+
+    It is the kind that has the least margin: plain runs and smoothed ones end apart for other reasons than chance.
+    Three runs of both together tell it, two of them of that kind.
+    """
+    plain, smoothed = _of_each_kind(history, kinds)
+    spread, _, made = (torch.where(plain.least <= smoothed.least, a, b) for a, b in zip(plain, smoothed, strict=True))
+    known = (plain.made + smoothed.made >= 3) & (made >= 2)
+    return torch.where(known, spread, 0.0), known
+
+
+def _of_each_kind(history: Tensor, kinds: Tensor) -> tuple[_Ends, _Ends]:
+    """What plain runs and smoothed ones came to."""
+    return _ends(history.masked_fill(kinds != 0, torch.inf)), _ends(history.masked_fill(kinds != 1, torch.inf))
+
+
+def _ends(history: Tensor) -> _Ends:
+    if history.shape[1] < 2:
+        history = torch.nn.functional.pad(history, (0, 2), value=torch.inf)
     ordered, made = history.sort(1).values, history.isfinite().sum(1)
-    if not ordered.shape[1]:
-        return torch.zeros_like(made, dtype=history.dtype), made > 0
     middle = ((made + 1) // 2).clamp_min(2) - 1
     middle = ordered.gather(1, middle.clamp_max(ordered.shape[1] - 1)[:, None]).squeeze(1)
-    return middle - ordered[:, 0], made >= 3
+    return _Ends(middle - ordered[:, 0], ordered[:, 0], made)

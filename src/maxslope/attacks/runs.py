@@ -16,13 +16,14 @@ from maxslope._status import Status
 from maxslope.attacks._targets import Targets
 from maxslope.attacks.question import Question, calls_for
 from maxslope.attacks.recipes import Recipe
-from maxslope.attacks.rule import Rule, scattered
+from maxslope.attacks.rule import Rule, misled
 from maxslope.attacks.scheduler import Scheduler, Turn
 from maxslope.attacks.slots import Slots, Watch
 from maxslope.attacks.starts import Origin
 from maxslope.attacks.state import Outcome, State
 from maxslope.attacks.verify import verify
 from maxslope.energies import Blind, Energy, Evaluation, PerRow
+from maxslope.energies.smoothing import Graduated
 from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.schemes import Accounting
 from maxslope.sets import Box, Set
@@ -37,11 +38,15 @@ class Table:
         self.recipes, self.gradient_free = recipes, recipes[0].blind
         self.ranking = next((k for k, run in enumerate(recipes) if run.rival > 0), -1)  # the first that fixes a rival
         # whether a run does not start from what earlier ones found
-        self.independent = torch.tensor([not run.start.looks_back for run in recipes], device=device)
+        kinds = [-1 if run.start.looks_back else int(run.smoothing > 0) for run in recipes]
+        self.kinds = torch.tensor(kinds, device=device)  # where the network has kinks, see Rule.chance
+        self.independent = self.kinds >= 0
         # the first step in units of eps, what steps tend to, -1 where they are constant, and how many there are
         lasts = [-1.0 if run.last is None else run.last for run in recipes]
         columns = ([run.first for run in recipes], lasts, [run.steps for run in recipes])
         self.first, self.last, self.steps = torch.tensor(columns, dtype=torch.float64, device=device)
+        self.smoothing = torch.tensor([run.smoothing for run in recipes], device=device)  # of kinks, at first
+        self.smooths = any(run.smoothing > 0 for run in recipes)
         self.rival = torch.tensor([run.rival for run in recipes], device=device)  # the rank of the class to raise
         self.criteria = list(dict.fromkeys(run.criterion for run in recipes))  # what is raised by some run, and by each
         self.choice = torch.tensor([self.criteria.index(run.criterion) for run in recipes], device=device)
@@ -103,6 +108,11 @@ class Runner(Driver):
         """Whether runs may be given up on the way."""
         return self.rule.selective and not self.table.gradient_free
 
+    @property
+    def _kinds(self) -> Tensor:
+        """Of the runs, as :meth:`Rule.chance` asks for them: where no kink was met, smoothed ones are plain."""
+        return self.table.kinds if self.question.network.executed.kinks else self.table.kinds.clamp_max(0)
+
     def go(self, runs: int | None = None) -> State:
         """Run everything, or the first ``runs`` of each sample at most; called again, it goes on from there.
 
@@ -124,16 +134,16 @@ class Runner(Driver):
         march(self, scheme, stop=Stop(reached=True, stationary=True), room=self.room)
         return known
 
-    def scattered(self) -> bool:
-        """Whether the runs of the samples that stand scatter, so that later runs may still break them."""
+    def misled(self) -> bool:
+        """Whether kinks mislead the plain runs of the samples that stand, so that later runs may still break them."""
         known = self.known
         on = ~known.broken & known.best.isfinite()
-        return scattered(known.clean[on], known.prospect.history[on], self.table.independent)
+        return misled(known.clean[on], known.prospect.history[on], self._kinds)
 
     def go_by(self, rule: Rule) -> None:
         """Follow another rule: the samples that it would not have given up go on when the runs do."""
         self.rule = rule
-        self.known.prospect.reconsider(rule, self.known.clean, self.table.independent)
+        self.known.prospect.reconsider(rule, self.known.clean, self._kinds)
 
     def admit(self, room: int) -> tuple[Tensor, Tensor] | None:
         tile = self.scheduler.tile
@@ -165,6 +175,8 @@ class Runner(Driver):
         energy = self.question.energy(sample, criterion, self.targets.of(sample, table.rival[run]))
         if table.gradient_free:
             energy = Blind(energy, _random.keys(self.question.seed, self.question.ids[sample], run))
+        elif table.smooths and bool((widths := table.smoothing[run]).any()):
+            energy = Graduated(energy, widths, table.steps[run].long())
         return energy, self.question.domain.take(sample)
 
     def limit(self, job: Tensor) -> tuple[Tensor, Tensor]:
@@ -267,7 +279,7 @@ class Runner(Driver):
 
     def _settle(self, samples: list[int]) -> None:
         """Let ended runs count in order, let the rule decide after each, and cancel what came too early."""
-        known, independent = self.known, self.table.independent
+        known, kinds = self.known, self._kinds
         while samples:
             due = self.scheduler.due(samples)
             if not due.samples:
@@ -277,14 +289,14 @@ class Runner(Driver):
             known.settle(index, due.outcomes)
             prospect, clean = known.prospect, known.clean[index]
             runs = prospect.runs[index]
-            alone = index[independent[runs - 1]]
+            alone = index[self.table.independent[runs - 1]]
             self.anchor.index_copy_(0, alone, select(known.points, alone))
             prospect.level[alone] = known.best[alone]
             history, gradients = prospect.history[index], prospect.planned[index].sum(1)
-            prospect.chance[index] = self.rule.chance(clean, history, runs, gradients, independent)
+            prospect.chance[index] = self.rule.chance(clean, history, runs, gradients, kinds)
             more = runs < self.scheduler.most
             on = (~known.broken[index] & more & self.rule.goes_on(prospect.chance[index])).tolist()
-            reach = self.rule.reach(clean, history, gradients, independent)
+            reach = self.rule.reach(clean, history, gradients, kinds)
             for sample, goes_on, far in zip(due.samples, on, reach.tolist(), strict=True):
                 if goes_on:
                     self.scheduler.go_on(sample, far)

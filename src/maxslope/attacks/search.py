@@ -67,7 +67,7 @@ class Search:
                 self.made.append(stage)
                 if self._says_so(stage):
                     self.effort, stages = self.effort.decided(stage), deque(stage.then)
-                elif isinstance(stage, OutsideProbe) and stage.weight != 1 and self.runner.scattered():
+                elif isinstance(stage, OutsideProbe) and stage.weight != 1 and self.runner.misled():
                     self.effort = self.effort.weighted(stage)
                     self.runner.go_by(self.effort.rule)
             elif _MAKERS[type(stage)](self, stage):

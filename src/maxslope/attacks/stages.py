@@ -160,8 +160,8 @@ class OutsideProbe:
     """A look from outside the budget at a few samples that stand, made where an attack is asked to probe.
 
     Where errors are seen, more runs inside the budget are wasted, and so is a search by values: ``then`` is made
-    instead of what follows in the effort. Otherwise the effort goes on; where the runs of most samples scatter (see
-    :func:`maxslope.attacks.rule.scattered`), all samples follow a rule that gives the spread of runs ``weight`` times
+    instead of what follows in the effort. Otherwise the effort goes on; where kinks mislead most samples (see
+    :func:`maxslope.attacks.rule.misled`), all samples follow a rule that gives the spread of runs ``weight`` times
     the weight, as if it had been theirs from the first run on: then only runs may come before.
 
     Args:

@@ -70,14 +70,14 @@ class Prospect:
         self.foreseen[samples] += torch.where(run < EARLY, 0.0, self.chance[samples])
         self.runs[samples] += 1
 
-    def reconsider(self, rule: Rule, clean: Tensor, independent: Tensor) -> None:
+    def reconsider(self, rule: Rule, clean: Tensor, kinds: Tensor) -> None:
         """Think what another rule would have thought from the first run on."""
         runs = self.runs
         self.foreseen.zero_()
         for made in range(1, int(runs.max()) + 1):
             on = runs >= made
             history, gradients = self.history[on, :made], self.planned[on, :made].sum(1)
-            self.chance[on] = rule.chance(clean[on], history, runs[on].clamp_max(made), gradients, independent[:made])
+            self.chance[on] = rule.chance(clean[on], history, runs[on].clamp_max(made), gradients, kinds[:made])
             self.foreseen += torch.where((runs > made) & (made >= EARLY), self.chance, 0.0)
 
     def absorb(self, samples: Tensor, other: Prospect) -> None:

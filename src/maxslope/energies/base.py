@@ -58,6 +58,18 @@ class Energy(ABC):
     def take(self, index: Tensor) -> Energy:
         """Return the energy of the rows ``index``."""
 
+    def after(self, clock: Tensor) -> Energy:
+        """Return the energy that rows follow after so many steps, ``[rows]``: this one, unless it is graduated."""
+        return self
+
+    def smoothed(self, widths: Tensor) -> Energy:
+        """Return this energy with gradients whose kinks are smoothed, see ``energies.smoothing.Graduated``.
+
+        Args:
+            widths: ``[rows]``. An energy that is not one of a model's outputs has no kinks that it knows of.
+        """
+        return self
+
     @property
     def passes(self) -> int:
         """Model passes that one evaluation of a row takes."""

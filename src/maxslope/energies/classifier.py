@@ -24,6 +24,7 @@ class OfOutputs(Energy):
 
     model: Model | Network
     context: Context
+    widths: Tensor | None = None  # how far the kinks of the model are smoothed, [rows]
 
     @abstractmethod
     def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
@@ -52,9 +53,10 @@ class OfOutputs(Energy):
     def _through(self, x: Tensor, *, gradient: bool) -> Evaluation:
         network = self._network
         x, rows = x.detach(), x.shape[0]
+        widths = self.widths if gradient else None
         if rows == (network.tile or rows) > 0 and network.answers == 1:
-            return self._together(network, [Call(x, self.context, slice(0, rows), rows)], gradient=gradient)
-        calls = network.calls(x, self.context)
+            return self._together(network, [Call(x, self.context, slice(0, rows), rows, widths)], gradient=gradient)
+        calls = network.calls(x, self.context, widths)
         width = (network.tile or rows) if network.answers == 1 else network.answers
         # A captured graph of a GPU returns the same buffers at every call: one call is done with before the next.
         own = asks_freely(x)
@@ -69,7 +71,8 @@ class OfOutputs(Energy):
         """Several calls of the model, one after the other, and one look at all their outputs."""
         with torch.set_grad_enabled(gradient):
             points = [call.x.requires_grad_(gradient) for call in calls]
-            answers = [_real(network.outputs(x, c.context), c.real) for x, c in zip(points, calls, strict=True)]
+            pairs = zip(points, calls, strict=True)
+            answers = [_real(network.outputs(x, c.context, c.widths), c.real) for x, c in pairs]
             rows = slice(calls[0].rows.start, calls[-1].rows.stop)
             value, margin, reached = self._mean(_joined(answers), rows, network.answers)
             if gradient:
@@ -144,6 +147,8 @@ class Loss(OfOutputs):
             stands for the strongest.
         goal: what the adversary wants; see ``maxslope.goals``.
         context: tensors that the model gets after the points, row for row.
+        widths: ``[rows]``, how far the kinks of the model are smoothed in its gradients, in units of rms, see
+            ``energies.smoothing.Graduated``; None for not at all.
 
     Source: arXiv:2406.05376, section 3.
 
@@ -160,12 +165,18 @@ class Loss(OfOutputs):
     rivals: Tensor | None = None
     goal: Goal = field(default_factory=Misclassified)
     context: Context = ()
+    widths: Tensor | None = None
+
+    def smoothed(self, widths: Tensor) -> Loss:
+        return replace(self, widths=widths)
 
     def take(self, index: Tensor) -> Loss:
         rivals = None if self.rivals is None else self.rivals[index]
         criterion = self.criterion.take(index) if isinstance(self.criterion, PerRow) else self.criterion
         context = tuple(select(t, index) for t in self.context)
-        return replace(self, labels=self.labels[index], rivals=rivals, criterion=criterion, context=context)
+        widths = None if self.widths is None else self.widths[index]
+        y = self.labels[index]
+        return replace(self, labels=y, rivals=rivals, criterion=criterion, context=context, widths=widths)
 
     def from_outputs(self, outputs: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         y = self.labels[rows]

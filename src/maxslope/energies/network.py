@@ -15,6 +15,7 @@ from maxslope import _checks, _random
 from maxslope._rows import flat
 from maxslope.energies import _inspection
 from maxslope.energies.randomized import Randomized, seeded
+from maxslope.energies.smoothing import smoothing
 
 Model = Callable[..., Tensor]
 Context = tuple[Tensor, ...]
@@ -28,10 +29,10 @@ class Passes(NamedTuple):
 
 
 class Tally:
-    """Counts the passes of whole calls of a model."""
+    """Counts the passes of whole calls of a model, and notes whether kinks were met where gradients smooth them."""
 
     def __init__(self) -> None:
-        self.forward, self.backward = 0, 0
+        self.forward, self.backward, self.kinks = 0, 0, False
 
     def passes(self) -> Passes:
         """Return what was made so far."""
@@ -53,12 +54,14 @@ class Call(NamedTuple):
         context: what goes with them, row for row.
         rows: which rows of all points they are.
         real: how many of them are not padding.
+        widths: how far the kinks of the model are smoothed backward, row for row; None for not at all.
     """
 
     x: Tensor
     context: Context
     rows: slice
     real: int
+    widths: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,48 +99,58 @@ class Network:
     executed: Tally = field(default_factory=Tally, repr=False)
     notes: list[str] = field(default_factory=list, repr=False)
 
-    def outputs(self, x: Tensor, context: Context = ()) -> Tensor:
+    def outputs(self, x: Tensor, context: Context = (), widths: Tensor | None = None) -> Tensor:
         """Return the outputs of one call, ``[rows, ...]``, floating point and at least as precise as ``x``.
+
+        Args:
+            x: the points.
+            context: what goes with them.
+            widths: how far the kinks of the model are smoothed backward, see ``energies.smoothing``.
 
         Raises:
             TypeError: if the model returns no tensor, or one that is not of floating point.
             ValueError: if it does not return one row for each point.
         """
-        out = self.raw(x, context)
+        out = self.raw(x, context, widths)
         dtype = torch.promote_types(out.dtype, x.dtype)
         # Without gradients a model may return the same buffer at every call (a captured graph does): copy it.
         return out.to(device=x.device, dtype=dtype, copy=not out.requires_grad)
 
-    def raw(self, x: Tensor, context: Context = ()) -> Tensor:
+    def raw(self, x: Tensor, context: Context = (), widths: Tensor | None = None) -> Tensor:
         """Return the outputs of one call as the model gives them, checked; see :meth:`outputs`."""
         self.executed.forward += x.shape[0]
         with ExitStack() as modes:
             _as_called(modes, x)
             if isinstance(self.model, Randomized):
                 modes.enter_context(seeded(self._key(x), x.device))
+            smooth = modes.enter_context(smoothing(widths))
             try:
                 out: Any = self.model(x.clone(), *(t.clone() for t in context))
             except RuntimeError as error:
                 _inspection.known_failure(error, x)
                 raise
+        self.executed.kinks |= smooth is not None and smooth.met
         _checks.outputs(out, x.shape[0])
         result: Tensor = out
         return result
 
-    def calls(self, x: Tensor, context: Context = ()) -> Iterator[Call]:
+    def calls(self, x: Tensor, context: Context = (), widths: Tensor | None = None) -> Iterator[Call]:
         """Yield the calls that points ``[rows, *shape]`` and their context take; of a random model, one for each."""
+        along = context if widths is None else (*context, widths)
+        count = len(context)
         if isinstance(self.model, Randomized):
             for row in range(x.shape[0]):
-                x_, *rest = (t[row : row + 1].expand(self.answers, *t.shape[1:]).clone() for t in (x, *context))
-                yield Call(x_, tuple(rest), slice(row, row + 1), self.answers)
+                x_, *rest = (t[row : row + 1].expand(self.answers, *t.shape[1:]).clone() for t in (x, *along))
+                yield Call(x_, tuple(rest[:count]), slice(row, row + 1), self.answers, *rest[count:])
             return
         size = self.tile or max(x.shape[0], 1)
         for start in range(0, x.shape[0], size):
-            parts = [t if size >= t.shape[0] else t[start : start + size] for t in (x, *context)]
+            parts = [t if size >= t.shape[0] else t[start : start + size] for t in (x, *along)]
             real = parts[0].shape[0]
             if self.tile and real < size:
                 parts = [torch.cat([t, t[-1:].expand(size - real, *t.shape[1:])]) for t in parts]
-            yield Call(parts[0], tuple(parts[1:]), slice(start, start + real), real)
+            x_, *rest = parts
+            yield Call(x_, tuple(rest[:count]), slice(start, start + real), real, *rest[count:])
 
     @property
     def answers(self) -> int:

@@ -100,7 +100,7 @@ def evaluate(
         batch_size: rows per call of the model; by default chosen by the size of a sample.
         probe: whether the indicators are asked, on a few of the first 256 samples; if they say that gradients are not
             to be trusted, other stages follow on every sample that stands, as the effort says. Of the default effort,
-            all samples follow a heavier rule if runs scatter for most of the first 256 that stand and came half of the
+            all samples follow a heavier rule if kinks mislead most of the first 256 that stand and came half of the
             way, see :class:`maxslope.attacks.stages.OutsideProbe`. The report's ``effort`` records both. The passes of
             probes are in ``report.probes``, not in the table.
         keep_points: whether the report holds the returned points; False for data larger than memory.

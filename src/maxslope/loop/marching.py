@@ -122,12 +122,13 @@ def march(driver: Driver, scheme: Scheme, *, stop: Stop, room: int) -> None:
                 known = _Known(driver, rows, unseen)
         if rows is None or known is None:
             return
-        evaluation = known.energy.evaluate(rows.x)
+        energy = known.energy.after(rows.clock)
+        evaluation = energy.evaluate(rows.x)
         enough = driver.observe(rows, evaluation, known.domain)
         calm = enough is None and driver.patience == 1 and _nothing_happened(evaluation, stop)
         sound = calm or driver.patience > 1
         seen = (rows.x, evaluation) if sound else without_nan(rows.x, evaluation, known.domain)
-        moved = _step(rows, *seen, scheme, known)
+        moved = _step(rows, *seen, scheme, energy, known)
         known.left -= 1
         if calm and known.left > 0:
             rows = moved
@@ -223,13 +224,13 @@ def without_nan(x: Tensor, evaluation: Evaluation, domain: Set) -> tuple[Tensor,
     return choose(good, x, domain.project(torch.zeros_like(x))), Evaluation(value, gradient, margin, evaluation.reached)
 
 
-def _step(rows: Rows, x: Tensor, evaluation: Evaluation, scheme: Scheme, known: _Known) -> Rows:
+def _step(rows: Rows, x: Tensor, evaluation: Evaluation, scheme: Scheme, energy: Energy, known: _Known) -> Rows:
     tau = scheme.tau.at(rows.clock, rows.job)
     if not known.endless:
         # The last step is shortened to end on time, and stretched over a remainder that is only rounding.
         left = known.end - rows.time
         tau = torch.where(tau * (1 + 1e-9) >= left, left, tau)
-    here = Here(x, evaluation, tau.to(rows.x.dtype), known.energy, known.domain)
+    here = Here(x, evaluation, tau.to(rows.x.dtype), energy, known.domain)
     x, memory = scheme.step(here, rows.memory)
     if isinstance(scheme, Adaptive):
         tau = scheme.passed(memory)
