@@ -132,6 +132,7 @@ class Kink(NamedTuple):
 
     value: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]  # its derivative, as autograd has it
+    mean: Callable[[Tensor, Tensor], Tensor]  # that of the derivative within a distance
 
 
 class _Slopes(torch.autograd.Function):
@@ -141,8 +142,8 @@ class _Slopes(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, kink: Kink, widths: Tensor, during: Smoothing | None) -> Tensor:
         wide = z.to(torch.promote_types(z.dtype, torch.float32))
         s = column((_rms(wide.flatten(1)) * widths).to(wide.dtype), wide)
-        mean, own = (kink.value(wide + s) - kink.value(wide - s)) / (2 * s), kink.slope(wide)
-        ctx.save_for_backward(torch.where((s > 0) & mean.isfinite(), mean, own), own)
+        mean, own = kink.mean(wide, s), kink.slope(wide)
+        ctx.save_for_backward(torch.where(s > 0, mean, own), own)
         ctx.during = during
         return kink.value(z)
 
@@ -158,6 +159,14 @@ def _rms(z: Tensor) -> Tensor:
     """The root mean square of what is finite, ``[rows]``, of ``[rows, m]``; squares do not overflow."""
     if not z.shape[1]:
         return z.new_zeros(z.shape[0])
+    plain: Tensor = torch.linalg.vector_norm(z, dim=1) / math.sqrt(z.shape[1])
+    sound = plain.isfinite() & (plain > 1e-15)
+    if z.is_cpu and bool(sound.all()):
+        return plain
+    return torch.where(sound, plain, _careful_rms(z))
+
+
+def _careful_rms(z: Tensor) -> Tensor:
     z = torch.where(z.isfinite(), z, 0)
     most = z.abs().amax(1, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny)
     size: Tensor = torch.linalg.vector_norm(z / most, dim=1)
@@ -165,21 +174,32 @@ def _rms(z: Tensor) -> Tensor:
 
 
 def _relu() -> Kink:
-    return Kink(torch.relu, lambda z: (z > 0).to(z.dtype))
+    return Kink(torch.relu, lambda z: (z > 0).to(z.dtype), _above)
+
+
+def _above(z: Tensor, s: Tensor) -> Tensor:
+    """The part of [z - s, z + s] that is above 0."""
+    return (z + s).div_(2 * s).clamp_(0, 1)
 
 
 def _leaky(negative_slope: float = 0.01) -> Kink:
     def slope(z: Tensor) -> Tensor:
         return torch.where(z > 0, torch.ones_like(z), negative_slope)
 
-    return Kink(lambda z: functional.leaky_relu(z, negative_slope), slope)
+    def mean(z: Tensor, s: Tensor) -> Tensor:
+        return negative_slope + (1 - negative_slope) * _above(z, s)
+
+    return Kink(lambda z: functional.leaky_relu(z, negative_slope), slope, mean)
 
 
 def _hard(min_val: float = -1.0, max_val: float = 1.0) -> Kink:
     def slope(z: Tensor) -> Tensor:
         return ((z > min_val) & (z < max_val)).to(z.dtype)
 
-    return Kink(lambda z: functional.hardtanh(z, min_val, max_val), slope)
+    def value(z: Tensor) -> Tensor:
+        return functional.hardtanh(z, min_val, max_val)
+
+    return Kink(value, slope, lambda z, s: (value(z + s) - value(z - s)) / (2 * s))
 
 
 _KINKS: dict[Any, Callable[..., Kink]] = {
