@@ -15,6 +15,7 @@ import maxslope as ms
 from maxslope.attacks.recipes import Recipe
 from maxslope.attacks.rule import Rule
 from maxslope.attacks.starts import Uniform
+from maxslope.data import default_data, default_network
 from maxslope.energies import Energy, Loss, Margin, Network
 from maxslope.energies.smoothing import Graduated
 from maxslope.evaluation._codec import decode, encode
@@ -312,3 +313,56 @@ def test_a_compiled_model_has_the_values_and_gradients_of_its_own(kink: nn.Modul
     torch.testing.assert_close(compiled.value, eager.value)
     if not isinstance(kink, nn.LeakyReLU):  # compiled in place, it keeps its derivatives
         torch.testing.assert_close(compiled.gradient, eager.gradient)
+
+
+def test_half_of_the_runs_but_no_jumps_smooth_kinks() -> None:
+    """The first run is a plain one; every kind of the later rounds is made both ways."""
+    for effort in (ms.Effort.quick(), ms.Effort.standard(), ms.Effort.exhaustive()):
+        alone = [run for run in effort.runs if not run.start.looks_back]
+        smoothed = [run for run in alone if run.smoothing]
+        assert alone[0].smoothing == 0
+        assert 2 * len(smoothed) == len(alone)
+        assert not any(run.smoothing for run in effort.runs if run.start.looks_back)
+    later = [run for run in ms.Effort.standard().runs if not run.start.looks_back][10:]
+    smoothed, plain = (
+        {replace(r, smoothing=0.0, name="") for r in later if (r.smoothing > 0) is s} for s in (True, False)
+    )
+    assert smoothed == plain
+
+
+@pytest.mark.slow
+def test_smoothed_runs_break_what_masked_gradients_hide() -> None:
+    """The shipped network in l_2: of 24 images the first six runs break most, and few if none of them smooths kinks."""
+    model, (x, y) = default_network(), default_data()
+    first = ms.Effort.standard().runs[:6]
+    wide, plain = (
+        ms.attack(model, x[:24], y[:24], ms.L2(2.0), effort=ms.Effort(runs, rule=Rule(0.0)), certify=False)
+        for runs in (first, tuple(replace(run, smoothing=0.0) for run in first))
+    )
+    assert int(wide.broken.sum()) >= 2 * int(plain.broken.sum()) > 0
+
+
+def test_an_infinite_gradient_behind_a_closed_kink_stays_zero_in_any_company() -> None:
+    """The root of a closed ReLU: autograd makes 0 of its infinite gradient, and so do rows of width 0."""
+
+    class Root(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(x).sqrt()
+
+    x = torch.tensor([[-1.0, 4.0], [1.0, 4.0]])
+    mixed = of(Root(), 2, torch.tensor([0.0, 1.0])).evaluate(x).gradient
+    assert torch.equal(mixed[0], of(Root(), 2).evaluate(x).gradient[0])
+    assert bool(mixed.isfinite().all())
+
+
+def test_what_is_changed_in_place_is_changed_for_whoever_holds_it() -> None:
+    class Aliased(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            z = 2.0 * x
+            nn.functional.relu(z, inplace=True)
+            return z
+
+    x = torch.tensor([[-1.0, 0.5], [0.25, -2.0]])
+    wide, plain = (of(Aliased(), 2, widths).evaluate(x) for widths in (torch.ones(2), None))
+    assert torch.equal(wide.value, plain.value)
+    assert not torch.equal(wide.gradient, plain.gradient)

@@ -34,7 +34,7 @@ class Recipe:
         rival: 0 raises the strongest wrong class at each point; k >= 1 fixes the k-th strongest at the clean point.
         blind: whether only values are looked at; no backward pass is made.
         smoothing: how far the kinks of the model (ReLUs) are smoothed at first in the gradients that the run follows,
-            in units of the root mean square of what enters a layer; see ``energies.smoothing.Graduated``.
+            in units of the root mean square of what enters a layer; see ``energies.Graduated``.
 
     Raises:
         ValueError: if ``steps``, ``first``, ``last``, ``rival`` or ``smoothing`` is negative, or the latter not finite.

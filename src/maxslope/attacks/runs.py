@@ -22,8 +22,7 @@ from maxslope.attacks.slots import Slots, Watch
 from maxslope.attacks.starts import Origin
 from maxslope.attacks.state import Outcome, State
 from maxslope.attacks.verify import verify
-from maxslope.energies import Blind, Energy, Evaluation, PerRow
-from maxslope.energies.smoothing import Graduated
+from maxslope.energies import Blind, Energy, Evaluation, Graduated, PerRow
 from maxslope.loop import Driver, Rows, Stop, march
 from maxslope.schemes import Accounting
 from maxslope.sets import Box, Set

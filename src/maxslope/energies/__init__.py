@@ -8,6 +8,7 @@ from maxslope.energies.classifier import Loss, PerRow, TargetedLoss
 from maxslope.energies.convex import Convex, Sparse, TotalVariation
 from maxslope.energies.network import Network
 from maxslope.energies.randomized import Randomized
+from maxslope.energies.smoothing import Graduated
 
 __all__ = [
     "Average",
@@ -20,6 +21,7 @@ __all__ = [
     "Energy",
     "Evaluation",
     "Function",
+    "Graduated",
     "Linear",
     "LogitsRatio",
     "Loss",

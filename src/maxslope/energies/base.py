@@ -63,7 +63,7 @@ class Energy(ABC):
         return self
 
     def smoothed(self, widths: Tensor) -> Energy:
-        """Return this energy with gradients whose kinks are smoothed, see ``energies.smoothing.Graduated``.
+        """Return this energy with gradients whose kinks are smoothed, see ``energies.Graduated``.
 
         Args:
             widths: ``[rows]``. An energy that is not one of a model's outputs has no kinks that it knows of.

@@ -148,7 +148,7 @@ class Loss(OfOutputs):
         goal: what the adversary wants; see ``maxslope.goals``.
         context: tensors that the model gets after the points, row for row.
         widths: ``[rows]``, how far the kinks of the model are smoothed in its gradients, in units of rms, see
-            ``energies.smoothing.Graduated``; None for not at all.
+            ``energies.Graduated``; None for not at all.
 
     Source: arXiv:2406.05376, section 3.
 

@@ -33,7 +33,7 @@ class Graduated(Energy):
     Values and margins are those of E. Other functions keep their derivatives, max-pooling among them, and so does what
     torch's functions do not show (a scripted model), what is not made of as many rows as there are points, and what is
     differentiated inside the model or anew (torch.func, forward mode, checkpoints). Rows are taken to be in the order
-    of the points. Torch 2.6, which cannot tell of checkpoints, smooths nothing.
+    of the points. A torch too old to tell of checkpoints smooths nothing.
 
     Args:
         energy: of the outputs of a model.
